@@ -1,0 +1,1 @@
+"""What everything else agrees on: columns, outcomes, the recipe, errors. Knows nothing above it."""

@@ -1,0 +1,14 @@
+"""Short names for the arrays that filters take and return; n is the number of rows."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]  # (n,)
+Floats = NDArray[np.float32]  # (n,)
+Hashes = NDArray[np.uint64]  # (n,)
+Texts = NDArray[np.object_]  # (n,) of str
+Planes = NDArray[np.object_]  # (n,) of uint8 arrays (h, w)
+Vectors = NDArray[np.float32]  # (n, d), each row of length 1
+Scores = NDArray[Any]  # (n,) of the type of the column written

@@ -1,0 +1,136 @@
+"""Every column of the ledger, declared once.
+
+Name, Arrow type, unit and meaning are said here and nowhere else: the Arrow schema, the reader's
+check, the tables of the documentation and the house-rule tests all come from this file. A changed
+meaning is a new column. Columns of the input that pairsieve does not use travel along beside these.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: Name in the Parquet files and in DuckDB.
+        type: Arrow type of one value.
+        unit: Unit or range of one value, e.g. "px", "[-1, 1]"; "" for text, flags and ids.
+        doc: What the value is.
+        nullable: True when the value is missing for some pairs.
+    """
+
+    name: str
+    type: pa.DataType
+    unit: str
+    doc: str
+    nullable: bool = True
+
+
+# Who the pair is.
+ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from 0.", False)
+UID = Column("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex digits.", False)
+URL = Column("url", pa.string(), "", "Image URL as found.")
+TEXT = Column("text", pa.string(), "", "Alt text as found, not normalised.")
+# What became of the fetch and the decode.
+OUTCOME = Column("outcome", pa.string(), "", "`ok`, or why there is no image.", False)
+DETAIL = Column(
+    "detail", pa.string(), "", "The library's own words on an outcome that is not `ok`."
+)
+HTTP_STATUS = Column("http_status", pa.int16(), "", "Status of the last HTTP answer.")
+FINAL_URL = Column("final_url", pa.string(), "", "URL after redirects, without credentials.")
+CONTENT_TYPE = Column("content_type", pa.string(), "", "Content-Type as claimed by the server.")
+FETCH_BYTES = Column("fetch_bytes", pa.int64(), "bytes", "Size of the body received.")
+FETCH_MS = Column("fetch_ms", pa.int32(), "ms", "Time from the first attempt's start to the end.")
+ATTEMPTS = Column("attempts", pa.int16(), "", "How often the URL was asked for.")
+SHA256 = Column("sha256", pa.string(), "", "SHA-256 of the bytes received, hex.")
+IMAGE_KIND = Column("image_kind", pa.string(), "", "Kind of image, told from its bytes.")
+WIDTH = Column("width", pa.int32(), "px", "Width of the image as published, upright.")
+HEIGHT = Column("height", pa.int32(), "px", "Height of the image as published, upright.")
+STORED_WIDTH = Column("stored_width", pa.int32(), "px", "Width of the stored image.")
+STORED_HEIGHT = Column("stored_height", pa.int32(), "px", "Height of the stored image.")
+IMAGE_FILE = Column(
+    "image_file", pa.string(), "", "Tar in the dataset that holds the stored image."
+)
+IMAGE_OFFSET = Column("image_offset", pa.int64(), "bytes", "Where its bytes begin in that tar.")
+IMAGE_BYTES = Column("image_bytes", pa.int64(), "bytes", "How many bytes the stored image has.")
+# Measures: one file each in filters/.
+CAPTION_WORDS = Column(
+    "caption_words", pa.int32(), "words", "Whitespace-separated words of the text."
+)
+CAPTION_CHARS = Column(
+    "caption_chars", pa.int32(), "code points", "Unicode code points of the text."
+)
+LANGUAGE = Column("language", pa.string(), "", "Most likely language of the text, ISO 639 code.")
+LANGUAGE_CONFIDENCE = Column(
+    "language_confidence", pa.float32(), "[0, 1]", "Probability of that language."
+)
+ASPECT_RATIO = Column("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
+SHARPNESS = Column(
+    "sharpness", pa.float32(), "[0, 1]", "Share of gradient energy that is at the finest scale."
+)
+PERCEPTUAL_HASH = Column(
+    "perceptual_hash", pa.uint64(), "", "64-bit pHash of the stored image's luma."
+)
+CLIP_SIMILARITY = Column(
+    "clip_similarity", pa.float32(), "[-1, 1]", "Cosine of image and text vectors."
+)
+NSFW = Column("nsfw", pa.float32(), "[0, 1]", "Probability that the image is not safe for work.")
+# What needs the whole pool.
+REPEATED = Column("repeated", pa.bool_(), "", "The same URL and text are kept from another row.")
+DUPLICATE_OF = Column(
+    "duplicate_of", pa.string(), "", "uid of the kept copy, if this is not the one."
+)
+DUPLICATE_DISTANCE = Column(
+    "duplicate_distance", pa.int32(), "bits", "Hamming distance of its pHash to the kept copy's."
+)
+CLUSTER = Column(
+    "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
+)
+# The decision.
+KEEP = Column("keep", pa.bool_(), "", "True when the pair survives.", False)
+FIRST_FAILING = Column("first_failing", pa.string(), "", "The first rule, in order, that said no.")
+FAILING = Column("failing", pa.list_(pa.string()), "", "Every rule that said no, in order.", False)
+SHARD = Column("shard", pa.string(), "", "Shard file of a survivor.")
+SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample begins in that shard.")
+
+# The parts of the ledger, by the verb that writes them; every part also has `row`.
+GATHERED = (
+    ROW, UID, URL, TEXT, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
+    FETCH_MS, ATTEMPTS, SHA256, IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE,
+    IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE,
+    ASPECT_RATIO, SHARPNESS, PERCEPTUAL_HASH,
+)  # fmt: skip
+EMBEDDED = (CLIP_SIMILARITY, NSFW)
+GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)
+SELECTED = (KEEP, FIRST_FAILING, FAILING)
+SHARDED = (SHARD, SHARD_OFFSET)
+COLUMNS = GATHERED + EMBEDDED + GROUPED + SELECTED + SHARDED
+
+# What measures may read besides columns: never stored in the ledger.
+LUMA = Column(
+    "luma", pa.list_(pa.uint8()), "[0, 255]", "Luma plane of the stored image, (h, w).", False
+)
+IMAGE_EMBEDDING = Column(
+    "image_embedding", pa.list_(pa.float16()), "", "CLIP vector of the image, length 1.", False
+)
+TEXT_EMBEDDING = Column(
+    "text_embedding", pa.list_(pa.float16()), "", "CLIP vector of the text, length 1.", False
+)
+PROMPT_LOGITS = Column(
+    "prompt_logits",
+    pa.list_(pa.float32()),
+    "",
+    "Scaled cosines to the filter's prompts, one per class.",
+    False,
+)
+
+
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """Return `columns` as an Arrow schema; unit and sentence travel as field metadata."""
+    return pa.schema(
+        [pa.field(c.name, c.type, c.nullable, {"unit": c.unit, "doc": c.doc}) for c in columns]
+    )

@@ -1,0 +1,207 @@
+"""The recipe: one YAML file that says what comes in, what is measured and what is kept.
+
+Everything is checked here or in `pipeline/rules.py` before any input or output is touched.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic_core import ErrorDetails
+
+from pairsieve.schemas.errors import BadOption
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are refused and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Input(Section):
+    """Where the pairs are and which of their columns are the URL and the text."""
+
+    path: str = Field(description="File, folder or glob; local, s3://, gs:// or az://.")
+    url: str = Field("url", description="Column that holds the image URL.")
+    text: str = Field("text", description="Column that holds the alt text.")
+    format: Literal["auto", "parquet", "csv", "tsv", "jsonl", "txt", "webdataset"] = Field(
+        "auto", description="Format of the files; `auto` tells it from their names."
+    )
+    header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
+    unit_pairs: int = Field(
+        10_000, ge=1, le=1_000_000, description="Pairs per unit, the grain of work and resume."
+    )
+
+
+class Fetch(Section):
+    """How images are fetched. Needed unless the input already holds its images."""
+
+    user_agent: str = Field(
+        min_length=1, description="Honest name and a way to reach you; sent with every request."
+    )
+    timeout_s: float = Field(30, gt=0, le=3600, description="Limit for one whole transfer, s.")
+    connect_timeout_s: float = Field(10, gt=0, le=600, description="Limit for connecting, s.")
+    min_bytes_per_s: int = Field(
+        256, ge=0, description="A transfer slower than this for 10 s is given up."
+    )
+    max_bytes: int = Field(20_000_000, ge=1, description="Largest body accepted, bytes.")
+    max_redirects: int = Field(5, ge=0, le=50, description="Redirects followed.")
+    retries: int = Field(2, ge=0, le=10, description="Further attempts after a transient failure.")
+    concurrency: int = Field(64, ge=1, le=1000, description="Transfers under way per unit.")
+    per_host_connections: int = Field(8, ge=1, le=100, description="Of these, to one host.")
+    allow_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="Networks that are allowed although they are not on the public web."
+    )
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        (), description="Ports allowed besides 80 and 443."
+    )
+
+
+class Image(Section):
+    """How images are stored: once, at the widest useful size."""
+
+    min_side: int = Field(512, ge=16, le=8192, description="Shorter side of the stored image, px.")
+    format: Literal["jpg", "png", "webp"] = Field("jpg", description="Format of the stored image.")
+    quality: int = Field(90, ge=1, le=100, description="Quality of jpg and webp.")
+    max_pixels: int = Field(
+        178_956_970, ge=1, description="Largest width x height decoded, told from the header, px."
+    )
+
+
+class Embed(Section):
+    """Which CLIP model turns images and texts into vectors."""
+
+    model: str = Field(description="Name of an open_clip model, or the path of a config (.json).")
+    pretrained: str = Field(description="Pretrained tag of that model, or a checkpoint's path.")
+    batch: int = Field(64, ge=1, le=65536, description="Images or texts per forward pass.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+
+
+class Shard(Section):
+    """How survivors are packed."""
+
+    samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard.")
+    seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
+
+
+def _one_rule(entry: Any) -> Any:
+    """Turn `{aspect_ratio: {max_ratio: 3}, gate: true}` into the fields of `Keep`."""
+    if not isinstance(entry, dict):
+        raise ValueError("an entry names one rule, e.g. `- aspect_ratio: {max_ratio: 3}`")
+    known = {"where", "top_fraction", "of", "gate", "name"}
+    filters = [key for key in entry if key not in known]
+    if len(filters) + ("where" in entry) + ("top_fraction" in entry) != 1:
+        raise ValueError(
+            "an entry names exactly one rule: a filter, `where` or `top_fraction`; "
+            f"this one has the keys {', '.join(map(str, entry)) or '(none)'}"
+        )
+    rest = {key: value for key, value in entry.items() if key in known}
+    if filters:
+        rest |= {"filter": filters[0], "options": entry[filters[0]] or {}}
+    return rest
+
+
+class Keep(Section):
+    """One rule of `keep`: a filter with its options, a condition, or the top of a score."""
+
+    filter: str | None = Field(None, description="Name of the filter.")
+    options: dict[str, Any] = Field({}, description="Its options.")
+    where: str | None = Field(
+        None, min_length=1, description="A DuckDB condition over ledger columns."
+    )
+    top_fraction: float | None = Field(
+        None, gt=0, le=1, description="Share of the measured pairs to keep, highest first."
+    )
+    of: str | None = Field(None, description="The column that `top_fraction` ranks.")
+    gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
+    name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
+
+
+class Recipe(Section):
+    """The whole recipe."""
+
+    input: Input
+    fetch: Fetch | None = None
+    image: Image = Image()
+    embed: Embed | None = None
+    keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
+    shard: Shard = Shard()
+
+
+def load(path: Path) -> Recipe:
+    """Return the recipe in the YAML file at `path`; a relative input path starts at its folder.
+
+    Raises:
+        BadOption: the file cannot be read, or a key or value in it is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadOption(f"{path}: no such recipe; `pairsieve init` writes one") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadOption(f"{path}: not a readable YAML file: {error}") from error
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = (_explain(detail) for detail in error.errors())
+        raise BadOption("\n".join(f"{path}: {line}" for line in lines)) from error
+    return _with_paths_from(path.resolve().parent, recipe)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a clause that lists the `known` names and the nearest to `name`, if one is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    return f"known: {', '.join(known)}{hint}"
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Return place, value and what is allowed for one of pydantic's complaints."""
+    place = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        return f"{place}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{place}: missing, and there is no default"
+    given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys allowed at `place`, by walking the models down to its parent."""
+    model: type[BaseModel] = Recipe
+    for part in place[:-1]:
+        if isinstance(part, str):
+            model = next(m for m in _models(model.model_fields[part].annotation))
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models inside an annotation such as `Fetch | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
+    """Return the recipe with relative local paths made absolute from `folder`."""
+
+    def anchored(value: str) -> str:
+        return value if "://" in value else str(folder / Path(value).expanduser())
+
+    changes: dict[str, Any] = {
+        "input": recipe.input.model_copy(update={"path": anchored(recipe.input.path)})
+    }
+    if recipe.embed:
+        files = {
+            key: anchored(value)
+            for key, value in (
+                ("model", recipe.embed.model),
+                ("pretrained", recipe.embed.pretrained),
+            )
+            if (folder / Path(value).expanduser()).is_file()
+        }
+        changes["embed"] = recipe.embed.model_copy(update=files)
+    return recipe.model_copy(update=changes)

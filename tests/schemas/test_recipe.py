@@ -1,0 +1,115 @@
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe, load, nearest
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(BadOption) as refused:
+        load(written(folder, text))
+    return str(refused.value)
+
+
+def test_reads_every_section(tmp_path: Path) -> None:
+    recipe = load(
+        written(
+            tmp_path,
+            """
+            input: {path: /data/pairs.parquet, text: caption}
+            fetch: {user_agent: me, allow_networks: [127.0.0.0/8], ports: [8123]}
+            keep:
+              - caption_words: {min_words: 3}
+                gate: true
+              - where: "width > 5"
+              - top_fraction: 0.3
+                of: clip_similarity
+            shard: {samples: 100}
+            """,
+        )
+    )
+    assert recipe.input.text == "caption"
+    assert recipe.fetch is not None
+    assert recipe.fetch.allow_networks == (ip_network("127.0.0.0/8"),)
+    words, where, top = recipe.keep
+    assert (words.filter, words.options, words.gate) == ("caption_words", {"min_words": 3}, True)
+    assert where.where == "width > 5"
+    assert (top.top_fraction, top.of) == (0.3, "clip_similarity")
+    assert (recipe.shard.samples, recipe.shard.seed) == (100, 0)
+
+
+def test_relative_input_starts_at_the_recipe(tmp_path: Path) -> None:
+    recipe = load(written(tmp_path, "input: {path: pairs/*.csv}"))
+    assert recipe.input.path == f"{tmp_path.resolve()}/pairs/*.csv"
+
+
+def test_urls_and_model_names_stay_as_they_are(tmp_path: Path) -> None:
+    text = "input: {path: s3://b/p}\nembed: {model: ViT-B-32, pretrained: openai}"
+    recipe = load(written(tmp_path, text))
+    assert recipe.input.path == "s3://b/p"
+    assert recipe.embed is not None
+    assert (recipe.embed.model, recipe.embed.pretrained) == ("ViT-B-32", "openai")
+
+
+def test_model_files_beside_the_recipe_are_found(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text("{}")
+    text = "input: {path: p}\nembed: {model: tiny.json, pretrained: openai}"
+    embed = load(written(tmp_path, text)).embed
+    assert embed is not None
+    assert embed.model == str(tmp_path.resolve() / "tiny.json")
+
+
+def test_unknown_key_names_place_known_and_nearest(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "input: {path: p, txt: caption}")
+    assert "recipe.yaml: input.txt: unknown key; known: path, url, text," in message
+    assert message.endswith("did you mean `text`?")
+
+
+def test_impossible_value_names_place_value_and_bound(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "input: {path: p}\nimage: {min_side: 5}")
+    assert message.endswith("image.min_side: Input should be greater than or equal to 16, got 5")
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    assert "fetch.user_agent: missing" in refusal(tmp_path, "input: {path: p}\nfetch: {}")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["{gate: true}", "{where: a, language: {}}", "{language: {}, sharpness: {}}", "language", "{}"],
+)
+def test_an_entry_of_keep_names_exactly_one_rule(tmp_path: Path, entry: str) -> None:
+    assert "keep.0: an entry names" in refusal(tmp_path, f"input: {{path: p}}\nkeep: [{entry}]")
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "input: {path: p, a: 1}\nshard: {samples: 0}\nkep: []")
+    assert len(message.splitlines()) == 3
+
+
+def test_a_file_that_is_no_yaml_or_not_there_is_refused(tmp_path: Path) -> None:
+    assert "not a readable YAML file" in refusal(tmp_path, "input: [")
+    with pytest.raises(BadOption, match="no such recipe; `pairsieve init` writes one"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_recipe_is_a_mapping(tmp_path: Path) -> None:
+    assert "recipe: Input should be" in refusal(tmp_path, "- a")
+
+
+def test_nearest_without_a_near_one_only_lists() -> None:
+    assert nearest("zzz", ["path", "url"]) == "known: path, url"
+
+
+def test_recipe_cannot_change_after_reading() -> None:
+    recipe = Recipe.model_validate({"input": {"path": "p"}})
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.shard.samples = 1  # type: ignore[misc]
