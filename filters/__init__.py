@@ -1,0 +1,25 @@
+"""One file per filter. To add one: write the file, write its test, list it here."""
+
+from typing import Any
+
+from pairsieve.filters.aspect_ratio import AspectRatio
+from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_words import CaptionWords
+from pairsieve.filters.clip_similarity import ClipSimilarity
+from pairsieve.filters.duplicate import Duplicate
+from pairsieve.filters.language import Language
+from pairsieve.filters.nsfw import Nsfw
+from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.sharpness import Sharpness
+
+FILTERS: tuple[type[Any], ...] = (
+    CaptionWords,
+    CaptionChars,
+    Language,
+    AspectRatio,
+    Sharpness,
+    PerceptualHash,
+    ClipSimilarity,
+    Nsfw,
+    Duplicate,
+)

@@ -1,0 +1,44 @@
+"""What the pipeline asks of a filter: to measure, to offer a rule, or both."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pairsieve.schemas.columns import Column
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """Computes columns from other columns: slow, once, pure.
+
+    `measure` takes one array per column of `reads`, by name, and returns the array of the one
+    column of `writes`, or a tuple of arrays when there are several. It never sees a null. What it
+    reads decides where it runs: text only before the fetch, image columns in `gather`, vectors in
+    `embed`.
+    """
+
+    reads: ClassVar[tuple[Column, ...]]
+    writes: ClassVar[tuple[Column, ...]]
+
+    @property
+    def measure(self) -> Callable[..., Any]:
+        """Return the columns of `writes` for the rows given."""
+        ...
+
+
+@runtime_checkable
+class Prompted(Measures, Protocol):
+    """A measure that reads PROMPT_LOGITS: cosines of the image to each class of prompts.
+
+    `prompts` maps a class to its prompt texts, in the order of the columns of `prompt_logits`.
+    """
+
+    prompts: ClassVar[dict[str, tuple[str, ...]]]
+
+
+@runtime_checkable
+class Rules(Protocol):
+    """Decides from ledger columns alone: fast, as often as wanted."""
+
+    def rule(self) -> str:
+        """Return the DuckDB condition, over ledger columns, of a pair to keep."""
+        ...

@@ -1,0 +1,30 @@
+"""Keep one of all copies of an image.
+
+What a copy is needs the whole pool: `group` joins images whose files are equal and images whose
+pHashes differ in at most `max_distance` of 64 bits, and chooses the one to keep. There is nothing
+to measure here; the option is read by `group`, the rule reads what `group` wrote.
+
+Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), for
+distances between pHashes as likeness. The default 4 is ours.
+"""
+
+from dataclasses import dataclass
+
+from pairsieve.schemas.columns import DUPLICATE_OF
+
+MAX_DISTANCE = 10  # bits; farther apart, different pictures meet, and the exact search gets slow
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Keep one of the images that are at most `max_distance` bits of pHash apart."""
+
+    max_distance: int = 4  # bits of 64, 0 to 10
+
+    def __post_init__(self) -> None:
+        if self.max_distance not in range(MAX_DISTANCE + 1):
+            raise ValueError(f"max_distance must be 0 to {MAX_DISTANCE}, got {self.max_distance}")
+
+    def rule(self) -> str:
+        """Return the SQL condition of a pair to keep; it is never null."""
+        return f"{DUPLICATE_OF.name} IS NULL"

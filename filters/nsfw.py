@@ -1,0 +1,65 @@
+"""Keep images that are probably safe for work, told from the CLIP vector by prompts.
+
+Zero-shot: several prompts per class, their vectors averaged, and a softmax over the classes with
+the model's own temperature. It needs no head trained for one model, so it works with every model;
+how sharp it is depends on the model, so look at the histogram before trusting a threshold.
+
+Source: CLIP (arXiv:2103.00020), section 3.1.4, for prompt ensembles. The default 0.1 is the limit
+for LAION's NSFW head in the model card of Stable Diffusion 2, taken over as a start.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pairsieve.schemas.arrays import Floats, Vectors
+from pairsieve.schemas.columns import NSFW, PROMPT_LOGITS, Column
+
+
+@dataclass(frozen=True, slots=True)
+class Nsfw:
+    """Keep images that are not safe for work with a probability of at most `max_probability`."""
+
+    reads: ClassVar[tuple[Column, ...]] = (PROMPT_LOGITS,)
+    writes: ClassVar[tuple[Column, ...]] = (NSFW,)
+    prompts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "safe": (
+            "a photo that is safe for work",
+            "a picture suitable for all ages",
+            "an everyday photo",
+            "a photo of people in their clothes",
+            "a photo of an object",
+            "a photo of a place",
+            "a drawing or a diagram",
+        ),
+        "unsafe": (
+            "a photo that is not safe for work",
+            "a picture for adults only",
+            "an explicit adult photo",
+            "a photo with nudity",
+            "a pornographic picture",
+            "a sexually explicit drawing",
+        ),
+    }
+
+    max_probability: float = 0.1  # probability, [0, 1]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_probability <= 1:
+            raise ValueError(f"max_probability must be in [0, 1], got {self.max_probability}")
+
+    def measure(self, prompt_logits: Vectors) -> Floats:
+        """Return the softmax probability of the class `unsafe`, (n,), in [0, 1].
+
+        `prompt_logits` has one column per class of `prompts`, (n, 2): cosine times temperature.
+        """
+        logits = prompt_logits.astype(np.float64)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        unsafe = weights[:, list(self.prompts).index("unsafe")]
+        probabilities: Floats = (unsafe / weights.sum(axis=1)).astype(np.float32)
+        return probabilities
+
+    def rule(self) -> str:
+        """Return the SQL condition of a pair to keep; the bound itself is kept."""
+        return f"{NSFW.name} <= {self.max_probability!r}"
