@@ -1,0 +1,269 @@
+"""Where tasks run: `serial` in this process, `ray` on this machine or a cluster.
+
+The driver keeps a sliding window of tasks under way, pulls the next item only when there is room,
+and holds nothing of what they did but a small result; so its memory does not grow with the input.
+Both engines give the same bytes, because a task writes what it makes and only commits.
+"""
+
+import itertools
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from pairsieve.schemas.errors import Stopped
+
+Item = TypeVar("Item")
+State = TypeVar("State")
+Result = TypeVar("Result")
+Kind = Literal["ray", "serial"]
+
+RETRIES = 2  # further attempts at a task whose process died
+KNOCK_TIMEOUT_S = 10
+OBJECT_STORE_BYTES = 128 << 20  # results are small: no data travels through Ray's object store
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """What stands for the result of a task whose process died at every attempt."""
+
+    reason: str
+
+
+class Engine(Protocol):
+    """Runs a function over items, in any order, each in a process that may die."""
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Yield (item, result) as tasks end; an item whose process kept dying gives `Crashed`."""
+        ...
+
+    def map_with(
+        self,
+        setup: Callable[[], State],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        gpu: bool = False,
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Do the same with a state that is costly to build, such as a model, one per actor."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        ...
+
+
+class Serial:
+    """Everything in this process, one after the other: for tests and debugging."""
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Yield (item, result) in the order of `items`."""
+        for item in items:
+            yield item, function(item)
+
+    def map_with(
+        self,
+        setup: Callable[[], State],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        gpu: bool = False,
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Yield (item, result) in the order of `items`; the state is built at the first one."""
+        state: State | None = None
+        for item in items:
+            state = setup() if state is None else state
+            yield item, function(state, item)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+class Ray:
+    """Ray tasks and actors; a private quiet instance on loopback unless an address is given."""
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        """Start or join Ray.
+
+        Args:
+            workers: Unit tasks under way at once; default: the CPUs Ray has.
+            address: Cluster to join; default: the environment's RAY_ADDRESS, else none.
+
+        Raises:
+            Stopped: no cluster answers at the address.
+        """
+        address = address or os.environ.get("RAY_ADDRESS")
+        _start_ray(workers, address)
+        import ray
+
+        resources = ray.cluster_resources()
+        self._workers = workers or max(1, int(resources.get("CPU", 1)))
+        self._gpus = int(resources.get("GPU", 0))
+        self._nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Yield (item, result) as Ray tasks end, at most `workers` of them under way."""
+        import ray
+
+        @ray.remote(num_cpus=1, max_retries=RETRIES)
+        def task(item: Item) -> Result:
+            return function(item)
+
+        yield from _window(task.remote, items, self._workers)
+
+    def map_with(
+        self,
+        setup: Callable[[], State],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        gpu: bool = False,
+    ) -> Generator[tuple[Item, Result | Crashed]]:
+        """Yield (item, result) as actors answer: one actor per GPU, or per node without GPUs.
+
+        Actors ask for no CPU of Ray's: a pool that held them all would starve the tasks that feed
+        it. They restart as often as needed. When an actor dies, what waited behind the culprit may
+        use up its attempts too, so an item counts as crashed only when it also crashed alone.
+        """
+        import ray
+
+        on_gpu = gpu and self._gpus > 0
+        count = self._gpus if on_gpu else self._nodes
+        actor: Any = ray.remote(
+            num_cpus=0,
+            num_gpus=1 if on_gpu else 0,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        )(_Actor)
+        actors = [actor.remote(setup, function) for _ in range(count)]
+        turn = itertools.cycle(actors)
+
+        def submit(item: Item) -> Any:
+            return next(turn).call.remote(item)
+
+        suspects = []
+        try:
+            for item, result in _window(submit, items, 2 * count):
+                if isinstance(result, Crashed):
+                    suspects.append(item)
+                else:
+                    yield item, result
+            yield from _window(submit, suspects, 1)
+        finally:
+            for each in actors:
+                ray.kill(each)
+
+    def close(self) -> None:
+        """Leave the cluster, or end the private instance."""
+        import ray
+
+        ray.shutdown()
+
+
+class _Actor:
+    """Holds a state and applies the function to it; built at the first call, so errors reach it."""
+
+    def __init__(self, setup: Callable[[], Any], function: Callable[[Any, Any], Any]) -> None:
+        self._setup = setup
+        self._function = function
+        self._state: Any = None
+
+    def call(self, item: Any) -> Any:
+        if self._state is None:
+            self._state = self._setup()
+        return self._function(self._state, item)
+
+
+def open_engine(kind: Kind, workers: int | None = None, address: str | None = None) -> Engine:
+    """Return the engine of that kind."""
+    return Serial() if kind == "serial" else Ray(workers, address)
+
+
+def _start_ray(workers: int | None, address: str | None) -> None:
+    """Join the cluster at `address`, or start a private instance on loopback.
+
+    The private instance is reachable only with a token made here and kept in this process and its
+    children: Ray's own default would write one into the home folder.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not address:
+        # Ray turns 127.0.0.1 into the machine's outer address unless clusters are off.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray
+
+    if not address:
+        ray.init(
+            address="local",
+            num_cpus=workers or os.cpu_count(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+        return
+    try:
+        _knock(address)
+        ray.init(address=address, **quiet)
+    except OSError as error:  # Ray's own ConnectionError is one
+        raise Stopped(f"no Ray cluster answers at {address}: {error}") from error
+
+
+def _knock(address: str) -> None:
+    """Connect to a HOST:PORT address and hang up: Ray itself would try for many minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
+
+
+def _window(
+    submit: Callable[[Item], Any], items: Iterable[Item], width: int
+) -> Generator[tuple[Item, Any]]:
+    """Yield (item, result) as tasks end, at most `width` of them under way."""
+    import ray
+
+    source = iter(items)
+    running: dict[Any, Item] = {}
+    while True:
+        for item in itertools.islice(source, width - len(running)):
+            running[submit(item)] = item
+        if not running:
+            return
+        (done, *_), _ = ray.wait(list(running), num_returns=1)
+        yield running.pop(done), _result(done)
+
+
+def _result(reference: Any) -> Any:
+    """Return what the task returned, raise what it raised, or `Crashed` if its process died."""
+    import ray
+    from ray.exceptions import (
+        ActorDiedError,
+        ActorUnavailableError,
+        NodeDiedError,
+        OutOfMemoryError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
+
+    deaths = (
+        ActorDiedError,
+        ActorUnavailableError,
+        NodeDiedError,
+        OutOfMemoryError,
+        WorkerCrashedError,
+    )
+    try:
+        return ray.get(reference)
+    except deaths as error:
+        return Crashed(type(error).__name__)
+    except RayTaskError as error:
+        raise error.cause from error

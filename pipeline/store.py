@@ -1,0 +1,277 @@
+"""The dataset's storage: one interface over local disk, S3, GCS and Azure, and the commit protocol.
+
+A task writes its files under attempt-unique names, then commits them with one small JSON marker
+that is put only if absent. Readers open only files named in markers, so a killed or beaten attempt
+leaves nothing visible; `pairsieve gc` sweeps what it left. obstore does the work because its
+conditional put holds on local disk and on every object store alike.
+"""
+
+import hashlib
+import io
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from pairsieve.pipeline.streams import HashingWriter, Seekable, storage_errors
+from pairsieve.schemas.errors import BadOption, Stopped
+
+if TYPE_CHECKING:
+    import builtins
+
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+
+SCHEMES = ("s3", "gs", "az")
+MARKERS_AT_ONCE = 32  # read together: object stores answer slowly but many at once
+BUFFER_BYTES = 8 << 20  # of a stream to or from an object
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The JSON that commits one piece of work.
+
+    Attributes:
+        rows: Pairs the piece answers for.
+        files: Name in the dataset -> {"bytes": size, "sha256": hex} of what the piece wrote.
+        counts: What the readers of progress want to know without a scan, e.g. pairs per outcome.
+        extra: What else the stage must remember of the piece.
+    """
+
+    rows: int
+    files: dict[str, dict[str, Any]]
+    counts: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def dumps(self) -> bytes:
+        """Return the marker as JSON, the same bytes for the same content."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+
+    @classmethod
+    def loads(cls, data: bytes) -> Self:
+        """Return the marker that `dumps` wrote."""
+        return cls(**json.loads(data))
+
+    def file(self, suffix: str) -> str:
+        """Return the name of the piece's one file that ends in `suffix`."""
+        (name,) = (name for name in self.files if name.endswith(suffix))
+        return name
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder or object-store prefix; paths in it are relative and use `/`.
+
+    Holds only its URL, so that it travels to any worker.
+    """
+
+    url: str
+
+    @classmethod
+    def at(cls, location: str | Path) -> Self:
+        """Return the store at a local path or an `s3://`, `gs://` or `az://` URL.
+
+        Raises:
+            BadOption: the URL has another scheme.
+        """
+        text = str(location)
+        scheme, separator, _ = text.partition("://")
+        if not separator:
+            return cls(str(Path(text).expanduser().absolute()))
+        if scheme not in SCHEMES:
+            allowed = ", ".join(f"{s}://" for s in SCHEMES)
+            raise BadOption(f"{text}: unknown kind of storage; allowed: a local path, {allowed}")
+        return cls(text.rstrip("/"))
+
+    @property
+    def local(self) -> Path | None:
+        """Return the folder when the store is on this machine's disk."""
+        return None if "://" in self.url else Path(self.url)
+
+    @cached_property
+    def _objects(self) -> "ObjectStore":
+        return _open(self.url)
+
+    def _make(self) -> None:
+        """Make the folder of a local store; reading alone must not leave one behind."""
+        if self.local:
+            self.local.mkdir(parents=True, exist_ok=True)
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"url": self.url}
+
+    def location(self, path: str) -> str:
+        """Return the full path or URL of `path`, as DuckDB and people read it."""
+        return f"{self.url}/{path}"
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of `path`; FileNotFoundError when there are none."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            return bytes(obstore.get(self._objects, path).bytes())
+
+    def read_ranges(self, path: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Return the bytes of several ranges of `path`, in the order given."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            parts = obstore.get_ranges(self._objects, path, starts=starts, lengths=lengths)
+        return [bytes(part) for part in parts]
+
+    def exists(self, path: str) -> bool:
+        """Return True when there is an object at `path`."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            try:
+                obstore.head(self._objects, path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def list(self, folder: str = "") -> Iterator[tuple[str, int, str]]:
+        """Yield (path, bytes, version) of every object under `folder`, sorted by path.
+
+        The version changes when the content does: the entity tag.
+        """
+        for entry in self.entries(folder):
+            yield entry["path"], entry["size"], entry["e_tag"] or ""
+
+    def entries(self, folder: str = "") -> "builtins.list[ObjectMeta]":
+        """Return path, size, e_tag and last_modified of every object under `folder`, by path."""
+        import obstore
+
+        if self.local and not self.local.is_dir():
+            return []
+        with storage_errors(self.location(folder)):
+            batches = obstore.list(self._objects, folder or None)
+            found = [entry for batch in batches for entry in batch]
+        return sorted(found, key=lambda entry: entry["path"])
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put `data` at `path`, replacing what is there at once or not at all."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            self._make()
+            obstore.put(self._objects, path, data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Put `data` at `path` if nothing is there; return False, unchanged, if something is."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with storage_errors(self.location(path)):
+            self._make()
+            try:
+                obstore.put(self._objects, path, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete the objects at `paths`; one that is not there is no error."""
+        import obstore
+
+        for path in paths:
+            with storage_errors(self.location(path)), suppress(FileNotFoundError):
+                obstore.delete(self._objects, path)
+
+    def reader(self, path: str) -> BinaryIO:
+        """Return a seekable file over `path`, read in ranges as needed."""
+        import obstore
+
+        if self.local:
+            return open(self.local / path, "rb")
+        with storage_errors(self.location(path)):
+            source = obstore.open_reader(self._objects, path, buffer_size=BUFFER_BYTES)
+        return io.BufferedReader(Seekable(source, self.location(path)), BUFFER_BYTES)
+
+    def writer(self, path: str) -> HashingWriter:
+        """Return a file that streams to `path`, which appears whole when closed."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            self._make()
+            sink = obstore.open_writer(self._objects, path, buffer_size=BUFFER_BYTES)
+        return HashingWriter(sink, self.location(path))
+
+    def marker(self, path: str) -> Marker | None:
+        """Return the marker at `path`, or None where nothing is committed."""
+        try:
+            return Marker.loads(self.read(path))
+        except FileNotFoundError:
+            return None
+
+    def marker_names(self, folder: str) -> "builtins.list[str]":
+        """Return the names, without `.json`, of the markers directly under `folder`, in order."""
+        depth = folder.count("/") + 1
+        return [
+            Path(path).stem
+            for path, _, _ in self.list(folder)
+            if path.endswith(".json") and path.count("/") == depth
+        ]
+
+    def markers(self, folder: str) -> dict[str, Marker]:
+        """Return the markers directly under `folder` by name without `.json`, in name order."""
+        names = self.marker_names(folder)
+        with ThreadPoolExecutor(MARKERS_AT_ONCE) as pool:
+            found = pool.map(self.marker, (f"{folder}/{name}.json" for name in names))
+            return {name: m for name, m in zip(names, found, strict=True) if m is not None}
+
+
+def attempt() -> str:
+    """Return a short token that no other attempt at the same work has."""
+    return uuid.uuid4().hex[:12]
+
+
+def commit(store: Store, path: str, marker: Marker) -> Marker:
+    """Commit a piece of work at `path` and return the marker that holds.
+
+    When another attempt was first, this one's files are deleted and the other's marker returned.
+    """
+    if store.create(path, marker.dumps()):
+        return marker
+    winner = store.marker(path)
+    if winner is None:
+        raise Stopped(f"{store.location(path)}: the marker vanished while committing; run again")
+    store.delete(set(marker.files) - set(winner.files))
+    return winner
+
+
+def current(store: Store, path: str, wanted: str) -> Marker | None:
+    """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`."""
+    marker = store.marker(path)
+    return marker if marker and marker.extra.get("fingerprint") == wanted else None
+
+
+def replace(store: Store, path: str, marker: Marker) -> None:
+    """Commit the result of a whole-pool step in place of an older one, whose files are deleted."""
+    old = store.marker(path)
+    store.write(path, marker.dumps())
+    if old:
+        store.delete(set(old.files) - set(marker.files))
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return 16 hex digits that stand for the JSON form of `parts`."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=64)
+def _open(url: str) -> "ObjectStore":
+    """Return the object store at `url`; credentials and endpoints come from the environment."""
+    from obstore.store import LocalStore, from_url
+
+    if "://" in url:
+        return from_url(url)
+    if not Path(url).is_dir():
+        raise FileNotFoundError(url)
+    return LocalStore(url)

@@ -1,0 +1,109 @@
+"""Objects of the store as Python files, and the one place where storage errors are translated."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from pairsieve.schemas.errors import Stopped
+
+
+class HashingWriter(io.RawIOBase):
+    """A file that streams to one object and knows the SHA-256 of what was written.
+
+    Leaving its `with` block by an exception abandons the object.
+    """
+
+    def __init__(self, sink: Any, location: str) -> None:
+        """Wrap obstore's writer `sink`, which streams to `location`."""
+        self.size = 0
+        self._location = location
+        self._sha256 = hashlib.sha256()
+        self._sink = sink
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append `data`; return its length in bytes."""
+        view = memoryview(data).cast("B")
+        with storage_errors(self._location):
+            self._sink.write(view)
+        self._sha256.update(view)
+        self.size += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        """Return the bytes written so far."""
+        return self.size
+
+    def close(self) -> None:
+        """Make the object appear."""
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            with storage_errors(self._location):
+                sink.close()
+        super().close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._sink = None
+        self.close()
+
+    def entry(self) -> dict[str, Any]:
+        """Return size and checksum, as a marker names them."""
+        return {"bytes": self.size, "sha256": self._sha256.hexdigest()}
+
+
+class Seekable(io.RawIOBase):
+    """obstore's reader as a Python raw file, for `io.BufferedReader`."""
+
+    def __init__(self, source: Any, location: str) -> None:
+        """Wrap obstore's reader `source` of `location`."""
+        self._source = source
+        self._location = location
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset`; return the new position in bytes."""
+        return int(self._source.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return int(self._source.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; return how many bytes came."""
+        with storage_errors(self._location):
+            data = bytes(self._source.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@contextmanager
+def storage_errors(location: str) -> Iterator[None]:
+    """Turn a failure of the storage, after obstore's own retries, into a clear stop."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        raise Stopped(f"storage failed at {location}: {error}") from error

@@ -1,0 +1,115 @@
+"""Fixtures shared by all tests: real servers on loopback, started here."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.pipeline.store import Marker, Store, commit
+from pairsieve.schemas.columns import GATHERED, arrow_schema
+
+REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Return the folder of real test material; skip where it is absent."""
+    if not REAL.is_dir():
+        pytest.skip("no real test material beside the checkout (../shared/real)")
+    return REAL
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Return a function that serves a folder over HTTP on loopback and gives its base URL."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        handler = partial(_Quiet, directory=str(folder))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Start an S3 protocol server on loopback; return the URL of an empty bucket."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    settings = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="pairs")
+    yield "s3://pairs"
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+    server.stop()
+
+
+PutGathered = Callable[[Store, list[dict[str, Any]]], None]
+
+
+@pytest.fixture(scope="session")
+def put_gathered() -> PutGathered:
+    """Return a function that commits one gathered unit with the given ledger rows.
+
+    What a row leaves out gets a default: outcome ok, 640 x 480, and a uid of its row number.
+    """
+
+    def put(store: Store, rows: list[dict[str, Any]]) -> None:
+        filled = [
+            {
+                "row": number,
+                "uid": f"{number:032x}",
+                "url": f"http://127.0.0.1/{number}",
+                "text": f"pair {number}",
+                "outcome": "ok",
+                "width": 640,
+                "height": 480,
+            }
+            | row
+            for number, row in enumerate(rows)
+        ]
+        table = pa.Table.from_pylist(filled, arrow_schema(GATHERED))
+        with store.writer("gather/00000000.test.parquet") as sink:
+            pq.write_table(table, sink)
+        outcomes = table["outcome"].to_pylist()
+        counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
+        marker = Marker(len(rows), {"gather/00000000.test.parquet": sink.entry()}, counts)
+        commit(store, "gather/00000000.json", marker)
+
+    return put

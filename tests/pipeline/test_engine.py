@@ -1,0 +1,153 @@
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pairsieve.pipeline.engine import Crashed, Engine, open_engine
+from pairsieve.schemas.errors import BadOption, Stopped
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty home folder."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def ray(home: Path) -> Iterator[Engine]:
+    engine = open_engine("ray", workers=2)
+    yield engine
+    engine.close()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise BadOption(f"not {number}")
+
+
+def die_at(culprit: int, number: int) -> int:
+    if number == culprit:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def die_once(flag: Path, number: int) -> int:
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def add(state: int, number: int) -> int:
+    return state + number
+
+
+def add_unless_culprit(state: int, number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return state + number
+
+
+def test_serial_keeps_the_order_and_builds_the_state_once() -> None:
+    engine = open_engine("serial")
+    built: list[int] = []
+
+    def setup() -> int:
+        built.append(1)
+        return 10
+
+    assert list(engine.map(square, [3, 1])) == [(3, 9), (1, 1)]
+    assert list(engine.map_with(setup, add, [1, 2])) == [(1, 11), (2, 12)]
+    assert built == [1]
+
+
+def test_ray_gives_every_result_once(ray: Engine) -> None:
+    assert sorted(ray.map(square, range(20))) == [(n, n * n) for n in range(20)]
+
+
+def test_ray_pulls_items_only_as_there_is_room(ray: Engine) -> None:
+    pulled: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            pulled.append(number)
+            yield number
+
+    results = ray.map(square, items())
+    next(results)
+    assert len(pulled) <= 3
+    assert len(list(results)) == 9
+
+
+def test_an_error_of_the_task_comes_back_as_itself(ray: Engine) -> None:
+    with pytest.raises(BadOption, match="^not 7$"):
+        list(ray.map(refuse, [7]))
+
+
+def test_a_process_that_died_once_is_tried_again(ray: Engine, tmp_path: Path) -> None:
+    assert list(ray.map(partial(die_once, tmp_path / "flag"), [5])) == [(5, 5)]
+
+
+def test_a_task_that_always_dies_is_crashed_and_the_others_are_not(ray: Engine) -> None:
+    results = dict(ray.map(partial(die_at, 2), [1, 2, 3]))
+    assert results == {1: 1, 2: Crashed("WorkerCrashedError"), 3: 3}
+
+
+def test_an_actor_that_dies_takes_only_the_culprit_with_it(ray: Engine) -> None:
+    results = dict(ray.map_with(lambda: 10, add_unless_culprit, [1, 3, 2]))
+    assert isinstance(results.pop(3), Crashed)
+    assert results == {1: 11, 2: 12}
+
+
+def test_actors_can_be_fed_by_the_tasks_of_the_same_engine(ray: Engine) -> None:
+    squares = (result for _, result in ray.map(square, range(6)) if isinstance(result, int))
+    results = ray.map_with(lambda: 100, add, squares)
+    assert sorted(result for _, result in results if isinstance(result, int)) == [
+        100,
+        101,
+        104,
+        109,
+        116,
+        125,
+    ]
+
+
+def listening_addresses(process: psutil.Process) -> set[str]:
+    """The addresses on which a process waits for connections; none if it has just ended."""
+    try:
+        connections = process.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return set()
+    return {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def test_ray_listens_on_loopback_only(ray: Engine) -> None:
+    me = psutil.Process()
+    family = [me, *me.children(recursive=True)]
+    addresses = set().union(*(listening_addresses(process) for process in family))
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def test_ray_sends_no_telemetry_and_leaves_the_home_folder_alone(ray: Engine, home: Path) -> None:
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert list(home.rglob("*")) == []
+
+
+def test_a_cluster_that_does_not_answer_is_a_clear_stop() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # bound, but not listening: it refuses
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        with pytest.raises(Stopped, match=f"no Ray cluster answers at {address}"):
+            open_engine("ray", address=address)

@@ -1,0 +1,148 @@
+import hashlib
+import pickle
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pairsieve.pipeline.store import Marker, Store, commit, current, fingerprint, replace
+from pairsieve.schemas.errors import BadOption, Stopped
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A fresh store of each kind, as a worker gets it: through pickle."""
+    if request.param == "local":
+        location = str(tmp_path / "dataset")
+    else:
+        location = f"{request.getfixturevalue('s3')}/{tmp_path.name}"
+    made: Store = pickle.loads(pickle.dumps(Store.at(location)))
+    return made
+
+
+def test_create_puts_only_if_absent(store: Store) -> None:
+    assert store.create("a/m.json", b"first")
+    assert not store.create("a/m.json", b"second")
+    assert store.read("a/m.json") == b"first"
+
+
+def test_of_many_creators_exactly_one_wins(store: Store) -> None:
+    won: list[int] = []
+
+    def contend(number: int) -> None:
+        if store.create("m.json", str(number).encode()):
+            won.append(number)
+
+    threads = [threading.Thread(target=contend, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.read("m.json")] == [str(n).encode() for n in won]
+
+
+def test_write_replaces(store: Store) -> None:
+    store.write("a", b"first")
+    store.write("a", b"second")
+    assert store.read("a") == b"second"
+
+
+def test_writer_streams_and_knows_its_checksum(store: Store) -> None:
+    block = bytes(range(256)) * 4096
+    with store.writer("big.bin") as sink:
+        for _ in range(12):
+            sink.write(block)
+    assert sink.entry() == {
+        "bytes": 12 * len(block),
+        "sha256": hashlib.sha256(block * 12).hexdigest(),
+    }
+    assert store.read("big.bin") == block * 12
+
+
+def test_a_writer_left_by_an_error_leaves_nothing_to_see(store: Store) -> None:
+    def fail() -> None:
+        with store.writer("half.bin") as sink:
+            sink.write(b"x" * (20 << 20))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(store.list()) == []
+
+
+def test_reader_seeks_and_ranges_come_in_the_order_asked(store: Store) -> None:
+    store.write("a", b"0123456789")
+    with store.reader("a") as source:
+        source.seek(-3, 2)
+        assert source.read() == b"789"
+    assert store.read_ranges("a", [5, 0], [2, 3]) == [b"56", b"012"]
+
+
+def test_list_is_sorted_and_a_changed_object_has_another_version(store: Store) -> None:
+    store.write("b/2", b"x")
+    store.write("b/1", b"xy")
+    before = list(store.list("b"))
+    assert [(path, size) for path, size, _ in before] == [("b/1", 2), ("b/2", 1)]
+    store.write("b/2", b"other")
+    after = list(store.list("b"))
+    assert after[0] == before[0]
+    assert after[1][2] != before[1][2]
+
+
+def test_missing_objects(store: Store) -> None:
+    assert not store.exists("nothing")
+    assert store.marker("nothing.json") is None
+    assert list(store.list("nothing")) == []
+    store.delete(["nothing"])
+    with pytest.raises(FileNotFoundError):
+        store.read("nothing")
+
+
+def test_the_loser_of_a_race_deletes_its_files_and_gets_the_winners_marker(store: Store) -> None:
+    store.write("g/1.first.parquet", b"1")
+    store.write("g/1.second.parquet", b"2")
+    first = Marker(5, {"g/1.first.parquet": {"bytes": 1}})
+    second = Marker(5, {"g/1.second.parquet": {"bytes": 1}})
+    assert commit(store, "g/1.json", first) == first
+    assert commit(store, "g/1.json", second) == first
+    assert [path for path, _, _ in store.list("g")] == ["g/1.first.parquet", "g/1.json"]
+
+
+def test_markers_are_those_directly_in_the_folder(store: Store) -> None:
+    for path in ("g/2.json", "g/1.5+3.json", "g/deeper/3.json", "g.json"):
+        store.create(path, Marker(1, {}).dumps())
+    assert list(store.markers("g")) == ["1.5+3", "2"]
+
+
+def test_replace_deletes_what_the_old_result_had(store: Store) -> None:
+    for name in ("old", "new"):
+        store.write(name, b"x")
+        replace(store, "done.json", Marker(1, {name: {}}, {}, {"fingerprint": name}))
+    assert not store.exists("old")
+    assert current(store, "done.json", "old") is None
+    found = current(store, "done.json", "new")
+    assert found is not None
+    assert found.files == {"new": {}}
+
+
+def test_entries_tell_when_they_changed(store: Store) -> None:
+    store.write("a", b"x")
+    (entry,) = store.entries()
+    assert abs((datetime.now(UTC) - entry["last_modified"]).total_seconds()) < 3600
+
+
+def test_unknown_storage_is_refused() -> None:
+    with pytest.raises(BadOption, match="ftp://host/x: unknown kind of storage"):
+        Store.at("ftp://host/x")
+
+
+def test_storage_that_fails_stops_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Stopped, match="storage failed at .*file/a/b"):
+        Store.at(tmp_path / "file").write("a/b", b"x")
+
+
+def test_fingerprint_depends_on_content_only() -> None:
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
