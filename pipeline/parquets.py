@@ -1,0 +1,182 @@
+"""Parquet files as input: what their footers tell, and rows of them without reading the rest.
+
+The columns come out plain: dictionaries and extension types decoded, and text that is not UTF-8
+escaped with backslashes (Arrow's Parquet reader does not check it, everything after does).
+"""
+
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from pairsieve.pipeline.inputs import Source, opened
+from pairsieve.schemas.errors import BadOption, Stopped
+
+BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows wanted
+COLUMN_BUFFER = 4 << 20  # bytes read at once of each column
+
+
+def footer(source: Source) -> tuple[int, pa.Schema]:
+    """Return the number of rows, and the schema with plain types and distinct names.
+
+    Raises:
+        BadOption: it is not a readable Parquet file.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with opened(source.location) as file:
+            metadata = pq.read_metadata(file)
+            schema = metadata.schema.to_arrow_schema()
+    except (OSError, pa.ArrowException) as error:
+        raise BadOption(f"{source.location}: not a readable Parquet file: {error}") from error
+    names = distinct(schema.names)
+    fields = [
+        pa.field(name, plain_type(type)) for name, type in zip(names, schema.types, strict=True)
+    ]
+    return metadata.num_rows, pa.schema(fields)
+
+
+def read(location: str, first: int, rows: int, total: int) -> pa.Table:
+    """Return `rows` rows from row `first` on, reading only the row groups they lie in.
+
+    Args:
+        location: Full path or URL.
+        first: First row, from 0.
+        rows: How many; the file has them.
+        total: Rows that the file had when it was planned.
+
+    Raises:
+        Stopped: the file is gone, broken, or has another number of rows now.
+    """
+    try:
+        with opened(location) as file:
+            return _read(file, location, (first, rows), total)
+    except FileNotFoundError as error:
+        raise Stopped(f"{location}: was there when the input was planned and is gone") from error
+    except (OSError, pa.ArrowException) as error:
+        raise Stopped(f"{location}: cannot be read: {error}; mend it or start anew") from error
+
+
+def plain_type(type: pa.DataType) -> pa.DataType:
+    """Return the type of what `plain` makes of a column of that type."""
+    if pa.types.is_dictionary(type):
+        return plain_type(type.value_type)
+    if isinstance(type, pa.BaseExtensionType):
+        return plain_type(type.storage_type)
+    if is_text(type):
+        return pa.string()
+    if pa.types.is_large_binary(type) or pa.types.is_binary_view(type):
+        return pa.binary()
+    return type
+
+
+def is_text(type: pa.DataType) -> bool:
+    """Return True for the types of text."""
+    types = pa.types
+    return bool(types.is_string(type) or types.is_large_string(type) or types.is_string_view(type))
+
+
+def plain(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return `column` as type `wanted`: its plain type, or a wider one."""
+    return pa.chunked_array([_plain(chunk, wanted) for chunk in column.chunks], type=wanted)
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Return `names` with `_2`, `_3` ... behind those that stood there before."""
+    taken: set[str] = set(names)
+    seen: set[str] = set()
+    made = []
+    for name in names:
+        unique, count = name, 1
+        while unique in seen or (count > 1 and unique in taken):
+            count += 1
+            unique = f"{name}_{count}"
+        seen.add(unique)
+        made.append(unique)
+    return made
+
+
+def _read(file: BinaryIO, location: str, wanted: tuple[int, int], total: int) -> pa.Table:
+    """Return the rows `wanted`, (first, count), of an open file."""
+    import pyarrow.parquet as pq
+
+    first, rows = wanted
+    with pq.ParquetFile(file, buffer_size=COLUMN_BUFFER) as parquet:
+        if parquet.metadata.num_rows != total:
+            raise Stopped(
+                f"{location}: had {total} rows when it was planned, has "
+                f"{parquet.metadata.num_rows} now; put the old file back"
+            )
+        groups, skip = _groups(parquet.metadata, first, rows)
+        batches = parquet.iter_batches(BATCH_ROWS, row_groups=groups, use_threads=False)
+        schema = parquet.schema_arrow
+        found = pa.Table.from_batches(_slices(batches, skip, rows), schema=schema)
+        return found.rename_columns(distinct(schema.names))
+
+
+def _groups(metadata: Any, first: int, rows: int) -> tuple[list[int], int]:
+    """Return the row groups that hold the rows, and how many rows of the first to skip."""
+    groups: list[int] = []
+    skip = start = 0
+    for group in range(metadata.num_row_groups):
+        end = start + metadata.row_group(group).num_rows
+        if start < first + rows and end > first:
+            skip = skip if groups else first - start
+            groups.append(group)
+        start = end
+    return groups, skip
+
+
+def _slices(batches: Any, skip: int, rows: int) -> list[pa.RecordBatch]:
+    """Return `rows` rows after the first `skip`, and read no further."""
+    found: list[pa.RecordBatch] = []
+    for batch in batches if rows else ():
+        part = batch.slice(skip, rows)
+        skip = max(0, skip - batch.num_rows)
+        rows -= part.num_rows
+        if part.num_rows:
+            found.append(part)
+        if not rows:
+            break
+    return found
+
+
+def _plain(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if isinstance(array, pa.ExtensionArray):
+        return _plain(array.storage, wanted)
+    if pa.types.is_dictionary(array.type):
+        return _plain(array.dictionary_decode(), wanted)
+    try:
+        found = array.cast(wanted)
+        found.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = array.cast(_bytes_type(array.type))
+        return pa.array([_escaped(value, wanted) for value in raw.to_pylist()], wanted)
+    return found
+
+
+def _bytes_type(type: pa.DataType) -> pa.DataType:
+    """Return `type` with binary wherever it has text."""
+    if is_text(type):
+        return pa.large_binary()
+    if pa.types.is_map(type):
+        return pa.map_(_bytes_type(type.key_type), _bytes_type(type.item_type))
+    if pa.types.is_list(type) or pa.types.is_large_list(type):
+        return pa.large_list(_bytes_type(type.value_type))
+    if pa.types.is_struct(type):
+        return pa.struct([(field.name, _bytes_type(field.type)) for field in type])
+    return type
+
+
+def _escaped(value: Any, wanted: pa.DataType) -> Any:
+    """Return `value` with text instead of bytes where `wanted` has text."""
+    if isinstance(value, bytes) and is_text(wanted):
+        return value.decode("utf-8", "backslashreplace")
+    if value is None or not pa.types.is_nested(wanted):
+        return value
+    if pa.types.is_struct(wanted):
+        return {field.name: _escaped(value[field.name], field.type) for field in wanted}
+    if pa.types.is_map(wanted):
+        types = wanted.key_type, wanted.item_type
+        return [tuple(map(_escaped, pair, types)) for pair in value]
+    return [_escaped(each, wanted.value_type) for each in value]

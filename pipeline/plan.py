@@ -1,0 +1,374 @@
+"""Plan: cut the input into units, once, into an immutable plan.json that all later work follows.
+
+A unit is `unit_pairs` consecutive pairs, across files; only the last is shorter. Parquet files are
+read where they lie, and only their footers now. Every other format is staged (`staging.py`). The
+plan remembers which files it was made for and what shapes the measured columns. With other files
+or other measuring options it is refused, because its units would mean something else; rules may
+change.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import pyarrow as pa
+
+from pairsieve.pipeline import inputs, parquets, records, staging, tars
+from pairsieve.pipeline.inputs import Found, Source
+from pairsieve.pipeline.rules import Stage, gates
+from pairsieve.pipeline.store import Store, fingerprint
+from pairsieve.pipeline.travelling import IMAGE_PLACE as IMAGE_PLACE
+from pairsieve.pipeline.travelling import RESERVED as RESERVED
+from pairsieve.pipeline.travelling import Types, of_kinds, of_types, source_of, widen
+from pairsieve.schemas.columns import ROW, TEXT, URL
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+PATH = "plan.json"
+VERSION = 1
+FOOTERS_AT_ONCE = 16
+
+Slice = Sequence[int]  # file, first row, rows
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An input file: where it was found, its rows, and what tells that it is still the same."""
+
+    path: str
+    rows: int
+    bytes: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan.
+
+    Attributes:
+        dataset: Where it was read from or written to; not part of plan.json.
+        pairs: Pairs of the input.
+        fetch: False when the input holds its images.
+        format: Format of the input files.
+        measuring: The options that shape measured columns.
+        files: The input files.
+        staged: Name in the dataset and rows of each staged file; empty for Parquet.
+        units: Per unit its slices of the staged files, or of the input files where none is staged.
+        schema: The travelling columns.
+        fingerprints: Of the input files ("input") and of `measuring` ("gather").
+    """
+
+    dataset: str
+    pairs: int
+    fetch: bool
+    format: str
+    measuring: dict[str, Any]
+    files: Sequence[File]
+    staged: Sequence[tuple[str, int]]
+    units: Sequence[Sequence[Slice]]
+    schema: pa.Schema
+    fingerprints: dict[str, str]
+
+    def unit_rows(self, unit: int) -> int:
+        """Return how many pairs a unit has."""
+        return sum(rows for _, _, rows in self.units[unit])
+
+    @property
+    def unit_pairs(self) -> int:
+        """Return how many pairs every unit but the last has."""
+        return int(self.measuring["input"]["unit_pairs"])
+
+    def dumps(self) -> bytes:
+        """Return plan.json: compact, the same bytes for the same plan."""
+        content = {name: getattr(self, name) for name in self.__slots__ if name != "dataset"}
+        content["version"] = VERSION
+        content["files"] = [asdict(file) for file in self.files]
+        content["schema"] = base64.b64encode(self.schema.serialize()).decode()
+        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def loads(cls, data: bytes, dataset: str) -> Self:
+        """Return the plan that `dumps` wrote.
+
+        Raises:
+            BadOption: another version of pairsieve wrote it.
+        """
+        content = json.loads(data)
+        version = content.pop("version")
+        if version != VERSION:
+            raise BadOption(
+                f"{dataset}/{PATH}: has version {version}, this pairsieve reads {VERSION}; use "
+                "another --dataset"
+            )
+        content["files"] = [File(**file) for file in content["files"]]
+        content["staged"] = [(name, rows) for name, rows in content["staged"]]
+        schema = pa.py_buffer(base64.b64decode(content.pop("schema")))
+        return cls(dataset=dataset, schema=pa.ipc.read_schema(schema), **content)
+
+
+def run(recipe: Recipe, store: Store) -> Plan:
+    """Return the dataset's plan; make it if there is none.
+
+    Raises:
+        BadOption: the input cannot be read as the recipe says, or the plan that is there was made
+            for other files or other measuring options.
+    """
+    options = measuring(recipe)
+    found = inputs.find(recipe.input, store.url)
+    if not store.exists(PATH):
+        made = _made(recipe, store, found, options)
+        if store.create(PATH, made.dumps()):
+            return made
+        mine = {name for name, _ in made.staged}
+        store.delete(mine.difference(staged_files(store)))
+    plan = read(store)
+    _check(plan, found, options)
+    return plan
+
+
+def read(store: Store) -> Plan:
+    """Return the dataset's plan.
+
+    Raises:
+        BadOption: there is none.
+    """
+    try:
+        return Plan.loads(store.read(PATH), store.url)
+    except FileNotFoundError as error:
+        message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
+        raise BadOption(message) from error
+
+
+def staged_files(store: Store) -> list[str]:
+    """Return the names of the staged files that the plan names; none without a plan."""
+    return [name for name, _ in read(store).staged] if store.exists(PATH) else []
+
+
+def measuring(recipe: Recipe) -> dict[str, Any]:
+    """Return the options that shape what is measured, as JSON; not timeouts or politeness.
+
+    Raises:
+        BadOption: a rule of the recipe cannot work.
+    """
+    return {
+        "input": recipe.input.model_dump(include={"url", "text", "header", "unit_pairs"}),
+        "image": recipe.image.model_dump(),
+        "gates": sorted(rule.sql for rule in gates(recipe, Stage.TEXT)),
+    }
+
+
+def gather_fingerprint(recipe: Recipe) -> str:
+    """Return the fingerprint of the options that shape what is measured."""
+    return fingerprint(measuring(recipe))
+
+
+def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:
+    """Return pairs of a unit.
+
+    The columns are `row`, `url`, `text`, `IMAGE_PLACE` if the input holds images, and the
+    travelling ones; URL and text are as found, null where there is none.
+
+    Args:
+        plan: The plan.
+        unit: Which unit, from 0.
+        first: First pair of it, from 0.
+        rows: How many; None for all that follow.
+
+    Raises:
+        Stopped: an input file is gone or has another number of rows than when it was planned.
+    """
+    slices = list(_within(plan.units[unit], first, plan.pairs if rows is None else rows))
+    tables = [_staged_slice(plan, *s) if plan.staged else _input_slice(plan, *s) for s in slices]
+    table = pa.concat_tables([_unit_schema(plan).empty_table(), *tables])
+    start = unit * plan.unit_pairs + first
+    positions = pa.array(range(start, start + table.num_rows), ROW.type)
+    return table.add_column(0, pa.field(ROW.name, ROW.type, False), positions)
+
+
+def _unit_schema(plan: Plan) -> pa.Schema:
+    """Return the schema of `read_unit`, without `row`."""
+    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_PLACE]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *places]
+    return pa.schema([*own, *plan.schema])
+
+
+def _within(slices: Sequence[Slice], first: int, rows: int) -> Iterator[Slice]:
+    """Yield the part of `slices` that begins `first` rows in and has at most `rows` rows."""
+    for file, start, count in slices:
+        part = min(count - first, rows)
+        if part > 0:
+            yield file, start + first, part
+            rows -= part
+        first = max(0, first - count)
+
+
+def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
+    name, total = plan.staged[file]
+    table = parquets.read(Store.at(plan.dataset).location(name), first, rows, total)
+    schema = _unit_schema(plan)
+    own = [table[name] for name in schema.names[: len(schema) - len(plan.schema)]]
+    others = staging.expanded(table[staging.OTHERS], plan.schema)
+    return pa.Table.from_arrays([*own, *others], schema=schema)
+
+
+def _input_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
+    source = plan.files[file]
+    table = parquets.read(source.path, first, rows, source.rows)
+    columns = [
+        parquets.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
+    ]
+    for field in plan.schema:
+        name = source_of(field)
+        known = name in table.column_names
+        columns.append(
+            parquets.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
+        )
+    return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
+
+
+def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -> Plan:
+    """Return a new plan; what is not Parquet is staged."""
+    staged: list[tuple[str, int]] = []
+    if found.format == "parquet":
+        counts, schema = _footers(recipe, found)
+        pieces = counts
+    else:
+        counts, staged, schema = _staged(recipe, store, found)
+        pieces = [rows for _, rows in staged]
+    if not sum(counts):
+        raise BadOption(f"input.path: no pairs in {recipe.input.path}")
+    return Plan(
+        dataset=store.url,
+        pairs=sum(counts),
+        fetch=found.format != "webdataset",
+        format=found.format,
+        measuring=options,
+        files=[
+            File(source.location, rows, source.bytes, source.version)
+            for source, rows in zip(found.sources, counts, strict=True)
+        ],
+        staged=staged,
+        units=list(units(pieces, recipe.input.unit_pairs)),
+        schema=schema,
+        fingerprints={"input": _input_fingerprint(found), "gather": fingerprint(options)},
+    )
+
+
+def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[Slice]]:
+    """Yield the slices of each unit, out of the rows of each file."""
+    unit: list[Slice] = []
+    left = unit_pairs
+    for file, count in enumerate(counts):
+        first = 0
+        while first < count:
+            rows = min(left, count - first)
+            unit.append([file, first, rows])
+            first += rows
+            left -= rows
+            if not left:
+                yield unit
+                unit, left = [], unit_pairs
+    if unit:
+        yield unit
+
+
+def _staged(
+    recipe: Recipe, store: Store, found: Found
+) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
+    """Stage the input; return rows per input file, the staged files, the travelling columns."""
+    counts = [0] * len(found.sources)
+
+    def pairs() -> Iterator[records.Record]:
+        for place, source in enumerate(found.sources):
+            for record in _records(recipe, found, source):
+                counts[place] += 1
+                yield record
+
+    staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
+    return counts, staged, of_kinds(kinds)
+
+
+def _records(recipe: Recipe, found: Found, source: Source) -> Iterator[records.Record]:
+    if found.format == "webdataset":
+        return tars.records(source, found.companions.get(source.name), recipe.input)
+    return records.records(source, found.format, recipe.input)
+
+
+def _footers(recipe: Recipe, found: Found) -> tuple[list[int], pa.Schema]:
+    """Return rows per Parquet file and the travelling columns of all of them."""
+    used = {"url": recipe.input.url, "text": recipe.input.text}
+    counts: list[int] = []
+    types: Types = {}
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        for source, footer in zip(
+            found.sources, pool.map(parquets.footer, found.sources), strict=True
+        ):
+            rows, schema = footer
+            counts.append(rows)
+            _check_used(source.location, schema, used)
+            for field in schema:
+                if field.name not in used.values():
+                    widen(types, field, source.location)
+    return counts, of_types(types)
+
+
+def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
+    """Refuse a file without the URL or text column, or with other than text in it."""
+    for key, name in used.items():
+        if name not in schema.names:
+            raise records.column_error(location, key, name, schema.names)
+        type = schema.field(name).type
+        if type not in (pa.string(), pa.binary(), pa.null()):
+            raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
+
+
+def _input_fingerprint(found: Found) -> str:
+    every = [*found.sources, *found.companions.values()]
+    return fingerprint(found.format, [(file.location, file.bytes, file.version) for file in every])
+
+
+def _check(plan: Plan, found: Found, options: dict[str, Any]) -> None:
+    """Refuse to go on with a plan that was made for something else."""
+    way_out = "Use another --dataset, or go back to"
+    if plan.fingerprints["input"] != _input_fingerprint(found):
+        raise BadOption(
+            f"{plan.dataset} was planned for another input: {_changed_files(plan, found)}. "
+            f"{way_out} the old input."
+        )
+    if plan.fingerprints["gather"] != fingerprint(options):
+        changes = "; ".join(_changed_options(plan.measuring, options))
+        raise BadOption(
+            f"{plan.dataset} was planned with other measuring options: {changes}. "
+            f"{way_out} the old recipe; rules that are no gates may change freely."
+        )
+
+
+def _changed_files(plan: Plan, found: Found) -> str:
+    """Return how many files are new, gone or changed, each with an example."""
+    old = {file.path: (file.bytes, file.version) for file in plan.files}
+    new = {file.location: (file.bytes, file.version) for file in found.sources}
+    groups = {
+        "new": sorted(new.keys() - old.keys()),
+        "gone": sorted(old.keys() - new.keys()),
+        "changed": [path for path in old if path in new and old[path] != new[path]],
+    }
+    parts = [
+        f"{len(paths)} {what} ({paths[0]}{', ...' * (len(paths) > 1)})"
+        for what, paths in groups.items()
+        if paths
+    ]
+    return ", ".join(parts) or "the tables beside the tars, or the format, changed"
+
+
+def _changed_options(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Yield each option that differs, with both values."""
+    for section in new:
+        if section == "gates" and old[section] != new[section]:
+            yield f"gates on the text: {old[section]} then, {new[section]} now"
+        elif section != "gates":
+            for key, value in new[section].items():
+                if old[section].get(key) != value:
+                    yield f"{section}.{key}: {old[section].get(key)!r} then, {value!r} now"

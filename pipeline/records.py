@@ -1,0 +1,157 @@
+"""Text files as input: one record per pair, whatever the file holds.
+
+A line that does not say what it should is a record too, with nulls where nothing could be read;
+only an empty line is none. Bytes that are not UTF-8 are escaped with backslashes.
+
+- CSV: comma, double quotes, line breaks inside quotes. All values are text.
+- TSV: tabs only. A quote is a character like any other: real alt texts hold single ones, and a
+  reader that believes them swallows the lines up to the next.
+- JSONL: one object per line; a URL or text that is no string is null.
+- TXT: one URL per line, without text.
+
+Cells beyond the header travel as `extra_cells`; without a header, columns are called 0, 1, 2 ...
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pairsieve.pipeline.inputs import Source, stream
+from pairsieve.pipeline.parquets import distinct
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Input, nearest
+
+MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
+EXTRA_CELLS = "extra_cells"
+
+
+class Record(NamedTuple):
+    """One pair as read.
+
+    Attributes:
+        url: Its URL, None where there is none.
+        text: Its text, None where there is none.
+        others: What else the input says of it, by name.
+        image: Where its image lies (tar, offset, bytes), if the input holds images.
+    """
+
+    url: str | None
+    text: str | None
+    others: dict[str, Any]
+    image: tuple[str, int, int] | None = None
+
+
+def records(source: Source, format: str, options: Input) -> Iterator[Record]:
+    """Yield the pairs of a text file.
+
+    Raises:
+        BadOption: a column named in `options` is not there, or the file cannot be read.
+    """
+    readers = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "txt": _txt}
+    try:
+        with stream(source) as file:
+            yield from readers[format](file, source, options)
+    except OSError as error:
+        raise BadOption(f"{source.location}: cannot be read to its end: {error}") from error
+
+
+def column_error(location: str, key: str, name: str, known: list[str]) -> BadOption:
+    """Return the error for a column that `input.<key>` names and the file does not have."""
+    return BadOption(f"input.{key}: {location} has no column `{name}`; {nearest(name, known)}")
+
+
+def _csv(file: io.BufferedReader, source: Source, options: Input) -> Iterator[Record]:
+    csv.field_size_limit(MAX_LINE)
+    text = io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", newline="")
+    rows = csv.reader(iter(lambda: text.readline(MAX_LINE), ""))
+    try:
+        yield from _table(rows, source, options)
+    except csv.Error as error:
+        raise BadOption(
+            f"{source.location}, line {rows.line_num}: not CSV: {error}; a quote may be unbalanced "
+            "before it; for lines of plain tab-separated text say `input.format: tsv`"
+        ) from error
+
+
+def _tsv(file: io.BufferedReader, source: Source, options: Input) -> Iterator[Record]:
+    rows = (_decoded(line).split("\t") if line is not None else [""] for line in _lines(file))
+    yield from _table(rows, source, options)
+
+
+def _table(rows: Iterator[list[str]], source: Source, options: Input) -> Iterator[Record]:
+    """Yield a record for each row of cells; a header names the columns."""
+    head = next(rows, None)
+    if head is None:
+        return
+    names = distinct(head) if options.header else [str(place) for place in range(len(head))]
+    for key, name in (("url", options.url), ("text", options.text)):
+        if name not in names:
+            raise column_error(source.location, key, name, names)
+    url, text, width = names.index(options.url), names.index(options.text), len(names)
+    others = [(place, name) for place, name in enumerate(names) if place not in (url, text)]
+    if not options.header:
+        yield Record(head[url], head[text], {name: head[place] for place, name in others})
+    for cells in rows:
+        if len(cells) == width:
+            rest: dict[str, Any] = {name: cells[place] for place, name in others}
+            yield Record(cells[url], cells[text], rest)
+        elif cells:
+            whole = [*cells, *[None] * (width - len(cells))]
+            rest = {name: whole[place] for place, name in others}
+            if len(cells) > width:
+                rest[EXTRA_CELLS] = cells[width:]
+            yield Record(whole[url], whole[text], rest)
+
+
+def _jsonl(file: io.BufferedReader, source: Source, options: Input) -> Iterator[Record]:
+    decoder = json.JSONDecoder(strict=False)
+    for number, line in enumerate(_lines(file)):
+        if number == 0 and line and line.lstrip().startswith(b"["):
+            raise BadOption(
+                f"{source.location}: begins like one JSON array; give one object a line"
+            )
+        found = json_object(line, decoder)
+        url, text = found.pop(options.url, None), found.pop(options.text, None)
+        yield Record(string(url), string(text), found)
+
+
+def _txt(file: io.BufferedReader, source: Source, options: Input) -> Iterator[Record]:
+    for line in _lines(file):
+        yield Record(None if line is None else _decoded(line), None, {})
+
+
+def json_object(line: bytes | None, decoder: json.JSONDecoder) -> dict[str, Any]:
+    """Return the JSON object in `line`, empty if there is none.
+
+    Bytes that are not UTF-8 become lone surrogates, because a backslash would be an escape here.
+    """
+    try:
+        found = decoder.decode((line or b"").decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def string(value: Any) -> str | None:
+    """Return `value` if it is a string."""
+    return value if isinstance(value, str) else None
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")
+
+
+def _lines(file: io.BufferedReader) -> Iterator[bytes | None]:
+    """Yield the lines that are not empty, without their ends; None for one above `MAX_LINE`."""
+    start = True
+    while line := file.readline(MAX_LINE):
+        if start:
+            line, start = line.removeprefix(b"\xef\xbb\xbf"), False
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            while len(rest := file.readline(MAX_LINE)) == MAX_LINE and not rest.endswith(b"\n"):
+                continue
+            yield None
+        elif line := line.rstrip(b"\r\n"):
+            yield line

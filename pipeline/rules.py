@@ -1,0 +1,223 @@
+"""The recipe's `keep` list as DuckDB conditions, checked and in the order they are asked.
+
+Gates come first, by the stage at which they are asked: what a gate stops is never measured further,
+so no later rule can be asked of it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.filters import FILTERS
+from pairsieve.filters.base import Rules
+from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, ROW, TEXT, UID, URL
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Keep, Recipe, nearest
+
+
+class Stage(IntEnum):
+    """When the columns a rule reads are there."""
+
+    TEXT = 0
+    IMAGE = 1
+    VECTORS = 2
+    POOL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One yes or no on the columns of a pair.
+
+    Attributes:
+        name: Name in the funnel and in `first_failing`.
+        sql: DuckDB condition of a pair to keep; null when it reads a score that is missing.
+        gate: True when a pair that fails it costs nothing more.
+        stage: When its columns are there.
+    """
+
+    name: str
+    sql: str
+    gate: bool
+    stage: Stage
+
+
+def rules(recipe: Recipe) -> tuple[Rule, ...]:
+    """Return the rules in the order they are asked: gates by stage, then the rest as listed.
+
+    Raises:
+        BadOption: an unknown filter or option, an impossible value, a condition that is not SQL,
+            a name given twice, a gate on what is known too late, a model's score without a model.
+    """
+    listed = [_rule(f"keep.{place}", entry) for place, entry in enumerate(recipe.keep)]
+    _check_vectors(listed, recipe)
+    names = [rule.name for rule in listed]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise BadOption(
+                f"keep.{place}: a second rule is called `{name}`; give one of them a `name:`"
+            )
+    return tuple(sorted(listed, key=lambda rule: rule.stage if rule.gate else len(Stage)))
+
+
+def gates(recipe: Recipe, stage: Stage) -> tuple[Rule, ...]:
+    """Return the gates that are asked at `stage`."""
+    return tuple(rule for rule in rules(recipe) if rule.gate and rule.stage is stage)
+
+
+def passing(table: pa.Table, asked: Sequence[Rule]) -> NDArray[np.bool_]:
+    """Return True for the rows of `table`, (n,), that pass every rule; null counts as no."""
+    import duckdb
+
+    if not asked or not table.num_rows:
+        return np.ones(table.num_rows, bool)
+    condition = " AND ".join(f"({rule.sql})" for rule in asked)
+    with duckdb.connect() as connection:
+        connection.register("ledger", table)
+        query = f"SELECT coalesce({condition}, false) AS passes FROM ledger"
+        return np.asarray(connection.execute(query).fetchnumpy()["passes"], bool)
+
+
+def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
+    """Refuse a rule that DuckDB cannot apply to a ledger of this schema.
+
+    Raises:
+        BadOption: naming the rule, and in DuckDB's words the column or type that is wrong.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("ledger", schema.empty_table())
+        for rule in asked:
+            try:
+                connection.execute(f"SELECT CAST(({rule.sql}) AS BOOLEAN) FROM ledger")
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                raise BadOption(f"keep: the rule `{rule.name}` does not fit: {error}") from error
+
+
+def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
+    """Refuse rules on vectors in a recipe without a model: they would drop every pair."""
+    scores = {column.name for column in EMBEDDED}
+    for place, rule in enumerate(listed):
+        read = {name.lower() for name in _columns_of(rule.sql)} & scores
+        if read and recipe.embed is None:
+            raise BadOption(
+                f"keep.{place}: `{rule.name}` reads {', '.join(sorted(read))}, which a model "
+                "measures, and the recipe has no `embed`; name the model there"
+            )
+
+
+def _rule(place: str, entry: Keep) -> Rule:
+    """Return the rule of one entry of `keep`."""
+    if entry.where is not None:
+        name, sql = entry.where, entry.where
+    elif entry.top_fraction is not None:
+        name, sql = f"top_fraction {entry.of}", _top_fraction(place, entry)
+    else:
+        assert entry.filter is not None
+        name, sql = entry.filter, _filter(place, entry.filter, entry.options).rule()
+    stage = Stage.POOL if entry.top_fraction is not None else _stage(place, sql)
+    if entry.gate and stage > Stage.IMAGE:
+        raise BadOption(
+            f"{place}: `{name}` cannot be a gate: what it reads is known only after "
+            f"`{'embed' if stage is Stage.VECTORS else 'group'}`; leave out `gate: true`"
+        )
+    return Rule(entry.name or name, sql, entry.gate, stage)
+
+
+def _top_fraction(place: str, entry: Keep) -> str:
+    """Return the condition of the highest `top_fraction` of the pairs that have the score `of`.
+
+    The count is rounded up; equal scores are told apart by uid and row, so the result is exact and
+    the same every time.
+    """
+    if entry.of is None:
+        raise BadOption(f"{place}: `top_fraction` needs `of`, the column to rank")
+    score = '"' + entry.of.replace('"', '""') + '"'
+    return (
+        f"CASE WHEN {score} IS NOT NULL THEN "
+        f"row_number() OVER (ORDER BY {score} DESC NULLS LAST, uid, row) "
+        f"<= ceil({entry.top_fraction!r} * count({score}) OVER ()) END"
+    )
+
+
+def _filter(place: str, name: str, options: dict[str, Any]) -> Rules:
+    """Return the filter `name` with `options`, checked."""
+    from pydantic import TypeAdapter, ValidationError
+
+    offered = {f.__module__.rsplit(".", 1)[1]: f for f in FILTERS if hasattr(f, "rule")}
+    if name not in offered:
+        known = nearest(name, [*offered, "where", "top_fraction"])
+        raise BadOption(f"{place}: no rule is called `{name}`; {known}")
+    if not isinstance(options, dict):
+        raise BadOption(f"{place}.{name}: options are written `{{name: value}}`, got {options!r}")
+    allowed = [option.name for option in fields(offered[name])]
+    for option in options:
+        if option not in allowed:
+            known = nearest(str(option), allowed)
+            raise BadOption(f"{place}.{name}.{option}: unknown option; {known}")
+    try:
+        made: Rules = TypeAdapter(offered[name]).validate_python(options)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(map(str, (place, name, *detail["loc"])))
+        text = detail["msg"].removeprefix("Value error, ")
+        got = "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
+        raise BadOption(f"{where}: {text}{got}") from error
+    return made
+
+
+def _stage(place: str, sql: str) -> Stage:
+    """Return the first stage at which every column that `sql` reads is there."""
+    try:
+        columns = {name.lower() for name in _columns_of(sql)}
+    except ValueError as error:
+        raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
+    for stage, group in (
+        (Stage.POOL, GROUPED),
+        (Stage.VECTORS, EMBEDDED),
+        (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
+    ):
+        if columns & {column.name for column in group}:
+            return stage
+    return Stage.TEXT
+
+
+def text_columns() -> set[str]:
+    """Return the names of pairsieve's columns that are there before the fetch."""
+    names = {ROW.name, UID.name, URL.name, TEXT.name}
+    for measure in FILTERS:
+        if {column.name for column in getattr(measure, "reads", ())} <= {TEXT.name}:
+            names |= {column.name for column in getattr(measure, "writes", ())}
+    return names
+
+
+def _columns_of(sql: str) -> set[str]:
+    """Return the names of the columns that a condition reads; ValueError if it is not one."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        query = "SELECT json_serialize_sql(?)"
+        text = connection.execute(query, [f"SELECT ({sql}) FROM ledger"]).fetchone()
+    tree = json.loads(text[0]) if text else {}
+    if tree.get("error"):
+        raise ValueError(tree["error_message"])
+    return set(_column_references(tree))
+
+
+def _column_references(node: Any) -> Iterator[str]:
+    """Yield the column of every reference in DuckDB's JSON form of a query."""
+    if isinstance(node, dict):
+        if node.get("class") == "COLUMN_REF":
+            table, *column = node["column_names"]
+            yield column[0] if column and table.lower() == "ledger" else table
+        for child in node.values():
+            yield from _column_references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _column_references(child)

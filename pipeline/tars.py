@@ -1,0 +1,163 @@
+"""WebDatasets as input: pairs whose images are already there, so nothing is fetched.
+
+A tar is walked once; of its images only the place is noted. A sample is the consecutive members
+with one key, as the webdataset library groups them. Its text is `.txt`, else the text or `caption`
+of `.json`; its URL is that of `.json`. One without a URL gets the address of its place in the
+input, so that two samples never pass for the same pair.
+
+img2dataset writes beside each tar a Parquet file of the same name with every pair it tried: those
+that have no sample in the tar are records without an image.
+"""
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline.inputs import Source, opened
+from pairsieve.pipeline.parquets import footer, read
+from pairsieve.pipeline.parquets import plain as plain_column
+from pairsieve.pipeline.records import MAX_LINE, Record, column_error, json_object, string
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Input
+
+IMAGES = frozenset(
+    ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "ppm", "pgm")
+)
+KEY, CAPTION = "key", "caption"  # names that img2dataset uses
+# Source: webdataset.tariterators.base_plus_ext and tar_file_iterator, with line breaks in names.
+_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+_META = re.compile(r"__[^/]*__($|/)")
+
+
+@dataclass(slots=True)
+class _Sample:
+    """What the members with one key hold; `offset` is where the first member's header lies."""
+
+    key: str
+    offset: int
+    image: tuple[int, int] | None = None  # offset, bytes
+    text: str | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+    suffixes: set[str] = field(default_factory=set)
+
+
+def records(source: Source, companion: Source | None, options: Input) -> Iterator[Record]:
+    """Yield the samples of a tar, then the pairs that only its companion lists.
+
+    Raises:
+        BadOption: the tar is broken or ends early, or the companion is not img2dataset's.
+    """
+    listed = _companion(companion) if companion else None
+    rows = {key: row for row, key in enumerate(listed[KEY].to_pylist())} if listed else {}
+    found = set()
+    for sample in _samples(source):
+        found.add(sample.key)
+        if listed and not sample.said and sample.key in rows:
+            (sample.said,) = listed.slice(rows[sample.key], 1).to_pylist()
+        yield _record(sample, source, options)
+    for batch in listed.to_batches(max_chunksize=1000) if listed else ():
+        for said in batch.to_pylist():
+            if said[KEY] not in found:
+                url, text = _pair(said, None, options)
+                yield Record(url, text, said)
+
+
+def _companion(source: Source) -> pa.Table:
+    """Return img2dataset's table, its columns plain."""
+    rows, schema = footer(source)
+    if KEY not in schema.names:
+        known = column_error(source.location, "path", KEY, schema.names)
+        raise BadOption(f"{known}; beside a tar of the same name this is read as img2dataset's")
+    table = read(source.location, 0, rows, rows)
+    columns = [plain_column(table[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _record(sample: _Sample, source: Source, options: Input) -> Record:
+    url, text = _pair(sample.said, sample.text, options)
+    sample.said.setdefault(KEY, sample.key)
+    image = (source.location, *sample.image) if sample.image else None
+    own = f"wds:{source.name}/{sample.key}@{sample.offset}"
+    return Record(own if url is None else url, text, sample.said, image)
+
+
+def _pair(said: dict[str, Any], text: str | None, options: Input) -> tuple[str | None, str | None]:
+    """Return URL and text, and take out of `said` the values that they repeat."""
+    url = string(said.get(options.url))
+    if url is not None:
+        del said[options.url]
+    named = (options.text, CAPTION)
+    for name in named:
+        text = string(said.get(name)) if text is None else text
+    for name in named:
+        if text is not None and said.get(name) == text:
+            del said[name]
+    return url, text
+
+
+def _samples(source: Source) -> Iterator[_Sample]:
+    """Yield the samples that hold an image, a text or JSON; a name given twice begins another."""
+    decoder = json.JSONDecoder(strict=False)
+    sample: _Sample | None = None
+    with opened(source.location) as file:
+        for member in _members(file, source.location):
+            name = _NAME.fullmatch(member.name)
+            if not name or not member.isreg() or member.issparse() or _META.match(member.name):
+                continue
+            key, suffix = name[1], name[2].lower()
+            if sample is None or key != sample.key or suffix in sample.suffixes:
+                if sample and sample.suffixes:
+                    yield sample
+                sample = _Sample(key, member.offset)
+            if suffix in IMAGES:
+                sample.suffixes.add(suffix)
+                if member.size and not sample.image:
+                    sample.image = member.offset_data, member.size
+            elif suffix in ("txt", "json"):
+                sample.suffixes.add(suffix)
+                data = _content(file, member)
+                if suffix == "json":
+                    sample.said = json_object(data, decoder)
+                elif data is not None:
+                    sample.text = data.decode("utf-8", "backslashreplace")
+    if sample and sample.suffixes:
+        yield sample
+
+
+def _content(file: Any, member: tarfile.TarInfo) -> bytes | None:
+    """Return the bytes of a member, None if they are too many for a text."""
+    if member.size > MAX_LINE:
+        return None
+    file.seek(member.offset_data)
+    return bytes(file.read(member.size))
+
+
+def _members(file: Any, location: str) -> Iterator[tarfile.TarInfo]:
+    """Yield the members; tarfile alone takes a header that it cannot read for the end."""
+    offset = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while member := tar.next():
+                if member.size < 0:  # tarfile would go back and never end
+                    raise tarfile.ReadError("a negative size")
+                yield member
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps every one
+                offset = tar.offset
+        file.seek(tar.offset)
+        rest = file.read(tarfile.BLOCKSIZE)
+    except (tarfile.TarError, OSError, ValueError) as error:
+        raise _broken(location, offset, str(error)) from error
+    if rest.strip(b"\0"):
+        raise _broken(location, offset, "what lies there is no header")
+
+
+def _broken(location: str, offset: int, why: str) -> BadOption:
+    return BadOption(
+        f"{location}: broken or cut off at byte {offset}: {why}; mend it, or leave it out with a "
+        "glob that does not match it"
+    )

@@ -1,0 +1,128 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairsieve.pipeline.inputs import find
+from pairsieve.pipeline.records import MAX_LINE, Record, records
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Input
+
+
+def read(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[Record]:
+    path = tmp_path / name
+    path.write_bytes(content)
+    chosen = Input(path=str(path), **options)
+    found = find(chosen, "")
+    return list(records(found.sources[0], found.format, chosen))
+
+
+def pairs(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[tuple[Any, Any]]:
+    return [(record.url, record.text) for record in read(tmp_path, name, content, **options)]
+
+
+def test_csv_keeps_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
+    content = b'url,text\r\nhttp://a,"one, ""two""\r\nthree"\r\nhttp://b,say "no"\r\n'
+    expected = [("http://a", 'one, "two"\r\nthree'), ("http://b", 'say "no"')]
+    assert pairs(tmp_path, "a.csv", content) == expected
+
+
+def test_csv_keeps_nul_overrides_and_escapes_what_is_not_utf8(tmp_path: Path) -> None:
+    content = "url,text\na,n\0l \u202egpj.\n".encode() + b"b,\xff\xfe\xed\xa0\x80\n"
+    expected = [("a", "n\0l \u202egpj."), ("b", "\\xff\\xfe\\xed\\xa0\\x80")]
+    assert pairs(tmp_path, "a.csv", content) == expected
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
+    assert pairs(tmp_path, "a.csv", b"\xef\xbb\xbfurl,text\na,b\n") == [("a", "b")]
+    assert pairs(tmp_path, "a.tsv", b"\xef\xbb\xbfurl\ttext\na\tb\n") == [("a", "b")]
+    assert pairs(tmp_path, "a.txt", b"\xef\xbb\xbfa\n") == [("a", None)]
+    assert pairs(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"url": "a"}\n') == [("a", None)]
+
+
+def test_ragged_rows_are_rows_and_keep_their_extra_cells(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", b"url,lang,text\na\nb,en,t,5,6\n\nc,de,u\n")
+    assert found == [
+        Record("a", None, {"lang": None}),
+        Record("b", "t", {"lang": "en", "extra_cells": ["5", "6"]}),
+        Record("c", "u", {"lang": "de"}),
+    ]
+
+
+def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, "a.csv", b"url,text,x,x,url\n1,2,3,4,5\n")
+    assert found == Record("1", "2", {"x": "3", "x_2": "4", "url_2": "5"})
+
+
+def test_without_a_header_columns_are_called_by_their_position(tmp_path: Path) -> None:
+    content = b"first\thttp://a\tx\nsecond\thttp://b\ty\n"
+    found = read(tmp_path, "a.tsv", content, header=False, url="1", text="0")
+    assert found == [
+        Record("http://a", "first", {"2": "x"}),
+        Record("http://b", "second", {"2": "y"}),
+    ]
+
+
+def test_quotes_and_odd_line_breaks_in_tsv_are_text(tmp_path: Path) -> None:
+    content = 'url\ttext\na\t"one\nb\ttwo"\r\nc\tx\ry\u2028z\n'.encode()
+    expected = [("a", '"one'), ("b", 'two"'), ("c", "x\ry\u2028z")]
+    assert pairs(tmp_path, "a.tsv", content) == expected
+
+
+def test_a_missing_column_is_refused_with_those_there_are_and_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"input\.text: .* `text`; known: url, texts; .* `texts`"):
+        pairs(tmp_path, "a.csv", b"url,texts\na,b\n")
+
+
+def test_an_unbalanced_quote_does_not_swallow_a_huge_file(tmp_path: Path) -> None:
+    content = b'url,text\na,"open\n' + b"b,line\n" * (MAX_LINE // 7 + 1)
+    with pytest.raises(BadOption, match="not CSV: field larger than field limit"):
+        pairs(tmp_path, "a.csv", content)
+
+
+def test_jsonl_lines_that_are_no_object_are_pairs_without_anything(tmp_path: Path) -> None:
+    lines = [b"{}", b"nonsense", b"[1]", b"7", b"", b"[" * 5000, b"9" * 5000]
+    nothing = (None, None)
+    assert pairs(tmp_path, "a.jsonl", b"\n".join(lines)) == [nothing] * 6
+
+
+def test_jsonl_url_and_text_are_strings_or_nothing(tmp_path: Path) -> None:
+    content = b'{"url": 5, "text": ["b"], "n": {"m": 1}}\n'
+    assert read(tmp_path, "a.jsonl", content) == [Record(None, None, {"n": {"m": 1}})]
+
+
+def test_jsonl_keeps_raw_control_characters_and_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    content = b'{"url": "a\tb\x00", "text": "x\xff\\ud800"}\n'
+    assert pairs(tmp_path, "a.jsonl", content) == [("a\tb\0", "x\udcff\ud800")]
+
+
+def test_one_json_array_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="one object a line"):
+        pairs(tmp_path, "a.json", b'[{"url": "a"},\n{"url": "b"}]')
+
+
+def test_a_line_beyond_the_limit_is_one_pair_without_anything(tmp_path: Path) -> None:
+    long = json.dumps({"url": "a", "text": "x" * (MAX_LINE + 5)}).encode()
+    content = long + b'\n{"url": "b", "text": "c"}\n'
+    assert pairs(tmp_path, "a.jsonl", content) == [(None, None), ("b", "c")]
+
+
+def test_txt_is_one_url_per_line(tmp_path: Path) -> None:
+    assert pairs(tmp_path, "a.txt", b"http://a\r\n\nhttp://b") == [
+        ("http://a", None),
+        ("http://b", None),
+    ]
+
+
+def test_an_empty_file_has_no_pairs(tmp_path: Path) -> None:
+    assert [pairs(tmp_path, f"a.{kind}", b"") for kind in ("csv", "tsv", "jsonl", "txt")] == [
+        []
+    ] * 4
+
+
+def test_compressed_data_that_end_early_are_refused(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(b"http://a/%d\n" % n for n in range(9999)))
+    with pytest.raises(BadOption, match="cannot be read to its end"):
+        pairs(tmp_path, "a.txt.gz", whole[:-100])

@@ -1,0 +1,146 @@
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pairsieve.pipeline.rules import Rule, Stage, check, gates, passing, rules
+from pairsieve.schemas.columns import COLUMNS, arrow_schema
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+MODEL = {"model": "ViT-B-32", "pretrained": "openai"}
+
+
+def recipe(*keep: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate({"input": {"path": "p"}, "embed": MODEL, "keep": keep})
+
+
+def refusal(*keep: dict[str, Any]) -> str:
+    with pytest.raises(BadOption) as refused:
+        rules(recipe(*keep))
+    return str(refused.value)
+
+
+def test_gates_come_first_by_stage_and_the_rest_keeps_its_order() -> None:
+    made = rules(
+        recipe(
+            {"duplicate": {}},
+            {"sharpness": {}, "gate": True},
+            {"aspect_ratio": {}},
+            {"language": {}, "gate": True},
+            {"caption_words": {}, "gate": True},
+        )
+    )
+    assert [rule.name for rule in made] == [
+        "language",
+        "caption_words",
+        "sharpness",
+        "duplicate",
+        "aspect_ratio",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "stage"),
+    [
+        ("caption_words > 1", Stage.TEXT),
+        ("license = 'CC0'", Stage.TEXT),
+        ("LANGUAGE = 'en'", Stage.TEXT),
+        ("ledger.width > 1", Stage.IMAGE),
+        ("caption_words > 1 OR Width > 1", Stage.IMAGE),
+        ("clip_similarity > 0.2 AND width > 1", Stage.VECTORS),
+        ("duplicate_of IS NULL", Stage.POOL),
+    ],
+)
+def test_a_condition_waits_for_the_last_of_its_columns(sql: str, stage: Stage) -> None:
+    (rule,) = rules(recipe({"where": sql}))
+    assert (rule.name, rule.sql, rule.stage) == (sql, sql, stage)
+
+
+def test_gates_are_given_by_stage() -> None:
+    made = recipe({"caption_words": {}, "gate": True}, {"where": "width > 1", "gate": True})
+    assert [rule.name for rule in gates(made, Stage.TEXT)] == ["caption_words"]
+    assert [rule.name for rule in gates(made, Stage.IMAGE)] == ["width > 1"]
+
+
+def test_what_is_known_too_late_cannot_be_a_gate() -> None:
+    assert "known only after `embed`" in refusal({"clip_similarity": {}, "gate": True})
+    assert "known only after `group`" in refusal({"duplicate": {}, "gate": True})
+
+
+def test_unknown_filter_and_option_name_the_nearest() -> None:
+    assert "did you mean `sharpness`?" in refusal({"sharpnes": {}})
+    message = refusal({"caption_words": {}}, {"aspect_ratio": {"max_ration": 3}})
+    assert message.startswith("keep.1.aspect_ratio.max_ration: unknown option")
+    assert message.endswith("did you mean `max_ratio`?")
+
+
+def test_impossible_option_values_name_place_and_value() -> None:
+    assert "keep.0.aspect_ratio" in refusal({"aspect_ratio": {"max_ratio": 0.5}})
+    assert "got 'wide'" in refusal({"aspect_ratio": {"max_ratio": "wide"}})
+
+
+@pytest.mark.parametrize("sql", ["width >", "1); DROP TABLE ledger; SELECT (1"])
+def test_a_condition_that_is_not_sql_is_refused(sql: str) -> None:
+    assert "not a DuckDB condition" in refusal({"where": sql})
+
+
+def test_two_rules_of_one_name_are_refused_until_one_is_renamed() -> None:
+    first: dict[str, Any] = {"aspect_ratio": {}}
+    second: dict[str, Any] = {"aspect_ratio": {"max_ratio": 2}}
+    assert "give one of them a `name:`" in refusal(first, second)
+    named = rules(recipe(first, second | {"name": "strict"}))
+    assert [rule.name for rule in named] == ["aspect_ratio", "strict"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"clip_similarity": {}},
+        {"where": "width > 1 OR NSFW < 0.1"},
+        {"top_fraction": 0.3, "of": "clip_similarity"},
+    ],
+)
+def test_a_models_score_needs_a_model(rule: dict[str, Any]) -> None:
+    without = Recipe.model_validate({"input": {"path": "p"}, "keep": [rule]})
+    with pytest.raises(BadOption, match=r"keep\.0: .*the recipe has no `embed`"):
+        rules(without)
+    assert len(rules(recipe(rule))) == 1
+
+
+def test_top_fraction_needs_of() -> None:
+    assert "needs `of`" in refusal({"top_fraction": 0.3})
+
+
+def test_top_fraction_is_exact_rounded_up_and_breaks_ties_by_uid() -> None:
+    import duckdb
+
+    (rule,) = rules(recipe({"top_fraction": 0.3, "of": "score"}))
+    ledger = pa.table(
+        {
+            "row": range(8),
+            "uid": ["h", "g", "f", "e", "d", "c", "b", "a"],
+            "score": [0.9, 0.5, 0.5, 0.5, 0.1, None, 0.0, 0.2],
+        }
+    )
+    with duckdb.connect() as connection:
+        connection.register("ledger", ledger)
+        found = connection.execute(f"SELECT row, {rule.sql} FROM ledger ORDER BY row").fetchall()
+    # ceil(0.3 * 7) = 3: 0.9, then of the three 0.5 those with the smallest uid: e and f.
+    assert [row for row, keeps in found if keeps] == [0, 2, 3]
+    assert [row for row, keeps in found if keeps is None] == [5]
+
+
+def test_passing_takes_null_as_no_and_no_rules_as_yes() -> None:
+    table = pa.table({"width": [10, 20, None], "text": ["a", "b", "c"]})
+    wide = Rule("wide", "width >= 20", True, Stage.IMAGE)
+    assert passing(table, [wide]).tolist() == [False, True, False]
+    assert passing(table, []).tolist() == [True, True, True]
+    assert passing(table.slice(0, 0), [wide]).tolist() == []
+
+
+def test_check_finds_columns_that_do_not_exist() -> None:
+    schema = arrow_schema(COLUMNS)
+    check(rules(recipe({"where": "width > 1"}, {"duplicate": {}})), schema)
+    with pytest.raises(BadOption, match=r"`widht > 1` does not fit.*\n*.*width"):
+        check([Rule("widht > 1", "widht > 1", False, Stage.TEXT)], schema)

@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.plan import Plan, read_unit
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+
+def recipe(path: str | Path, **options: Any) -> Recipe:
+    return Recipe.model_validate({"input": {"path": str(path), **options}})
+
+
+def everything(plan: Plan) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = read_unit(plan, 0).to_pylist()
+    return rows
+
+
+def column(plan: Plan, name: str) -> list[Any]:
+    return [row[name] for row in everything(plan)]
+
+
+def write_parquet(path: Path, **others: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"url": ["http://a"], "text": ["t"], **others}), path)
+
+
+def test_what_is_no_unicode_is_escaped_with_backslashes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jsonl").write_bytes(
+        b'{"url": "u\\ud800", "text": "t\xff", "x\\udfff": "v\\ud83d", "deep": ["\\udc00"]}\n'
+    )
+    plan = plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
+    expected = {"row": 0, "url": "u\\ud800", "text": "t\\udcff", "x\\udfff": "v\\ud83d"}
+    assert everything(plan) == [expected | {"deep": '["\\udc00"]'}]
+
+
+def test_json_values_travel_with_the_type_that_all_of_them_have(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"whole": 1, "real": 1, "flag": True, "mixed": 1, "big": 2**70, "nested": {"a": [1]}},
+        {"whole": 2**60, "real": 0.5, "flag": False, "mixed": "é", "long": 2**60},
+        {"whole": None, "mixed": True, "long": 0.5},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plan = plans.run(recipe(tmp_path / "a.jsonl"), Store.at(tmp_path / "out"))
+    types = {field.name: str(field.type) for field in plan.schema}
+    assert types == {
+        "whole": "int64",
+        "real": "double",
+        "flag": "bool",
+        "mixed": "string",
+        "big": "string",
+        "nested": "string",
+        "long": "string",
+    }
+    assert column(plan, "whole") == [1, 2**60, None]
+    assert column(plan, "real") == [1.0, 0.5, None]
+    assert column(plan, "mixed") == ["1", '"é"', "true"]
+    assert column(plan, "big") == [str(2**70), None, None]
+    assert column(plan, "nested") == ['{"a": [1]}', None, None]
+    assert column(plan, "long") == [None, str(2**60), "0.5"]
+
+
+def test_json_nested_too_deep_to_be_written_is_null(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"url": "a", "x": ' + "[" * 900 + "]" * 900 + "}\n")
+    plan = plans.run(recipe(tmp_path / "a.jsonl"), Store.at(tmp_path / "out"))
+    (value,) = column(plan, "x")
+    assert value in ("null", "[" * 900 + "]" * 900)
+
+
+def test_more_names_than_a_table_can_have_are_refused(tmp_path: Path) -> None:
+    lines = (json.dumps({"url": "a", f"key{n}": 1}) + "\n" for n in range(1001))
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    store = Store.at(tmp_path / "out")
+    with pytest.raises(BadOption, match="more than 1000 different names"):
+        plans.run(recipe(tmp_path / "a.jsonl"), store)
+    assert list(store.list()) == []
+
+
+def test_travelling_columns_never_take_a_name_of_pairsieves(tmp_path: Path) -> None:
+    head = "url,text,WIDTH,Row,input_row,pairsieve_file,a,A,,URL"
+    (tmp_path / "a.csv").write_text(f"{head}\n0,1,2,3,4,5,6,7,8,9\n")
+    plan = plans.run(recipe(tmp_path / "a.csv"), Store.at(tmp_path / "out"))
+    (row,) = everything(plan)
+    assert row == {
+        "row": 0,
+        "url": "0",
+        "text": "1",
+        "input_WIDTH": "2",
+        "input_Row": "3",
+        "input_row_2": "4",
+        "input_pairsieve_file": "5",
+        "a": "6",
+        "A_2": "7",
+        "column": "8",
+        "input_URL": "9",
+    }
+
+
+def test_parquet_columns_come_out_plain(tmp_path: Path) -> None:
+    bad = pa.array([b"ok", b"\xff", None])
+    raw = pa.Array.from_buffers(pa.string(), 3, bad.buffers())  # text that is not UTF-8
+    lists = pa.ListArray.from_arrays([0, 2, 2, 3], raw)
+    table = pa.table(
+        {
+            "link": pa.array(["a", "b", None]).dictionary_encode(),
+            "alt": pa.array([b"x", b"\xfe", None], pa.large_binary()),
+            "bad": raw,
+            "lists": lists,
+            "wide": pa.array(["p", None, "q"], pa.large_string()),
+            "day": pa.array([1, 2, None], pa.timestamp("us")),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    chosen = recipe(tmp_path / "a.parquet", url="link", text="alt")
+    plan = plans.run(chosen, Store.at(tmp_path / "out"))
+    found = read_unit(plan, 0)
+    found.validate(full=True)
+    assert found["url"].to_pylist() == ["a", "b", None]
+    assert found["text"].to_pylist() == ["x", "\\xfe", None]
+    assert found["bad"].to_pylist() == ["ok", "\\xff", None]
+    assert found["lists"].to_pylist() == [["ok", "\\xff"], [], [None]]
+    assert found["wide"].to_pylist() == ["p", None, "q"]
+    assert found["day"].type == pa.timestamp("us")
+    assert found.schema.names == ["row", "url", "text", "bad", "lists", "wide", "day"]
+
+
+def test_types_of_several_parquet_files_are_widened_and_absent_columns_null(
+    tmp_path: Path,
+) -> None:
+    write_parquet(tmp_path / "in/a.parquet", n=pa.array([1], pa.int8()), x=pa.nulls(1))
+    write_parquet(tmp_path / "in/b.parquet", n=pa.array([2**40]), x=["here"], y=[0.5])
+    plan = plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
+    assert [(field.name, field.type) for field in plan.schema] == [
+        ("n", pa.int64()),
+        ("x", pa.string()),
+        ("y", pa.float64()),
+    ]
+    rows = [tuple(row[name] for name in "nxy") for row in everything(plan)]
+    assert rows == [(1, None, None), (2**40, "here", 0.5)]
+
+
+def test_types_that_do_not_go_together_are_refused_with_both_files(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in/a.parquet", n=[2**60 + 1])
+    write_parquet(tmp_path / "in/b.parquet", n=[0.5])
+    with pytest.raises(BadOption, match=r"`n` is int64 in .*a\.parquet and double in .*b\.parquet"):
+        plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
