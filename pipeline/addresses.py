@@ -1,0 +1,147 @@
+"""Which addresses may be asked for: first the text of a URL, then the socket itself.
+
+A URL is rewritten into one strict ASCII form before libcurl sees it, so that there is only one
+reading of it. What a host name resolves to is known at the socket alone: names can resolve to
+anything and to something else a moment later, and redirects lead anywhere. So networks and ports
+are checked there (`Addresses.refusal`), for every address that would be connected to.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import SplitResult, quote, urlsplit
+
+from pairsieve.schemas.outcomes import Outcome
+
+MAX_URL_CHARS = 16_384  # twice what common servers accept
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOST = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
+_BRACKETED = re.compile(r"\[([0-9a-f:.]{2,45})\](?::(.*))?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_UNQUOTED = "!$%&'()*+,/:;=?@[]~"  # Source: requests.utils.requote_uri, without "#"
+
+# Not on the public web. Source: IANA IPv4 Special-Purpose Address Registry (RFC 6890), and
+# 224.0.0.0/4 multicast (RFC 5771).
+_SPECIAL_V4 = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16",
+        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    )
+)  # fmt: skip
+# Source: IANA IPv6 Address Space (global unicast is 2000::/3) and Special-Purpose Address Registry.
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_SPECIAL_V6 = tuple(
+    IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20", "2002::/16")
+)
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that can be asked for: ASCII, without credentials and fragment."""
+
+    url: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A URL that cannot or may not be asked for."""
+
+    outcome: Outcome
+    detail: str
+
+
+class Addresses:
+    """The networks and ports that may be reached: the public web, and what the recipe lists."""
+
+    def __init__(
+        self, allow_networks: tuple[IPv4Network | IPv6Network, ...], ports: tuple[int, ...]
+    ) -> None:
+        self._networks = allow_networks
+        self._ports = frozenset((80, 443, *ports))
+
+    def target(self, url: str) -> Target | Refused:
+        """Return `url` in the form in which it is asked for, or why it cannot be.
+
+        Credentials and fragment are dropped, the host is lower case and IDNA, what is not allowed
+        in a path or query is percent-encoded; `%XX` stays as it is.
+        """
+        if len(url) > MAX_URL_CHARS:
+            return Refused(Outcome.NO_URL, f"more than {MAX_URL_CHARS} characters")
+        url = url.strip(" \t\r\n\f")
+        if _CONTROL.search(url):
+            return Refused(Outcome.NO_URL, "control characters")
+        scheme = _SCHEME.match(url)
+        if not scheme:
+            return Refused(Outcome.NO_URL, "no scheme")
+        if scheme[1].lower() not in _DEFAULT_PORTS:
+            return Refused(Outcome.BLOCKED_SCHEME, f"scheme {scheme[1][:20]}")
+        try:
+            return self._rebuilt(urlsplit(url))
+        except ValueError:  # also UnicodeError: lone surrogates, hosts that IDNA refuses
+            return Refused(Outcome.NO_URL, "not a well-formed URL")
+
+    def _rebuilt(self, parts: SplitResult) -> Target | Refused:
+        """Return the target of `parts`; ValueError if it is not well-formed."""
+        if "\\" in parts.netloc:  # browsers and RFC 3986 disagree on the host
+            raise ValueError("backslash before the path")
+        host, port = _host_and_port(parts.netloc.rpartition("@")[2])
+        if (port or _DEFAULT_PORTS[parts.scheme]) not in self._ports:
+            return Refused(Outcome.BLOCKED_ADDRESS, f"port {port} is not in fetch.ports")
+        place = f"{host}:{port}" if port else host
+        path = quote(parts.path, safe=_UNQUOTED) or "/"
+        query = f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
+        return Target(f"{parts.scheme}://{place}{path}{query}", host)
+
+    def refusal(self, address: str, port: int) -> str | None:
+        """Return why a socket may not be connected to the IP `address`, None if it may."""
+        if port not in self._ports:
+            return f"port {port} is not in fetch.ports"
+        ip = ip_address(address)
+        mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+        if _public(ip) or any(ip in net or (mapped and mapped in net) for net in self._networks):
+            return None
+        return f"{address} is not on the public web nor in fetch.allow_networks"
+
+
+def _host_and_port(place: str) -> tuple[str, int | None]:
+    """Return host, as ASCII, and port, if one is given, of `host:port`; ValueError if malformed."""
+    bracketed = _BRACKETED.fullmatch(place.lower())
+    if bracketed:
+        host, port = f"[{IPv6Address(bracketed[1])}]", bracketed[2]
+    else:
+        host, _, port = place.partition(":")
+        host = (host if host.isascii() else host.encode("idna").decode("ascii")).lower()
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"not a host: {host[:100]!r}")
+    if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+        raise ValueError(f"not a port: {port[:20]!r}")
+    return host, int(port) if port else None
+
+
+def _public(ip: IPv4Address | IPv6Address) -> bool:
+    """Return whether `ip`, and every IPv4 address inside it, is global unicast."""
+    if isinstance(ip, IPv4Address):
+        return not any(ip in network for network in _SPECIAL_V4)
+    inner = _embedded(ip)
+    if inner:
+        return all(_public(v4) for v4 in inner)
+    return ip in _GLOBAL_V6 and not any(ip in network for network in _SPECIAL_V6)
+
+
+def _embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:
+    """Return the IPv4 addresses that a mapped, 6to4, Teredo or NAT64 address stands for."""
+    if ip.ipv4_mapped:
+        return (ip.ipv4_mapped,)
+    if ip.sixtofour:
+        return (ip.sixtofour,)
+    if ip.teredo:
+        return ip.teredo
+    if ip in _NAT64:
+        return (IPv4Address(int(ip) & 0xFFFF_FFFF),)
+    return ()

@@ -1,0 +1,278 @@
+"""What fetching and decoding are tested with: a badly behaved web server, and small pictures."""
+
+import gzip
+import io
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from ipaddress import IPv4Network
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+import pairsieve.pipeline.fetch as fetching
+from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.pixels import Picture, Rejected, picture
+from pairsieve.schemas import recipe
+from pairsieve.schemas.outcomes import Outcome
+
+JPEG = b"\xff\xd8\xff" + bytes(range(256)) * 20
+LOOPBACK = IPv4Network("127.0.0.0/8")
+LOSSLESS = recipe.Image(format="png")
+
+FetchOne = Callable[..., Fetched]
+Options = Callable[..., recipe.Fetch]
+Saved = Callable[..., bytes]
+Decoded = Callable[..., tuple[Picture, NDArray[np.uint8]]]
+Refused = Callable[..., tuple[Outcome, str | None]]
+
+
+def whole(body: bytes = JPEG, status: str = "200 OK", *lines: str) -> bytes:
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+def endless(head: bytes, chunk: bytes, pause_s: float = 0) -> Callable[["Connection"], None]:
+    def send(connection: "Connection") -> None:
+        connection.sock.sendall(head)
+        while not connection.site.closing.wait(pause_s):
+            connection.sock.sendall(chunk)
+
+    return send
+
+
+def silent(connection: "Connection") -> None:
+    connection.sock.recv(1)  # until the client goes
+
+
+def reset(connection: "Connection") -> None:
+    connection.sock.sendall(whole()[:1000])
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.sock.close()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BOMB = gzip.compress(bytes(5_000_000))
+# What a path's first part gives; bytes are sent and the connection is kept if they are whole.
+BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
+    "ok": whole(JPEG, "200 OK", "Content-Type: image/jpeg"),
+    "203": whole(JPEG, "203 Changed"),
+    "early-hints": b"HTTP/1.1 103 Hints\r\n\r\n" + whole(),
+    "gzip": whole(gzip.compress(JPEG), "200 OK", "Content-Encoding: gzip"),
+    "latin-1": whole(JPEG, "200 OK", "Content-Type: image/\xe9" + "x" * 300),
+    "404": whole(b"gone", "404 Not Found"),
+    "endless-404": endless(b"HTTP/1.1 404 No\r\n\r\n", bytes(60_000)),
+    "500": whole(b"oh", "500 Oops"),
+    "204": b"HTTP/1.1 204 None\r\n\r\n",
+    "206": whole(JPEG, "206 Part"),
+    "304": b"HTTP/1.1 304 Same\r\n\r\n",
+    "300": whole(JPEG, "300 Choose", "Location: /ok"),
+    "999": whole(b"denied", "999 Denied"),
+    "lost": whole(b"", "302 Found"),
+    "empty": whole(b""),
+    "declared-large": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+    "endless": endless(CHUNKED, b"ea60\r\n" + bytes(60_000) + b"\r\n"),
+    "bomb": whole(BOMB, "200 OK", "Content-Encoding: gzip"),
+    "short": whole()[:1000],
+    "short-chunked": CHUNKED + b"10\r\nabc",
+    "reset": reset,
+    "hang-up": b"",
+    "http-0.9": b"<html>hello</html>",
+    "bad-gzip": whole(JPEG, "200 OK", "Content-Encoding: gzip"),
+    "unknown-coding": whole(JPEG, "200 OK", "Content-Encoding: snappy"),
+    "header-flood": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 400_000 + b"\r\n\r\n",
+    "nul-header": b"HTTP/1.1 200 OK\r\nX\0Y: \0\r\nContent-Length: 1\r\n\r\nz",
+    "bad-redirect": whole(b"", "302 Found", "Location: http://a b:c/"),
+    "trickle": endless(CHUNKED[:20], b"x", 0.05),
+    "slow-body": endless(CHUNKED, b"1\r\nx\r\n", 0.05),
+    "silent": silent,
+    "loop": whole(b"", "302 Found", "Location: /loop"),
+}
+BROKEN = {BEHAVIOURS[name] for name in ("short", "short-chunked", "hang-up", "http-0.9")}
+
+
+class Connection:
+    def __init__(self, site: "Site", sock: socket.socket) -> None:
+        self.site, self.sock = site, sock
+
+    def serve(self) -> None:
+        with self.sock, suppress(OSError):
+            while head := self._head():
+                path = head.split(" ")[1].split("/")
+                self.site.note(head)
+                behaviour = self.site.behaviours.get(path[1]) or self.site.sequence(path[1:])
+                if callable(behaviour):
+                    behaviour(self)
+                    break
+                self.sock.sendall(behaviour)
+                if behaviour in BROKEN:
+                    break
+
+    def _head(self) -> str:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = self.sock.recv(65536)
+            if not more:
+                return ""
+            received += more
+        return received.decode("latin-1")
+
+
+class Site:
+    """A real HTTP server on loopback whose answers are chosen by the first part of the path."""
+
+    jpeg = JPEG
+    whole = staticmethod(whole)
+
+    def __init__(self) -> None:
+        self.behaviours: dict[str, Any] = dict(BEHAVIOURS)
+        self.heads: list[str] = []
+        self.connections = 0
+        self.open: set[socket.socket] = set()
+        self.changed = threading.Condition()
+        self.closing = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                with self.changed:
+                    self.connections += 1
+                    self.open.add(sock)
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        Connection(self, sock).serve()
+        with self.changed:
+            self.open.discard(sock)
+            self.changed.notify_all()
+
+    def note(self, head: str) -> None:
+        with self.changed:
+            self.heads.append(head)
+            self.changed.notify_all()
+
+    def paths(self) -> list[str]:
+        return [head.split(" ")[1] for head in self.heads]
+
+    def sequence(self, parts: list[str]) -> Any:
+        """Give /a,b,c/... behaviour a to its first request, b to its second, c from then on."""
+        steps = parts[0].split(",")
+        number = self.paths().count("/" + "/".join(parts))
+        return self.behaviours[steps[min(number, len(steps)) - 1]]
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def close(self) -> None:
+        self.closing.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for sock in list(self.open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Start a server; while it runs, the waits between attempts are short."""
+    monkeypatch.setattr(fetching, "BACKOFF_S", 0.02)
+    with closing(Site()) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def fetch_options() -> Options:
+    """Return a function that makes options: these ports of loopback, one attempt, and changes."""
+
+    def make(*ports: int, **changes: Any) -> recipe.Fetch:
+        given: dict[str, Any] = {
+            "user_agent": "test/1 (+mailto:a@example.org)",
+            "allow_networks": (LOOPBACK,),
+            "ports": ports,
+            "retries": 0,
+            "timeout_s": 10,
+            "max_bytes": 1_000_000,
+        }
+        return recipe.Fetch(**(given | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fetch_one(fetch_options: Options) -> FetchOne:
+    """Return a function that fetches one URL with such options."""
+
+    def one(url: str, *ports: int, **changes: Any) -> Fetched:
+        (fetched,) = fetch([url], fetch_options(*ports, **changes))
+        return fetched
+
+    return one
+
+
+@pytest.fixture(scope="session")
+def four_corners() -> Image.Image:
+    """Return 64 x 48 px with quarters red, green, blue, white: every way of lying differs."""
+    image = Image.new("RGB", (64, 48), (220, 30, 30))
+    image.paste((30, 200, 40), (32, 0, 64, 24))
+    image.paste((20, 40, 210), (0, 24, 32, 48))
+    image.paste((255, 255, 255), (32, 24, 64, 48))
+    return image
+
+
+@pytest.fixture(scope="session")
+def saved() -> Saved:
+    """Return a function that gives the file of an image in Pillow's format of that name."""
+
+    def save(image: Image.Image, kind: str, **options: object) -> bytes:
+        file = io.BytesIO()
+        image.save(file, kind, **options)
+        return file.getvalue()
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Decoded:
+    """Return a function that gives a file's picture and its stored pixels, (height, width, 3)."""
+
+    def decode(body: bytes, options: recipe.Image = LOSSLESS) -> tuple[Picture, NDArray[np.uint8]]:
+        got = picture(body, options)
+        assert isinstance(got, Picture), got
+        with Image.open(io.BytesIO(got.stored)) as image:
+            assert image.mode == "RGB"
+            return got, np.asarray(image)
+
+    return decode
+
+
+@pytest.fixture(scope="session")
+def refused() -> Refused:
+    """Return a function that gives the outcome and the detail of a file that is not decoded."""
+
+    def refuse(body: bytes, options: recipe.Image = LOSSLESS) -> tuple[Outcome, str | None]:
+        got = picture(body, options)
+        assert isinstance(got, Rejected)
+        return got.outcome, got.detail
+
+    return refuse
+
+
+@pytest.fixture(scope="session")
+def linear_profile() -> bytes:
+    """Return the sRGB profile with its three curves replaced by gamma 1."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for at in range(128 + 4, 128 + 4 + 12 * int.from_bytes(profile[128:132], "big"), 12):
+        name, start = bytes(profile[at : at + 4]), int.from_bytes(profile[at + 4 : at + 8], "big")
+        if name in (b"rTRC", b"gTRC", b"bTRC"):
+            profile[start : start + 14] = b"curv" + bytes(4) + struct.pack(">IH", 1, 256)
+            profile[at + 8 : at + 12] = struct.pack(">I", 14)
+    return bytes(profile)

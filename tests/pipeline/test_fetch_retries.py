@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pairsieve.pipeline.fetch as fetching
+from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Fetch
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import Site
+
+FetchOne = Callable[..., Fetched]
+Options = Callable[..., Fetch]
+
+
+@pytest.mark.parametrize("first", ["500", "reset", "hang-up", "429", "408"])
+def test_what_may_pass_is_tried_again(site: "Site", fetch_one: FetchOne, first: str) -> None:
+    for status in ("429", "408"):
+        site.behaviours[status] = site.whole(b"", f"{status} Later")
+    fetched = fetch_one(site.url(f"{first},ok/x"), site.port, retries=1)
+    assert (fetched.outcome, fetched.attempts, fetched.body) == (Outcome.OK, 2, site.jpeg)
+
+
+def test_what_fails_again_and_again_is_given_up_after_the_retries(
+    site: "Site", fetch_one: FetchOne
+) -> None:
+    fetched = fetch_one(site.url("500"), site.port, retries=2)
+    assert (fetched.outcome, fetched.attempts) == (Outcome.HTTP_5XX, 3)
+    assert len(site.heads) == 3
+
+
+@pytest.mark.parametrize("path", ["404", "empty", "loop", "http-0.9", "declared-large"])
+def test_what_will_not_change_is_not_tried_again(
+    site: "Site", fetch_one: FetchOne, path: str
+) -> None:
+    assert fetch_one(site.url(path), site.port, retries=3).attempts == 1
+
+
+def test_another_attempt_starts_from_the_url_of_the_pair(site: "Site", fetch_one: FetchOne) -> None:
+    site.behaviours["from"] = site.whole(b"", "302 Found", "Location: /500,ok/x")
+    fetched = fetch_one(site.url("from"), site.port, retries=1, max_redirects=1)
+    assert (fetched.outcome, fetched.attempts) == (Outcome.OK, 2)
+    assert site.paths() == ["/from", "/500,ok/x", "/from", "/500,ok/x"]
+
+
+def test_retry_after_is_respected_and_holds_up_no_other_transfer(
+    site: "Site", fetch_options: Options
+) -> None:
+    site.behaviours["busy"] = site.whole(b"", "429 Later", "Retry-After: 1")
+    paths = ["busy,ok/x", *(f"ok/{number}" for number in range(20))]
+    limits = fetch_options(site.port, retries=1, concurrency=1)
+    results = list(fetch([site.url(path) for path in paths], limits))
+    assert [result.outcome for result in results] == [Outcome.OK] * 21
+    assert results[-1].url == site.url("busy,ok/x")
+    assert results[-1].fetch_ms is not None
+    assert results[-1].fetch_ms >= 1000
+
+
+def test_retry_after_is_respected_only_up_to_a_cap(
+    site: "Site", fetch_one: FetchOne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "MAX_WAIT_S", 0.1)
+    site.behaviours["busy"] = site.whole(b"", "503 Later", "Retry-After: 3600")
+    assert fetch_one(site.url("busy,ok/x"), site.port, retries=1).outcome is Outcome.OK
