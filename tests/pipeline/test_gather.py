@@ -1,0 +1,218 @@
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pairsieve.pipeline import gather, plan
+from pairsieve.pipeline.engine import Crashed, Serial
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+Serve = Callable[[Path], str]
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> tuple[Path, str]:
+    """Three pictures and a page, served."""
+    folder = tmp_path_factory.mktemp("web")
+    random = np.random.default_rng(7)
+    for name, size in (("wide.png", (90, 30)), ("tall.jpg", (40, 60)), ("other.png", (50, 50))):
+        noise = random.integers(0, 255, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    (folder / "page.jpg").write_text("<html>not a picture</html>")
+    return folder, serve(folder)
+
+
+def recipe(folder: Path, base: str, **more: Any) -> Recipe:
+    port = int(base.rpartition(":")[2])
+    sections = {
+        "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": 100},
+        "fetch": {
+            "user_agent": "test (+mailto:test@example.org)",
+            "allow_networks": ["127.0.0.0/8"],
+            "ports": [port],
+            "retries": 0,
+        },
+    }
+    return Recipe.model_validate(sections | more)
+
+
+def gathered(
+    recipe: Recipe, store: Store, pairs: list[tuple[str | None, str | None]]
+) -> list[dict[str, Any]]:
+    """Gather the pairs and return the ledger rows."""
+    table: dict[str, Any] = {
+        "url": [url for url, _ in pairs],
+        "text": [text for _, text in pairs],
+        "page": range(len(pairs)),
+    }
+    types = pa.schema([("url", pa.string()), ("text", pa.string()), ("page", pa.int64())])
+    pq.write_table(pa.table(table, types), recipe.input.path)
+    made = plan.run(recipe, store)
+    for _ in gather.run(recipe, store, made, Serial()):
+        continue
+    return ledger(store)
+
+
+def ledger(store: Store) -> list[dict[str, Any]]:
+    rows = []
+    for marker in store.markers("gather").values():
+        with store.reader(marker.file(".parquet")) as source:
+            rows += pq.read_table(source).to_pylist()
+    return sorted(rows, key=lambda row: row["row"])
+
+
+def test_every_row_has_its_outcome(tmp_path: Path, web: tuple[Path, str]) -> None:
+    folder, base = web
+    rows = gathered(
+        recipe(tmp_path, base),
+        Store.at(tmp_path / "dataset"),
+        [
+            (f"{base}/wide.png", "a wide one"),
+            (None, "no address"),
+            (f"{base}/tall.jpg", " \n"),
+            (f"{base}/wide.png", "a wide one"),
+            (f"{base}/page.jpg", "a page"),
+            (f"{base}/none.jpg", "not there"),
+            ("ftp://127.0.0.1/x", "old"),
+        ],
+    )
+    assert [row["outcome"] for row in rows] == [
+        "ok",
+        "no_url",
+        "no_text",
+        "repeated",
+        "not_an_image",
+        "http_4xx",
+        "blocked_scheme",
+    ]
+    first = rows[0]
+    assert (first["width"], first["height"], first["aspect_ratio"]) == (90, 30, 3.0)
+    assert first["sha256"] == sha256((folder / "wide.png").read_bytes()).hexdigest()
+    assert first["fetch_bytes"] == (folder / "wide.png").stat().st_size
+    assert rows[5]["http_status"] == 404
+    assert [row["page"] for row in rows] == list(range(7))
+    assert rows[3]["caption_words"] is None
+
+
+def test_a_unit_without_a_usable_pair(tmp_path: Path, web: tuple[Path, str]) -> None:
+    keep = [{"caption_words": {"min_words": 2}, "gate": True}]
+    pairs = [(None, "no address"), (f"{web[1]}/wide.png", None)]
+    rows = gathered(recipe(tmp_path, web[1], keep=keep), Store.at(tmp_path / "d"), pairs)
+    assert [row["outcome"] for row in rows] == ["no_url", "no_text"]
+
+
+def test_uid_is_blake2b_of_length_url_and_text(tmp_path: Path, web: tuple[Path, str]) -> None:
+    url = f"{web[1]}/wide.png"
+    (row,) = gathered(recipe(tmp_path, web[1]), Store.at(tmp_path / "d"), [(url, "é")])
+    expected = blake2b(len(url).to_bytes(8, "little") + url.encode() + "é".encode(), digest_size=16)
+    assert row["uid"] == expected.hexdigest()
+
+
+def test_the_stored_image_lies_where_the_ledger_says(tmp_path: Path, web: tuple[Path, str]) -> None:
+    _, base = web
+    store = Store.at(tmp_path / "dataset")
+    rows = gathered(
+        recipe(tmp_path, base),
+        store,
+        [(f"{base}/wide.png", "wide"), (f"{base}/tall.jpg", "tall")],
+    )
+    for row in rows:
+        (body,) = store.read_ranges(row["image_file"], [row["image_offset"]], [row["image_bytes"]])
+        with Image.open(io.BytesIO(body)) as image:
+            assert image.size == (row["stored_width"], row["stored_height"])
+    with tarfile.open(fileobj=io.BytesIO(store.read(rows[0]["image_file"]))) as tar:
+        assert sorted(tar.getnames()) == ["000000.jpg", "000001.jpg"]
+
+
+def test_a_url_with_several_texts_is_fetched_once(tmp_path: Path, web: tuple[Path, str]) -> None:
+    url = f"{web[1]}/wide.png"
+    store = Store.at(tmp_path / "d")
+    rows = gathered(recipe(tmp_path, web[1]), store, [(url, "one"), (url, "two of them")])
+    assert rows[0]["image_offset"] == rows[1]["image_offset"]
+    assert rows[0]["perceptual_hash"] == rows[1]["perceptual_hash"]
+    assert [row["caption_words"] for row in rows] == [1, 3]
+    with tarfile.open(fileobj=io.BytesIO(store.read(rows[0]["image_file"]))) as tar:
+        assert len(tar.getnames()) == 1
+
+
+def test_a_gate_stops_a_pair_before_the_fetch(tmp_path: Path, web: tuple[Path, str]) -> None:
+    keep = [{"caption_words": {"min_words": 2}, "gate": True}]
+    rows = gathered(
+        recipe(tmp_path, web[1], keep=keep),
+        Store.at(tmp_path / "d"),
+        [(f"{web[1]}/wide.png", "short"), (f"{web[1]}/tall.jpg", "long enough")],
+    )
+    assert [row["outcome"] for row in rows] == ["gated", "ok"]
+    assert rows[0]["caption_words"] == 1
+    assert rows[0]["attempts"] is None
+
+
+def test_what_is_committed_is_not_done_again(tmp_path: Path, web: tuple[Path, str]) -> None:
+    made = recipe(tmp_path, web[1])
+    store = Store.at(tmp_path / "d")
+    gathered(made, store, [(f"{web[1]}/wide.png", "wide")])
+    before = list(store.list())
+    assert list(gather.run(made, store, plan.run(made, store), Serial())) == []
+    assert list(store.list()) == before
+
+
+def test_urls_without_a_user_agent_are_refused(tmp_path: Path, web: tuple[Path, str]) -> None:
+    with pytest.raises(BadOption, match="fetch: missing"):
+        gathered(recipe(tmp_path, web[1], fetch=None), Store.at(tmp_path / "d"), [("u", "t")])
+
+
+class CrashingAt:
+    """An engine on which work that contains the row `culprit` always kills its process."""
+
+    def __init__(self, culprit: int) -> None:
+        self.culprit = culprit
+        self.tasks = 0
+
+    def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
+        for piece in items:
+            self.tasks += 1
+            if piece.first <= self.culprit < piece.first + piece.rows:
+                yield piece, Crashed("WorkerCrashedError")
+            else:
+                yield piece, function(piece)
+
+
+def test_a_pair_that_kills_its_process_is_isolated(tmp_path: Path, web: tuple[Path, str]) -> None:
+    made = recipe(tmp_path, web[1])
+    store = Store.at(tmp_path / "d")
+    pairs = [(f"{web[1]}/wide.png", f"text {number}") for number in range(11)]
+    table = pa.table({"url": [url for url, _ in pairs], "text": [text for _, text in pairs]})
+    pq.write_table(table, made.input.path)
+    engine: Any = CrashingAt(7)
+    markers: list[tuple[str, Marker]] = list(gather.run(made, store, plan.run(made, store), engine))
+    assert sum(marker.rows for _, marker in markers) == 11
+    assert engine.tasks <= 2 * 4 + 1  # log2(11) rounds of two halves
+    rows = ledger(store)
+    assert [row["row"] for row in rows] == list(range(11))
+    assert [row["row"] for row in rows if row["outcome"] == "crashed"] == [7]
+    assert {row["outcome"] for row in rows} == {"ok", "crashed"}
+
+
+def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, str]) -> None:
+    made = recipe(tmp_path, web[1])
+    table = pa.table({"url": ["u"] * 250, "text": ["t"] * 250})
+    pq.write_table(table, made.input.path)
+    store = Store.at(tmp_path / "d")
+    planned = plan.run(made, store)
+    for name in ("00000000", "00000001.20+30", "00000001.70+30"):
+        store.create(f"gather/{name}.json", Marker(1, {}).dumps())
+    assert [piece.name for piece in gather.pending(planned, store)] == [
+        "00000001.0+20",
+        "00000001.50+20",
+        "00000002",
+    ]
