@@ -1,0 +1,399 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from pairsieve.filters.nsfw import Nsfw
+from pairsieve.pipeline import embed
+from pairsieve.pipeline.engine import Crashed, Engine, open_engine
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
+from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.schemas.recipe import Embed, Recipe
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+Pair = tuple[int | None, str, str]  # image, text, outcome
+# rows 0 and 3 share an image, 0 and 4 a caption.
+FIRST = [
+    (0, "a red square", "ok"),
+    (1, "a wide banner", "ok"),
+    (None, "gone", "http_4xx"),
+    (0, "ein rotes Quadrat", "ok"),
+    (2, "a red square", "ok"),
+]
+SECOND = [(3, "<b>\0 \u202e; DROP TABLE ledger", "ok"), (4, "x" * 100_000, "ok")]
+PIECES = ["00000000", "00000001.0+2"]
+KINDS = ("scores", "vectors")
+SIZES = [(40, 40), (40, 160), (50, 45), (33, 64), (64, 33)]  # height, width
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> Embed:
+    """Return a model of ours with random weights."""
+    return model_in(tmp_path_factory.mktemp("tiny"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Engine]:
+    engine = open_engine("ray", workers=2)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return a dataset with two gathered pieces."""
+    made = Store.at(tmp_path / "dataset")
+    put_piece(made, PIECES[0], 0, FIRST)
+    put_piece(made, PIECES[1], 10, SECOND)
+    return made
+
+
+def model_in(folder: Path, seed: int) -> Embed:
+    (folder / "tiny.json").write_text(json.dumps(CONFIG))
+    torch.manual_seed(seed)
+    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
+    return Embed(
+        model=str(folder / "tiny.json"),
+        pretrained=str(folder / "weights.pt"),
+        batch=4,
+        device="cpu",
+    )
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(number).integers(0, 256, (*SIZES[number], 3), np.uint8)
+
+
+def put_piece(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> None:
+    """Write a gathered piece: its tar of stored images, its ledger part and its marker."""
+    tar_name, table_name = (f"gather/{name}.a1.{kind}" for kind in ("tar", "parquet"))
+    places: dict[int | None, dict[str, Any]] = {None: {}}
+    with store.writer(tar_name) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
+        for number in sorted({image for image, _, _ in pairs if image is not None}):
+            file = io.BytesIO()
+            Image.fromarray(picture(number)).save(file, "PNG")
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(file.getvalue())
+            places[number] = {
+                "aspect_ratio": max(SIZES[number]) / min(SIZES[number]),
+                "image_file": tar_name,
+                "image_offset": tar.offset + tarfile.BLOCKSIZE,
+                "image_bytes": member.size,
+            }
+            tar.addfile(member, io.BytesIO(file.getvalue()))
+    rows = [
+        {"row": row, "uid": f"{row:032x}", "text": text, "outcome": outcome} | places[image]
+        for row, (image, text, outcome) in enumerate(pairs, first)
+    ]
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(GATHERED))
+    with store.writer(table_name) as out:
+        pq.write_table(table, out)
+    files = {tar_name: sink.entry(), table_name: out.entry()}
+    store.create(f"gather/{name}.json", Marker(len(pairs), files, {}).dumps())
+
+
+def recipe(options: Embed, **more: Any) -> Recipe:
+    return Recipe.model_validate({"input": {"path": "pairs.parquet"}, "embed": options} | more)
+
+
+def embedded(
+    store: Store, options: Embed, engine: Engine | None = None, **more: Any
+) -> dict[str, Marker]:
+    engine = engine or open_engine("serial")
+    return dict(embed.run(recipe(options, **more), store, engine, PIECES))
+
+
+def tables(store: Store, marker: Marker) -> tuple[pa.Table, pa.Table]:
+    """Return the scores and the vectors that a marker commits."""
+    scores, vectors = (
+        pq.read_table(store.location(marker.file(f".{kind}.parquet"))) for kind in KINDS
+    )
+    return scores, vectors
+
+
+def contents(markers: dict[str, Marker]) -> dict[str, list[str]]:
+    """Return the checksums of what each piece committed, whatever the names of the attempts."""
+    return {
+        piece: [marker.files[marker.file(f".{kind}.parquet")]["sha256"] for kind in KINDS]
+        for piece, marker in markers.items()
+    }
+
+
+def reference(options: Embed) -> tuple[Any, Any, Any]:
+    open_clip.add_model_config(options.model)
+    network, _, transform = open_clip.create_model_and_transforms("tiny", options.pretrained)
+    return network.eval(), transform, open_clip.get_tokenizer("tiny")
+
+
+def matrix(table: pa.Table, name: str) -> NDArray[np.float32]:
+    return np.stack(table[name].to_numpy()).astype(np.float32)
+
+
+def kind(name: str) -> str:
+    return name.split(".", 2)[-1].split(".")[-2]
+
+
+@dataclass
+class Answering:
+    """An engine that gives an answer for each item and does no work."""
+
+    answer: Callable[[Any], Any]
+
+    def map(self, function: Any, items: Iterable[Any]) -> Generator[tuple[Any, Any]]:
+        return ((item, self.answer(item)) for item in items)
+
+    def map_with(
+        self, setup: Any, function: Any, items: Iterable[Any], gpu: bool = False
+    ) -> Generator[tuple[Any, Any]]:
+        return self.map(function, items)
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Killing:
+    """An engine whose actor is killed at its first call."""
+
+    engine: Engine
+    flag: Path
+
+    def map(self, function: Any, items: Iterable[Any]) -> Generator[tuple[Any, Any]]:
+        return self.engine.map(function, items)
+
+    def map_with(
+        self, setup: Any, function: Any, items: Iterable[Any], gpu: bool = False
+    ) -> Generator[tuple[Any, Any]]:
+        return self.engine.map_with(setup, partial(die_once, self.flag, function), items, gpu)
+
+    def close(self) -> None: ...
+
+
+def die_once(flag: Path, function: Callable[[Any, Any], Any], state: Any, item: Any) -> Any:
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return function(state, item)
+
+
+def test_every_pair_with_an_image_has_the_vectors_of_open_clip(
+    store: Store, options: Embed
+) -> None:
+    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    network, transform, tokenizer = reference(options)
+    with torch.inference_mode():
+        pictures = torch.stack([transform(Image.fromarray(picture(n))) for n in (0, 1, 0, 2)])
+        images = network.encode_image(pictures, normalize=True).numpy()
+        texts = network.encode_text(
+            tokenizer([text for _, text, outcome in FIRST if outcome == "ok"]), normalize=True
+        ).numpy()
+    assert scores["row"].to_pylist() == vectors["row"].to_pylist() == [0, 1, 3, 4]
+    for name, expected in (("image_embedding", images), ("text_embedding", texts)):
+        np.testing.assert_allclose(matrix(vectors, name), expected, atol=2.0**-11)  # float16
+    cosines = (images * texts).sum(axis=1)
+    np.testing.assert_allclose(scores["clip_similarity"].to_numpy(), cosines, atol=1e-3)
+
+
+def test_scores_can_be_computed_again_from_what_is_stored(store: Store, options: Embed) -> None:
+    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    images, texts = (
+        matrix(vectors, f"{kind}_embedding").astype(float) for kind in ("image", "text")
+    )
+    lengths = np.linalg.norm(images, axis=1) * np.linalg.norm(texts, axis=1)
+    cosines = (images * texts).sum(axis=1) / lengths
+    np.testing.assert_allclose(scores["clip_similarity"].to_numpy(), cosines, atol=1e-7)
+
+    network, _, tokenizer = reference(options)
+    with torch.inference_mode():
+        classes = [
+            network.encode_text(tokenizer(list(texts)), normalize=True).mean(dim=0)
+            for texts in Nsfw.prompts.values()
+        ]
+        prompts = torch.nn.functional.normalize(torch.stack(classes)).double()
+        logits = network.logit_scale.exp() * torch.from_numpy(images) @ prompts.T
+    expected = logits.softmax(dim=1)[:, 1].numpy()
+    np.testing.assert_allclose(scores["nsfw"].to_numpy(), expected, atol=1e-5)
+
+
+def test_files_say_what_their_columns_are(store: Store, options: Embed) -> None:
+    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    assert scores.schema.equals(arrow_schema((ROW, *EMBEDDED)), check_metadata=True)
+    assert vectors.schema.field("image_embedding").type == pa.list_(pa.float16(), 24)
+    assert vectors.schema.field("text_embedding").metadata[b"doc"].startswith(b"CLIP vector")
+
+
+def test_an_image_and_a_caption_that_occur_twice_are_embedded_once(
+    store: Store, options: Embed
+) -> None:
+    marker = embedded(store, options)[PIECES[0]]
+    assert marker.rows == 5
+    assert marker.counts == {"embedded": 4, "images": 3, "texts": 3}
+
+
+def test_a_pair_that_fails_a_gate_is_not_embedded(store: Store, options: Embed) -> None:
+    keep = [{"aspect_ratio": {"max_ratio": 3}, "gate": True}, {"where": "row = 3"}]
+    scores, _ = tables(store, embedded(store, options, keep=keep)[PIECES[0]])
+    assert scores["row"].to_pylist() == [0, 3, 4]
+
+
+def test_a_piece_without_images_is_committed_empty(store: Store, options: Embed) -> None:
+    put_piece(store, "00000002", 20, [(None, "gone", "dns")])
+    ((_, marker),) = embed.run(recipe(options), store, open_engine("serial"), ["00000002"])
+    scores, vectors = tables(store, marker)
+    assert (marker.rows, scores.num_rows, vectors.num_rows) == (1, 0, 0)
+
+
+def test_a_row_has_the_same_bytes_however_its_unit_was_cut(store: Store, options: Embed) -> None:
+    put_piece(store, "00000002.0+3", 0, FIRST[:3])
+    put_piece(store, "00000002.3+2", 3, FIRST[3:])
+    whole = tables(store, embedded(store, options)[PIECES[0]])
+    pieces = ["00000002.0+3", "00000002.3+2"]
+    halves = dict(embed.run(recipe(options), store, open_engine("serial"), pieces))
+    for at in range(2):
+        joined = pa.concat_tables(tables(store, halves[piece])[at] for piece in pieces)
+        assert joined.combine_chunks().equals(whole[at].combine_chunks())
+
+
+def test_committed_pieces_are_yielded_without_work(store: Store, options: Embed) -> None:
+    first = embedded(store, options)
+    before = list(store.list())
+    assert embedded(store, options, Answering(pytest.fail)) == first
+    assert list(store.list()) == before
+
+
+def test_only_what_is_missing_is_embedded(store: Store, options: Embed) -> None:
+    first = embedded(store, options)
+    name = embed.folder(options)
+    store.delete([f"embed/{name}/{PIECES[0]}.json", f"gather/{PIECES[1]}.a1.tar"])
+    again = embedded(store, options)
+    assert again[PIECES[1]] == first[PIECES[1]]
+    assert contents(again) == contents(first)
+
+
+def test_pieces_are_taken_as_they_come(store: Store, options: Embed) -> None:
+    taken: list[str] = []
+
+    def pieces() -> Iterator[str]:
+        for piece in PIECES:
+            taken.append(piece)
+            yield piece
+
+    running = embed.run(recipe(options), store, open_engine("serial"), pieces())
+    assert next(running)[0] == PIECES[0]
+    assert taken == PIECES[:1]
+
+
+def test_ray_gives_the_same_bytes(
+    store: Store, options: Embed, ray: Engine, tmp_path: Path
+) -> None:
+    other = Store.at(tmp_path / "other")
+    for name, _, _ in store.list("gather"):
+        other.write(name, store.read(name))
+    assert contents(embedded(store, options)) == contents(embedded(other, options, ray))
+
+
+def test_a_killed_actor_loses_nothing(
+    store: Store, options: Embed, ray: Engine, tmp_path: Path
+) -> None:
+    flag = tmp_path / "killed"
+    killed = embedded(store, options, Killing(ray, flag))
+    assert flag.exists()
+    store.delete([f"embed/{embed.folder(options)}/{piece}.json" for piece in PIECES])
+    assert contents(killed) == contents(embedded(store, options))
+
+
+def test_a_piece_that_kills_every_process_stops_the_run_by_name(
+    store: Store, options: Embed
+) -> None:
+    with pytest.raises(Stopped, match=r"piece 00000000 \(ActorDiedError\).*the same command"):
+        embedded(store, options, Answering(lambda _: Crashed("ActorDiedError")))
+
+
+def test_a_damaged_image_stops_the_run_and_is_named(store: Store, options: Embed) -> None:
+    name = f"gather/{PIECES[0]}.a1.tar"
+    data = bytearray(store.read(name))
+    data[600:700] = bytes(100)
+    store.write(name, bytes(data))
+    with pytest.raises(Stopped, match=f"{name}: the image at byte 512 cannot be read back"):
+        embedded(store, options)
+
+
+def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Embed) -> None:
+    name = f"gather/{PIECES[1]}.a1.tar"
+    store.delete([name])
+    with pytest.raises(Stopped, match=f"{name.replace('+', '.')}: committed, but gone"):
+        embedded(store, options)
+
+
+def test_other_weights_are_refused_under_the_same_name(store: Store, options: Embed) -> None:
+    embedded(store, options)
+    path = f"embed/{embed.folder(options)}.json"
+    record = json.loads(store.read(path))
+    store.write(path, json.dumps(record | {"weights_sha256": "0" * 64}).encode())
+    store.delete([f"embed/{embed.folder(options)}/{PIECES[0]}.json"])
+    with pytest.raises(BadOption, match=f"{path}.* weights_sha256 was 0000.*to embed anew"):
+        embedded(store, options)
+
+
+def test_the_record_names_the_model(store: Store, options: Embed) -> None:
+    embedded(store, options)
+    record = json.loads(store.read(f"embed/{embed.folder(options)}.json"))
+    assert (record["model"], record["pretrained"]) == ("tiny", "weights")
+    assert (record["dimensions"], len(record["weights_sha256"])) == (24, 64)
+
+
+def test_each_model_has_a_folder_of_its_own(store: Store, options: Embed, tmp_path: Path) -> None:
+    other = model_in(tmp_path, seed=1)
+    first, second = embedded(store, options), embedded(store, other)
+    assert set(first[PIECES[0]].files).isdisjoint(second[PIECES[0]].files)
+    assert contents(first) != contents(second)
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "name"),
+    [
+        ("ViT-B-32", "openai", "ViT-B-32--openai"),
+        ("../ViT B", "a/../../b", "ViT-B--b"),
+        ("..", "x\0y", "x-y"),
+    ],
+)
+def test_a_folder_is_readable_and_safe(model: str, pretrained: str, name: str) -> None:
+    assert embed.folder(Embed(model=model, pretrained=pretrained)) == name
+
+
+def test_a_folder_of_local_files_has_a_hash(options: Embed) -> None:
+    stem, _, digits = embed.folder(options).rpartition("--")
+    assert (stem, len(digits), int(digits, 16) >= 0) == ("tiny--weights", 8, True)
+
+
+def test_a_recipe_without_a_model_is_refused(store: Store) -> None:
+    without = Recipe.model_validate({"input": {"path": "pairs.parquet"}})
+    with pytest.raises(BadOption, match="embed: missing"):
+        list(embed.run(without, store, open_engine("serial"), PIECES))
+
+
+def test_importing_loads_no_model_library() -> None:
+    code = "import sys, pairsieve.pipeline.embed; print({'torch', 'open_clip'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
