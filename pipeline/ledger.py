@@ -1,0 +1,164 @@
+"""The ledger: one row per input pair, put together from what each verb has committed.
+
+Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
+read. `gathered`, `embedded`, `grouped`, `selected` and `sharded` are the parts, `ledger` the whole;
+a part that does not exist yet is empty, so its columns are null.
+"""
+
+from collections.abc import Iterable
+from io import RawIOBase
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    GATHERED,
+    GROUPED,
+    ROW,
+    SELECTED,
+    SHARDED,
+    Column,
+    arrow_schema,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
+GROUP_MARKER = "group/done.json"
+
+
+def select_marker(name: str) -> str:
+    """Return where the selection `name` is committed."""
+    return f"select/{name}/done.json"
+
+
+def shard_marker(name: str) -> str:
+    """Return where the shards of the selection `name` are committed."""
+    return f"shards/{name}/done.json"
+
+
+def connect(store: Store, file: str = ":memory:") -> "DuckDBPyConnection":
+    """Return a DuckDB connection that can read the dataset; it spills inside a local one."""
+    import duckdb
+
+    connection = duckdb.connect(file)
+    connection.execute("SET enable_progress_bar = false")
+    if store.local:
+        connection.execute(f"SET temp_directory = {quoted(str(store.local / 'tmp'))}")
+    else:
+        from obstore.fsspec import FsspecStore
+
+        scheme: Any = store.url.partition("://")[0]
+        connection.register_filesystem(FsspecStore(scheme))
+    return connection
+
+
+def attach(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    embedding: str | None = None,
+    selection: str | None = None,
+) -> None:
+    """Define the parts and the view `ledger` on `connection`.
+
+    Args:
+        connection: From `connect`.
+        store: The dataset.
+        embedding: Folder under `embed/` whose scores to join; None for none.
+        selection: Name of the selection whose verdicts and shards to join; None for none.
+    """
+    parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
+        ("gathered", GATHERED, files(store.markers("gather").values(), ".parquet")),
+        ("embedded", EMBEDDED, embedded_files(store, embedding) if embedding else []),
+        ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
+        ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
+        ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
+    ]
+    for name, columns, names in parts:
+        _view(
+            connection, store, name, (ROW, *columns) if columns is not GATHERED else columns, names
+        )
+    others = ", ".join(
+        f"{part}.{column.name}" for part, columns, _ in parts[1:] for column in columns
+    )
+    joins = " ".join(f"LEFT JOIN {part} ON {part}.row = gathered.row" for part, _, _ in parts[1:])
+    connection.execute(f"CREATE VIEW ledger AS SELECT gathered.*, {others} FROM gathered {joins}")
+
+
+def current_shards(store: Store, selection: str) -> Marker | None:
+    """Return the marker of a selection's shards, None where they are missing or outdated."""
+    selected = store.marker(select_marker(selection))
+    shards = store.marker(shard_marker(selection))
+    if not selected or not shards:
+        return None
+    return shards if shards.extra["selection"] == selected.extra["fingerprint"] else None
+
+
+def files(markers: Iterable[Marker], suffix: str) -> list[str]:
+    """Return the names of the committed files that end in `suffix`, in marker order."""
+    return [name for marker in markers for name in marker.files if name.endswith(suffix)]
+
+
+def embedded_files(store: Store, embedding: str) -> list[str]:
+    """Return the committed files of scores of one embedding."""
+    return files(store.markers(f"embed/{embedding}").values(), ".scores.parquet")
+
+
+def inputs(store: Store, embedding: str | None) -> list[str]:
+    """Return the names of the committed files that the whole-pool steps read, in marker order.
+
+    Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
+    """
+    gathered = files(store.markers("gather").values(), ".parquet")
+    return gathered + (embedded_files(store, embedding) if embedding else [])
+
+
+def export(
+    connection: "DuckDBPyConnection",
+    query: str,
+    sink: IO[bytes] | RawIOBase,
+    columns: tuple[Column, ...],
+) -> None:
+    """Write the rows of `query` to `sink` as Parquet with the schema of `columns`, streaming."""
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(columns)
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+
+
+def quoted(text: str) -> str:
+    """Return `text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _result_files(store: Store, marker: str) -> list[str]:
+    """Return the Parquet files of a whole-pool step, none if it is not committed."""
+    found = store.marker(marker)
+    return files([found], ".parquet") if found else []
+
+
+def _shard_files(store: Store, selection: str) -> list[str]:
+    """Return the manifest of a selection's shards, none while they are those of an older one."""
+    shards = current_shards(store, selection)
+    return files([shards], ".parquet") if shards else []
+
+
+def _view(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    name: str,
+    columns: tuple[Column, ...],
+    names: list[str],
+) -> None:
+    """Define the view `name` over Parquet files; without any it is empty."""
+    if names:
+        paths = [store.location(file) for file in names]
+        relation = connection.read_parquet(paths, union_by_name=True)
+    else:
+        relation = connection.from_arrow(arrow_schema(columns).empty_table())
+    relation.create_view(name)
