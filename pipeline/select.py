@@ -1,0 +1,148 @@
+"""Select: the rules give every pair its verdict, and the funnel says what each rule cost.
+
+Reads ledger columns only: no network, no pixels, so another threshold is a matter of seconds.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.ledger import (
+    GROUP_MARKER,
+    attach,
+    connect,
+    export,
+    inputs,
+    quoted,
+    select_marker,
+)
+from pairsieve.pipeline.rules import Rule, Stage, check, rules
+from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.schemas.columns import ROW, SELECTED
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
+REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
+
+
+def run(recipe: Recipe, store: Store, name: str) -> Marker:
+    """Judge every pair and commit the selection `name`; without a change nothing is done.
+
+    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel.
+    """
+    asked = _asked(recipe)
+    embedding = folder(recipe.embed) if recipe.embed else None
+    grouped = store.marker(GROUP_MARKER)
+    wanted = fingerprint(
+        [(rule.name, rule.sql, rule.gate) for rule in asked],
+        inputs(store, embedding),
+        sorted(grouped.files) if grouped else [],
+    )
+    if done := current(store, select_marker(name), wanted):
+        return done
+    with connect(store) as connection:
+        attach(connection, store, embedding)
+        check(asked, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
+        _judge(connection, asked)
+        path = f"select/{name}/{attempt()}.parquet"
+        with store.writer(path) as sink:
+            columns = ", ".join(column.name for column in (ROW, *SELECTED))
+            export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, (ROW, *SELECTED))
+        funnel = _funnel(connection, asked)
+    counts = {
+        "pairs": funnel[0]["entered"],
+        "failed": funnel[0]["dropped"],
+        "dropped": funnel[0]["left"] - funnel[-1]["left"],
+        "kept": funnel[-1]["left"],
+    }
+    extra = {"fingerprint": wanted, "funnel": funnel}
+    marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
+    replace(store, select_marker(name), marker)
+    return marker
+
+
+def _asked(recipe: Recipe) -> tuple[Rule, ...]:
+    """Return the rules of the recipe between the two that always hold.
+
+    A pair that is the copy of a pair kept elsewhere never survives; nor does one that a gate has
+    stopped before its image was fetched, although this recipe's own gates would let it pass.
+    """
+    listed = rules(recipe)
+    gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.stage is Stage.TEXT]
+    passed = " AND ".join(gates) or "true"
+    never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
+    return (REPEATED, *listed, Rule("gated", never_fetched, False, Stage.TEXT))
+
+
+def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
+    """Make the table `judged`: a row per pair with its verdict and `r0`, `r1`, ... per rule.
+
+    A rule is asked of a pair only if the pair came far enough to be measured for it: one stopped
+    by a gate on its text has no image, one stopped by a gate on its image no vectors.
+    """
+    answers = ", ".join(f"({rule.sql}) AS r{place}" for place, rule in enumerate(asked))
+    image_gates = [rule.sql for rule in asked if rule.gate and rule.stage is Stage.IMAGE]
+    passed = " AND ".join(f"coalesce({sql}, false)" for sql in image_gates) or "true"
+    reached = (
+        f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Stage.TEXT)} "
+        f"WHEN NOT ({passed}) THEN {int(Stage.IMAGE)} ELSE {int(Stage.POOL)} END"
+    )
+    noes = ", ".join(
+        f"CASE WHEN {int(rule.stage)} <= reached AND NOT coalesce(r{place}, false) "
+        f"THEN {quoted(rule.name)} END"
+        for place, rule in enumerate(asked)
+    )
+    connection.execute(
+        f"""
+        CREATE TABLE judged AS
+        SELECT *, NOT failed AND len(failing) = 0 AS keep, failing[1] AS first_failing
+        FROM (
+            SELECT *, CASE WHEN failed THEN []::VARCHAR[]
+                      ELSE list_filter([{noes}], lambda rule: rule IS NOT NULL) END AS failing
+            FROM (SELECT row, {FAILED} AS failed, {reached} AS reached, {answers} FROM ledger)
+        )
+        """
+    )
+
+
+def _funnel(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> list[dict[str, Any]]:
+    """Return a row per rule in order, the fetch and decode first.
+
+    `unmeasured` counts those of `dropped` whose score was missing.
+    """
+
+    def count(condition: str) -> int:
+        found = connection.execute(f"SELECT count(*) FROM judged WHERE {condition}").fetchone()
+        return int(found[0]) if found else 0
+
+    entered = count("true")
+    failed = count("failed")
+    funnel = [_row(0, "outcome", entered, failed, (failed, 0))]
+    for place, rule in enumerate(asked):
+        entered = funnel[-1]["left"]
+        first = f"first_failing = {quoted(rule.name)}"
+        dropped = count(first)
+        if not dropped and rule in (asked[0], asked[-1]):
+            continue
+        only = count(f"{first} AND len(failing) = 1")
+        unmeasured = count(f"{first} AND r{place} IS NULL")
+        funnel.append(_row(len(funnel), rule.name, entered, dropped, (only, unmeasured)))
+    return funnel
+
+
+def _row(
+    position: int, rule: str, entered: int, dropped: int, apart: tuple[int, int]
+) -> dict[str, Any]:
+    """Return one row of the funnel; `apart` is (only_this, unmeasured)."""
+    return {
+        "position": position,
+        "rule": rule,
+        "entered": entered,
+        "dropped": dropped,
+        "only_this": apart[0],
+        "unmeasured": apart[1],
+        "left": entered - dropped,
+    }

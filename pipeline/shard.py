@@ -1,0 +1,259 @@
+"""Shard: survivors become WebDataset tars, in a seeded order, that open_clip trains from.
+
+The order is that of the MD5 of seed and uid: a uniform shuffle of the whole pool that depends on
+nothing but the two, so workers, failures and unit sizes leave the same bytes. Each shard is one
+task; it fetches its images in byte ranges from wherever they were gathered.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
+from pairsieve.pipeline.store import (
+    Marker,
+    Store,
+    attempt,
+    commit,
+    current,
+    fingerprint,
+    replace,
+)
+from pairsieve.schemas.columns import (
+    ATTEMPTS,
+    COLUMNS,
+    DETAIL,
+    FAILING,
+    FETCH_MS,
+    FIRST_FAILING,
+    IMAGE_BYTES,
+    IMAGE_FILE,
+    IMAGE_OFFSET,
+    KEEP,
+    OUTCOME,
+    ROW,
+    SHARD,
+    SHARD_OFFSET,
+    TEXT,
+    UID,
+    Column,
+    arrow_schema,
+)
+from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SAMPLES_AT_ONCE = 256  # samples whose images are read together
+SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
+MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
+
+# What a sample's JSON leaves out: what differs from run to run, or is the same for all survivors.
+UNTOLD = (
+    ROW, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, KEEP,
+    FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
+)  # fmt: skip
+
+
+def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Marker]:
+    """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
+
+    Shards of another selection or other options under this name are deleted first.
+    """
+    selected = store.marker(select_marker(name))
+    if selected is None:
+        raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
+    shape = recipe.shard.model_dump(), recipe.image.format
+    selection = selected.extra["fingerprint"]
+    wanted = fingerprint(selection, shape)
+    if current(store, shard_marker(name), wanted):
+        _tidy(store, name)
+        return
+    _clear(store, name, wanted)
+    order = _order(recipe, store, name, wanted)
+    done = store.markers(_parts(name))
+    yield from done.values()
+    shards = range(-(-selected.counts["kept"] // recipe.shard.samples))
+    todo = [shard for shard in shards if _stem(shard) not in done]
+    task = partial(_pack, recipe, store, name, order.file(".parquet"), wanted)
+    for shard, result in engine.map(task, todo):
+        if isinstance(result, Crashed):
+            raise Stopped(f"shard {_stem(shard)}: its process died ({result.reason}); run again")
+        yield result
+    _finish(store, name, wanted, selection)
+
+
+def _parts(name: str) -> str:
+    """Return the folder of what is known of single shards while they are made."""
+    return f"shards/{name}/parts"
+
+
+def _stem(shard: int) -> str:
+    return f"{shard:05d}"
+
+
+def _clear(store: Store, name: str, wanted: str) -> None:
+    """Delete what was made under this name for another selection or with other options."""
+    markers = {shard_marker(name): store.marker(shard_marker(name))} | {
+        f"{_parts(name)}/{stem}.json": marker
+        for stem, marker in store.markers(_parts(name)).items()
+    }
+    for path, marker in markers.items():
+        if marker and marker.extra["fingerprint"] != wanted:
+            store.delete([path, *marker.files])
+
+
+def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
+    """Return the marker of a Parquet file with the survivors in order, a row group per shard."""
+    import pyarrow.parquet as pq
+
+    place = f"shards/{name}/parts.json"
+    if done := current(store, place, wanted):
+        return done
+    path = f"{_parts(name)}/order.{attempt()}.parquet"
+    with connect(store) as connection, store.writer(path) as sink:
+        attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
+        batches = _batches(
+            connection,
+            f"SELECT * FROM ledger WHERE keep ORDER BY {key}, uid",
+            recipe.shard.samples,
+        )
+        first = next(batches)
+        with pq.ParquetWriter(sink, first.schema, compression="zstd") as writer:
+            writer.write_table(first, recipe.shard.samples)
+            for table in batches:
+                writer.write_table(table, recipe.shard.samples)
+    marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": wanted})
+    replace(store, place, marker)
+    return marker
+
+
+def _batches(connection: "DuckDBPyConnection", query: str, rows: int) -> Iterator[pa.Table]:
+    """Yield the result in tables of exactly `rows` rows but for the last; at least one table."""
+    reader = connection.sql(query).to_arrow_reader(rows)
+    held = reader.schema.empty_table()
+    sent = False
+    for batch in reader:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        while held.num_rows >= rows:
+            yield held.slice(0, rows)
+            held, sent = held.slice(rows), True
+    if held.num_rows or not sent:
+        yield held
+
+
+def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shard: int) -> Marker:
+    """Write one shard and commit it."""
+    import pyarrow.parquet as pq
+
+    with store.reader(order) as source:
+        samples = pq.ParquetFile(source).read_row_group(shard)
+    tar_path = f"shards/{name}/{_stem(shard)}.tar"
+    with store.writer(tar_path) as tar:
+        offsets = _write_samples(store, samples, tar, recipe.image.format)
+    table = pa.table(
+        {
+            ROW.name: samples[ROW.name],
+            UID.name: samples[UID.name],
+            SHARD.name: [f"{_stem(shard)}.tar"] * samples.num_rows,
+            SHARD_OFFSET.name: offsets,
+            SHARD_SHA256.name: [tar.entry()["sha256"]] * samples.num_rows,
+        }
+    )
+    part_path = f"{_parts(name)}/{_stem(shard)}.{attempt()}.parquet"
+    with store.writer(part_path) as sink:
+        pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
+    made = {tar_path: tar.entry(), part_path: sink.entry()}
+    marker = Marker(samples.num_rows, made, {}, {"fingerprint": wanted})
+    return commit(store, f"{_parts(name)}/{_stem(shard)}.json", marker)
+
+
+def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -> list[int]:
+    """Write the samples to a tar; return where each begins, in bytes."""
+    from webdataset import TarWriter
+
+    offsets = []
+    writer = TarWriter(sink, encoder=False, mtime=0)
+    for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
+        some = samples.slice(start, SAMPLES_AT_ONCE)
+        images = _images(store, some)
+        for sample, image in zip(some.to_pylist(), images, strict=True):
+            offsets.append(writer.tarstream.offset)
+            writer.write(
+                {
+                    "__key__": sample[UID.name],
+                    extension: image,
+                    "txt": sample[TEXT.name].encode(),
+                    "json": _told(sample),
+                }
+            )
+    writer.close()
+    return offsets
+
+
+def _images(store: Store, samples: pa.Table) -> list[bytes]:
+    """Return the stored image of every sample, reading each file once."""
+    files, starts, lengths = (
+        samples[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
+    )
+    places: dict[str, list[int]] = {}
+    for place, file in enumerate(files):
+        places.setdefault(file, []).append(place)
+    images = [b""] * samples.num_rows
+    for file, some in places.items():
+        found = store.read_ranges(file, [starts[i] for i in some], [lengths[i] for i in some])
+        for place, image in zip(some, found, strict=True):
+            images[place] = image
+    return images
+
+
+def _told(sample: dict[str, Any]) -> bytes:
+    """Return what the dataset says of a sample as JSON; missing values are left out."""
+    untold = {column.name for column in UNTOLD}
+    own = {column.name for column in COLUMNS if pa.types.is_float32(column.type)}
+    told = {
+        name: float(f"{value:.7g}") if name in own else value
+        for name, value in sample.items()
+        if value is not None and name not in untold
+    }
+    return json.dumps(told, ensure_ascii=False, sort_keys=True, default=str).encode()
+
+
+def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
+    """Put the parts together: `sizes.json`, `manifest.parquet` and the marker that commits all."""
+    import pyarrow.parquet as pq
+
+    parts = store.markers(_parts(name))
+    path = f"shards/{name}/manifest.parquet"
+    with (
+        store.writer(path) as sink,
+        pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
+    ):
+        for marker in parts.values():
+            with store.reader(marker.file(".parquet")) as source:
+                writer.write_table(pq.read_table(source))
+    sizes = {f"{stem}.tar": marker.rows for stem, marker in parts.items()}
+    sizes_path = f"shards/{name}/sizes.json"
+    store.write(sizes_path, json.dumps(sizes, indent=1).encode())
+    made: dict[str, dict[str, Any]] = {sizes_path: {}, path: sink.entry()}
+    for marker in parts.values():
+        tar = marker.file(".tar")
+        made[tar] = marker.files[tar]
+    rows = sum(sizes.values())
+    extra = {"fingerprint": wanted, "selection": selection}
+    marker = Marker(rows, made, {"kept": rows, "shards": len(sizes)}, extra)
+    store.write(shard_marker(name), marker.dumps())
+    _tidy(store, name)
+
+
+def _tidy(store: Store, name: str) -> None:
+    """Delete what was only needed while the shards were made."""
+    store.delete([file for file, _, _ in store.list(_parts(name))])
+    store.delete([f"shards/{name}/parts.json"])
