@@ -1,0 +1,252 @@
+"""Report: what came of the pairs, as a database to query and as one page to read.
+
+Everything on the page is counted by DuckDB from stats.duckdb, which is made first. The page is one
+file without scripts or links; text from the web is escaped, cut and kept apart, so that no pair can
+change how the page works or reads.
+"""
+
+import re
+import shutil
+import tempfile
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pairsieve.pipeline.charts import CHART, charts, figure
+from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.rules import rules
+from pairsieve.pipeline.stats import build, finish, rows
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.columns import COLUMNS
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+STATS = "stats.duckdb"
+REPORT = "report.html"
+KEPT_SHOWN = 12
+DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
+CLUSTERS_SHOWN = 6
+COPIES_SHOWN = 4  # per cluster; with the above at most 60 thumbnails
+ROWS_SHOWN = 12  # hosts and languages
+TEXT_SHOWN = 220  # code points of a caption, URL or condition
+THUMBNAIL_PX = 160
+THUMBNAIL_QUALITY = 72
+# What the funnel asks without being listed in the recipe.
+ALWAYS = {
+    "outcome": "fetched, decoded and stored",
+    "repeated": "not the copy of a pair that is kept elsewhere",
+    "gated": "not left unfetched by a gate of an earlier recipe",
+}
+# Control characters would vanish from the page or spoil it: they become their pictures.
+PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
+
+
+def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
+    """Write `stats.duckdb` and `report.html` of the selection `name`; return where they are.
+
+    Raises:
+        BadOption: the selection does not exist yet.
+    """
+    selection = store.marker(select_marker(name))
+    if selection is None:
+        raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
+    with (
+        tempfile.TemporaryDirectory(prefix="report.", dir=store.local) as place,
+        connect(store) as connection,
+    ):
+        file = Path(place) / STATS
+        attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        build(connection, file, selection.extra["funnel"])
+        page = _page(_content(connection, recipe, store, selection, name))
+        finish(connection)
+        _put(store, file)
+    store.write(REPORT, page.encode())
+    return store.location(STATS), store.location(REPORT)
+
+
+def _put(store: Store, file: Path) -> None:
+    """Put the finished database in place of an older one, at once."""
+    if store.local:
+        file.replace(store.local / STATS)
+        return
+    with file.open("rb") as source, store.writer(STATS) as sink:
+        shutil.copyfileobj(source, sink, 8 << 20)
+
+
+def _page(content: dict[str, Any]) -> str:
+    """Return the page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "share": _share, "shown": _shown}
+    return environment.get_template("report.html.j2").render(content)
+
+
+def _content(
+    connection: "DuckDBPyConnection", recipe: Recipe, store: Store, selection: Marker, name: str
+) -> dict[str, Any]:
+    """Return what the template shows."""
+    conditions = ALWAYS | {rule.name: rule.sql for rule in rules(recipe)}
+    dropping = [step["rule"] for step in selection.extra["funnel"] if step["dropped"]]
+    samples = _samples(
+        connection, recipe.shard.seed, [rule for rule in dropping if rule != "outcome"]
+    )
+    clusters = rows(connection, f"FROM duplicates LIMIT {CLUSTERS_SHOWN}")
+    for cluster in clusters:
+        cluster["copies"] = _copies(connection, cluster["cluster"])
+        for pair in cluster["copies"]:
+            pair["facts"] = [("", _relation(pair))]
+    shown = [pair for _, pairs in samples for pair in pairs]
+    shown += [pair for cluster in clusters for pair in cluster["copies"]]
+    _add_thumbnails(store, shown)
+    for rule, pairs in samples:
+        _add_facts(pairs, conditions.get(rule or "", ""))
+    return {
+        "name": name,
+        "counts": selection.counts,
+        "in_shards": rows(connection, "SELECT count(shard) AS pairs FROM ledger")[0]["pairs"],
+        "funnel": selection.extra["funnel"],
+        "conditions": conditions,
+        "always": ALWAYS,
+        "gates": {rule.name for rule in rules(recipe) if rule.gate},
+        "outcomes": rows(
+            connection,
+            "SELECT outcome, count(*) AS pairs, min_by(detail, row) AS example "
+            "FROM ledger GROUP BY ALL ORDER BY pairs DESC, outcome",
+        ),
+        "sentences": {str(outcome): outcome.doc for outcome in Outcome},
+        "charts": list(charts(connection, conditions.values())),
+        "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
+        "languages": rows(connection, f"FROM languages LIMIT {ROWS_SHOWN}"),
+        "clusters": clusters,
+        "cluster_count": rows(connection, "SELECT count(*) AS n FROM duplicates")[0]["n"],
+        "samples": samples,
+        "chart": CHART,
+    }
+
+
+def _samples(
+    connection: "DuckDBPyConnection", seed: int, dropping: list[str]
+) -> list[tuple[str | None, list[dict[str, Any]]]]:
+    """Return (rule, pairs dropped by it), the kept pairs under None first.
+
+    Which pairs is a matter of a hash of uid, row and seed, so the same ones are shown every time.
+    """
+    each = max(1, min(8, DROPPED_SHOWN // max(1, len(dropping))))
+    chosen = dict(
+        connection.execute(
+            f"SELECT first_failing, min_by(row, hash(uid, row, {seed}), {KEPT_SHOWN}) "
+            "FROM ledger WHERE keep OR first_failing IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+    )
+    groups = [(None, KEPT_SHOWN), *((rule, each) for rule in dropping[:DROPPED_SHOWN])]
+    return [
+        (rule, _pairs(connection, chosen[rule][:count])) for rule, count in groups if rule in chosen
+    ]
+
+
+def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, Any]]:
+    """Return some pairs of a cluster with different files, the kept copy first."""
+    order = "ORDER BY duplicate_of IS NOT NULL, row"
+    found = connection.execute(
+        f"SELECT row FROM ledger WHERE cluster = ? "
+        f"QUALIFY row_number() OVER (PARTITION BY sha256 {order}) = 1 "
+        f"{order} LIMIT {COPIES_SHOWN}",
+        [cluster],
+    ).fetchall()
+    return _pairs(connection, [row for (row,) in found])
+
+
+def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
+    """Return the ledger's rows of that number, in that order, with long texts cut."""
+    names = ", ".join(
+        f'substr("{c.name}", 1, {TEXT_SHOWN + 1}) AS "{c.name}"'
+        if c.name in ("url", "text", "final_url", "detail")
+        else f'"{c.name}"'
+        for c in COLUMNS
+    )
+    query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
+    found = rows(connection, query, [wanted])
+    return sorted(found, key=lambda pair: wanted.index(pair["row"]))
+
+
+def _add_facts(pairs: list[dict[str, Any]], condition: str) -> None:
+    """Give each pair the `facts` to show: its size and the columns that a condition reads."""
+    words = set(re.findall(r"\w+", condition))
+    wanted = [c for c in COLUMNS if c.name in words - {"outcome", "url", "text"}]
+    for pair in pairs:
+        size = [("size", f"{pair['width']} x {pair['height']}")] if pair["width"] else []
+        read = [(c.name, _value(pair[c.name])) for c in wanted]
+        similarity = [("clip_similarity", _value(pair["clip_similarity"]))]
+        pair["facts"] = size + (read or (similarity if pair["keep"] else []))
+
+
+def _relation(pair: dict[str, Any]) -> str:
+    """Return what a pair is in its cluster."""
+    if pair["duplicate_of"] is None:
+        return "chosen" if pair["keep"] else "chosen, dropped by a rule"
+    distance = pair["duplicate_distance"]
+    return "copy" if distance is None else f"copy, {distance} bits away"
+
+
+def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
+    """Give each pair its `thumbnail`, a data URI, or None where no image is stored."""
+    by_file: dict[str, list[dict[str, Any]]] = {}
+    for pair in pairs:
+        pair["thumbnail"] = None
+        if pair["image_file"]:
+            by_file.setdefault(pair["image_file"], []).append(pair)
+    for file, of_file in by_file.items():
+        starts = [pair["image_offset"] for pair in of_file]
+        lengths = [pair["image_bytes"] for pair in of_file]
+        for pair, data in zip(of_file, store.read_ranges(file, starts, lengths), strict=True):
+            pair["thumbnail"] = _thumbnail(data)
+
+
+def _thumbnail(data: bytes) -> str:
+    """Return a stored image, at most THUMBNAIL_PX wide and high, as the URI of a JPEG."""
+    from PIL import Image
+
+    with Image.open(BytesIO(data)) as image:
+        small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    sink = BytesIO()
+    small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
+
+
+def _number(value: int) -> str:
+    """Return a count with its thousands apart."""
+    return f"{value:,}"
+
+
+def _share(part: int, whole: int) -> str:
+    """Return `part` of `whole` in percent."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _value(value: Any) -> str:
+    """Return the value of a column as the page shows it."""
+    if value is None:
+        return "not measured"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return figure(value)
+    return _shown(value)
+
+
+def _shown(text: Any, most: int = TEXT_SHOWN) -> str:
+    """Return a text as the page shows it: cut, its control characters as pictures."""
+    whole = "" if text is None else str(text)
+    return (whole[:most] + "…" if len(whole) > most else whole).translate(PICTURES)

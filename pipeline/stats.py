@@ -1,0 +1,219 @@
+"""stats.duckdb: the whole ledger and what is counted from it, in one file that needs nothing else.
+
+The rows are copied into the schema `data`, so the file still answers when the dataset is moved; in
+input order, because neighbours compress well together. What people use are the views beside it. The
+file is written in a format that DuckDB 1.2 and later can open.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline.ledger import quoted
+from pairsieve.schemas.columns import (
+    CLUSTER,
+    COLUMNS,
+    IMAGE_BYTES,
+    IMAGE_OFFSET,
+    ROW,
+    SHARD_OFFSET,
+    STORED_HEIGHT,
+    STORED_WIDTH,
+    Column,
+    arrow_schema,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+STORAGE = "v1.2.0"  # the oldest DuckDB that opens the file
+RANGE_ROWS = 1_000_000  # rows, spread by hash, that set the range of a histogram
+PLACES = (ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, SHARD_OFFSET)
+BINS = 30  # about this many bins per histogram
+
+FUNNEL = (
+    Column("position", pa.int32(), "", "Place in the order; 0 is fetch and decode.", False),
+    Column("rule", pa.string(), "", "Name of the rule, or `outcome`.", False),
+    Column("entered", pa.int64(), "pairs", "Pairs that passed every rule before.", False),
+    Column("dropped", pa.int64(), "pairs", "Of these, how many this rule said no to.", False),
+    Column("only_this", pa.int64(), "pairs", "Pairs that this rule alone said no to.", False),
+    Column("unmeasured", pa.int64(), "pairs", "Dropped because a score is missing.", False),
+    Column("left", pa.int64(), "pairs", "Pairs left after this rule.", False),
+)
+MEASURES = (
+    Column("name", pa.string(), "", "Column of the ledger.", False),
+    Column("unit", pa.string(), "", "Unit or range of its values.", False),
+    Column("doc", pa.string(), "", "What the value is.", False),
+    Column("measured", pa.int64(), "pairs", "Pairs that have the value.", False),
+    Column("unmeasured", pa.int64(), "pairs", "Pairs that do not.", False),
+    Column("lowest", pa.float64(), "", "Lowest value."),
+    Column("highest", pa.float64(), "", "Highest value."),
+)
+HISTOGRAMS = (
+    Column("name", pa.string(), "", "Column of the ledger.", False),
+    Column("bin", pa.int32(), "", "Place of the bin, from 0; all but the ends are equally wide."),
+    Column("low", pa.float64(), "", "Lower edge, part of the bin.", False),
+    Column("high", pa.float64(), "", "Upper edge, part of the next bin.", False),
+    Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
+    Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
+)
+TABLES = {"ledger": COLUMNS, "funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS}
+
+HOST = r"lower(regexp_extract(url, '^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1))"
+# View -> what a row is, its query.
+VIEWS = {
+    "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),
+    "funnel": ("One row per rule, in the order asked.", "SELECT * FROM data.funnel"),
+    "outcomes": (
+        "One row per outcome of fetch and decode that occurred.",
+        "SELECT outcome, count(*) AS pairs FROM data.ledger GROUP BY ALL "
+        "ORDER BY pairs DESC, outcome",
+    ),
+    "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
+    "histograms": (
+        "One row per bin of each measured number; the end bins also hold what lies beyond.",
+        "SELECT * FROM data.histograms",
+    ),
+    "hosts": (
+        "One row per host name in the URLs.",
+        f"SELECT {HOST} AS host, count(*) AS pairs, count(*) FILTER (outcome = 'ok') AS ok, "
+        "count(*) FILTER (keep) AS kept FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, host",
+    ),
+    "languages": (
+        "One row per language of the texts.",
+        "SELECT language, count(*) AS pairs, count(*) FILTER (keep) AS kept "
+        "FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, language",
+    ),
+    "duplicates": (
+        "One row per cluster of copies of one image, the largest first.",
+        "SELECT cluster, count(*) AS pairs, count(*) FILTER (keep) AS kept, "
+        "count(DISTINCT sha256) AS files, max(duplicate_distance) AS max_distance "
+        "FROM data.ledger WHERE cluster IS NOT NULL GROUP BY ALL HAVING count(*) > 1 "
+        "ORDER BY pairs DESC, cluster",
+    ),
+}
+
+
+def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, Any]]) -> None:
+    """Write the database `file` and leave it attached to `connection` as `stats`, in use.
+
+    Args:
+        connection: In memory, with the view `ledger` from `ledger.attach`.
+        file: Where to write; nothing may be there.
+        funnel: One entry per rule with the columns of FUNNEL.
+    """
+    connection.execute(f"ATTACH {quoted(str(file))} AS stats (STORAGE_VERSION '{STORAGE}')")
+    connection.execute("CREATE SCHEMA stats.data")
+    connection.execute("CREATE TABLE stats.data.ledger AS SELECT * FROM memory.ledger ORDER BY row")
+    connection.execute("USE stats")
+    _table(connection, "funnel", funnel)
+    _table(connection, "measures", list(_measures(connection)))
+    _table(connection, "histograms", list(_histograms(connection)))
+    for name, (doc, query) in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS {query}")
+        connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
+    for table, columns in TABLES.items():
+        for column in columns:
+            doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
+            connection.execute(f'COMMENT ON COLUMN data.{table}."{column.name}" IS {quoted(doc)}')
+
+
+def finish(connection: "DuckDBPyConnection") -> None:
+    """Write out and let go of the database that `build` left attached."""
+    connection.execute("CHECKPOINT stats")
+    connection.execute("USE memory")
+    connection.execute("DETACH stats")
+
+
+def measured_numbers() -> tuple[Column, ...]:
+    """Return the columns worth a histogram: numbers with a unit that say something of a pair."""
+    return tuple(
+        column
+        for column in COLUMNS
+        if column.unit
+        and column not in PLACES
+        and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+    )
+
+
+def rows(
+    connection: "DuckDBPyConnection", query: str, parameters: object = None
+) -> list[dict[str, Any]]:
+    """Return the result of a query, one dictionary per row."""
+    result = connection.execute(query, parameters)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
+
+
+def _table(connection: "DuckDBPyConnection", name: str, content: list[dict[str, Any]]) -> None:
+    """Create `data.<name>` with the columns declared for it."""
+    table = pa.Table.from_pylist(content, schema=arrow_schema(TABLES[name]))
+    connection.register("content", table)
+    connection.execute(f"CREATE TABLE data.{name} AS SELECT * FROM content")
+    connection.unregister("content")
+
+
+def _measures(connection: "DuckDBPyConnection") -> Iterator[dict[str, Any]]:
+    """Yield the rows of `data.measures`."""
+    for column in measured_numbers():
+        (row,) = rows(
+            connection,
+            f"SELECT count(v) AS measured, count(*) - count(v) AS unmeasured, "
+            f"min(v) AS lowest, max(v) AS highest FROM ({_values(column)})",
+        )
+        yield {"name": column.name, "unit": column.unit, "doc": column.doc, **row}
+
+
+def _histograms(connection: "DuckDBPyConnection") -> Iterator[dict[str, Any]]:
+    """Yield the rows of `data.histograms`.
+
+    A bin is as wide as a round number; the outermost 1 % on either side share the end bins, so one
+    value far out does not flatten the rest.
+    """
+    for column in measured_numbers():
+        values = _values(column)
+        measured = rows(connection, f"SELECT count(v) AS pairs FROM ({values})")[0]["pairs"]
+        if not measured:
+            continue
+        low, high = connection.execute(
+            f"SELECT quantile_disc(v, 0.01), quantile_disc(v, 0.99) FROM ({values}) "
+            f"WHERE v IS NOT NULL AND hash(row) % {max(1, measured // RANGE_ROWS)} = 0"
+        ).fetchall()[0]
+        step = _round_step((high - low) / BINS, pa.types.is_integer(column.type))
+        first, last = math.floor(low / step), math.floor(high / step)
+        counted = connection.execute(
+            f"SELECT least(greatest(floor(v / {step!r}), {first}), {last})::BIGINT AS bin, "
+            f"count(*), count(*) FILTER (keep), min(v), max(v) "
+            f"FROM ({values}) WHERE v IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+        bins = {place: rest for place, *rest in counted}
+        for place in range(first, last + 1):
+            pairs, kept, lowest, highest = bins.get(place, (0, 0, math.inf, -math.inf))
+            yield {
+                "name": column.name,
+                "bin": place - first,
+                "low": min(round(place * step, 10), lowest),
+                "high": max(round((place + 1) * step, 10), highest),
+                "pairs": pairs,
+                "kept": kept,
+            }
+
+
+def _values(column: Column) -> str:
+    """Return the query of `row`, `keep` and the finite values `v` of a column, else null."""
+    return (
+        f'SELECT row, keep, CASE WHEN isfinite("{column.name}"::DOUBLE) '
+        f'THEN "{column.name}"::DOUBLE END AS v FROM data.ledger'
+    )
+
+
+def _round_step(width: float, whole: bool) -> float:
+    """Return the smallest of 1, 2, 5 times a power of ten that is at least `width`."""
+    if width <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(width))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= width * 0.999)
+    return max(step, 1.0) if whole else step
