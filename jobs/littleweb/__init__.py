@@ -1,0 +1,1 @@
+"""A seeded little web: drawn pictures, captions and every planted defect, served on loopback."""

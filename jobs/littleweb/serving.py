@@ -1,0 +1,168 @@
+"""How an address answers: well, late, wrongly, endlessly or not at all.
+
+A route is plain data, so the whole web is two files: the routes and the bodies.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+How = Literal["whole", "cut", "endless", "trickle"]
+
+SHORT_HOPS = 3  # redirects that any client follows
+LONG_HOPS = 12  # redirects that no client should follow
+_MOVED = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one path answers.
+
+    Attributes:
+        status: HTTP status.
+        headers: Besides Content-Length and Connection.
+        offset: Where the body begins in the file of bodies.
+        length: Bytes of the body.
+        how: `whole`; `cut`: the connection closes half way; `endless`: the body is repeated for
+            ever; `trickle`: a byte per second.
+        first: Status and headers of the first answer, given once before this one; or None.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    offset: int = 0
+    length: int = 0
+    how: How = "whole"
+    first: tuple[int, dict[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the little web is: what a URL of it begins with.
+
+    Attributes:
+        base_url: The server, without a slash at the end.
+        refused_url: An address where nobody listens.
+    """
+
+    base_url: str
+    refused_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The path of a picture and the answer that would be fine."""
+
+    path: str
+    fine: Route
+
+
+Served = tuple[str | None, dict[str, Route]]  # the URL in the pair, the routes by path
+
+
+def _plain(site: Site, place: Place) -> Served:
+    return site.base_url + place.path, {place.path: place.fine}
+
+
+def _changed(
+    headers: dict[str, str] | None = None,
+    how: How = "whole",
+    first: tuple[int, dict[str, str]] | None = None,
+) -> Callable[[Site, Place], Served]:
+    """Return a serving that differs from the fine one in these points."""
+
+    def serve(site: Site, place: Place) -> Served:
+        fine = place.fine
+        changed = Route(200, fine.headers | (headers or {}), fine.offset, fine.length, how, first)
+        return site.base_url + place.path, {place.path: changed}
+
+    return serve
+
+
+def _wrong_type(site: Site, place: Place) -> Served:
+    """Serve the picture as something else: text or bytes without a type."""
+    kind = ("text/plain", "application/octet-stream")[zlib.crc32(place.path.encode()) % 2]
+    return _changed({"Content-Type": kind})(site, place)
+
+
+def _status(status: int) -> Callable[[Site, Place], Served]:
+    """Return a serving that always answers `status`, without a body."""
+
+    def serve(site: Site, place: Place) -> Served:
+        return site.base_url + place.path, {place.path: Route(status)}
+
+    return serve
+
+
+def _to(location: str) -> Callable[[Site, Place], Served]:
+    """Return a serving that redirects to `location`."""
+
+    def serve(site: Site, place: Place) -> Served:
+        return site.base_url + place.path, {place.path: Route(302, {"Location": location})}
+
+    return serve
+
+
+def _hops(count: int) -> Callable[[Site, Place], Served]:
+    """Return a serving that leads to the picture over `count` redirects, every other relative."""
+
+    def serve(site: Site, place: Place) -> Served:
+        paths = [f"/moved{place.path}/{hop}" for hop in range(count)] + [place.path]
+        routes = {place.path: place.fine}
+        for hop, (here, there) in enumerate(zip(paths, paths[1:], strict=False)):
+            location = there if hop % 2 else site.base_url + there
+            routes[here] = Route(_MOVED[hop % len(_MOVED)], {"Location": location})
+        return site.base_url + paths[0], routes
+
+    return serve
+
+
+def _loop(site: Site, place: Place) -> Served:
+    """Serve two paths that redirect to each other."""
+    here, there = place.path, f"{place.path}/again"
+    routes = {here: Route(302, {"Location": there}), there: Route(301, {"Location": here})}
+    return site.base_url + here, routes
+
+
+def _robots(site: Site, place: Place) -> Served:
+    path = f"/private{place.path}"
+    return site.base_url + path, {path: place.fine}
+
+
+def _refused(site: Site, place: Place) -> Served:
+    return site.refused_url + place.path, {}
+
+
+def _ftp(site: Site, place: Place) -> Served:
+    return f"ftp://127.0.0.1{place.path}", {}
+
+
+def _no_url(site: Site, place: Place) -> Served:
+    return None, {}
+
+
+ROBOTS = b"User-agent: *\nDisallow: /private/\n"
+SERVINGS: dict[str, Callable[[Site, Place], Served]] = {
+    "plain": _plain,
+    "no_url": _no_url,
+    "ftp": _ftp,
+    "refused": _refused,
+    "status_403": _status(403),
+    "status_404": _status(404),
+    "status_410": _status(410),
+    "status_503": _status(503),
+    "first_429": _changed(first=(429, {"Retry-After": "1"})),
+    "first_500": _changed(first=(500, {})),
+    "endless": _changed(how="endless"),
+    "trickle": _changed(how="trickle"),
+    "cut": _changed(how="cut"),
+    "redirect_short": _hops(SHORT_HOPS),
+    "redirect_long": _hops(LONG_HOPS),
+    "redirect_loop": _loop,
+    "redirect_link_local": _to("http://169.254.169.254/latest/meta-data/"),
+    "redirect_file": _to("file:///etc/passwd"),
+    "noai": _changed({"X-Robots-Tag": "noai, noimageai"}),
+    "robots": _robots,
+    "wrong_type": _wrong_type,
+}
