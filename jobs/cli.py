@@ -1,0 +1,247 @@
+"""The command line: one command per verb, `run` for the whole road.
+
+Everything heavy is imported inside the commands, so `pairsieve --help` answers at once. Exit codes:
+0 done, 1 failed or stopped (the same command goes on), 2 wrong use.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pairsieve.schemas.errors import BadOption, PairsieveError
+
+app = typer.Typer(
+    help="Turn (image URL, alt text) pairs into clean, deduplicated WebDataset shards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class EngineKind(StrEnum):
+    """Where the work runs."""
+
+    RAY = "ray"
+    SERIAL = "serial"
+
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Dataset = Annotated[
+    str, typer.Option("--dataset", help="Folder or s3://, gs://, az:// URL of the dataset.")
+]
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.")
+]
+Name = Annotated[str, typer.Option("--name", help="Name of the selection.")]
+Kind = Annotated[EngineKind, typer.Option("--engine", help="Where the work runs.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Units under way at once; default: the CPUs.")
+]
+Address = Annotated[
+    str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
+]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("recipe.yaml"),
+) -> None:
+    """Write a commented recipe to start from."""
+    from importlib.resources import files
+
+    if path.exists():
+        raise BadOption(f"{path}: exists already; name another file")
+    path.write_text((files("pairsieve.jobs") / "recipe.yaml").read_text())
+    typer.echo(f"Wrote {path}. Edit it, then: pairsieve run {path} --dataset DIR")
+
+
+@app.command()
+def plan(recipe: RecipePath, dataset: Dataset) -> None:
+    """Cut the input into units and write the plan."""
+    from pairsieve.jobs.job import Job
+
+    made = Job(recipe, dataset).plan()
+    typer.echo(f"{made.pairs:,} pairs in {len(made.units):,} units")
+
+
+@app.command()
+def gather(
+    recipe: RecipePath,
+    dataset: Dataset,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Fetch, decode, store and measure what is not gathered yet."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.progress import progress
+    from pairsieve.pipeline.run import gathered
+
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    made = job.plan()
+    with job.engine() as running, progress(made.pairs) as told:
+        for _ in gathered(job.recipe, job.store, running, made, told):
+            continue
+
+
+@app.command()
+def embed(
+    recipe: RecipePath,
+    dataset: Dataset,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Turn gathered images and texts into CLIP vectors and the scores on them."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.progress import progress
+    from pairsieve.pipeline import embed
+    from pairsieve.pipeline.gather import FOLDER
+
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    if job.recipe.embed is None:
+        raise BadOption(f"{recipe}: embed: missing; say which `model` and `pretrained`")
+    made = job.plan()
+    with job.engine() as running, progress(made.pairs) as told:
+        pieces = job.store.marker_names(FOLDER)
+        for _, marker in embed.run(job.recipe, job.store, running, pieces):
+            told("embed", marker)
+
+
+@app.command()
+def group(recipe: RecipePath, dataset: Dataset) -> None:
+    """Find copies: the same pair, the same bytes, nearly the same picture."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.pipeline import group
+
+    job = Job(recipe, dataset)
+    counts = group.run(job.recipe, job.store).counts
+    typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@app.command()
+def select(recipe: RecipePath, dataset: Dataset, name: Name = "default") -> None:
+    """Apply the rules; print the funnel."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.tables import funnel
+    from pairsieve.pipeline import select
+
+    job = Job(recipe, dataset)
+    funnel(select.run(job.recipe, job.store, name).extra["funnel"])
+
+
+@app.command()
+def shard(
+    recipe: RecipePath,
+    dataset: Dataset,
+    name: Name = "default",
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Pack the survivors of a selection into WebDataset tars."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.pipeline import shard
+    from pairsieve.pipeline.ledger import current_shards
+
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    with job.engine() as running:
+        for marker in shard.run(job.recipe, job.store, running, name):
+            typer.echo(f"{marker.file('.tar')}  {marker.rows:,} samples")
+    done = current_shards(job.store, name)
+    typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(f'shards/{name}')}")
+
+
+@app.command()
+def report(recipe: RecipePath, dataset: Dataset, name: Name = "default") -> None:
+    """Write stats.duckdb and report.html for a selection."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.pipeline import report
+
+    job = Job(recipe, dataset)
+    for written in report.run(job.recipe, job.store, name):
+        typer.echo(written)
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    dataset: Dataset,
+    name: Name = "default",
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Walk the whole road, from pairs to shards and report; stop and start it at will."""
+    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.tables import places
+
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    job.walk(name)
+    places(job.store, name)
+
+
+@app.command()
+def status(
+    dataset: DatasetArgument,
+    name: Name = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say where every pair is; exit 1 if they do not add up."""
+    import json
+
+    from pairsieve.jobs.tables import status_table
+    from pairsieve.pipeline.status import status
+    from pairsieve.pipeline.store import Store
+
+    found = status(Store.at(dataset), name)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        status_table(found)
+    if found.complaints:
+        raise typer.Exit(1)
+
+
+@app.command()
+def gc(
+    dataset: DatasetArgument,
+    min_age_h: Annotated[
+        float, typer.Option("--min-age-h", min=0, help="Leave what is younger, hours.")
+    ] = 24,
+) -> None:
+    """Delete what killed attempts left behind; 0 hours only while nothing runs."""
+    from pairsieve.pipeline import gc
+    from pairsieve.pipeline.store import Store
+
+    files, size = gc.run(Store.at(dataset), min_age_h)
+    typer.echo(f"deleted {files:,} files, {size:,} bytes")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
+    pairs: Annotated[int, typer.Option("--pairs", min=100, help="Pairs of the little web.")] = 3000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the little web.")] = 0,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+) -> None:
+    """Walk the whole road offline, over a little web with planted defects."""
+    from pairsieve.jobs.demo import demo
+
+    demo(folder, pairs, seed, (engine.value, workers))
+
+
+def main() -> None:
+    """Run the command line and turn errors that a user can act upon into text and exit code."""
+    try:
+        app()
+    except BadOption as error:
+        typer.echo(f"pairsieve: {error}", err=True)
+        sys.exit(2)
+    except PairsieveError as error:
+        typer.echo(f"pairsieve: {error}", err=True)
+        sys.exit(1)

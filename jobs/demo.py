@@ -1,0 +1,152 @@
+"""The demo: the whole road offline, over a little web in which every defect is planted.
+
+Ends with two tables, the funnel and planted against found, and the paths of what was made. The
+folder can be looked at, and its recipe changed and run again, as with any dataset.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import typer
+
+from pairsieve.jobs import tables
+from pairsieve.jobs.job import Job
+from pairsieve.jobs.littleweb.score import Score, score
+from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
+from pairsieve.jobs.littleweb.serving import Site
+from pairsieve.jobs.littleweb.web import PAIRS, ROUTES, TRUTH, build
+from pairsieve.pipeline.engine import Kind
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.errors import BadOption
+
+RECIPE = """\
+# The demo's recipe: pairsieve run {here}/recipe.yaml --dataset {here}/dataset
+# (the little web must be served: python -m pairsieve.jobs.littleweb.server {here}/web)
+
+input: {{path: web/{pairs}, url: url, text: caption, unit_pairs: 500}}
+
+fetch:
+  user_agent: "pairsieve-demo (+http://127.0.0.1/)"
+  allow_networks: [127.0.0.0/8]   # the little web is on this machine; the public web never needs it
+  ports: [{served}, {refused}]
+  per_host_connections: 32        # one host serves it all
+  timeout_s: 4
+  max_bytes: 5_000_000
+  retries: 1
+
+image: {{min_side: 256}}
+
+# Random weights: they show the road, they cannot tell a right caption from a wrong one.
+embed: {{model: model/demo.json, pretrained: model/demo.safetensors}}
+
+keep:
+  - caption_words: {{min_words: 3}}
+    gate: true
+  - language: {{languages: [en], min_confidence: 0.5}}
+    gate: true
+  - where: "width * height >= 65536"
+    name: size
+  - aspect_ratio: {{max_ratio: 3}}
+  - sharpness: {{}}
+  - duplicate: {{max_distance: 4}}
+
+shard: {{samples: 500}}
+"""
+PORTS = (8123, 8124)  # served, and refusing
+MODEL = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+
+
+def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -> None:
+    """Build the web, the model and the recipe in `folder` if they are not there; run; compare.
+
+    Raises:
+        BadOption: `folder` holds something else, or a demo of another size or seed.
+    """
+    start = time.monotonic()
+    _claim(folder, pairs, seed)
+    web = folder / "web"
+    if not (web / ROUTES).exists():
+        _say(start, f"drawing a little web of {pairs:,} pairs in {web}")
+        reserved = _reserve()
+        build(web, seed, reserved.site, pairs)
+        reserved.close()
+    make_model(folder / "model", seed)
+    with serving(web) as site:
+        _say(start, f"serving it at {site.base_url}")
+        (folder / "recipe.yaml").write_text(recipe_text(folder, site))
+        _say(start, f"running {folder / 'recipe.yaml'}")
+        Job(folder / "recipe.yaml", str(folder / "dataset"), *engine).walk("default")
+    _say(start, "done; planted against found:")
+    _print_scores(score(folder / "dataset" / "stats.duckdb", web / TRUTH))
+    tables.places(Store.at(folder / "dataset"), "default")
+
+
+def _say(start: float, text: str) -> None:
+    typer.echo(f"[{time.monotonic() - start:5.1f} s] {text}")
+
+
+def _claim(folder: Path, pairs: int, seed: int) -> None:
+    """Take `folder` for a demo of this size and seed, or refuse what else is in it."""
+    sign = folder / "demo.json"
+    mine = {"pairs": pairs, "seed": seed}
+    if not sign.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise BadOption(f"{folder}: is not empty and not a demo; name another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        sign.write_text(json.dumps(mine))
+    elif (found := json.loads(sign.read_text())) != mine:
+        raise BadOption(
+            f"{folder}: holds a demo of {found['pairs']} pairs with seed {found['seed']}, asked "
+            f"for {pairs} and {seed}; name another folder or delete it"
+        )
+
+
+def _reserve() -> Reserved:
+    """Return the usual ports, so that every run makes the same bytes, or free ones if taken."""
+    try:
+        return reserve(*PORTS)
+    except BadOption:
+        return reserve()
+
+
+def make_model(folder: Path, seed: int) -> None:
+    """Write an open_clip model with random weights, as config and checkpoint."""
+    import torch
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    if (folder / "demo.safetensors").exists():
+        return
+    folder.mkdir(exist_ok=True)
+    (folder / "demo.json").write_text(json.dumps(MODEL))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = CLIP(**MODEL)
+    partial = folder / "demo.safetensors.partial"
+    save_file(model.state_dict(), partial)
+    partial.rename(folder / "demo.safetensors")
+
+
+def recipe_text(folder: Path, site: Site) -> str:
+    """Return the demo's recipe, YAML, for a web in `folder` that is served at `site`."""
+    served, refused = (int(url.rpartition(":")[2]) for url in (site.base_url, site.refused_url))
+    return RECIPE.format(here=folder, pairs=PAIRS, served=served, refused=refused)
+
+
+def _print_scores(scores: list[Score]) -> None:
+    """Print what was planted and what was found, kind by kind."""
+    tables.table(
+        "Planted against found",
+        ("planted", "pairs", "found", "kept", "expected"),
+        [(s.defect, s.planted, s.found, s.kept, _expected(s)) for s in scores],
+    )
+
+
+def _expected(found: Score) -> str:
+    """Return the outcome or rule that should be told, or that nothing can tell it yet."""
+    return f"{found.later} (not yet)" if found.later and not found.found else found.expected

@@ -1,0 +1,60 @@
+"""What a command works with: the checked recipe, the dataset, the plan and the engine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from pairsieve.jobs.progress import progress
+from pairsieve.jobs.tables import funnel
+from pairsieve.pipeline import plan, run
+from pairsieve.pipeline.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.ledger import select_marker
+from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.rules import rules
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.recipe import load
+
+
+class Job:
+    """A recipe on a dataset, on an engine."""
+
+    def __init__(
+        self,
+        recipe: Path,
+        dataset: str,
+        kind: Kind = "serial",
+        workers: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        """Check all that can be checked without touching input or output."""
+        self.recipe = load(recipe)
+        rules(self.recipe)
+        self.store = Store.at(dataset)
+        self._engine = kind, workers, address
+
+    def plan(self) -> Plan:
+        """Return the plan, made now if there is none."""
+        return plan.run(self.recipe, self.store)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Start the engine and close it at the end, also when the user interrupts."""
+        engine = open_engine(*self._engine)
+        try:
+            yield engine
+        except KeyboardInterrupt:
+            typer.echo("\nStopped. Nothing is lost: the same command goes on from here.", err=True)
+            raise typer.Exit(1) from None
+        finally:
+            engine.close()
+
+    def walk(self, name: str) -> None:
+        """Walk the whole road for the selection `name`, and print progress and funnel."""
+        made = self.plan()
+        with self.engine() as running, progress(made.pairs) as told:
+            run.run(self.recipe, self.store, running, name, told)
+        selected = self.store.marker(select_marker(name))
+        if selected:
+            funnel(selected.extra["funnel"])

@@ -1,0 +1,317 @@
+"""The reference pages of the documentation, written from the code so that they cannot go stale.
+
+`python -m pairsieve.jobs.reference` in a checkout rewrites them; a test compares them.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from enum import Enum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pairsieve.filters import FILTERS
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    GATHERED,
+    GROUPED,
+    IMAGE_EMBEDDING,
+    PROMPT_LOGITS,
+    SELECTED,
+    SHARDED,
+    TEXT,
+    TEXT_EMBEDDING,
+    URL,
+    Column,
+)
+from pairsieve.schemas.recipe import Recipe
+
+NOTE = "<!-- Written by `python -m pairsieve.jobs.reference`; edit the code instead. -->"
+PARTS = (
+    ("gather", "one row per input pair", GATHERED),
+    ("embed", "one row per pair that was embedded", EMBEDDED),
+    ("group", "one row per pair whose outcome is `ok`", GROUPED),
+    ("select", "one row per input pair", SELECTED),
+    ("shard", "one row per survivor", SHARDED),
+)
+UNWRITTEN = ("filter", "options")  # fields of an entry of `keep` that are not keys in the YAML
+VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
+
+
+def recipe_page() -> str:
+    """Return the page on the recipe: an example, then every key."""
+    example = (files("pairsieve.jobs") / "recipe.yaml").read_text(encoding="utf-8")
+    lines = [
+        "# The recipe",
+        "One YAML file says what comes in, what is measured and what is kept. It is checked as a "
+        "whole before any input or output is touched: an unknown key or an impossible value is "
+        "refused with its place, what was given, what is allowed and the nearest known name. "
+        "Relative paths start at the recipe's own folder.",
+        "`pairsieve init` writes this one:",
+        f"```yaml\n{example.rstrip()}\n```",
+    ]
+    schema = Recipe.model_json_schema()
+    for name, field in Recipe.model_fields.items():
+        section = schema["$defs"][name.title()]
+        needed = " (required)" if field.is_required() else ""
+        lines.append(f"## `{name}`{needed}")
+        lines += _keep_prose() if name == "keep" else [section["description"]]
+        lines.append(_keys_table(section))
+    return _page(lines)
+
+
+def columns_page() -> str:
+    """Return the page on the columns of the ledger, by the verb that writes them."""
+    lines = [
+        "# The columns of the ledger",
+        "The ledger has one row per input pair. Every verb writes its own columns beside `row`; "
+        "`stats.duckdb` and the report show them joined. Columns of the input that pairsieve does "
+        "not use travel along under their own names. Unit and meaning are in the Parquet files "
+        "too, as field metadata.",
+    ]
+    for verb, rows, columns in PARTS:
+        lines += [f"## `{verb}`: {rows}", _columns_table(columns)]
+    return _page(lines)
+
+
+def filters_page() -> str:
+    """Return the page on the filters: options, columns read and written, rule, source."""
+    lines = [
+        "# The filters",
+        "A filter measures columns, offers a rule under its name in the recipe's `keep`, or both. "
+        "What is measured is measured for every pair, whatever the rules are; a rule is a DuckDB "
+        "condition, and a pair whose score is missing does not pass it.",
+        _table(
+            ("filter", "decides on", "in a sentence"),
+            (
+                (f"[`{_key(f)}`](#{_key(f)})", _deciding(f), _sentence(f))
+                for f in sorted(FILTERS, key=_key)
+            ),
+        ),
+    ]
+    for f in sorted(FILTERS, key=_key):
+        lines += _filter_section(f)
+    return _page(lines)
+
+
+def commands_page() -> str:
+    """Return the page on the command line: every command with its arguments and options."""
+    import typer
+
+    from pairsieve.jobs.cli import app
+
+    group: Any = typer.main.get_command(app)
+    lines = [
+        "# The command line",
+        "Every verb of the road is a command, `run` walks all of it. Each goes on where it was "
+        "stopped. Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
+    ]
+    for name, command in group.commands.items():
+        arguments = [_usage(p) for p in command.params if p.param_type_name == "argument"]
+        required = [_usage(p) for p in command.params if p.required and p.opts[0].startswith("--")]
+        lines += [f"## `{' '.join(('pairsieve', name, *arguments, *required))}`", command.help]
+        lines.append(
+            _table(
+                ("option", "default", "meaning"),
+                (
+                    (f"`{_usage(p)}`", _option_default(p), p.help or "")
+                    for p in command.params
+                    if p.param_type_name == "option" or not p.required
+                ),
+            )
+        )
+    return _page(lines)
+
+
+PAGES = {
+    "commands.md": commands_page,
+    "recipe.md": recipe_page,
+    "columns.md": columns_page,
+    "filters.md": filters_page,
+}
+
+
+def main() -> None:
+    """Rewrite the pages in the folder given, `docs` by default."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+def _usage(parameter: Any) -> str:
+    """Return how an argument or option is written."""
+    if parameter.param_type_name == "argument":
+        name = parameter.metavar or parameter.name.upper()
+        return str(name if parameter.required else f"[{name}]")
+    if parameter.is_flag:
+        return str(parameter.opts[0])
+    choices = type(parameter.default) if isinstance(parameter.default, Enum) else ()
+    value = "|".join(choice.value for choice in choices) or parameter.name.upper()
+    return f"{parameter.opts[0]} {value}"
+
+
+def _option_default(parameter: Any) -> str:
+    """Return the default of an option as it would be typed."""
+    if parameter.required:
+        return "required"
+    value = getattr(parameter.default, "value", parameter.default)
+    return "" if value is None or value is False else f"`{value}`"
+
+
+def _keep_prose() -> list[str]:
+    """Return what the table of keys cannot say about `keep`."""
+    return [
+        "A list; a pair is kept when every entry says yes. Gates are asked first, then the others "
+        "as listed. An entry names exactly one rule:",
+        "- a filter with its options, e.g. `- aspect_ratio: {max_ratio: 3}`; all filters and "
+        "options are in [filters.md](filters.md);\n"
+        '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
+        'height >= 65536"`;\n'
+        "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
+        "Beside it may stand:",
+    ]
+
+
+def _keys_table(section: dict[str, Any]) -> str:
+    """Return the table of one section of the recipe from its JSON schema."""
+    required = section.get("required", ())
+    return _table(
+        ("key", "type", "default", "allowed", "meaning"),
+        (
+            (
+                f"`{key}`",
+                _type_of(value),
+                "required" if key in required else _default(value.get("default")),
+                _allowed(value),
+                value.get("description", ""),
+            )
+            for key, value in section["properties"].items()
+            if key not in UNWRITTEN
+        ),
+    )
+
+
+def _default(value: Any) -> str:
+    """Return a default as it would be written in YAML."""
+    return "none" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _inner(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value that may also be absent."""
+    choices = [c for c in value.get("anyOf", ()) if c.get("type") != "null"]
+    return choices[0] if choices else value
+
+
+def _type_of(value: dict[str, Any]) -> str:
+    """Return the type of a value in plain words."""
+    inner = _inner(value)
+    if inner.get("format") == "ipvanynetwork":
+        return "network"
+    if inner["type"] == "array":
+        return f"list of {_type_of(inner['items'])}s"
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    return names.get(inner["type"], "number")
+
+
+def _allowed(value: dict[str, Any]) -> str:
+    """Return the bounds or the choices of a value."""
+    inner = _inner(value)
+    if inner.get("type") == "array":
+        return _allowed(inner["items"])
+    if "enum" in inner:
+        return ", ".join(f"`{choice}`" for choice in inner["enum"])
+    if inner.get("minLength"):
+        return "not empty"
+    bounds = (
+        ("minimum", ">= "), ("exclusiveMinimum", "> "),
+        ("maximum", "<= "), ("exclusiveMaximum", "< "),
+    )  # fmt: skip
+    return ", ".join(f"{sign}{inner[key]:,}" for key, sign in bounds if key in inner)
+
+
+def _columns_table(columns: Iterable[Column]) -> str:
+    """Return the table of some columns."""
+    return _table(
+        ("column", "type", "unit or range", "null", "meaning"),
+        (
+            (f"`{c.name}`", f"{c.type}", c.unit, "may be" if c.nullable else "never", c.doc)
+            for c in columns
+        ),
+    )
+
+
+def _key(f: type[Any]) -> str:
+    """Return the name of a filter in the recipe."""
+    return f.__module__.rsplit(".", 1)[1]
+
+
+def _sentence(f: type[Any]) -> str:
+    """Return the filter in one sentence."""
+    return (inspect.getdoc(f) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _deciding(f: type[Any]) -> str:
+    """Return the columns that the default rule of a filter reads."""
+    rule = f().rule() if hasattr(f, "rule") else ""
+    known = [c.name for _, _, columns in PARTS for c in columns]
+    return ", ".join(f"`{name}`" for name in known if re.search(rf"\b{name}\b", rule)) or "(none)"
+
+
+def _filter_section(f: type[Any]) -> Iterator[str]:
+    """Yield the paragraphs on one filter."""
+    prose, _, sources = (sys.modules[f.__module__].__doc__ or "").strip().partition("\nSource:")
+    yield f"## `{_key(f)}`"
+    yield _sentence(f)
+    yield prose.strip()
+    if fields(f):
+        yield _options_table(f)
+    reads, writes = getattr(f, "reads", ()), getattr(f, "writes", ())
+    if writes:
+        listed = ", ".join(f"`{column.name}`" for column in reads)
+        yield f"Measured {_when(reads)} from {listed}."
+        yield _columns_table(writes)
+    if hasattr(f, "rule"):
+        yield "The rule with the default options:"
+        yield f"```sql\n{f().rule()}\n```"
+    if sources:
+        yield f"Source:{sources}".strip()
+
+
+def _when(reads: Iterable[Column]) -> str:
+    """Return the verb and moment at which a filter that reads these columns is measured."""
+    if set(reads) <= {URL, TEXT}:
+        return "in `gather`, before the fetch,"
+    return "in `embed`" if VECTORS & set(reads) else "in `gather`"
+
+
+def _options_table(f: type[Any]) -> str:
+    """Return the table of a filter's options; the comment beside each says what it is."""
+    source = inspect.getsource(f)
+    rows = []
+    for option in fields(f):
+        default = json.dumps(option.default, ensure_ascii=False)
+        comment = re.search(rf"^    {option.name}: [^#\n]*#\s*(.*)$", source, re.M)
+        rows.append((f"`{option.name}`", f"`{default}`", comment[1] if comment else ""))
+    return _table(("option", "default", "meaning"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    )
+
+
+def _page(paragraphs: Iterable[str]) -> str:
+    """Return the page of these paragraphs, with the note on where it comes from."""
+    return "\n\n".join((NOTE, *paragraphs)) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What the commands print: the funnel, the status, and where things are."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pairsieve.pipeline.ledger import current_shards
+from pairsieve.pipeline.status import Status
+from pairsieve.pipeline.store import Store
+
+
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print a table; the first column is text, numbers stand to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for place, column in enumerate(columns):
+        right = place > 0 and all(isinstance(row[place], int | float) for row in rows)
+        made.add_column(column, justify="right" if right else "left")
+    for row in rows:
+        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console().print(made)
+
+
+def funnel(rows: list[dict[str, Any]]) -> None:
+    """Print the funnel: a row per rule, in the order they are asked."""
+    pairs = max(rows[0]["entered"], 1)
+    table(
+        "Funnel",
+        ("rule", "entered", "dropped", "only this", "unmeasured", "left", "of all"),
+        [
+            (
+                row["rule"],
+                row["entered"],
+                row["dropped"],
+                row["only_this"],
+                row["unmeasured"],
+                row["left"],
+                f"{100 * row['left'] / pairs:.1f} %",
+            )
+            for row in rows
+        ],
+    )
+
+
+def status_table(found: Status) -> None:
+    """Print where the pairs are."""
+    rows: list[tuple[Any, ...]] = [("pairs in", found.pairs), ("not gathered yet", found.pending)]
+    rows += [(f"  {outcome}", pairs) for outcome, pairs in found.outcomes.items()]
+    for label, number in (
+        ("failed", found.failed),
+        ("dropped", found.dropped),
+        ("kept", found.kept),
+        ("in shards", found.in_shards),
+    ):
+        rows.append((label, "-" if number is None else number))
+    table("Status", ("", "pairs"), rows)
+    for complaint in found.complaints:
+        Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+
+
+def places(store: Store, name: str) -> None:
+    """Print where shards, statistics and report are."""
+    shards = current_shards(store, name)
+    for label, path in (
+        ("shards", f"shards/{name}"),
+        ("statistics", "stats.duckdb"),
+        ("report", "report.html"),
+    ):
+        note = f"  ({shards.rows:,} samples)" if shards and label == "shards" else ""
+        Console().print(
+            f"{label:<11} {store.location(path)}{note}", soft_wrap=True, highlight=False
+        )

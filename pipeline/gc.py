@@ -1,0 +1,63 @@
+"""Garbage collection: delete what killed or beaten attempts left behind.
+
+Only files named in a marker belong to the dataset, with the few whose names are fixed. What is
+younger than `min_age_h` stays, because an attempt under way has not committed yet.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+from pairsieve.pipeline.plan import staged_files
+from pairsieve.pipeline.store import Store
+
+FIXED = ("plan.json", "stats.duckdb", "report.html", "embed/*.json")
+MARKERS = (
+    "gather/*.json",
+    "embed/*/*.json",
+    "group/done.json",
+    "select/*/done.json",
+    "shards/*/done.json",
+    "shards/*/parts.json",
+    "shards/*/parts/*.json",
+)
+STAGING = re.compile(r"#\d+$")  # how the local store names a file it has not finished
+
+
+def run(store: Store, min_age_h: float) -> tuple[int, int]:
+    """Delete what nothing names and is at least `min_age_h` hours old; return (files, bytes)."""
+    latest = datetime.now(UTC) - timedelta(hours=min_age_h)
+    entries = store.entries()
+    named = {entry["path"] for entry in entries if _matches(entry["path"], FIXED + MARKERS)}
+    named |= set(staged_files(store))
+    for path in [path for path in named if _matches(path, MARKERS)]:
+        marker = store.marker(path)
+        named |= set(marker.files if marker else ())
+    garbage = [
+        (entry["path"], entry["size"])
+        for entry in entries
+        if entry["path"] not in named and entry["last_modified"] <= latest
+    ]
+    store.delete(path for path, _ in garbage)
+    garbage += _unfinished(store, latest)
+    return len(garbage), sum(size for _, size in garbage)
+
+
+def _unfinished(store: Store, latest: datetime) -> list[tuple[str, int]]:
+    """Delete the local store's own unfinished files, which its listing hides."""
+    if store.local is None:
+        return []
+    found = []
+    for path in store.local.rglob("*#*"):
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if path.is_file() and STAGING.search(path.name) and changed <= latest:
+            found.append((str(path.relative_to(store.local)), path.stat().st_size))
+            path.unlink()
+    return found
+
+
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    """Return True if `path` matches a pattern whose `*` stops at a slash."""
+    return any(
+        path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns
+    )

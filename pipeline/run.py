@@ -1,0 +1,63 @@
+"""Run: the whole road, from pairs to shards and report; stop it anywhere and run it again.
+
+Every verb commits its own work and skips what is committed, so this only puts them in order.
+Embedding takes units as their gathering commits: the two overlap wherever the engine lets them.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from pairsieve.pipeline import clip, embed, gather, group, report, select, shard
+from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.recipe import Recipe
+
+
+class Told(Protocol):
+    """Hears of every commit, those of earlier runs first."""
+
+    def __call__(self, verb: str, marker: Marker, new: bool = True) -> None:
+        """Take note that `verb` has committed `marker`; not `new` if an earlier run did."""
+        ...
+
+
+def run(recipe: Recipe, store: Store, engine: Engine, name: str, told: Told) -> None:
+    """Walk the whole road for the selection `name`; `told` hears of every commit.
+
+    Raises:
+        BadOption: the model or the input cannot be had as the recipe says; nothing is done then.
+        Stopped: the work cannot go on now; the same call goes on from there.
+    """
+    if recipe.embed:
+        clip.check(recipe.embed)
+    plan = plans.run(recipe, store)
+    measure(recipe, store, engine, plan, told)
+    told("group", group.run(recipe, store))
+    told("select", select.run(recipe, store, name))
+    for marker in shard.run(recipe, store, engine, name):
+        told("shard", marker)
+    report.run(recipe, store, name)
+
+
+def measure(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> None:
+    """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
+    pieces = gathered(recipe, store, engine, plan, told)
+    if recipe.embed is None:
+        for _ in pieces:
+            continue
+        return
+    before = set(store.marker_names(f"{embed.FOLDER}/{embed.folder(recipe.embed)}"))
+    for piece, marker in embed.run(recipe, store, engine, pieces):
+        told("embed", marker, piece not in before)
+
+
+def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> Iterator[str]:
+    """Yield every piece: those committed before, then the others as they are gathered."""
+    for piece, marker in store.markers(gather.FOLDER).items():
+        told("gather", marker, new=False)
+        yield piece
+    for piece, marker in gather.run(recipe, store, plan, engine):
+        told("gather", marker)
+        yield piece

@@ -1,0 +1,125 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
+
+
+def pairsieve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    pairs = pa.table({"url": ["http://127.0.0.1:1/a"], "caption": ["a picture"]})
+    pq.write_table(pairs, tmp_path / "pairs.parquet")
+    content = {
+        "input": {"path": "pairs.parquet", "text": "caption"},
+        "fetch": {"user_agent": "test", "allow_networks": ["127.0.0.0/8"], "ports": [1]},
+        "keep": [{"aspect_ratio": {"max_ratio": 3}}],
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "recipe.yaml"
+
+
+def test_help_names_every_verb() -> None:
+    said = pairsieve("--help").stdout
+    for verb in [
+        "init",
+        "plan",
+        "gather",
+        "embed",
+        "group",
+        "select",
+        "shard",
+        "report",
+        "run",
+        "status",
+        "demo",
+        "gc",
+    ]:
+        assert f" {verb} " in said
+
+
+def test_init_writes_a_recipe_that_loads_and_never_overwrites(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert pairsieve("init", path).returncode == 0
+    (tmp_path / "pairs").mkdir()
+    said = pairsieve("plan", path, "--dataset", tmp_path / "d")
+    assert (said.returncode, "nothing" in said.stderr or "no " in said.stderr) == (2, True)
+    written = path.read_bytes()
+    again = pairsieve("init", path)
+    assert (again.returncode, path.read_bytes()) == (2, written)
+    assert "exists already" in again.stderr
+
+
+def test_a_wrong_recipe_is_refused_before_anything_is_touched(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text() + "shards: {}\n")
+    said = pairsieve("run", recipe, "--dataset", recipe.parent / "d")
+    assert said.returncode == 2
+    assert said.stderr.startswith("pairsieve: ")
+    assert "shards: unknown key" in said.stderr
+    assert "did you mean `shard`?" in said.stderr
+    assert not (recipe.parent / "d").exists()
+
+
+def test_a_wrong_rule_is_refused_before_anything_is_touched(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("max_ratio: 3", "max_ratio: 0"))
+    said = pairsieve("gather", recipe, "--dataset", recipe.parent / "d")
+    assert said.returncode == 2
+    assert "keep.0.aspect_ratio" in said.stderr
+    assert not (recipe.parent / "d").exists()
+
+
+def test_wrong_use_is_exit_code_2(recipe: Path) -> None:
+    assert pairsieve("run", recipe).returncode == 2
+    assert pairsieve("fly").returncode == 2
+    assert pairsieve("run", recipe, "--dataset", "ftp://x/y").returncode == 2
+
+
+def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
+    dataset = recipe.parent / "d"
+    options = (recipe, "--dataset", dataset)
+    assert pairsieve("plan", *options).stdout == "1 pairs in 1 units\n"
+    assert pairsieve("gather", *options, "--engine", "serial").returncode == 0
+    assert pairsieve("group", *options).returncode == 0
+    assert "outcome" in pairsieve("select", *options).stdout
+    assert "0 samples in" in pairsieve("shard", *options, "--engine", "serial").stdout
+    assert pairsieve("report", *options).stdout.splitlines() == [
+        f"{dataset}/stats.duckdb",
+        f"{dataset}/report.html",
+    ]
+    status = json.loads(pairsieve("status", dataset, "--json").stdout)
+    assert status["outcomes"] == {"refused": 1}
+    assert (status["failed"], status["kept"], status["in_shards"]) == (1, 0, 0)
+
+
+def test_status_of_nothing_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    said = pairsieve("status", tmp_path / "none")
+    assert said.returncode == 2
+    assert "no dataset here" in said.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_status_complains_when_the_counts_do_not_add_up(recipe: Path) -> None:
+    dataset = recipe.parent / "d"
+    pairsieve("run", recipe, "--dataset", dataset, "--engine", "serial")
+    marker = dataset / "gather/00000000.json"
+    marker.write_text(marker.read_text().replace('"rows": 1', '"rows": 2'))
+    said = pairsieve("status", dataset)
+    assert said.returncode == 1
+    assert "does not add up" in said.stderr
+
+
+def test_sharding_before_selecting_says_what_to_do(recipe: Path) -> None:
+    said = pairsieve("shard", recipe, "--dataset", recipe.parent / "d", "--engine", "serial")
+    assert said.returncode == 2
+    assert "run `pairsieve select" in said.stderr

@@ -1,0 +1,47 @@
+import io
+
+from rich.console import Console
+
+from pairsieve.jobs.progress import Display
+from pairsieve.pipeline.store import Marker
+
+
+def told(*commits: tuple[str, Marker, bool], terminal: bool = False) -> str:
+    """What is printed of these commits of a run over 100 pairs."""
+    sink = io.StringIO()
+    with Display(100, Console(file=sink, force_terminal=terminal, width=120)) as hear:
+        for verb, marker, new in commits:
+            hear(verb, marker, new)
+    return sink.getvalue()
+
+
+def test_plain_lines_end_with_the_sum_of_every_verb() -> None:
+    lines = told(
+        ("gather", Marker(60, {}, {"ok": 50, "dns": 10}), True),
+        ("gather", Marker(40, {}, {"ok": 40}), True),
+        ("embed", Marker(100, {}, {"embedded": 90, "texts": 80}), True),
+    ).splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["gather", "100", "pairs"],
+        ["embed", "100", "pairs"],
+    ]
+    assert lines[0].endswith("ok 90, dns 10")
+    assert "texts" not in lines[1]
+
+
+def test_what_an_earlier_run_did_does_not_count_towards_the_rate() -> None:
+    (line,) = told(("gather", Marker(50, {}, {"ok": 50}), False)).splitlines()
+    assert "50 pairs" in line
+    assert " 0/s" in line
+    assert "left" not in line
+
+
+def test_a_terminal_gets_bars_towards_what_each_verb_must_answer_for() -> None:
+    shown = told(
+        ("group", Marker(90, {}, {}), True),
+        ("select", Marker(100, {}, {"kept": 30}), True),
+        ("shard", Marker(30, {}, {}), True),
+        terminal=True,
+    )
+    for done in ("90 of 90 pairs", "100 of 100 pairs", "30 of 30 pairs"):
+        assert done in shown

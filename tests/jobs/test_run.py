@@ -1,0 +1,194 @@
+"""The whole road, disturbed and undisturbed: the shards must be the same bytes."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import psutil
+import pytest
+import yaml
+
+from pairsieve.jobs.demo import make_model, recipe_text
+from pairsieve.jobs.littleweb.defects import DEFECTS
+from pairsieve.jobs.littleweb.score import score
+from pairsieve.jobs.littleweb.server import little_web
+from pairsieve.jobs.littleweb.web import TRUTH
+
+PAIRS = 200
+COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
+
+
+@dataclass
+class Demo:
+    """A little web that is being served, and the recipe for it."""
+
+    folder: Path
+    recipe: Path
+
+    def start(self, dataset: str, *options: str) -> subprocess.Popen[str]:
+        """Start `pairsieve run` in a process of its own."""
+        place = str(self.folder / dataset)
+        return subprocess.Popen(
+            [*COMMAND, "run", str(self.recipe), "--dataset", place, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, dataset: str, *options: str) -> Path:
+        """Run to the end; return the dataset's folder."""
+        finish(self.start(dataset, *options))
+        return self.folder / dataset
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("road")
+    with little_web(folder / "web", 1, PAIRS) as web:
+        make_model(folder / "model", 1)
+        recipe = yaml.safe_load(recipe_text(folder, web.site))
+        recipe["input"]["unit_pairs"] = 20
+        recipe["fetch"] |= {"timeout_s": 2, "max_bytes": 2_000_000}
+        recipe["shard"] = {"samples": 30}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        yield Demo(folder, folder / "recipe.yaml")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(demo: Demo) -> Path:
+    """The dataset of a run in one process."""
+    return demo.run("serial", "--engine", "serial")
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for the end of a run that must succeed."""
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+
+def shards(dataset: Path) -> dict[str, str]:
+    """The checksum of every shard and of what describes them."""
+    files = [*(dataset / "shards/default").glob("*.tar"), dataset / "shards/default/sizes.json"]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until `found`, while the run goes on."""
+    while not found():
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        time.sleep(0.005)
+
+
+def committed(dataset: Path, folder: str, count: int) -> Callable[[], bool]:
+    return lambda: len(list(dataset.glob(f"{folder}/*.json"))) >= count
+
+
+def kill_one(process: subprocess.Popen[str], title: str) -> None:
+    """Kill one of the run's processes whose title begins with `title`."""
+
+    def victims() -> list[psutil.Process]:
+        family = psutil.Process(process.pid).children(recursive=True)
+        return [child for child in family if cmdline(child).startswith(title)]
+
+    wait_for(lambda: bool(victims()), process)
+    victims()[0].send_signal(signal.SIGKILL)
+
+
+def cmdline(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def test_killed_workers_and_a_killed_model_change_nothing(demo: Demo, undisturbed: Path) -> None:
+    dataset = demo.folder / "killed-workers"
+    running = demo.start("killed-workers", "--engine", "ray", "--workers", "2")
+    wait_for(committed(dataset, "gather", 1), running)
+    kill_one(running, "ray::task")
+    wait_for(committed(dataset, "embed/*", 1), running)
+    kill_one(running, "ray::_Actor")
+    finish(running)
+    assert shards(dataset) == shards(undisturbed)
+
+
+def test_a_killed_driver_goes_on_where_it_was(demo: Demo, undisturbed: Path) -> None:
+    dataset = demo.folder / "killed-driver"
+    running = demo.start("killed-driver", "--engine", "ray", "--workers", "2")
+    wait_for(committed(dataset, "embed/*", 1), running)
+    running.kill()
+    running.communicate()
+    done = {marker.name: marker.read_bytes() for marker in dataset.glob("gather/*.json")}
+    assert 0 < len(done) < PAIRS // 20
+    assert not (dataset / "shards").exists()
+    demo.run("killed-driver", "--engine", "ray", "--workers", "1")
+    assert shards(dataset) == shards(undisturbed)
+    for name, marker in done.items():
+        assert (dataset / "gather" / name).read_bytes() == marker
+
+
+def test_every_pair_has_one_ledger_row_and_they_add_up(undisturbed: Path) -> None:
+    command = [*COMMAND, "status", str(undisturbed), "--json"]
+    status = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    assert status["adds_up"]
+    assert status["pairs"] == PAIRS == sum(status["outcomes"].values())
+    assert status["failed"] + status["dropped"] + status["kept"] == PAIRS
+    assert 0 < status["in_shards"] == status["kept"]
+    with duckdb.connect(str(undisturbed / "stats.duckdb"), read_only=True) as statistics:
+        rows = statistics.execute("SELECT row FROM ledger ORDER BY row").fetchall()
+    assert [row for (row,) in rows] == list(range(PAIRS))
+
+
+def test_all_that_was_planted_and_can_be_found_is_found(demo: Demo, undisturbed: Path) -> None:
+    scores = score(undisturbed / "stats.duckdb", demo.folder / "web" / TRUTH)
+    assert len(scores) == len(DEFECTS)
+    missed = {s.defect: s.planted - s.found for s in scores if not s.later}
+    assert {defect: pairs for defect, pairs in missed.items() if pairs} == {}
+    assert not any(s.found for s in scores if s.later)
+
+
+def test_running_again_does_nothing(demo: Demo, undisturbed: Path) -> None:
+    def state() -> dict[str, int]:
+        files = (path for path in undisturbed.rglob("*") if path.is_file())
+        return {str(path): path.stat().st_mtime_ns for path in files if path.suffix != ".duckdb"}
+
+    before = state()
+    demo.run("serial", "--engine", "serial")
+    after = state()
+    del before[str(undisturbed / "report.html")], after[str(undisturbed / "report.html")]
+    assert after == before
+
+
+def test_an_interrupt_says_how_to_go_on(demo: Demo) -> None:
+    running = demo.start("interrupted", "--engine", "ray", "--workers", "1")
+    wait_for(committed(demo.folder / "interrupted", "gather", 1), running)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate()
+    assert running.returncode == 1
+    assert "the same command goes on from here" in output
+
+
+def test_gc_deletes_only_what_no_marker_names(demo: Demo, undisturbed: Path) -> None:
+    leftovers = [
+        undisturbed / "gather/00000000.dead.tar",
+        undisturbed / "embed/other/00000000.dead.scores.parquet",
+        undisturbed / "shards/default/00000.tar#1",
+    ]
+    before = {path for path in undisturbed.rglob("*") if path.is_file()}
+    for path in leftovers:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"left behind")
+    os.utime(leftovers[0], (time.time() + 3600, time.time() + 3600))
+    command = [*COMMAND, "gc", str(undisturbed), "--min-age-h", "0"]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert said == "deleted 2 files, 22 bytes\n"
+    assert {path for path in undisturbed.rglob("*") if path.is_file()} == before | {leftovers[0]}
+    leftovers[0].unlink()

@@ -1,0 +1,218 @@
+"""Rules that every piece obeys, checked so that no reviewer has to."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from inspect import getsource, signature
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import typer
+import yaml
+
+from pairsieve.filters import FILTERS
+from pairsieve.schemas.columns import (
+    COLUMNS,
+    IMAGE_EMBEDDING,
+    LUMA,
+    PROMPT_LOGITS,
+    TEXT_EMBEDDING,
+    arrow_schema,
+)
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import load
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("schemas", "filters", "pipeline", "jobs")
+CODE = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in CODE + TESTS}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TRANSIENT = (LUMA, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS)
+MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
+RULES = [f for f in FILTERS if hasattr(f, "rule")]
+HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
+UNITLESS = ("language", "perceptual_hash")  # a code and a hash
+
+
+def _key(f: type[Any]) -> str:
+    return f.__module__.rsplit(".", 1)[1]
+
+
+def _named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_every_filter_file_is_listed_once() -> None:
+    files = {path.stem for path in (ROOT / "filters").glob("*.py")} - {"__init__", "base"}
+    assert sorted(files) == sorted(_key(f) for f in FILTERS)
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=_key)
+def test_filter_has_one_name_everywhere(f: type[Any]) -> None:
+    assert re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower() == _key(f)
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=_key)
+def test_filter_has_a_test_file(f: type[Any]) -> None:
+    assert (ROOT / f"tests/filters/test_{_key(f)}.py").exists()
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=_key)
+def test_filter_names_its_source(f: type[Any]) -> None:
+    assert "\nSource: " in (sys.modules[f.__module__].__doc__ or "")
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=_key)
+def test_filter_measures_or_decides(f: type[Any]) -> None:
+    assert f in MEASURES or f in RULES
+
+
+@pytest.mark.parametrize("f", FILTERS, ids=_key)
+def test_options_are_frozen_with_defaults_and_a_comment_each(f: type[Any]) -> None:
+    assert is_dataclass(f)
+    assert vars(f)["__dataclass_params__"].frozen
+    for option in fields(f):
+        assert option.default is not MISSING
+        assert re.search(rf"^    {option.name}: .*  # \S", getsource(f), re.MULTILINE)
+
+
+@pytest.mark.parametrize("f", MEASURES, ids=_key)
+def test_written_columns_are_declared_nullable_and_have_a_unit(f: type[Any]) -> None:
+    for column in f.writes:
+        assert column in COLUMNS
+        assert column.nullable
+        assert column.unit or column.name in UNITLESS
+
+
+@pytest.mark.parametrize("f", MEASURES, ids=_key)
+def test_measure_takes_exactly_the_columns_it_reads(f: type[Any]) -> None:
+    assert list(signature(f().measure).parameters) == [column.name for column in f.reads]
+    assert set(f.reads) <= {*COLUMNS, *TRANSIENT}
+
+
+def test_no_column_is_written_by_two_filters_or_declared_twice() -> None:
+    written = [column.name for f in MEASURES for column in f.writes]
+    declared = [column.name for column in COLUMNS]
+    assert len(written) == len(set(written))
+    assert len(declared) == len(set(declared))
+
+
+@pytest.mark.parametrize("f", RULES, ids=_key)
+def test_default_rule_is_a_condition_on_the_ledger(f: type[Any]) -> None:
+    with duckdb.connect() as connection:
+        connection.register("ledger", arrow_schema(COLUMNS).empty_table())
+        found = connection.execute(f"SELECT {f().rule()} AS passes FROM ledger").description
+    assert found is not None
+    assert str(found[0][1]) == "BOOLEAN"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_outcome_has_a_sentence(outcome: Outcome) -> None:
+    assert re.fullmatch(r"[A-Z].*\.", outcome.doc)
+
+
+def test_files_are_short_enough() -> None:
+    assert [path for path in CODE + TESTS if len(path.read_text().splitlines()) > 400] == []
+
+
+def test_modules_say_what_they_are_for() -> None:
+    assert [path for path in CODE if not ast.get_docstring(TREES[path])] == []
+
+
+def test_module_names_say_what_they_hold() -> None:
+    vague = ("utils", "util", "common", "helpers", "core", "misc", "base")
+    found = [_named(path) for path in CODE if path.stem in vague]
+    assert found == ["filters/base.py"]
+
+
+def test_no_error_is_caught_blindly() -> None:
+    caught = [
+        (_named(path), ast.unparse(node.type) if node.type else "everything")
+        for path in CODE + TESTS
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.ExceptHandler)
+    ]
+    assert [each for each in caught if re.search(r"\bException\b|everything", each[1])] == []
+
+
+def test_imports_are_absolute() -> None:
+    relative = [
+        _named(path)
+        for path in CODE + TESTS
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_command_line_starts_without_the_heavy_libraries() -> None:
+    program = "import sys, pairsieve.jobs.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "pairsieve.jobs.cli" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def _commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every command of the command line with its options."""
+    from pairsieve.jobs.cli import app
+
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    for name in group.list_commands(context):  # type: ignore[attr-defined]
+        command = group.get_command(context, name)  # type: ignore[attr-defined]
+        yield name, [o for p in command.params for o in p.opts if o.startswith("--")]
+
+
+@pytest.mark.parametrize(("command", "options"), list(_commands()))
+def test_command_and_its_options_are_documented(command: str, options: list[str]) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    assert re.search(rf"pairsieve (?:[a-z]+ \| )*{command}\b", text)
+    missing = [option for option in options if not re.search(rf"{option}\b", text)]
+    assert missing == []
+
+
+def _recipes() -> list[Path]:
+    """Return every recipe in the repository: YAML files with a key `input`."""
+    hidden = (path for path in ROOT.rglob("*.yaml") if ".venv" not in path.parts)
+    return [path for path in hidden if "input" in (yaml.safe_load(path.read_text()) or ())]
+
+
+def test_there_is_a_recipe() -> None:
+    assert ROOT / "jobs/recipe.yaml" in _recipes()
+
+
+@pytest.mark.parametrize("path", _recipes(), ids=_named)
+def test_recipe_loads_and_its_rules_exist(path: Path) -> None:
+    from pairsieve.pipeline.rules import rules
+
+    recipe = load(path)
+    assert len(rules(recipe)) == len(recipe.keep)
+
+
+def test_code_in_the_documentation_is_valid() -> None:
+    for page in PAGES:
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            ast.parse(code)
+
+
+def test_links_in_the_documentation_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_open_clip_takes_the_documented_command() -> None:
+    params = pytest.importorskip("open_clip_train.params")
+    page = (ROOT / "docs/open-clip.md").read_text()
+    command = re.search(r"-m open_clip_train\.main \\\n(.*?)```", page, re.DOTALL)
+    assert command
+    words = [word.strip("'") for word in command[1].replace("\\\n", " ").split()]
+    assert params.parse_args(words).dataset_type == "webdataset"
