@@ -98,17 +98,15 @@ def embed(
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import Job
     from pairsieve.jobs.progress import progress
-    from pairsieve.pipeline import embed
     from pairsieve.pipeline.gather import FOLDER
+    from pairsieve.pipeline.run import embedded
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
-    if job.recipe.embed is None:
-        raise BadOption(f"{recipe}: embed: missing; say which `model` and `pretrained`")
+    job.check_model()
     made = job.plan()
     with job.engine() as running, progress(made.pairs) as told:
         pieces = job.store.marker_names(FOLDER)
-        for _, marker in embed.run(job.recipe, job.store, running, pieces):
-            told("embed", marker)
+        embedded(job.recipe, job.store, running, pieces, told)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import progress
 from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import plan, run
+from pairsieve.pipeline import clip, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
@@ -38,6 +38,11 @@ class Job:
         """Return the plan, made now if there is none."""
         return plan.run(self.recipe, self.store)
 
+    def check_model(self) -> None:
+        """Refuse a model that cannot be had, before any work is done that needs it later."""
+        if self.recipe.embed:
+            clip.check(self.recipe.embed)
+
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """Start the engine and close it at the end, also when the user interrupts."""
@@ -52,6 +57,7 @@ class Job:
 
     def walk(self, name: str) -> None:
         """Walk the whole road for the selection `name`, and print progress and funnel."""
+        self.check_model()
         made = self.plan()
         with self.engine() as running, progress(made.pairs) as told:
             run.run(self.recipe, self.store, running, name, told)

@@ -4,14 +4,15 @@ Every verb commits its own work and skips what is committed, so this only puts t
 Embedding takes units as their gathering commits: the two overlap wherever the engine lets them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from pairsieve.pipeline import clip, embed, gather, group, report, select, shard
+from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -27,11 +28,9 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str, told: Told) -> 
     """Walk the whole road for the selection `name`; `told` hears of every commit.
 
     Raises:
-        BadOption: the model or the input cannot be had as the recipe says; nothing is done then.
+        BadOption: the input or the model cannot be had as the recipe says.
         Stopped: the work cannot go on now; the same call goes on from there.
     """
-    if recipe.embed:
-        clip.check(recipe.embed)
     plan = plans.run(recipe, store)
     measure(recipe, store, engine, plan, told)
     told("group", group.run(recipe, store))
@@ -44,13 +43,11 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str, told: Told) -> 
 def measure(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> None:
     """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
     pieces = gathered(recipe, store, engine, plan, told)
-    if recipe.embed is None:
+    if recipe.embed:
+        embedded(recipe, store, engine, pieces, told)
+    else:
         for _ in pieces:
             continue
-        return
-    before = set(store.marker_names(f"{embed.FOLDER}/{embed.folder(recipe.embed)}"))
-    for piece, marker in embed.run(recipe, store, engine, pieces):
-        told("embed", marker, piece not in before)
 
 
 def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> Iterator[str]:
@@ -61,3 +58,18 @@ def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Tol
     for piece, marker in gather.run(recipe, store, plan, engine):
         told("gather", marker)
         yield piece
+
+
+def embedded(
+    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str], told: Told
+) -> None:
+    """Embed the pieces as they come.
+
+    Raises:
+        BadOption: the recipe names no model, or one that cannot be had.
+    """
+    if recipe.embed is None:
+        raise BadOption("embed: missing; say which `model` and `pretrained`")
+    before = set(store.marker_names(f"{embed.FOLDER}/{embed.folder(recipe.embed)}"))
+    for piece, marker in embed.run(recipe, store, engine, pieces):
+        told("embed", marker, piece not in before)

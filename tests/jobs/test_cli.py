@@ -79,6 +79,16 @@ def test_a_wrong_rule_is_refused_before_anything_is_touched(recipe: Path) -> Non
     assert not (recipe.parent / "d").exists()
 
 
+def test_a_model_that_cannot_be_had_is_refused_before_anything_is_touched(recipe: Path) -> None:
+    (recipe.parent / "tiny.json").write_text("{}")
+    model = "embed: {model: tiny.json, pretrained: missing.pt}\n"
+    recipe.write_text(recipe.read_text() + model)
+    said = pairsieve("run", recipe, "--dataset", recipe.parent / "d")
+    assert said.returncode == 2
+    assert "embed." in said.stderr
+    assert not (recipe.parent / "d").exists()
+
+
 def test_wrong_use_is_exit_code_2(recipe: Path) -> None:
     assert pairsieve("run", recipe).returncode == 2
     assert pairsieve("fly").returncode == 2
