@@ -7,6 +7,7 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 
 import json
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
+FILES_AT_ONCE = 16  # files they are read from at the same time
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -199,18 +201,26 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -
 
 
 def _images(store: Store, samples: pa.Table) -> list[bytes]:
-    """Return the stored image of every sample, reading each file once."""
+    """Return the stored image of every sample, asking each file once and several files at a time.
+
+    In a shuffled pool almost every sample lies in another file, and object stores answer slowly.
+    """
     files, starts, lengths = (
         samples[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
     )
     places: dict[str, list[int]] = {}
     for place, file in enumerate(files):
         places.setdefault(file, []).append(place)
+
+    def read(file: str) -> list[bytes]:
+        some = places[file]
+        return store.read_ranges(file, [starts[i] for i in some], [lengths[i] for i in some])
+
     images = [b""] * samples.num_rows
-    for file, some in places.items():
-        found = store.read_ranges(file, [starts[i] for i in some], [lengths[i] for i in some])
-        for place, image in zip(some, found, strict=True):
-            images[place] = image
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        for some, found in zip(places.values(), pool.map(read, places), strict=True):
+            for place, image in zip(some, found, strict=True):
+                images[place] = image
     return images
 
 
