@@ -1,5 +1,8 @@
 """The command line: one command per verb, `run` for the whole road.
 
+Every verb takes the same options, so that one set of them serves a whole script; `plan`, `group`,
+`select` and `report` work in the calling process whatever the engine.
+
 Everything heavy is imported inside the commands, so `pairsieve --help` answers at once. Exit codes:
 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.
 """
@@ -59,11 +62,17 @@ def init(
 
 
 @app.command()
-def plan(recipe: RecipePath, dataset: Dataset) -> None:
+def plan(
+    recipe: RecipePath,
+    dataset: Dataset,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
     """Cut the input into units and write the plan."""
     from pairsieve.jobs.job import Job
 
-    made = Job(recipe, dataset).plan()
+    made = Job(recipe, dataset, engine.value, workers, ray_address).plan()
     typer.echo(f"{made.pairs:,} pairs in {len(made.units):,} units")
 
 
@@ -110,24 +119,37 @@ def embed(
 
 
 @app.command()
-def group(recipe: RecipePath, dataset: Dataset) -> None:
+def group(
+    recipe: RecipePath,
+    dataset: Dataset,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
     """Find copies: the same pair, the same bytes, nearly the same picture."""
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import group
 
-    job = Job(recipe, dataset)
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
     counts = group.run(job.recipe, job.store).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 @app.command()
-def select(recipe: RecipePath, dataset: Dataset, name: Name = "default") -> None:
+def select(
+    recipe: RecipePath,
+    dataset: Dataset,
+    name: Name = "default",
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
     """Apply the rules; print the funnel."""
     from pairsieve.jobs.job import Job
     from pairsieve.jobs.tables import funnel
     from pairsieve.pipeline import select
 
-    job = Job(recipe, dataset)
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
     funnel(select.run(job.recipe, job.store, name).extra["funnel"])
 
 
@@ -154,12 +176,19 @@ def shard(
 
 
 @app.command()
-def report(recipe: RecipePath, dataset: Dataset, name: Name = "default") -> None:
+def report(
+    recipe: RecipePath,
+    dataset: Dataset,
+    name: Name = "default",
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
     """Write stats.duckdb and report.html for a selection."""
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import report
 
-    job = Job(recipe, dataset)
+    job = Job(recipe, dataset, engine.value, workers, ray_address)
     for written in report.run(job.recipe, job.store, name):
         typer.echo(written)
 

@@ -24,7 +24,7 @@ class Job:
         self,
         recipe: Path,
         dataset: str,
-        kind: Kind = "serial",
+        kind: Kind,
         workers: int | None = None,
         address: str | None = None,
     ) -> None:

@@ -97,12 +97,12 @@ def test_wrong_use_is_exit_code_2(recipe: Path) -> None:
 
 def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
     dataset = recipe.parent / "d"
-    options = (recipe, "--dataset", dataset)
+    options = (recipe, "--dataset", dataset, "--engine", "serial", "--workers", "1")
     assert pairsieve("plan", *options).stdout == "1 pairs in 1 units\n"
-    assert pairsieve("gather", *options, "--engine", "serial").returncode == 0
+    assert pairsieve("gather", *options).returncode == 0
     assert pairsieve("group", *options).returncode == 0
     assert "outcome" in pairsieve("select", *options).stdout
-    assert "0 samples in" in pairsieve("shard", *options, "--engine", "serial").stdout
+    assert "0 samples in" in pairsieve("shard", *options).stdout
     assert pairsieve("report", *options).stdout.splitlines() == [
         f"{dataset}/stats.duckdb",
         f"{dataset}/report.html",
