@@ -160,11 +160,6 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def gather_fingerprint(recipe: Recipe) -> str:
-    """Return the fingerprint of the options that shape what is measured."""
-    return fingerprint(measuring(recipe))
-
-
 def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:
     """Return pairs of a unit.
 

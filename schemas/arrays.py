@@ -1,7 +1,5 @@
 """Short names for the arrays that filters take and return; n is the number of rows."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,4 +9,3 @@ Hashes = NDArray[np.uint64]  # (n,)
 Texts = NDArray[np.object_]  # (n,) of str
 Planes = NDArray[np.object_]  # (n,) of uint8 arrays (h, w)
 Vectors = NDArray[np.float32]  # (n, d), each row of length 1
-Scores = NDArray[Any]  # (n,) of the type of the column written
