@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -181,14 +182,14 @@ def _stage(place: str, sql: str) -> Stage:
     for stage, group in (
         (Stage.POOL, GROUPED),
         (Stage.VECTORS, EMBEDDED),
-        (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
+        (Stage.IMAGE, [column for column in GATHERED if column.name not in _text_columns()]),
     ):
         if columns & {column.name for column in group}:
             return stage
     return Stage.TEXT
 
 
-def text_columns() -> set[str]:
+def _text_columns() -> set[str]:
     """Return the names of pairsieve's columns that are there before the fetch."""
     names = {ROW.name, UID.name, URL.name, TEXT.name}
     for measure in FILTERS:
@@ -197,7 +198,8 @@ def text_columns() -> set[str]:
     return names
 
 
-def _columns_of(sql: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def _columns_of(sql: str) -> frozenset[str]:
     """Return the names of the columns that a condition reads; ValueError if it is not one."""
     import duckdb
 
@@ -207,7 +209,7 @@ def _columns_of(sql: str) -> set[str]:
     tree = json.loads(text[0]) if text else {}
     if tree.get("error"):
         raise ValueError(tree["error_message"])
-    return set(_column_references(tree))
+    return frozenset(_column_references(tree))
 
 
 def _column_references(node: Any) -> Iterator[str]:
