@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import clip, pretrained, scores
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
-from pairsieve.pipeline.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.store import Marker, Place, Store, attempt, commit
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,
@@ -42,7 +42,6 @@ FOLDER = "embed"
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
 
-Place = tuple[str, int, int]  # tar, offset and length of a stored image, bytes
 Key = TypeVar("Key", bound=Hashable)
 
 

@@ -203,16 +203,12 @@ def _relation(pair: dict[str, Any]) -> str:
 
 def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
     """Give each pair its `thumbnail`, a data URI, or None where no image is stored."""
-    by_file: dict[str, list[dict[str, Any]]] = {}
+    stored = [pair for pair in pairs if pair["image_file"]]
+    places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
     for pair in pairs:
         pair["thumbnail"] = None
-        if pair["image_file"]:
-            by_file.setdefault(pair["image_file"], []).append(pair)
-    for file, of_file in by_file.items():
-        starts = [pair["image_offset"] for pair in of_file]
-        lengths = [pair["image_bytes"] for pair in of_file]
-        for pair, data in zip(of_file, store.read_ranges(file, starts, lengths), strict=True):
-            pair["thumbnail"] = _thumbnail(data)
+    for pair, data in zip(stored, store.read_places(places), strict=True):
+        pair["thumbnail"] = _thumbnail(data)
 
 
 def _thumbnail(data: bytes) -> str:

@@ -7,7 +7,6 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 
 import json
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
-FILES_AT_ONCE = 16  # files they are read from at the same time
+STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -185,7 +184,8 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
-        images = _images(store, some)
+        places = [some[column.name].to_pylist() for column in STORED_AT]
+        images = store.read_places(list(zip(*places, strict=True)))
         for sample, image in zip(some.to_pylist(), images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(
@@ -198,30 +198,6 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -
             )
     writer.close()
     return offsets
-
-
-def _images(store: Store, samples: pa.Table) -> list[bytes]:
-    """Return the stored image of every sample, asking each file once and several files at a time.
-
-    In a shuffled pool almost every sample lies in another file, and object stores answer slowly.
-    """
-    files, starts, lengths = (
-        samples[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
-    )
-    places: dict[str, list[int]] = {}
-    for place, file in enumerate(files):
-        places.setdefault(file, []).append(place)
-
-    def read(file: str) -> list[bytes]:
-        some = places[file]
-        return store.read_ranges(file, [starts[i] for i in some], [lengths[i] for i in some])
-
-    images = [b""] * samples.num_rows
-    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        for some, found in zip(places.values(), pool.map(read, places), strict=True):
-            for place, image in zip(some, found, strict=True):
-                images[place] = image
-    return images
 
 
 def _told(sample: dict[str, Any]) -> bytes:
