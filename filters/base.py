@@ -1,6 +1,6 @@
 """What the pipeline asks of a filter: to measure, to offer a rule, or both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pairsieve.schemas.columns import Column
@@ -42,3 +42,10 @@ class Rules(Protocol):
     def rule(self) -> str:
         """Return the DuckDB condition, over ledger columns, of a pair to keep."""
         ...
+
+
+def measured(measure: Measures, given: Mapping[Column, Any]) -> dict[Column, Any]:
+    """Return the array of every column that `measure` writes, out of those `given`."""
+    result = measure.measure(**{column.name: given[column] for column in measure.reads})
+    arrays = result if isinstance(result, tuple) else (result,)
+    return dict(zip(measure.writes, arrays, strict=True))

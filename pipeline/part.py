@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairsieve.filters import FILTERS
+from pairsieve.filters.base import Measures, measured
 from pairsieve.pipeline.plan import IMAGE_PLACE, RESERVED
 from pairsieve.pipeline.rules import Rule, passing
 from pairsieve.schemas.columns import GATHERED, OUTCOME, ROW, TEXT, UID, URL, Column, arrow_schema
@@ -71,15 +72,11 @@ class Part:
 
         Value i of each array, (n,), belongs to all of `rows[i]`: pairs that share an image.
         """
-        for measure in FILTERS:
-            reads = getattr(measure, "reads", ())
-            if not reads or not set(reads) <= set(given):
-                continue
-            result = measure().measure(**{column.name: given[column] for column in reads})
-            arrays = result if isinstance(result, tuple) else (result,)
-            for column, array in zip(measure.writes, arrays, strict=True):
-                for same, value in zip(rows, array.tolist(), strict=True):
-                    self.put(column, same, value)
+        for one in (filter_() for filter_ in FILTERS):
+            if isinstance(one, Measures) and set(one.reads) <= set(given):
+                for column, array in measured(one, given).items():
+                    for same, value in zip(rows, array.tolist(), strict=True):
+                        self.put(column, same, value)
 
     def gated(self, alive: list[int], gates: Sequence[Rule]) -> list[int]:
         """Return the rows of `alive` that pass the gates on text; the others are `gated`."""

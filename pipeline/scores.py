@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Measures, Prompted
+from pairsieve.filters.base import Measures, Prompted, measured
 from pairsieve.pipeline.clip import Model
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
@@ -70,8 +70,7 @@ def measure(
     for one in _filters():
         if isinstance(one, Prompted):
             given[PROMPT_LOGITS] = compared.logits(one, given[IMAGE_EMBEDDING])
-        values = one.measure(**{column.name: given[column] for column in one.reads})
-        found |= zip(one.writes, values if len(one.writes) > 1 else [values], strict=True)
+        found |= measured(one, given)
     columns = (ROW, *EMBEDDED)
     return pa.Table.from_arrays([found[c] for c in columns], schema=arrow_schema(columns))
 
