@@ -24,16 +24,16 @@ from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
-from pairsieve.pipeline.rules import Stage, check, gates
+from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
 from pairsieve.schemas.columns import (
     ATTEMPTS,
+    COLUMNS,
     CONTENT_TYPE,
     DETAIL,
     FETCH_BYTES,
     FETCH_MS,
     FINAL_URL,
-    GATHERED,
     HEIGHT,
     HTTP_STATUS,
     IMAGE_BYTES,
@@ -83,14 +83,15 @@ class Piece:
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
-    """Gather what is not committed yet; yield (piece, marker) as pieces commit."""
+    """Gather what is not committed yet; yield (piece, marker) as pieces commit.
+
+    Raises:
+        BadOption: the input has only URLs and the recipe no `fetch`, or a rule reads a column that
+            there will not be; better told now than by `select` after all is fetched.
+    """
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
-    if plan.units:
-        schema = plans.read_unit(plan, 0, 0, 0).schema
-        columns = [*arrow_schema(GATHERED), *(f for f in schema if f.name not in plans.RESERVED)]
-        asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
-        check(asked, pa.schema({field.name: field for field in columns}.values()))
+    check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
     todo = pending(plan, store)
     while todo:
         crashed: list[Piece] = []
