@@ -78,9 +78,7 @@ def attach(
         ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
     ]
     for name, columns, names in parts:
-        _view(
-            connection, store, name, (ROW, *columns) if columns is not GATHERED else columns, names
-        )
+        _view(connection, store, name, columns, names)
     others = ", ".join(
         f"{part}.{column.name}" for part, columns, _ in parts[1:] for column in columns
     )
@@ -155,10 +153,11 @@ def _view(
     columns: tuple[Column, ...],
     names: list[str],
 ) -> None:
-    """Define the view `name` over Parquet files; without any it is empty."""
+    """Define the view `name` of `row` and `columns` over Parquet files; empty without any."""
     if names:
         paths = [store.location(file) for file in names]
         relation = connection.read_parquet(paths, union_by_name=True)
     else:
-        relation = connection.from_arrow(arrow_schema(columns).empty_table())
+        empty = arrow_schema(dict.fromkeys((ROW, *columns))).empty_table()
+        relation = connection.from_arrow(empty)
     relation.create_view(name)

@@ -109,27 +109,24 @@ def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
 
 
 def _funnel(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> list[dict[str, Any]]:
-    """Return a row per rule in order, the fetch and decode first.
+    """Return a row per rule in order, the fetch and decode first; everything counted in one scan.
 
     `unmeasured` counts those of `dropped` whose score was missing.
     """
-
-    def count(condition: str) -> int:
-        found = connection.execute(f"SELECT count(*) FROM judged WHERE {condition}").fetchone()
-        return int(found[0]) if found else 0
-
-    entered = count("true")
-    failed = count("failed")
+    counts = ["count(*)", "count(*) FILTER (failed)"]
+    for place, rule in enumerate(asked):
+        first = f"first_failing = {quoted(rule.name)}"
+        only, unmeasured = f"{first} AND len(failing) = 1", f"{first} AND r{place} IS NULL"
+        counts += [f"count(*) FILTER ({which})" for which in (first, only, unmeasured)]
+    (found,) = connection.execute(f"SELECT {', '.join(counts)} FROM judged").fetchall()
+    entered, failed, *of_rules = found
     funnel = [_row(0, "outcome", entered, failed, (failed, 0))]
     for place, rule in enumerate(asked):
-        entered = funnel[-1]["left"]
-        first = f"first_failing = {quoted(rule.name)}"
-        dropped = count(first)
-        if not dropped and rule in (asked[0], asked[-1]):
-            continue
-        only = count(f"{first} AND len(failing) = 1")
-        unmeasured = count(f"{first} AND r{place} IS NULL")
-        funnel.append(_row(len(funnel), rule.name, entered, dropped, (only, unmeasured)))
+        dropped, only_this, missing = of_rules[3 * place : 3 * place + 3]
+        # The two rules that always hold are told only if they drop something.
+        if dropped or rule not in (asked[0], asked[-1]):
+            left, apart = funnel[-1]["left"], (only_this, missing)
+            funnel.append(_row(len(funnel), rule.name, left, dropped, apart))
     return funnel
 
 
