@@ -43,6 +43,9 @@ class Fetched:
         content_type: As claimed by the server, at most 200 characters.
         fetch_ms: From the start of the first attempt to the end of the last, ms.
         attempts: How often the URL was asked for; redirects do not count.
+        fetched_at: When the last attempt began, ms since 1970 UTC; None if nothing was asked.
+        etag: As the server gave it, at most 200 characters.
+        last_modified: As the server gave it, at most 200 characters.
     """
 
     url: str
@@ -54,6 +57,9 @@ class Fetched:
     content_type: str | None = None
     fetch_ms: int | None = None
     attempts: int = 0
+    fetched_at: int | None = None
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 def fetch(urls: Iterable[str], options: Fetch) -> Generator[Fetched]:

@@ -31,8 +31,10 @@ from pairsieve.schemas.columns import (
     COLUMNS,
     CONTENT_TYPE,
     DETAIL,
+    ETAG,
     FETCH_BYTES,
     FETCH_MS,
+    FETCHED_AT,
     FINAL_URL,
     HEIGHT,
     HTTP_STATUS,
@@ -40,6 +42,7 @@ from pairsieve.schemas.columns import (
     IMAGE_FILE,
     IMAGE_KIND,
     IMAGE_OFFSET,
+    LAST_MODIFIED,
     LUMA,
     OUTCOME,
     SHA256,
@@ -165,6 +168,9 @@ class _Images:
         put(CONTENT_TYPE, rows, fetched.content_type)
         put(FETCH_MS, rows, fetched.fetch_ms)
         put(ATTEMPTS, rows, fetched.attempts)
+        put(FETCHED_AT, rows, fetched.fetched_at)
+        put(ETAG, rows, fetched.etag)
+        put(LAST_MODIFIED, rows, fetched.last_modified)
         if fetched.outcome is not Outcome.OK:
             self._reject(rows, fetched.outcome, fetched.detail)
             return

@@ -28,13 +28,16 @@ from pairsieve.schemas.columns import (
     ATTEMPTS,
     COLUMNS,
     DETAIL,
+    ETAG,
     FAILING,
     FETCH_MS,
+    FETCHED_AT,
     FIRST_FAILING,
     IMAGE_BYTES,
     IMAGE_FILE,
     IMAGE_OFFSET,
     KEEP,
+    LAST_MODIFIED,
     OUTCOME,
     ROW,
     SHARD,
@@ -57,8 +60,8 @@ MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
 # What a sample's JSON leaves out: what differs from run to run, or is the same for all survivors.
 UNTOLD = (
-    ROW, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, KEEP,
-    FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
+    ROW, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
+    IMAGE_OFFSET, IMAGE_BYTES, KEEP, FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
 )  # fmt: skip
 
 

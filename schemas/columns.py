@@ -46,6 +46,11 @@ CONTENT_TYPE = Column("content_type", pa.string(), "", "Content-Type as claimed 
 FETCH_BYTES = Column("fetch_bytes", pa.int64(), "bytes", "Size of the body received.")
 FETCH_MS = Column("fetch_ms", pa.int32(), "ms", "Time from the first attempt's start to the end.")
 ATTEMPTS = Column("attempts", pa.int16(), "", "How often the URL was asked for.")
+FETCHED_AT = Column(
+    "fetched_at", pa.timestamp("ms", "UTC"), "", "When the last attempt at the URL began."
+)
+ETAG = Column("etag", pa.string(), "", "ETag of the last HTTP answer.")
+LAST_MODIFIED = Column("last_modified", pa.string(), "", "Last-Modified as the server writes it.")
 SHA256 = Column("sha256", pa.string(), "", "SHA-256 of the bytes received, hex.")
 IMAGE_KIND = Column("image_kind", pa.string(), "", "Kind of image, told from its bytes.")
 WIDTH = Column("width", pa.int32(), "px", "Width of the image as published, upright.")
@@ -100,9 +105,9 @@ SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample beg
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (
     ROW, UID, URL, TEXT, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
-    FETCH_MS, ATTEMPTS, SHA256, IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE,
-    IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE,
-    ASPECT_RATIO, SHARPNESS, PERCEPTUAL_HASH,
+    FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
+    STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
+    CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, PERCEPTUAL_HASH,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)

@@ -36,6 +36,13 @@ class Outcome(StrEnum):
         False,
         "The URL or a redirect leads to a network or port that is not allowed.",
     )
+    BLOCKLIST = "blocklist", False, "On the recipe's list of what must never enter."
+    ROBOTS = "robots", False, "The host's robots.txt does not allow it."
+    HOST_PAUSED = (
+        "host_paused",
+        True,
+        "The host had failed so often that it was left alone for the rest of the unit.",
+    )
     # The connection.
     DNS = "dns", True, "The host name could not be resolved."
     REFUSED = "refused", True, "The host refused the connection."
@@ -43,6 +50,7 @@ class Outcome(StrEnum):
     TLS = "tls", False, "The TLS handshake or the certificate failed."
     TIMEOUT_CONNECT = "timeout_connect", True, "No connection within the limit."
     # The transfer.
+    TIMEOUT_FIRST_BYTE = "timeout_first_byte", True, "No answer to the request within the limit."
     TIMEOUT_TOTAL = "timeout_total", True, "The whole transfer took longer than the limit."
     TOO_SLOW = "too_slow", True, "Fewer bytes per second than the limit asks for."
     TOO_LARGE = "too_large", False, "More bytes than the limit allows."
@@ -56,7 +64,14 @@ class Outcome(StrEnum):
         False,
         "The server answered a status that carries no image (1xx, 204, 3xx).",
     )
+    OPT_OUT = "opt_out", False, "The answer's X-Robots-Tag asks not to be used like this."
+    TDM_RESERVED = (
+        "tdm_reserved",
+        False,
+        "The answer reserves the rights of text and data mining (tdm-reservation: 1).",
+    )
     EMPTY = "empty", False, "The answer has no bytes."
+    HASH_MISMATCH = "hash_mismatch", False, "The bytes are not those that the input's hash is of."
     # The image.
     ABSENT = "absent", False, "The input dataset holds no image for this pair."
     NOT_AN_IMAGE = "not_an_image", False, "The bytes are of no known image kind."
