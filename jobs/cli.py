@@ -83,17 +83,20 @@ def gather(
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
     ray_address: Address = None,
+    retry: Annotated[
+        str | None,
+        typer.Option("--retry", help="Then fetch again what failed: `transient`, or outcomes."),
+    ] = None,
 ) -> None:
-    """Fetch, decode, store and measure what is not gathered yet."""
-    from pairsieve.jobs.job import Job
-    from pairsieve.jobs.progress import progress
-    from pairsieve.pipeline.run import gathered
+    """Fetch, decode, store and measure what is not gathered yet.
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
-    made = job.plan()
-    with job.engine() as running, progress(made.pairs) as told:
-        for _ in gathered(job.recipe, job.store, running, made, told):
-            continue
+    With --retry, every pair that has one of these outcomes is then tried once more, as a new layer.
+    """
+    from pairsieve.jobs.job import Job
+    from pairsieve.pipeline.layers import reasons
+
+    again = reasons(retry) if retry is not None else ()
+    Job(recipe, dataset, engine.value, workers, ray_address).gather(again)
 
 
 @app.command()
@@ -106,14 +109,13 @@ def embed(
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import Job
-    from pairsieve.jobs.progress import progress
-    from pairsieve.pipeline.gather import FOLDER
+    from pairsieve.pipeline.pieces import FOLDER
     from pairsieve.pipeline.run import embedded
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.check_model()
     made = job.plan()
-    with job.engine() as running, progress(made.pairs) as told:
+    with job.engine() as running, job.progress(made.pairs) as told:
         pieces = job.store.marker_names(FOLDER)
         embedded(job.recipe, job.store, running, pieces, told)
 

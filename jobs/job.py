@@ -1,19 +1,20 @@
 """What a command works with: the checked recipe, the dataset, the plan and the engine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import typer
 
-from pairsieve.jobs.progress import progress
+from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import clip, plan, run
+from pairsieve.pipeline import clip, layers, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.store import Store
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import load
 
 
@@ -38,6 +39,10 @@ class Job:
         """Return the plan, made now if there is none."""
         return plan.run(self.recipe, self.store)
 
+    def progress(self, pairs: int) -> AbstractContextManager[Display]:
+        """Show progress towards `pairs`, with those that layers try again."""
+        return progress(pairs, sum(layer.pairs for layer in layers.decided(self.store)))
+
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
@@ -55,11 +60,29 @@ class Job:
         finally:
             engine.close()
 
+    def gather(self, again: tuple[str, ...]) -> None:
+        """Gather what is not gathered yet; then try the pairs with these outcomes once more."""
+        made = self.plan()
+        if again and not made.fetch:
+            raise BadOption("--retry: the input holds its own images, so nothing was fetched")
+        with self.engine() as running:
+            with self.progress(made.pairs) as told:
+                for _ in run.gathered(self.recipe, self.store, running, made, told):
+                    continue
+            if not again:
+                return
+            begun = layers.begin(self.store, made, again)
+            if begun is None:
+                typer.echo("Nothing to try again.")
+                return
+            with progress(made.pairs, begun.layer.pairs) as told:
+                run.retried(self.recipe, self.store, running, made, begun, told)
+
     def walk(self, name: str) -> None:
         """Walk the whole road for the selection `name`, and print progress and funnel."""
         self.check_model()
         made = self.plan()
-        with self.engine() as running, progress(made.pairs) as told:
+        with self.engine() as running, self.progress(made.pairs) as told:
             run.run(self.recipe, self.store, running, name, told)
         selected = self.store.marker(select_marker(name))
         if selected:

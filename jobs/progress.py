@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from pairsieve.pipeline.store import Marker
 from pairsieve.schemas.outcomes import Outcome
 
-MEASURING = ("gather", "embed")
+MEASURING = ("gather", "retry", "embed")
 OUTCOMES = frozenset(Outcome)
 LINE_EVERY_S = 2.0  # plain lines: at most one per verb in this time, and one at its end
 
@@ -21,9 +21,10 @@ LINE_EVERY_S = 2.0  # plain lines: at most one per verb in this time, and one at
 class Display:
     """Hears of commits and shows rate, counts per outcome and the time left."""
 
-    def __init__(self, pairs: int, console: Console) -> None:
-        """Show progress towards `pairs` on `console`."""
+    def __init__(self, pairs: int, console: Console, again: int = 0) -> None:
+        """Show progress on `console` towards `pairs`, of which `again` are tried once more."""
         self._pairs = pairs
+        self._again = again
         self._console = console
         self._bars = (
             Progress(
@@ -82,8 +83,14 @@ class Display:
             known.unsaid = True
 
     def _total(self, verb: str, marker: Marker) -> int:
-        """Return how many pairs the verb will answer for."""
-        return {"group": marker.rows, "shard": self._kept}.get(verb, self._pairs)
+        """Return how many pairs the verb will answer for; a pair tried again counts again."""
+        totals = {
+            "retry": self._again,
+            "embed": self._pairs + self._again,
+            "group": marker.rows,
+            "shard": self._kept,
+        }
+        return totals.get(verb, self._pairs)
 
     def _say(self, name: str, verb: "_Verb") -> None:
         """Print where a verb is, as one plain line."""
@@ -134,7 +141,7 @@ class _Verb:
 
 
 @contextmanager
-def progress(pairs: int) -> Iterator[Display]:
-    """Show progress towards `pairs` on the standard error stream."""
-    with Display(pairs, Console(stderr=True)) as display:
+def progress(pairs: int, again: int = 0) -> Iterator[Display]:
+    """Show progress towards `pairs` and `again` tried once more on the standard error stream."""
+    with Display(pairs, Console(stderr=True), again) as display:
         yield display

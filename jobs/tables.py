@@ -46,6 +46,10 @@ def status_table(found: Status) -> None:
     """Print where the pairs are."""
     rows: list[tuple[Any, ...]] = [("pairs in", found.pairs), ("not gathered yet", found.pending)]
     rows += [(f"  {outcome}", pairs) for outcome, pairs in found.outcomes.items()]
+    for retry in found.retries:
+        note = f", {retry.pending:,} to go" if retry.pending else ""
+        rows.append((f"tried again ({retry.layer}: {', '.join(retry.again)}{note})", retry.pairs))
+        rows.append(("  with an image now", retry.won))
     for label, number in (
         ("failed", found.failed),
         ("dropped", found.dropped),
@@ -54,6 +58,8 @@ def status_table(found: Status) -> None:
     ):
         rows.append((label, "-" if number is None else number))
     table("Status", ("", "pairs"), rows)
+    if found.outdated:
+        Console().print("The selection is older than what is gathered: select again, or run.")
     for complaint in found.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
 

@@ -9,7 +9,6 @@ outcome says so and the rest lands.
 import hashlib
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
@@ -17,11 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline import inputs
+from pairsieve.pipeline import inputs, pieces
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.layers import REPLACED, Before
 from pairsieve.pipeline.part import Part
+from pairsieve.pipeline.pieces import FOLDER, Piece
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
@@ -57,32 +58,8 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
-FOLDER = "gather"
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Consecutive pairs of one unit: all of them, or a part after a crash."""
-
-    unit: int
-    first: int
-    rows: int
-    whole: bool
-
-    @property
-    def name(self) -> str:
-        """Return the name under which the piece is committed."""
-        return f"{self.unit:08d}" if self.whole else f"{self.unit:08d}.{self.first}+{self.rows}"
-
-    def halves(self) -> "list[Piece]":
-        """Return the two halves of a piece of at least two pairs."""
-        half = self.rows // 2
-        return [
-            Piece(self.unit, self.first, half, False),
-            Piece(self.unit, self.first + half, self.rows - half, False),
-        ]
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
@@ -95,59 +72,65 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
     check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
-    todo = pending(plan, store)
+    todo = pieces.pending(plan, store.marker_names(FOLDER))
+    yield from work(recipe, store, plan, engine, todo)
+
+
+def work(
+    recipe: Recipe, store: Store, plan: Plan, engine: Engine, todo: list[Piece]
+) -> Iterator[tuple[str, Marker]]:
+    """Gather pieces, also of a layer; yield (piece, marker) as they commit.
+
+    What kills its process is halved until the pair at fault stands alone.
+    """
     while todo:
         crashed: list[Piece] = []
         for piece, result in engine.map(partial(gather, recipe, store), todo):
             if not isinstance(result, Crashed):
                 yield piece.name, result
-            elif piece.rows > 1:
-                crashed += piece.halves()
+            elif halves := _halves(store, piece):
+                crashed += halves
             else:
                 yield piece.name, _commit_crashed(store, plan, piece, result.reason)
         todo = crashed
 
 
-def pending(plan: Plan, store: Store) -> list[Piece]:
-    """Return the pieces that no committed marker answers for, in input order."""
-    done: dict[int, list[tuple[int, int]]] = {}
-    for name in store.marker_names(FOLDER):
-        unit, _, part = name.partition(".")
-        first, rows = map(int, part.split("+")) if part else (0, plan.unit_rows(int(unit)))
-        done.setdefault(int(unit), []).append((first, rows))
-    return [
-        piece
-        for unit in range(len(plan.units))
-        for piece in _gaps(unit, plan.unit_rows(unit), sorted(done.get(unit, [])))
-    ]
-
-
-def _gaps(unit: int, total: int, done: list[tuple[int, int]]) -> Iterator[Piece]:
-    """Yield the pieces of a unit between those that are done."""
-    if not done:
-        yield Piece(unit, 0, total, True)
-        return
-    start = 0
-    for first, rows in [*done, (total, 0)]:
-        if first > start:
-            yield Piece(unit, start, first - start, False)
-        start = first + rows
-
-
 def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
     """Do everything for the pairs of one piece and commit it."""
     plan = _plan(store)
-    part = Part(plans.read_unit(plan, piece.unit, piece.first, piece.rows))
+    part, before = _part(store, plan, piece)
     alive = part.usable()
     part.measure([[row] for row in alive], {TEXT: part.texts(alive)})
     alive = part.gated(alive, gates(recipe, Stage.TEXT))
+    if before:
+        alive = before.take_over(part, alive)
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = _Images(part, recipe, tar, path)
         for rows, fetched in _bodies(part, alive, recipe, plan):
             images.add(rows, fetched)
         images.flush()
-    return _commit(store, piece, part, {path: sink.entry()})
+    return _commit(store, piece, part, {path: sink.entry()}, before)
+
+
+def _part(store: Store, plan: Plan, piece: Piece) -> tuple[Part, Before | None]:
+    """Return the empty ledger part of a piece; in a layer, of the pairs that it tries again."""
+    table = plans.read_unit(plan, piece.unit, piece.first, piece.rows)
+    if not piece.again:
+        return Part(table), None
+    before = Before.read(store, piece)
+    positions = pa.array([row - piece.first for row in before.rows], pa.int64())
+    return Part(table.take(positions), piece.layer), before
+
+
+def _halves(store: Store, piece: Piece) -> list[Piece]:
+    """Return the two halves of the pairs of a piece; nothing if it is about one."""
+    rows = (
+        Before.read(store, piece).rows
+        if piece.again
+        else range(piece.first, piece.first + piece.rows)
+    )
+    return piece.cut(rows[len(rows) // 2] - piece.first) if len(rows) > 1 else []
 
 
 class _Images:
@@ -259,7 +242,9 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
-def _commit(store: Store, piece: Piece, part: Part, files: dict[str, Any]) -> Marker:
+def _commit(
+    store: Store, piece: Piece, part: Part, files: dict[str, Any], before: Before | None
+) -> Marker:
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
 
@@ -268,16 +253,17 @@ def _commit(store: Store, piece: Piece, part: Part, files: dict[str, Any]) -> Ma
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    marker = Marker(part.rows, files | {path: sink.entry()}, counts)
+    extra = {REPLACED: before.replaced()} if before else {}
+    marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
     return commit(store, f"{FOLDER}/{piece.name}.json", marker)
 
 
 def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Marker:
     """Commit the one pair whose work alone killed the process."""
-    part = Part(plans.read_unit(plan, piece.unit, piece.first, piece.rows))
+    part, before = _part(store, plan, piece)
     part.put(OUTCOME, [0], Outcome.CRASHED)
     part.put(DETAIL, [0], reason)
-    return _commit(store, piece, part, {})
+    return _commit(store, piece, part, {}, before)
 
 
 @lru_cache(maxsize=1)

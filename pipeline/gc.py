@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pairsieve.pipeline.plan import staged_files
 from pairsieve.pipeline.store import Store
 
-FIXED = ("plan.json", "stats.duckdb", "report.html", "embed/*.json")
+FIXED = ("plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/layers/*.json")
 MARKERS = (
     "gather/*.json",
     "embed/*/*.json",

@@ -2,7 +2,8 @@
 
 Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
 read. `gathered`, `embedded`, `grouped`, `selected` and `sharded` are the parts, `ledger` the whole;
-a part that does not exist yet is empty, so its columns are null.
+a part that does not exist yet is empty, so its columns are null. Of a pair that was tried again
+`gathered` has the latest layer, `superseded` what came before.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.store import Marker, Store
+from pairsieve.pipeline.pieces import FOLDER, layer_of
+from pairsieve.pipeline.store import Marker, Store, fingerprint
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -70,8 +72,8 @@ def attach(
         embedding: Folder under `embed/` whose scores to join; None for none.
         selection: Name of the selection whose verdicts and shards to join; None for none.
     """
+    _attach_gathered(connection, store)
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
-        ("gathered", GATHERED, files(store.markers("gather").values(), ".parquet")),
         ("embedded", EMBEDDED, embedded_files(store, embedding) if embedding else []),
         ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
         ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
@@ -79,11 +81,36 @@ def attach(
     ]
     for name, columns, names in parts:
         _view(connection, store, name, columns, names)
-    others = ", ".join(
-        f"{part}.{column.name}" for part, columns, _ in parts[1:] for column in columns
-    )
-    joins = " ".join(f"LEFT JOIN {part} ON {part}.row = gathered.row" for part, _, _ in parts[1:])
+    others = ", ".join(f"{part}.{column.name}" for part, columns, _ in parts for column in columns)
+    joins = " ".join(f"LEFT JOIN {part} ON {part}.row = gathered.row" for part, _, _ in parts)
     connection.execute(f"CREATE VIEW ledger AS SELECT gathered.*, {others} FROM gathered {joins}")
+
+
+def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
+    """Define `gathered`, a row per pair, and `superseded`, the rows that a later layer replaced.
+
+    Only the rows of later layers are grouped; the first gather's many are merely probed.
+    """
+    markers = store.markers(FOLDER)
+    again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
+    first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
+    if not again:
+        _view(connection, store, "gathered", GATHERED, first)
+        _view(connection, store, "superseded", GATHERED, [])
+        return
+    _view(connection, store, "first_gather", GATHERED, first)
+    _view(connection, store, "tried_again", GATHERED, again)
+    connection.execute(
+        """
+        CREATE VIEW latest AS SELECT row, max(layer) AS layer FROM tried_again GROUP BY row;
+        CREATE VIEW gathered AS
+        FROM first_gather ANTI JOIN latest USING (row) UNION ALL BY NAME
+        FROM tried_again SEMI JOIN latest USING (row, layer);
+        CREATE VIEW superseded AS
+        FROM first_gather SEMI JOIN latest USING (row) UNION ALL BY NAME
+        FROM tried_again ANTI JOIN latest USING (row, layer)
+        """
+    )
 
 
 def current_shards(store: Store, selection: str) -> Marker | None:
@@ -110,8 +137,13 @@ def inputs(store: Store, embedding: str | None) -> list[str]:
 
     Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
     """
-    gathered = files(store.markers("gather").values(), ".parquet")
+    gathered = files(store.markers(FOLDER).values(), ".parquet")
     return gathered + (embedded_files(store, embedding) if embedding else [])
+
+
+def gathered_fingerprint(names: Iterable[str]) -> str:
+    """Return what stands for the ledger parts that `gather` made, among the names of files."""
+    return fingerprint([name for name in names if name.startswith(f"{FOLDER}/")])
 
 
 def export(

@@ -11,14 +11,24 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, measured
 from pairsieve.pipeline.plan import IMAGE_PLACE, RESERVED
 from pairsieve.pipeline.rules import Rule, passing
-from pairsieve.schemas.columns import GATHERED, OUTCOME, ROW, TEXT, UID, URL, Column, arrow_schema
+from pairsieve.schemas.columns import (
+    GATHERED,
+    LAYER,
+    OUTCOME,
+    ROW,
+    TEXT,
+    UID,
+    URL,
+    Column,
+    arrow_schema,
+)
 from pairsieve.schemas.outcomes import Outcome
 
 
 class Part:
     """The ledger part of a piece while it is filled: a list of values per column."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, layer: int = 0) -> None:
         """Start from a unit's input: `row`, `url`, `text` and what travels along."""
         self.travelling = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
@@ -32,6 +42,7 @@ class Part:
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
+        self.values[LAYER.name] = [layer] * self.rows
         self.values[UID.name] = [
             uid(url or "", text or "")
             for url, text in zip(self.values[URL.name], self.values[TEXT.name], strict=True)

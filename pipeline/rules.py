@@ -182,14 +182,14 @@ def _stage(place: str, sql: str) -> Stage:
     for stage, group in (
         (Stage.POOL, GROUPED),
         (Stage.VECTORS, EMBEDDED),
-        (Stage.IMAGE, [column for column in GATHERED if column.name not in _text_columns()]),
+        (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
     ):
         if columns & {column.name for column in group}:
             return stage
     return Stage.TEXT
 
 
-def _text_columns() -> set[str]:
+def text_columns() -> set[str]:
     """Return the names of pairsieve's columns that are there before the fetch."""
     names = {ROW.name, UID.name, URL.name, TEXT.name}
     for measure in FILTERS:

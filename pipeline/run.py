@@ -10,6 +10,8 @@ from typing import Protocol
 from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.layers import Begun
+from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.errors import BadOption
@@ -51,13 +53,23 @@ def measure(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told
 
 
 def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> Iterator[str]:
-    """Yield every piece: those committed before, then the others as they are gathered."""
-    for piece, marker in store.markers(gather.FOLDER).items():
-        told("gather", marker, new=False)
+    """Yield every piece: those committed before, of all layers, then the others as they commit."""
+    for piece, marker in store.markers(FOLDER).items():
+        told("retry" if layer_of(piece) else "gather", marker, new=False)
         yield piece
     for piece, marker in gather.run(recipe, store, plan, engine):
         told("gather", marker)
         yield piece
+
+
+def retried(
+    recipe: Recipe, store: Store, engine: Engine, plan: Plan, begun: Begun, told: Told
+) -> None:
+    """Finish a layer; every unit must be gathered."""
+    for marker in begun.done.values():
+        told("retry", marker, new=False)
+    for _, marker in gather.work(recipe, store, plan, engine, begun.todo):
+        told("retry", marker)
 
 
 def embedded(

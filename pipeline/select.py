@@ -11,6 +11,7 @@ from pairsieve.pipeline.ledger import (
     attach,
     connect,
     export,
+    gathered_fingerprint,
     inputs,
     quoted,
     select_marker,
@@ -31,14 +32,16 @@ REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
 def run(recipe: Recipe, store: Store, name: str) -> Marker:
     """Judge every pair and commit the selection `name`; without a change nothing is done.
 
-    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel.
+    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and what
+    stands for the ledger parts it has judged, so that `status` knows when there are others.
     """
     asked = _asked(recipe)
     embedding = folder(recipe.embed) if recipe.embed else None
     grouped = store.marker(GROUP_MARKER)
+    measured = inputs(store, embedding)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
-        inputs(store, embedding),
+        measured,
         sorted(grouped.files) if grouped else [],
     )
     if done := current(store, select_marker(name), wanted):
@@ -58,7 +61,11 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         "dropped": funnel[0]["left"] - funnel[-1]["left"],
         "kept": funnel[-1]["left"],
     }
-    extra = {"fingerprint": wanted, "funnel": funnel}
+    extra = {
+        "fingerprint": wanted,
+        "gathered": gathered_fingerprint(measured),
+        "funnel": funnel,
+    }
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
     replace(store, select_marker(name), marker)
     return marker

@@ -38,6 +38,7 @@ from pairsieve.schemas.columns import (
     IMAGE_OFFSET,
     KEEP,
     LAST_MODIFIED,
+    LAYER,
     OUTCOME,
     ROW,
     SHARD,
@@ -60,7 +61,7 @@ MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
 # What a sample's JSON leaves out: what differs from run to run, or is the same for all survivors.
 UNTOLD = (
-    ROW, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
+    ROW, LAYER, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
     IMAGE_OFFSET, IMAGE_BYTES, KEEP, FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
 )  # fmt: skip
 

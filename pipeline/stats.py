@@ -1,8 +1,9 @@
 """stats.duckdb: the whole ledger and what is counted from it, in one file that needs nothing else.
 
 The rows are copied into the schema `data`, so the file still answers when the dataset is moved; in
-input order, because neighbours compress well together. What people use are the views beside it. The
-file is written in a format that DuckDB 1.2 and later can open.
+input order, because neighbours compress well together. Of pairs that were tried again, what the
+earlier fetches gave is kept apart. What people use are the views beside it. The file is written in
+a format that DuckDB 1.2 and later can open.
 """
 
 import math
@@ -14,14 +15,28 @@ import pyarrow as pa
 
 from pairsieve.pipeline.ledger import quoted
 from pairsieve.schemas.columns import (
+    ATTEMPTS,
     CLUSTER,
     COLUMNS,
+    CONTENT_TYPE,
+    DETAIL,
+    ETAG,
+    FETCH_BYTES,
+    FETCH_MS,
+    FETCHED_AT,
+    FINAL_URL,
+    HTTP_STATUS,
     IMAGE_BYTES,
     IMAGE_OFFSET,
+    LAST_MODIFIED,
+    LAYER,
+    OUTCOME,
     ROW,
     SHARD_OFFSET,
     STORED_HEIGHT,
     STORED_WIDTH,
+    UID,
+    URL,
     Column,
     arrow_schema,
 )
@@ -60,7 +75,19 @@ HISTOGRAMS = (
     Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
     Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
 )
-TABLES = {"ledger": COLUMNS, "funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS}
+FETCHES = (
+    ROW, UID, URL, LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
+    FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED,
+)  # fmt: skip
+TABLES = {
+    "ledger": COLUMNS,
+    "superseded": FETCHES,
+    "funnel": FUNNEL,
+    "measures": MEASURES,
+    "histograms": HISTOGRAMS,
+}
+
+FETCHED = ", ".join(column.name for column in FETCHES)
 
 HOST = r"lower(regexp_extract(url, '^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1))"
 # View -> what a row is, its query.
@@ -71,6 +98,10 @@ VIEWS = {
         "One row per outcome of fetch and decode that occurred.",
         "SELECT outcome, count(*) AS pairs FROM data.ledger GROUP BY ALL "
         "ORDER BY pairs DESC, outcome",
+    ),
+    "fetches": (
+        "One row per pair and layer that tried it: what `ledger` has, and what came before.",
+        f"SELECT {FETCHED} FROM data.ledger UNION ALL SELECT {FETCHED} FROM data.superseded",
     ),
     "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
     "histograms": (
@@ -101,13 +132,17 @@ def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, A
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
     Args:
-        connection: In memory, with the view `ledger` from `ledger.attach`.
+        connection: In memory, with the views `ledger` and `superseded` from `ledger.attach`.
         file: Where to write; nothing may be there.
         funnel: One entry per rule with the columns of FUNNEL.
     """
     connection.execute(f"ATTACH {quoted(str(file))} AS stats (STORAGE_VERSION '{STORAGE}')")
     connection.execute("CREATE SCHEMA stats.data")
     connection.execute("CREATE TABLE stats.data.ledger AS SELECT * FROM memory.ledger ORDER BY row")
+    connection.execute(
+        f"CREATE TABLE stats.data.superseded AS SELECT {FETCHED} FROM memory.superseded "
+        "ORDER BY row, layer"
+    )
     connection.execute("USE stats")
     _table(connection, "funnel", funnel)
     _table(connection, "measures", list(_measures(connection)))

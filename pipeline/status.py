@@ -1,12 +1,34 @@
 """Status: where every pair of a dataset is, told from the markers alone."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from pairsieve.pipeline import layers
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.gather import FOLDER
-from pairsieve.pipeline.ledger import current_shards, select_marker
+from pairsieve.pipeline.layers import Layer
+from pairsieve.pipeline.ledger import current_shards, files, gathered_fingerprint, select_marker
+from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.outcomes import Outcome
+
+
+@dataclass
+class Retry:
+    """What one layer has come to: the outcomes it tries again, and pairs.
+
+    Attributes:
+        layer: Which, from 1.
+        again: The outcomes of the pairs to try again.
+        pairs: How many they were when the layer began.
+        pending: Those not tried yet.
+        won: Those that have an image now.
+    """
+
+    layer: int
+    again: tuple[str, ...]
+    pairs: int
+    pending: int
+    won: int
 
 
 @dataclass
@@ -16,7 +38,9 @@ class Status:
     Attributes:
         pairs: Pairs of the input.
         pending: Those not gathered yet.
-        outcomes: Pairs per outcome of those gathered.
+        outcomes: Pairs per outcome of those gathered; that of a pair's latest layer.
+        retries: One entry per layer after the first gather.
+        outdated: True when there is a selection, but more was gathered since: it has no numbers.
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
         complaints: What does not add up; empty when all is well.
@@ -25,6 +49,8 @@ class Status:
     pairs: int
     pending: int
     outcomes: dict[str, int]
+    retries: list[Retry] = field(default_factory=list)
+    outdated: bool = False
     failed: int | None = None
     dropped: int | None = None
     kept: int | None = None
@@ -39,20 +65,36 @@ class Status:
 def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
     plan = plans.read(store)
-    gathered = store.markers(FOLDER).values()
-    outcomes: dict[str, int] = {}
-    for marker in gathered:
-        for outcome, pairs in marker.counts.items():
-            outcomes[outcome] = outcomes.get(outcome, 0) + pairs
-    done = sum(marker.rows for marker in gathered)
-    found = Status(plan.pairs, plan.pairs - done, dict(sorted(outcomes.items())))
+    gathered = store.markers(FOLDER)
+    outcomes = layers.outcomes(gathered.values())
+    done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
+    found = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
-    if selected := store.marker(select_marker(name)):
+    for layer in layers.decided(store):
+        _add_retry(found, layer, layers.tried(layer, gathered).values())
+    selected = store.marker(select_marker(name))
+    judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
+    found.outdated = selected is not None and selected.extra["gathered"] != judged
+    if selected and not found.outdated:
         _add_selection(found, selected, done)
         _add_shards(found, current_shards(store, name))
     return found
+
+
+def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:
+    """Add one layer; its pieces must put as many pairs out of date as they answer for."""
+    rows = sum(marker.rows for marker in markers)
+    won = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)
+    found.retries.append(Retry(layer.number, layer.outcomes, layer.pairs, layer.pairs - rows, won))
+    replaced = sum(sum(marker.extra[layers.REPLACED].values()) for marker in markers)
+    told = sum(sum(marker.counts.values()) for marker in markers)
+    what = f"pairs that layer {layer.number}"
+    _expect(found, f"{what} replaced", replaced, "pairs tried again", rows)
+    _expect(found, f"{what} has an outcome for", told, "pairs tried again", rows)
+    if rows > layer.pairs:
+        found.complaints.append(f"{what} tried again: {rows}, but only {layer.pairs} were to be")
 
 
 def _add_selection(found: Status, selected: Marker, done: int) -> None:

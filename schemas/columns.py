@@ -36,6 +36,9 @@ UID = Column("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex di
 URL = Column("url", pa.string(), "", "Image URL as found.")
 TEXT = Column("text", pa.string(), "", "Alt text as found, not normalised.")
 # What became of the fetch and the decode.
+LAYER = Column(
+    "layer", pa.int16(), "", "0 for the first gather; n where the n-th retry fetched again.", False
+)
 OUTCOME = Column("outcome", pa.string(), "", "`ok`, or why there is no image.", False)
 DETAIL = Column(
     "detail", pa.string(), "", "The library's own words on an outcome that is not `ok`."
@@ -104,7 +107,7 @@ SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample beg
 
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (
-    ROW, UID, URL, TEXT, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
+    ROW, UID, URL, TEXT, LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
     STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
     CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, PERCEPTUAL_HASH,

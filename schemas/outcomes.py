@@ -82,3 +82,19 @@ class Outcome(StrEnum):
     )
     BAD_IMAGE = "bad_image", False, "The image is truncated or cannot be decoded."
     CRASHED = "crashed", False, "Working on this pair alone killed the process."
+
+    @property
+    def retriable(self) -> bool:
+        """Return True when `gather --retry` may try it again.
+
+        That is so unless the pair was not to be fetched, or its bytes came and were judged.
+        """
+        return self not in _SETTLED
+
+
+_SETTLED = frozenset(
+    (
+        *(Outcome.OK, Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED),
+        *(Outcome.ABSENT, Outcome.NOT_AN_IMAGE, Outcome.TOO_MANY_PIXELS, Outcome.BAD_IMAGE),
+    )
+)

@@ -97,6 +97,7 @@ def put_gathered() -> PutGathered:
                 "uid": f"{number:032x}",
                 "url": f"http://127.0.0.1/{number}",
                 "text": f"pair {number}",
+                "layer": 0,
                 "outcome": "ok",
                 "width": 640,
                 "height": 480,

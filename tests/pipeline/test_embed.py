@@ -104,7 +104,8 @@ def put_piece(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> Non
             }
             tar.addfile(member, io.BytesIO(file.getvalue()))
     rows = [
-        {"row": row, "uid": f"{row:032x}", "text": text, "outcome": outcome} | places[image]
+        {"row": row, "uid": f"{row:032x}", "text": text, "layer": 0, "outcome": outcome}
+        | places[image]
         for row, (image, text, outcome) in enumerate(pairs, first)
     ]
     table = pa.Table.from_pylist(rows, schema=arrow_schema(GATHERED))

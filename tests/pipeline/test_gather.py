@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import gather, plan
+from pairsieve.pipeline import gather, pieces, plan
 from pairsieve.pipeline.engine import Crashed, Serial
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.errors import BadOption
@@ -231,7 +231,7 @@ def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, 
     planned = plan.run(made, store)
     for name in ("00000000", "00000001.20+30", "00000001.70+30"):
         store.create(f"gather/{name}.json", Marker(1, {}).dumps())
-    assert [piece.name for piece in gather.pending(planned, store)] == [
+    assert [piece.name for piece in pieces.pending(planned, store.marker_names("gather"))] == [
         "00000001.0+20",
         "00000001.50+20",
         "00000002",

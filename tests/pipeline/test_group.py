@@ -25,6 +25,7 @@ def recipe(*keep: Row, **sections: Row) -> Recipe:
 def image(uid: str, sha256: str, perceptual_hash: int | None, side: int = 100) -> Row:
     return {
         "uid": uid,
+        "layer": 0,
         "outcome": "ok",
         "sha256": sha256,
         "perceptual_hash": perceptual_hash,

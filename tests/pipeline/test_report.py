@@ -78,6 +78,7 @@ def _pair(row: int, image: bytes, offset: int) -> dict[str, Any]:
         "uid": f"uid{row}",
         "url": f"https://a.example/{row}.jpg",
         "text": f"pair number {row}",
+        "layer": 0,
         "outcome": "ok",
         "caption_words": 3,
         "language": "en",

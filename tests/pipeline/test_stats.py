@@ -24,6 +24,7 @@ def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("stats") / "stats.duckdb"
     with duckdb.connect() as connection:
         connection.execute(f"CREATE VIEW ledger AS SELECT {columns} FROM range(9999, -1, -1)")
+        connection.execute("CREATE VIEW superseded AS FROM ledger LIMIT 0")
         build(connection, file, [])
         finish(connection)
     return file

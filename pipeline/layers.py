@@ -1,0 +1,210 @@
+"""Layers: what failed for a passing reason is tried again, beside what was gathered at first.
+
+Layer 0 is the first gather. A later layer is decided once: its outcomes, and how many pairs had
+them when it began, are put if absent, so a command that was killed goes on with the same layer.
+Which rows of a unit it tries again follows from the ledger parts of the layers before it; a unit
+that has none costs nothing. Its pieces hold only these rows, and their markers say which outcomes
+they replace. The latest layer of a row is what holds.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from pairsieve.pipeline.part import Part
+from pairsieve.pipeline.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
+from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.rules import text_columns
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.columns import GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import nearest
+
+DECISIONS = f"{FOLDER}/layers"
+TRANSIENT = "transient"  # stands for every outcome that time may cure
+REPLACED = "replaced"  # in a marker's extra: pairs per outcome that the piece puts out of date
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer tries again: its number from 1, the outcomes, the pairs that had them."""
+
+    number: int
+    outcomes: tuple[str, ...]
+    pairs: int
+
+    @property
+    def path(self) -> str:
+        """Return where the layer is put down."""
+        return f"{DECISIONS}/{self.number:04d}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A layer to work on: the markers of its pieces that are done, and the pieces that are not."""
+
+    layer: Layer
+    done: dict[str, Marker]
+    todo: list[Piece]
+
+
+def reasons(asked: str) -> tuple[str, ...]:
+    """Return the outcomes that `--retry` asks for, in the order of the closed list.
+
+    Raises:
+        BadOption: a name is no outcome, or one that cannot be tried again.
+    """
+    retriable = [outcome for outcome in Outcome if outcome.retriable]
+    wanted: set[str] = set()
+    for name in map(str.strip, asked.split(",")):
+        if name == TRANSIENT:
+            wanted.update(outcome for outcome in retriable if outcome.transient)
+        elif name in retriable:
+            wanted.add(name)
+        else:
+            known = nearest(name, [TRANSIENT, *retriable])
+            raise BadOption(f"--retry: `{name}` cannot be tried again; {known}")
+    return tuple(str(outcome) for outcome in retriable if outcome in wanted)
+
+
+def decided(store: Store) -> list[Layer]:
+    """Return the layers that have been begun, in order."""
+    found = []
+    for name in store.marker_names(DECISIONS):
+        content = json.loads(store.read(f"{DECISIONS}/{name}.json"))
+        found.append(Layer(content["number"], tuple(content["outcomes"]), content["pairs"]))
+    return found
+
+
+def outcomes(markers: Iterable[Marker]) -> Counter[str]:
+    """Return how many pairs have each outcome, that of a pair's latest layer."""
+    counts: Counter[str] = Counter()
+    for marker in markers:
+        counts.update(marker.counts)
+        counts.subtract(marker.extra.get(REPLACED, {}))
+    return Counter({name: pairs for name, pairs in sorted(counts.items()) if pairs})
+
+
+def tried(layer: Layer, markers: dict[str, Marker]) -> dict[str, Marker]:
+    """Return those of the gathered `markers` that are pieces of the layer."""
+    return {name: m for name, m in markers.items() if layer_of(name) == layer.number}
+
+
+def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
+    """Return the layer that is not finished, else a new one; None if there is nothing to try again.
+
+    Every unit must be gathered.
+
+    Raises:
+        BadOption: the unfinished layer has other outcomes.
+    """
+    layers = decided(store)
+    markers = store.markers(FOLDER)
+    last = layers[-1] if layers else None
+    done = tried(last, markers) if last else {}
+    if last is None or sum(marker.rows for marker in done.values()) >= last.pairs:
+        now = outcomes(markers.values())
+        pairs = sum(now[outcome] for outcome in asked)
+        if not pairs:
+            return None
+        last, done = Layer(len(layers) + 1, asked, pairs), {}
+        if not store.create(last.path, json.dumps(asdict(last), indent=1).encode()):
+            return begin(store, plan, asked)
+    elif last.outcomes != asked:
+        raise BadOption(
+            f"--retry: layer {last.number} is not finished and tries other outcomes again; finish "
+            f"it first: --retry {','.join(last.outcomes)}"
+        )
+    return Begun(last, done, list(_pieces(plan, last, markers)))
+
+
+def _pieces(plan: Plan, layer: Layer, markers: dict[str, Marker]) -> Iterator[Piece]:
+    """Yield what the layer has still to do, in input order."""
+    done: dict[int, list[Span]] = {}
+    earlier: dict[int, list[tuple[int, Marker]]] = {}
+    for name, marker in markers.items():
+        unit, number, span = parsed(name)
+        if number == layer.number:
+            done.setdefault(unit, []).append(span or (0, plan.unit_rows(unit)))
+        elif number < layer.number:
+            earlier.setdefault(unit, []).append((number, marker))
+    for unit, parts in sorted(earlier.items()):
+        before = outcomes(marker for _, marker in parts)
+        if any(before[outcome] for outcome in layer.outcomes):
+            files = sorted((number, marker.file(".parquet")) for number, marker in parts)
+            again = Again(layer.number, layer.outcomes, tuple(file for _, file in files))
+            yield from gaps(unit, plan.unit_rows(unit), done.get(unit, []), again)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the earlier layers know of a unit: one ledger row per pair, in row order.
+
+    Attributes:
+        ledger: The columns of `gather`, without those that travel along.
+        rows: Of these rows, the positions that a piece tries again.
+    """
+
+    ledger: pa.Table
+    rows: list[int]
+
+    @classmethod
+    def read(cls, store: Store, piece: Piece) -> Self:
+        """Return it for a piece of a layer."""
+        import pyarrow.parquet as pq
+
+        assert piece.again is not None
+        parts = []
+        for path in piece.again.parts:
+            with store.reader(path) as source:
+                parts.append(pq.read_table(source, columns=[column.name for column in GATHERED]))
+        every = pa.concat_tables(parts)
+        # Later layers stand behind: of a row, the last place is the one that holds.
+        _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
+        ledger = every.take(pa.array(every.num_rows - 1 - from_end))
+        rows = [
+            position
+            for position, outcome in enumerate(ledger[OUTCOME.name].to_pylist())
+            if outcome in piece.again.outcomes
+            and piece.first <= position < piece.first + piece.rows
+        ]
+        return cls(ledger, rows)
+
+    def replaced(self) -> dict[str, int]:
+        """Return how many pairs of each outcome are tried again."""
+        found = self.ledger[OUTCOME.name].take(pa.array(self.rows, pa.int64())).to_pylist()
+        return dict(sorted(Counter(found).items()))
+
+    def take_over(self, part: Part, alive: list[int]) -> list[int]:
+        """Return the rows of `part` to fetch; the others get what another pair's URL gave already.
+
+        That is so where a crash has parted pairs of one unit that share a URL.
+        """
+        urls = part.values[URL.name]
+        given = self._given({urls[row] for row in alive})
+        own = {LAYER.name, *text_columns()}
+        for row in alive:
+            for name, value in given.get(urls[row], {}).items():
+                if name not in own:
+                    part.values[name][row] = value
+        return [row for row in alive if urls[row] not in given]
+
+    def _given(self, urls: set[str]) -> dict[str, dict[str, Any]]:
+        """Return the ledger row of a pair, per URL, whose bytes were received and judged."""
+        judged = [str(outcome) for outcome in Outcome if not outcome.retriable]
+        found = {}
+        for position, (url, outcome, sha256) in enumerate(
+            zip(
+                *(self.ledger[column.name].to_pylist() for column in (URL, OUTCOME, SHA256)),
+                strict=True,
+            )
+        ):
+            if url in urls and outcome in judged and sha256:
+                (found[url],) = self.ledger.slice(position, 1).to_pylist()
+        return found
