@@ -1,0 +1,369 @@
+import itertools
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pairsieve.pipeline import gather, gc, group, layers, plan, select, shard
+from pairsieve.pipeline.engine import Crashed, Serial
+from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.pieces import Again, Piece, layer_of, parsed
+from pairsieve.pipeline.stats import rows
+from pairsieve.pipeline.status import Status, status
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+Pair = tuple[str, str]
+
+
+def png(number: int) -> bytes:
+    """A picture that no other number has."""
+    sink = BytesIO()
+    Image.linear_gradient("L").rotate(7 * number).resize((60 + number, 50)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@dataclass
+class World:
+    """A web of pictures `p0`, `p1`, ..., pairs of them, and the dataset made of these."""
+
+    site: Any
+    recipe: Recipe
+    store: Store
+
+    def up(self, *names: str) -> None:
+        for name in names:
+            self.site.behaviours[name] = self.site.whole(png(int(name[1:])))
+
+    def down(self, *names: str) -> None:
+        for name in names:
+            self.site.behaviours[name] = self.site.behaviours["500"]
+
+    def gather(self, engine: Any = None) -> list[str]:
+        planned = plan.run(self.recipe, self.store)
+        done = gather.run(self.recipe, self.store, planned, engine or Serial())
+        return [piece for piece, _ in done]
+
+    def begin(self, asked: str = "transient") -> layers.Begun | None:
+        planned = plan.run(self.recipe, self.store)
+        return layers.begin(self.store, planned, layers.reasons(asked))
+
+    def working(
+        self, asked: str = "transient", engine: Any = None
+    ) -> Generator[tuple[str, Marker]]:
+        begun = self.begin(asked)
+        assert begun
+        planned = plan.run(self.recipe, self.store)
+        yield from gather.work(self.recipe, self.store, planned, engine or Serial(), begun.todo)
+
+    def retry(self, asked: str = "transient", engine: Any = None) -> list[str]:
+        return [piece for piece, _ in self.working(asked, engine)]
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        with connect(self.store) as connection:
+            attach(connection, self.store)
+            return rows(connection, query)
+
+    def told(self, view: str = "gathered") -> list[tuple[int, int, str]]:
+        found = self.ask(f"SELECT row, layer, outcome FROM {view} ORDER BY ALL")
+        return [tuple(pair.values()) for pair in found]
+
+    def asked(self) -> Counter[str]:
+        return Counter(path[1:] for path in self.site.paths())
+
+    def status(self) -> Status:
+        found = status(self.store, "default")
+        assert found.complaints == []
+        return found
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def world(tmp_path: Path, site: Any) -> MakeWorld:
+    """Return a function that makes a world of pairs; a picture's path is what its pair names."""
+
+    def make(
+        names: list[str], texts: list[str] | None = None, unit_pairs: int = 4, **more: Any
+    ) -> World:
+        texts = texts or [f"picture {number}" for number in range(len(names))]
+        table = {"url": [site.url(name) for name in names], "text": texts, "page": names}
+        pq.write_table(pa.table(table), tmp_path / "pairs.parquet")
+        sections = {
+            "input": {"path": str(tmp_path / "pairs.parquet"), "unit_pairs": unit_pairs},
+            "fetch": {
+                "user_agent": "test (+mailto:test@example.org)",
+                "allow_networks": ["127.0.0.0/8"],
+                "ports": [site.port],
+                "retries": 0,
+            },
+        }
+        recipe = Recipe.model_validate(sections | more)
+        made = World(site, recipe, Store.at(tmp_path / "dataset"))
+        made.up(*(f"p{number}" for number in range(20)))
+        return made
+
+    return make
+
+
+def test_transient_stands_for_every_outcome_that_time_may_cure() -> None:
+    assert set(layers.reasons("transient")) == {
+        *("host_paused", "dns", "refused", "unreachable", "timeout_connect", "timeout_first_byte"),
+        *("timeout_total", "too_slow", "interrupted", "http_5xx"),
+    }
+
+
+def test_asked_for_outcomes_come_in_the_order_of_the_list() -> None:
+    assert layers.reasons("timeout_total, dns,dns") == ("dns", "timeout_total")
+    assert set(layers.reasons("http_4xx,transient")) == {"http_4xx", *layers.reasons("transient")}
+
+
+@pytest.mark.parametrize("name", ["ok", "gated", "no_url", "not_an_image", "", "dns,,dns"])
+def test_what_cannot_be_tried_again_is_refused(name: str) -> None:
+    with pytest.raises(BadOption, match=r"--retry: `.*` cannot be tried again; known: transient"):
+        layers.reasons(name)
+
+
+def test_refusal_names_the_nearest_outcome() -> None:
+    with pytest.raises(BadOption, match="did you mean `timeout_total`"):
+        layers.reasons("timeout_totl")
+
+
+@pytest.mark.parametrize("name", ["00000012", "00000012.3+4", "00000012.r2", "00000012.r2.3+4"])
+def test_piece_is_named_after_unit_layer_and_slice(name: str) -> None:
+    unit, layer, span = parsed(name)
+    again = Again(layer, ("dns",), ()) if layer else None
+    first, count = span or (0, 10)
+    assert Piece(unit, first, count, span is None, again).name == name
+    assert (unit, layer_of(name), span) == (12, 2 * (".r2" in name), (3, 4) if span else None)
+
+
+def test_only_what_failed_is_fetched_again(world: MakeWorld) -> None:
+    made = world([f"p{number}" for number in range(10)])
+    made.down("p1", "p6")
+    assert made.gather() == ["00000000", "00000001", "00000002"]
+    made.up("p1", "p6")
+    assert made.retry() == ["00000000.r1", "00000001.r1"]  # unit 2 has nothing to try again
+    assert made.told() == [(row, int(row in (1, 6)), "ok") for row in range(10)]
+    assert made.told("superseded") == [(1, 0, "http_5xx"), (6, 0, "http_5xx")]
+    assert made.asked() == {f"p{row}": 2 if row in (1, 6) else 1 for row in range(10)}
+
+
+def test_row_won_is_as_if_the_fetch_had_succeeded_at_once(world: MakeWorld) -> None:
+    made = world(["p0", "p1", "p2"])
+    made.down("p1")
+    made.gather()
+    made.up("p1")
+    made.retry()
+    won = made.ask("FROM gathered WHERE row = 1")
+    made.store = Store.at(f"{made.store.url}-undisturbed")
+    made.gather()
+    (other,) = made.ask("FROM gathered WHERE row = 1")
+    differing = {name for name, value in won[0].items() if value != other[name]}
+    assert differing <= {"layer", "image_file", "image_offset", "fetch_ms", "fetched_at"}
+    assert (won[0]["page"], won[0]["caption_words"], won[0]["width"]) == ("p1", 2, 61)
+
+
+def test_what_fails_again_is_in_the_layer_too_and_the_next_takes_it(world: MakeWorld) -> None:
+    made = world(["p0", "500,500,500,p1/x", "500,p2/x", "500,500,p3/x", "404"])
+    made.gather()
+    for layer in (1, 2, 3):
+        assert [layer_of(name) for name in made.retry()] == [layer]
+        assert layers.decided(made.store)[-1].pairs == 4 - layer
+        assert made.status().retries[-1].won == 1
+    assert made.told() == [
+        (0, 0, "ok"), (1, 3, "ok"), (2, 1, "ok"), (3, 2, "ok"), (4, 0, "http_4xx"),
+    ]  # fmt: skip
+    assert made.told("superseded") == [
+        (1, 0, "http_5xx"), (1, 1, "http_5xx"), (1, 2, "http_5xx"),
+        (2, 0, "http_5xx"), (3, 0, "http_5xx"), (3, 1, "http_5xx"),
+    ]  # fmt: skip
+    assert made.begin() is None
+    assert sum(made.asked().values()) == 5 + 3 + 2 + 1
+
+
+def test_with_nothing_to_try_again_no_layer_is_made(world: MakeWorld) -> None:
+    made = world(["p0", "404"])
+    made.gather()
+    before = list(made.store.list())
+    assert made.begin() is None
+    assert list(made.store.list()) == before
+
+
+def test_named_outcomes_alone_are_tried_again(world: MakeWorld) -> None:
+    made = world(["404,p0/x", "500,p1/x"])
+    made.gather()
+    made.retry("http_4xx")
+    assert made.told() == [(0, 1, "ok"), (1, 0, "http_5xx")]
+
+
+def test_stopped_layer_is_finished_before_another_begins(world: MakeWorld) -> None:
+    made = world([f"500,p{number}/x" for number in range(12)])
+    made.gather()
+    working = made.working()
+    assert next(working)[0] == "00000000.r1"
+    working.close()
+    retry = made.status().retries[0]
+    assert (retry.pairs, retry.pending, retry.won) == (12, 8, 4)
+    with pytest.raises(BadOption, match="layer 1 is not finished.*--retry host_paused,dns,"):
+        made.begin("http_5xx")
+    assert made.retry() == ["00000001.r1", "00000002.r1"]
+    assert made.told() == [(row, 1, "ok") for row in range(12)]
+    assert [layer.number for layer in layers.decided(made.store)] == [1]
+
+
+def test_gated_pair_is_not_tried_again(world: MakeWorld) -> None:
+    keep = [{"caption_words": {"min_words": 2}, "gate": True}]
+    made = world(["500,p0/x", "500,p1/x"], ["short", "long enough"], keep=keep)
+    made.gather()
+    made.retry()
+    assert made.told() == [(0, 0, "gated"), (1, 1, "ok")]
+
+
+def test_url_of_several_rows_is_fetched_once_per_layer(world: MakeWorld) -> None:
+    made = world(["500,500,p0/x"] * 3)
+    made.gather()
+    made.retry()
+    made.retry()
+    assert made.told() == [(row, 2, "ok") for row in range(3)]
+    assert made.asked() == {"500,500,p0/x": 3}
+
+
+class CrashingAt:
+    """An engine on which work on the row `culprit` kills its process, once or always."""
+
+    def __init__(self, culprit: int, times: int | None = None) -> None:
+        self.culprit = culprit
+        self.left = itertools.count() if times is None else iter(range(times))
+        self.tasks = 0
+
+    def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
+        for piece in items:
+            self.tasks += 1
+            inside = piece.first <= self.culprit < piece.first + piece.rows
+            if inside and next(self.left, None) is not None:
+                yield piece, Crashed("WorkerCrashedError")
+            else:
+                yield piece, function(piece)
+
+
+def test_pair_that_kills_its_process_in_a_layer_is_isolated(world: MakeWorld) -> None:
+    names = [f"500,p{number}/x" if number % 2 else f"p{number}" for number in range(16)]
+    made = world(names, unit_pairs=16)
+    made.gather()
+    engine = CrashingAt(11)
+    made.retry(engine=engine)
+    assert engine.tasks == 2 * 3 + 1  # log2(8 rows to try again) rounds of two halves
+    assert made.told() == [(row, row % 2, "crashed" if row == 11 else "ok") for row in range(16)]
+    assert made.status().outcomes == {"crashed": 1, "ok": 15}
+    assert made.begin() is None
+    assert made.retry("crashed") == ["00000000.r2"]
+    assert made.status().outcomes == {"ok": 16}
+
+
+def test_layer_stopped_among_its_slices_goes_on_with_the_others(world: MakeWorld) -> None:
+    made = world([f"500,p{number}/x" for number in range(8)], unit_pairs=8)
+    made.gather()
+    working = made.working(engine=CrashingAt(0, times=1))
+    assert next(working)[0] == "00000000.r1.0+4"
+    working.close()
+    assert made.retry() == ["00000000.r1.4+4"]
+    assert made.told() == [(row, 1, "ok") for row in range(8)]
+
+
+def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWorld) -> None:
+    names = ["p0,500/x", "p1", "p0,500/x", "404,p3/x"]
+    made = world(names)
+    made.gather(CrashingAt(0, times=1))  # parts rows 0 and 2, so the URL is fetched by both
+    assert [outcome for _, _, outcome in made.told()] == ["ok", "ok", "http_5xx", "http_4xx"]
+    made.retry("http_5xx,http_4xx")
+    assert made.told() == [(0, 0, "ok"), (1, 0, "ok"), (2, 1, "ok"), (3, 1, "ok")]
+    assert made.asked()["p0,500/x"] == 2
+    first, other = made.ask("FROM gathered WHERE row IN (0, 2) ORDER BY row")
+    differing = {name for name, value in first.items() if value != other[name]}
+    assert differing == {"row", "uid", "text", "layer"}
+
+
+def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(
+    world: MakeWorld,
+) -> None:
+    made = world(["p0", "500,p1/x", "404"])
+    made.gather()
+    judge(made)
+    assert (made.status().failed, made.status().kept) == (2, 1)
+    made.retry()
+    assert (made.status().outdated, made.status().kept) == (True, None)
+    judge(made)
+    assert (made.status().outdated, made.status().failed, made.status().kept) == (False, 1, 2)
+
+
+def judge(made: World) -> None:
+    group.run(made.recipe, made.store)
+    select.run(made.recipe, made.store, "default")
+
+
+def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(
+    world: MakeWorld,
+) -> None:
+    made = world(["p0", "500,p1/x"])
+    made.gather()
+    made.retry()
+    path = f"{made.store.url}/gather/00000000.r1.json"
+    marker = Path(path).read_text()
+    Path(path).write_text(marker.replace('"http_5xx": 1', '"http_5xx": 2'))
+    assert "layer 1 replaced: 2, but pairs tried again: 1" in status(made.store, "x").complaints[1]
+
+
+def test_gc_deletes_nothing_of_a_layer_that_is_named(world: MakeWorld) -> None:
+    made = world([f"500,p{number}/x" for number in range(8)])
+    made.gather()
+    next(made.working())
+    before = list(made.store.list())
+    made.store.write("gather/00000001.r1.dead.tar", b"left behind")
+    assert gc.run(made.store, 0) == (1, 11)
+    assert list(made.store.list()) == before
+
+
+def test_shards_are_those_of_a_web_that_worked_at_once(world: MakeWorld) -> None:
+    made = world([f"p{number}" for number in range(10)], shard={"samples": 4})
+    made.down("p2", "p3", "p9")
+    made.gather()
+    pack(made)
+    made.up("p2", "p9")
+    made.retry()
+    made.up("p3")
+    made.retry()
+    after = pack(made)
+    made.store = Store.at(f"{made.store.url}-undisturbed")
+    made.gather()
+    assert after == pack(made)
+    assert len(after) == 3
+
+
+def pack(made: World) -> dict[str, str]:
+    """Shard what is gathered; return the checksum of each tar."""
+    judge(made)
+    markers = list(shard.run(made.recipe, made.store, Serial(), "default"))
+    return {marker.file(".tar"): marker.files[marker.file(".tar")]["sha256"] for marker in markers}
+
+
+def test_layers_work_in_an_object_store(world: MakeWorld, s3: str) -> None:
+    made = world(["p0", "500,500,p1/x", "500,p2/x"])
+    made.store = Store.at(f"{s3}/layers")
+    made.gather()
+    made.retry()
+    made.retry()
+    assert made.told() == [(0, 0, "ok"), (1, 2, "ok"), (2, 1, "ok")]
+    assert made.told("superseded") == [
+        (1, 0, "http_5xx"), (1, 1, "http_5xx"), (2, 0, "http_5xx"),
+    ]  # fmt: skip
+    assert [retry.won for retry in made.status().retries] == [1, 1]

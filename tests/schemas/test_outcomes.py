@@ -1,0 +1,14 @@
+from pairsieve.schemas.outcomes import Outcome
+
+NEVER_AGAIN = {
+    *("ok", "no_url", "no_text", "repeated", "gated"),
+    *("absent", "not_an_image", "too_many_pixels", "bad_image"),
+}
+
+
+def test_what_was_judged_or_was_not_to_be_fetched_is_never_tried_again() -> None:
+    assert {str(outcome) for outcome in Outcome if not outcome.retriable} == NEVER_AGAIN
+
+
+def test_what_time_may_cure_can_be_tried_again() -> None:
+    assert [outcome for outcome in Outcome if outcome.transient and not outcome.retriable] == []
