@@ -32,7 +32,7 @@ from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.reference`; edit the code instead. -->"
 PARTS = (
-    ("gather", "one row per input pair", GATHERED),
+    ("gather", "one row per input pair, and one more for each layer that tries it again", GATHERED),
     ("embed", "one row per pair that was embedded", EMBEDDED),
     ("group", "one row per pair whose outcome is `ok`", GROUPED),
     ("select", "one row per input pair", SELECTED),

@@ -48,7 +48,7 @@ def status_table(found: Status) -> None:
     rows += [(f"  {outcome}", pairs) for outcome, pairs in found.outcomes.items()]
     for retry in found.retries:
         note = f", {retry.pending:,} to go" if retry.pending else ""
-        rows.append((f"tried again ({retry.layer}: {', '.join(retry.again)}{note})", retry.pairs))
+        rows.append((f"tried again ({retry.layer}: {retry.again}{note})", retry.pairs))
         rows.append(("  with an image now", retry.won))
     for label, number in (
         ("failed", found.failed),

@@ -73,6 +73,11 @@ def reasons(asked: str) -> tuple[str, ...]:
     return tuple(str(outcome) for outcome in retriable if outcome in wanted)
 
 
+def spelled(outcomes: tuple[str, ...]) -> str:
+    """Return what to write behind `--retry` for these outcomes."""
+    return TRANSIENT if outcomes == reasons(TRANSIENT) else ",".join(outcomes)
+
+
 def decided(store: Store) -> list[Layer]:
     """Return the layers that have been begun, in order."""
     found = []
@@ -106,22 +111,21 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
     """
     layers = decided(store)
     markers = store.markers(FOLDER)
-    last = layers[-1] if layers else None
-    done = tried(last, markers) if last else {}
-    if last is None or sum(marker.rows for marker in done.values()) >= last.pairs:
-        now = outcomes(markers.values())
-        pairs = sum(now[outcome] for outcome in asked)
-        if not pairs:
-            return None
-        last, done = Layer(len(layers) + 1, asked, pairs), {}
-        if not store.create(last.path, json.dumps(asdict(last), indent=1).encode()):
-            return begin(store, plan, asked)
-    elif last.outcomes != asked:
-        raise BadOption(
-            f"--retry: layer {last.number} is not finished and tries other outcomes again; finish "
-            f"it first: --retry {','.join(last.outcomes)}"
-        )
-    return Begun(last, done, list(_pieces(plan, last, markers)))
+    if layers and (todo := list(_pieces(plan, layers[-1], markers))):
+        last = layers[-1]
+        if last.outcomes != asked:
+            raise BadOption(
+                f"--retry: layer {last.number} is not finished and tries other outcomes again; "
+                f"finish it first: --retry {spelled(last.outcomes)}"
+            )
+        return Begun(last, tried(last, markers), todo)
+    now = outcomes(markers.values())
+    new = Layer(len(layers) + 1, asked, sum(now[outcome] for outcome in asked))
+    if not new.pairs:
+        return None
+    if not store.create(new.path, json.dumps(asdict(new), indent=1).encode()):
+        return begin(store, plan, asked)
+    return Begun(new, {}, list(_pieces(plan, new, markers)))
 
 
 def _pieces(plan: Plan, layer: Layer, markers: dict[str, Marker]) -> Iterator[Piece]:

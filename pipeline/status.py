@@ -18,14 +18,14 @@ class Retry:
 
     Attributes:
         layer: Which, from 1.
-        again: The outcomes of the pairs to try again.
+        again: What was asked for: `transient`, or outcomes.
         pairs: How many they were when the layer began.
         pending: Those not tried yet.
         won: Those that have an image now.
     """
 
     layer: int
-    again: tuple[str, ...]
+    again: str
     pairs: int
     pending: int
     won: int
@@ -87,7 +87,9 @@ def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:
     """Add one layer; its pieces must put as many pairs out of date as they answer for."""
     rows = sum(marker.rows for marker in markers)
     won = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)
-    found.retries.append(Retry(layer.number, layer.outcomes, layer.pairs, layer.pairs - rows, won))
+    found.retries.append(
+        Retry(layer.number, layers.spelled(layer.outcomes), layer.pairs, layer.pairs - rows, won)
+    )
     replaced = sum(sum(marker.extra[layers.REPLACED].values()) for marker in markers)
     told = sum(sum(marker.counts.values()) for marker in markers)
     what = f"pairs that layer {layer.number}"

@@ -6,10 +6,10 @@ from pairsieve.jobs.progress import Display
 from pairsieve.pipeline.store import Marker
 
 
-def told(*commits: tuple[str, Marker, bool], terminal: bool = False) -> str:
-    """What is printed of these commits of a run over 100 pairs."""
+def told(*commits: tuple[str, Marker, bool], terminal: bool = False, again: int = 0) -> str:
+    """What is printed of these commits of a run over 100 pairs, some of them tried again."""
     sink = io.StringIO()
-    with Display(100, Console(file=sink, force_terminal=terminal, width=120)) as hear:
+    with Display(100, Console(file=sink, force_terminal=terminal, width=120), again) as hear:
         for verb, marker, new in commits:
             hear(verb, marker, new)
     return sink.getvalue()
@@ -44,4 +44,17 @@ def test_a_terminal_gets_bars_towards_what_each_verb_must_answer_for() -> None:
         terminal=True,
     )
     for done in ("90 of 90 pairs", "100 of 100 pairs", "30 of 30 pairs"):
+        assert done in shown
+
+
+def test_pairs_tried_again_count_once_more() -> None:
+    shown = told(
+        ("gather", Marker(100, {}, {"ok": 80, "dns": 20}), False),
+        ("retry", Marker(20, {}, {"ok": 15, "dns": 5}), False),
+        ("embed", Marker(100, {}, {}), False),
+        ("embed", Marker(20, {}, {}), True),
+        again=20,
+        terminal=True,
+    )
+    for done in ("100 of 100 pairs", "20 of 20 pairs", "120 of 120 pairs"):
         assert done in shown
