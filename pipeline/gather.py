@@ -3,8 +3,8 @@
 Everything a pair needs before a model sees it happens here, in one process: text measures, gates,
 fetch, decode, resize, image measures. A URL that occurs several times in a unit is fetched once. A
 piece of work that kills its process is halved until the pair at fault stands alone; that pair's
-outcome says so and the rest lands. A piece of a layer (`layers.py`) goes the same way, with only the
-rows that it tries again.
+outcome says so and the rest lands. A piece of a layer (`layers.py`) goes the same way with the rows
+it tries again.
 """
 
 import hashlib

@@ -25,7 +25,6 @@ def recipe(*keep: Row, **sections: Row) -> Recipe:
 def image(uid: str, sha256: str, perceptual_hash: int | None, side: int = 100) -> Row:
     return {
         "uid": uid,
-        "layer": 0,
         "outcome": "ok",
         "sha256": sha256,
         "perceptual_hash": perceptual_hash,
@@ -48,7 +47,7 @@ def gathered(tmp_path: Path, *units: Sequence[Row]) -> Store:
     """Return a dataset with these units; rows are numbered through."""
     store, row = Store.at(tmp_path / "dataset"), 0
     for number, unit in enumerate(units):
-        numbered = [{"row": row + place, **pair} for place, pair in enumerate(unit)]
+        numbered = [{"row": row + place, "layer": 0, **pair} for place, pair in enumerate(unit)]
         write(store, f"gather/{number:08}|.parquet", numbered, GATHERED)
         row += len(unit)
     return store
@@ -231,7 +230,9 @@ def test_another_distance_or_unit_replaces_the_result(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("a", "f1", 0)])
     group.run(recipe(), store)
     group.run(recipe({"duplicate": {"max_distance": 5}}), store)
-    write(store, "gather/00000001|.parquet", [{"row": 1, **image("b", "f1", 0)}], GATHERED)
+    write(
+        store, "gather/00000001|.parquet", [{"row": 1, "layer": 0, **image("b", "f1", 0)}], GATHERED
+    )
     marker = group.run(recipe({"duplicate": {"max_distance": 5}}), store)
     assert marker.counts["pairs"] == 2
     assert [path for path, _, _ in store.list("group")] == sorted([GROUP_MARKER, *marker.files])
