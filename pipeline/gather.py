@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import inputs
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.boxes import Box, parsed
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.part import Part
@@ -60,6 +61,8 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
+Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
+
 FOLDER = "gather"
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
@@ -92,11 +95,13 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     """Gather what is not committed yet; yield (piece, marker) as pieces commit.
 
     Raises:
-        BadOption: the input has only URLs and the recipe no `fetch`, or a rule reads a column that
-            there will not be; better told now than by `select` after all is fetched.
+        BadOption: the input has only URLs and the recipe no `fetch`, or the boxes to blur or a rule
+            are in a column that there will not be; better told now than after all is fetched.
     """
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+    if recipe.image.blur_boxes is not None:
+        plan.column_of(recipe.image.blur_boxes)
     check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
     todo = pending(plan, store)
     while todo:
@@ -146,7 +151,7 @@ def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
     alive = part.gated(alive, gates(recipe, Stage.TEXT))
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
-        images = _Images(part, recipe, tar, path)
+        images = _Images(part, recipe, tar, path, _boxes(part, plan, recipe))
         for rows, fetched in _bodies(part, alive, recipe, plan):
             images.add(rows, fetched)
         images.flush()
@@ -156,8 +161,12 @@ def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
 class _Images:
     """Turns bodies into stored images in the tar, and measures them a few at a time."""
 
-    def __init__(self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str) -> None:
+    def __init__(
+        self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str, boxes: list[Any] | None
+    ) -> None:
+        """Start with none; `boxes` are what is to be blurred in the image of each row."""
         self._part = part
+        self._boxes = boxes
         self._recipe = recipe
         self._tar = tar
         self._path = path
@@ -179,7 +188,24 @@ class _Images:
             return
         put(FETCH_BYTES, rows, len(fetched.body))
         put(SHA256, rows, hashlib.sha256(fetched.body).hexdigest())
-        made = picture(fetched.body, self._recipe.image)
+        for boxes, same in self._by_boxes(rows):
+            self._add_picture(same, fetched.body, boxes)
+
+    def _by_boxes(self, rows: list[int]) -> list[tuple[Boxes, list[int]]]:
+        """Return the rows by what is to be blurred in their image, in order."""
+        groups: dict[Boxes, list[int]] = {}
+        for row in rows:
+            value = self._boxes[row] if self._boxes else []
+            boxes = parsed(value, self._recipe.image.blur_unit)
+            groups.setdefault(boxes, []).append(row)
+        return list(groups.items())
+
+    def _add_picture(self, rows: list[int], body: bytes, boxes: Boxes) -> None:
+        """Store and soon measure the image of these rows."""
+        if isinstance(boxes, str):
+            self._reject(rows, Outcome.BAD_BOXES, boxes)
+            return
+        made = picture(body, self._recipe.image, boxes)
         if not isinstance(made, Picture):
             self._reject(rows, made.outcome, made.detail)
             return
@@ -222,6 +248,15 @@ class _Images:
             (IMAGE_BYTES, member.size),
         ):
             self._part.put(column, rows, value)
+
+
+def _boxes(part: Part, plan: Plan, recipe: Recipe) -> list[Any] | None:
+    """Return the value of the column of boxes for each row; None where nothing is blurred."""
+    column = recipe.image.blur_boxes
+    if column is None:
+        return None
+    values: list[Any] = part.travelling[plan.column_of(column)].to_pylist()
+    return values
 
 
 def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
