@@ -101,7 +101,8 @@ def decode(body: bytes, kind: str, options: recipe.Image) -> Decoded | Rejected:
     """Return the pixels of an image of `kind`. Raises nothing for any `body`."""
     reader = decoder_of(kind)
     if reader is None:
-        return Rejected(Outcome.BAD_IMAGE, f"{kind}: no decoder")
+        hint = "no decoder; `pip install pairsieve[heif]` brings one"
+        return Rejected(Outcome.BAD_IMAGE, f"{kind}: {hint}")
     try:
         image = reader(io.BytesIO(body))
         refused = _outside(image.size, kind, options)
