@@ -147,7 +147,8 @@ def _pixels(image: ImageFile.ImageFile, body: bytes, options: recipe.Image, halv
     """Return the pixels as they lie in the file; RGB ones still in the file's own profile."""
     keep = options.truncated == "keep_if_decodes"
     if image.format == "JPEG":
-        _check_scans(body, image.size)
+        if "progressive" in image.info:
+            _check_scans(body, image.size)
         if image.mode == "RGB" or (image.mode == "L" and "icc_profile" not in image.info):
             pixels = _jpeg(body, image.size, halved, keep)
             if pixels is not None:
