@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check reference clean
+.PHONY: install demo test fuzz check reference clean
 
 install: .venv/installed
 
@@ -18,6 +18,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+fuzz: install
+	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/test_pixels_fuzz.py
 
 check: install
 	$(BIN)/ruff format --check .

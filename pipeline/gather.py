@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pairsieve.pipeline import inputs, pieces
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.boxes import Box, parsed
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.layers import REPLACED, Before
@@ -28,6 +30,7 @@ from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
+from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     COLUMNS,
@@ -46,6 +49,7 @@ from pairsieve.schemas.columns import (
     IMAGE_OFFSET,
     LAST_MODIFIED,
     LUMA,
+    LUMA_256,
     OUTCOME,
     SHA256,
     STORED_HEIGHT,
@@ -59,6 +63,8 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
+Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
+
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
 
@@ -67,11 +73,13 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     """Gather what is not committed yet; yield (piece, marker) as pieces commit.
 
     Raises:
-        BadOption: the input has only URLs and the recipe no `fetch`, or a rule reads a column that
-            there will not be; better told now than by `select` after all is fetched.
+        BadOption: the input has only URLs and the recipe no `fetch`, or the boxes to blur or a rule
+            are in a column that there will not be; better told now than after all is fetched.
     """
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+    if recipe.image.blur_boxes is not None:
+        plan.column_of(recipe.image.blur_boxes)
     check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
     todo = pieces.pending(plan, store.marker_names(FOLDER))
     yield from work(recipe, store, plan, engine, todo)
@@ -107,7 +115,7 @@ def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
         alive = before.take_over(part, alive)
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
-        images = _Images(part, recipe, tar, path)
+        images = _Images(part, recipe, tar, path, _boxes(part, plan, recipe))
         for rows, fetched in _bodies(part, alive, recipe, plan):
             images.add(rows, fetched)
         images.flush()
@@ -137,8 +145,12 @@ def _halves(store: Store, piece: Piece) -> list[Piece]:
 class _Images:
     """Turns bodies into stored images in the tar, and measures them a few at a time."""
 
-    def __init__(self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str) -> None:
+    def __init__(
+        self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str, boxes: list[Any] | None
+    ) -> None:
+        """Start with none; `boxes` are what is to be blurred in the image of each row."""
         self._part = part
+        self._boxes = boxes
         self._recipe = recipe
         self._tar = tar
         self._path = path
@@ -160,7 +172,24 @@ class _Images:
             return
         put(FETCH_BYTES, rows, len(fetched.body))
         put(SHA256, rows, hashlib.sha256(fetched.body).hexdigest())
-        made = picture(fetched.body, self._recipe.image)
+        for boxes, same in self._by_boxes(rows):
+            self._add_picture(same, fetched.body, boxes)
+
+    def _by_boxes(self, rows: list[int]) -> list[tuple[Boxes, list[int]]]:
+        """Return the rows by what is to be blurred in their image, in order."""
+        groups: dict[Boxes, list[int]] = {}
+        for row in rows:
+            value = self._boxes[row] if self._boxes else []
+            boxes = parsed(value, self._recipe.image.blur_unit)
+            groups.setdefault(boxes, []).append(row)
+        return list(groups.items())
+
+    def _add_picture(self, rows: list[int], body: bytes, boxes: Boxes) -> None:
+        """Store and soon measure the image of these rows."""
+        if isinstance(boxes, str):
+            self._reject(rows, Outcome.BAD_BOXES, boxes)
+            return
+        made = picture(body, self._recipe.image, boxes)
         if not isinstance(made, Picture):
             self._reject(rows, made.outcome, made.detail)
             return
@@ -172,12 +201,11 @@ class _Images:
     def flush(self) -> None:
         """Measure the pictures that wait."""
         pictures = [made for _, made in self._waiting]
-        planes = np.empty(len(pictures), object)
-        planes[:] = [made.luma for made in pictures]
         given = {
             WIDTH: np.array([made.width for made in pictures], np.int32),
             HEIGHT: np.array([made.height for made in pictures], np.int32),
-            LUMA: planes,
+            LUMA: _planes([made.luma for made in pictures]),
+            LUMA_256: _planes([made.luma_256 for made in pictures]),
         }
         self._part.measure([rows for rows, _ in self._waiting], given)
         self._waiting.clear()
@@ -204,6 +232,22 @@ class _Images:
             (IMAGE_BYTES, member.size),
         ):
             self._part.put(column, rows, value)
+
+
+def _boxes(part: Part, plan: Plan, recipe: Recipe) -> list[Any] | None:
+    """Return the value of the column of boxes for each row; None where nothing is blurred."""
+    column = recipe.image.blur_boxes
+    if column is None:
+        return None
+    values: list[Any] = part.travelling[plan.column_of(column)].to_pylist()
+    return values
+
+
+def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
+    """Return planes, each (h, w), as an object array, (n,); alike ones do not merge."""
+    array = np.empty(len(planes), object)
+    array[:] = planes
+    return array
 
 
 def _bodies(

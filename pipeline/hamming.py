@@ -22,18 +22,17 @@ Source: Manku, Jain, Das Sarma, "Detecting Near-Duplicates for Web Crawling" (WW
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import MAX_DISTANCE
+from pairsieve.pipeline.compiled import compiled
 from pairsieve.schemas.arrays import Hashes
 
 BITS = 64
@@ -46,7 +45,6 @@ CROWDED = 256  # hashes left together after all parting that make clearing the m
 SAMPLED = 64  # of them, those whose bits vote for the middle
 
 Labels = NDArray[np.int64]  # (n,)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +187,6 @@ def _enough(widths: NDArray[np.int64], blocks: Blocks) -> NDArray[np.int64]:
     return enough
 
 
-def _compiled(function: Function) -> Function:
-    """Return the function compiled; the result is cached if numba finds a folder it may write."""
-    try:
-        compiled: Any = numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        compiled = numba.njit(nogil=True)(function)
-    return cast(Function, compiled)
-
-
 def _emit_popcount(context: Any, bits: Any) -> Any:
     """Tell numba how to count the bits that are set: one machine instruction."""
 
@@ -210,7 +199,7 @@ def _emit_popcount(context: Any, bits: Any) -> Any:
 _popcount: Any = intrinsic(_emit_popcount)
 
 
-@_compiled
+@compiled
 def _find(parents: NDArray[np.uint32], element: int) -> int:
     """Return the root of an element, halving the way to it."""
     while parents[element] != element:
@@ -219,7 +208,7 @@ def _find(parents: NDArray[np.uint32], element: int) -> int:
     return element
 
 
-@_compiled
+@compiled
 def _union(parents: NDArray[np.uint32], one: int, other: int) -> None:
     """Make two elements one component, whose root is the smaller of the two roots."""
     one, other = _find(parents, one), _find(parents, other)
@@ -229,14 +218,14 @@ def _union(parents: NDArray[np.uint32], one: int, other: int) -> None:
         parents[one] = other
 
 
-@_compiled
+@compiled
 def _flatten(parents: NDArray[np.uint32]) -> None:
     """Make every element point at its root."""
     for element in range(len(parents)):
         parents[element] = parents[parents[element]]  # a parent is smaller, so flat by now
 
 
-@_compiled
+@compiled
 def _join(parents: NDArray[np.uint32], others: Labels) -> None:
     """Join every element with its label in `others`."""
     for element in range(len(parents)):
@@ -244,7 +233,7 @@ def _join(parents: NDArray[np.uint32], others: Labels) -> None:
     _flatten(parents)
 
 
-@_compiled
+@compiled
 def _descend(search: _Search, low: int, high: int, first: int, depth: int) -> None:
     """Find all pairs in [low, high), whose hashes are equal in `depth` blocks before `first`."""
     if depth == len(search.ends):
@@ -264,7 +253,7 @@ def _descend(search: _Search, low: int, high: int, first: int, depth: int) -> No
             start = end
 
 
-@_compiled
+@compiled
 def _part(search: _Search, low: int, high: int, block: int, depth: int) -> None:
     """Bring together, in place, what is equal in `block`; `ends[depth]` says where parts end.
 
@@ -295,7 +284,7 @@ def _part(search: _Search, low: int, high: int, block: int, depth: int) -> None:
             free[wanted] += 1
 
 
-@_compiled
+@compiled
 def _compare(search: _Search, low: int, high: int) -> None:
     """Join every pair of [low, high) that is near enough."""
     hashes, ids = search.hashes, search.ids
@@ -306,7 +295,7 @@ def _compare(search: _Search, low: int, high: int) -> None:
                 _union(search.parents, ids[one], ids[other])
 
 
-@_compiled
+@compiled
 def _compare_crowd(search: _Search, low: int, high: int) -> None:
     """Join every pair of [low, high) that is near enough, clearing crowded middles first."""
     while high - low > CROWDED:
@@ -317,7 +306,7 @@ def _compare_crowd(search: _Search, low: int, high: int) -> None:
     _compare(search, low, high)
 
 
-@_compiled
+@compiled
 def _clear_middle(search: _Search, low: int, high: int) -> int:
     """Settle all pairs of the hashes around a middle; return how many, now first in [low, high).
 
@@ -340,7 +329,7 @@ def _clear_middle(search: _Search, low: int, high: int) -> int:
     return near - low
 
 
-@_compiled
+@compiled
 def _gather_near(search: _Search, low: int, high: int, middle: np.uint64, distance: int) -> int:
     """Move what is within `distance` of `middle` to the front of [low, high); return its end."""
     hashes, ids = search.hashes, search.ids
@@ -352,7 +341,7 @@ def _gather_near(search: _Search, low: int, high: int, middle: np.uint64, distan
     return low
 
 
-@_compiled
+@compiled
 def _middle(hashes: NDArray[np.uint64]) -> np.uint64:
     """Return the hash that is nearest to what the bits of a sample vote for."""
     votes = np.uint64(0)

@@ -25,7 +25,7 @@ from pairsieve.pipeline.travelling import RESERVED as RESERVED
 from pairsieve.pipeline.travelling import Types, of_kinds, of_types, source_of, widen
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Recipe, nearest
 
 PATH = "plan.json"
 VERSION = 1
@@ -75,6 +75,20 @@ class Plan:
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
         return sum(rows for _, _, rows in self.units[unit])
+
+    def column_of(self, name: str) -> str:
+        """Return the name of the travelling column that is called `name` in the input.
+
+        Raises:
+            BadOption: there is none.
+        """
+        columns = {source_of(field): str(field.name) for field in self.schema}
+        if name not in columns:
+            raise BadOption(
+                f"image.blur_boxes: the input has no column `{name}` to travel along; "
+                f"{nearest(name, list(columns))}"
+            )
+        return columns[name]
 
     @property
     def unit_pairs(self) -> int:

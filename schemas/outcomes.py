@@ -74,13 +74,28 @@ class Outcome(StrEnum):
     HASH_MISMATCH = "hash_mismatch", False, "The bytes are not those that the input's hash is of."
     # The image.
     ABSENT = "absent", False, "The input dataset holds no image for this pair."
-    NOT_AN_IMAGE = "not_an_image", False, "The bytes are of no known image kind."
+    NOT_AN_IMAGE = "not_an_image", False, "The bytes are of no kind of image that is decoded."
     TOO_MANY_PIXELS = (
         "too_many_pixels",
         False,
         "The header declares more pixels than the limit allows.",
     )
+    SIDE_TOO_SHORT = (
+        "side_too_short",
+        False,
+        "The header declares a side shorter than the limit allows.",
+    )
+    SIDE_TOO_LONG = (
+        "side_too_long",
+        False,
+        "The header declares a side longer than the limit allows.",
+    )
     BAD_IMAGE = "bad_image", False, "The image is truncated or cannot be decoded."
+    BAD_BOXES = (
+        "bad_boxes",
+        False,
+        "The row's boxes to blur are missing or malformed, so nothing of the image was kept.",
+    )
     CRASHED = "crashed", False, "Working on this pair alone killed the process."
 
     @property
@@ -96,5 +111,6 @@ _SETTLED = frozenset(
     (
         *(Outcome.OK, Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED),
         *(Outcome.ABSENT, Outcome.NOT_AN_IMAGE, Outcome.TOO_MANY_PIXELS, Outcome.BAD_IMAGE),
+        *(Outcome.SIDE_TOO_SHORT, Outcome.SIDE_TOO_LONG, Outcome.BAD_BOXES),
     )
 )

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption
@@ -59,15 +67,84 @@ class Fetch(Section):
     )
 
 
-class Image(Section):
-    """How images are stored: once, at the widest useful size."""
+SIZES = ("min_side", "max_side", "center_crop", "pad")  # of these keys of `image` at most one
 
-    min_side: int = Field(512, ge=16, le=8192, description="Shorter side of the stored image, px.")
+
+class Image(Section):
+    """How images are stored: once, at the widest useful size.
+
+    One of `min_side`, `max_side`, `center_crop` and `pad` says the size; `resize: false` keeps the
+    published one. What each policy does is in [pixels.md](pixels.md).
+    """
+
+    min_side: int | None = Field(
+        512, ge=16, le=8192, description="Shorter side at most this, px. The usual way."
+    )
+    max_side: int | None = Field(
+        None, ge=16, le=8192, description="Instead: longer side at most this, px."
+    )
+    center_crop: int | None = Field(
+        None, ge=16, le=8192, description="Instead: the middle square of at most this side, px."
+    )
+    pad: int | None = Field(
+        None, ge=16, le=8192, description="Instead: all of it in a square of this side, px."
+    )
+    resize: bool = Field(True, description="False stores images at the size they have.")
+    upscale: bool = Field(False, description="Enlarge what is smaller; else it stays small.")
     format: Literal["jpg", "png", "webp"] = Field("jpg", description="Format of the stored image.")
     quality: int = Field(90, ge=1, le=100, description="Quality of jpg and webp.")
+    reencode: Literal["always", "needed"] = Field(
+        "always", description="`needed` keeps the coded picture of a file that already fits."
+    )
+    background: str = Field(
+        "#ffffff",
+        pattern="^#[0-9a-fA-F]{6}$",
+        description="Colour under what is transparent and around what is padded.",
+    )
+    truncated: Literal["drop", "keep_if_decodes"] = Field(
+        "drop", description="What becomes of a file that ends too early."
+    )
     max_pixels: int = Field(
         178_956_970, ge=1, description="Largest width x height decoded, told from the header, px."
     )
+    min_source_side: int = Field(
+        1, ge=1, description="Shortest side decoded, told from the header, px."
+    )
+    max_source_side: int | None = Field(
+        None, ge=1, description="Longest side decoded, told from the header, px."
+    )
+    blur_boxes: str | None = Field(
+        None, min_length=1, description="Input column of boxes to blur, e.g. of faces."
+    )
+    blur_unit: Literal["fraction", "px"] = Field(
+        "fraction", description="Unit of the boxes: of the upright image's sides, or its pixels."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_size(cls, given: Any) -> Any:
+        """Let `min_side` give way to another size; refuse two."""
+        if not isinstance(given, dict):
+            return given
+        said = [key for key in SIZES if given.get(key) is not None]
+        if len(said) > 1 or (said and given.get("resize") is False):
+            raise ValueError(
+                f"say one of {', '.join(SIZES)}, or `resize: false`, not "
+                f"{' and '.join([*said, *['resize: false'] * (given.get('resize') is False)])}"
+            )
+        if said == ["min_side"] or not (said or given.get("resize") is False):
+            return given
+        return given | {"min_side": None}
+
+    @property
+    def way(self) -> str:
+        """Return which of `SIZES` says the size, or "none"."""
+        return next((key for key in SIZES if getattr(self, key) is not None), "none")
+
+    @property
+    def side(self) -> int:
+        """Return the side that it says, px; 0 for "none"."""
+        return 0 if self.way == "none" else int(getattr(self, self.way))
 
 
 class Embed(Section):

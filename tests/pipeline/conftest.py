@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import pairsieve.pipeline.fetch as fetching
+from pairsieve.pipeline.decode import Rejected
 from pairsieve.pipeline.fetch import Fetched, fetch
-from pairsieve.pipeline.pixels import Picture, Rejected, picture
+from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

@@ -200,7 +200,8 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
         (package / folder).symlink_to((source / folder).resolve())
     (package / "__init__.py").write_text("")
     (pipeline / "__init__.py").write_text("")
-    (pipeline / "hamming.py").write_text((source / "pipeline/hamming.py").read_text())
+    for file in ("compiled.py", "hamming.py"):
+        (pipeline / file).write_text((source / "pipeline" / file).read_text())
     (pipeline / "__pycache__").write_text("a file, so that no folder can be made")
     (tmp_path / "home").write_text("a file too")
     code = (

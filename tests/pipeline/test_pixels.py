@@ -9,7 +9,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.pixels import Picture, kind_of, picture
+from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
@@ -244,37 +244,8 @@ def test_stored_image_has_the_colours_of_the_published_one(
     assert np.abs(corners(pixels) - np.array([RED, GREEN, BLUE, WHITE])).max() <= 12
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"<!doctype html><title>Not found</title>",
-        b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-        b"%PDF-1.7\n",
-        b"BMW is a maker of cars, and this is a text about it",
-        b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2",
-        b"RIFF\x10\x00\x00\x00WAVEfmt ",
-        b"\x00",
-        b" " * 100,
-    ],
-)
-def test_what_is_no_image_is_told_by_its_first_bytes(refused: Refused, body: bytes) -> None:
-    assert refused(body) == (Outcome.NOT_AN_IMAGE, f"begins with {body[:16]!r}")
-
-
 def test_no_bytes_are_empty(refused: Refused) -> None:
     assert refused(b"") == (Outcome.EMPTY, None)
-
-
-def test_heif_is_known_but_has_no_decoder(refused: Refused) -> None:
-    body = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100)
-    assert kind_of(body) == "heif"
-    assert refused(body) == (Outcome.BAD_IMAGE, "heif: no decoder")
-
-
-def test_the_kind_is_told_from_the_bytes_alone(four_corners: Image.Image, saved: Saved) -> None:
-    assert kind_of(saved(four_corners, "AVIF")) == "avif"
-    assert kind_of(b"\xff\xd8\xff") == "jpeg"
-    assert kind_of(b"II+\0") == "tiff"
 
 
 @pytest.mark.skipif(not FILES, reason="the real images are not here")

@@ -199,6 +199,9 @@ def test_changed_input_files_are_refused_by_name(tmp_path: Path) -> None:
         ({"input": {"unit_pairs": 5}}, r"input\.unit_pairs: 4 then, 5 now"),
         ({"input": {"text": "alt"}}, r"input\.text: 'text' then, 'alt' now"),
         ({"image": {"min_side": 256}}, r"image\.min_side: 512 then, 256 now"),
+        ({"image": {"max_side": 300}}, r"image\.max_side: None then, 300 now"),
+        ({"image": {"reencode": "needed"}}, r"image\.reencode: 'always' then, 'needed' now"),
+        ({"image": {"blur_boxes": "alt"}}, r"image\.blur_boxes: None then, 'alt' now"),
         (
             {"keep": [{"where": "length(text) > 3", "gate": True}]},
             r"gates on the text: \[\] then, \['length\(text\) > 3'\] now",

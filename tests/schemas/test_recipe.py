@@ -113,3 +113,30 @@ def test_recipe_cannot_change_after_reading() -> None:
     recipe = Recipe.model_validate({"input": {"path": "p"}})
     with pytest.raises(ValueError, match="frozen"):
         recipe.shard.samples = 1  # type: ignore[misc]
+
+
+def test_one_key_says_the_size_and_min_side_is_the_default(tmp_path: Path) -> None:
+    for written, way, side in (
+        ("{}", "min_side", 512),
+        ("{min_side: 256}", "min_side", 256),
+        ("{max_side: 1024}", "max_side", 1024),
+        ("{center_crop: 224}", "center_crop", 224),
+        ("{pad: 224}", "pad", 224),
+        ("{resize: false}", "none", 0),
+    ):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(f"input: {{path: p}}\nimage: {written}")
+        image = load(path).image
+        assert (image.way, image.side) == (way, side)
+
+
+def test_two_sizes_are_refused(tmp_path: Path) -> None:
+    for written, told in (
+        ("{min_side: 256, pad: 256}", "min_side and pad"),
+        ("{max_side: 256, resize: false}", "max_side and resize: false"),
+    ):
+        message = refusal(tmp_path, f"input: {{path: p}}\nimage: {written}")
+        assert message.endswith(
+            "image: say one of min_side, max_side, center_crop, pad, or `resize: false`, "
+            f"not {told}"
+        )

@@ -1,0 +1,88 @@
+"""A decoder that takes its process down, for real: Ray's workers die of a segmentation fault."""
+
+import faulthandler
+import io
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import BmpImagePlugin, Image, ImageFile
+
+from pairsieve.pipeline import decode, gather, plan
+from pairsieve.pipeline.engine import Engine, Item, Result, open_engine
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.recipe import Recipe
+
+Serve = Callable[[Path], str]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Engine]:
+    engine = open_engine("ray", workers=2)
+    yield engine
+    engine.close()
+
+
+def crash(file: io.BytesIO) -> ImageFile.ImageFile:
+    """Decode a BMP as Pillow does, but die of one that is 13 px wide, as of a bug in C."""
+    image = BmpImagePlugin.BmpImageFile(file)
+    if image.size[0] == 13:
+        faulthandler.disable()
+        signal.raise_signal(signal.SIGSEGV)
+    return image
+
+
+class Crashing:
+    """An engine in whose workers the decoder of BMP is `crash`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.tasks = 0
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Any]]:
+        def with_crash(item: Item) -> Result:
+            decode.PILLOW["bmp"] = crash
+            return function(item)
+
+        for item, result in self.engine.map(with_crash, items):
+            self.tasks += 1
+            yield item, result
+
+
+def test_a_crash_in_a_decoder_costs_one_pair(tmp_path: Path, serve: Serve, ray: Engine) -> None:
+    web = tmp_path / "web"
+    web.mkdir()
+    widths = (13, 9, 10)
+    for width in widths:
+        Image.new("RGB", (width, 20), (200, 0, 0)).save(web / f"{width}.bmp")
+    base = serve(web)
+    urls = [f"{base}/{width}.bmp" for width in widths]
+    made = Recipe.model_validate(
+        {
+            "input": {"path": str(tmp_path / "pairs.parquet")},
+            "fetch": {
+                "user_agent": "test (+mailto:test@example.org)",
+                "allow_networks": ["127.0.0.0/8"],
+                "ports": [int(base.rpartition(":")[2])],
+            },
+        }
+    )
+    pq.write_table(pa.table({"url": urls, "text": urls}), made.input.path)
+    store = Store.at(tmp_path / "dataset")
+    engine: Any = Crashing(ray)
+    markers = dict(gather.run(made, store, plan.run(made, store), engine))
+    counts = [marker.counts for marker in markers.values()]
+    assert sum(each.get("ok", 0) for each in counts) == 2
+    assert sum(each.get("crashed", 0) for each in counts) == 1
+    (crashed,) = [marker for marker in markers.values() if "crashed" in marker.counts]
+    with store.reader(crashed.file(".parquet")) as source:
+        (row,) = pq.read_table(source).to_pylist()
+    assert (row["url"], row["outcome"]) == (urls[0], "crashed")
+    assert row["image_file"] is None
+    assert engine.tasks == 3  # all of it, then the first pair and the other two
