@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pairsieve.pipeline import inputs
 from pairsieve.pipeline import plan as plans
@@ -26,6 +27,7 @@ from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
+from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     COLUMNS,
@@ -44,6 +46,7 @@ from pairsieve.schemas.columns import (
     IMAGE_OFFSET,
     LAST_MODIFIED,
     LUMA,
+    LUMA_256,
     OUTCOME,
     SHA256,
     STORED_HEIGHT,
@@ -188,12 +191,11 @@ class _Images:
     def flush(self) -> None:
         """Measure the pictures that wait."""
         pictures = [made for _, made in self._waiting]
-        planes = np.empty(len(pictures), object)
-        planes[:] = [made.luma for made in pictures]
         given = {
             WIDTH: np.array([made.width for made in pictures], np.int32),
             HEIGHT: np.array([made.height for made in pictures], np.int32),
-            LUMA: planes,
+            LUMA: _planes([made.luma for made in pictures]),
+            LUMA_256: _planes([made.luma_256 for made in pictures]),
         }
         self._part.measure([rows for rows, _ in self._waiting], given)
         self._waiting.clear()
@@ -220,6 +222,13 @@ class _Images:
             (IMAGE_BYTES, member.size),
         ):
             self._part.put(column, rows, value)
+
+
+def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
+    """Return planes, each (h, w), as an object array, (n,); alike ones do not merge."""
+    array = np.empty(len(planes), object)
+    array[:] = planes
+    return array
 
 
 def _bodies(

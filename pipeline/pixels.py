@@ -81,6 +81,7 @@ HEIF_BRANDS = frozenset(
 )
 LONGEST_SIDE = {"jpg": 65_500, "webp": 16_383, "png": 65_500}  # px, of libjpeg and libwebp
 SAME_COLOUR = 2  # a profile that moves no colour by more than this, of 255, is sRGB
+LUMA_SIDE = 256  # px, shorter side of the plane that most measures read
 ORIENTATION = 0x0112  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 
@@ -97,6 +98,7 @@ class Picture:
         stored_width: Its width, px.
         stored_height: Its height, px.
         luma: Its BT.601 luma before encoding, (stored_height, stored_width), 0 to 255.
+        luma_256: The luma at a shorter side of at most `LUMA_SIDE` px; never enlarged.
     """
 
     kind: str
@@ -106,6 +108,7 @@ class Picture:
     stored_width: int
     stored_height: int
     luma: NDArray[np.uint8]
+    luma_256: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +284,20 @@ def _stored(
     stored_height, stored_width = pixels.shape[:2]
     luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     stored = _encoded(pixels, options)
-    return Picture(kind, width, height, stored, stored_width, stored_height, luma)
+    luma_256 = _reduced_luma(luma)
+    return Picture(kind, width, height, stored, stored_width, stored_height, luma, luma_256)
+
+
+def _reduced_luma(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `luma` by area averages with a shorter side of at most `LUMA_SIDE` px."""
+    import cv2
+
+    height, width = luma.shape
+    scale = LUMA_SIDE / min(height, width)
+    if scale >= 1:
+        return luma
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _stored_size(width: int, height: int, options: recipe.Image) -> tuple[int, int]:

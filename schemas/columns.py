@@ -119,6 +119,13 @@ COLUMNS = GATHERED + EMBEDDED + GROUPED + SELECTED + SHARDED
 LUMA = Column(
     "luma", pa.list_(pa.uint8()), "[0, 255]", "Luma plane of the stored image, (h, w).", False
 )
+LUMA_256 = Column(
+    "luma_256",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "That plane by area averages, shorter side at most 256 px, never enlarged, (h, w).",
+    False,
+)
 IMAGE_EMBEDDING = Column(
     "image_embedding", pa.list_(pa.float16()), "", "CLIP vector of the image, length 1.", False
 )

@@ -20,6 +20,7 @@ from pairsieve.schemas.columns import (
     COLUMNS,
     IMAGE_EMBEDDING,
     LUMA,
+    LUMA_256,
     PROMPT_LOGITS,
     TEXT_EMBEDDING,
     arrow_schema,
@@ -33,7 +34,7 @@ CODE = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in CODE + TESTS}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRANSIENT = (LUMA, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS)
+TRANSIENT = (LUMA, LUMA_256, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS)
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")

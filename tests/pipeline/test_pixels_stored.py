@@ -91,3 +91,21 @@ def test_luma_is_that_of_the_stored_pixels(
     got, pixels = decoded(saved(four_corners, "PNG"))
     reference = np.asarray(Image.fromarray(pixels).convert("L")).astype(int)
     assert np.abs(got.luma - reference).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("published", "reduced"), [((1600, 800), (512, 256)), ((300, 512), (256, 437))]
+)
+def test_the_small_luma_has_a_shorter_side_of_256_px(
+    saved: Saved, decoded: Decoded, published: tuple[int, int], reduced: tuple[int, int]
+) -> None:
+    got, pixels = decoded(saved(Image.effect_noise(published, 90), "PNG"))
+    assert got.luma_256.shape == reduced[::-1]
+    assert abs(got.luma_256.mean() - pixels.mean()) < 0.5
+
+
+def test_the_small_luma_of_a_small_image_is_its_luma(
+    four_corners: Image.Image, saved: Saved, decoded: Decoded
+) -> None:
+    got, _ = decoded(saved(four_corners, "PNG"))
+    assert got.luma_256 is got.luma
