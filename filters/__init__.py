@@ -7,17 +7,25 @@ from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.duplicate import Duplicate
+from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.language import Language
+from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
+from pairsieve.filters.size import Size
+from pairsieve.filters.upscaled import Upscaled
 
 FILTERS: tuple[type[Any], ...] = (
     CaptionWords,
     CaptionChars,
     Language,
+    Size,
     AspectRatio,
     Sharpness,
+    LowInformation,
+    Exposure,
+    Upscaled,
     PerceptualHash,
     ClipSimilarity,
     Nsfw,

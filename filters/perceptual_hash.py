@@ -3,31 +3,141 @@
 The pHash: the signs, against their median, of the 8 x 8 lowest DCT coefficients of the picture at
 32 x 32 px. Distances between these hashes are what `duplicate` decides on.
 
+Nearly all of imagehash's time is Pillow's Lanczos from the full size. Here the 32 x 32 px come from
+the plane at 256 px, by a compiled Lanczos in the same fixed-point arithmetic: Pillow's bytes. From
+there it is the same DCT of SciPy, in one call per batch, so that ties fall alike too.
+
 Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), as the
-library imagehash computes it; bit for bit its `phash` of the luma plane as an 8-bit grey image.
+library imagehash computes it; bit for bit its `phash` of the plane at 256 px as an 8-bit grey
+image, with Pillow 13. (Earlier ones go across first in tall pictures too, where a bit may differ.)
+Measured: 0.06 ms per picture and core, imagehash from the same plane 0.34. Against imagehash of the
+untouched original, 188 pictures from the web: 173 hashes are equal, 14 differ in 2 bits, one in 6;
+hashing the stored JPEG again instead: 169, 17 in 2 bits, one each in 4 and 6.
 """
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache, lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pairsieve.schemas.arrays import Hashes, Planes
-from pairsieve.schemas.columns import LUMA, PERCEPTUAL_HASH, Column
+from pairsieve.schemas.columns import LUMA_256, PERCEPTUAL_HASH, Column
+
+SIDE = 32  # px, of the square whose DCT is taken
+LOWEST = 8  # coefficients each way that become bits
+LOBES = 3  # of the Lanczos kernel
+FRACTION_BITS = 22  # of Pillow's weights for 8-bit samples
 
 
 @dataclass(frozen=True, slots=True)
 class PerceptualHash:
     """Measure the pHash. There is no rule: a hash alone is neither good nor bad."""
 
-    reads: ClassVar[tuple[Column, ...]] = (LUMA,)
+    reads: ClassVar[tuple[Column, ...]] = (LUMA_256,)
     writes: ClassVar[tuple[Column, ...]] = (PERCEPTUAL_HASH,)
 
-    def measure(self, luma: Planes) -> Hashes:
+    def measure(self, luma_256: Planes) -> Hashes:
         """Return the hash of each plane, (n,): `int(str(imagehash.phash(image)), 16)`."""
-        from imagehash import phash
-        from PIL import Image
+        from scipy.fftpack import dct
 
-        bits = [phash(Image.fromarray(plane)).hash.ravel() for plane in luma]
-        packed = np.packbits(np.array(bits, bool).reshape(-1, 64), axis=1)
-        return packed.view(">u8").ravel().astype(np.uint64)
+        squares = np.empty((len(luma_256), SIDE, SIDE), np.uint8)
+        for row, plane in enumerate(luma_256):
+            squares[row] = reduce_to_square(plane)
+        if not len(squares):  # SciPy takes no empty batch
+            return np.empty(0, np.uint64)
+        down = dct(squares, axis=1)[:, :LOWEST]
+        lowest = dct(down, axis=2)[:, :, :LOWEST].reshape(-1, LOWEST * LOWEST)
+        bits = lowest > np.median(lowest, axis=1, keepdims=True)
+        return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
+
+
+def reduce_to_square(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what Pillow's Lanczos makes of `plane`, (h, w): (32, 32).
+
+    First across, then down; the other way round where down is by far the longer way.
+    """
+    height, width = plane.shape
+    across, down = _weights(width), _weights(height)
+    if height > SIDE and height - SIDE > 2 * (width - SIDE):
+        turned: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane), *down, *across)
+        return turned.T
+    square: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane.T), *across, *down)
+    return square
+
+
+@lru_cache(maxsize=1024)
+def _weights(size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the first sample of `size` that each of 32 reads, (32,), and its weights, (32, taps).
+
+    In double precision and in Pillow's order of operations, then rounded to 22 fraction bits.
+    Where nothing is resized, Pillow copies: one weight of 1.
+    """
+    if size == SIDE:
+        return np.arange(SIDE, dtype=np.int32), np.full((SIDE, 1), 1 << FRACTION_BITS, np.int32)
+    scale = size / SIDE
+    stretch = max(scale, 1.0)
+    reach = LOBES * stretch
+    firsts = np.empty(SIDE, np.int32)
+    weights = np.zeros((SIDE, min(size, math.ceil(reach) * 2 + 1)), np.int32)
+    for place in range(SIDE):
+        centre = (place + 0.5) * scale
+        first, end = max(0, int(centre - reach + 0.5)), min(size, int(centre + reach + 0.5))
+        taps = [_lanczos((tap - centre + 0.5) * (1.0 / stretch)) for tap in range(first, end)]
+        total = 0.0
+        for tap in taps:  # one after the other: Python's `sum` is more exact than Pillow's
+            total += tap
+        firsts[place] = min(first, size - weights.shape[1])
+        for at, tap in enumerate(taps, start=first - firsts[place]):
+            share = tap / total * (1 << FRACTION_BITS)
+            weights[place, at] = int(share - 0.5 if share < 0 else share + 0.5)
+    return firsts, weights
+
+
+def _lanczos(x: float) -> float:
+    """Return the Lanczos kernel of three lobes at `x`."""
+    return _sinc(x) * _sinc(x / LOBES) if -LOBES <= x < LOBES else 0.0
+
+
+def _sinc(x: float) -> float:
+    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
+
+
+@cache
+def _compiled() -> Any:
+    """Return `_square` compiled; the result is cached on disk where numba may write."""
+    import numba
+
+    try:
+        return numba.njit(nogil=True, cache=True)(_square)
+    except RuntimeError:
+        return numba.njit(nogil=True)(_square)
+
+
+def _square(lines: Any, starts: Any, weights: Any, ends: Any, others: Any) -> Any:
+    """Return the square, (32, 32): the lines are added up, rounded to bytes; then along them.
+
+    `lines` are the columns of a plane, so that whole columns are added up, and the square has its
+    rows and columns in the usual places; or its rows, and then the square is turned.
+    """
+    square: Any = np.empty((SIDE, SIDE), np.uint8)
+    length = lines.shape[1]
+    line: Any = np.empty(length, np.int32)
+    half = np.int32(1 << (FRACTION_BITS - 1))
+    for x in range(SIDE):
+        line[:] = half
+        for tap in range(weights.shape[1]):
+            weight = weights[x, tap]
+            samples = lines[starts[x] + tap]
+            for y in range(length):
+                line[y] += np.int32(weight * np.int32(samples[y]))
+        for y in range(length):
+            line[y] = min(255, max(0, line[y] >> FRACTION_BITS))
+        for y in range(SIDE):
+            total = half
+            for tap in range(others.shape[1]):
+                total += np.int32(others[y, tap] * line[ends[y] + tap])
+            square[y, x] = min(255, max(0, total >> FRACTION_BITS))
+    return square

@@ -1,50 +1,65 @@
-"""Drop pictures that are out of focus.
+"""Drop pictures that are out of focus or shaken.
 
-The two-scale gradient ratio, at a fixed 256 px: blur takes the finest detail first, so that halving
-a blurred picture costs little gradient. Contrast cancels out; moderate noise and JPEG artefacts
-hardly matter. A shake of a few pixels, or threefold enlarging, mostly passes.
+The two-scale gradient ratio, in the direction where it is worst, at 256 px: blur takes the finest
+detail first, so that halving a blurred picture costs little of its gradient. A shake blurs in one
+direction only, which the sum over all would hide; the worst direction comes from the two structure
+tensors in closed form. Contrast cancels out. All sizes of blur are px of the picture at a shorter
+side of 256 px: what is less than one there, nobody sees who sees it at that size.
+
+What has no edge cannot be out of focus: a clear sky, a blank card and fog score 1. A direction with
+less than a hundredth of the gradient has no say. What is sharp in a flat picture, a logo, decides.
+
+![How the scores of fine and blurred pictures are spread](plots/sharpness.svg)
+
+The default lies where 2 % of sharp photographs are lost. Little is missed there: what was enlarged
+from 128 px, and noise over blur.
 
 Source: ours. The energy is the Tenengrad focus measure (Pertuz, Puig, Garcia, "Analysis of focus
-measure operators for shape-from-focus", 2013).
-Measured: default chosen on 100 Flickr photographs, where 1 scores below it, as do 58, 95 and 100 %
-of their copies blurred by a Gaussian of 1.5, 2 and 3 px at 500 px. Elsewhere, sharp pictures below
-it: 0 of 66 from a web site, 1 of 150 drawn scenes; copies at 3 px: 92 and 96 %.
+measure operators for shape-from-focus", 2013) on Roberts' diagonal differences, which see
+finer detail than Sobel's; the worst direction is the largest generalised eigenvalue of the tensors.
+Measured: AUC of sharp pictures against blurred ones, 100 Flickr photographs: Gaussian of 1, 2 and 4
+px 0.999, 1 and 1, shakes of 5 and 9 px 0.999 and 1, enlarged from 128 and 85 px 0.990 and 1; with
+a Gaussian of 2 px, both as JPEG of quality 50 or at half contrast 1, both with noise of 5 levels
+0.989. The mean is 0.998; 0.996 for 66 pictures of a web site, 0.990 for 100 drawn scenes. By Sobel
+and over all directions the means were 0.985, 0.958 and 0.974; of the re-blurring of Crete et al.
+("The blur effect", 2007) 0.990, 0.975 and 0.957. The default drops 2, 1 and 1 of the sharp ones,
+and 97 to 100 % of the blurred photographs, 90 % of those from 128 px. 0.04 ms per picture and core.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.schemas.arrays import Floats, Planes
-from pairsieve.schemas.columns import LUMA, SHARPNESS, Column
+from pairsieve.schemas.columns import LUMA_256, SHARPNESS, Column
 
-SIDE = 256  # px, shorter side of the picture that is judged
 LEAST_SLOPE = 2.0  # grey levels per px; below it there is no edge that could be blurred
-SOBEL_GAIN = 8  # what a 3 x 3 Sobel operator gives for a slope of 1 level per px
+LEAST_SHARE = 0.01  # of the gradient energy; a direction with less has no say
 
 
 @dataclass(frozen=True, slots=True)
 class Sharpness:
     """Keep pictures with at least `min_sharpness` of their gradient energy at the finest scale."""
 
-    reads: ClassVar[tuple[Column, ...]] = (LUMA,)
+    reads: ClassVar[tuple[Column, ...]] = (LUMA_256,)
     writes: ClassVar[tuple[Column, ...]] = (SHARPNESS,)
 
-    min_sharpness: float = 0.5  # share of gradient energy, [0, 1]
+    min_sharpness: float = 0.6  # share of gradient energy, [0, 1]
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_sharpness <= 1:
             raise ValueError(f"min_sharpness must be in [0, 1], got {self.min_sharpness}")
 
-    def measure(self, luma: Planes) -> Floats:
+    def measure(self, luma_256: Planes) -> Floats:
         """Return the share of gradient energy at the finest scale of each plane, (n,), [0, 1].
 
-        0 is as smooth as a ramp, 1 is detail at the last pixel. A picture without any edge, such
-        as a clear sky or a blank card, is 1: nothing in it can be out of focus.
+        0 is as smooth as a ramp in some direction, 1 is detail at the last pixel in every one, or
+        no edge at all.
         """
-        return np.array([_sharpness(plane) for plane in luma], np.float32)
+        return np.array([_sharpness(plane) for plane in luma_256], np.float32)
 
     def rule(self) -> str:
         """Return the SQL condition of a pair to keep; the bound itself is kept."""
@@ -52,27 +67,50 @@ class Sharpness:
 
 
 def _sharpness(plane: NDArray[np.uint8]) -> float:
-    """Return 1 - energy after one pyramid step / energy before it, both at `SIDE` px."""
+    """Return 1 - energy after one pyramid step / energy before it, in the worst direction."""
     import cv2
 
-    height, width = plane.shape
-    scale = SIDE / min(height, width)
-    if scale < 1:  # a small picture is judged as it is: enlarged, it would look blurred
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-    fine = plane.astype(np.float32)
-    energy, slope = _gradient(fine)
-    if slope < LEAST_SLOPE:
+    plane = np.ascontiguousarray(plane)
+    one, other, both, steepest = _compiled()(plane)
+    if steepest < 2 * LEAST_SLOPE**2:  # the diagonals' squares add up to two of the slope's
         return 1.0
-    coarser, _ = _gradient(cv2.pyrDown(fine))
-    return min(1.0, max(0.0, 1.0 - coarser / energy))
+    least = LEAST_SHARE * (one + other)
+    one, other = one + least, other + least
+    coarse_one, coarse_other, coarse_both, _ = _compiled()(np.asarray(cv2.pyrDown(plane)))
+    # Both eigenvalues of the first tensor's inverse times the second: mean and product.
+    area = one * other - both * both
+    mean = (coarse_one * other + coarse_other * one - 2 * coarse_both * both) / (2 * area)
+    product = (coarse_one * coarse_other - coarse_both * coarse_both) / area
+    worst: float = mean + max(0.0, mean * mean - product) ** 0.5
+    return min(1.0, max(0.0, 1.0 - worst))
 
 
-def _gradient(plane: NDArray[Any]) -> tuple[float, float]:
-    """Return the summed squares of the Sobel gradient and its steepest slope, levels per px."""
-    import cv2
+@cache
+def _compiled() -> Any:
+    """Return `_tensor` compiled; the result is cached on disk where numba may write."""
+    import numba
 
-    across = cv2.Sobel(plane, cv2.CV_32F, 1, 0)
-    down = cv2.Sobel(plane, cv2.CV_32F, 0, 1)
-    squares = across * across + down * down
-    return float(squares.sum(dtype=np.float64)), float(np.sqrt(squares.max())) / SOBEL_GAIN
+    try:
+        return numba.njit(nogil=True, cache=True)(_tensor)
+    except RuntimeError:
+        return numba.njit(nogil=True)(_tensor)
+
+
+def _tensor(plane: Any) -> Any:
+    """Return the summed squares of both diagonal differences, of their product, the steepest.
+
+    Whole numbers, so that every machine adds them up to the same.
+    """
+    one: Any = 0
+    other: Any = 0
+    both: Any = 0
+    steepest: Any = 0
+    for y in range(plane.shape[0] - 1):
+        for x in range(plane.shape[1] - 1):
+            falling = np.int32(plane[y + 1, x + 1]) - np.int32(plane[y, x])
+            rising = np.int32(plane[y, x + 1]) - np.int32(plane[y + 1, x])
+            one += falling * falling
+            other += rising * rising
+            both += falling * rising
+            steepest = max(steepest, falling * falling + rising * rising)
+    return float(one), float(other), float(both), steepest

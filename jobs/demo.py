@@ -45,10 +45,12 @@ keep:
     gate: true
   - language: {{languages: [en], min_confidence: 0.5}}
     gate: true
-  - where: "width * height >= 65536"
-    name: size
+  - size: {{min_side_px: 1, min_pixels: 65536}}
   - aspect_ratio: {{max_ratio: 3}}
-  - sharpness: {{}}
+  - low_information: {{max_flat: 0.8}}
+  - exposure: {{}}
+  - sharpness: {{min_sharpness: 0.55}}   # drawn scenes are softer than photographs
+  - upscaled: {{}}
   - duplicate: {{max_distance: 4}}
 
 shard: {{samples: 500}}

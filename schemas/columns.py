@@ -78,7 +78,25 @@ LANGUAGE_CONFIDENCE = Column(
 )
 ASPECT_RATIO = Column("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
 SHARPNESS = Column(
-    "sharpness", pa.float32(), "[0, 1]", "Share of gradient energy that is at the finest scale."
+    "sharpness",
+    pa.float32(),
+    "[0, 1]",
+    "Share of gradient energy that is at the finest scale, in the worst direction, at 256 px.",
+)
+LOW_INFORMATION = Column(
+    "low_information", pa.float32(), "[0, 1]", "Share of the area without any change in luma."
+)
+EXPOSURE_DARK = Column(
+    "exposure_dark", pa.int32(), "[0, 255]", "Luma that the darkest 2 % do not exceed."
+)
+EXPOSURE_BRIGHT = Column(
+    "exposure_bright", pa.int32(), "[0, 255]", "Luma that all but the brightest 2 % do not exceed."
+)
+UPSCALED = Column(
+    "upscaled",
+    pa.float32(),
+    ">= 1",
+    "How many times smaller the stored image's sides could be without loss.",
 )
 PERCEPTUAL_HASH = Column(
     "perceptual_hash", pa.uint64(), "", "64-bit pHash of the stored image's luma."
@@ -110,7 +128,8 @@ GATHERED = (
     ROW, UID, URL, TEXT, LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
     STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
-    CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, PERCEPTUAL_HASH,
+    CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
+    EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)

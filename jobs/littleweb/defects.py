@@ -98,6 +98,10 @@ DEFECTS = (
     Defect("exif_rotated", 30, picture="exif_rotated"),
     # The picture.
     Defect("blurred", 90, None, "sharpness", picture="blurred"),
+    Defect("enlarged", 40, None, "upscaled", picture="enlarged"),
+    Defect("card", 40, None, "low_information", picture="card"),
+    Defect("dark", 30, None, "exposure", picture="dark"),
+    Defect("washed_out", 30, None, "exposure", picture="washed_out"),
     Defect("tiny", 60, None, "size", picture="tiny"),
     Defect("banner", 60, None, "aspect_ratio", picture="banner"),
     # The caption.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.jobs.littleweb import cards
 from pairsieve.jobs.littleweb.drawing import draw
 from pairsieve.jobs.littleweb.scenes import Scene
 
@@ -129,6 +130,32 @@ def _blurred(scene: Scene, rng: Random) -> Picture:
     return jpeg(np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.uint8), 85)
 
 
+def _enlarged(scene: Scene, rng: Random) -> Picture:
+    """Return the scene at 56 to 72 px, enlarged to a size met on the web."""
+    import cv2
+
+    short, ratio = int(rng.integers(56, 73)), float(rng.uniform(1, 1.5))
+    small = draw(scene, int(short * ratio), short)
+    scale = float(rng.uniform(300, 500)) / short
+    large = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return jpeg(np.asarray(large, np.uint8), 88)
+
+
+def _card(scene: Scene, rng: Random) -> Picture:
+    """Return what is served where there is no picture: every third a blank card."""
+    width, height = (int(side) for side in rng.integers(300, 600, 2))
+    made = cards.blank if rng.random() < 1 / 3 else cards.notice
+    return jpeg(made(rng, width, height), 85)
+
+
+def _dark(scene: Scene, rng: Random) -> Picture:
+    return jpeg((pixels(scene, rng) * rng.uniform(0.1, 0.25)).astype(np.uint8), 85)
+
+
+def _washed_out(scene: Scene, rng: Random) -> Picture:
+    return jpeg((pixels(scene, rng) * rng.uniform(0.08, 0.16) + 170).astype(np.uint8), 85)
+
+
 def _tiny(scene: Scene, rng: Random) -> Picture:
     width, height = (int(side) for side in rng.integers(40, 120, 2))
     return jpeg(draw(scene, width, min(max(height, width // 2), width * 2)), 85)
@@ -181,6 +208,10 @@ PICTURES: dict[str, Callable[[Scene, Random], Picture]] = {
     "png_16_bit": _png_16_bit,
     "exif_rotated": _exif_rotated,
     "blurred": _blurred,
+    "enlarged": _enlarged,
+    "card": _card,
+    "dark": _dark,
+    "washed_out": _washed_out,
     "tiny": _tiny,
     "banner": _banner,
     "truncated": _truncated,

@@ -1,24 +1,20 @@
-from pathlib import Path
-
 import cv2
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.schemas.columns import SHARPNESS
 
 Plane = NDArray[np.uint8]
-PHOTOGRAPHS = Path(__file__).parents[3] / "shared/real/www/flickr"
 
 
 def scores(*planes: Plane) -> list[float]:
     luma = np.empty(len(planes), object)
     luma[:] = planes
-    return [float(score) for score in Sharpness().measure(luma=luma)]
+    return [float(score) for score in Sharpness().measure(luma_256=luma)]
 
 
 def kept(rule: str, values: list[float | None]) -> list[bool | None]:
@@ -41,16 +37,36 @@ def stripes() -> Plane:
     return np.tile(np.array([0, 0, 0, 0, 64, 64, 64, 64], np.uint8), (256, 32))
 
 
+def shaken(plane: Plane, length: int, down: bool) -> Plane:
+    kernel = np.full((length, 1) if down else (1, length), 1 / length, np.float32)
+    return np.asarray(cv2.filter2D(plane, -1, kernel), np.uint8)
+
+
 def test_stripes_of_four_pixels_are_worked_out_by_hand() -> None:
-    # Central differences, squared: half of the pixels have 64 * 64, so the mean is 2048. Smoothed
-    # by 1 4 6 4 1 over 16 and halved, 20, 4, 44, 60 repeat: differences -56, 24, 56, -24, mean
-    # square 1856, on a quarter of the pixels 464 for each of the first. 1 - 464 / 2048 = 0.773.
-    assert scores(stripes()) == [pytest.approx(0.773, abs=0.005)]
+    # Both diagonal differences are 64 at one pixel of four: their mean squares and mean product
+    # are 1024. Smoothed by 1 4 6 4 1 over 16 and halved, 20, 4, 44, 60 repeat: differences -16, 40,
+    # 16, -40, mean square 928, on a quarter of the pixels 232 for each of the first. Up and down
+    # there is nothing, so that only a hundredth of the energy, added each way, keeps the tensor
+    # from being singular: 1 - 232 / 1024 / 1.01 = 0.776.
+    assert scores(stripes()) == [pytest.approx(0.776, abs=0.005)]
 
 
-def test_a_larger_copy_has_the_same_score() -> None:
-    twice = stripes().repeat(2, axis=0).repeat(2, axis=1)
-    assert scores(twice) == scores(stripes())
+def test_the_worst_direction_decides_whichever_it_is() -> None:
+    across, down = scores(shaken(squares(), 9, down=False), shaken(squares(), 9, down=True))
+    assert max(across, down) < 0.3
+    assert across == pytest.approx(down, abs=0.01)
+
+
+def test_a_turned_picture_has_the_same_score() -> None:
+    plane = shaken(squares(), 5, down=False)
+    assert scores(np.rot90(plane).copy(), plane.T) == pytest.approx(scores(plane) * 2, abs=0.01)
+
+
+def test_a_logo_in_focus_is_sharp_and_out_of_focus_is_not() -> None:
+    card = np.full((256, 300), 250, np.uint8)
+    logo = cv2.circle(card.copy(), (150, 128), 40, 20, -1, cv2.LINE_AA)
+    sharp, soft = scores(np.asarray(logo, np.uint8), blurred(np.asarray(logo, np.uint8), 3))
+    assert soft < Sharpness().min_sharpness < sharp
 
 
 def test_a_ramp_has_all_its_energy_left() -> None:
@@ -87,7 +103,7 @@ def test_any_shape_has_a_score(shape: tuple[int, int]) -> None:
     assert 0 <= score <= 1
 
 
-@pytest.mark.parametrize("bound", [0.5, 0.7, 0.1])
+@pytest.mark.parametrize("bound", [0.6, 0.7, 0.1])
 def test_the_bound_is_kept_and_the_number_before_it_is_dropped(bound: float) -> None:
     below = float(np.nextafter(np.float32(bound), np.float32(0)))
     assert kept(Sharpness(min_sharpness=bound).rule(), [bound, below]) == [True, False]
@@ -104,7 +120,7 @@ def test_refuses_what_is_no_share(bound: float) -> None:
 
 
 def test_no_planes_give_no_scores() -> None:
-    empty = Sharpness().measure(luma=np.empty(0, object))
+    empty = Sharpness().measure(luma_256=np.empty(0, object))
     assert empty.shape == (0,)
     assert empty.dtype == np.float32
 
@@ -112,12 +128,3 @@ def test_no_planes_give_no_scores() -> None:
 def test_order_and_batches_do_not_matter() -> None:
     planes = [blurred(squares(), sigma) for sigma in (0.5, 1, 2, 4)]
     assert [scores(plane)[0] for plane in planes[::-1]] == scores(*planes)[::-1]
-
-
-@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="the real photographs are not here")
-def test_default_keeps_sharp_photographs_and_drops_blurred_ones() -> None:
-    files = sorted(PHOTOGRAPHS.glob("*.jpg"))
-    planes = [np.asarray(Image.open(file).convert("L")) for file in files]
-    least = Sharpness().min_sharpness
-    assert np.mean(np.array(scores(*planes)) < least) <= 0.02
-    assert np.mean(np.array(scores(*(blurred(p, 3) for p in planes))) < least) >= 0.98

@@ -1,0 +1,249 @@
+"""How well the image measures tell fine pictures from spoiled ones, and what they cost.
+
+AUC is the probability that a spoiled picture scores worse than a fine one, of all pairs of them.
+False alarms and recall are shares of fine and spoiled pictures that the default rule drops. Every
+picture goes the way of a fetched one, through `pipeline/pixels.py`. The plots of the documentation
+are made from the same scores:
+
+    python -m pairsieve.jobs.bench.measures --folder DIR --plots docs/plots
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+from numpy.typing import NDArray
+
+from pairsieve.filters.base import measured
+from pairsieve.filters.exposure import Exposure
+from pairsieve.filters.low_information import LowInformation
+from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.sharpness import Sharpness
+from pairsieve.filters.upscaled import Upscaled
+from pairsieve.jobs.bench import plots
+from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.rules import Rule, Stage, passing
+from pairsieve.schemas import recipe
+from pairsieve.schemas.columns import LUMA, LUMA_256, Column
+
+Scores = NDArray[np.float64]  # (n,), higher is better
+BATCH = 32  # pictures measured together
+PASSES = 3  # over the fine pictures, for the time
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One measure: what it should tell apart, and its score.
+
+    Attributes:
+        filter: The filter, with its default options.
+        score: From the columns it writes, a number that is higher for better pictures.
+        cases: Pairs of ways, fine and spoiled.
+        scale: What the plot shows, and where the default bound lies.
+    """
+
+    filter: Any
+    score: Callable[[Mapping[str, Any]], Any]
+    cases: tuple[tuple[str, str], ...]
+    scale: plots.Scale
+
+    @property
+    def name(self) -> str:
+        """Return the name of the filter."""
+        return str(type(self.filter).__module__.rsplit(".", 1)[1])
+
+
+BLURS = ("gauss_1", "gauss_2", "gauss_4", "motion_5", "motion_9", "from_128_px", "from_85_px")
+SUBJECTS = (
+    Subject(
+        Sharpness(),
+        lambda found: found["sharpness"],
+        (
+            *(("fine", blur) for blur in BLURS),
+            *((name, f"gauss_2_{name}") for name in ("jpeg_50", "noise", "half_contrast")),
+        ),
+        plots.Scale("sharpness", "sharpness", 0, 1, Sharpness().min_sharpness),
+    ),
+    Subject(
+        Upscaled(),
+        lambda found: -found["upscaled"],
+        tuple(("fine", way) for way in ("twice", "three_times", "four_times")),
+        plots.Scale("upscaled", "upscaled", 1, 6, Upscaled().max_factor, -1),
+    ),
+    Subject(
+        LowInformation(),
+        lambda found: -found["low_information"],
+        (("fine", "card"), ("fine", "bordered")),
+        plots.Scale("low_information", "low_information", 0, 1, LowInformation().max_flat, -1),
+    ),
+    Subject(
+        Exposure(),
+        lambda found: found["exposure_bright"],
+        (("fine", "dark"),),
+        plots.Scale("exposure_bright", "exposure_bright", 0, 255, Exposure().min_bright),
+    ),
+    Subject(
+        Exposure(),
+        lambda found: found["exposure_bright"] - found["exposure_dark"],
+        (("fine", "washed_out"),),
+        plots.Scale(
+            "exposure_range", "exposure_bright - exposure_dark", 0, 255, Exposure().min_range
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one measure makes of one way to spoil pictures."""
+
+    measure: str
+    fine: str
+    spoiled: str
+    auc: float
+    false_alarms: float
+    recall: float
+
+
+def bench(
+    folders: Iterable[Path], count: int, seed: int, say: Callable[[str], None], into: Path | None
+) -> None:
+    """Measure `count` drawn scenes and the pictures in `folders`; say what was found.
+
+    Plots of the scores are written to the folder `into`, if given.
+    """
+    sets = {"drawn": list(scenes(count, seed))}
+    sets |= {folder.name: list(photographs(folder)) for folder in folders}
+    curves: dict[Subject, list[plots.Curve]] = {subject: [] for subject in SUBJECTS}
+    for name, planes in sets.items():
+        say(f"{name}: {len(planes)} pictures")
+        say(f"  {'measure':16} {'fine':14} {'spoiled':22} {'AUC':>6} {'recall':>7} {'alarms':>7}")
+        spoiled = Spoiled(planes, seed)
+        for subject in SUBJECTS:
+            lines = [spoiled.line(subject, fine, bad) for fine, bad in subject.cases]
+            for line in lines:
+                say(_printed(line))
+            mean = np.mean([line.auc for line in lines])
+            say(f"  {subject.name:16} {'':14} {'mean':22} {mean:6.4f}")
+            ways = dict.fromkeys(way for case in subject.cases if "fine" in case for way in case)
+            curves[subject] += [
+                plots.Curve(f"{name}: {way}", abs(spoiled.scores(subject, way))) for way in ways
+            ]
+        for each, spent in costs(planes).items():
+            say(f"  {each:16} {spent:.3f} ms of CPU per picture")
+    if into is not None:
+        plots.write(into, {subject.scale: curves[subject] for subject in SUBJECTS})
+
+
+def _printed(line: Line) -> str:
+    return (
+        f"  {line.measure:16} {line.fine:14} {line.spoiled:22} {line.auc:6.4f} "
+        f"{line.recall:6.1%} {line.false_alarms:7.1%}"
+    )
+
+
+class Spoiled:
+    """Pictures in all the ways they are spoiled, measured when asked for."""
+
+    def __init__(self, planes: list[Plane], seed: int) -> None:
+        self._planes = planes
+        self._seed = seed
+        self._given: dict[str, dict[Column, Any]] = {}
+
+    def line(self, subject: Subject, fine: str, bad: str) -> Line:
+        """Return how well the measure tells the ways `fine` and `bad` apart."""
+        good, worse = self.scores(subject, fine), self.scores(subject, bad)
+        dropped = [float(np.mean(~self._passing(subject, way))) for way in (fine, bad)]
+        return Line(subject.name, fine, bad, auc(good, worse), *dropped)
+
+    def scores(self, subject: Subject, way: str) -> Scores:
+        """Return the score of every picture spoiled in this way."""
+        found = self._found(subject, way)
+        return np.asarray(subject.score(found), np.float64)
+
+    def _passing(self, subject: Subject, way: str) -> NDArray[np.bool_]:
+        """Return which pictures the default rule keeps."""
+        found = self._found(subject, way)
+        rule = Rule(subject.name, subject.filter.rule(), False, Stage.IMAGE)
+        return passing(pa.table(found), [rule])
+
+    def _found(self, subject: Subject, way: str) -> dict[str, Any]:
+        """Return the columns that the measure writes, by name."""
+        if way not in self._given:
+            self._given[way] = stored(
+                WAYS[way](plane, np.random.default_rng((self._seed, number)))
+                for number, plane in enumerate(self._planes)
+            )
+        columns = measured(subject.filter, self._given[way])
+        return {column.name: values for column, values in columns.items()}
+
+
+def stored(planes: Iterable[Plane]) -> dict[Column, Any]:
+    """Return what `gather` gives to measures of pictures published as `planes`, uncompressed."""
+    import cv2
+
+    made = [picture(cv2.imencode(".bmp", plane)[1].tobytes(), recipe.Image()) for plane in planes]
+    pictures = [each for each in made if isinstance(each, Picture)]
+    assert len(pictures) == len(made)
+    return {
+        LUMA: column([each.luma for each in pictures]),
+        LUMA_256: column([each.luma_256 for each in pictures]),
+    }
+
+
+def column(planes: list[Plane]) -> NDArray[np.object_]:
+    """Return planes as an object array, (n,)."""
+    array = np.empty(len(planes), object)
+    array[:] = planes
+    return array
+
+
+def auc(fine: Scores, spoiled: Scores) -> float:
+    """Return the share of pairs in which the fine picture scores higher; a draw is a half."""
+    higher = np.mean(fine[:, None] > spoiled)
+    return float(higher + np.mean(fine[:, None] == spoiled) / 2)
+
+
+def costs(planes: list[Plane]) -> dict[str, float]:
+    """Return the CPU time of each image measure per picture, ms, in batches as in `gather`."""
+    given = stored(planes)
+    batches = [
+        {each: values[start : start + BATCH] for each, values in given.items()}
+        for start in range(0, len(planes), BATCH)
+    ]
+    spent: dict[str, float] = {}
+    for measure in (PerceptualHash(), *{subject.filter: None for subject in SUBJECTS}):
+        for batch in batches:  # so that all is compiled, and every size seen
+            measured(measure, batch)
+        start = time.process_time()
+        for _ in range(PASSES):
+            for batch in batches:
+                measured(measure, batch)
+        took = time.process_time() - start
+        name = type(measure).__module__.rsplit(".", 1)[1]
+        spent[name] = 1000 * took / PASSES / len(planes)
+    return spent | {"all together": sum(spent.values())}
+
+
+def main(
+    folder: Annotated[
+        list[Path] | None, typer.Option("--folder", help="Measure the pictures in here too.")
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=2, help="Scenes drawn.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Write the documentation's plots here.")
+    ] = None,
+) -> None:
+    """Tell how well the image measures find spoiled pictures, and what they cost."""
+    bench(folder or (), pictures, seed, typer.echo, plots)
+
+
+if __name__ == "__main__":
+    typer.run(main)

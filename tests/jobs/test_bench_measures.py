@@ -1,0 +1,86 @@
+"""How well the measures tell fine pictures from spoiled ones: the short form of the benchmark."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from pairsieve.jobs.bench import measures
+from pairsieve.jobs.bench.measures import SUBJECTS, Line, Spoiled, Subject, auc
+from pairsieve.jobs.bench.plots import Curve, Scale, svg
+from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+
+PLOTS = Path(__file__).parents[2] / "docs/plots"
+SHARPNESS = SUBJECTS[0]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Plane]:
+    return list(scenes(24, 0))
+
+
+@pytest.fixture(scope="module")
+def spoiled(drawn: list[Plane]) -> Spoiled:
+    return Spoiled(drawn, 0)
+
+
+def lines(spoiled: Spoiled, subject: Subject) -> list[Line]:
+    return [spoiled.line(subject, fine, bad) for fine, bad in subject.cases]
+
+
+def test_auc_counts_pairs_and_half_of_the_draws() -> None:
+    assert auc(np.array([3.0, 2.0]), np.array([1.0, 2.0])) == 3.5 / 4
+
+
+def test_every_way_keeps_size_and_kind_and_changes_the_picture(drawn: list[Plane]) -> None:
+    plane = drawn[0]
+    for name, way in WAYS.items():
+        changed = way(plane, np.random.default_rng(0))
+        assert (changed.shape, str(changed.dtype)) == (plane.shape, "uint8"), name
+        assert np.array_equal(changed, plane) == (name == "fine"), name
+
+
+def test_blur_is_told_on_drawn_scenes(spoiled: Spoiled) -> None:
+    found = lines(spoiled, SHARPNESS)
+    assert np.mean([line.auc for line in found]) >= 0.985
+    assert max(line.false_alarms for line in found) <= 1 / 24
+
+
+def test_blur_is_told_on_real_photographs(real: Path) -> None:
+    planes = list(photographs(real / "www/flickr"))
+    found = lines(Spoiled(planes[::2], 0), SHARPNESS)
+    assert np.mean([line.auc for line in found]) >= 0.985
+    assert Spoiled(planes, 0).line(SHARPNESS, "fine", "gauss_4").false_alarms <= 0.02
+
+
+@pytest.mark.parametrize("subject", SUBJECTS[1:], ids=lambda subject: str(subject.scale.file))
+def test_other_faults_are_told_on_drawn_scenes(spoiled: Spoiled, subject: Subject) -> None:
+    for line in lines(spoiled, subject):
+        assert line.auc >= 0.985
+        assert line.false_alarms == 0
+
+
+def test_it_prints_a_line_per_fault_and_the_cost_and_writes_the_plots(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(measures.main)
+    done = CliRunner().invoke(app, ["--pictures", "3", "--plots", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    for subject in SUBJECTS:
+        assert all(f"{fine:14} {bad}" in done.output for fine, bad in subject.cases)
+        assert f"{subject.name:16} 0." in done.output
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in PLOTS.iterdir()}
+
+
+def test_plots_of_the_documentation_are_small() -> None:
+    assert max(path.stat().st_size for path in PLOTS.iterdir()) < 60_000
+
+
+def test_a_curve_rises_from_none_to_all_at_its_scores() -> None:
+    root = ElementTree.fromstring(svg(Scale("x", "x", 0, 1, 0.5), [Curve("a: b", np.array([0.2]))]))
+    (curve,) = root.iter("{http://www.w3.org/2000/svg}polyline")
+    heights = [float(point.split(",")[1]) for point in curve.attrib["points"].split()]
+    assert heights[:20] == [312.0] * 20
+    assert heights[20:] == [12.0] * 81
