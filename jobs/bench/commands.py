@@ -1,0 +1,53 @@
+"""`pairsieve bench`: the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(
+    help="Measure what pairsieve costs, beside what others use; all on this machine.",
+    no_args_is_help=True,
+)
+
+Runs = Annotated[int, typer.Option("--runs", min=1, help="Runs of each contestant; odd is best.")]
+Python = Annotated[
+    Path | None,
+    typer.Option(
+        "--img2dataset-python",
+        help="Interpreter of img2dataset's environment; default: what `make img2dataset` made.",
+    ),
+]
+Without = Annotated[
+    bool, typer.Option("--without-img2dataset", help="Leave the comparison with it out.")
+]
+
+
+@bench.command()
+def fetch(
+    images: Annotated[int, typer.Option("--images", min=1, help="Images per run.")] = 1000,
+    body_bytes: Annotated[
+        int, typer.Option("--body-bytes", min=4, help="Size of each image, bytes.")
+    ] = 56_000,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=1000, help="Transfers, or threads, at once.")
+    ] = 64,
+    runs: Runs = 5,
+    img2dataset_python: Python = None,
+    without_img2dataset: Without = False,
+) -> None:
+    """Compare the CPU time of a fetched image with img2dataset's downloader and urllib's."""
+    from pairsieve.jobs.bench.fetch import Setting, bench
+
+    python = _opponent(img2dataset_python, without_img2dataset)
+    bench(Setting(images, body_bytes, concurrency, runs, python), typer.echo)
+
+
+def _opponent(python: Path | None, without: bool) -> Path | None:
+    """Return the interpreter of img2dataset's environment, None to leave it out."""
+    from pairsieve.jobs.bench.runs import img2dataset_python
+
+    if without:
+        typer.echo("img2dataset is left out, so nothing is compared with it.")
+        return None
+    return img2dataset_python(python)
