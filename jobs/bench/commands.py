@@ -43,6 +43,27 @@ def fetch(
     bench(Setting(images, body_bytes, concurrency, runs, python), typer.echo)
 
 
+@bench.command()
+def pixels(
+    images: Annotated[int, typer.Option("--images", min=1, help="JPEGs drawn.")] = 36,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Measure the JPEGs in this folder instead.")
+    ] = None,
+    passes: Annotated[
+        int, typer.Option("--passes", min=1, help="How often a run works through them.")
+    ] = 2,
+    runs: Runs = 5,
+    img2dataset_python: Python = None,
+    without_img2dataset: Without = False,
+) -> None:
+    """Compare the CPU time of decode, resize and encode with img2dataset's Resizer."""
+    from pairsieve.jobs.bench.pixels import Setting, bench
+
+    python = _opponent(img2dataset_python, without_img2dataset)
+    bench(Setting(images, seed, folder, passes, runs, python), typer.echo)
+
+
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.runs import img2dataset_python
