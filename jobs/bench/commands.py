@@ -31,7 +31,10 @@ def fetch(
     ] = 56_000,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=1000, help="Transfers, or threads, at once.")
-    ] = 64,
+    ] = 256,
+    hosts: Annotated[
+        int, typer.Option("--hosts", min=1, help="Host names in one unit, for what turns cost.")
+    ] = 10_000,
     runs: Runs = 5,
     img2dataset_python: Python = None,
     without_img2dataset: Without = False,
@@ -40,7 +43,7 @@ def fetch(
     from pairsieve.jobs.bench.fetch import Setting, bench
 
     python = _opponent(img2dataset_python, without_img2dataset)
-    bench(Setting(images, body_bytes, concurrency, runs, python), typer.echo)
+    bench(Setting(images, body_bytes, concurrency, hosts, runs, python), typer.echo)
 
 
 @bench.command()

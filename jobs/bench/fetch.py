@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pairsieve.jobs.bench import loop
 from pairsieve.jobs.bench.authority import Authority, authority
 from pairsieve.jobs.bench.runs import (
     Contestant,
@@ -32,14 +33,16 @@ class Setting:
     Attributes:
         images: Images per run.
         body_bytes: Size of each, bytes.
-        concurrency: Transfers at once; threads of the others.
+        concurrency: Transfers at once; threads of the others, whose default is 256 too.
+        hosts: Host names in a unit, for what turns cost.
         runs: Runs of each contestant.
         python: The interpreter of img2dataset's environment; None leaves img2dataset out.
     """
 
     images: int = 1000
     body_bytes: int = 56_000
-    concurrency: int = 64
+    concurrency: int = 256
+    hosts: int = 10_000
     runs: int = 5
     python: Path | None = None
 
@@ -65,7 +68,7 @@ CASES = (
 
 
 def bench(setting: Setting, told: Callable[[str], None]) -> None:
-    """Measure every case and print one table."""
+    """Measure every case and print one table, then what one unit costs inside."""
     with tempfile.TemporaryDirectory() as folder:
         made = authority(Path(folder), ("localhost",), (HOST,))
         with serving(made, setting.body_bytes) as served:
@@ -73,7 +76,9 @@ def bench(setting: Setting, told: Callable[[str], None]) -> None:
             for case in CASES:
                 told(f"{case.name}: {setting.runs} runs ...")
                 measured.append((case, compare(case, setting, made, served)))
-    _print(setting, measured)
+            _print(setting, measured)
+            inside = loop.Setting(setting.images, setting.hosts, setting.runs)
+            loop.bench(inside, made, served, told)
 
 
 def compare(case: Case, setting: Setting, made: Authority, served: Served) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
 # No limit that makes a host wait: all images come from one, and waiting costs no CPU anyway.
-UNHURRIED = {"per_host_per_s": None, "robots": "ignore"}
+UNHURRIED = {"per_host_per_s": 100_000, "robots": "ignore"}
 
 
 def options(port: int, concurrency: int, **changes: Any) -> Fetch:

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 from pairsieve.jobs.bench.authority import ROOT_NAME, authority, subject_hash
 from pairsieve.jobs.bench.corpus import corpus, own_photographs
+from pairsieve.jobs.bench.our_loop import Meter, clock
 from pairsieve.jobs.bench.runs import Contestant, alternating, img2dataset_python, median, ratio
 from pairsieve.schemas.errors import BadOption, Stopped
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()", "bench"]
+ALONE = ("--without-img2dataset",)
 
 
 def bench(*arguments: str | Path) -> list[list[str]]:
@@ -27,13 +30,39 @@ def bench(*arguments: str | Path) -> list[list[str]]:
 
 
 def test_fetch_is_compared_in_every_case() -> None:
-    rows = bench("fetch", "--images", "20", "--runs", "1", "--concurrency", "4")
-    cases = {row[0]: row for row in rows}
+    rows = bench("fetch", "--images", "60", "--runs", "1", "--concurrency", "4", "--hosts", "70")
+    cases = {row[0]: row for row in rows if len(row) == 6}
     for case in ("http, new connections", "http, keep-alive", "https, full handshakes"):
         _, *costs, share, most = cases[case]
         assert all(float(cost) > 0 for cost in costs)
         assert float(share) > 0
         assert 0 < float(most) < 1
+
+
+def test_a_unit_is_looked_into() -> None:
+    rows = bench("fetch", "--images", "100", "--runs", "1", "--hosts", "100", *ALONE)
+    shares = {row[0]: row[3] for row in rows if len(row) == 4}
+    assert len(shares) == 4
+    assert all(0 < int(share.removesuffix(" %")) <= 100 for share in shares.values())
+    numbers = {tuple(row[:2]): float(row[2]) for row in rows if len(row) == 3}
+    assert all(number > 0 for number in numbers.values())
+    assert {("100", "20"), ("400", "80")} <= set(numbers)  # images and the MB that were fetched
+
+
+def test_a_meter_leaves_out_what_is_called_back() -> None:
+    meter = Meter()
+
+    def burn(seconds: float) -> None:
+        end = clock() + seconds
+        while clock() < end:
+            continue
+
+    def outer(back: Callable[[float], None]) -> None:
+        burn(0.05)
+        back(0.2)
+
+    meter.timed(outer)(burn)
+    assert 0.04 < meter.spent_s() < 0.1
 
 
 def test_pixels_are_compared_and_every_share_is_told() -> None:
