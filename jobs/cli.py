@@ -92,6 +92,7 @@ def gather(
     from pairsieve.pipeline.run import gathered
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
+    job.check_fetch()
     made = job.plan()
     with job.engine() as running, progress(made.pairs) as told:
         for _ in gathered(job.recipe, job.store, running, made, told):

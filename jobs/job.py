@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import progress
 from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import clip, plan, run
+from pairsieve.pipeline import clip, fetch_img2dataset, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
@@ -38,6 +38,12 @@ class Job:
         """Return the plan, made now if there is none."""
         return plan.run(self.recipe, self.store)
 
+    def check_fetch(self) -> None:
+        """Refuse a downloader that is not installed, before any work; warn of what it cannot do."""
+        if self.recipe.fetch and self.recipe.fetch.engine == "img2dataset":
+            fetch_img2dataset.check()
+            typer.echo(f"Warning: {fetch_img2dataset.WARNING}", err=True)
+
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
@@ -57,6 +63,7 @@ class Job:
 
     def walk(self, name: str) -> None:
         """Walk the whole road for the selection `name`, and print progress and funnel."""
+        self.check_fetch()
         self.check_model()
         made = self.plan()
         with self.engine() as running, progress(made.pairs) as told:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline import inputs
+from pairsieve.pipeline import fetch_img2dataset, inputs
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
@@ -233,7 +233,8 @@ def _bodies(
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
     assert recipe.fetch is not None
-    for fetched in fetch(rows, recipe.fetch):
+    theirs = recipe.fetch.engine == "img2dataset"
+    for fetched in (fetch_img2dataset.fetch if theirs else fetch)(rows, recipe.fetch):
         yield rows[fetched.url], fetched
 
 
