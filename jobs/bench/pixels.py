@@ -4,11 +4,12 @@ pairsieve also hashes and measures, which the Resizer does not.
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairsieve.jobs.bench.corpus import Sample, corpus, own_photographs
+from pairsieve.jobs.bench.corpus import BASELINE, KINDS, Sample, corpus, own_photographs
 from pairsieve.jobs.bench.runs import alternating, answer, median, ours, ratio, theirs
 from pairsieve.jobs.tables import table
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -47,14 +48,17 @@ class Case:
 
     name: str
     task: str
-    plain: bool
-    most: float | None
+    kinds: tuple[str, ...] = KINDS
+    most: float | None = None
 
 
 CASES = (
-    Case("all, with sha256, pHash and sharpness", "whole", False, 0.56),
-    Case("all, the same work", "alone", False, None),
-    Case("baseline 4:2:0, the same work", "alone", True, 0.48),
+    Case("all, with sha256, pHash and sharpness", "whole", most=0.56),
+    Case("all, the same work", "alone"),
+    *(
+        Case(f"{kind}, the same work", "alone", (kind,), 0.48 if kind == BASELINE else None)
+        for kind in KINDS
+    ),
 )
 
 
@@ -70,7 +74,7 @@ def bench(setting: Setting, told: Callable[[str], None]) -> None:
             files[str(path)] = sample
         rows = []
         for case in CASES:
-            chosen = [path for path, each in files.items() if each.plain or not case.plain]
+            chosen = [path for path, each in files.items() if each.kind in case.kinds]
             if chosen:
                 told(f"{case.name}: {setting.runs} runs ...")
                 rows.append((case, len(chosen), compare(case, chosen, setting)))
@@ -110,9 +114,9 @@ def _describe(samples: list[Sample], told: Callable[[str], None]) -> None:
     """Say what is measured."""
     pixels = sum(sample.pixels for sample in samples)
     bits = 8 * sum(len(sample.body) for sample in samples)
-    plain = sum(sample.plain for sample in samples)
+    kinds = Counter(sample.kind for sample in samples)
     told(
-        f"{len(samples)} JPEGs, {plain} of them baseline 4:2:0; "
+        f"{len(samples)} JPEGs ({', '.join(f'{count} {kind}' for kind, count in kinds.items())}); "
         f"{pixels / len(samples) / 1e6:.2f} megapixels and {bits / pixels:.2f} bits per pixel each"
     )
 

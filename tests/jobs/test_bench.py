@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pairsieve.jobs.bench.authority import ROOT_NAME, authority, subject_hash
-from pairsieve.jobs.bench.corpus import corpus, own_photographs
+from pairsieve.jobs.bench.corpus import BASELINE, FULL_COLOUR, PROGRESSIVE, corpus, own_photographs
 from pairsieve.jobs.bench.our_loop import Meter, clock
 from pairsieve.jobs.bench.runs import Contestant, alternating, img2dataset_python, median, ratio
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -68,7 +68,7 @@ def test_a_meter_leaves_out_what_is_called_back() -> None:
 def test_pixels_are_compared_and_every_share_is_told() -> None:
     rows = bench("pixels", "--images", "6", "--runs", "1", "--passes", "1")
     compared = [row for row in rows if len(row) == 6]
-    assert len(compared) == 3
+    assert len(compared) == 5
     assert all(float(cell) > 0 for row in compared for cell in row[2:5])
     shares = {row[0]: float(row[1].removesuffix(" %")) for row in rows if len(row) == 2}
     assert {"perceptual_hash.measure", "our_pixels.sha256"} <= set(shares)
@@ -124,17 +124,24 @@ def test_corpus_is_the_same_for_a_seed_and_mixed() -> None:
     samples = corpus(3, 6)
     assert samples == corpus(3, 6)
     drawn = [sample for sample in samples if sample.name.startswith("drawn")]
-    assert [sample.plain for sample in drawn] == [True, True, False, True, False, False]
+    assert [sample.kind for sample in drawn] == [
+        BASELINE,
+        BASELINE,
+        PROGRESSIVE,
+        BASELINE,
+        FULL_COLOUR,
+        BASELINE,
+    ]
     assert all(100_000 < sample.pixels < 4_000_000 for sample in drawn)
 
 
 def test_own_photographs_are_taken_as_they_are(tmp_path: Path) -> None:
-    drawn = corpus(0, 3)
-    for sample in drawn[:3]:
+    drawn = corpus(0, 5)[:5]
+    for sample in drawn:
         (tmp_path / f"{sample.name}.jpg").write_bytes(sample.body)
     found = own_photographs(tmp_path)
-    assert [each.body for each in found] == [each.body for each in drawn[:3]]
-    assert [each.plain for each in found] == [True, True, False]
+    assert [each.body for each in found] == [each.body for each in drawn]
+    assert [each.kind for each in found] == [each.kind for each in drawn]
 
 
 def test_drawn_pictures_have_as_much_detail_as_photographs() -> None:
