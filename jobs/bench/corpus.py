@@ -60,7 +60,7 @@ def corpus(seed: int, count: int) -> list[Sample]:
         aspect = ASPECTS[number % len(ASPECTS)]
         width = round((megapixels * 1e6 * aspect) ** 0.5)
         image = Image.fromarray(photograph(rng, width, round(width / aspect)))
-        quality = QUALITIES[number // 6 % len(QUALITIES)]  # every quality of every kind
+        quality = QUALITIES[(number + number // 6) % len(QUALITIES)]  # every quality of every kind
         samples.append(
             _sample(f"drawn-{number}", image, quality, KIND_OF.get(number % 6, BASELINE))
         )
