@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test fuzz check reference clean
+.PHONY: install img2dataset demo test fuzz check reference clean
 
 install: .venv/installed
 
@@ -13,10 +13,18 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# What the benchmarks compare with, in an environment of its own: its ranges exclude our versions.
+img2dataset: .venv-img2dataset/installed
+
+.venv-img2dataset/installed: jobs/bench/img2dataset.txt
+	test -x .venv-img2dataset/bin/python || $(PYTHON) -m venv .venv-img2dataset
+	.venv-img2dataset/bin/python -m pip install --quiet --requirement jobs/bench/img2dataset.txt
+	touch $@
+
 demo: install
 	$(BIN)/pairsieve demo
 
-test: install
+test: install img2dataset
 	$(BIN)/python -m pytest
 
 fuzz: install
@@ -31,4 +39,4 @@ reference: install
 	$(BIN)/python -m pairsieve.jobs.reference
 
 clean:
-	rm -rf .venv pairsieve-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-img2dataset pairsieve-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from pairsieve.jobs.bench.commands import bench
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(bench, name="bench")
 
 
 class EngineKind(StrEnum):

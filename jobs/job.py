@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import clip, layers, plan, run
+from pairsieve.pipeline import clip, fetch_img2dataset, layers, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
@@ -43,6 +43,12 @@ class Job:
         """Show progress towards `pairs`, with those that layers try again."""
         return progress(pairs, sum(layer.pairs for layer in layers.decided(self.store)))
 
+    def check_fetch(self) -> None:
+        """Refuse a downloader that is not installed, before any work; warn of what it cannot do."""
+        if self.recipe.fetch and self.recipe.fetch.engine == "img2dataset":
+            fetch_img2dataset.check()
+            typer.echo(f"Warning: {fetch_img2dataset.WARNING}", err=True)
+
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
@@ -62,6 +68,7 @@ class Job:
 
     def gather(self, again: tuple[str, ...]) -> None:
         """Gather what is not gathered yet; then try the pairs with these outcomes once more."""
+        self.check_fetch()
         made = self.plan()
         if again and not made.fetch:
             raise BadOption("--retry: the input holds its own images, so nothing was fetched")
@@ -80,6 +87,7 @@ class Job:
 
     def walk(self, name: str) -> None:
         """Walk the whole road for the selection `name`, and print progress and funnel."""
+        self.check_fetch()
         self.check_model()
         made = self.plan()
         with self.engine() as running, self.progress(made.pairs) as told:

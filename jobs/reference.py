@@ -104,13 +104,13 @@ def commands_page() -> str:
 
     from pairsieve.jobs.cli import app
 
-    group: Any = typer.main.get_command(app)
+    group = typer.main.get_command(app)
     lines = [
         "# The command line",
         "Every verb of the road is a command, `run` walks all of it. Each goes on where it was "
         "stopped. Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
     ]
-    for name, command in group.commands.items():
+    for name, command in commands(group):
         arguments = [_usage(p) for p in command.params if p.param_type_name == "argument"]
         required = [_usage(p) for p in command.params if p.required and p.opts[0].startswith("--")]
         lines += [f"## `{' '.join(('pairsieve', name, *arguments, *required))}`", command.help]
@@ -125,6 +125,15 @@ def commands_page() -> str:
             )
         )
     return _page(lines)
+
+
+def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its full name, e.g. `bench fetch`; `group` is typer's."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield above + name, command
 
 
 PAGES = {

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import inputs, pieces
+from pairsieve.pipeline import fetch_img2dataset, inputs, pieces
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.boxes import Box, parsed
 from pairsieve.pipeline.engine import Crashed, Engine
@@ -261,7 +261,8 @@ def _bodies(
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
     assert recipe.fetch is not None
-    for fetched in fetch(rows, recipe.fetch):
+    theirs = recipe.fetch.engine == "img2dataset"
+    for fetched in (fetch_img2dataset.fetch if theirs else fetch)(rows, recipe.fetch):
         yield rows[fetched.url], fetched
 
 

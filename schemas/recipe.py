@@ -5,7 +5,7 @@ Everything is checked here or in `pipeline/rules.py` before any input or output 
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -43,9 +43,21 @@ class Input(Section):
     )
 
 
+# Keys of `fetch` that img2dataset's downloader can keep; each of the others would be a promise.
+IMG2DATASET_KEYS = frozenset(
+    (
+        "engine", "user_agent", "timeout_s", "retries", "concurrency", "allow_networks", "ports",
+        "robots",
+    )
+)  # fmt: skip
+
+
 class Fetch(Section):
     """How images are fetched. Needed unless the input already holds its images."""
 
+    engine: Literal["pairsieve", "img2dataset"] = Field(
+        "pairsieve", description="Whose downloader; what img2dataset's cannot do: img2dataset.md."
+    )
     user_agent: str = Field(
         min_length=1, description="Honest name and a way to reach you; sent with every request."
     )
@@ -65,6 +77,17 @@ class Fetch(Section):
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
         (), description="Ports allowed besides 80 and 443."
     )
+
+    @model_validator(mode="after")
+    def _kept_by_engine(self) -> Self:
+        """Refuse what the engine cannot keep."""
+        lost = sorted(self.model_fields_set - IMG2DATASET_KEYS)
+        if self.engine == "img2dataset" and lost:
+            raise ValueError(
+                f"engine img2dataset cannot keep {', '.join(lost)}; "
+                f"it keeps {', '.join(sorted(IMG2DATASET_KEYS))}: remove the former or the engine"
+            )
+        return self
 
 
 SIZES = ("min_side", "max_side", "center_crop", "pad")  # of these keys of `image` at most one

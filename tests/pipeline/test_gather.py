@@ -1,4 +1,5 @@
 import io
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from hashlib import blake2b, sha256
@@ -102,6 +103,18 @@ def test_every_row_has_its_outcome(tmp_path: Path, web: tuple[Path, str]) -> Non
     assert rows[5]["http_status"] == 404
     assert [row["page"] for row in rows] == list(range(7))
     assert rows[3]["caption_words"] is None
+
+
+def test_the_engine_of_the_recipe_fetches(
+    tmp_path: Path, web: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = recipe(tmp_path, web[1])
+    assert chosen.fetch is not None
+    other = chosen.fetch.model_copy(update={"engine": "img2dataset"})
+    chosen = chosen.model_copy(update={"fetch": other})
+    monkeypatch.setitem(sys.modules, "img2dataset", None)  # as where it is not installed
+    with pytest.raises(BadOption, match="fetch.engine: img2dataset cannot be imported"):
+        gathered(chosen, Store.at(tmp_path / "d"), [(f"{web[1]}/wide.png", "a wide one")])
 
 
 def test_a_unit_without_a_usable_pair(tmp_path: Path, web: tuple[Path, str]) -> None:

@@ -1,0 +1,77 @@
+"""`pairsieve bench`: the commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(
+    help="Measure what pairsieve costs, beside what others use; all on this machine.",
+    no_args_is_help=True,
+)
+
+Runs = Annotated[int, typer.Option("--runs", min=1, help="Runs of each contestant; odd is best.")]
+Python = Annotated[
+    Path | None,
+    typer.Option(
+        "--img2dataset-python",
+        help="Interpreter of img2dataset's environment; default: what `make img2dataset` made.",
+    ),
+]
+Without = Annotated[
+    bool, typer.Option("--without-img2dataset", help="Leave the comparison with it out.")
+]
+
+
+@bench.command()
+def fetch(
+    images: Annotated[int, typer.Option("--images", min=1, help="Images per run.")] = 1000,
+    body_bytes: Annotated[
+        int, typer.Option("--body-bytes", min=4, help="Size of each image, bytes.")
+    ] = 56_000,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=1000, help="Transfers, or threads, at once.")
+    ] = 256,
+    hosts: Annotated[
+        int, typer.Option("--hosts", min=1, help="Host names in one unit, for what turns cost.")
+    ] = 10_000,
+    runs: Runs = 5,
+    img2dataset_python: Python = None,
+    without_img2dataset: Without = False,
+) -> None:
+    """Compare the CPU time of a fetched image with img2dataset's downloader and urllib's."""
+    from pairsieve.jobs.bench.fetch import Setting, bench
+
+    python = _opponent(img2dataset_python, without_img2dataset)
+    bench(Setting(images, body_bytes, concurrency, hosts, runs, python), typer.echo)
+
+
+@bench.command()
+def pixels(
+    images: Annotated[int, typer.Option("--images", min=1, help="JPEGs drawn.")] = 36,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Measure the JPEGs in this folder instead.")
+    ] = None,
+    passes: Annotated[
+        int, typer.Option("--passes", min=1, help="How often a run works through them.")
+    ] = 2,
+    runs: Runs = 5,
+    img2dataset_python: Python = None,
+    without_img2dataset: Without = False,
+) -> None:
+    """Compare the CPU time of decode, resize and encode with img2dataset's Resizer."""
+    from pairsieve.jobs.bench.pixels import Setting, bench
+
+    python = _opponent(img2dataset_python, without_img2dataset)
+    bench(Setting(images, seed, folder, passes, runs, python), typer.echo)
+
+
+def _opponent(python: Path | None, without: bool) -> Path | None:
+    """Return the interpreter of img2dataset's environment, None to leave it out."""
+    from pairsieve.jobs.bench.runs import img2dataset_python
+
+    if without:
+        typer.echo("img2dataset is left out, so nothing is compared with it.")
+        return None
+    return img2dataset_python(python)
