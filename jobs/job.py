@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import progress
 from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import clip, plan, run
+from pairsieve.pipeline import blocklist, clip, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
@@ -28,9 +28,10 @@ class Job:
         workers: int | None = None,
         address: str | None = None,
     ) -> None:
-        """Check all that can be checked without touching input or output."""
+        """Check all that can be checked without touching input or output; read the blocklist."""
         self.recipe = load(recipe)
         rules(self.recipe)
+        blocklist.load(self.recipe.blocklist)
         self.store = Store.at(dataset)
         self._engine = kind, workers, address
 

@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
 from pairsieve.pipeline.addresses import Addresses, Refused, Target
@@ -68,16 +68,18 @@ def fetch(
     options: Fetch,
     share: int = 1,
     seen: Counter[tuple[str, int]] | None = None,
+    blocked: Callable[[Target], str | None] | None = None,
 ) -> Generator[Fetched]:
     """Yield one Fetched per distinct URL, in order of completion.
 
     Of what a host is allowed to see this takes the part of one among `share` that fetch at the same
-    time. Every request sent is counted in `seen`, by host and second since 1970 UTC.
+    time. Every request sent is counted in `seen`, by host and second since 1970 UTC. What is
+    `blocked`, which gives the entry of the blocklist, is not asked for, be it a URL or a redirect.
 
     Closing the generator ends all transfers. Memory is bounded by `options.concurrency` bodies and
     BACKLOG_BYTES, besides the URLs themselves.
     """
-    addresses = Addresses(options.allow_networks, options.ports)
+    addresses = Addresses(options.allow_networks, options.ports, blocked)
     loop = _Loop(options, addresses, share, Counter() if seen is None else seen)
     refused = []
     for url in dict.fromkeys(urls):

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline import inputs
+from pairsieve.pipeline import blocklist, inputs
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.expected import Expected
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pixels import Picture, picture
@@ -45,6 +47,7 @@ from pairsieve.schemas.columns import (
     LAST_MODIFIED,
     LUMA,
     OUTCOME,
+    PERCEPTUAL_HASH,
     SHA256,
     STORED_HEIGHT,
     STORED_WIDTH,
@@ -90,11 +93,13 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
 
     Raises:
         BadOption: the input has only URLs and the recipe no `fetch`, or a rule reads a column that
-            there will not be; better told now than by `select` after all is fetched.
+            there will not be, or the blocklist has a line that is no entry; better told now than
+            by `select` after all is fetched.
     """
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
     check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
+    blocklist.load(recipe.blocklist)
     todo = pending(plan, store)
     while todo:
         crashed: list[Piece] = []
@@ -142,9 +147,11 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     alive = part.usable()
     part.measure([[row] for row in alive], {TEXT: part.texts(alive)})
     alive = part.gated(alive, gates(recipe, Stage.TEXT))
+    expected, listed = Expected(part.travelling, recipe.input), blocklist.load(recipe.blocklist)
+    alive = _admitted(part, alive, expected, listed)
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
-        images = _Images(part, recipe, tar, path)
+        images = _Images(part, recipe, tar, path, (expected, listed))
         for rows, fetched in _bodies(part, alive, recipe, plan, share):
             images.add(rows, fetched)
         images.flush()
@@ -154,8 +161,16 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
 class _Images:
     """Turns bodies into stored images in the tar, and measures them a few at a time."""
 
-    def __init__(self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str) -> None:
+    def __init__(
+        self,
+        part: Part,
+        recipe: Recipe,
+        tar: tarfile.TarFile,
+        path: str,
+        checks: tuple[Expected, Listed | None],
+    ) -> None:
         self._part = part
+        self._expected, self._listed = checks
         self._recipe = recipe
         self._tar = tar
         self._path = path
@@ -173,21 +188,27 @@ class _Images:
         put(ETAG, rows, fetched.etag)
         put(LAST_MODIFIED, rows, fetched.last_modified)
         if fetched.outcome is not Outcome.OK:
-            self._reject(rows, fetched.outcome, fetched.detail)
+            self._part.reject(rows, fetched.outcome, fetched.detail)
             return
+        sha256 = hashlib.sha256(fetched.body).hexdigest()
         put(FETCH_BYTES, rows, len(fetched.body))
-        put(SHA256, rows, hashlib.sha256(fetched.body).hexdigest())
+        put(SHA256, rows, sha256)
+        if self._listed and (entry := self._listed.of_sha256(sha256)):
+            self._part.reject(rows, Outcome.BLOCKLIST, entry)
+            return
+        rows = self._verified(rows, fetched.body)
+        if not rows:
+            return
         made = picture(fetched.body, self._recipe.image)
         if not isinstance(made, Picture):
-            self._reject(rows, made.outcome, made.detail)
+            self._part.reject(rows, made.outcome, made.detail)
             return
-        self._store(rows, made)
         self._waiting.append((rows, made))
         if len(self._waiting) == PICTURES_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
-        """Measure the pictures that wait."""
+        """Measure the pictures that wait, and store those that are not on the blocklist."""
         pictures = [made for _, made in self._waiting]
         planes = np.empty(len(pictures), object)
         planes[:] = [made.luma for made in pictures]
@@ -197,11 +218,27 @@ class _Images:
             LUMA: planes,
         }
         self._part.measure([rows for rows, _ in self._waiting], given)
+        blocked = self._blocked([rows[0] for rows, _ in self._waiting])
+        for place, (rows, made) in enumerate(self._waiting):
+            if place in blocked:
+                self._part.reject(rows, Outcome.BLOCKLIST, blocked[place])
+            else:
+                self._store(rows, made)
         self._waiting.clear()
 
-    def _reject(self, rows: list[int], outcome: Outcome, detail: str | None) -> None:
-        self._part.put(OUTCOME, rows, outcome)
-        self._part.put(DETAIL, rows, detail)
+    def _blocked(self, rows: list[int]) -> dict[int, str]:
+        """Return the entry for each place in `rows` whose picture has a listed pHash."""
+        if not self._listed:
+            return {}
+        hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
+        return self._listed.of_hashes(np.array(hashes, np.uint64))
+
+    def _verified(self, rows: list[int], body: bytes) -> list[int]:
+        """Return the rows whose expected hash the bytes have; the others are mismatches."""
+        wrong = {row: text for row in rows if (text := self._expected.mismatch(row, body))}
+        for row, text in wrong.items():
+            self._part.reject([row], Outcome.HASH_MISMATCH, text)
+        return [row for row in rows if row not in wrong]
 
     def _store(self, rows: list[int], made: Picture) -> None:
         """Append the stored image to the tar and note where it lies."""
@@ -223,6 +260,19 @@ class _Images:
             self._part.put(column, rows, value)
 
 
+def _admitted(part: Part, alive: list[int], expected: Expected, listed: Listed | None) -> list[int]:
+    """Return the rows of `alive` that may be asked for; the others get their outcome."""
+    admitted = []
+    for row in alive:
+        if row in expected.malformed:
+            part.reject([row], Outcome.HASH_MISMATCH, expected.malformed[row])
+        elif listed and (entry := listed.of_url(part.values[URL.name][row])):
+            part.reject([row], Outcome.BLOCKLIST, entry)
+        else:
+            admitted.append(row)
+    return admitted
+
+
 def _bodies(
     part: Part, alive: list[int], recipe: Recipe, plan: Plan, share: int
 ) -> Iterator[tuple[list[int], Fetched]]:
@@ -234,7 +284,9 @@ def _bodies(
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
     assert recipe.fetch is not None
-    for fetched in fetch(rows, recipe.fetch, share):
+    listed = blocklist.load(recipe.blocklist)
+    blocked = listed.of_target if listed else None
+    for fetched in fetch(rows, recipe.fetch, share, blocked=blocked):
         yield rows[fetched.url], fetched
 
 

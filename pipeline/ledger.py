@@ -1,8 +1,8 @@
 """The ledger: one row per input pair, put together from what each verb has committed.
 
 Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
-read. `gathered`, `embedded`, `grouped`, `selected` and `sharded` are the parts, `ledger` the whole;
-a part that does not exist yet is empty, so its columns are null.
+read. `gathered`, `embedded`, `grouped`, `listed`, `selected` and `sharded` are the parts, `ledger`
+the whole; a part that does not exist yet is empty, so its columns are null.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
     GROUPED,
+    LISTED,
     ROW,
     SELECTED,
     SHARDED,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
 GROUP_MARKER = "group/done.json"
+BLOCKED_MARKER = "blocklist/done.json"
 
 
 def select_marker(name: str) -> str:
@@ -74,6 +76,7 @@ def attach(
         ("gathered", GATHERED, files(store.markers("gather").values(), ".parquet")),
         ("embedded", EMBEDDED, embedded_files(store, embedding) if embedding else []),
         ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
+        ("listed", LISTED, _result_files(store, BLOCKED_MARKER)),
         ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
         ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
     ]

@@ -40,9 +40,11 @@ THUMBNAIL_QUALITY = 72
 # What the funnel asks without being listed in the recipe.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
+    "blocklist": "not on the blocklist as it is now",
     "repeated": "not the copy of a pair that is kept elsewhere",
     "gated": "not left unfetched by a gate of an earlier recipe",
 }
+UNSHOWN = ("outcome", "blocklist")  # rules of which no sample is shown
 # Control characters would vanish from the page or spoil it: they become their pictures.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
@@ -101,7 +103,7 @@ def _content(
     conditions = ALWAYS | {rule.name: rule.sql for rule in rules(recipe)}
     dropping = [step["rule"] for step in selection.extra["funnel"] if step["dropped"]]
     samples = _samples(
-        connection, recipe.shard.seed, [rule for rule in dropping if rule != "outcome"]
+        connection, recipe.shard.seed, [rule for rule in dropping if rule not in UNSHOWN]
     )
     clusters = rows(connection, f"FROM duplicates LIMIT {CLUSTERS_SHOWN}")
     for cluster in clusters:
@@ -202,8 +204,8 @@ def _relation(pair: dict[str, Any]) -> str:
 
 
 def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
-    """Give each pair its `thumbnail`, a data URI, or None where no image is stored."""
-    stored = [pair for pair in pairs if pair["image_file"]]
+    """Give each pair its `thumbnail`, a data URI, or None where there is none to be seen."""
+    stored = [pair for pair in pairs if pair["image_file"] and not pair["blocked"]]
     places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
     for pair in pairs:
         pair["thumbnail"] = None

@@ -62,7 +62,14 @@ HISTOGRAMS = (
 )
 TABLES = {"ledger": COLUMNS, "funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS}
 
-HOST = r"lower(regexp_extract(url, '^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1))"
+
+def host_of(column: str) -> str:
+    """Return the SQL expression of the host name in a URL, lower case as the URL writes it."""
+    expression = r"'^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)'"
+    return f"lower(regexp_extract({column}, {expression}, 1))"
+
+
+HOST = host_of("url")
 # View -> what a row is, its query.
 VIEWS = {
     "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),

@@ -1,0 +1,118 @@
+"""Blocked: which gathered pairs are on the blocklist as it is now.
+
+`gather` keeps out what is listed while it works; an entry may be added later. So `select` asks the
+list of today about all that is gathered, and commits the answer, which holds until the list or the
+pairs change. What the ledger holds is enough: both URLs, the SHA-256 and the pHash.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline import blocklist
+from pairsieve.pipeline.blocklist import Listed
+from pairsieve.pipeline.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs
+from pairsieve.pipeline.stats import host_of
+from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.schemas.columns import (
+    BLOCKED,
+    FINAL_URL,
+    PERCEPTUAL_HASH,
+    ROW,
+    SHA256,
+    URL,
+    arrow_schema,
+)
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+USUAL_HOST = "[a-z0-9_.-]+"  # a host that a URL may write in no other way, but for a dot at its end
+
+
+def run(recipe: Recipe, store: Store) -> Marker | None:
+    """Ask the recipe's blocklist about every stored image and commit; None without one.
+
+    Raises:
+        BadOption: a file of the blocklist is not there, or a line in it is not an entry.
+    """
+    if recipe.blocklist is None:
+        if old := store.marker(BLOCKED_MARKER):
+            store.delete([BLOCKED_MARKER, *old.files])
+        return None
+    files = [
+        (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
+    ]
+    wanted = fingerprint(files, recipe.blocklist.max_distance, inputs(store, None))
+    if done := current(store, BLOCKED_MARKER, wanted):
+        return done
+    listed = blocklist.load(recipe.blocklist)
+    assert listed is not None
+    with connect(store) as connection:
+        attach(connection, store)
+        connection.execute(
+            f"CREATE VIEW images AS SELECT * FROM gathered WHERE outcome = '{Outcome.OK}'"
+        )
+        found = _found(connection, listed)
+    path = f"blocklist/{attempt()}.parquet"
+    with store.writer(path) as sink:
+        _write(found, sink)
+    marker = Marker(len(found), {path: sink.entry()}, {}, {"fingerprint": wanted})
+    replace(store, BLOCKED_MARKER, marker)
+    return marker
+
+
+def _found(connection: "DuckDBPyConnection", listed: Listed) -> dict[int, str]:
+    """Return the entry for every row whose image is stored and listed."""
+    found: dict[int, str] = {}
+    for rows, hashes in _batches(connection, f"{PERCEPTUAL_HASH.name} IS NOT NULL"):
+        values = hashes[PERCEPTUAL_HASH.name].to_numpy()
+        found |= {rows[place]: entry for place, entry in listed.of_hashes(values).items()}
+    connection.register("starts", pa.table({"start": listed.sha256_starts}))
+    for rows, table in _batches(
+        connection, "('0x' || substr(sha256, 1, 16))::UBIGINT IN (FROM starts)"
+    ):
+        entries = map(listed.of_sha256, table[SHA256.name].to_pylist())
+        found |= {row: entry for row, entry in zip(rows, entries, strict=True) if entry}
+    hosts = pa.array(_suspicious_hosts(connection, listed), pa.string())
+    connection.register("suspicious", pa.table({"host": hosts}))
+    places = " OR ".join(f"{host_of(c.name)} IN (FROM suspicious)" for c in (URL, FINAL_URL))
+    for rows, table in _batches(connection, places):
+        for row, *urls in zip(
+            rows, *(table[c.name].to_pylist() for c in (URL, FINAL_URL)), strict=True
+        ):
+            for entry in filter(None, map(listed.of_url, urls)):
+                found[row] = entry
+    return dict(sorted(found.items()))
+
+
+def _suspicious_hosts(connection: "DuckDBPyConnection", listed: Listed) -> list[str]:
+    """Return the hosts, as URLs write them, that may be on the list; any odd one is."""
+    query = " UNION ".join(
+        f"SELECT {host_of(c.name)} AS host FROM images" for c in (URL, FINAL_URL)
+    )
+    odd = f"NOT regexp_full_match(host, '{USUAL_HOST}')"
+    hosts = connection.execute(f"SELECT host, {odd} FROM ({query}) WHERE host IS NOT NULL")
+    return [host for host, is_odd in hosts.fetchall() if is_odd or listed.suspicious(host)]
+
+
+def _batches(
+    connection: "DuckDBPyConnection", condition: str
+) -> Iterator[tuple[list[int], pa.Table]]:
+    """Yield the rows and the columns that tell what an image is, of images as `condition` says."""
+    names = ", ".join(c.name for c in (ROW, URL, FINAL_URL, SHA256, PERCEPTUAL_HASH))
+    query = f"SELECT {names} FROM images WHERE {condition}"
+    for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
+        table = pa.Table.from_batches([batch])
+        yield table[ROW.name].to_pylist(), table
+
+
+def _write(found: dict[int, str], sink: Any) -> None:
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema((ROW, BLOCKED))
+    columns = [pa.array(found.keys(), ROW.type), pa.array(found.values(), BLOCKED.type)]
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
