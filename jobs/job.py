@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from pairsieve.jobs.progress import progress
-from pairsieve.jobs.tables import funnel
+from pairsieve.jobs.tables import funnel, rate
 from pairsieve.pipeline import blocklist, clip, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
@@ -57,7 +57,7 @@ class Job:
             engine.close()
 
     def walk(self, name: str) -> None:
-        """Walk the whole road for the selection `name`, and print progress and funnel."""
+        """Walk the whole road for the selection `name`; print progress, funnel and highest rate."""
         self.check_model()
         made = self.plan()
         with self.engine() as running, progress(made.pairs) as told:
@@ -65,3 +65,4 @@ class Job:
         selected = self.store.marker(select_marker(name))
         if selected:
             funnel(selected.extra["funnel"])
+        rate(self.store, self.recipe)

@@ -8,6 +8,7 @@ outcome says so and the rest lands.
 
 import hashlib
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline import blocklist, inputs
+from pairsieve.pipeline import blocklist, inputs, politeness
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.engine import Crashed, Engine
@@ -28,6 +29,7 @@ from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.tally import KEY, tally
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     COLUMNS,
@@ -149,13 +151,14 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     alive = part.gated(alive, gates(recipe, Stage.TEXT))
     expected, listed = Expected(part.travelling, recipe.input), blocklist.load(recipe.blocklist)
     alive = _admitted(part, alive, expected, listed)
+    seen: Counter[tuple[str, int]] = Counter()
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = _Images(part, recipe, tar, path, (expected, listed))
-        for rows, fetched in _bodies(part, alive, recipe, plan, share):
+        for rows, fetched in _bodies(part, alive, recipe, share, seen):
             images.add(rows, fetched)
         images.flush()
-    return _commit(store, piece, part, {path: sink.entry()})
+    return _commit(store, piece, part, {path: sink.entry()} | _requests(store, piece, seen))
 
 
 class _Images:
@@ -274,10 +277,10 @@ def _admitted(part: Part, alive: list[int], expected: Expected, listed: Listed |
 
 
 def _bodies(
-    part: Part, alive: list[int], recipe: Recipe, plan: Plan, share: int
+    part: Part, alive: list[int], recipe: Recipe, share: int, seen: Counter[tuple[str, int]]
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
-    if not plan.fetch:
+    if part.images is not None:
         yield from _own_images(part, alive)
         return
     rows: dict[str, list[int]] = {}
@@ -286,7 +289,7 @@ def _bodies(
     assert recipe.fetch is not None
     listed = blocklist.load(recipe.blocklist)
     blocked = listed.of_target if listed else None
-    for fetched in fetch(rows, recipe.fetch, share, blocked=blocked):
+    for fetched in fetch(rows, recipe.fetch, share, seen, blocked):
         yield rows[fetched.url], fetched
 
 
@@ -312,6 +315,16 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
+def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dict[str, Any]:
+    """Write what each host has seen, if anything, and return the file as a marker names it."""
+    if not seen:
+        return {}
+    path = f"{FOLDER}/{piece.name}.{attempt()}{politeness.SUFFIX}"
+    with store.writer(path) as sink:
+        politeness.write(seen, sink)
+    return {path: sink.entry()}
+
+
 def _commit(store: Store, piece: Piece, part: Part, files: dict[str, Any]) -> Marker:
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
@@ -321,7 +334,7 @@ def _commit(store: Store, piece: Piece, part: Part, files: dict[str, Any]) -> Ma
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    marker = Marker(part.rows, files | {path: sink.entry()}, counts)
+    marker = Marker(part.rows, files | {path: sink.entry()}, counts, {KEY: tally(part)})
     return commit(store, f"{FOLDER}/{piece.name}.json", marker)
 
 

@@ -13,8 +13,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
@@ -64,6 +66,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
     ):
         file = Path(place) / STATS
         attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        politeness.attach(connection, store)
         build(connection, file, selection.extra["funnel"])
         page = _page(_content(connection, recipe, store, selection, name))
         finish(connection)
@@ -128,6 +131,7 @@ def _content(
             "SELECT outcome, count(*) AS pairs, min_by(detail, row) AS example "
             "FROM ledger GROUP BY ALL ORDER BY pairs DESC, outcome",
         ),
+        **fetches(connection, recipe, ROWS_SHOWN),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},
         "charts": list(charts(connection, conditions.values())),
         "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
@@ -173,12 +177,10 @@ def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, An
 
 def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
     """Return the ledger's rows of that number, in that order, with long texts cut."""
-    names = ", ".join(
-        f'substr("{c.name}", 1, {TEXT_SHOWN + 1}) AS "{c.name}"'
-        if c.name in ("url", "text", "final_url", "detail")
-        else f'"{c.name}"'
-        for c in COLUMNS
-    )
+    cut = ("url", "text", "final_url", "detail")
+    shown = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
+    shown["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
+    names = ", ".join(shown.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
     found = rows(connection, query, [wanted])
     return sorted(found, key=lambda pair: wanted.index(pair["row"]))

@@ -3,10 +3,14 @@
 from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.diagnosis import diagnose, worst
 from pairsieve.pipeline.gather import FOLDER
 from pairsieve.pipeline.ledger import current_shards, select_marker
 from pairsieve.pipeline.store import Marker, Store
+from pairsieve.pipeline.tally import total
 from pairsieve.schemas.outcomes import Outcome
+
+HOSTS_TOLD = 5
 
 
 @dataclass
@@ -19,6 +23,9 @@ class Status:
         outcomes: Pairs per outcome of those gathered.
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
+        diagnoses: A sentence on each thing that the failures point to.
+        worst_hosts: (host, failed, asked for, commonest failure) of those with the most failures,
+            told from the worst of each unit.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -29,6 +36,8 @@ class Status:
     dropped: int | None = None
     kept: int | None = None
     in_shards: int | None = None
+    diagnoses: list[str] = field(default_factory=list)
+    worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -46,6 +55,9 @@ def status(store: Store, name: str) -> Status:
             outcomes[outcome] = outcomes.get(outcome, 0) + pairs
     done = sum(marker.rows for marker in gathered)
     found = Status(plan.pairs, plan.pairs - done, dict(sorted(outcomes.items())))
+    fetches = total(gathered)
+    found.diagnoses = diagnose(fetches)
+    found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
