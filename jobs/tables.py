@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairsieve.pipeline import politeness
+from pairsieve.pipeline.diagnosis import clock
 from pairsieve.pipeline.ledger import current_shards
 from pairsieve.pipeline.status import Status
 from pairsieve.pipeline.store import Store
@@ -60,6 +61,9 @@ def status_table(found: Status) -> None:
     if found.worst_hosts:
         head = ("host", "failed", "asked for", "most often")
         table("Hosts with the most failures", head, list(found.worst_hosts))
+    if found.over_time:
+        head = ("from, UTC", "failed", "asked for", "most often")
+        table("Over time", head, [(clock(start), *rest) for start, *rest in found.over_time])
     for diagnosis in found.diagnoses:
         said(diagnosis)
     for complaint in found.complaints:

@@ -63,13 +63,15 @@ def step_s(span_s: float, most: int) -> int:
 
 def worst(hosts: Mapping[str, Counts], most: int) -> list[tuple[str, int, int, str]]:
     """Return (host, failed, asked, commonest failure) of those with the most failures, in order."""
-    rows = []
-    for host, counts in hosts.items():
-        failures = {name: pairs for name, pairs in counts.items() if _failed(name)}
-        if failures:
-            commonest = min(failures, key=lambda name: (-failures[name], name))
-            rows.append((host, sum(failures.values()), _asked(counts), commonest))
+    rows = [(host, *told) for host, counts in hosts.items() if (told := failures(counts))[0]]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:most]
+
+
+def failures(counts: Counts) -> tuple[int, int, str]:
+    """Return (failed, asked, commonest failure, "" without any)."""
+    failed = {name: pairs for name, pairs in counts.items() if _failed(name)}
+    commonest = min(failed, key=lambda name: (-failed[name], name), default="")
+    return sum(failed.values()), _asked(counts), commonest
 
 
 def diagnose(fetches: Fetches) -> list[str]:
@@ -99,9 +101,9 @@ def _outage(fetches: Fetches) -> str | None:
         return None
     first, last = bad[0], bad[-1]
     end = steps[last + 1][0] if last + 1 < len(steps) else None
-    until = f"to {_clock(end)}" if end else "to the end"
+    until = f"to {clock(end)}" if end else "to the end"
     return (
-        f"From {_clock(steps[first][0])} {until} up to {max(shares):.0%} of the fetches "
+        f"From {clock(steps[first][0])} {until} (UTC) up to {max(shares):.0%} of the fetches "
         f"found no network, against {median(shares):.0%} in the median: this machine's network or "
         f"resolver was down; fetch what failed then again (`gather --retry transient`)."
     )
@@ -241,5 +243,6 @@ def _share(counts: Counts, names: Iterable[str]) -> float:
     return _count(counts, names) / max(1, _asked(counts))
 
 
-def _clock(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def clock(second: int) -> str:
+    """Return a second since 1970 as people write it, in UTC."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")

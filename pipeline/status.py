@@ -3,14 +3,15 @@
 from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.diagnosis import diagnose, worst
+from pairsieve.pipeline.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.gather import FOLDER
 from pairsieve.pipeline.ledger import current_shards, select_marker
 from pairsieve.pipeline.store import Marker, Store
-from pairsieve.pipeline.tally import total
+from pairsieve.pipeline.tally import total, wider
 from pairsieve.schemas.outcomes import Outcome
 
 HOSTS_TOLD = 5
+STEPS_TOLD = 12
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Status:
         diagnoses: A sentence on each thing that the failures point to.
         worst_hosts: (host, failed, asked for, commonest failure) of those with the most failures,
             told from the worst of each unit.
+        over_time: (start, s since 1970 UTC, failed, asked for, commonest failure) of equal steps.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -38,6 +40,7 @@ class Status:
     in_shards: int | None = None
     diagnoses: list[str] = field(default_factory=list)
     worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
+    over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -58,6 +61,8 @@ def status(store: Store, name: str) -> Status:
     fetches = total(gathered)
     found.diagnoses = diagnose(fetches)
     found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
+    steps = wider(dict(fetches.steps), STEPS_TOLD)
+    found.over_time = [(start, *failures(counts)) for start, counts in steps]
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")

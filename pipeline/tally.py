@@ -54,7 +54,7 @@ def total(markers: Iterable[Marker]) -> Fetches:
     return Fetches(answers, hosts, wider(steps, STEPS))
 
 
-def wider(steps: Mapping[int, Counter[str]], most: int) -> list[tuple[int, Counter[str]]]:
+def wider(steps: Mapping[int, Mapping[str, int]], most: int) -> list[tuple[int, Counter[str]]]:
     """Return counts by start, s, added up in at most `most` equal steps of time, in order."""
     if not steps:
         return []

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
+
+from pairsieve.pipeline.diagnosis import clock
 
 TIMELINE = (1080, 150)  # px, width and height of the bars
 APART = 5  # failures with a colour of their own, the commonest; the rest share one
@@ -29,14 +30,14 @@ def timeline(steps: Sequence[tuple[int, Mapping[str, int]]], wide: int) -> dict[
             {
                 "x": (start - first) // wide * TIMELINE[0] / count,
                 "width": max(TIMELINE[0] / count - 1, 0.5),
-                "title": f"{_clock(start)}: {_listed(counts)}",
+                "title": f"{clock(start)}: {_listed(counts)}",
                 "parts": _parts(counts, styles, TIMELINE[1] / most),
             }
             for start, counts in steps
         ],
         "legend": [(style, name) for name, style in styles.items()],
-        "left": _clock(first),
-        "right": _clock(last + wide),
+        "left": clock(first),
+        "right": clock(last + wide),
         "most": most,
         "step": _span(wide),
     }
@@ -71,10 +72,6 @@ def _parts(
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{pairs:,} {name}" for name, pairs in ordered)
-
-
-def _clock(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _span(seconds: int) -> str:

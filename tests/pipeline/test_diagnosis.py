@@ -81,7 +81,7 @@ def test_flat_refusals_are_hosts_that_let_nobody_in() -> None:
 def test_an_outage_is_one_stretch_of_time_with_calm_around_it() -> None:
     calm, gone = {"ok": 98, "dns": 2}, {"ok": 10, "dns": 60, "timeout_connect": 30}
     assert diagnose(over_time(calm, calm, gone, gone, calm, calm, calm)) == [
-        "From 2023-11-14 22:15:20 UTC to 2023-11-14 22:17:20 UTC up to 90% of the fetches found no "
+        "From 2023-11-14 22:15:20 to 2023-11-14 22:17:20 (UTC) up to 90% of the fetches found no "
         "network, against 2% in the median: this machine's network or resolver was down; fetch "
         "what failed then again (`gather --retry transient`)."
     ]
