@@ -66,26 +66,29 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
 
 
 def _found(connection: "DuckDBPyConnection", listed: Listed) -> dict[int, str]:
-    """Return the entry for every row whose image is stored and listed."""
+    """Return the entry for every row whose image is stored and listed, by row."""
     found: dict[int, str] = {}
-    for rows, hashes in _batches(connection, f"{PERCEPTUAL_HASH.name} IS NOT NULL"):
-        values = hashes[PERCEPTUAL_HASH.name].to_numpy()
-        found |= {rows[place]: entry for place, entry in listed.of_hashes(values).items()}
+    if listed.has_hashes:
+        query = f"{PERCEPTUAL_HASH.name} FROM images WHERE {PERCEPTUAL_HASH.name} IS NOT NULL"
+        for rows, hashes in _batches(connection, query):
+            entries = listed.of_hashes(hashes.to_numpy())
+            found |= {rows[place]: entry for place, entry in entries.items()}
     connection.register("starts", pa.table({"start": listed.sha256_starts}))
-    for rows, table in _batches(
-        connection, "('0x' || substr(sha256, 1, 16))::UBIGINT IN (FROM starts)"
-    ):
-        entries = map(listed.of_sha256, table[SHA256.name].to_pylist())
-        found |= {row: entry for row, entry in zip(rows, entries, strict=True) if entry}
+    start = f"('0x' || substr({SHA256.name}, 1, 16))::UBIGINT"
+    query = f"{SHA256.name} FROM images WHERE {start} IN (FROM starts)"
+    for rows, hashes in _batches(connection, query):
+        for row, sha256 in zip(rows, hashes.to_pylist(), strict=True):
+            if entry := listed.of_sha256(sha256):
+                found[row] = entry
     hosts = pa.array(_suspicious_hosts(connection, listed), pa.string())
     connection.register("suspicious", pa.table({"host": hosts}))
-    places = " OR ".join(f"{host_of(c.name)} IN (FROM suspicious)" for c in (URL, FINAL_URL))
-    for rows, table in _batches(connection, places):
-        for row, *urls in zip(
-            rows, *(table[c.name].to_pylist() for c in (URL, FINAL_URL)), strict=True
-        ):
-            for entry in filter(None, map(listed.of_url, urls)):
-                found[row] = entry
+    for column in (FINAL_URL, URL):
+        suspicious = f"{host_of(column.name)} IN (FROM suspicious)"
+        query = f"{column.name} FROM images WHERE {suspicious}"
+        for rows, urls in _batches(connection, query):
+            for row, url in zip(rows, urls.to_pylist(), strict=True):
+                if entry := listed.of_url(url):
+                    found[row] = entry
     return dict(sorted(found.items()))
 
 
@@ -100,14 +103,12 @@ def _suspicious_hosts(connection: "DuckDBPyConnection", listed: Listed) -> list[
 
 
 def _batches(
-    connection: "DuckDBPyConnection", condition: str
-) -> Iterator[tuple[list[int], pa.Table]]:
-    """Yield the rows and the columns that tell what an image is, of images as `condition` says."""
-    names = ", ".join(c.name for c in (ROW, URL, FINAL_URL, SHA256, PERCEPTUAL_HASH))
-    query = f"SELECT {names} FROM images WHERE {condition}"
-    for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
+    connection: "DuckDBPyConnection", query: str
+) -> Iterator[tuple[list[int], pa.ChunkedArray]]:
+    """Yield rows and values of the one column that the rest of a `SELECT row, ` asks for."""
+    for batch in connection.sql(f"SELECT {ROW.name}, {query}").to_arrow_reader(ROWS_AT_ONCE):
         table = pa.Table.from_batches([batch])
-        yield table[ROW.name].to_pylist(), table
+        yield table[0].to_pylist(), table[1]
 
 
 def _write(found: dict[int, str], sink: Any) -> None:

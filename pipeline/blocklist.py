@@ -108,6 +108,11 @@ class Listed:
         )
 
     @property
+    def has_hashes(self) -> bool:
+        """Return whether any pHash is on the list."""
+        return bool(self._near)
+
+    @property
     def sha256_starts(self) -> NDArray[np.uint64]:
         """Return the first 64 bits of every SHA-256 on the list, (n,)."""
         return self._exact.get("sha256", (np.zeros(0, np.uint64),))[0]

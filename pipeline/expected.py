@@ -30,13 +30,17 @@ class Expected:
             for row, value in enumerate(values):
                 self._take(row, kind, value)
 
-    def mismatch(self, row: int, body: bytes) -> str | None:
-        """Return how the bytes differ from what `row` expects, None if they do not."""
-        for kind, wanted in self._wanted.get(row, {}).items():
-            found = hashlib.new(kind, body, usedforsecurity=False).hexdigest()
-            if found != wanted:
-                return f"expected {kind} {wanted}, found {found}"
-        return None
+    def mismatches(self, rows: list[int], body: bytes, sha256: str) -> dict[int, str]:
+        """Return how the bytes, whose SHA-256 is known, differ from what these rows expect."""
+        found = {"sha256": sha256}
+        wrong = {}
+        for row in rows:
+            for kind, wanted in self._wanted.get(row, {}).items():
+                if kind not in found:
+                    found[kind] = hashlib.new(kind, body, usedforsecurity=False).hexdigest()
+                if found[kind] != wanted:
+                    wrong[row] = f"expected {kind} {wanted}, found {found[kind]}"
+        return wrong
 
     def _take(self, row: int, kind: str, value: Any) -> None:
         """Note the hash of one row; digests may also be given as their bytes."""

@@ -196,10 +196,12 @@ class _Images:
         sha256 = hashlib.sha256(fetched.body).hexdigest()
         put(FETCH_BYTES, rows, len(fetched.body))
         put(SHA256, rows, sha256)
-        if self._listed and (entry := self._listed.of_sha256(sha256)):
+        if entry := self._entry(fetched.final_url, sha256):
             self._part.reject(rows, Outcome.BLOCKLIST, entry)
             return
-        rows = self._verified(rows, fetched.body)
+        for row, wrong in self._expected.mismatches(rows, fetched.body, sha256).items():
+            self._part.reject([row], Outcome.HASH_MISMATCH, wrong)
+            rows = [other for other in rows if other != row]
         if not rows:
             return
         made = picture(fetched.body, self._recipe.image)
@@ -229,19 +231,18 @@ class _Images:
                 self._store(rows, made)
         self._waiting.clear()
 
+    def _entry(self, final_url: str | None, sha256: str) -> str | None:
+        """Return the entry of the blocklist that received bytes or where they came from are on."""
+        if not self._listed:
+            return None
+        return self._listed.of_url(final_url) or self._listed.of_sha256(sha256)
+
     def _blocked(self, rows: list[int]) -> dict[int, str]:
         """Return the entry for each place in `rows` whose picture has a listed pHash."""
         if not self._listed:
             return {}
         hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
         return self._listed.of_hashes(np.array(hashes, np.uint64))
-
-    def _verified(self, rows: list[int], body: bytes) -> list[int]:
-        """Return the rows whose expected hash the bytes have; the others are mismatches."""
-        wrong = {row: text for row in rows if (text := self._expected.mismatch(row, body))}
-        for row, text in wrong.items():
-            self._part.reject([row], Outcome.HASH_MISMATCH, text)
-        return [row for row in rows if row not in wrong]
 
     def _store(self, rows: list[int], made: Picture) -> None:
         """Append the stored image to the tar and note where it lies."""
