@@ -30,7 +30,8 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-USUAL_HOST = "[a-z0-9_.-]+"  # a host that a URL may write in no other way, but for a dot at its end
+# A host that is written in no other way, but for a dot at its end: a name, no kind of number.
+USUAL_HOST = r"([a-z0-9_-]+\.)*[a-z][a-z0-9_-]*\.?"
 
 
 def run(recipe: Recipe, store: Store) -> Marker | None:
