@@ -190,11 +190,13 @@ def report(
 ) -> None:
     """Write stats.duckdb and report.html for a selection."""
     from pairsieve.jobs.job import Job
+    from pairsieve.jobs.tables import rate
     from pairsieve.pipeline import report
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     for written in report.run(job.recipe, job.store, name):
         typer.echo(written)
+    rate(job.store, job.recipe)
 
 
 @app.command()

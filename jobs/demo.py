@@ -15,7 +15,7 @@ from pairsieve.jobs.job import Job
 from pairsieve.jobs.littleweb.score import Score, score
 from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
 from pairsieve.jobs.littleweb.serving import Site
-from pairsieve.jobs.littleweb.web import PAIRS, ROUTES, TRUTH, build
+from pairsieve.jobs.littleweb.web import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.pipeline.engine import Kind
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
@@ -24,7 +24,7 @@ RECIPE = """\
 # The demo's recipe: pairsieve run {here}/recipe.yaml --dataset {here}/dataset
 # (the little web must be served: python -m pairsieve.jobs.littleweb.server {here}/web)
 
-input: {{path: web/{pairs}, url: url, text: caption, unit_pairs: 500}}
+input: {{path: web/{pairs}, url: url, text: caption, sha256: sha256, unit_pairs: 500}}
 
 fetch:
   user_agent: "pairsieve-demo (+http://127.0.0.1/)"
@@ -34,6 +34,8 @@ fetch:
   timeout_s: 4
   max_bytes: 5_000_000
   retries: 1
+
+blocklist: {{files: [web/{blocklist}]}}
 
 image: {{min_side: 256}}
 
@@ -137,7 +139,9 @@ def make_model(folder: Path, seed: int) -> None:
 def recipe_text(folder: Path, site: Site) -> str:
     """Return the demo's recipe, YAML, for a web in `folder` that is served at `site`."""
     served, refused = (int(url.rpartition(":")[2]) for url in (site.base_url, site.refused_url))
-    return RECIPE.format(here=folder, pairs=PAIRS, served=served, refused=refused)
+    return RECIPE.format(
+        here=folder, pairs=PAIRS, blocklist=BLOCKLIST, served=served, refused=refused
+    )
 
 
 def _print_scores(scores: list[Score]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from pairsieve.jobs.progress import Display, progress
-from pairsieve.jobs.tables import funnel
-from pairsieve.pipeline import clip, fetch_img2dataset, layers, plan, run
+from pairsieve.jobs.tables import funnel, rate
+from pairsieve.pipeline import blocklist, clip, fetch_img2dataset, layers, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.plan import Plan
@@ -29,9 +29,10 @@ class Job:
         workers: int | None = None,
         address: str | None = None,
     ) -> None:
-        """Check all that can be checked without touching input or output."""
+        """Check all that can be checked without touching input or output; read the blocklist."""
         self.recipe = load(recipe)
         rules(self.recipe)
+        blocklist.load(self.recipe.blocklist)
         self.store = Store.at(dataset)
         self._engine = kind, workers, address
 
@@ -86,7 +87,7 @@ class Job:
                 run.retried(self.recipe, self.store, running, made, begun, told)
 
     def walk(self, name: str) -> None:
-        """Walk the whole road for the selection `name`, and print progress and funnel."""
+        """Walk the whole road for the selection `name`; print progress, funnel and highest rate."""
         self.check_fetch()
         self.check_model()
         made = self.plan()
@@ -95,3 +96,4 @@ class Job:
         selected = self.store.marker(select_marker(name))
         if selected:
             funnel(selected.extra["funnel"])
+        rate(self.store, self.recipe)

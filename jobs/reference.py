@@ -20,6 +20,7 @@ from pairsieve.schemas.columns import (
     GATHERED,
     GROUPED,
     IMAGE_EMBEDDING,
+    LISTED,
     PROMPT_LOGITS,
     SELECTED,
     SHARDED,
@@ -35,6 +36,7 @@ PARTS = (
     ("gather", "one row per input pair, and one more for each layer that tries it again", GATHERED),
     ("embed", "one row per pair that was embedded", EMBEDDED),
     ("group", "one row per pair whose outcome is `ok`", GROUPED),
+    ("select", "the blocklist: one row per stored image that is on it", LISTED),
     ("select", "one row per input pair", SELECTED),
     ("shard", "one row per survivor", SHARDED),
 )

@@ -3,11 +3,15 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from pairsieve.pipeline import politeness
+from pairsieve.pipeline.diagnosis import clock
 from pairsieve.pipeline.ledger import current_shards
 from pairsieve.pipeline.status import Status
 from pairsieve.pipeline.store import Store
+from pairsieve.schemas.recipe import Recipe
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -17,7 +21,7 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         right = place > 0 and all(isinstance(row[place], int | float) for row in rows)
         made.add_column(column, justify="right" if right else "left")
     for row in rows:
-        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
     Console().print(made)
 
 
@@ -60,8 +64,28 @@ def status_table(found: Status) -> None:
     table("Status", ("", "pairs"), rows)
     if found.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
+    if found.worst_hosts:
+        head = ("host", "failed", "asked for", "most often")
+        table("Hosts with the most failures", head, list(found.worst_hosts))
+    if found.over_time:
+        head = ("from, UTC", "failed", "asked for", "most often")
+        table("Over time", head, [(clock(start), *rest) for start, *rest in found.over_time])
+    for diagnosis in found.diagnoses:
+        said(diagnosis)
     for complaint in found.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+
+
+def said(sentence: str) -> None:
+    """Print a sentence as it is, without markup and in one line."""
+    Console().print(sentence, soft_wrap=True, highlight=False, markup=False)
+
+
+def rate(store: Store, recipe: Recipe) -> None:
+    """Print the highest rate that any host saw, and the limit that was asked for."""
+    peak = politeness.highest(store)
+    if peak:
+        said(politeness.sentence(peak, recipe))
 
 
 def places(store: Store, name: str) -> None:

@@ -7,6 +7,7 @@ are checked there (`Addresses.refusal`), for every address that would be connect
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, quote, urlsplit
@@ -46,6 +47,7 @@ class Target:
 
     url: str
     host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +62,27 @@ class Addresses:
     """The networks and ports that may be reached: the public web, and what the recipe lists."""
 
     def __init__(
-        self, allow_networks: tuple[IPv4Network | IPv6Network, ...], ports: tuple[int, ...]
+        self,
+        allow_networks: tuple[IPv4Network | IPv6Network, ...],
+        ports: tuple[int, ...],
+        blocked: Callable[[Target], str | None] | None = None,
     ) -> None:
+        """Allow these; `blocked` gives the entry of the blocklist that a target is on, if any."""
         self._networks = allow_networks
         self._ports = frozenset((80, 443, *ports))
+        self._blocked = blocked
 
     def target(self, url: str) -> Target | Refused:
-        """Return `url` in the form in which it is asked for, or why it cannot be.
-
-        Credentials and fragment are dropped, the host is lower case and IDNA, what is not allowed
-        in a path or query is percent-encoded; `%XX` stays as it is.
-        """
-        if len(url) > MAX_URL_CHARS:
-            return Refused(Outcome.NO_URL, f"more than {MAX_URL_CHARS} characters")
-        url = url.strip(" \t\r\n\f")
-        if _CONTROL.search(url):
-            return Refused(Outcome.NO_URL, "control characters")
-        scheme = _SCHEME.match(url)
-        if not scheme:
-            return Refused(Outcome.NO_URL, "no scheme")
-        if scheme[1].lower() not in _DEFAULT_PORTS:
-            return Refused(Outcome.BLOCKED_SCHEME, f"scheme {scheme[1][:20]}")
-        try:
-            return self._rebuilt(urlsplit(url))
-        except ValueError:  # also UnicodeError: lone surrogates, hosts that IDNA refuses
-            return Refused(Outcome.NO_URL, "not a well-formed URL")
-
-    def _rebuilt(self, parts: SplitResult) -> Target | Refused:
-        """Return the target of `parts`; ValueError if it is not well-formed."""
-        if "\\" in parts.netloc:  # browsers and RFC 3986 disagree on the host
-            raise ValueError("backslash before the path")
-        host, port = _host_and_port(parts.netloc.rpartition("@")[2])
-        if (port or _DEFAULT_PORTS[parts.scheme]) not in self._ports:
-            return Refused(Outcome.BLOCKED_ADDRESS, f"port {port} is not in fetch.ports")
-        place = f"{host}:{port}" if port else host
-        path = quote(parts.path, safe=_UNQUOTED) or "/"
-        query = f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
-        return Target(f"{parts.scheme}://{place}{path}{query}", host)
+        """Return `url` in the form in which it is asked for, or why it may not be."""
+        found = target_of(url)
+        if isinstance(found, Refused):
+            return found
+        entry = self._blocked(found) if self._blocked else None
+        if entry:
+            return Refused(Outcome.BLOCKLIST, entry)
+        if found.port not in self._ports:
+            return Refused(Outcome.BLOCKED_ADDRESS, f"port {found.port} is not in fetch.ports")
+        return found
 
     def refusal(self, address: str, port: int) -> str | None:
         """Return why a socket may not be connected to the IP `address`, None if it may."""
@@ -107,6 +93,40 @@ class Addresses:
         if _public(ip) or any(ip in net or (mapped and mapped in net) for net in self._networks):
             return None
         return f"{address} is not on the public web nor in fetch.allow_networks"
+
+
+def target_of(url: str) -> Target | Refused:
+    """Return `url` in one strict form, or why it has none.
+
+    Credentials and fragment are dropped, the host is lower case and IDNA, what is not allowed in a
+    path or query is percent-encoded; `%XX` stays as it is.
+    """
+    if len(url) > MAX_URL_CHARS:
+        return Refused(Outcome.NO_URL, f"more than {MAX_URL_CHARS} characters")
+    url = url.strip(" \t\r\n\f")
+    if _CONTROL.search(url):
+        return Refused(Outcome.NO_URL, "control characters")
+    scheme = _SCHEME.match(url)
+    if not scheme:
+        return Refused(Outcome.NO_URL, "no scheme")
+    if scheme[1].lower() not in _DEFAULT_PORTS:
+        return Refused(Outcome.BLOCKED_SCHEME, f"scheme {scheme[1][:20]}")
+    try:
+        return _rebuilt(urlsplit(url))
+    except ValueError:  # also UnicodeError: lone surrogates, hosts that IDNA refuses
+        return Refused(Outcome.NO_URL, "not a well-formed URL")
+
+
+def _rebuilt(parts: SplitResult) -> Target:
+    """Return the target of `parts`; ValueError if it is not well-formed."""
+    if "\\" in parts.netloc:  # browsers and RFC 3986 disagree on the host
+        raise ValueError("backslash before the path")
+    host, port = _host_and_port(parts.netloc.rpartition("@")[2])
+    place = f"{host}:{port}" if port else host
+    path = quote(parts.path, safe=_UNQUOTED) or "/"
+    query = f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
+    url = f"{parts.scheme}://{place}{path}{query}"
+    return Target(url, host, port or _DEFAULT_PORTS[parts.scheme])
 
 
 def _host_and_port(place: str) -> tuple[str, int | None]:

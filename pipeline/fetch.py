@@ -12,7 +12,8 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
 from pairsieve.pipeline.addresses import Addresses, Refused, Target
@@ -62,14 +63,24 @@ class Fetched:
     last_modified: str | None = None
 
 
-def fetch(urls: Iterable[str], options: Fetch) -> Generator[Fetched]:
+def fetch(
+    urls: Iterable[str],
+    options: Fetch,
+    share: int = 1,
+    seen: Counter[tuple[str, int]] | None = None,
+    blocked: Callable[[Target], str | None] | None = None,
+) -> Generator[Fetched]:
     """Yield one Fetched per distinct URL, in order of completion.
+
+    Of what a host is allowed to see this takes the part of one among `share` that fetch at the same
+    time. Every request sent is counted in `seen`, by host and second since 1970 UTC. What is
+    `blocked`, which gives the entry of the blocklist, is not asked for, be it a URL or a redirect.
 
     Closing the generator ends all transfers. Memory is bounded by `options.concurrency` bodies and
     BACKLOG_BYTES, besides the URLs themselves.
     """
-    addresses = Addresses(options.allow_networks, options.ports)
-    loop = _Loop(options, addresses)
+    addresses = Addresses(options.allow_networks, options.ports, blocked)
+    loop = _Loop(options, addresses, share, Counter() if seen is None else seen)
     refused = []
     for url in dict.fromkeys(urls):
         target = addresses.target(url)
@@ -97,11 +108,14 @@ class _Job:
 class _Loop:
     """What happens to every job. Only `add` and `results` run outside its thread."""
 
-    def __init__(self, options: Fetch, addresses: Addresses) -> None:
+    def __init__(
+        self, options: Fetch, addresses: Addresses, share: int, seen: Counter[tuple[str, int]]
+    ) -> None:
         self._options = options
+        self._seen = seen
         self._addresses = addresses
         self._unfinished = 0
-        self._hosts: Hosts[_Job] = Hosts(options.per_host_connections)
+        self._hosts: Hosts[_Job] = Hosts(max(1, options.per_host_connections // share))
         self._later: list[tuple[float, int, _Job]] = []  # heap: due, ticket, job
         self._tickets = itertools.count()
         self._under_way: dict[Transfer, _Job] = {}
@@ -183,6 +197,7 @@ class _Loop:
             next_job.attempts += not next_job.redirects
             transfer = self._idle.pop() if self._idle else Transfer(self._options, self._addresses)
             transfer.start(next_job.target.url, next_job.left_s)
+            self._seen[next_job.target.host, int(time.time())] += 1
             self._under_way[transfer] = next_job
             multi.begin(transfer)
 

@@ -7,65 +7,31 @@ outcome says so and the rest lands. A piece of a layer (`layers.py`) goes the sa
 it tries again.
 """
 
-import hashlib
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from io import BytesIO
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from pairsieve.pipeline import fetch_img2dataset, inputs, pieces
+from pairsieve.pipeline import blocklist, fetch_img2dataset, inputs, pieces, politeness
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.boxes import Box, parsed
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.layers import REPLACED, Before
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Piece
-from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
-from pairsieve.schemas.arrays import Planes
-from pairsieve.schemas.columns import (
-    ATTEMPTS,
-    COLUMNS,
-    CONTENT_TYPE,
-    DETAIL,
-    ETAG,
-    FETCH_BYTES,
-    FETCH_MS,
-    FETCHED_AT,
-    FINAL_URL,
-    HEIGHT,
-    HTTP_STATUS,
-    IMAGE_BYTES,
-    IMAGE_FILE,
-    IMAGE_KIND,
-    IMAGE_OFFSET,
-    LAST_MODIFIED,
-    LUMA,
-    LUMA_256,
-    OUTCOME,
-    SHA256,
-    STORED_HEIGHT,
-    STORED_WIDTH,
-    TEXT,
-    URL,
-    WIDTH,
-    arrow_schema,
-)
+from pairsieve.pipeline.tally import KEY, tally
+from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
-Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
-
-PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
 
 
@@ -73,14 +39,16 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     """Gather what is not committed yet; yield (piece, marker) as pieces commit.
 
     Raises:
-        BadOption: the input has only URLs and the recipe no `fetch`, or the boxes to blur or a rule
-            are in a column that there will not be; better told now than after all is fetched.
+        BadOption: the input has only URLs and the recipe no `fetch`; the boxes to blur or a rule
+            are in a column that there will not be; or a line of the blocklist is no entry. Better
+            told now than after all is fetched.
     """
     if plan.fetch and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
     check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
+    blocklist.load(recipe.blocklist)
     todo = pieces.pending(plan, store.marker_names(FOLDER))
     yield from work(recipe, store, plan, engine, todo)
 
@@ -94,7 +62,8 @@ def work(
     """
     while todo:
         crashed: list[Piece] = []
-        for piece, result in engine.map(partial(gather, recipe, store), todo):
+        share = min(engine.workers, len(todo))
+        for piece, result in engine.map(partial(gather, recipe, store, share), todo):
             if not isinstance(result, Crashed):
                 yield piece.name, result
             elif halves := _halves(store, piece):
@@ -104,22 +73,26 @@ def work(
         todo = crashed
 
 
-def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
-    """Do everything for the pairs of one piece and commit it."""
+def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
+    """Do everything for the pairs of one piece, among `share` at once, and commit it."""
     plan = _plan(store)
     part, before = _part(store, plan, piece)
     alive = part.usable()
     part.measure([[row] for row in alive], {TEXT: part.texts(alive)})
     alive = part.gated(alive, gates(recipe, Stage.TEXT))
-    if before:
+    checks = Checks.of(part, plan, recipe)
+    alive = checks.admitted(part, alive)
+    if before and not checks.by_row:
         alive = before.take_over(part, alive)
+    seen: Counter[tuple[str, int]] = Counter()
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
-        images = _Images(part, recipe, tar, path, _boxes(part, plan, recipe))
-        for rows, fetched in _bodies(part, alive, recipe, plan):
+        images = Images(part, recipe, tar, path, checks)
+        for rows, fetched in _bodies(part, alive, recipe, share, seen):
             images.add(rows, fetched)
         images.flush()
-    return _commit(store, piece, part, {path: sink.entry()}, before)
+    files = {path: sink.entry()} | _requests(store, piece, seen)
+    return _commit(store, piece, part, files, before)
 
 
 def _part(store: Store, plan: Plan, piece: Piece) -> tuple[Part, Before | None]:
@@ -142,128 +115,29 @@ def _halves(store: Store, piece: Piece) -> list[Piece]:
     return piece.cut(rows[len(rows) // 2] - piece.first) if len(rows) > 1 else []
 
 
-class _Images:
-    """Turns bodies into stored images in the tar, and measures them a few at a time."""
-
-    def __init__(
-        self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str, boxes: list[Any] | None
-    ) -> None:
-        """Start with none; `boxes` are what is to be blurred in the image of each row."""
-        self._part = part
-        self._boxes = boxes
-        self._recipe = recipe
-        self._tar = tar
-        self._path = path
-        self._waiting: list[tuple[list[int], Picture]] = []
-
-    def add(self, rows: list[int], fetched: Fetched) -> None:
-        """Take what one URL gave; `rows` are the pairs that have it."""
-        put = self._part.put
-        put(HTTP_STATUS, rows, fetched.http_status)
-        put(FINAL_URL, rows, fetched.final_url)
-        put(CONTENT_TYPE, rows, fetched.content_type)
-        put(FETCH_MS, rows, fetched.fetch_ms)
-        put(ATTEMPTS, rows, fetched.attempts)
-        put(FETCHED_AT, rows, fetched.fetched_at)
-        put(ETAG, rows, fetched.etag)
-        put(LAST_MODIFIED, rows, fetched.last_modified)
-        if fetched.outcome is not Outcome.OK:
-            self._reject(rows, fetched.outcome, fetched.detail)
-            return
-        put(FETCH_BYTES, rows, len(fetched.body))
-        put(SHA256, rows, hashlib.sha256(fetched.body).hexdigest())
-        for boxes, same in self._by_boxes(rows):
-            self._add_picture(same, fetched.body, boxes)
-
-    def _by_boxes(self, rows: list[int]) -> list[tuple[Boxes, list[int]]]:
-        """Return the rows by what is to be blurred in their image, in order."""
-        groups: dict[Boxes, list[int]] = {}
-        for row in rows:
-            value = self._boxes[row] if self._boxes else []
-            boxes = parsed(value, self._recipe.image.blur_unit)
-            groups.setdefault(boxes, []).append(row)
-        return list(groups.items())
-
-    def _add_picture(self, rows: list[int], body: bytes, boxes: Boxes) -> None:
-        """Store and soon measure the image of these rows."""
-        if isinstance(boxes, str):
-            self._reject(rows, Outcome.BAD_BOXES, boxes)
-            return
-        made = picture(body, self._recipe.image, boxes)
-        if not isinstance(made, Picture):
-            self._reject(rows, made.outcome, made.detail)
-            return
-        self._store(rows, made)
-        self._waiting.append((rows, made))
-        if len(self._waiting) == PICTURES_AT_ONCE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Measure the pictures that wait."""
-        pictures = [made for _, made in self._waiting]
-        given = {
-            WIDTH: np.array([made.width for made in pictures], np.int32),
-            HEIGHT: np.array([made.height for made in pictures], np.int32),
-            LUMA: _planes([made.luma for made in pictures]),
-            LUMA_256: _planes([made.luma_256 for made in pictures]),
-        }
-        self._part.measure([rows for rows, _ in self._waiting], given)
-        self._waiting.clear()
-
-    def _reject(self, rows: list[int], outcome: Outcome, detail: str | None) -> None:
-        self._part.put(OUTCOME, rows, outcome)
-        self._part.put(DETAIL, rows, detail)
-
-    def _store(self, rows: list[int], made: Picture) -> None:
-        """Append the stored image to the tar and note where it lies."""
-        member = tarfile.TarInfo(f"{rows[0]:06d}.{self._recipe.image.format}")
-        member.size = len(made.stored)
-        offset = self._tar.offset + tarfile.BLOCKSIZE
-        self._tar.addfile(member, BytesIO(made.stored))
-        for column, value in (
-            (OUTCOME, Outcome.OK),
-            (IMAGE_KIND, made.kind),
-            (WIDTH, made.width),
-            (HEIGHT, made.height),
-            (STORED_WIDTH, made.stored_width),
-            (STORED_HEIGHT, made.stored_height),
-            (IMAGE_FILE, self._path),
-            (IMAGE_OFFSET, offset),
-            (IMAGE_BYTES, member.size),
-        ):
-            self._part.put(column, rows, value)
-
-
-def _boxes(part: Part, plan: Plan, recipe: Recipe) -> list[Any] | None:
-    """Return the value of the column of boxes for each row; None where nothing is blurred."""
-    column = recipe.image.blur_boxes
-    if column is None:
-        return None
-    values: list[Any] = part.travelling[plan.column_of(column)].to_pylist()
-    return values
-
-
-def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
-    """Return planes, each (h, w), as an object array, (n,); alike ones do not merge."""
-    array = np.empty(len(planes), object)
-    array[:] = planes
-    return array
-
-
 def _bodies(
-    part: Part, alive: list[int], recipe: Recipe, plan: Plan
+    part: Part, alive: list[int], recipe: Recipe, share: int, seen: Counter[tuple[str, int]]
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
-    if not plan.fetch:
+    if part.images is not None:
         yield from _own_images(part, alive)
         return
     rows: dict[str, list[int]] = {}
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
-    assert recipe.fetch is not None
-    theirs = recipe.fetch.engine == "img2dataset"
-    for fetched in (fetch_img2dataset.fetch if theirs else fetch)(rows, recipe.fetch):
+    for fetched in _fetch(list(rows), recipe, share, seen):
         yield rows[fetched.url], fetched
+
+
+def _fetch(
+    urls: list[str], recipe: Recipe, share: int, seen: Counter[tuple[str, int]]
+) -> Iterator[Fetched]:
+    """Return what each URL gives, by the downloader that the recipe names."""
+    assert recipe.fetch is not None
+    if recipe.fetch.engine == "img2dataset":
+        return fetch_img2dataset.fetch(urls, recipe.fetch)
+    listed = blocklist.load(recipe.blocklist)
+    return fetch(urls, recipe.fetch, share, seen, listed.of_target if listed else None)
 
 
 def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetched]]:
@@ -288,6 +162,16 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
+def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dict[str, Any]:
+    """Write what each host has seen, if anything, and return the file as a marker names it."""
+    if not seen:
+        return {}
+    path = f"{FOLDER}/{piece.name}.{attempt()}{politeness.SUFFIX}"
+    with store.writer(path) as sink:
+        politeness.write(seen, sink)
+    return {path: sink.entry()}
+
+
 def _commit(
     store: Store, piece: Piece, part: Part, files: dict[str, Any], before: Before | None
 ) -> Marker:
@@ -299,7 +183,7 @@ def _commit(
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    extra = {REPLACED: before.replaced()} if before else {}
+    extra = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
     return commit(store, f"{FOLDER}/{piece.name}.json", marker)
 
@@ -307,8 +191,7 @@ def _commit(
 def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Marker:
     """Commit the one pair whose work alone killed the process."""
     part, before = _part(store, plan, piece)
-    part.put(OUTCOME, [0], Outcome.CRASHED)
-    part.put(DETAIL, [0], reason)
+    part.reject([0], Outcome.CRASHED, reason)
     return _commit(store, piece, part, {}, before)
 
 

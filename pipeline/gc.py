@@ -16,6 +16,7 @@ MARKERS = (
     "gather/*.json",
     "embed/*/*.json",
     "group/done.json",
+    "blocklist/done.json",
     "select/*/done.json",
     "shards/*/done.json",
     "shards/*/parts.json",

@@ -67,25 +67,25 @@ def find(options: Input, dataset: str) -> Found:
     Raises:
         BadOption: nothing matches, or the files are of unknown or of several formats.
     """
-    listed, folder = _listed(options.path)
-    root = listed[0].location.removesuffix(listed[0].name) if listed else ""
+    every, folder = listed(options.path)
+    root = every[0].location.removesuffix(every[0].name) if every else ""
     if dataset.startswith(root):
-        listed = [file for file in listed if not file.location.startswith(f"{dataset}/")]
-    if not listed:
+        every = [file for file in every if not file.location.startswith(f"{dataset}/")]
+    if not every:
         raise BadOption(f"input.path: no file matches {options.path}")
-    for file in listed:
+    for file in every:
         if not _is_text(file.location):
             raise BadOption(f"input.path: a file name is not UTF-8: {file.location!r}")
-    listed.sort(key=lambda file: file.name)
+    every.sort(key=lambda file: file.name)
     if options.format == "auto":
-        return _of_one_format(listed)
+        return _of_one_format(every)
     if folder or options.format == "webdataset":
-        chosen = [file for file in listed if format_of(file.name) == options.format]
+        chosen = [file for file in every if format_of(file.name) == options.format]
     else:
-        chosen = listed
+        chosen = every
     if not chosen:
         raise BadOption(f"input.path: no file of format {options.format} in {options.path}")
-    companions = _companions(listed) if options.format == "webdataset" else {}
+    companions = _companions(every) if options.format == "webdataset" else {}
     return Found(options.format, tuple(chosen), companions)
 
 
@@ -132,7 +132,7 @@ def stream(source: Source) -> io.BufferedReader:
     return io.BufferedReader(pa.input_stream(raw, compression=compression), STREAM_BUFFER)
 
 
-def _listed(path: str) -> tuple[list[Source], bool]:
+def listed(path: str) -> tuple[list[Source], bool]:
     """Return the files that `path` names, and True if it is a folder."""
     if "://" not in path:
         return _listed_local(os.path.abspath(os.path.expanduser(path)))

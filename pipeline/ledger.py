@@ -1,9 +1,9 @@
 """The ledger: one row per input pair, put together from what each verb has committed.
 
 Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
-read. `gathered`, `embedded`, `grouped`, `selected` and `sharded` are the parts, `ledger` the whole;
-a part that does not exist yet is empty, so its columns are null. Of a pair that was tried again
-`gathered` has the latest layer, `superseded` what came before.
+read. `gathered`, `embedded`, `grouped`, `listed`, `selected` and `sharded` are the parts, `ledger`
+the whole; a part that does not exist yet is empty, so its columns are null. Of a pair that was
+tried again `gathered` has the latest layer, `superseded` what came before.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
     GROUPED,
+    LISTED,
     ROW,
     SELECTED,
     SHARDED,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
 GROUP_MARKER = "group/done.json"
+BLOCKED_MARKER = "blocklist/done.json"
 
 
 def select_marker(name: str) -> str:
@@ -76,6 +78,7 @@ def attach(
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
         ("embedded", EMBEDDED, embedded_files(store, embedding) if embedding else []),
         ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
+        ("listed", LISTED, _result_files(store, BLOCKED_MARKER)),
         ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
         ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
     ]

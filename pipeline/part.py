@@ -12,6 +12,7 @@ from pairsieve.filters.base import Measures, measured
 from pairsieve.pipeline.plan import IMAGE_PLACE, RESERVED
 from pairsieve.pipeline.rules import Rule, passing
 from pairsieve.schemas.columns import (
+    DETAIL,
     GATHERED,
     LAYER,
     OUTCOME,
@@ -52,6 +53,12 @@ class Part:
         """Write one value into `column` at `rows`."""
         for row in rows:
             self.values[column.name][row] = value
+
+    def reject(self, rows: Iterable[int], outcome: Outcome, detail: str | None) -> None:
+        """Give `rows` the outcome that ends their way to a stored image, and the reason."""
+        rows = list(rows)
+        self.put(OUTCOME, rows, outcome)
+        self.put(DETAIL, rows, detail)
 
     def usable(self) -> list[int]:
         """Return the rows with a URL and a text not seen before; give the others their outcome."""

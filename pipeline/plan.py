@@ -25,7 +25,7 @@ from pairsieve.pipeline.travelling import RESERVED as RESERVED
 from pairsieve.pipeline.travelling import Types, of_kinds, of_types, source_of, widen
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe, nearest
+from pairsieve.schemas.recipe import HASHES, Input, Recipe, nearest
 
 PATH = "plan.json"
 VERSION = 1
@@ -167,8 +167,9 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     Raises:
         BadOption: a rule of the recipe cannot work.
     """
+    shaping = {"url", "text", "header", "unit_pairs", *HASHES}
     return {
-        "input": recipe.input.model_dump(include={"url", "text", "header", "unit_pairs"}),
+        "input": recipe.input.model_dump(include=shaping, exclude_none=True),
         "image": recipe.image.model_dump(),
         "gates": sorted(rule.sql for rule in gates(recipe, Stage.TEXT)),
     }
@@ -249,6 +250,7 @@ def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -
         pieces = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
+    _check_hashes(recipe.input, schema)
     return Plan(
         dataset=store.url,
         pairs=sum(counts),
@@ -334,6 +336,19 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
             raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
 
 
+def _check_hashes(options: Input, schema: pa.Schema) -> None:
+    """Refuse a column of expected hashes that is not there, or holds neither text nor bytes."""
+    columns = {source_of(field): field.type for field in schema}
+    for key in HASHES:
+        name = getattr(options, key)
+        if name is None:
+            continue
+        if name not in columns:
+            raise records.column_error(options.path, key, name, list(columns))
+        if columns[name] not in (pa.string(), pa.binary()):
+            raise BadOption(f"input.{key}: column `{name}` is {columns[name]}, not text")
+
+
 def _input_fingerprint(found: Found) -> str:
     every = [*found.sources, *found.companions.values()]
     return fingerprint(found.format, [(file.location, file.bytes, file.version) for file in every])
@@ -378,6 +393,7 @@ def _changed_options(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
         if section == "gates" and old[section] != new[section]:
             yield f"gates on the text: {old[section]} then, {new[section]} now"
         elif section != "gates":
-            for key, value in new[section].items():
-                if old[section].get(key) != value:
-                    yield f"{section}.{key}: {old[section].get(key)!r} then, {value!r} now"
+            for key in dict.fromkeys((*old[section], *new[section])):
+                then, now = old[section].get(key), new[section].get(key)
+                if then != now:
+                    yield f"{section}.{key}: {then!r} then, {now!r} now"

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from pairsieve.pipeline.inputs import Source, stream
 from pairsieve.pipeline.parquets import distinct
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input, nearest
+from pairsieve.schemas.recipe import HASHES, Input, nearest
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"
@@ -86,7 +86,8 @@ def _table(rows: Iterator[list[str]], source: Source, options: Input) -> Iterato
     if head is None:
         return
     names = distinct(head) if options.header else [str(place) for place in range(len(head))]
-    for key, name in (("url", options.url), ("text", options.text)):
+    hashes = [(key, name) for key in HASHES if (name := getattr(options, key))]
+    for key, name in (("url", options.url), ("text", options.text), *hashes):
         if name not in names:
             raise column_error(source.location, key, name, names)
     url, text, width = names.index(options.url), names.index(options.text), len(names)

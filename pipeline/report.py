@@ -13,8 +13,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
@@ -40,9 +42,11 @@ THUMBNAIL_QUALITY = 72
 # What the funnel asks without being listed in the recipe.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
+    "blocklist": "not on the blocklist as it is now",
     "repeated": "not the copy of a pair that is kept elsewhere",
     "gated": "not left unfetched by a gate of an earlier recipe",
 }
+UNSHOWN = ("outcome", "blocklist")  # rules of which no sample is shown
 # Control characters would vanish from the page or spoil it: they become their pictures.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
@@ -62,6 +66,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
     ):
         file = Path(place) / STATS
         attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        politeness.attach(connection, store)
         build(connection, file, selection.extra["funnel"])
         page = _page(_content(connection, recipe, store, selection, name))
         finish(connection)
@@ -101,7 +106,7 @@ def _content(
     conditions = ALWAYS | {rule.name: rule.sql for rule in rules(recipe)}
     dropping = [step["rule"] for step in selection.extra["funnel"] if step["dropped"]]
     samples = _samples(
-        connection, recipe.shard.seed, [rule for rule in dropping if rule != "outcome"]
+        connection, recipe.shard.seed, [rule for rule in dropping if rule not in UNSHOWN]
     )
     clusters = rows(connection, f"FROM duplicates LIMIT {CLUSTERS_SHOWN}")
     for cluster in clusters:
@@ -126,6 +131,7 @@ def _content(
             "SELECT outcome, count(*) AS pairs, min_by(detail, row) AS example "
             "FROM ledger GROUP BY ALL ORDER BY pairs DESC, outcome",
         ),
+        **fetches(connection, recipe, ROWS_SHOWN),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},
         "charts": list(charts(connection, conditions.values())),
         "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
@@ -171,12 +177,10 @@ def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, An
 
 def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
     """Return the ledger's rows of that number, in that order, with long texts cut."""
-    names = ", ".join(
-        f'substr("{c.name}", 1, {TEXT_SHOWN + 1}) AS "{c.name}"'
-        if c.name in ("url", "text", "final_url", "detail")
-        else f'"{c.name}"'
-        for c in COLUMNS
-    )
+    cut = ("url", "text", "final_url", "detail")
+    shown = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
+    shown["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
+    names = ", ".join(shown.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
     found = rows(connection, query, [wanted])
     return sorted(found, key=lambda pair: wanted.index(pair["row"]))
@@ -202,8 +206,8 @@ def _relation(pair: dict[str, Any]) -> str:
 
 
 def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
-    """Give each pair its `thumbnail`, a data URI, or None where no image is stored."""
-    stored = [pair for pair in pairs if pair["image_file"]]
+    """Give each pair its `thumbnail`, a data URI, or None where there is none to be seen."""
+    stored = [pair for pair in pairs if pair["image_file"] and not pair["blocked"]]
     places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
     for pair in pairs:
         pair["thumbnail"] = None

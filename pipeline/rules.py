@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
-from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, ROW, TEXT, UID, URL
+from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, LISTED, ROW, TEXT, UID, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Keep, Recipe, nearest
 
@@ -180,7 +180,7 @@ def _stage(place: str, sql: str) -> Stage:
     except ValueError as error:
         raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
     for stage, group in (
-        (Stage.POOL, GROUPED),
+        (Stage.POOL, GROUPED + LISTED),
         (Stage.VECTORS, EMBEDDED),
         (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
     ):

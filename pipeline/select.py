@@ -5,6 +5,7 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline import blocked
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
+BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Stage.TEXT)
 REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
 
 
@@ -39,10 +41,12 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     embedding = folder(recipe.embed) if recipe.embed else None
     grouped = store.marker(GROUP_MARKER)
     measured = inputs(store, embedding)
+    listed = blocked.run(recipe, store)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
         measured,
         sorted(grouped.files) if grouped else [],
+        sorted(listed.files) if listed else [],
     )
     if done := current(store, select_marker(name), wanted):
         return done
@@ -72,16 +76,17 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
 
 
 def _asked(recipe: Recipe) -> tuple[Rule, ...]:
-    """Return the rules of the recipe between the two that always hold.
+    """Return the rules of the recipe between those that always hold.
 
-    A pair that is the copy of a pair kept elsewhere never survives; nor does one that a gate has
-    stopped before its image was fetched, although this recipe's own gates would let it pass.
+    What the blocklist names never survives, nor does a pair that is the copy of a pair kept
+    elsewhere, or one that a gate has stopped before its image was fetched, although this recipe's
+    own gates would let it pass.
     """
     listed = rules(recipe)
     gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.stage is Stage.TEXT]
     passed = " AND ".join(gates) or "true"
     never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
-    return (REPEATED, *listed, Rule("gated", never_fetched, False, Stage.TEXT))
+    return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Stage.TEXT))
 
 
 def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
@@ -130,8 +135,8 @@ def _funnel(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> list[d
     funnel = [_row(0, "outcome", entered, failed, (failed, 0))]
     for place, rule in enumerate(asked):
         dropped, only_this, missing = of_rules[3 * place : 3 * place + 3]
-        # The two rules that always hold are told only if they drop something.
-        if dropped or rule not in (asked[0], asked[-1]):
+        # The rules that always hold are told only if they drop something.
+        if dropped or rule not in (BLOCKLIST, REPEATED, asked[-1]):
             left, apart = funnel[-1]["left"], (only_this, missing)
             funnel.append(_row(len(funnel), rule.name, left, dropped, apart))
     return funnel

@@ -26,6 +26,7 @@ from pairsieve.pipeline.store import (
 )
 from pairsieve.schemas.columns import (
     ATTEMPTS,
+    BLOCKED,
     COLUMNS,
     DETAIL,
     ETAG,
@@ -62,7 +63,7 @@ MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 # What a sample's JSON leaves out: what differs from run to run, or is the same for all survivors.
 UNTOLD = (
     ROW, LAYER, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
-    IMAGE_OFFSET, IMAGE_BYTES, KEEP, FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
+    IMAGE_OFFSET, IMAGE_BYTES, BLOCKED, KEEP, FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
 )  # fmt: skip
 
 

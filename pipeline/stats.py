@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.diagnosis import STEPS_S
 from pairsieve.pipeline.ledger import quoted
+from pairsieve.pipeline.politeness import PER_HOST, POLITENESS
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     CLUSTER,
@@ -85,11 +87,26 @@ TABLES = {
     "funnel": FUNNEL,
     "measures": MEASURES,
     "histograms": HISTOGRAMS,
+    "politeness": POLITENESS,
 }
 
 FETCHED = ", ".join(column.name for column in FETCHES)
+STEPS = 60  # at most this many steps of time
+# The shortest step, s, of which STEPS hold the time from the first to the last fetch.
+STEP = (
+    f"SELECT coalesce(min(s) FILTER (s * {STEPS - 1} > span), max(s)) AS seconds FROM "
+    f"(SELECT unnest({list(STEPS_S)}) AS s), (SELECT (max(epoch_ms(fetched_at)) - "
+    "min(epoch_ms(fetched_at))) / 1000 AS span FROM data.ledger)"
+)
 
-HOST = r"lower(regexp_extract(url, '^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)', 1))"
+
+def host_of(column: str) -> str:
+    """Return the SQL expression of the host name in a URL, lower case as the URL writes it."""
+    expression = r"'^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)'"
+    return f"lower(regexp_extract({column}, {expression}, 1))"
+
+
+HOST = host_of("url")
 # View -> what a row is, its query.
 VIEWS = {
     "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),
@@ -113,6 +130,27 @@ VIEWS = {
         f"SELECT {HOST} AS host, count(*) AS pairs, count(*) FILTER (outcome = 'ok') AS ok, "
         "count(*) FILTER (keep) AS kept FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, host",
     ),
+    "host_outcomes": (
+        "One row per host name in the URLs and outcome that occurred there.",
+        f"SELECT {HOST} AS host, outcome, count(*) AS pairs FROM data.ledger "
+        "GROUP BY ALL ORDER BY pairs DESC, host, outcome",
+    ),
+    "statuses": (
+        "One row per HTTP status that was the last answer.",
+        "SELECT http_status, count(*) AS pairs FROM data.ledger WHERE http_status IS NOT NULL "
+        "GROUP BY ALL ORDER BY pairs DESC, http_status",
+    ),
+    "outcomes_over_time": (
+        "One row per step of time (UTC), outcome and HTTP status of what was fetched in it.",
+        "SELECT epoch_ms(epoch_ms(fetched_at) // (seconds * 1000) * seconds * 1000) AS start, "
+        f"seconds, outcome, http_status, count(*) AS pairs FROM data.ledger, ({STEP}) "
+        "WHERE fetched_at IS NOT NULL GROUP BY ALL "
+        "ORDER BY start, pairs DESC, outcome, http_status",
+    ),
+    "politeness": (
+        "One row per host that was asked, the one that saw the highest rate first.",
+        "SELECT * FROM data.politeness ORDER BY peak_per_s DESC, per_s DESC, host",
+    ),
     "languages": (
         "One row per language of the texts.",
         "SELECT language, count(*) AS pairs, count(*) FILTER (keep) AS kept "
@@ -132,7 +170,7 @@ def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, A
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
     Args:
-        connection: In memory, with the views `ledger` and `superseded` from `ledger.attach`.
+        connection: In memory, with the views of `ledger.attach` and `politeness.attach`.
         file: Where to write; nothing may be there.
         funnel: One entry per rule with the columns of FUNNEL.
     """
@@ -143,6 +181,7 @@ def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, A
         f"CREATE TABLE stats.data.superseded AS SELECT {FETCHED} FROM memory.superseded "
         "ORDER BY row, layer"
     )
+    connection.execute(f"CREATE TABLE stats.data.politeness AS {PER_HOST}")
     connection.execute("USE stats")
     _table(connection, "funnel", funnel)
     _table(connection, "measures", list(_measures(connection)))

@@ -5,11 +5,16 @@ from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline import layers
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.layers import Layer
 from pairsieve.pipeline.ledger import current_shards, files, gathered_fingerprint, select_marker
 from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.store import Marker, Store
+from pairsieve.pipeline.tally import total, wider
 from pairsieve.schemas.outcomes import Outcome
+
+HOSTS_TOLD = 5
+STEPS_TOLD = 12
 
 
 @dataclass
@@ -43,6 +48,10 @@ class Status:
         outdated: True when there is a selection, but more was gathered since: it has no numbers.
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
+        diagnoses: A sentence on each thing that the failures point to.
+        worst_hosts: (host, failed, asked for, commonest failure) of those with the most failures,
+            told from the worst of each unit.
+        over_time: (start, s since 1970 UTC, failed, asked for, commonest failure) of equal steps.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -55,6 +64,9 @@ class Status:
     dropped: int | None = None
     kept: int | None = None
     in_shards: int | None = None
+    diagnoses: list[str] = field(default_factory=list)
+    worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
+    over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -69,6 +81,11 @@ def status(store: Store, name: str) -> Status:
     outcomes = layers.outcomes(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
     found = Status(plan.pairs, plan.pairs - done, dict(outcomes))
+    fetches = total(gathered.values())
+    found.diagnoses = diagnose(fetches)
+    found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
+    steps = wider(dict(fetches.steps), STEPS_TOLD)
+    found.over_time = [(start, *failures(counts)) for start, counts in steps]
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")

@@ -116,6 +116,10 @@ DUPLICATE_DISTANCE = Column(
 CLUSTER = Column(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
 )
+# What `select` asks before the rules.
+BLOCKED = Column(
+    "blocked", pa.string(), "", "The entry of the blocklist, as it is now, that it is on."
+)
 # The decision.
 KEEP = Column("keep", pa.bool_(), "", "True when the pair survives.", False)
 FIRST_FAILING = Column("first_failing", pa.string(), "", "The first rule, in order, that said no.")
@@ -133,9 +137,10 @@ GATHERED = (
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)
+LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
-COLUMNS = GATHERED + EMBEDDED + GROUPED + SELECTED + SHARDED
+COLUMNS = GATHERED + EMBEDDED + GROUPED + LISTED + SELECTED + SHARDED
 
 # What measures may read besides columns: never stored in the ledger.
 LUMA = Column(

@@ -112,5 +112,6 @@ _SETTLED = frozenset(
         *(Outcome.OK, Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED),
         *(Outcome.ABSENT, Outcome.NOT_AN_IMAGE, Outcome.TOO_MANY_PIXELS, Outcome.BAD_IMAGE),
         *(Outcome.SIDE_TOO_SHORT, Outcome.SIDE_TOO_LONG, Outcome.BAD_BOXES),
+        *(Outcome.BLOCKLIST, Outcome.HASH_MISMATCH),
     )
 )

@@ -21,6 +21,9 @@ from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption
 
+HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
+MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
+
 
 class Section(BaseModel):
     """A part of the recipe: unknown keys are refused and nothing changes after reading."""
@@ -38,6 +41,12 @@ class Input(Section):
         "auto", description="Format of the files; `auto` tells it from their names."
     )
     header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
+    sha256: str | None = Field(
+        None, min_length=1, description="Column with the SHA-256, hex, that the bytes must have."
+    )
+    md5: str | None = Field(
+        None, min_length=1, description="Column with the MD5, hex, that the bytes must have."
+    )
     unit_pairs: int = Field(
         10_000, ge=1, le=1_000_000, description="Pairs per unit, the grain of work and resume."
     )
@@ -91,6 +100,20 @@ class Fetch(Section):
 
 
 SIZES = ("min_side", "max_side", "center_crop", "pad")  # of these keys of `image` at most one
+
+
+class Blocklist(Section):
+    """What must never enter; the format is in [blocklist.md](blocklist.md)."""
+
+    files: tuple[str, ...] = Field(
+        min_length=1, description="Lists: files, folders or globs; local, s3://, gs:// or az://."
+    )
+    max_distance: int = Field(
+        4,
+        ge=0,
+        le=MAX_PHASH_DISTANCE,
+        description="Bits in which a pHash may differ from a listed one that says nothing else.",
+    )
 
 
 class Image(Section):
@@ -224,6 +247,7 @@ class Recipe(Section):
 
     input: Input
     fetch: Fetch | None = None
+    blocklist: Blocklist | None = None
     image: Image = Image()
     embed: Embed | None = None
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
@@ -294,6 +318,9 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
     changes: dict[str, Any] = {
         "input": recipe.input.model_copy(update={"path": anchored(recipe.input.path)})
     }
+    if recipe.blocklist:
+        listed = tuple(anchored(path) for path in recipe.blocklist.files)
+        changes["blocklist"] = recipe.blocklist.model_copy(update={"files": listed})
     if recipe.embed:
         files = {
             key: anchored(value)

@@ -19,7 +19,7 @@ from pairsieve.filters.base import Measures, measured
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
-from pairsieve.pipeline.gather import PICTURES_AT_ONCE
+from pairsieve.pipeline.images import PICTURES_AT_ONCE
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import Stopped

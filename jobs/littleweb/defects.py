@@ -26,6 +26,8 @@ class Defect:
         picture: How its file is made: a key of `pictures.PICTURES` or `pictures.COPIES`.
         serving: How its address answers: a key of `serving.SERVINGS`.
         caption: What its caption says: a key of `captions.CAPTIONS`.
+        listed: What the blocklist names of it: "url", "sha256" or "phash"; "" for nothing.
+        sha256: Whether the pairs say the SHA-256 of its file, "right" or "wrong"; "" if not.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Defect:
     picture: str = "jpeg"
     serving: str = "plain"
     caption: str = "true"
+    listed: str = ""
+    sha256: str = ""
 
 
 FINE = Defect("fine", 0)  # fills up
@@ -84,6 +88,12 @@ DEFECTS = (
     Defect("noai", 30, later="opt_out", serving="noai"),
     Defect("robots", 30, later="robots", serving="robots"),
     Defect("wrong_type", 30, serving="wrong_type"),
+    # The lists.
+    Defect("blocked_url", 8, Outcome.BLOCKLIST, listed="url"),
+    Defect("blocked_bytes", 8, Outcome.BLOCKLIST, listed="sha256"),
+    Defect("blocked_picture", 8, Outcome.BLOCKLIST, listed="phash"),
+    Defect("changed_image", 20, Outcome.HASH_MISMATCH, sha256="wrong"),
+    Defect("verified", 30, sha256="right"),
     # The file.
     Defect("html", 30, Outcome.NOT_AN_IMAGE, picture="html"),
     Defect("truncated", 20, Outcome.BAD_IMAGE, picture="truncated"),

@@ -5,6 +5,7 @@ pair does not depend on how many others are planted before it.
 """
 
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,8 +33,9 @@ PAIRS = "pairs.parquet"
 TRUTH = "truth.parquet"
 ROUTES = "routes.json"
 BODIES = "bodies.bin"
+BLOCKLIST = "never.txt"
 _PAIRS_SCHEMA = pa.schema(
-    {"url": pa.string(), "caption": pa.string(), "page": pa.string(), "note": pa.string()}
+    {name: pa.string() for name in ("url", "caption", "page", "note", "sha256")}
 )
 _TRUTH_SCHEMA = pa.schema(
     {
@@ -60,7 +62,7 @@ class _Pair:
 
 
 def build(folder: Path, seed: int, site: Site, pairs: int = FULL_SIZE) -> None:
-    """Write PAIRS, TRUTH, ROUTES and BODIES of a web of `pairs` pairs into `folder`.
+    """Write PAIRS, TRUTH, BLOCKLIST, ROUTES and BODIES of a web of `pairs` pairs into `folder`.
 
     Raises:
         BadOption: `pairs` is too small to hold every defect twice.
@@ -83,6 +85,7 @@ def build(folder: Path, seed: int, site: Site, pairs: int = FULL_SIZE) -> None:
         pa.Table.from_pylist([entry.pair for entry in found], _PAIRS_SCHEMA), folder / PAIRS
     )
     pq.write_table(pa.Table.from_pylist(truth, _TRUTH_SCHEMA), folder / TRUTH)
+    (folder / BLOCKLIST).write_text("# What must never enter.\n" + "".join(made.listed))
     routes = {path: asdict(route) for path, route in sorted(made.routes.items())}
     (folder / ROUTES).write_text(json.dumps({"site": asdict(site), "routes": routes}))
 
@@ -132,6 +135,7 @@ class _Maker:
 
     def __init__(self, seed: int, site: Site, bodies: BinaryIO) -> None:
         self.routes: dict[str, Route] = {}
+        self.listed: list[str] = []  # lines of the blocklist
         self._seed = seed
         self._site = site
         self._bodies = bodies
@@ -152,6 +156,8 @@ class _Maker:
         path = f"/images/{name[:2]}/{name}.{picture.suffix}"
         url, routes = SERVINGS[pair.defect.serving](self._site, Place(path, route))
         self.routes |= routes
+        if pair.defect.listed:
+            self.listed.append(_line(pair.defect.listed, url, picture.body))
         seen = pair.defect.outcome in (Outcome.OK, None)
         width, height = (seen and picture.size) or (None, None)
         entry = _Entry(
@@ -160,6 +166,7 @@ class _Maker:
                 "caption": CAPTIONS[pair.defect.caption](scene, pair.number, rng),
                 "page": f"{self._site.base_url}/pages/{rng.integers(pair.number // 4 + 1)}.html",
                 "note": f"picture {pair.number} of the little web",
+                "sha256": _sha256(pair.defect.sha256, picture.body),
             },
             {"url": url, "width": width, "height": height} | _expected(pair.defect),
         )
@@ -195,6 +202,23 @@ class _Maker:
         self._offset += len(body)
         headers = {"Content-Type": kind}
         return Route(headers=headers, offset=self._offset - len(body), length=len(body))
+
+
+def _line(kind: str, url: str | None, body: bytes) -> str:
+    """Return the line of the blocklist that names a picture by its URL, bytes or looks."""
+    from imagehash import phash
+    from PIL import Image
+
+    if kind == "phash":
+        return f"phash {phash(Image.open(io.BytesIO(body)).convert('L'))}\n"
+    return f"{kind} {url if kind == 'url' else hashlib.sha256(body).hexdigest()}\n"
+
+
+def _sha256(said: str, body: bytes) -> str | None:
+    """Return what the pairs say is the SHA-256 of a file: its own, that of another, or nothing."""
+    if not said:
+        return None
+    return hashlib.sha256(body if said == "right" else body + b"changed").hexdigest()
 
 
 def _expected(defect: Defect) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -23,7 +24,7 @@ from pairsieve.jobs.littleweb.defects import COPIES, DEFECTS, counts
 from pairsieve.jobs.littleweb.score import score
 from pairsieve.jobs.littleweb.server import Reserved, little_web, requests, reserve, serving
 from pairsieve.jobs.littleweb.serving import SERVINGS, Site
-from pairsieve.jobs.littleweb.web import BODIES, PAIRS, ROUTES, TRUTH, build
+from pairsieve.jobs.littleweb.web import BLOCKLIST, BODIES, PAIRS, ROUTES, TRUTH, build
 from pairsieve.schemas.errors import BadOption
 
 SEED = 7
@@ -88,7 +89,7 @@ def test_every_defect_can_be_made() -> None:
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
         build(tmp_path / name, seed, SITE, 200)
-    for file in (PAIRS, TRUTH, ROUTES, BODIES):
+    for file in (PAIRS, TRUTH, BLOCKLIST, ROUTES, BODIES):
         one, again, other = ((tmp_path / n / file).read_bytes() for n in ("one", "again", "other"))
         assert one == again
         assert one != other
@@ -140,6 +141,22 @@ def test_copies_are_within_four_bits_of_their_original(web: Web) -> None:
             assert (bodies[0] == bodies[1]) == (defect.name == "exact_copy")
             hashes = [phash(body) for body in bodies]
             assert hashes[0] - hashes[1] <= 4
+
+
+def test_the_blocklist_names_what_is_planted_for_it(web: Web) -> None:
+    lines = (web.folder / BLOCKLIST).read_text().splitlines()
+    bodies = [get(row["url"])[2] for row in web.of("blocked_bytes")]
+    assert {f"url {row['url']}" for row in web.of("blocked_url")} <= set(lines)
+    assert {f"sha256 {sha256(body).hexdigest()}" for body in bodies} <= set(lines)
+    assert sum(line.startswith("phash ") for line in lines) == len(web.of("blocked_picture"))
+
+
+def test_hashes_in_the_pairs_are_right_or_wrong_as_planted(web: Web) -> None:
+    for defect, right in (("verified", True), ("changed_image", False)):
+        for row in web.of(defect):
+            found = sha256(get(row["url"])[2]).hexdigest()
+            assert (web.pairs[row["row"]]["sha256"] == found) == right
+    assert not any(web.pairs[row["row"]]["sha256"] for row in web.of("fine"))
 
 
 def test_one_caption_is_shared(web: Web) -> None:

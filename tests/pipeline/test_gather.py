@@ -207,6 +207,8 @@ def test_rules_may_read_travelling_columns_and_what_comes_later(
 class CrashingAt:
     """An engine on which work that contains the row `culprit` always kills its process."""
 
+    workers = 1
+
     def __init__(self, culprit: int) -> None:
         self.culprit = culprit
         self.tasks = 0

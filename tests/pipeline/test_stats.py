@@ -15,6 +15,7 @@ def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "row": "range",
         "uid": "md5(range::VARCHAR)",
         "outcome": "'ok'",
+        "fetched_at": "to_timestamp(1_700_000_000 + range // 100)",
         "keep": "range % 4 = 0",
         "failing": "[]::VARCHAR[]",
         "width": "if(range = 9999, 1_000_000_000, range)::INTEGER",
@@ -25,9 +26,15 @@ def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with duckdb.connect() as connection:
         connection.execute(f"CREATE VIEW ledger AS SELECT {columns} FROM range(9999, -1, -1)")
         connection.execute("CREATE VIEW superseded AS FROM ledger LIMIT 0")
+        connection.execute(f"CREATE VIEW requests AS SELECT * FROM {REQUESTS}")
         build(connection, file, [])
         finish(connection)
     return file
+
+
+# host, second, requests: of two units at the same time, and in another minute
+REQUESTS = """(VALUES ('a.example', 60, 3), ('a.example', 61, 1), ('a.example', 60, 4),
+    ('a.example', 120, 6), ('b.example', 60, 5)) AS r (host, second, requests)"""
 
 
 def _ask(file: Path, query: str) -> list[dict[str, Any]]:
@@ -61,3 +68,18 @@ def test_column_that_nothing_measured_has_no_histogram(stats: Path) -> None:
     (measure,) = _ask(stats, "FROM measures WHERE name = 'nsfw'")
     assert (measure["measured"], measure["unmeasured"], measure["lowest"]) == (0, 10_000, None)
     assert _ask(stats, "FROM histograms WHERE name = 'nsfw'") == []
+
+
+def test_politeness_adds_up_units_that_ran_at_the_same_time(stats: Path) -> None:
+    assert _ask(stats, "FROM politeness") == [
+        {"host": "a.example", "requests": 14, "peak_per_s": 7, "per_s": 8 / 60},
+        {"host": "b.example", "requests": 5, "peak_per_s": 5, "per_s": 5 / 60},
+    ]
+
+
+def test_steps_of_time_suit_the_span(stats: Path) -> None:
+    found = _ask(stats, "FROM outcomes_over_time")
+    # 100 s in at most 60 steps: 2 s would do, 5 s is the next of the list.
+    assert {row["seconds"] for row in found} == {5}
+    assert [row["pairs"] for row in found] == [500] * 20
+    assert str(found[0]["start"]) == "2023-11-14 22:13:20"

@@ -1,0 +1,219 @@
+"""Images: the bodies of a piece become stored images in its tar, measured a few at a time.
+
+A body is checked before it is decoded, by the blocklist and by the hash that the input expects; a
+picture before it is stored, by the blocklist's perceptual hashes. So nothing of what must not enter
+is ever written. Rows that share a URL share its image, unless their boxes to blur differ.
+"""
+
+import hashlib
+import tarfile
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsieve.pipeline import blocklist
+from pairsieve.pipeline.blocklist import Listed
+from pairsieve.pipeline.boxes import Box, parsed
+from pairsieve.pipeline.expected import Expected
+from pairsieve.pipeline.fetch import Fetched
+from pairsieve.pipeline.part import Part
+from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.plan import Plan
+from pairsieve.schemas.arrays import Planes
+from pairsieve.schemas.columns import (
+    ATTEMPTS,
+    CONTENT_TYPE,
+    ETAG,
+    FETCH_BYTES,
+    FETCH_MS,
+    FETCHED_AT,
+    FINAL_URL,
+    HEIGHT,
+    HTTP_STATUS,
+    IMAGE_BYTES,
+    IMAGE_FILE,
+    IMAGE_KIND,
+    IMAGE_OFFSET,
+    LAST_MODIFIED,
+    LUMA,
+    LUMA_256,
+    OUTCOME,
+    PERCEPTUAL_HASH,
+    SHA256,
+    STORED_HEIGHT,
+    STORED_WIDTH,
+    URL,
+    WIDTH,
+)
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Recipe
+
+PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
+
+Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the rows of a piece say of their images, and what must never enter.
+
+    Attributes:
+        boxes: Value of the column of boxes to blur for each row; None where nothing is blurred.
+        expected: The hashes that the input expects.
+        listed: The recipe's blocklist, if it has one.
+    """
+
+    boxes: list[Any] | None
+    expected: Expected
+    listed: Listed | None
+
+    @classmethod
+    def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
+        """Return the checks of a piece."""
+        column = recipe.image.blur_boxes
+        boxes = part.travelling[plan.column_of(column)].to_pylist() if column else None
+        return cls(boxes, Expected(part.travelling, recipe.input), blocklist.load(recipe.blocklist))
+
+    @property
+    def by_row(self) -> bool:
+        """Return True when rows that share a URL may not share its image."""
+        return self.boxes is not None or self.expected.any
+
+    def admitted(self, part: Part, alive: list[int]) -> list[int]:
+        """Return the rows of `alive` that may be asked for; the others get their outcome."""
+        admitted = []
+        for row in alive:
+            if row in self.expected.malformed:
+                part.reject([row], Outcome.HASH_MISMATCH, self.expected.malformed[row])
+            elif self.listed and (entry := self.listed.of_url(part.values[URL.name][row])):
+                part.reject([row], Outcome.BLOCKLIST, entry)
+            else:
+                admitted.append(row)
+        return admitted
+
+
+class Images:
+    """The stored images of a piece, while they are made."""
+
+    def __init__(
+        self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str, checks: Checks
+    ) -> None:
+        """Start with none; `path` is where the tar lies in the dataset."""
+        self._part = part
+        self._options = recipe.image
+        self._tar = tar
+        self._path = path
+        self._checks = checks
+        self._waiting: list[tuple[list[int], Picture]] = []
+
+    def add(self, rows: list[int], fetched: Fetched) -> None:
+        """Take what one URL gave; `rows` are the pairs that have it."""
+        for column, value in (
+            (HTTP_STATUS, fetched.http_status),
+            (FINAL_URL, fetched.final_url),
+            (CONTENT_TYPE, fetched.content_type),
+            (FETCH_MS, fetched.fetch_ms),
+            (ATTEMPTS, fetched.attempts),
+            (FETCHED_AT, fetched.fetched_at),
+            (ETAG, fetched.etag),
+            (LAST_MODIFIED, fetched.last_modified),
+        ):
+            self._part.put(column, rows, value)
+        if fetched.outcome is Outcome.OK:
+            self._add_body(rows, fetched)
+        else:
+            self._part.reject(rows, fetched.outcome, fetched.detail)
+
+    def _add_body(self, rows: list[int], fetched: Fetched) -> None:
+        """Take the bytes that came, if they may enter and are those expected."""
+        sha256 = hashlib.sha256(fetched.body).hexdigest()
+        self._part.put(FETCH_BYTES, rows, len(fetched.body))
+        self._part.put(SHA256, rows, sha256)
+        if entry := self._entry(fetched.final_url, sha256):
+            self._part.reject(rows, Outcome.BLOCKLIST, entry)
+            return
+        wrong = self._checks.expected.mismatches(rows, fetched.body, sha256)
+        for row, detail in wrong.items():
+            self._part.reject([row], Outcome.HASH_MISMATCH, detail)
+        for boxes, same in self._by_boxes([row for row in rows if row not in wrong]):
+            self._add_picture(same, fetched.body, boxes)
+
+    def _entry(self, final_url: str | None, sha256: str) -> str | None:
+        """Return the entry of the blocklist that received bytes or where they came from are on."""
+        listed = self._checks.listed
+        return (listed.of_url(final_url) or listed.of_sha256(sha256)) if listed else None
+
+    def _by_boxes(self, rows: list[int]) -> list[tuple[Boxes, list[int]]]:
+        """Return the rows by what is to be blurred in their image, in order."""
+        groups: dict[Boxes, list[int]] = {}
+        for row in rows:
+            value = self._checks.boxes[row] if self._checks.boxes else []
+            groups.setdefault(parsed(value, self._options.blur_unit), []).append(row)
+        return list(groups.items())
+
+    def _add_picture(self, rows: list[int], body: bytes, boxes: Boxes) -> None:
+        """Let the picture of these rows wait to be measured and stored."""
+        if isinstance(boxes, str):
+            self._part.reject(rows, Outcome.BAD_BOXES, boxes)
+            return
+        made = picture(body, self._options, boxes)
+        if not isinstance(made, Picture):
+            self._part.reject(rows, made.outcome, made.detail)
+            return
+        self._waiting.append((rows, made))
+        if len(self._waiting) == PICTURES_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Measure the pictures that wait, and store those that are not on the blocklist."""
+        pictures = [made for _, made in self._waiting]
+        given = {
+            WIDTH: np.array([made.width for made in pictures], np.int32),
+            HEIGHT: np.array([made.height for made in pictures], np.int32),
+            LUMA: _planes([made.luma for made in pictures]),
+            LUMA_256: _planes([made.luma_256 for made in pictures]),
+        }
+        self._part.measure([rows for rows, _ in self._waiting], given)
+        blocked = self._blocked([rows[0] for rows, _ in self._waiting])
+        for place, (rows, made) in enumerate(self._waiting):
+            if place in blocked:
+                self._part.reject(rows, Outcome.BLOCKLIST, blocked[place])
+            else:
+                self._store(rows, made)
+        self._waiting.clear()
+
+    def _blocked(self, rows: list[int]) -> dict[int, str]:
+        """Return the entry for each place in `rows` whose picture has a listed pHash."""
+        if not self._checks.listed:
+            return {}
+        hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
+        return self._checks.listed.of_hashes(np.array(hashes, np.uint64))
+
+    def _store(self, rows: list[int], made: Picture) -> None:
+        """Append the stored image to the tar and note where it lies."""
+        member = tarfile.TarInfo(f"{rows[0]:06d}.{self._options.format}")
+        member.size = len(made.stored)
+        offset = self._tar.offset + tarfile.BLOCKSIZE
+        self._tar.addfile(member, BytesIO(made.stored))
+        for column, value in (
+            (OUTCOME, Outcome.OK),
+            (IMAGE_KIND, made.kind),
+            (WIDTH, made.width),
+            (HEIGHT, made.height),
+            (STORED_WIDTH, made.stored_width),
+            (STORED_HEIGHT, made.stored_height),
+            (IMAGE_FILE, self._path),
+            (IMAGE_OFFSET, offset),
+            (IMAGE_BYTES, member.size),
+        ):
+            self._part.put(column, rows, value)
+
+
+def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
+    """Return planes, each (h, w), as an object array, (n,); alike ones do not merge."""
+    array = np.empty(len(planes), object)
+    array[:] = planes
+    return array

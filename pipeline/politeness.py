@@ -1,0 +1,82 @@
+"""Politeness: how many requests each host saw, second by second, over all units at once.
+
+Every piece writes what it sent, robots.txt, redirects and retries included, into a small file of
+its own beside its part of the ledger (`.requests.pq`, so that it is not taken for one). Units that
+ran at the same time, anywhere, are added up by second.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pairsieve.pipeline.ledger import connect, files
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.columns import Column, arrow_schema
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SUFFIX = ".requests.pq"
+REQUESTS = (
+    Column("host", pa.string(), "", "Host name that was asked.", False),
+    Column("second", pa.int64(), "s", "Second since 1970 UTC.", False),
+    Column("requests", pa.int32(), "requests", "Requests sent in that second.", False),
+)
+POLITENESS = (
+    Column("host", pa.string(), "", "Host name that was asked.", False),
+    Column("requests", pa.int64(), "requests", "Requests sent to it.", False),
+    Column("peak_per_s", pa.int64(), "requests", "Most of them in one second.", False),
+    Column("per_s", pa.float64(), "requests/s", "Rate over its busiest minute.", False),
+)
+# Of the view `requests`: a row of POLITENESS per host.
+PER_HOST = """
+    WITH seconds AS (SELECT host, second, sum(requests) AS n FROM requests GROUP BY ALL),
+    minutes AS (SELECT host, sum(n) AS n, max(n) AS peak FROM seconds GROUP BY host, second // 60)
+    SELECT host, sum(n)::BIGINT AS requests, max(peak)::BIGINT AS peak_per_s, max(n) / 60 AS per_s
+    FROM minutes GROUP BY host
+"""
+
+
+def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
+    """Write what was counted by host and second, as Parquet in that order."""
+    import pyarrow.parquet as pq
+
+    rows = [(host, second, count) for (host, second), count in sorted(seen.items())]
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    schema = arrow_schema(REQUESTS)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd")
+
+
+def attach(connection: "DuckDBPyConnection", store: Store) -> None:
+    """Define the view `requests`, all that the dataset's pieces have sent."""
+    names = files(store.markers("gather").values(), SUFFIX)
+    if names:
+        relation = connection.read_parquet([store.location(name) for name in names])
+    else:
+        relation = connection.from_arrow(arrow_schema(REQUESTS).empty_table())
+    relation.create_view("requests")
+
+
+def highest(store: Store) -> dict[str, Any] | None:
+    """Return the row of POLITENESS of the host that saw the highest rate, None without requests."""
+    with connect(store) as connection:
+        attach(connection, store)
+        query = f"FROM ({PER_HOST}) ORDER BY peak_per_s DESC, per_s DESC, host LIMIT 1"
+        found = connection.execute(query).fetchone()
+    names = [column.name for column in POLITENESS]
+    return dict(zip(names, found, strict=True)) if found else None
+
+
+def sentence(peak: dict[str, Any], recipe: Recipe) -> str:
+    """Return in one line the highest rate that any host saw and the limit that was asked for."""
+    limit = recipe.fetch.model_dump().get("per_host_per_s") if recipe.fetch else None
+    asked = (
+        "no limit per second was set" if limit is None else f"the limit was {limit:g} per second"
+    )
+    return (
+        f"Most requests that any host saw in one second: {peak['peak_per_s']:,} "
+        f"({peak['host'][:200]}; {peak['per_s']:.2f} per second over its busiest minute); {asked}."
+    )

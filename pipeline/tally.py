@@ -1,0 +1,73 @@
+"""Tally: what a marker tells of the fetches of its piece, so that `status` needs no scan.
+
+Bounded, whatever the piece: pairs per answer, the hosts with most failures, a few steps of time.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pairsieve.pipeline.diagnosis import Fetches, answer, step_s, worst
+from pairsieve.pipeline.part import Part
+from pairsieve.pipeline.store import Marker
+from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
+
+KEY = "fetches"  # in a marker's `extra`
+HOSTS = 10  # with the most failures, of each piece
+STEPS_OF_PIECE = 12
+STEPS = 60  # of all pieces together
+HOST = re.compile(r"[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)")  # as `stats.host_of`
+
+
+def tally(part: Part) -> dict[str, Any]:
+    """Return the counts of a piece, as JSON."""
+    names = (OUTCOME, HTTP_STATUS, URL, FETCHED_AT)
+    rows = list(zip(*(part.values[column.name] for column in names), strict=True))
+    answers: Counter[str] = Counter()
+    hosts: dict[str, Counter[str]] = defaultdict(Counter)
+    times: list[tuple[int, str]] = []
+    for outcome, status, url, fetched_at in rows:
+        said = answer(str(outcome), status)
+        answers[said] += 1
+        found = HOST.match(url or "")
+        if found and found[1].isprintable():
+            hosts[found[1].lower()[:253]][said] += 1
+        if fetched_at is not None:
+            times.append((fetched_at // 1000, said))
+    most = {host: dict(hosts[host]) for host, *_ in worst(hosts, HOSTS)}
+    return {"answers": dict(answers), "hosts": most, "steps": _steps(times, STEPS_OF_PIECE)}
+
+
+def total(markers: Iterable[Marker]) -> Fetches:
+    """Return the counts of all pieces together."""
+    answers: Counter[str] = Counter()
+    hosts: dict[str, Counter[str]] = defaultdict(Counter)
+    steps: dict[int, Counter[str]] = defaultdict(Counter)
+    for marker in markers:
+        told = marker.extra.get(KEY, {})
+        answers.update(told.get("answers", {}))
+        for host, counts in told.get("hosts", {}).items():
+            hosts[host].update(counts)
+        for start, counts in told.get("steps", {}).items():
+            steps[int(start)].update(counts)
+    return Fetches(answers, hosts, wider(steps, STEPS))
+
+
+def wider(steps: Mapping[int, Mapping[str, int]], most: int) -> list[tuple[int, Counter[str]]]:
+    """Return counts by start, s, added up in at most `most` equal steps of time, in order."""
+    if not steps:
+        return []
+    step = step_s(max(steps) - min(steps), most - 1)
+    made: dict[int, Counter[str]] = defaultdict(Counter)
+    for start, counts in steps.items():
+        made[start // step * step].update(counts)
+    return sorted(made.items())
+
+
+def _steps(times: list[tuple[int, str]], most: int) -> dict[str, dict[str, int]]:
+    """Return the counts of (second, answer) by start of a step."""
+    seconds: dict[int, Counter[str]] = defaultdict(Counter)
+    for second, said in times:
+        seconds[second][said] += 1
+    return {str(start): dict(counts) for start, counts in wider(seconds, most)}

@@ -1,0 +1,101 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.pipeline import select
+from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.recipe import Recipe
+
+PutGathered = Callable[[Store, list[dict[str, Any]]], None]
+ROWS: list[dict[str, Any]] = [
+    {"url": "http://fine.example/1", "sha256": f"{1:064x}", "perceptual_hash": 0},
+    {"url": "http://www.bad.example/1"},
+    {"url": "http://fine.example/1", "final_url": "http://www.bad.example/1"},
+    {"url": " http://u@BAD.example.:8080/1"},
+    {"url": "https://page.example/a b"},
+    {"url": "https://page.example/other"},
+    {"sha256": f"{7 << 200:064x}"},
+    {"sha256": f"{8 << 200:064x}"},
+    {"perceptual_hash": 2**64 - 4},
+    {"perceptual_hash": 2**64 - 8},
+    {"url": "http://bücher.example/1"},
+    {"url": "http://bad.example/1", "outcome": "dns"},
+]
+NEVER = f"""
+host bad.example
+url http://page.example/a%20b
+sha256 {7 << 200:064x}
+phash ffffffffffffffff 2
+host bücher.example
+"""
+BLOCKED = [1, 2, 3, 4, 6, 8, 10]
+
+
+@pytest.fixture
+def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
+    made = Store.at(tmp_path / "dataset")
+    put_gathered(made, ROWS)
+    return made
+
+
+def recipe(folder: Path, never: str | None) -> Recipe:
+    sections: dict[str, Any] = {"input": {"path": "p"}, "keep": [{"where": "row != 0"}]}
+    if never is not None:
+        (folder / "never.txt").write_text(never)
+        sections["blocklist"] = {"files": [str(folder / "never.txt")]}
+    return Recipe.model_validate(sections)
+
+
+def failing(store: Store) -> dict[int, list[str]]:
+    marker = store.marker("select/default/done.json")
+    assert marker
+    with store.reader(marker.file(".parquet")) as source:
+        rows = pq.read_table(source).to_pylist()
+    return {row["row"]: row["failing"] for row in rows if row["failing"]}
+
+
+def test_what_is_listed_later_is_dropped_by_what_the_ledger_holds(
+    tmp_path: Path, store: Store
+) -> None:
+    select.run(recipe(tmp_path, None), store, "default")
+    assert failing(store) == {0: ["row != 0"]}
+    marker = select.run(recipe(tmp_path, NEVER), store, "default")
+    assert failing(store) == {0: ["row != 0"]} | {row: ["blocklist"] for row in BLOCKED}
+    assert [step["rule"] for step in marker.extra["funnel"]] == ["outcome", "blocklist", "row != 0"]
+
+
+def test_the_ledger_tells_the_entry(tmp_path: Path, store: Store) -> None:
+    select.run(recipe(tmp_path, NEVER), store, "default")
+    with connect(store) as connection:
+        attach(connection, store)
+        query = "SELECT row, blocked FROM ledger WHERE blocked IS NOT NULL ORDER BY row"
+        told = dict(connection.execute(query).fetchall())
+    assert list(told) == BLOCKED
+    assert told[4] == "url in line 3 of never.txt"
+    assert told[8] == "phash in line 5 of never.txt, 2 bits away"
+
+
+def test_without_a_change_nothing_is_asked_again(tmp_path: Path, store: Store) -> None:
+    made = recipe(tmp_path, NEVER)
+    first = select.run(made, store, "default")
+    before = list(store.list())
+    assert select.run(made, store, "default") == first
+    assert list(store.list()) == before
+
+
+def test_an_entry_that_is_taken_off_lets_pairs_in_again(tmp_path: Path, store: Store) -> None:
+    select.run(recipe(tmp_path, NEVER), store, "default")
+    select.run(recipe(tmp_path, "host bad.example"), store, "default")
+    assert failing(store) == {0: ["row != 0"], **{row: ["blocklist"] for row in (1, 2, 3)}}
+    select.run(recipe(tmp_path, None), store, "default")
+    assert failing(store) == {0: ["row != 0"]}
+    assert list(store.list("blocklist")) == []
+
+
+def test_the_blocklist_in_a_glob_of_nothing_but_remarks(tmp_path: Path, store: Store) -> None:
+    counts = select.run(recipe(tmp_path, "# nothing yet\n"), store, "default").counts
+    assert counts == {"pairs": 12, "failed": 1, "dropped": 1, "kept": 10}

@@ -1,0 +1,54 @@
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.pipeline import politeness
+from pairsieve.pipeline.store import Marker, Store, commit
+from pairsieve.schemas.recipe import Recipe
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return a dataset of two units that asked a.example in the same second."""
+    made = Store.at(tmp_path)
+    for unit, seen in enumerate(
+        (
+            Counter({("a.example", 60): 2, ("a.example", 61): 1}),
+            Counter({("a.example", 60): 3, ("b.example", 60): 4}),
+        )
+    ):
+        path = f"gather/{unit}.x{politeness.SUFFIX}"
+        with made.writer(path) as sink:
+            politeness.write(seen, sink)
+        commit(made, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))
+    return made
+
+
+def test_units_at_the_same_time_are_added_up(store: Store) -> None:
+    assert politeness.highest(store) == {
+        "host": "a.example", "requests": 6, "peak_per_s": 5, "per_s": 0.1
+    }  # fmt: skip
+
+
+def test_the_file_is_small_and_sorted(store: Store) -> None:
+    rows = pq.read_table(store.local / "gather/0.x.requests.pq").to_pylist() if store.local else []
+    assert rows == [
+        {"host": "a.example", "second": 60, "requests": 2},
+        {"host": "a.example", "second": 61, "requests": 1},
+    ]
+
+
+def test_a_dataset_that_asked_nobody_has_no_rate(tmp_path: Path) -> None:
+    assert politeness.highest(Store.at(tmp_path)) is None
+
+
+def test_the_sentence_tells_host_rate_and_limit(store: Store) -> None:
+    recipe = Recipe.model_validate({"input": {"path": "p"}})
+    peak = politeness.highest(store)
+    assert peak is not None
+    assert politeness.sentence(peak, recipe) == (
+        "Most requests that any host saw in one second: 5 (a.example; 0.10 per second over its "
+        "busiest minute); no limit per second was set."
+    )

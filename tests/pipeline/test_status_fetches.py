@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.jobs.tables import status_table
+from pairsieve.pipeline import plan
+from pairsieve.pipeline.status import status
+from pairsieve.pipeline.store import Marker, Store, commit
+from pairsieve.schemas.recipe import Recipe
+
+HALF = {"ok": 30, "dns": 20}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return a dataset of 100 pairs in two units, each with 50 pairs of a.example."""
+    pq.write_table(pa.table({"url": ["u"] * 100, "text": ["t"] * 100}), tmp_path / "p.parquet")
+    made = Store.at(tmp_path / "dataset")
+    recipe = {"input": {"path": str(tmp_path / "p.parquet"), "unit_pairs": 50}}
+    plan.run(Recipe.model_validate(recipe), made)
+    for unit in range(2):
+        told = {"answers": HALF, "hosts": {"a.example": HALF}, "steps": {str(60 * unit): HALF}}
+        marker = Marker(50, {}, HALF, {"fetches": told})
+        commit(made, f"gather/{unit:08d}.json", marker)
+    return made
+
+
+def test_status_tells_hosts_times_and_what_they_mean(store: Store) -> None:
+    found = status(store, "default")
+    assert found.complaints == []
+    assert found.worst_hosts == [("a.example", 40, 100, "dns")]
+    assert found.over_time == [(0, 20, 50, "dns"), (60, 20, 50, "dns")]
+    assert found.diagnoses == [
+        "40% of the host names could not be resolved, 100% of these at hosts that answered other "
+        "requests: your resolver is overloaded; run a caching one, or fewer units at once, and "
+        "fetch these again (`gather --retry dns`)."
+    ]
+
+
+def test_the_terminal_shows_them(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    status_table(status(store, "default"))
+    said = capsys.readouterr().out
+    assert "a.example" in said
+    assert "1970-01-01 00:01:00" in said
+    assert "your resolver is overloaded" in said
