@@ -7,10 +7,10 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline import robots
 from pairsieve.pipeline.addresses import Target, numeric
 from pairsieve.schemas.recipe import Fetch
 
+RECEIVED_BYTES = 10_000_000  # before decoding; a robots.txt may be longer than `max_bytes`
 DNS_FRESH_S = 600  # how long an address is used again; the socket is checked all the same
 # Where certificates are when Python does not know. Source: Go, crypto/x509/root_linux.go.
 _CA_BUNDLES = (
@@ -31,8 +31,8 @@ def settings(options: Fetch) -> dict[int, Any]:
         pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5"],
         pycurl.ACCEPT_ENCODING: "identity",  # decodes what comes encoded all the same
         pycurl.CONNECTTIMEOUT_MS: max(1, math.ceil(options.connect_timeout_s * 1000)),
-        # On the wire: what does not decode to anything is not seen here.
-        pycurl.MAXFILESIZE_LARGE: max(options.max_bytes, robots.MAX_BYTES),
+        # As received: bytes that decode to nothing are seen nowhere else.
+        pycurl.MAXFILESIZE_LARGE: max(options.max_bytes, RECEIVED_BYTES),
         pycurl.DNS_CACHE_TIMEOUT: DNS_FRESH_S,
         pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
         pycurl.PROTOCOLS: web,

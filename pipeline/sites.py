@@ -42,6 +42,7 @@ class Sites(Generic[Job]):
         self._failures: dict[str, int] = {}  # in a row
         self._paused: dict[str, str] = {}  # and why
         self._unreadable: dict[str, Answer] = {}  # robots.txt that could not be had
+        self._learnt: tuple[str, robots.Rules | None] = ("", None)  # good at least for who waits
 
     def look(self, target: Target) -> Answer | Literal["go", "ask"]:
         """Return whether to go, to ask for the robots.txt first, or why `target` is left alone."""
@@ -52,7 +53,7 @@ class Sites(Generic[Job]):
             return "go"
         if origin in self._unreadable:
             return self._unreadable[origin]
-        rules = KNOWN.get(origin, self._robot)
+        rules = self._rules(origin)
         if rules is None:
             return "ask"
         if rules.allow(target.url):
@@ -70,11 +71,16 @@ class Sites(Generic[Job]):
             self._unreadable[origin] = Answer(answer.outcome, detail, status=answer.status)
             return
         KNOWN.put(origin, self._robot, rules, len(answer.body))
+        self._learnt = origin, rules
 
     def delay_s(self, origin: str) -> float:
         """Return the Crawl-delay to keep at `origin`, as far as it is known, s."""
-        rules = KNOWN.get(origin, self._robot) if self._obey else None
+        rules = self._rules(origin) if self._obey else None
         return min(rules.delay_s, self._options.crawl_delay_max_s) if rules else 0.0
+
+    def _rules(self, origin: str) -> robots.Rules | None:
+        name, rules = self._learnt
+        return rules if name == origin else KNOWN.get(origin, self._robot)
 
     def note(self, origin: str, answer: Answer) -> int:
         """Count a request to `origin` that has ended; return its failures in a row."""

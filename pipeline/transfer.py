@@ -39,7 +39,9 @@ _TLS_CODES = frozenset(
     )
 )  # fmt: skip
 _HTTP2_STREAM = 92  # CURLE_HTTP2_STREAM, which pycurl does not name
+_HEADER_TOO_LARGE = 100  # CURLE_TOO_LARGE: beyond libcurl's own 300 KB for a header
 _OUTCOMES = {
+    _HEADER_TOO_LARGE: Outcome.TOO_LARGE,
     pycurl.E_URL_MALFORMAT: Outcome.NO_URL,
     pycurl.E_COULDNT_RESOLVE_HOST: Outcome.DNS,
     pycurl.E_FILESIZE_EXCEEDED: Outcome.TOO_LARGE,
