@@ -72,11 +72,9 @@ def highest(store: Store) -> dict[str, Any] | None:
 
 def sentence(peak: dict[str, Any], recipe: Recipe) -> str:
     """Return in one line the highest rate that any host saw and the limit that was asked for."""
-    limit = recipe.fetch.model_dump().get("per_host_per_s") if recipe.fetch else None
-    asked = (
-        "no limit per second was set" if limit is None else f"the limit was {limit:g} per second"
-    )
+    limit = f"{recipe.fetch.per_host_per_s:g} per second" if recipe.fetch else "not said"
     return (
         f"Most requests that any host saw in one second: {peak['peak_per_s']:,} "
-        f"({peak['host'][:200]}; {peak['per_s']:.2f} per second over its busiest minute); {asked}."
+        f"({peak['host'][:200]}; {peak['per_s']:.2f} per second over its busiest minute); "
+        f"the limit was {limit}."
     )

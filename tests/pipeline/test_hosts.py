@@ -1,8 +1,12 @@
+import math
+
+import pytest
+
 from pairsieve.pipeline.hosts import Hosts
 
 
-def taken(hosts: Hosts[str], at_most: int) -> list[str]:
-    jobs = (hosts.take() for _ in range(at_most))
+def taken(hosts: Hosts[str], at_most: int, now: float = 1000.0) -> list[str]:
+    jobs = (hosts.take(now) for _ in range(at_most))
     return [job for job in jobs if job is not None]
 
 
@@ -47,3 +51,75 @@ def test_two_places_given_back_at_once_let_two_jobs_start() -> None:
     hosts.leave("a")
     hosts.leave("a")
     assert taken(hosts, 9) == ["3", "4"]
+
+
+def times(hosts: Hosts[str], jobs: int, start: float = 1000.0) -> list[float]:
+    """Return when each of the jobs is taken by someone who looks every 10 ms."""
+    found: list[float] = []
+    now = start
+    while len(found) < jobs:
+        while hosts.take(now):
+            found.append(now)
+        now += 0.01
+    return found
+
+
+@pytest.mark.parametrize("per_s", [0.5, 1, 3, 10, 15, 25, 50, 200])
+def test_no_second_sees_more_than_the_rate_and_the_rate_is_used(per_s: float) -> None:
+    hosts: Hosts[str] = Hosts(1000, per_s)
+    jobs = int(4 * per_s) + 2
+    for number in range(jobs):
+        hosts.add("a", str(number))
+    found = times(hosts, jobs)
+    for start in found:
+        assert sum(start <= time < start + 1 - 1e-6 for time in found) <= math.ceil(per_s)
+    assert found[-1] - found[0] <= 1.2 * jobs / per_s
+
+
+def test_a_rate_holds_up_its_host_alone_and_says_when_it_is_due() -> None:
+    hosts: Hosts[str] = Hosts(9, per_s=2)
+    for job in ("a1", "a2", "b1"):
+        hosts.add(job[0], job)
+    assert taken(hosts, 9) == ["a1", "b1"]
+    assert hosts.next_due() == pytest.approx(1000.5)
+    assert taken(hosts, 9, now=1000.49) == []
+    assert taken(hosts, 9, now=1000.5) == ["a2"]
+
+
+def test_a_host_on_hold_waits_whatever_else_it_has() -> None:
+    hosts: Hosts[str] = Hosts(9)
+    for job in ("a1", "a2", "b1"):
+        hosts.add(job[0], job)
+    hosts.hold("a", 1007)
+    hosts.hold("a", 1003)  # the later one counts
+    assert taken(hosts, 9) == ["b1"]
+    assert taken(hosts, 9, now=1006.9) == []
+    assert taken(hosts, 9, now=1007) == ["a1", "a2"]
+
+
+def test_a_slower_pace_counts_from_the_last_request_and_is_never_a_faster_one() -> None:
+    hosts: Hosts[str] = Hosts(9, per_s=1)
+    for job in ("1", "2", "3"):
+        hosts.add("a", job)
+    assert taken(hosts, 9) == ["1"]
+    hosts.slow("a", 5)
+    hosts.slow("a", 0.1)
+    assert taken(hosts, 9, now=1004.9) == []
+    assert taken(hosts, 9, now=1005) == ["2"]
+    assert taken(hosts, 9, now=1009.9) == []
+
+
+def test_a_host_whose_time_has_come_goes_before_one_that_has_not_begun() -> None:
+    hosts: Hosts[str] = Hosts(9, per_s=1)
+    for job in ("a1", "a2", "b1", "c1"):
+        hosts.add(job[0], job)
+    assert taken(hosts, 1) == ["a1"]
+    assert taken(hosts, 9, now=1001) == ["a2", "b1", "c1"]
+
+
+def test_withdrawn_jobs_wait_no_more() -> None:
+    hosts: Hosts[str] = Hosts(9)
+    for job in ("1", "2", "3"):
+        hosts.add("a", job)
+    assert hosts.withdraw("a", lambda job: job != "2") == ["1", "3"]
+    assert taken(hosts, 9) == ["2"]

@@ -45,10 +45,11 @@ def test_a_dataset_that_asked_nobody_has_no_rate(tmp_path: Path) -> None:
 
 
 def test_the_sentence_tells_host_rate_and_limit(store: Store) -> None:
-    recipe = Recipe.model_validate({"input": {"path": "p"}})
+    fetch = {"user_agent": "lab (+https://example.org/)", "per_host_per_s": 2.5}
+    recipe = Recipe.model_validate({"input": {"path": "p"}, "fetch": fetch})
     peak = politeness.highest(store)
     assert peak is not None
     assert politeness.sentence(peak, recipe) == (
         "Most requests that any host saw in one second: 5 (a.example; 0.10 per second over its "
-        "busiest minute); no limit per second was set."
+        "busiest minute); the limit was 2.5 per second."
     )
