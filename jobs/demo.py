@@ -30,7 +30,10 @@ fetch:
   user_agent: "pairsieve-demo (+http://127.0.0.1/)"
   allow_networks: [127.0.0.0/8]   # the little web is on this machine; the public web never needs it
   ports: [{served}, {refused}]
-  per_host_connections: 32        # one host serves it all
+  per_host_per_s: 10_000          # one host serves it all, and is ours
+  per_host_connections: 32
+  host_failures: 1000
+  first_byte_timeout_s: 2
   timeout_s: 4
   max_bytes: 5_000_000
   retries: 1

@@ -7,6 +7,7 @@ are checked there (`Addresses.refusal`), for every address that would be connect
 """
 
 import re
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, quote, urlsplit
@@ -15,10 +16,20 @@ from pairsieve.schemas.outcomes import Outcome
 
 MAX_URL_CHARS = 16_384  # twice what common servers accept
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_WELL_KNOWN = frozenset(
+    ("ftp", "file", "data", "gopher", "blob", "mailto", "javascript", "ws", "wss")
+)
+# What comes out as it went in: most URLs of the web.
+_PLAIN = re.compile(
+    r"(https?)://((?:[a-z0-9_][a-z0-9_-]{0,62}\.){1,8}[a-z]{2,24})/[A-Za-z0-9!$%&'()*+,/:;=@\[\]~._-]*"
+    r"(?:\?[A-Za-z0-9!$%&'()*+,/:;=?@\[\]~._-]+)?"
+)
+_AMPERSAND = re.compile(r"&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
 _BRACKETED = re.compile(r"\[([0-9a-f:.]{2,45})\](?::(.*))?")
+_HEXADECIMAL = re.compile(r"0x[0-9a-f]*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _UNQUOTED = "!$%&'()*+,/:;=?@[]~"  # Source: requests.utils.requote_uri, without "#"
 
@@ -42,10 +53,17 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that can be asked for: ASCII, without credentials and fragment."""
+    """A URL that can be asked for: ASCII, without credentials and fragment.
+
+    Attributes:
+        url: As it is asked for.
+        host: Its host, in lower case.
+        origin: Scheme, host and port, such as `https://example.org`; robots.txt is per origin.
+    """
 
     url: str
     host: str
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +87,23 @@ class Addresses:
         """Return `url` in the form in which it is asked for, or why it cannot be.
 
         Credentials and fragment are dropped, the host is lower case and IDNA, what is not allowed
-        in a path or query is percent-encoded; `%XX` stays as it is.
+        in a path or query is percent-encoded; `%XX` stays as it is. `&amp;` becomes `&`, as in the
+        HTML that a URL was copied from; other entities are not told from parameters (`&copy=2`).
         """
         if len(url) > MAX_URL_CHARS:
             return Refused(Outcome.NO_URL, f"more than {MAX_URL_CHARS} characters")
-        url = url.strip(" \t\r\n\f")
+        url = _AMPERSAND.sub("&", url.strip(" \t\r\n\f"))
+        plain = _PLAIN.fullmatch(url)
+        if plain and plain.end(2) < 254:
+            return Target(url, plain[2], url[: plain.end(2)])
         if _CONTROL.search(url):
             return Refused(Outcome.NO_URL, "control characters")
         scheme = _SCHEME.match(url)
         if not scheme:
             return Refused(Outcome.NO_URL, "no scheme")
         if scheme[1].lower() not in _DEFAULT_PORTS:
-            return Refused(Outcome.BLOCKED_SCHEME, f"scheme {scheme[1][:20]}")
+            known = scheme[1].lower() in _WELL_KNOWN  # others may be the name in `name:password@`
+            return Refused(Outcome.BLOCKED_SCHEME, f"scheme {scheme[1]}" if known else "scheme")
         try:
             return self._rebuilt(urlsplit(url))
         except ValueError:  # also UnicodeError: lone surrogates, hosts that IDNA refuses
@@ -91,12 +114,14 @@ class Addresses:
         if "\\" in parts.netloc:  # browsers and RFC 3986 disagree on the host
             raise ValueError("backslash before the path")
         host, port = _host_and_port(parts.netloc.rpartition("@")[2])
-        if (port or _DEFAULT_PORTS[parts.scheme]) not in self._ports:
+        default = _DEFAULT_PORTS[parts.scheme]
+        if (port or default) not in self._ports:
             return Refused(Outcome.BLOCKED_ADDRESS, f"port {port} is not in fetch.ports")
-        place = f"{host}:{port}" if port else host
+        place = f"{host}:{port}" if port and port != default else host
         path = quote(parts.path, safe=_UNQUOTED) or "/"
         query = f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
-        return Target(f"{parts.scheme}://{place}{path}{query}", host)
+        origin = f"{parts.scheme}://{place}"
+        return Target(f"{origin}{path}{query}", host, origin)
 
     def refusal(self, address: str, port: int) -> str | None:
         """Return why a socket may not be connected to the IP `address`, None if it may."""
@@ -119,9 +144,28 @@ def _host_and_port(place: str) -> tuple[str, int | None]:
         host = (host if host.isascii() else host.encode("idna").decode("ascii")).lower()
         if not _HOST.fullmatch(host):
             raise ValueError(f"not a host: {host[:100]!r}")
+        if numeric(host):
+            host = _dotted(host)
     if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
         raise ValueError(f"not a port: {port[:20]!r}")
     return host, int(port) if port else None
+
+
+def numeric(host: str) -> bool:
+    """Return whether `host` is an IP address in one of its spellings, not a name.
+
+    Source: WHATWG URL, "ends in a number": decimal, octal or hexadecimal, of one to four parts.
+    """
+    last = host.rstrip(".").rpartition(".")[2]
+    return host.startswith("[") or last.isdigit() or bool(_HEXADECIMAL.fullmatch(last))
+
+
+def _dotted(host: str) -> str:
+    """Return a numeric IPv4 host, such as 2130706433 or 0x7f.1, as four decimals; ValueError."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))
+    except OSError as error:
+        raise ValueError("not an IPv4 address") from error
 
 
 def _public(ip: IPv4Address | IPv6Address) -> bool:

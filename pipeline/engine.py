@@ -36,6 +36,11 @@ class Crashed:
 class Engine(Protocol):
     """Runs a function over items, in any order, each in a process that may die."""
 
+    @property
+    def workers(self) -> int:
+        """Return how many items `map` has under way at once."""
+        ...
+
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Generator[tuple[Item, Result | Crashed]]:
@@ -59,6 +64,8 @@ class Engine(Protocol):
 
 class Serial:
     """Everything in this process, one after the other: for tests and debugging."""
+
+    workers = 1
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -102,7 +109,7 @@ class Ray:
         import ray
 
         resources = ray.cluster_resources()
-        self._workers = workers or max(1, int(resources.get("CPU", 1)))
+        self.workers = workers or max(1, int(resources.get("CPU", 1)))
         self._gpus = int(resources.get("GPU", 0))
         self._nodes = sum(bool(node["Alive"]) for node in ray.nodes())
 
@@ -116,7 +123,7 @@ class Ray:
         def task(item: Item) -> Result:
             return function(item)
 
-        yield from _window(task.remote, items, self._workers)
+        yield from _window(task.remote, items, self.workers)
 
     def map_with(
         self,

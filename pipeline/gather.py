@@ -98,7 +98,8 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     todo = pending(plan, store)
     while todo:
         crashed: list[Piece] = []
-        for piece, result in engine.map(partial(gather, recipe, store), todo):
+        share = min(engine.workers, len(todo))
+        for piece, result in engine.map(partial(gather, recipe, store, share), todo):
             if not isinstance(result, Crashed):
                 yield piece.name, result
             elif piece.rows > 1:
@@ -134,8 +135,8 @@ def _gaps(unit: int, total: int, done: list[tuple[int, int]]) -> Iterator[Piece]
         start = first + rows
 
 
-def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
-    """Do everything for the pairs of one piece and commit it."""
+def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
+    """Do everything for the pairs of one piece, among `share` at once, and commit it."""
     plan = _plan(store)
     part = Part(plans.read_unit(plan, piece.unit, piece.first, piece.rows))
     alive = part.usable()
@@ -144,7 +145,7 @@ def gather(recipe: Recipe, store: Store, piece: Piece) -> Marker:
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = _Images(part, recipe, tar, path)
-        for rows, fetched in _bodies(part, alive, recipe, plan):
+        for rows, fetched in _bodies(part, alive, recipe, plan, share):
             images.add(rows, fetched)
         images.flush()
     return _commit(store, piece, part, {path: sink.entry()})
@@ -223,7 +224,7 @@ class _Images:
 
 
 def _bodies(
-    part: Part, alive: list[int], recipe: Recipe, plan: Plan
+    part: Part, alive: list[int], recipe: Recipe, plan: Plan, share: int
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
     if not plan.fetch:
@@ -233,8 +234,11 @@ def _bodies(
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
     assert recipe.fetch is not None
-    theirs = recipe.fetch.engine == "img2dataset"
-    for fetched in (fetch_img2dataset.fetch if theirs else fetch)(rows, recipe.fetch):
+    if recipe.fetch.engine == "img2dataset":
+        found = fetch_img2dataset.fetch(rows, recipe.fetch)
+    else:
+        found = fetch(rows, recipe.fetch, share)
+    for fetched in found:
         yield rows[fetched.url], fetched
 
 

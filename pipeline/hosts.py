@@ -1,10 +1,17 @@
-"""Whose turn it is: hosts take turns, and each has at most so many transfers at once.
+"""Whose turn it is: hosts take turns, each with so many requests at once and so many per second.
 
 libcurl could queue by itself (`M_MAX_HOST_CONNECTIONS`), but there a transfer's deadline runs while
 it waits for its turn, so a long queue for one host would look like a slow host.
+
+The rate is a token bucket. Up to 10 requests per second it holds one token, so that requests are
+evenly spaced; above, a tenth of a second's worth, and it is filled so much more slowly that no
+second ever sees more requests than the rate, rounded up.
 """
 
+import heapq
+import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -13,47 +20,106 @@ Job = TypeVar("Job")
 
 @dataclass(slots=True)
 class _Host(Generic[Job]):
-    name: str
+    spacing: float  # s between two tokens
+    burst: float  # s that the tokens of a full bucket are worth, less one token
     active: int = 0
+    queued: bool = False  # in line, or on the calendar
+    filled: float = 0.0  # when the bucket will be full again, monotonic clock
+    held: float = 0.0  # not before this time
     waiting: deque[Job] = field(default_factory=deque)
+
+    def due(self) -> float:
+        """Return when the next request may be sent."""
+        return max(self.held, self.filled - self.burst)
 
 
 class Hosts(Generic[Job]):
-    """The jobs that wait, by host. Every operation takes constant time."""
+    """The jobs that wait, by host. Every operation takes O(log hosts) at most."""
 
-    def __init__(self, per_host: int) -> None:
+    def __init__(self, per_host: int, per_s: float = 1e6) -> None:
+        """Prepare for hosts that see at most `per_host` requests at once, `per_s` per second."""
         self._per_host = per_host
+        tokens = max(1.0, per_s // 10)
+        self._spacing = 1 / (per_s - (tokens - 1))
+        self._burst = (tokens - 1) * self._spacing
         self._hosts: dict[str, _Host[Job]] = {}
-        self._ready: deque[_Host[Job]] = deque()  # exactly those with a job and a free place
+        self._line: deque[_Host[Job]] = deque()  # may have a turn now
+        self._calendar: list[tuple[float, int, _Host[Job]]] = []  # heap: due, ticket, host
+        self._tickets = itertools.count()
 
     def add(self, name: str, job: Job, first: bool = False) -> None:
         """Let `job` wait for the host `name`, last or, if `first`, before all others."""
-        host = self._hosts.get(name)
-        if host is None:
-            host = self._hosts[name] = _Host(name)
-        if not host.waiting and host.active < self._per_host:
-            self._ready.append(host)
+        host = self._host(name)
         if first:
             host.waiting.appendleft(job)
         else:
             host.waiting.append(job)
+        self._queue(host)
 
-    def take(self) -> Job | None:
-        """Return the next job, which takes one of its host's places, or None if all must wait."""
-        if not self._ready:
-            return None
-        host = self._ready.popleft()
-        job = host.waiting.popleft()
-        host.active += 1
-        if host.waiting and host.active < self._per_host:
-            self._ready.append(host)
-        return job
+    def take(self, now: float) -> Job | None:
+        """Return the next job, which takes a token and a place, or None if all must wait.
+
+        A host whose time has come goes before those that have not begun: its connection is open.
+        """
+        while self._calendar and self._calendar[0][0] <= now:
+            self._line.appendleft(heapq.heappop(self._calendar)[2])
+        while self._line:
+            host = self._line.popleft()
+            host.queued = False
+            if not host.waiting or host.active >= self._per_host:
+                continue
+            if host.due() > now:
+                self._queue(host)  # held since it was put in line
+                continue
+            job = host.waiting.popleft()
+            host.active += 1
+            host.filled = max(host.filled, now) + host.spacing
+            self._queue(host, now)
+            return job
+        return None
+
+    def next_due(self) -> float | None:
+        """Return when a host that waits for its time may have a turn, if one waits for that."""
+        return self._calendar[0][0] if self._calendar else None
 
     def leave(self, name: str) -> None:
         """Give back a place that `take` took at the host `name`."""
         host = self._hosts[name]
-        if host.waiting and host.active == self._per_host:
-            self._ready.append(host)
         host.active -= 1
-        if not host.active and not host.waiting:
-            del self._hosts[name]
+        self._queue(host)
+
+    def hold(self, name: str, until: float) -> None:
+        """Send nothing to the host `name` before `until`."""
+        host = self._host(name)
+        host.held = max(host.held, until)
+
+    def slow(self, name: str, spacing: float) -> None:
+        """Leave at least `spacing` seconds between requests to the host `name`."""
+        host = self._host(name)
+        if spacing > host.spacing:
+            host.filled = max(0.0, host.filled - host.burst - host.spacing + spacing)
+            host.spacing, host.burst = spacing, 0.0
+
+    def withdraw(self, name: str, unwanted: Callable[[Job], bool]) -> list[Job]:
+        """Return the jobs that wait for the host `name` and are `unwanted`, which wait no more."""
+        host = self._host(name)
+        jobs = list(host.waiting)
+        host.waiting = deque(job for job in jobs if not unwanted(job))
+        return [job for job in jobs if unwanted(job)]
+
+    def _host(self, name: str) -> _Host[Job]:
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _Host(self._spacing, self._burst)
+        return host
+
+    def _queue(self, host: _Host[Job], now: float = 0.0) -> None:
+        """Put `host` in line, or on the calendar, if it has a job and a place and is in neither."""
+        if host.queued or not host.waiting or host.active >= self._per_host:
+            return
+        host.queued = True
+        due = host.due()
+        if due <= now:
+            self._line.append(host)
+        else:
+            heapq.heappush(self._calendar, (due, next(self._tickets), host))

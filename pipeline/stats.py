@@ -142,10 +142,13 @@ def measured_numbers() -> tuple[Column, ...]:
 def rows(
     connection: "DuckDBPyConnection", query: str, parameters: object = None
 ) -> list[dict[str, Any]]:
-    """Return the result of a query, one dictionary per row."""
-    result = connection.execute(query, parameters)
-    names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
+    """Return the result of a query, one dictionary per row.
+
+    By way of Arrow, since DuckDB by itself makes no Python time with a zone without `pytz`.
+    """
+    table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
 
 
 def _table(connection: "DuckDBPyConnection", name: str, content: list[dict[str, Any]]) -> None:

@@ -1,38 +1,35 @@
 """One HTTP request at a time on a libcurl handle that is used again and again.
 
-libcurl enforces the limits on time and speed; bytes are counted here, after content-decoding, so
-that a compression bomb counts as what it becomes. Redirects are not followed here: each hop is a
-request of its own, so that the caller can apply its rules to the host it leads to. Nothing is taken
-from the environment (no proxy, no .netrc) and nothing is kept (no cookies, HSTS or Alt-Svc).
+Bytes are counted here, after content-decoding, so that a compression bomb counts as what it
+becomes. The limits on time and speed are watched here too, because libcurl has none for the header
+of an answer, and its own run on while a transfer is made to pause. Redirects are not followed here:
+each hop is a request of its own, so that the caller can apply its rules to the host it leads to.
+Nothing is taken from the environment (no proxy, no .netrc) and nothing is kept (no cookies, HSTS or
+Alt-Svc).
 """
 
 import errno
-import math
 import os
 import socket
-import ssl
+import time
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.addresses import Addresses
+from pairsieve.pipeline import headers, libcurl, robots
+from pairsieve.pipeline.addresses import Addresses, Target
+from pairsieve.pipeline.held import Held
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
 SLOW_FOR_S = 10  # how long a transfer may stay below `min_bytes_per_s`
+PAGE_BYTES = 65_536  # of an error page or the like that are received, so as to keep its connection
 _DETAIL_CHARS = 200
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _NO_IMAGE = frozenset((204, 205, 206))  # 2xx that carry no body, or a part of one
-# Where certificates are when Python does not know. Source: Go, crypto/x509/root_linux.go.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 _TLS_CODES = frozenset(
     (
         pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_ENGINE_NOTFOUND, pycurl.E_SSL_CERTPROBLEM,
@@ -55,54 +52,139 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What one request gave; `redirect` is the absolute URL it leads to, if it leads on."""
 
     outcome: Outcome
-    detail: str | None
-    body: bytes
-    status: int | None
-    content_type: str | None
-    redirect: str | None
-    retry_after_s: int
-    seconds: float
+    detail: str | None = None
+    body: bytes = b""
+    status: int | None = None
+    content_type: str | None = None
+    redirect: str | None = None
+    retry_after_s: int = 0
+    seconds: float = 0.0
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 class Transfer:
-    """A libcurl handle with the recipe's limits: `start`, give it to a multi handle, `answer`."""
+    """A libcurl handle with the recipe's limits: `start`, give it to a multi handle, `answer`.
 
-    def __init__(self, options: Fetch, addresses: Addresses) -> None:
+    Attributes:
+        serial: The caller's number for the request; 0 between two of them.
+        bytes: Received of the body so far, after content-decoding.
+        kept: Of these, the bytes that `held` counts.
+        paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
+    """
+
+    def __init__(self, options: Fetch, addresses: Addresses, held: Held, robot: str) -> None:
+        self._options = options
         self._addresses = addresses
-        self._max_bytes = options.max_bytes
+        self._held = held
+        self._robot = robot
+        self._obey = options.opt_outs == "obey"
+        self._lines = BytesIO()
         self._chunks: list[bytes] = []
-        self._bytes = 0
+        self._whole = True
         self._refusal: str | None = None
         self._opened = False
         self._fault: OSError | None = None
+        self.serial = 0
+        self.paused = 0.0
         self.curl: Any = pycurl.Curl()
         self.curl.transfer = self
-        for option, value in _settings(options).items():
+        for option, value in libcurl.settings(options).items():
             self.curl.setopt(option, value)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._receive)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.write)  # costs no frame of Python
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
 
-    def start(self, url: str, timeout_s: float) -> None:
-        """Prepare the request of `url`, an ASCII URL, to be over within `timeout_s`."""
-        self._chunks = []
-        self._bytes = 0
+    def start(self, target: Target, timeout_s: float, now: float, robots_txt: bool = False) -> None:
+        """Prepare the request of `target`, to be over `timeout_s` after `now`."""
+        self.bytes = self.kept = 0
+        self.paused = 0.0
+        self._started = now
+        self._deadline = now + timeout_s
+        self._robots_txt = robots_txt
+        self._max_bytes = robots.MAX_BYTES if robots_txt else self._options.max_bytes
+        self._header: headers.Header | None = None
+        self._fault_of_header: tuple[Outcome, str] | None = None
+        self._wanted = False  # the body is one to be kept
+        self._speed_from: tuple[float, int] | None = None
+        self._lines.seek(0)
+        self._lines.truncate()
+        if self._chunks:
+            self._chunks = []
         self._refusal = None
         self._opened = False
-        self.curl.setopt(pycurl.URL, url)
-        self.curl.setopt(pycurl.TIMEOUT_MS, max(1, math.ceil(timeout_s * 1000)))
+        self.curl.setopt(pycurl.URL, target.url)
+        if self._options.resolve:
+            self.curl.setopt(pycurl.RESOLVE, libcurl.resolved(target, self._options))
 
     def close(self) -> None:
         """Close the handle, which must be in no multi handle any more."""
         self.curl.transfer = None
         self.curl.close()
 
-    def answer(self, code: int, message: str) -> Answer:
+    def first_check(self) -> float:
+        """Return when `late` has to be asked first (monotonic clock)."""
+        soon = min(self._options.first_byte_timeout_s, SLOW_FOR_S)
+        return min(self._deadline, self._started + soon)
+
+    def late(self, now: float) -> tuple[Outcome, str] | float:
+        """Return which limit on time or speed is not kept, or when to ask again."""
+        if self.paused:
+            return now + SLOW_FOR_S
+        sent = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
+        if now >= self._deadline:
+            outcome = Outcome.TIMEOUT_TOTAL if sent else Outcome.TIMEOUT_CONNECT
+            return outcome, f"not over after {now - self._started:.1f} s"
+        if not sent:  # libcurl watches over the time for connecting
+            return min(self._deadline, now + 1)
+        limit_s = self._options.first_byte_timeout_s
+        if not self._header and not headers.complete(self._lines.getvalue()):
+            due: float = self._started + sent + limit_s
+            if now >= due:
+                return Outcome.TIMEOUT_FIRST_BYTE, f"no whole header within {limit_s:g} s"
+            return min(self._deadline, due)
+        return self._slow(now)
+
+    def _slow(self, now: float) -> tuple[Outcome, str] | float:
+        """Return TOO_SLOW if too little came since SLOW_FOR_S ago, or when to ask again."""
+        received = self.curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
+        since, before = self._speed_from or (
+            self._started + self.curl.getinfo(pycurl.STARTTRANSFER_TIME),
+            0,
+        )
+        if now - since >= SLOW_FOR_S:
+            speed = (received - before) / (now - since)
+            if speed < self._options.min_bytes_per_s:
+                return Outcome.TOO_SLOW, f"{speed:.0f} bytes per second for {now - since:.0f} s"
+            since, before = now, received
+        self._speed_from = since, before
+        return min(self._deadline, since + SLOW_FOR_S)
+
+    def pause(self, now: float) -> None:
+        """Receive nothing until `resume`, which is no fault of the server."""
+        self.paused = now
+        self.curl.pause(pycurl.PAUSE_RECV)
+
+    def resume(self, now: float) -> None:
+        """Go on after a pause, which does not count towards any limit."""
+        waited = now - self.paused
+        self.paused = 0.0
+        self._started += waited
+        self._deadline += waited
+        self._speed_from = now, self.curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
+        self.curl.pause(pycurl.PAUSE_CONT)
+
+    def answer(
+        self, code: int, message: str, now: float, late: tuple[Outcome, str] | None = None
+    ) -> Answer:
         """Return what became of the request that ended with libcurl's `code` and `message`.
+
+        `late` is the limit for which it was ended here, if it was.
 
         Raises:
             Stopped: this process may open no more sockets, which says nothing about the URL.
@@ -114,38 +196,53 @@ class Transfer:
             ) from self._fault
         curl = self.curl
         status = curl.getinfo(pycurl.RESPONSE_CODE) or None
+        header = self._header or self._read_header()
         redirect = curl.getinfo_raw(pycurl.REDIRECT_URL) if status in _REDIRECTS else None
-        outcome, detail = self._verdict(code, message, status)
+        outcome, detail = self._verdict(code, message, status, late)
         claimed = curl.getinfo_raw(pycurl.CONTENT_TYPE)
         return Answer(
-            outcome=outcome,
-            detail=_clean(detail) if detail else None,
-            body=b"".join(self._chunks) if outcome is Outcome.OK else b"",
-            status=status,
-            content_type=claimed.decode("latin-1")[:_DETAIL_CHARS] if claimed else None,
-            redirect=redirect.decode("utf-8", "replace") if redirect else None,
-            retry_after_s=curl.getinfo(pycurl.RETRY_AFTER) if status and status >= 400 else 0,
-            seconds=curl.getinfo(pycurl.TOTAL_TIME),
+            outcome,
+            _clean(detail) if detail else None,
+            b"".join(self._chunks) if outcome is Outcome.OK else b"",
+            status,
+            headers.text(claimed) if claimed else None,
+            redirect.decode("utf-8", "replace") if redirect else None,
+            curl.getinfo(pycurl.RETRY_AFTER) if status and status >= 400 else 0,
+            now - self._started,
+            header.etag,
+            header.last_modified,
         )
 
-    def _verdict(self, code: int, message: str, status: int | None) -> tuple[Outcome, str | None]:
+    def _verdict(
+        self, code: int, message: str, status: int | None, late: tuple[Outcome, str] | None
+    ) -> tuple[Outcome, str | None]:
         """Return outcome and detail. An error status counts, whatever became of its body."""
         if status and 400 <= status < 600:
             return (Outcome.HTTP_4XX if status < 500 else Outcome.HTTP_5XX), None
-        if code:
+        if late:
+            return late
+        if self._fault_of_header:
+            return self._fault_of_header
+        if code and not self._cut_off():
             return self._failure(code, message)
         if not status:
             return Outcome.BAD_RESPONSE, "no HTTP status"
         if not 200 <= status < 300 or status in _NO_IMAGE:
             return Outcome.HTTP_OTHER, None
-        return (Outcome.OK if self._bytes else Outcome.EMPTY), None
+        return (Outcome.OK if self.bytes else Outcome.EMPTY), None
+
+    def _cut_off(self) -> bool:
+        """Return whether the transfer was ended here because what came is enough."""
+        if self._wanted:
+            return self._robots_txt and self.bytes > self._max_bytes
+        return self.bytes > PAGE_BYTES
 
     def _failure(self, code: int, message: str) -> tuple[Outcome, str]:
         """Return outcome and detail of a request that libcurl gave up with `code`."""
-        if self._bytes > self._max_bytes:
+        if self.bytes > self._max_bytes:
             return Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes"
-        if code == pycurl.E_OPERATION_TIMEDOUT:
-            return self._timeout(message), message
+        if code == pycurl.E_OPERATION_TIMEDOUT:  # the only such limit that libcurl has to keep
+            return Outcome.TIMEOUT_CONNECT, message
         if code != pycurl.E_COULDNT_CONNECT:
             return _OUTCOMES.get(code, Outcome.BAD_RESPONSE), message
         if self._refusal and not self._opened:
@@ -157,20 +254,48 @@ class Transfer:
             return Outcome.TIMEOUT_CONNECT, message
         return Outcome.UNREACHABLE, f"{os.strerror(number)}: {message}" if number else message
 
-    def _timeout(self, message: str) -> Outcome:
-        """Return which of the limits on time was met; libcurl has one code for all of them."""
-        if not self.curl.getinfo(pycurl.REQUEST_SIZE):  # nothing was sent yet
-            return Outcome.TIMEOUT_CONNECT
-        slow = message.startswith("Operation too slow")
-        return Outcome.TOO_SLOW if slow else Outcome.TIMEOUT_TOTAL
+    def _read_header(self) -> headers.Header:
+        """Read the header and note what in it ends the transfer."""
+        lines = self._lines.getvalue()
+        header = self._header = headers.read(lines, self._robot)
+        self._wanted = 200 <= header.status < 300 and header.status not in _NO_IMAGE
+        if len(lines) > self._options.max_header_bytes:
+            self._fault_of_header = (
+                Outcome.TOO_LARGE,
+                f"a header of more than {self._options.max_header_bytes} bytes",
+            )
+        elif self._wanted and not self._robots_txt:
+            if header.opt_out and self._obey:
+                self._fault_of_header = header.opt_out
+            elif header.length > self._max_bytes:
+                self._fault_of_header = (
+                    Outcome.TOO_LARGE,
+                    f"{header.length} bytes declared, more than {self._max_bytes}",
+                )
+        return header
 
     # Called by libcurl. An exception here would be printed and lost, so there is none to raise.
 
     def _receive(self, chunk: bytes) -> int | None:
-        self._bytes += len(chunk)
-        if self._bytes > self._max_bytes:
-            self._chunks = []
+        header = self._header or self._read_header()
+        if self._fault_of_header:
             return 0  # fewer than given: libcurl ends the transfer
+        size = len(chunk)
+        if not self._wanted:
+            self.bytes += size
+            return 0 if self.bytes > PAGE_BYTES else None
+        if self._held.over(size) and self._held.oldest is not self:
+            self._held.pausing.append(self)
+            if not header.encoded:  # libcurl would decode on and hold the result
+                self.paused = time.monotonic()
+                return int(pycurl.WRITEFUNC_PAUSE)
+        self.bytes += size
+        self.kept += size
+        self._held.bytes += size
+        if self.bytes > self._max_bytes:
+            if not self._robots_txt:
+                self._chunks = []
+            return 0
         self._chunks.append(chunk)
         return None
 
@@ -191,44 +316,6 @@ class Transfer:
         except OSError as error:
             self._fault = error
             return pycurl.SOCKET_BAD
-
-
-def _settings(options: Fetch) -> dict[int, Any]:
-    """Return the libcurl options that are the same for every request."""
-    web = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
-    certificates = _certificates()
-    return {
-        pycurl.USERAGENT: options.user_agent.encode(),
-        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5"],
-        pycurl.ACCEPT_ENCODING: "identity",  # decodes what comes encoded all the same
-        pycurl.CONNECTTIMEOUT_MS: max(1, math.ceil(options.connect_timeout_s * 1000)),
-        pycurl.LOW_SPEED_LIMIT: options.min_bytes_per_s,
-        pycurl.LOW_SPEED_TIME: SLOW_FOR_S,
-        pycurl.MAXFILESIZE_LARGE: options.max_bytes,
-        pycurl.PROTOCOLS: web,
-        pycurl.REDIR_PROTOCOLS: web,
-        pycurl.FOLLOWLOCATION: 0,
-        pycurl.HTTP09_ALLOWED: 0,
-        pycurl.PROXY: "",  # the empty name switches the environment's proxies off
-        pycurl.NOPROXY: "*",
-        pycurl.NETRC: pycurl.NETRC_IGNORED,
-        pycurl.NOSIGNAL: 1,
-        pycurl.SSL_VERIFYPEER: 1,
-        pycurl.SSL_VERIFYHOST: 2,
-        **certificates,
-    }
-
-
-def _certificates() -> dict[int, str]:
-    """Return where the certificate authorities are: libcurl's own path may be another system's.
-
-    A bundle is preferred to a folder: libcurl reads it once for all transfers and keeps it.
-    """
-    paths = ssl.get_default_verify_paths()
-    bundle = paths.cafile or next((path for path in _CA_BUNDLES if os.path.exists(path)), None)
-    if bundle:
-        return {pycurl.CAINFO: bundle}
-    return {pycurl.CAPATH: paths.capath} if paths.capath else {}
 
 
 def _clean(text: str) -> str:

@@ -4,15 +4,18 @@ Everything is checked here or in `pipeline/rules.py` before any input or output 
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyAddress,
     IPvAnyNetwork,
     ValidationError,
     model_validator,
@@ -20,6 +23,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption
+
+_PRODUCT = re.compile(r"[A-Za-z0-9]")
+_CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
 
 
 class Section(BaseModel):
@@ -52,30 +58,78 @@ IMG2DATASET_KEYS = frozenset(
 )  # fmt: skip
 
 
+def _reachable(user_agent: str) -> str:
+    """Refuse a User-Agent from which a site's owner could not tell whom to write to."""
+    if not (user_agent.isascii() and user_agent.isprintable()):
+        raise ValueError(f"must be printable ASCII, got {user_agent!r}")
+    if not _PRODUCT.match(user_agent) or not _CONTACT.search(user_agent):
+        raise ValueError(
+            "must begin with a name and hold a URL or an e-mail address, so that a site's owner "
+            f'can reach you, e.g. "my-lab/1.0 (+https://example.org/crawler)"; got {user_agent!r}'
+        )
+    return user_agent
+
+
 class Fetch(Section):
     """How images are fetched. Needed unless the input already holds its images."""
 
     engine: Literal["pairsieve", "img2dataset"] = Field(
         "pairsieve", description="Whose downloader; what img2dataset's cannot do: img2dataset.md."
     )
-    user_agent: str = Field(
-        min_length=1, description="Honest name and a way to reach you; sent with every request."
+    user_agent: Annotated[str, AfterValidator(_reachable)] = Field(
+        min_length=1,
+        description="Honest name and a URL or e-mail address to reach you; sent with every "
+        "request. Its first word is the name that robots.txt can address.",
     )
+    robots: Literal["obey", "ignore"] = Field(
+        "obey", description="Whether robots.txt is asked for and obeyed, with its Crawl-delay."
+    )
+    opt_outs: Literal["obey", "ignore"] = Field(
+        "obey", description="Whether X-Robots-Tag and tdm-reservation of an answer are obeyed."
+    )
+    per_host_per_s: float = Field(
+        10, ge=0.001, le=100_000, description="Requests per second that one host sees of the job."
+    )
+    per_host_connections: int = Field(
+        8, ge=1, le=1000, description="Requests under way at once that one host sees of the job."
+    )
+    crawl_delay_max_s: float = Field(
+        60, ge=0, le=86_400, description="A longer Crawl-delay of a robots.txt counts as this, s."
+    )
+    retry_after_max_s: float = Field(
+        60, ge=0, le=86_400, description="A longer Retry-After of an answer counts as this, s."
+    )
+    host_failures: int = Field(
+        20,
+        ge=1,
+        le=1_000_000,
+        description="After so many failures in a row a host is left alone for the rest of a unit.",
+    )
+    retries: int = Field(2, ge=0, le=10, description="Further attempts after a transient failure.")
+    concurrency: int = Field(128, ge=1, le=1000, description="Transfers under way per unit.")
     timeout_s: float = Field(30, gt=0, le=3600, description="Limit for one whole transfer, s.")
     connect_timeout_s: float = Field(10, gt=0, le=600, description="Limit for connecting, s.")
-    min_bytes_per_s: int = Field(
-        256, ge=0, description="A transfer slower than this for 10 s is given up."
+    first_byte_timeout_s: float = Field(
+        15, gt=0, le=600, description="Limit from the request to the end of the answer's header, s."
     )
-    max_bytes: int = Field(20_000_000, ge=1, description="Largest body accepted, bytes.")
+    min_bytes_per_s: int = Field(
+        256, ge=0, description="A body slower than this for 10 s is given up."
+    )
+    max_bytes: int = Field(
+        20_000_000, ge=1, description="Largest body accepted, as received and as decoded, bytes."
+    )
+    max_header_bytes: int = Field(
+        65_536, ge=256, le=262_144, description="Largest header of an answer, bytes."
+    )
     max_redirects: int = Field(5, ge=0, le=50, description="Redirects followed.")
-    retries: int = Field(2, ge=0, le=10, description="Further attempts after a transient failure.")
-    concurrency: int = Field(64, ge=1, le=1000, description="Transfers under way per unit.")
-    per_host_connections: int = Field(8, ge=1, le=100, description="Of these, to one host.")
     allow_networks: tuple[IPvAnyNetwork, ...] = Field(
         (), description="Networks that are allowed although they are not on the public web."
     )
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
         (), description="Ports allowed besides 80 and 443."
+    )
+    resolve: dict[str, tuple[IPvAnyAddress, ...]] = Field(
+        {}, description="Addresses of host names, instead of DNS; `*` stands for every other name."
     )
 
     @model_validator(mode="after")
@@ -86,6 +140,10 @@ class Fetch(Section):
             raise ValueError(
                 f"engine img2dataset cannot keep {', '.join(lost)}; "
                 f"it keeps {', '.join(sorted(IMG2DATASET_KEYS))}: remove the former or the engine"
+            )
+        if self.engine == "img2dataset" and self.robots == "obey":
+            raise ValueError(
+                "engine img2dataset reads no robots.txt: say `robots: ignore` to agree"
             )
         return self
 

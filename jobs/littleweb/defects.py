@@ -81,8 +81,10 @@ DEFECTS = (
         serving="redirect_link_local",
     ),
     Defect("redirect_file", 4, Outcome.BLOCKED_SCHEME, picture="empty", serving="redirect_file"),
-    Defect("noai", 30, later="opt_out", serving="noai"),
-    Defect("robots", 30, later="robots", serving="robots"),
+    Defect("silent", 3, Outcome.TIMEOUT_FIRST_BYTE, serving="silent"),
+    Defect("noai", 30, Outcome.OPT_OUT, serving="noai"),
+    Defect("tdm_reserved", 10, Outcome.TDM_RESERVED, serving="tdm_reserved"),
+    Defect("robots", 30, Outcome.ROBOTS, serving="robots"),
     Defect("wrong_type", 30, serving="wrong_type"),
     # The file.
     Defect("html", 30, Outcome.NOT_AN_IMAGE, picture="html"),

@@ -30,6 +30,7 @@ from pairsieve.schemas.errors import BadOption
 HOST = "127.0.0.1"
 REQUESTS = "/__requests__"  # answers how often each path was asked for, as JSON
 TRICKLE_S = 1.0  # between two bytes
+SILENT_S = 600.0  # longer than any client waits
 _CHUNK = 1 << 16
 
 
@@ -170,6 +171,8 @@ class _Server:
         if route.first and self._asked[path] == 1:
             status, headers = route.first
             route = Route(status, headers)
+        if route.how == "silent":
+            await asyncio.sleep(SILENT_S)
         body = self._bodies[route.offset : route.offset + route.length]
         length = None if route.how == "endless" else route.length
         writer.write(_head(route.status, route.headers, length))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-How = Literal["whole", "cut", "endless", "trickle"]
+How = Literal["whole", "cut", "endless", "trickle", "silent"]
 
 SHORT_HOPS = 3  # redirects that any client follows
 LONG_HOPS = 12  # redirects that no client should follow
@@ -25,7 +25,7 @@ class Route:
         offset: Where the body begins in the file of bodies.
         length: Bytes of the body.
         how: `whole`; `cut`: the connection closes half way; `endless`: the body is repeated for
-            ever; `trickle`: a byte per second.
+            ever; `trickle`: a byte per second; `silent`: nothing, not even a header.
         first: Status and headers of the first answer, given once before this one; or None.
     """
 
@@ -156,6 +156,7 @@ SERVINGS: dict[str, Callable[[Site, Place], Served]] = {
     "first_500": _changed(first=(500, {})),
     "endless": _changed(how="endless"),
     "trickle": _changed(how="trickle"),
+    "silent": _changed(how="silent"),
     "cut": _changed(how="cut"),
     "redirect_short": _hops(SHORT_HOPS),
     "redirect_long": _hops(LONG_HOPS),
@@ -163,6 +164,7 @@ SERVINGS: dict[str, Callable[[Site, Place], Served]] = {
     "redirect_link_local": _to("http://169.254.169.254/latest/meta-data/"),
     "redirect_file": _to("file:///etc/passwd"),
     "noai": _changed({"X-Robots-Tag": "noai, noimageai"}),
+    "tdm_reserved": _changed({"tdm-reservation": "1"}),
     "robots": _robots,
     "wrong_type": _wrong_type,
 }

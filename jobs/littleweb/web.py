@@ -104,7 +104,7 @@ def _shuffled(planned: list[_Pair], rng: np.random.Generator) -> list[_Pair]:
     """Return the pairs in random order, but slow servers first and a repeated pair second."""
     order = [planned[i] for i in rng.permutation(len(planned))]
     # Whoever works on them waits for all of them at once, and not at the end.
-    order.sort(key=lambda pair: pair.defect.serving != "trickle")
+    order.sort(key=lambda pair: pair.defect.serving not in ("trickle", "silent"))
     places = {pair.number: place for place, pair in enumerate(order)}
     for pair in planned:
         mine, other = places[pair.number], places[pair.subject]

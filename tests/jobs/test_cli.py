@@ -23,7 +23,11 @@ def recipe(tmp_path: Path) -> Path:
     pq.write_table(pairs, tmp_path / "pairs.parquet")
     content = {
         "input": {"path": "pairs.parquet", "text": "caption"},
-        "fetch": {"user_agent": "test", "allow_networks": ["127.0.0.0/8"], "ports": [1]},
+        "fetch": {
+            "user_agent": "test (a@b.example)",
+            "allow_networks": ["127.0.0.0/8"],
+            "ports": [1],
+        },
         "keep": [{"aspect_ratio": {"max_ratio": 3}}],
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))

@@ -59,7 +59,12 @@ def test_run_joins_the_cluster_at_the_address(
     address, head = cluster
     pairs = pa.table({"url": ["http://127.0.0.1:1/a", None], "text": ["one", "two"]})
     pq.write_table(pairs, tmp_path / "pairs.parquet")
-    fetch = {"user_agent": "test", "allow_networks": ["127.0.0.0/8"], "ports": [1], "retries": 0}
+    fetch = {
+        "user_agent": "test (a@b.example)",
+        "allow_networks": ["127.0.0.0/8"],
+        "ports": [1],
+        "retries": 0,
+    }
     recipe = {"input": {"path": "pairs.parquet", "unit_pairs": 1}, "fetch": fetch}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     if way == "variable":

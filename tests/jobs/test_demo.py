@@ -15,7 +15,7 @@ def test_the_demo_ends_with_two_tables_and_three_paths(tmp_path: Path) -> None:
     command = [*COMMAND, "demo", str(folder), "--pairs", "200", "--engine", "serial"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert said.index("Funnel") < said.index("Planted against found")
-    assert "opt_out (not yet)" in said
+    assert "clip_similarity (not yet)" in said
     for path in ("shards/default", "stats.duckdb", "report.html"):
         assert f"{folder}/dataset/{path}" in said
         assert (folder / "dataset" / path).exists()

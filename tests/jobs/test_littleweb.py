@@ -162,7 +162,6 @@ def test_rows_without_caption_have_nothing_to_read(web: Web) -> None:
         ("cmyk", "JPEG", "CMYK"),
         ("wrong_type", "JPEG", "RGB"),
         ("blurred", "JPEG", "RGB"),
-        ("noai", "JPEG", "RGB"),
         ("redirect_short", "JPEG", "RGB"),
     ],
 )
@@ -256,6 +255,14 @@ def test_the_endless_body_goes_on_after_ten_megabytes(web: Web) -> None:
     connection.close()
 
 
+def test_a_silent_server_takes_the_request_and_says_nothing(web: Web) -> None:
+    url = urlsplit(web.first("silent"))
+    with socket.create_connection((url.hostname, url.port or 0), timeout=0.3) as connection:
+        connection.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+
+
 def test_the_trickle_has_said_only_its_first_byte_when_another_request_is_done(web: Web) -> None:
     url = urlsplit(web.first("trickle"))
     with socket.create_connection((url.hostname, url.port or 0), timeout=20) as connection:
@@ -280,6 +287,7 @@ def test_the_cut_off_body_is_shorter_than_declared(web: Web) -> None:
 
 def test_opt_outs_are_told(web: Web) -> None:
     assert get(web.first("noai"))[1]["X-Robots-Tag"] == "noai, noimageai"
+    assert get(web.first("tdm_reserved"))[1]["tdm-reservation"] == "1"
     assert urlsplit(web.first("robots")).path.startswith("/private/")
     robots = get(web.reserved.site.base_url + "/robots.txt")[2]
     assert robots == b"User-agent: *\nDisallow: /private/\n"
@@ -352,7 +360,7 @@ def test_planted_against_found(tmp_path: Path) -> None:
                 (3, 'gone', 'http_4xx', NULL, NULL, NULL),
                 (4, 'gone', 'http_4xx', NULL, NULL, NULL),
                 (5, 'blurred', NULL, 'sharpness', NULL, NULL),
-                (6, 'robots', 'ok', NULL, 'robots', NULL),
+                (6, 'robots', 'robots', NULL, NULL, NULL),
                 (7, 'same_pair', 'repeated', 'repeated', NULL, 0),
                 (8, 'wrong_caption', 'ok', NULL, 'clip_similarity', NULL);
             CREATE TABLE ledger (row INT, outcome TEXT, failing TEXT[], cluster INT, keep BOOL);
@@ -371,7 +379,7 @@ def test_planted_against_found(tmp_path: Path) -> None:
         "resized_copy": (1, 0, 1, "duplicate"),
         "gone": (2, 1, 0, "http_4xx"),
         "blurred": (1, 1, 0, "sharpness"),
-        "robots": (1, 0, 1, "ok"),
+        "robots": (1, 0, 1, "robots"),
         "same_pair": (1, 1, 0, "repeated"),
         "wrong_caption": (1, 1, 0, "ok"),
     }

@@ -85,7 +85,8 @@ def curated(
         {
             "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": 200},
             "fetch": {
-                "user_agent": "test",
+                "user_agent": "test (a@b.example)",
+                "per_host_per_s": 100_000,
                 "allow_networks": ["127.0.0.0/8"],
                 "ports": [int(url.rpartition(":")[2]) for url in (base, more)],
             },

@@ -45,7 +45,8 @@ def walked(path: str, dataset: Store, web: str | None, **sections: Any) -> Recip
     """Walk the whole road in this process."""
     if web:
         sections["fetch"] = {
-            "user_agent": "test",
+            "user_agent": "test (a@b.example)",
+            "per_host_per_s": 100_000,
             "allow_networks": ["127.0.0.0/8"],
             "ports": [int(web.rpartition(":")[2])],
         }

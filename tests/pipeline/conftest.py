@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-import pairsieve.pipeline.fetch as fetching
+from pairsieve.pipeline import sites, transfers
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.pixels import Picture, Rejected, picture
 from pairsieve.schemas import recipe
@@ -184,7 +184,8 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Start a server; while it runs, the waits between attempts are short."""
-    monkeypatch.setattr(fetching, "BACKOFF_S", 0.02)
+    monkeypatch.setattr(transfers, "BACKOFF_S", 0.02)
+    sites.KNOWN.clear()
     with closing(Site()) as site:
         yield site
 
@@ -199,6 +200,9 @@ def fetch_options() -> Options:
             "allow_networks": (LOOPBACK,),
             "ports": ports,
             "retries": 0,
+            "robots": "ignore",
+            "per_host_per_s": 100_000,
+            "host_failures": 1_000_000,
             "timeout_s": 10,
             "max_bytes": 1_000_000,
         }

@@ -30,7 +30,7 @@ def asked(url: str) -> str:
         ("http://user:secret@example.com/a", "http://example.com/a"),
         ("http://a@b@example.com/", "http://example.com/"),
         ("http://example.com/a#part", "http://example.com/a"),
-        ("http://example.com:80/", "http://example.com:80/"),
+        ("http://example.com:80/", "http://example.com/"),
         ("http://example.com:/", "http://example.com/"),
         ("http://example.com?q", "http://example.com/?q"),
         ("http://example.com/a\\b<c>", "http://example.com/a%5Cb%3Cc%3E"),

@@ -159,6 +159,7 @@ def kind(name: str) -> str:
 class Answering:
     """An engine that gives an answer for each item and does no work."""
 
+    workers = 1
     answer: Callable[[Any], Any]
 
     def map(self, function: Any, items: Iterable[Any]) -> Generator[tuple[Any, Any]]:
@@ -178,6 +179,7 @@ class Killing:
 
     engine: Engine
     flag: Path
+    workers = 1
 
     def map(self, function: Any, items: Iterable[Any]) -> Generator[tuple[Any, Any]]:
         return self.engine.map(function, items)
@@ -348,8 +350,7 @@ def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Em
 
 def test_other_weights_are_refused_under_the_same_name(store: Store, options: Embed) -> None:
     embedded(store, options)
-    path = f"embed/{embed.folder(options)}.json"
-    record = json.loads(store.read(path))
+    record = json.loads(store.read(path := f"embed/{embed.folder(options)}.json"))
     store.write(path, json.dumps(record | {"weights_sha256": "0" * 64}).encode())
     store.delete([f"embed/{embed.folder(options)}/{PIECES[0]}.json"])
     with pytest.raises(BadOption, match=f"{path}.* weights_sha256 was 0000.*to embed anew"):

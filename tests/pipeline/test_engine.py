@@ -67,6 +67,7 @@ def test_serial_keeps_the_order_and_builds_the_state_once() -> None:
         built.append(1)
         return 10
 
+    assert engine.workers == 1
     assert list(engine.map(square, [3, 1])) == [(3, 9), (1, 1)]
     assert list(engine.map_with(setup, add, [1, 2])) == [(1, 11), (2, 12)]
     assert built == [1]
@@ -84,6 +85,7 @@ def test_ray_pulls_items_only_as_there_is_room(ray: Engine) -> None:
             pulled.append(number)
             yield number
 
+    assert ray.workers == 2
     results = ray.map(square, items())
     next(results)
     assert len(pulled) <= 3

@@ -1,4 +1,5 @@
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv4Network
@@ -106,6 +107,17 @@ def test_many_urls_come_back_once_each(site: "Site", fetch_options: Options) -> 
     results = list(fetch([*urls, *urls[:50]], fetch_options(site.port, concurrency=8)))
     assert Counter(result.url for result in results) == Counter(urls)
     assert {result.outcome for result in results} == {Outcome.OK}
+
+
+def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options: Options) -> None:
+    seen: Counter[tuple[str, int]] = Counter()
+    site.behaviours["from"] = site.whole(b"", "302 Found", "Location: /500")
+    limits = fetch_options(site.port, retries=1)
+    before = int(time.time())
+    list(fetch([site.url("from"), site.url("ok")], limits, seen=seen))
+    assert seen.total() == len(site.heads) == 5
+    assert {host for host, _ in seen} == {"127.0.0.1"}
+    assert all(before <= second <= time.time() for _, second in seen)
 
 
 @settings(

@@ -89,3 +89,12 @@ def test_connections_are_kept_alive_and_limited_per_host(
     limits = fetch_options(site.port, concurrency=50, per_host_connections=3)
     assert len(list(fetch(urls, limits))) == 200
     assert 1 <= site.connections <= 3
+
+
+def test_one_among_several_takes_its_share_of_a_hosts_connections(
+    site: "Site", fetch_options: Options
+) -> None:
+    urls = [site.url(f"ok/{number}") for number in range(50)]
+    limits = fetch_options(site.port, per_host_connections=8)
+    assert len(list(fetch(urls, limits, share=7))) == 50
+    assert site.connections == 1

@@ -3,7 +3,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import pairsieve.pipeline.fetch as fetching
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -45,22 +44,36 @@ def test_another_attempt_starts_from_the_url_of_the_pair(site: "Site", fetch_one
     assert site.paths() == ["/from", "/500,ok/x", "/from", "/500,ok/x"]
 
 
-def test_retry_after_is_respected_and_holds_up_no_other_transfer(
-    site: "Site", fetch_options: Options
+@pytest.mark.parametrize("status", ["429 Later", "503 Later", "500 Later"])
+def test_retry_after_holds_up_its_host_and_no_other(
+    site: "Site", fetch_options: Options, status: str
 ) -> None:
-    site.behaviours["busy"] = site.whole(b"", "429 Later", "Retry-After: 1")
-    paths = ["busy,ok/x", *(f"ok/{number}" for number in range(20))]
-    limits = fetch_options(site.port, retries=1, concurrency=1)
-    results = list(fetch([site.url(path) for path in paths], limits))
-    assert [result.outcome for result in results] == [Outcome.OK] * 21
-    assert results[-1].url == site.url("busy,ok/x")
-    assert results[-1].fetch_ms is not None
-    assert results[-1].fetch_ms >= 1000
+    site.behaviours["busy"] = site.whole(b"", status, "Retry-After: 1")
+    other = f"http://other.test:{site.port}/ok/2"
+    urls = [site.url("busy,ok/x"), site.url("ok/1"), other]
+    limits = fetch_options(
+        site.port, retries=1, concurrency=1, resolve={"other.test": ("127.0.0.1",)}
+    )
+    results = list(fetch(urls, limits))
+    assert [result.outcome for result in results] == [Outcome.OK] * 3
+    assert results[0].url == other
+    assert site.paths()[:2] == ["/busy,ok/x", "/ok/2"]
+    waited = next(result.fetch_ms for result in results if result.url == urls[0])
+    assert waited is not None
+    assert waited >= 1000
 
 
-def test_retry_after_is_respected_only_up_to_a_cap(
-    site: "Site", fetch_one: FetchOne, monkeypatch: pytest.MonkeyPatch
+def test_a_busy_host_is_held_up_longer_each_time_it_says_so(
+    site: "Site", fetch_one: FetchOne
 ) -> None:
-    monkeypatch.setattr(fetching, "MAX_WAIT_S", 0.1)
+    site.behaviours["busy"] = site.whole(b"", "429 Later")  # without Retry-After
+    fetched = fetch_one(site.url("busy,busy,busy,busy,ok/x"), site.port, retries=4)
+    assert (fetched.outcome, fetched.attempts) == (Outcome.OK, 5)
+    assert fetched.fetch_ms is not None
+    assert fetched.fetch_ms >= 20 + 40 + 80 + 160  # BACKOFF_S of these tests, doubled
+
+
+def test_retry_after_is_respected_only_up_to_a_cap(site: "Site", fetch_one: FetchOne) -> None:
     site.behaviours["busy"] = site.whole(b"", "503 Later", "Retry-After: 3600")
-    assert fetch_one(site.url("busy,ok/x"), site.port, retries=1).outcome is Outcome.OK
+    fetched = fetch_one(site.url("busy,ok/x"), site.port, retries=1, retry_after_max_s=0.1)
+    assert fetched.outcome is Outcome.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import pairsieve.pipeline.fetch as fetching
+from pairsieve.pipeline import held
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.transfer import Transfer
 from pairsieve.schemas.outcomes import Outcome
@@ -27,7 +27,7 @@ def fetch_threads() -> list[threading.Thread]:
 def test_a_consumer_that_waits_bounds_what_is_fetched(
     site: "Site", fetch_options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "BACKLOG_BYTES", 1_000_000)
+    monkeypatch.setattr(held, "BACKLOG_BYTES", 1_000_000)
     site.behaviours["big"] = site.whole(bytes(200_000))
     urls = [site.url(f"big/{number}") for number in range(60)]
     with closing(fetch(urls, fetch_options(site.port, concurrency=4))) as results:
@@ -70,11 +70,13 @@ def test_running_out_of_sockets_stops_the_work_and_is_no_outcome(site: "Site") -
     script = f"""
 import resource
 from ipaddress import IPv4Network
+from pairsieve.pipeline import held
 from pairsieve.pipeline.fetch import fetch
 from pairsieve.schemas.recipe import Fetch
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-options = Fetch(user_agent="t", allow_networks=(IPv4Network("127.0.0.0/8"),), ports=({site.port},),
-                per_host_connections=64)
+options = Fetch(user_agent="t (a@b.example)", robots="ignore", ports=({site.port},),
+                allow_networks=(IPv4Network("127.0.0.0/8"),),
+                per_host_per_s=1000, per_host_connections=64)
 for fetched in fetch(["{silent_url}/" + str(n) for n in range(64)], options):
     print(fetched)
 """

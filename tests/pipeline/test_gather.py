@@ -39,6 +39,7 @@ def recipe(folder: Path, base: str, **more: Any) -> Recipe:
         "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": 100},
         "fetch": {
             "user_agent": "test (+mailto:test@example.org)",
+            "per_host_per_s": 100_000,
             "allow_networks": ["127.0.0.0/8"],
             "ports": [port],
             "retries": 0,
@@ -206,6 +207,8 @@ def test_rules_may_read_travelling_columns_and_what_comes_later(
 
 class CrashingAt:
     """An engine on which work that contains the row `culprit` always kills its process."""
+
+    workers = 1
 
     def __init__(self, culprit: int) -> None:
         self.culprit = culprit

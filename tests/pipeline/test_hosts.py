@@ -1,8 +1,8 @@
 from pairsieve.pipeline.hosts import Hosts
 
 
-def taken(hosts: Hosts[str], at_most: int) -> list[str]:
-    jobs = (hosts.take() for _ in range(at_most))
+def taken(hosts: Hosts[str], at_most: int, now: float = 1000.0) -> list[str]:
+    jobs = (hosts.take(now) for _ in range(at_most))
     return [job for job in jobs if job is not None]
 
 

@@ -218,10 +218,10 @@ def test_other_measuring_options_are_refused_by_name(
 def test_rules_and_politeness_may_change(tmp_path: Path) -> None:
     write_parquet(tmp_path / "in/a.parquet", 0, 3)
     store = Store.at(tmp_path / "out")
-    plan = plans.run(recipe(tmp_path / "in", fetch={"user_agent": "a"}), store)
+    plan = plans.run(recipe(tmp_path / "in", fetch={"user_agent": "a@b.example"}), store)
     changed = recipe(
         tmp_path / "in",
-        fetch={"user_agent": "b", "timeout_s": 5},
+        fetch={"user_agent": "b@b.example", "timeout_s": 5},
         keep=[{"where": "width > 9"}],
         shard={"seed": 7},
     )

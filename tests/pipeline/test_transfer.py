@@ -74,7 +74,8 @@ def tls_port(stack: ExitStack, pem: Path) -> int:
 
 def one(port: int, **changes: float) -> Fetched:
     options = Fetch(
-        user_agent="test",
+        user_agent="test (+mailto:a@example.org)",
+        robots="ignore",
         allow_networks=(IPv4Network("127.0.0.0/8"),),
         ports=(port,),
         retries=0,

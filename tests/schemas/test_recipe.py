@@ -25,7 +25,7 @@ def test_reads_every_section(tmp_path: Path) -> None:
             tmp_path,
             """
             input: {path: /data/pairs.parquet, text: caption}
-            fetch: {user_agent: me, allow_networks: [127.0.0.0/8], ports: [8123]}
+            fetch: {user_agent: me@example.org, allow_networks: [127.0.0.0/8], ports: [8123]}
             keep:
               - caption_words: {min_words: 3}
                 gate: true

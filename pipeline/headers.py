@@ -1,0 +1,98 @@
+"""What is read from an answer's header besides the status: how to know it again, and opt-outs.
+
+Source: X-Robots-Tag, https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag;
+noai and noimageai: introduced by DeviantArt, November 2022; tdm-reservation: W3C TDM Reservation
+Protocol, section 5.1.
+"""
+
+import re
+from dataclasses import dataclass
+
+from pairsieve.schemas.outcomes import Outcome
+
+MAX_CHARS = 200  # of a header's value that is kept
+OPT_OUTS = frozenset(("noai", "noimageai", "noindex", "noimageindex", "none"))
+_WANTED = re.compile(
+    rb"^(etag|last-modified|content-encoding|content-length|x-robots-tag|tdm-reservation)"
+    rb"[ \t]*:([^\r\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STATUS = re.compile(rb"\n?HTTP/[0-9.]+ +([0-9]{3})")
+_RESERVED = (Outcome.TDM_RESERVED, "tdm-reservation: 1")
+# Directives that have a value after a colon, which a name of a robot has, too.
+_VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
+
+
+@dataclass(slots=True)
+class Header:
+    """What the header of an answer says; values as text of at most MAX_CHARS characters."""
+
+    status: int
+    etag: str | None = None
+    last_modified: str | None = None
+    encoded: bool = False
+    length: int = 0  # as declared, bytes; 0 if it is not
+    opt_out: tuple[Outcome, str] | None = None
+
+
+def complete(lines: bytes) -> bool:
+    """Return whether `lines` hold all of the header of an answer that is not an interim one."""
+    return lines.endswith((b"\r\n\r\n", b"\n\n")) and _status(lines, _start(lines)) >= 200
+
+
+def read(lines: bytes, robot: str) -> Header:
+    """Return what `lines`, one or more headers of which the last counts, say to `robot`.
+
+    `robot` is a product token in lower case.
+    """
+    start = _start(lines)
+    header = Header(_status(lines, start))
+    for name, raw in _WANTED.findall(lines, start):
+        match name.lower():
+            case b"content-length":
+                digits = raw.strip()
+                header.length = int(digits[:20]) if digits.isdigit() else 0
+            case b"etag":
+                header.etag = text(raw)
+            case b"last-modified":
+                header.last_modified = text(raw)
+            case b"content-encoding":
+                header.encoded = raw.strip().lower() != b"identity"
+            case b"x-robots-tag":
+                header.opt_out = header.opt_out or _opted_out(raw.decode("latin-1"), robot)
+            case _:
+                if raw.strip() == b"1":
+                    header.opt_out = header.opt_out or _RESERVED
+    return header
+
+
+def _start(lines: bytes) -> int:
+    """Return where the last header begins; before it are those of interim answers."""
+    return max(0, lines.rfind(b"\nHTTP/"))
+
+
+def _status(lines: bytes, start: int) -> int:
+    found = _STATUS.match(lines, start)
+    return int(found[1]) if found else 0
+
+
+def text(raw: bytes) -> str:
+    """Return a header's value as proper text; bytes that are not UTF-8 are taken for Latin-1."""
+    try:
+        value = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        value = raw.decode("latin-1")
+    return value.strip()[:MAX_CHARS]
+
+
+def _opted_out(value: str, robot: str) -> tuple[Outcome, str] | None:
+    """Return the opt-out in one X-Robots-Tag; a name before a colon addresses what follows it."""
+    addressed = True
+    for part in value.lower().split(","):
+        name, colon, rest = part.partition(":")
+        if colon and name.strip() not in _VALUED:
+            addressed = name.strip() in (robot, "*")
+            part = rest
+        if addressed and part.strip() in OPT_OUTS:
+            return Outcome.OPT_OUT, f"X-Robots-Tag: {part.strip()}"
+    return None

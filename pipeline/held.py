@@ -1,0 +1,41 @@
+"""How many bytes of bodies are held: those arriving, and those the consumer has not taken yet.
+
+Both together stay below LIMIT_BYTES, whatever the number of transfers: beyond, every transfer
+pauses but the oldest, which must end for anything to be given on. Beyond BACKLOG_BYTES no transfer
+is started, so that pauses are rare. To LIMIT_BYTES come what the oldest may add (one `max_bytes`),
+the copy made when a body is put together (another), and one buffer of libcurl's per transfer (16
+KiB, more where HTTP/2 streams of a host wait for each other).
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pairsieve.pipeline.transfer import Transfer
+
+BACKLOG_BYTES = 32_000_000  # held: beyond this no transfer starts
+LIMIT_BYTES = 64_000_000  # held: beyond this all but the oldest transfer pause
+
+
+class Held:
+    """The count of bytes. `bytes` and `pausing` are the transfers' to write, the rest the loop's.
+
+    Attributes:
+        bytes: Of bodies that are arriving.
+        waiting: Of bodies that arrived and were not taken by the consumer.
+        oldest: The transfer that may go on beyond the limit.
+        pausing: Transfers that must pause, or already do.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.waiting = 0
+        self.oldest: Transfer | None = None
+        self.pausing: list[Transfer] = []
+
+    def over(self, more: int = 0) -> bool:
+        """Return whether with `more` bytes the limit is passed."""
+        return self.bytes + self.waiting + more > LIMIT_BYTES
+
+    def full(self) -> bool:
+        """Return whether nothing new should start."""
+        return self.bytes + self.waiting >= BACKLOG_BYTES

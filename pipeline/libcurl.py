@@ -1,0 +1,74 @@
+"""What libcurl is told for every request, and where it finds authorities and addresses."""
+
+import math
+import os
+import ssl
+from typing import Any
+
+import pycurl
+
+from pairsieve.pipeline import robots
+from pairsieve.pipeline.addresses import Target, numeric
+from pairsieve.schemas.recipe import Fetch
+
+DNS_FRESH_S = 600  # how long an address is used again; the socket is checked all the same
+# Where certificates are when Python does not know. Source: Go, crypto/x509/root_linux.go.
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+def settings(options: Fetch) -> dict[int, Any]:
+    """Return the libcurl options that are the same for every request."""
+    web = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+    certificates = _certificates()
+    return {
+        pycurl.USERAGENT: options.user_agent.encode(),
+        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5"],
+        pycurl.ACCEPT_ENCODING: "identity",  # decodes what comes encoded all the same
+        pycurl.CONNECTTIMEOUT_MS: max(1, math.ceil(options.connect_timeout_s * 1000)),
+        # On the wire: what does not decode to anything is not seen here.
+        pycurl.MAXFILESIZE_LARGE: max(options.max_bytes, robots.MAX_BYTES),
+        pycurl.DNS_CACHE_TIMEOUT: DNS_FRESH_S,
+        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
+        pycurl.PROTOCOLS: web,
+        pycurl.REDIR_PROTOCOLS: web,
+        pycurl.FOLLOWLOCATION: 0,
+        pycurl.HTTP09_ALLOWED: 0,
+        pycurl.PROXY: "",  # the empty name switches the environment's proxies off
+        pycurl.NOPROXY: "*",
+        pycurl.NETRC: pycurl.NETRC_IGNORED,
+        pycurl.NOSIGNAL: 1,
+        pycurl.SSL_VERIFYPEER: 1,
+        pycurl.SSL_VERIFYHOST: 2,
+        **certificates,
+    }
+
+
+def resolved(target: Target, options: Fetch) -> list[str]:
+    """Return libcurl's entry for a host whose addresses the recipe gives, in place of DNS."""
+    given = options.resolve.get(target.host)
+    if given is None and not numeric(target.host):
+        given = options.resolve.get("*")
+    if not given:
+        return []
+    scheme, _, place = target.origin.partition("://")
+    port = place[len(target.host) + 1 :] or ("443" if scheme == "https" else "80")
+    addresses = ",".join(f"[{ip}]" if ip.version == 6 else str(ip) for ip in given)
+    return [f"+{target.host}:{port}:{addresses}"]
+
+
+def _certificates() -> dict[int, str]:
+    """Return where the certificate authorities are: libcurl's own path may be another system's.
+
+    A bundle is preferred to a folder: libcurl reads it once for all transfers and keeps it.
+    """
+    paths = ssl.get_default_verify_paths()
+    bundle = paths.cafile or next((path for path in _CA_BUNDLES if os.path.exists(path)), None)
+    if bundle:
+        return {pycurl.CAINFO: bundle}
+    return {pycurl.CAPATH: paths.capath} if paths.capath else {}
