@@ -149,6 +149,10 @@ class Fetch(Section):
                 f"engine img2dataset cannot keep {', '.join(lost)}; "
                 f"it keeps {', '.join(sorted(IMG2DATASET_KEYS))}: remove the former or the engine"
             )
+        if self.engine == "img2dataset" and self.robots == "obey":
+            raise ValueError(
+                "engine img2dataset reads no robots.txt: say `robots: ignore` to agree"
+            )
         return self
 
 

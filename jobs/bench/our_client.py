@@ -21,7 +21,7 @@ def options(port: int, concurrency: int, **changes: Any) -> Fetch:
         "concurrency": concurrency,
         "per_host_connections": min(concurrency, 100),
         "retries": 0,
-        **{key: value for key, value in UNHURRIED.items() if key in Fetch.model_fields},
+        **UNHURRIED,
     }
     return Fetch(**(given | changes))
 

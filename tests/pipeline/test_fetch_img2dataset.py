@@ -31,6 +31,7 @@ keys = ("url", "outcome", "detail", "http_status", "attempts")
 rows = [{key: getattr(each, key) for key in keys} | {"bytes": len(each.body)} for each in results]
 print(json.dumps({"rows": rows, "asked": asked}))
 """
+AGENT = "test/1 (+mailto:a@example.org)"
 SOURCE = Path(pairsieve.__file__).parents[1]
 
 
@@ -38,7 +39,8 @@ def fetched(urls: list[str], *ports: int, **changes: Any) -> dict[str, Any]:
     """Run the engine in img2dataset's environment; return its rows and every address asked for."""
     options = {
         "engine": "img2dataset",
-        "user_agent": "test/1 (+mailto:a@example.org)",
+        "robots": "ignore",
+        "user_agent": AGENT,
         "allow_networks": ["127.0.0.1/32"],
         "ports": ports,
         "retries": 0,
@@ -152,12 +154,20 @@ def test_an_error_is_read_by_its_text(error: str, outcome: Outcome) -> None:
 
 def test_a_key_that_img2dataset_cannot_keep_is_refused() -> None:
     with pytest.raises(ValidationError, match="img2dataset cannot keep max_bytes, max_redirects;"):
-        Fetch(user_agent="a", engine="img2dataset", max_bytes=5, max_redirects=1)
+        Fetch(user_agent=AGENT, engine="img2dataset", max_bytes=5, max_redirects=1)
+
+
+def test_that_nobody_reads_robots_txt_must_be_agreed_to() -> None:
+    with pytest.raises(ValidationError, match="say `robots: ignore` to agree"):
+        Fetch(user_agent=AGENT, engine="img2dataset")
 
 
 def test_without_img2dataset_nothing_is_begun_and_the_way_is_told(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("input: {path: p.csv}\nfetch: {user_agent: a, engine: img2dataset}\n")
+    recipe.write_text(
+        "input: {path: p.csv}\n"
+        f"fetch: {{user_agent: '{AGENT}', engine: img2dataset, robots: ignore}}\n"
+    )
     (tmp_path / "p.csv").write_text("url,text\nhttp://127.0.0.1:1/a,b\n")
     program = (
         "import sys; sys.modules['img2dataset'] = None; import pairsieve.jobs.cli as c; c.main()"
