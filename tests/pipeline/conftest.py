@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from ipaddress import IPv4Network
 from typing import Any
 
+import brotli
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -56,8 +57,15 @@ def reset(connection: "Connection") -> None:
     connection.sock.close()
 
 
+def half_closed(connection: "Connection") -> None:
+    connection.sock.sendall(whole()[:1000])
+    connection.sock.shutdown(socket.SHUT_WR)
+    connection.site.closing.wait(20)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BOMB = gzip.compress(bytes(5_000_000))
+EMPTY_BLOCKS = b"\0\0\0\xff\xff" * 10_000  # of deflate: they decode to nothing
 # What a path's first part gives; bytes are sent and the connection is kept if they are whole.
 BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "ok": whole(JPEG, "200 OK", "Content-Type: image/jpeg"),
@@ -78,6 +86,24 @@ BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "declared-large": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
     "endless": endless(CHUNKED, b"ea60\r\n" + bytes(60_000) + b"\r\n"),
     "bomb": whole(BOMB, "200 OK", "Content-Encoding: gzip"),
+    "brotli-bomb": whole(brotli.compress(bytes(5_000_000)), "200 OK", "Content-Encoding: br"),
+    "gzip-of-nothing": endless(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10],
+        EMPTY_BLOCKS,
+    ),
+    "gzip-chain": whole(gzip.compress(JPEG), "200 OK", "Content-Encoding: " + "gzip, " * 9),
+    "declared-short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + JPEG,
+    "two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    "bad-length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabcdef",
+    "bad-chunk": CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n",
+    "half-closed": half_closed,
+    "101": b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc",
+    "only-interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+    "interim-flood": endless(b"", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 1000),
+    "many-lines": whole(JPEG, "200 OK", *("X: y" for _ in range(4_000))),
+    "long-header": whole(JPEG, "200 OK", *("X: " + "y" * 1000 for _ in range(100))),
+    "loris": endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05),
+    "bytes-header": whole(JPEG, "200 OK", "X\xff: \xfe", "ETag: \xff\xfe"),
     "short": whole()[:1000],
     "short-chunked": CHUNKED + b"10\r\nabc",
     "reset": reset,
@@ -93,7 +119,18 @@ BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "silent": silent,
     "loop": whole(b"", "302 Found", "Location: /loop"),
 }
-BROKEN = {BEHAVIOURS[name] for name in ("short", "short-chunked", "hang-up", "http-0.9")}
+BROKEN = {
+    BEHAVIOURS[name]
+    for name in (
+        "short",
+        "short-chunked",
+        "hang-up",
+        "http-0.9",
+        "101",
+        "only-interim",
+        "bad-chunk",
+    )
+}
 
 
 class Connection:

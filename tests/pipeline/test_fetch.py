@@ -64,6 +64,19 @@ def test_the_request_says_who_asks_and_carries_no_credentials(
         ("declared-large", Outcome.TOO_LARGE, 200),
         ("endless", Outcome.TOO_LARGE, 200),
         ("bomb", Outcome.TOO_LARGE, 200),
+        ("brotli-bomb", Outcome.TOO_LARGE, 200),
+        ("gzip-of-nothing", Outcome.TOO_LARGE, 200),
+        ("gzip-chain", Outcome.BAD_RESPONSE, 200),
+        ("two-lengths", Outcome.BAD_RESPONSE, 200),
+        ("bad-length", Outcome.BAD_RESPONSE, 200),
+        ("bad-chunk", Outcome.INTERRUPTED, 200),
+        ("half-closed", Outcome.INTERRUPTED, 200),
+        ("101", Outcome.HTTP_OTHER, 101),
+        ("only-interim", Outcome.INTERRUPTED, 100),
+        ("interim-flood", Outcome.TOO_LARGE, 103),
+        ("many-lines", Outcome.OK, 200),
+        ("long-header", Outcome.TOO_LARGE, 200),
+        ("bytes-header", Outcome.OK, 200),
         ("short", Outcome.INTERRUPTED, 200),
         ("short-chunked", Outcome.INTERRUPTED, 200),
         ("reset", Outcome.INTERRUPTED, 200),
@@ -83,6 +96,13 @@ def test_each_kind_of_answer_has_its_outcome(
     assert (fetched.outcome, fetched.http_status) == (outcome, status), fetched.detail
     assert fetched.body == (site.jpeg if outcome is Outcome.OK else b"")
     str(fetched).encode()
+
+
+def test_a_body_longer_than_declared_ends_where_it_was_to(
+    site: "Site", fetch_one: FetchOne
+) -> None:
+    fetched = fetch_one(site.url("declared-short"), site.port)
+    assert (fetched.outcome, fetched.body) == (Outcome.OK, site.jpeg[:100])
 
 
 def test_a_claimed_content_type_is_kept_as_text_of_bounded_length(
