@@ -166,14 +166,15 @@ class Site:
     jpeg = JPEG
     whole = staticmethod(whole)
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         self.behaviours: dict[str, Any] = dict(BEHAVIOURS)
         self.heads: list[str] = []
         self.connections = 0
         self.open: set[socket.socket] = set()
         self.changed = threading.Condition()
         self.closing = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.listener = socket.create_server((address, 0), backlog=1000)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -207,7 +208,7 @@ class Site:
         return self.behaviours[steps[min(number, len(steps)) - 1]]
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http://{self.address}:{self.port}/{path}"
 
     def close(self) -> None:
         self.closing.set()
@@ -216,6 +217,13 @@ class Site:
         for sock in list(self.open):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def other_site() -> Iterator[Site]:
+    """Start a server on another address of loopback."""
+    with closing(Site("127.0.0.2")) as site:
+        yield site
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pairsieve.pipeline import sites
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -150,11 +151,35 @@ def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options
 def test_any_behaviour_of_servers_gives_one_outcome_per_url(
     site: "Site", fetch_options: Options, data: st.DataObject
 ) -> None:
-    step = st.sampled_from(sorted(site.behaviours.keys() - {"declared-large"}))
-    sequences = data.draw(st.lists(st.lists(step, min_size=1, max_size=3), max_size=12))
+    """Also of a site's robots.txt, and where redirects lead to any other behaviour."""
+    own = {"declared-large", "robots.txt", "hop-1", "hop-2"}
+    names = sorted(site.behaviours.keys() - own)
+    step = st.sampled_from(names)
+    site.behaviours["robots.txt"] = site.behaviours[data.draw(step)]
+    for hop in ("hop-1", "hop-2"):
+        location = f"Location: http://{data.draw(st.sampled_from('abc'))}.test:{site.port}/"
+        target = data.draw(st.sampled_from([*names, "hop-1", "hop-2"]))
+        site.behaviours[hop] = site.whole(b"", "302 Found", location + target)
+    steps = st.lists(st.sampled_from([*names, "hop-1", "hop-2"]), min_size=1, max_size=3)
+    sequences = data.draw(st.lists(steps, max_size=12))
     paths = [",".join([*steps, steps[-1]]) + f"/{n}" for n, steps in enumerate(sequences)]
-    limits = fetch_options(site.port, retries=2, timeout_s=0.2, per_host_connections=20)
+    limits = fetch_options(
+        site.port,
+        robots=data.draw(st.sampled_from(["obey", "ignore"])),
+        retries=2,
+        timeout_s=0.2,
+        first_byte_timeout_s=0.1,
+        host_failures=data.draw(st.sampled_from([2, 1000])),
+        retry_after_max_s=0.1,
+        per_host_connections=20,
+        resolve={f"{name}.test": ("127.0.0.1",) for name in "abc"},
+    )
     site.heads.clear()
-    results = list(fetch([site.url(path) for path in paths], limits))
+    sites.KNOWN.clear()
+    seen: Counter[tuple[str, int]] = Counter()
+    results = list(fetch([site.url(path) for path in paths], limits, seen=seen))
     assert Counter(result.url for result in results) == Counter(map(site.url, paths))
-    assert all(1 <= result.attempts <= 3 for result in results)
+    for result in results:
+        assert result.attempts <= 3
+        assert (result.attempts == 0) == (result.final_url is None) == (result.fetched_at is None)
+        assert (result.outcome is Outcome.OK) == bool(result.body)
