@@ -198,7 +198,7 @@ def _keys(kind: str, value: str, max_distance: int) -> Iterator[tuple[str, int]]
 
 def _is_host(target: Target, value: str) -> bool:
     """Return whether `value` is nothing but a host: no port, path or credentials."""
-    return target.url == f"http://{target.host}/" and not re.search(r"[/?#@\s]", value)
+    return target.url == f"http://{target.host}/" and not re.search(r"[/?#@\s]|:\d*$", value)
 
 
 def _place(target: Target) -> str:

@@ -1,10 +1,11 @@
 """How many bytes of bodies are held: those arriving, and those the consumer has not taken yet.
 
-Both together stay below LIMIT_BYTES, whatever the number of transfers: beyond, every transfer
-pauses but the oldest, which must end for anything to be given on. Beyond BACKLOG_BYTES no transfer
-is started, so that pauses are rare. To LIMIT_BYTES come what the oldest may add (one `max_bytes`),
-the copy made when a body is put together (another), and one buffer of libcurl's per transfer (16
-KiB, more where HTTP/2 streams of a host wait for each other).
+Beyond BACKLOG_BYTES no transfer is started, so that pauses are rare. Beyond LIMIT_BYTES every
+transfer pauses but the oldest, which must end for anything to be given on; that one, too, where
+what waits for the consumer is BACKLOG_BYTES by itself. So with any number of transfers no more is
+held than LIMIT_BYTES + BACKLOG_BYTES + `max_bytes`. To that come the copy made when a body is put
+together (one `max_bytes`) and what libcurl buffers per transfer: 16 KiB, more for the streams of an
+HTTP/2 connection.
 """
 
 from typing import TYPE_CHECKING
@@ -32,9 +33,15 @@ class Held:
         self.oldest: Transfer | None = None
         self.pausing: list[Transfer] = []
 
-    def over(self, more: int = 0) -> bool:
+    def over(self, more: int) -> bool:
         """Return whether with `more` bytes the limit is passed."""
         return self.bytes + self.waiting + more > LIMIT_BYTES
+
+    def must_pause(self, transfer: "Transfer", more: int = 0) -> bool:
+        """Return whether `transfer`, for which `more` bytes have come, may not go on now."""
+        if not self.over(more):
+            return False
+        return transfer is not self.oldest or self.waiting >= BACKLOG_BYTES
 
     def full(self) -> bool:
         """Return whether nothing new should start."""

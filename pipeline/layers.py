@@ -21,7 +21,7 @@ from pairsieve.pipeline.pieces import FOLDER, Again, Piece, Span, gaps, layer_of
 from pairsieve.pipeline.plan import Plan
 from pairsieve.pipeline.rules import text_columns
 from pairsieve.pipeline.store import Marker, Store
-from pairsieve.schemas.columns import GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
+from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import nearest
@@ -202,6 +202,9 @@ class Before:
     def _given(self, urls: set[str]) -> dict[str, dict[str, Any]]:
         """Return the ledger row of a pair, per URL, whose bytes were received and judged."""
         judged = [str(outcome) for outcome in Outcome if not outcome.retriable]
+        place = self.ledger.column_names.index(FETCHED_AT.name)
+        as_put = self.ledger[FETCHED_AT.name].cast(pa.int64())  # ms, not a datetime
+        ledger = self.ledger.set_column(place, FETCHED_AT.name, as_put)
         found = {}
         for position, (url, outcome, sha256) in enumerate(
             zip(
@@ -210,5 +213,5 @@ class Before:
             )
         ):
             if url in urls and outcome in judged and sha256:
-                (found[url],) = self.ledger.slice(position, 1).to_pylist()
+                (found[url],) = ledger.slice(position, 1).to_pylist()
         return found

@@ -116,8 +116,6 @@ class Transfer:
         self._speed_from: tuple[float, int] | None = None
         self._lines.seek(0)
         self._lines.truncate()
-        if self._chunks:
-            self._chunks = []
         self._refusal = None
         self._opened = False
         self.curl.setopt(pycurl.URL, target.url)
@@ -202,10 +200,12 @@ class Transfer:
         redirect = curl.getinfo_raw(pycurl.REDIRECT_URL) if status in _REDIRECTS else None
         outcome, detail = self._verdict(code, message, status, late)
         claimed = curl.getinfo_raw(pycurl.CONTENT_TYPE)
+        body = b"".join(self._chunks) if outcome is Outcome.OK else b""
+        self._chunks = []  # the transfer may rest for long
         return Answer(
             outcome,
             _clean(detail) if detail else None,
-            b"".join(self._chunks) if outcome is Outcome.OK else b"",
+            body,
             status,
             headers.text(claimed) if claimed else None,
             redirect.decode("utf-8", "replace") if redirect else None,
@@ -286,7 +286,7 @@ class Transfer:
         if not self._wanted:
             self.bytes += size
             return 0 if self.bytes > PAGE_BYTES else None
-        if self._held.over(size) and self._held.oldest is not self:
+        if self._held.must_pause(self, size):
             self._held.pausing.append(self)
             if not header.encoded:  # libcurl would decode on and hold the result
                 self.paused = time.monotonic()

@@ -205,16 +205,16 @@ class Transfers:
         """Let transfers pause while too much is held, all but the oldest."""
         held = self._held
         held.oldest = next(iter(self._under_way), None)
+        held.waiting = self._given - self._taken
         if not held.pausing:
             return
-        self._full = True  # so that the consumer wakes the loop
+        self._full = True  # said before looking, as in `_room`
         held.waiting = self._given - self._taken
-        over = held.over()
         concerned, held.pausing = held.pausing, []
         for transfer in dict.fromkeys(concerned):
             if transfer not in self._under_way:
                 continue
-            if over and transfer is not held.oldest:
+            if held.must_pause(transfer):
                 if not transfer.paused:
                     transfer.pause(now)
                 held.pausing.append(transfer)
@@ -294,6 +294,7 @@ class Transfers:
         self._unfinished -= 1
         ended = Ended(job, answer, now)
         self._given += _cost(ended)
+        self._held.waiting = self._given - self._taken
         self._done.put(ended)
 
     def _admit(self, job: Job, first: bool = False) -> None:

@@ -161,6 +161,12 @@ def test_command_line_starts_without_the_heavy_libraries() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+def test_embed_is_imported_without_the_libraries_of_models() -> None:
+    code = "import sys, pairsieve.pipeline.embed; print({'torch', 'open_clip'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def _commands() -> Iterator[tuple[str, list[str]]]:
     """Yield every command of the command line, also those of groups, with its options."""
     from pairsieve.jobs.cli import app

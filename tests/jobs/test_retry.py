@@ -95,6 +95,9 @@ def recipe(tmp_path: Path, web: Web) -> Path:
         "input": {"path": "pairs.parquet", "unit_pairs": UNIT},
         "fetch": {
             "user_agent": "test (+mailto:test@example.org)",
+            "robots": "ignore",
+            "per_host_per_s": 10_000,
+            "host_failures": 10_000,
             "allow_networks": ["127.0.0.0/8"],
             "ports": [web.server_port],
             "retries": 0,

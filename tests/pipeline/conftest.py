@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from ipaddress import IPv4Network
 from typing import Any
 
+import brotli
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,8 +58,15 @@ def reset(connection: "Connection") -> None:
     connection.sock.close()
 
 
+def half_closed(connection: "Connection") -> None:
+    connection.sock.sendall(whole()[:1000])
+    connection.sock.shutdown(socket.SHUT_WR)
+    connection.site.closing.wait(20)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BOMB = gzip.compress(bytes(5_000_000))
+EMPTY_BLOCKS = b"\0\0\0\xff\xff" * 10_000  # of deflate: they decode to nothing
 # What a path's first part gives; bytes are sent and the connection is kept if they are whole.
 BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "ok": whole(JPEG, "200 OK", "Content-Type: image/jpeg"),
@@ -79,6 +87,24 @@ BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "declared-large": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
     "endless": endless(CHUNKED, b"ea60\r\n" + bytes(60_000) + b"\r\n"),
     "bomb": whole(BOMB, "200 OK", "Content-Encoding: gzip"),
+    "brotli-bomb": whole(brotli.compress(bytes(5_000_000)), "200 OK", "Content-Encoding: br"),
+    "gzip-of-nothing": endless(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10],
+        EMPTY_BLOCKS,
+    ),
+    "gzip-chain": whole(gzip.compress(JPEG), "200 OK", "Content-Encoding: " + "gzip, " * 9),
+    "declared-short": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + JPEG,
+    "two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+    "bad-length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabcdef",
+    "bad-chunk": CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n",
+    "half-closed": half_closed,
+    "101": b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc",
+    "only-interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+    "interim-flood": endless(b"", b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 1000),
+    "many-lines": whole(JPEG, "200 OK", *("X: y" for _ in range(4_000))),
+    "long-header": whole(JPEG, "200 OK", *("X: " + "y" * 1000 for _ in range(100))),
+    "loris": endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05),
+    "bytes-header": whole(JPEG, "200 OK", "X\xff: \xfe", "ETag: \xff\xfe"),
     "short": whole()[:1000],
     "short-chunked": CHUNKED + b"10\r\nabc",
     "reset": reset,
@@ -94,7 +120,18 @@ BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "silent": silent,
     "loop": whole(b"", "302 Found", "Location: /loop"),
 }
-BROKEN = {BEHAVIOURS[name] for name in ("short", "short-chunked", "hang-up", "http-0.9")}
+BROKEN = {
+    BEHAVIOURS[name]
+    for name in (
+        "short",
+        "short-chunked",
+        "hang-up",
+        "http-0.9",
+        "101",
+        "only-interim",
+        "bad-chunk",
+    )
+}
 
 
 class Connection:
@@ -130,14 +167,15 @@ class Site:
     jpeg = JPEG
     whole = staticmethod(whole)
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         self.behaviours: dict[str, Any] = dict(BEHAVIOURS)
         self.heads: list[str] = []
         self.connections = 0
         self.open: set[socket.socket] = set()
         self.changed = threading.Condition()
         self.closing = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.listener = socket.create_server((address, 0), backlog=1000)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -171,7 +209,7 @@ class Site:
         return self.behaviours[steps[min(number, len(steps)) - 1]]
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http://{self.address}:{self.port}/{path}"
 
     def close(self) -> None:
         self.closing.set()
@@ -180,6 +218,13 @@ class Site:
         for sock in list(self.open):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def other_site() -> Iterator[Site]:
+    """Start a server on another address of loopback."""
+    with closing(Site("127.0.0.2")) as site:
+        yield site
 
 
 @pytest.fixture

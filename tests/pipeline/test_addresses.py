@@ -35,6 +35,13 @@ def asked(url: str) -> str:
         ("http://example.com?q", "http://example.com/?q"),
         ("http://example.com/a\\b<c>", "http://example.com/a%5Cb%3Cc%3E"),
         ("http://my_host.example/", "http://my_host.example/"),
+        ("http://example.com/a?b=1&amp;c=2", "http://example.com/a?b=1&c=2"),
+        ("http://example.com/a?b=1&amp;amp;c&#38;d&#x26;e", "http://example.com/a?b=1&c&d&e"),
+        ("http://example.com/a?b&copy=2&lt;", "http://example.com/a?b&copy=2&lt;"),
+        ("http://2130706433/", "http://127.0.0.1/"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+        ("http://0177.0.0.01/", "http://127.0.0.1/"),
+        ("http://10.1/", "http://10.0.0.1/"),
         ("http://[2606:4700::1111]/", "http://[2606:4700::1111]/"),
     ],
 )
@@ -60,6 +67,9 @@ def test_a_url_is_asked_for_in_one_strict_form(url: str, expected: str) -> None:
         ("http://\ud800.com/", Outcome.NO_URL),
         ("http://a..bücher/", Outcome.NO_URL),
         ("http://[::1", Outcome.NO_URL),
+        ("http://256.0.0.1/", Outcome.NO_URL),
+        ("http://1.2.3.4.5/", Outcome.NO_URL),
+        ("http://a.0xg1.1/", Outcome.NO_URL),
         ("http://[fe80::1%25eth0]/", Outcome.NO_URL),
         ("http://[:::::]/", Outcome.NO_URL),
         ("http://example.com:65536/", Outcome.NO_URL),
@@ -141,3 +151,24 @@ def test_any_text_gives_an_ascii_url_or_a_reason(text: str) -> None:
             Outcome.BLOCKED_SCHEME,
             Outcome.BLOCKED_ADDRESS,
         )
+
+
+@given(st.from_regex(r"https?://[a-z0-9.-]{1,20}/[ -~]{0,30}", fullmatch=True))
+def test_a_plain_url_has_one_origin_and_comes_out_the_same_again(url: str) -> None:
+    target = PUBLIC.target(url)
+    if isinstance(target, Target):
+        assert target.url.startswith(f"{target.origin}/")
+        assert target.host in target.origin
+        assert PUBLIC.target(target.url) == target
+
+
+def test_a_default_port_makes_no_other_origin() -> None:
+    urls = ("https://example.com:443/a", "https://example.com/b", "HTTPS://EXAMPLE.com/c?d")
+    origins = {target.origin for url in urls if isinstance(target := PUBLIC.target(url), Target)}
+    assert origins == {"https://example.com"}
+
+
+@pytest.mark.parametrize("url", ["admin:hunter2@example.com/a", "hunter2:x@example.com"])
+def test_a_refusal_repeats_no_credentials(url: str) -> None:
+    assert "admin" not in repr(PUBLIC.target(url))
+    assert "hunter2" not in repr(PUBLIC.target(url))

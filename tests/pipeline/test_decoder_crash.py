@@ -41,6 +41,7 @@ class Crashing:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.workers = engine.workers
         self.tasks = 0
 
     def map(
@@ -68,6 +69,9 @@ def test_a_crash_in_a_decoder_costs_one_pair(tmp_path: Path, serve: Serve, ray: 
             "input": {"path": str(tmp_path / "pairs.parquet")},
             "fetch": {
                 "user_agent": "test (+mailto:test@example.org)",
+                "robots": "ignore",
+                "per_host_per_s": 10_000,
+                "host_failures": 10_000,
                 "allow_networks": ["127.0.0.0/8"],
                 "ports": [int(base.rpartition(":")[2])],
             },

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pairsieve.pipeline import sites
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -64,6 +65,19 @@ def test_the_request_says_who_asks_and_carries_no_credentials(
         ("declared-large", Outcome.TOO_LARGE, 200),
         ("endless", Outcome.TOO_LARGE, 200),
         ("bomb", Outcome.TOO_LARGE, 200),
+        ("brotli-bomb", Outcome.TOO_LARGE, 200),
+        ("gzip-of-nothing", Outcome.TOO_LARGE, 200),
+        ("gzip-chain", Outcome.BAD_RESPONSE, 200),
+        ("two-lengths", Outcome.BAD_RESPONSE, 200),
+        ("bad-length", Outcome.BAD_RESPONSE, 200),
+        ("bad-chunk", Outcome.INTERRUPTED, 200),
+        ("half-closed", Outcome.INTERRUPTED, 200),
+        ("101", Outcome.HTTP_OTHER, 101),
+        ("only-interim", Outcome.INTERRUPTED, 100),
+        ("interim-flood", Outcome.TOO_LARGE, 103),
+        ("many-lines", Outcome.OK, 200),
+        ("long-header", Outcome.TOO_LARGE, 200),
+        ("bytes-header", Outcome.OK, 200),
         ("short", Outcome.INTERRUPTED, 200),
         ("short-chunked", Outcome.INTERRUPTED, 200),
         ("reset", Outcome.INTERRUPTED, 200),
@@ -83,6 +97,13 @@ def test_each_kind_of_answer_has_its_outcome(
     assert (fetched.outcome, fetched.http_status) == (outcome, status), fetched.detail
     assert fetched.body == (site.jpeg if outcome is Outcome.OK else b"")
     str(fetched).encode()
+
+
+def test_a_body_longer_than_declared_ends_where_it_was_to(
+    site: "Site", fetch_one: FetchOne
+) -> None:
+    fetched = fetch_one(site.url("declared-short"), site.port)
+    assert (fetched.outcome, fetched.body) == (Outcome.OK, site.jpeg[:100])
 
 
 def test_a_claimed_content_type_is_kept_as_text_of_bounded_length(
@@ -130,11 +151,35 @@ def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options
 def test_any_behaviour_of_servers_gives_one_outcome_per_url(
     site: "Site", fetch_options: Options, data: st.DataObject
 ) -> None:
-    step = st.sampled_from(sorted(site.behaviours.keys() - {"declared-large"}))
-    sequences = data.draw(st.lists(st.lists(step, min_size=1, max_size=3), max_size=12))
+    """Also of a site's robots.txt, and where redirects lead to any other behaviour."""
+    own = {"declared-large", "robots.txt", "hop-1", "hop-2"}
+    names = sorted(site.behaviours.keys() - own)
+    step = st.sampled_from(names)
+    site.behaviours["robots.txt"] = site.behaviours[data.draw(step)]
+    for hop in ("hop-1", "hop-2"):
+        location = f"Location: http://{data.draw(st.sampled_from('abc'))}.test:{site.port}/"
+        target = data.draw(st.sampled_from([*names, "hop-1", "hop-2"]))
+        site.behaviours[hop] = site.whole(b"", "302 Found", location + target)
+    steps = st.lists(st.sampled_from([*names, "hop-1", "hop-2"]), min_size=1, max_size=3)
+    sequences = data.draw(st.lists(steps, max_size=12))
     paths = [",".join([*steps, steps[-1]]) + f"/{n}" for n, steps in enumerate(sequences)]
-    limits = fetch_options(site.port, retries=2, timeout_s=0.2, per_host_connections=20)
+    limits = fetch_options(
+        site.port,
+        robots=data.draw(st.sampled_from(["obey", "ignore"])),
+        retries=2,
+        timeout_s=0.2,
+        first_byte_timeout_s=0.1,
+        host_failures=data.draw(st.sampled_from([2, 1000])),
+        retry_after_max_s=0.1,
+        per_host_connections=20,
+        resolve={f"{name}.test": ("127.0.0.1",) for name in "abc"},
+    )
     site.heads.clear()
-    results = list(fetch([site.url(path) for path in paths], limits))
+    sites.KNOWN.clear()
+    seen: Counter[tuple[str, int]] = Counter()
+    results = list(fetch([site.url(path) for path in paths], limits, seen=seen))
     assert Counter(result.url for result in results) == Counter(map(site.url, paths))
-    assert all(1 <= result.attempts <= 3 for result in results)
+    for result in results:
+        assert result.attempts <= 3
+        assert (result.attempts == 0) == (result.final_url is None) == (result.fetched_at is None)
+        assert (result.outcome is Outcome.OK) == bool(result.body)

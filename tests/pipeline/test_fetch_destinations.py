@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,35 @@ def test_loopback_is_blocked_before_a_connection_unless_listed(
     url = f"http://{host}:{site.port}/ok"
     assert fetch_one(url, site.port, allow_networks=()).outcome is Outcome.BLOCKED_ADDRESS
     assert site.connections == 0
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["127.0.0.1", "127.1", "0x7f000001", "017700000001", "2130706433", "[::ffff:127.0.0.1]"],
+)
+def test_a_redirect_to_loopback_is_blocked_where_another_network_is_listed(
+    other_site: "Site", fetch_one: FetchOne, place: str
+) -> None:
+    away = f"Location: http://user:secret@{place}:{other_site.port}/ok"
+    other_site.behaviours["in"] = other_site.whole(b"", "302 Found", away)
+    listed = (IPv4Network("127.0.0.2/32"),)
+    fetched = fetch_one(other_site.url("in"), other_site.port, allow_networks=listed)
+    assert fetched.outcome is Outcome.BLOCKED_ADDRESS
+    assert other_site.paths() == ["/in"]
+    assert "secret" not in repr(fetched)
+
+
+def test_no_detail_of_any_failure_repeats_credentials(site: "Site", fetch_options: Options) -> None:
+    for number, location in enumerate(
+        ("ftp://", "http://no such/", "//[::1]:1/", "http://x.test/")
+    ):
+        there = location.replace("//", "//user:secret@", 1)
+        site.behaviours[f"to{number}"] = site.whole(b"", "302 Found", f"Location: {there}")
+    paths = [*(f"to{number}" for number in range(4)), "reset", "404", "loop", "http-0.9", "bomb"]
+    urls = [site.url(path).replace("//", "//user:secret@") for path in paths]
+    limits = fetch_options(site.port, resolve={"x.test": ("127.0.0.1",)})
+    for fetched in fetch(urls, limits):
+        assert "secret" not in repr(fetched).replace(fetched.url, "")
 
 
 def test_a_port_that_is_not_listed_is_blocked_before_a_connection(

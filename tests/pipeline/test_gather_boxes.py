@@ -35,6 +35,9 @@ def gathered(folder: Path, url: str, boxes: pa.Array, **image: Any) -> list[dict
             "input": {"path": str(folder / "pairs.parquet")},
             "fetch": {
                 "user_agent": "test (+mailto:test@example.org)",
+                "robots": "ignore",
+                "per_host_per_s": 10_000,
+                "host_failures": 10_000,
                 "allow_networks": ["127.0.0.0/8"],
                 "ports": [int(url.split(":")[2].split("/")[0])],
             },

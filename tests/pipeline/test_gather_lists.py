@@ -55,6 +55,9 @@ def gathered(tmp_path: Path, site: "Site") -> Gathered:
             "input": {"path": str(tmp_path / "pairs.parquet")} | options,
             "fetch": {
                 "user_agent": "test (+mailto:test@example.org)",
+                "robots": "ignore",
+                "per_host_per_s": 10_000,
+                "host_failures": 10_000,
                 "allow_networks": ["127.0.0.0/8"],
                 "ports": [site.port],
                 "retries": 0,

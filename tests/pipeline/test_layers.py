@@ -102,6 +102,9 @@ def world(tmp_path: Path, site: Any) -> MakeWorld:
             "input": {"path": str(tmp_path / "pairs.parquet"), "unit_pairs": unit_pairs},
             "fetch": {
                 "user_agent": "test (+mailto:test@example.org)",
+                "robots": "ignore",
+                "per_host_per_s": 10_000,
+                "host_failures": 10_000,
                 "allow_networks": ["127.0.0.0/8"],
                 "ports": [site.port],
                 "retries": 0,
@@ -240,6 +243,8 @@ def test_url_of_several_rows_is_fetched_once_per_layer(world: MakeWorld) -> None
 
 class CrashingAt:
     """An engine on which work on the row `culprit` kills its process, once or always."""
+
+    workers = 1
 
     def __init__(self, culprit: int, times: int | None = None) -> None:
         self.culprit = culprit

@@ -2,21 +2,26 @@ import datetime
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
+Serve = Callable[[ssl.SSLSocket], None]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nimage"
 
 
@@ -47,13 +52,19 @@ def certificate(folder: Path, address: str) -> Path:
     return path
 
 
-def serve_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
+def keep_answering(sock: ssl.SSLSocket) -> None:
+    while sock.recv(65536):
+        sock.sendall(ANSWER)
+
+
+def serve_tls(listener: socket.socket, context: ssl.SSLContext, serve: Serve) -> None:
+    def one(raw: socket.socket) -> None:
+        with suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as sock:
+            serve(sock)
+
     with suppress(OSError):
         while True:
-            raw, _ = listener.accept()
-            with suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as sock:
-                while sock.recv(65536):
-                    sock.sendall(ANSWER)
+            threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
 
 
 @pytest.fixture
@@ -62,26 +73,33 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def tls_port(stack: ExitStack, pem: Path) -> int:
+def tls_port(
+    stack: ExitStack, pem: Path, serve: Serve = keep_answering, protocols: Iterable[str] = ()
+) -> int:
     """Return the port of a TLS server on 127.0.0.1 with the certificate in `pem`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
+    context.set_alpn_protocols(list(protocols) or ["http/1.1"])
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     stack.callback(listener.shutdown, socket.SHUT_RDWR)
-    threading.Thread(target=serve_tls, args=(listener, context), daemon=True).start()
+    threading.Thread(target=serve_tls, args=(listener, context, serve), daemon=True).start()
     return int(listener.getsockname()[1])
 
 
-def one(port: int, **changes: float) -> Fetched:
-    options = Fetch(
-        user_agent="test (+mailto:a@example.org)",
-        robots="ignore",
-        allow_networks=(IPv4Network("127.0.0.0/8"),),
-        ports=(port,),
-        retries=0,
-        **changes,
-    )
-    (fetched,) = fetch([f"https://127.0.0.1:{port}/a.jpg"], options)
+def options(port: int, **changes: Any) -> Fetch:
+    given: dict[str, Any] = {
+        "user_agent": "test (+mailto:a@example.org)",
+        "robots": "ignore",
+        "allow_networks": (IPv4Network("127.0.0.0/8"),),
+        "ports": (port,),
+        "retries": 0,
+        "per_host_per_s": 1000,
+    }
+    return Fetch(**(given | changes))
+
+
+def one(port: int, **changes: Any) -> Fetched:
+    (fetched,) = fetch([f"https://127.0.0.1:{port}/a.jpg"], options(port, **changes))
     return fetched
 
 
@@ -125,3 +143,67 @@ def test_a_handshake_that_is_not_answered_meets_the_limit_for_connecting(stack: 
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     fetched = one(listener.getsockname()[1], connect_timeout_s=0.3)
     assert fetched.outcome is Outcome.TIMEOUT_CONNECT
+
+
+def test_a_tls_session_is_resumed_by_a_new_connection(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    resumed: list[bool | None] = []
+
+    def once(sock: ssl.SSLSocket) -> None:
+        sock.recv(65536)
+        resumed.append(sock.session_reused)
+        sock.sendall(ANSWER)
+        sock.unwrap()
+
+    port = tls_port(stack, pem, once)
+    urls = [f"https://127.0.0.1:{port}/{number}" for number in range(4)]
+    results = list(fetch(urls, options(port, concurrency=1)))
+    assert [result.outcome for result in results] == [Outcome.OK] * 4
+    assert resumed == [False, True, True, True]
+
+
+class Http2:
+    """A server of HTTP/2 that counts its connections and the streams open at once."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.most = 0
+
+    def serve(self, sock: ssl.SSLSocket) -> None:
+        self.connections += 1
+        assert sock.selected_alpn_protocol() == "h2"
+        h2 = H2Connection(H2Configuration(client_side=False))
+        h2.initiate_connection()
+        sock.sendall(h2.data_to_send())
+        waiting: list[int] = []
+        answered = 0
+        while received := sock.recv(65536):
+            events = h2.receive_data(received)
+            waiting += [e.stream_id for e in events if isinstance(e, RequestReceived)]
+            self.most = max(self.most, len(waiting))
+            # After the first none is answered before two wait on this connection.
+            if not answered or self.most >= 2:
+                for stream in waiting:
+                    head = [(":status", "200"), ("etag", "e"), ("content-length", "5")]
+                    h2.send_headers(stream, head)
+                    h2.send_data(stream, b"image", end_stream=True)
+                answered += len(waiting)
+                waiting.clear()
+            sock.sendall(h2.data_to_send())
+
+
+def test_http_2_is_spoken_where_it_is_offered_with_many_requests_per_connection(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    server = Http2()
+    port = tls_port(stack, pem, server.serve, ["h2", "http/1.1"])
+    urls = [f"https://127.0.0.1:{port}/{number}" for number in range(6)]
+    results = list(fetch(urls, options(port, per_host_per_s=5)))
+    assert [result.outcome for result in results] == [Outcome.OK] * 6
+    assert {result.etag for result in results} == {"e"}
+    assert server.connections < server.most

@@ -21,6 +21,6 @@ def test_what_time_may_cure_can_be_tried_again() -> None:
 def test_documentation_says_what_is_never_tried_again() -> None:
     page = (Path(__file__).parent.parent.parent / "docs/dataset.md").read_text()
     (listed,) = re.findall(
-        r"What was never to be fetched.*?is never fetched again", page, re.DOTALL
+        r"What was never to be fetched.*?is\s+never fetched again", page, re.DOTALL
     )
     assert set(re.findall(r"`(\w+)`", listed)) == NEVER_AGAIN

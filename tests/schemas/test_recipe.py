@@ -1,3 +1,4 @@
+import json
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -80,6 +81,29 @@ def test_impossible_value_names_place_value_and_bound(tmp_path: Path) -> None:
 
 def test_missing_key_is_named(tmp_path: Path) -> None:
     assert "fetch.user_agent: missing" in refusal(tmp_path, "input: {path: p}\nfetch: {}")
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    ["my-lab", "my-lab/1.0", "(+https://example.org)", "a\nb@c.example", "é@b.example"],
+)
+def test_a_user_agent_that_names_nobody_to_write_to_is_refused(
+    tmp_path: Path, user_agent: str
+) -> None:
+    text = f"input: {{path: p}}\nfetch: {{user_agent: {json.dumps(user_agent)}}}"
+    message = refusal(tmp_path, text)
+    assert "fetch.user_agent: must b" in message
+    assert repr(user_agent) in message
+
+
+@pytest.mark.parametrize(
+    "user_agent", ["my-lab/1.0 (+https://example.org)", "a@b.example", "lab (mailto:a@b.example)"]
+)
+def test_a_user_agent_with_a_contact_is_taken(tmp_path: Path, user_agent: str) -> None:
+    text = f"input: {{path: p}}\nfetch: {{user_agent: {json.dumps(user_agent)}}}"
+    fetch = load(written(tmp_path, text)).fetch
+    assert fetch is not None
+    assert fetch.user_agent == user_agent
 
 
 @pytest.mark.parametrize(
