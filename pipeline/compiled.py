@@ -1,0 +1,68 @@
+"""Compiled functions, and the two instructions that comparing hashes is made of.
+
+numba is imported at the top, because compiled functions are cached on disk only as globals: import
+what uses this file where it is used. The cache notices a change of the function's own file only, so
+a compiled function that may change is called by compiled ones of its own file alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 8  # hashes compared at once: a register of 512 bits, or several narrower ones
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Return the function compiled; the result is cached if numba finds a folder it may write.
+
+    It does not hold the interpreter's lock, so threads run it side by side.
+    """
+    try:
+        made: Any = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        made = numba.njit(nogil=True)(function)
+    return cast(Function, made)
+
+
+def _emit_popcount(context: Any, bits: Any) -> Any:
+    """Tell numba how to count the bits that are set: one machine instruction."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.ctpop(values[0])
+
+    return types.int64(types.uint64), emit
+
+
+def _emit_near_lanes(context: Any, hashes: Any, place: Any, mine: Any, distance: Any) -> Any:
+    """Tell numba how to compare one hash with `LANES` others that stand side by side."""
+    lanes = ir.VectorType(ir.IntType(64), LANES)
+
+    def spread(builder: Any, value: Any) -> Any:
+        first = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), value, first)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), order)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        pointer = builder.bitcast(builder.gep(array.data, [values[1]]), lanes.as_pointer())
+        others = builder.load(pointer, align=8)
+        kind = ir.FunctionType(lanes, [lanes])
+        count = cgutils.get_or_insert_function(builder.module, kind, f"llvm.ctpop.v{LANES}i64")
+        differing = builder.call(count, [builder.xor(others, spread(builder, values[2]))])
+        near = builder.icmp_unsigned("<=", differing, spread(builder, values[3]))
+        return builder.zext(builder.bitcast(near, ir.IntType(LANES)), ir.IntType(64))
+
+    return types.int64(hashes, types.int64, types.uint64, types.int64), emit
+
+
+popcount: Any = intrinsic(_emit_popcount)
+# near_lanes(hashes, place, mine, distance): bit k is set if hashes[place + k] is near. The caller
+# sees to it that all of them are there.
+near_lanes: Any = intrinsic(_emit_near_lanes)
