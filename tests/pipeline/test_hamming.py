@@ -15,8 +15,12 @@ from pairsieve.pipeline.hamming_plan import TINIEST, Costs, expected_s, widths
 from pairsieve.pipeline.hamming_scan import BUFFER
 
 DISTANCES = range(11)
-# Comparing is dear, so that few hashes are cut as many are: as often as that makes sense, or less.
-WAYS = (Costs(compare=3, part=0), Costs(compare=30), Costs(compare=5, row=50, part=1))
+# Cutting costs next to nothing, so that even two hashes are cut; and what is left to the default.
+WAYS = (
+    Costs(compare=1, row=1, move=0.01, fetch=0.01, part=0),  # into wide blocks
+    Costs(compare=1, row=1, move=0.05, fetch=0.05, part=0.001),  # into narrow ones first
+    Costs(compare=10),
+)
 
 
 def by_comparing_all(hashes: list[int], distance: int) -> list[int]:
@@ -69,7 +73,7 @@ def test_labels_are_those_of_comparing_all_pairs(distance: int, hashes: list[int
 @pytest.mark.parametrize("costs", WAYS)
 def test_every_place_of_the_changed_bits_is_found(distance: int, costs: Costs) -> None:
     generator = np.random.default_rng(distance)
-    places = [generator.choice(64, distance, replace=False).tolist() for _ in range(300)]
+    places = [generator.choice(64, distance, replace=False).tolist() for _ in range(100)]
     for bits in places:
         base = int(generator.integers(2**63))
         near = base ^ sum(1 << bit for bit in bits)
@@ -178,6 +182,12 @@ def test_few_hashes_are_compared_and_many_are_cut() -> None:
     chosen = widths(4, Costs())[4, 64]
     assert chosen[log_of_100] == 0
     assert chosen[log_of_100_million] > 64 // (4 + 2 + 1)  # more than 7 blocks do not pay
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("costs", WAYS[:2])
+def test_the_ways_of_these_tests_do_cut_two_hashes(distance: int, costs: Costs) -> None:
+    assert widths(distance, costs)[distance, 64, 1 - TINIEST] > 0
 
 
 def test_expected_cost_grows_with_the_hashes_and_the_distance() -> None:

@@ -1,0 +1,1 @@
+"""What pairsieve costs, measured beside what others use; only CPU time and memory, never a wait."""
