@@ -1,9 +1,11 @@
 """What the pipeline asks of a filter: to measure, to offer a rule, or both."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from pairsieve.schemas.columns import Column
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @runtime_checkable
@@ -49,3 +51,19 @@ def measured(measure: Measures, given: Mapping[Column, Any]) -> dict[Column, Any
     result = measure.measure(**{column.name: given[column] for column in measure.reads})
     arrays = result if isinstance(result, tuple) else (result,)
     return dict(zip(measure.writes, arrays, strict=True))
+
+
+def compiled(function: Function) -> Function:
+    """Return the function compiled by numba; cached on disk where numba finds a folder to write.
+
+    It does not hold the interpreter's lock, so threads run it side by side. The cache notices a
+    change of the function's own file only: a compiled function that may change is called by
+    compiled ones of its own file alone.
+    """
+    import numba
+
+    try:
+        made: Any = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        made = numba.njit(nogil=True)(function)
+    return cast(Function, made)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pairsieve.filters.base import compiled
 from pairsieve.schemas.arrays import Floats, Planes
 from pairsieve.schemas.columns import LOW_INFORMATION, LUMA_256, Column
 
@@ -57,13 +58,8 @@ class LowInformation:
 
 @cache
 def _compiled() -> Any:
-    """Return `_flat_area` compiled; the result is cached on disk where numba may write."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_flat_area)
-    except RuntimeError:
-        return numba.njit(nogil=True)(_flat_area)
+    """Return `_flat_area` compiled."""
+    return compiled(_flat_area)
 
 
 def _flat_area(plane: Any) -> int:

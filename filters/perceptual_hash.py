@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.filters.base import compiled
 from pairsieve.schemas.arrays import Hashes, Planes
 from pairsieve.schemas.columns import LUMA_256, PERCEPTUAL_HASH, Column
 
@@ -107,13 +108,8 @@ def _sinc(x: float) -> float:
 
 @cache
 def _compiled() -> Any:
-    """Return `_square` compiled; the result is cached on disk where numba may write."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_square)
-    except RuntimeError:
-        return numba.njit(nogil=True)(_square)
+    """Return `_square` compiled."""
+    return compiled(_square)
 
 
 def _square(lines: Any, starts: Any, weights: Any, ends: Any, others: Any) -> Any:

@@ -37,6 +37,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.filters.base import compiled
 from pairsieve.schemas.arrays import Floats, Planes
 from pairsieve.schemas.columns import LUMA_256, SHARPNESS, Column
 
@@ -91,13 +92,8 @@ def _sharpness(plane: NDArray[np.uint8]) -> float:
 
 @cache
 def _compiled() -> Any:
-    """Return `_tensor` compiled; the result is cached on disk where numba may write."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(_tensor)
-    except RuntimeError:
-        return numba.njit(nogil=True)(_tensor)
+    """Return `_tensor` compiled."""
+    return compiled(_tensor)
 
 
 def _tensor(plane: Any) -> Any:

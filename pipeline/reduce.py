@@ -13,7 +13,7 @@ Measured, one core: 0.65 MP in colours to a shorter side of 256 px 0.29 ms, wher
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.compiled import compiled
+from pairsieve.filters.base import compiled
 
 Bytes = NDArray[np.uint8]
 Starts = NDArray[np.uintp]  # (n,)

@@ -67,6 +67,43 @@ def pixels(
     bench(Setting(images, seed, folder, passes, runs, python), typer.echo)
 
 
+@bench.command()
+def measures(
+    folder: Annotated[
+        list[Path] | None, typer.Option("--folder", help="Measure the pictures in here too.")
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=2, help="Scenes drawn.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Write the documentation's plots here.")
+    ] = None,
+) -> None:
+    """Tell how well the image measures find spoiled pictures, and what they cost."""
+    from pairsieve.jobs.bench.measures import bench
+
+    bench(folder or (), pictures, seed, typer.echo, plots)
+
+
+@bench.command()
+def group(
+    sizes: Annotated[
+        list[int] | None,
+        typer.Option("--hashes", min=1000, help="Hashes searched; give it once for each size."),
+    ] = None,
+    distance: Annotated[
+        int, typer.Option("--distance", min=0, max=10, help="Largest distance of a pair, bits.")
+    ] = 4,
+    checked: Annotated[
+        int, typer.Option("--checked", min=2, help="Hashes compared all with all, for the recall.")
+    ] = 200_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the hashes.")] = 0,
+) -> None:
+    """Tell what the search for near-duplicates costs, by number of hashes, and its recall."""
+    from pairsieve.jobs.bench.group import SIZES, Setting, bench
+
+    bench(Setting(tuple(sizes or SIZES), distance, checked, seed), typer.echo)
+
+
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.runs import img2dataset_python

@@ -5,18 +5,17 @@ False alarms and recall are shares of fine and spoiled pictures that the default
 picture goes the way of a fetched one, through `pipeline/pixels.py`. The plots of the documentation
 are made from the same scores:
 
-    python -m pairsieve.jobs.bench.measures --folder DIR --plots docs/plots
+    pairsieve bench measures --folder DIR --plots docs/plots
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import typer
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import measured
@@ -229,21 +228,3 @@ def costs(planes: list[Plane]) -> dict[str, float]:
         name = type(measure).__module__.rsplit(".", 1)[1]
         spent[name] = 1000 * took / PASSES / len(planes)
     return spent | {"all together": sum(spent.values())}
-
-
-def main(
-    folder: Annotated[
-        list[Path] | None, typer.Option("--folder", help="Measure the pictures in here too.")
-    ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", min=2, help="Scenes drawn.")] = 100,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
-    plots: Annotated[
-        Path | None, typer.Option("--plots", help="Write the documentation's plots here.")
-    ] = None,
-) -> None:
-    """Tell how well the image measures find spoiled pictures, and what they cost."""
-    bench(folder or (), pictures, seed, typer.echo, plots)
-
-
-if __name__ == "__main__":
-    typer.run(main)

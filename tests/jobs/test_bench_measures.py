@@ -5,10 +5,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from typer import Typer
 from typer.testing import CliRunner
 
-from pairsieve.jobs.bench import measures
+from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench.measures import SUBJECTS, Line, Spoiled, Subject, auc
 from pairsieve.jobs.bench.plots import Curve, Scale, svg
 from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
@@ -64,9 +63,7 @@ def test_other_faults_are_told_on_drawn_scenes(spoiled: Spoiled, subject: Subjec
 
 
 def test_it_prints_a_line_per_fault_and_the_cost_and_writes_the_plots(tmp_path: Path) -> None:
-    app = Typer()
-    app.command()(measures.main)
-    done = CliRunner().invoke(app, ["--pictures", "3", "--plots", str(tmp_path)])
+    done = CliRunner().invoke(bench, ["measures", "--pictures", "3", "--plots", str(tmp_path)])
     assert done.exit_code == 0, done.output
     for subject in SUBJECTS:
         assert all(f"{fine:14} {bad}" in done.output for fine, bad in subject.cases)

@@ -1,7 +1,7 @@
 import os
 import subprocess
 import sys
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.hamming import Blocks, components, fastest, joined
+from pairsieve.pipeline.hamming import components, joined, near_pairs
+from pairsieve.pipeline.hamming_plan import TINIEST, Costs, expected_s, widths
+from pairsieve.pipeline.hamming_scan import BUFFER
 
 DISTANCES = range(11)
-WAYS = (Blocks(1, 0), Blocks(2, 0), Blocks(3, 0.2))  # patience 0 never falls back on all pairs
+# Cutting costs next to nothing, so that even two hashes are cut; and what is left to the default.
+WAYS = (
+    Costs(compare=1, row=1, move=0.01, fetch=0.01, part=0),  # into wide blocks
+    Costs(compare=1, row=1, move=0.05, fetch=0.05, part=0.001),  # into narrow ones first
+    Costs(compare=10),
+)
 
 
 def by_comparing_all(hashes: list[int], distance: int) -> list[int]:
@@ -58,19 +65,19 @@ def crowds(draw: st.DrawFn) -> list[int]:
 def test_labels_are_those_of_comparing_all_pairs(distance: int, hashes: list[int]) -> None:
     wanted = by_comparing_all(hashes, distance)
     assert components(array(hashes), distance).tolist() == wanted
-    for blocks in WAYS:
-        assert components(array(hashes), distance, blocks).tolist() == wanted
+    for costs in WAYS:
+        assert components(array(hashes), distance, costs).tolist() == wanted
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("blocks", WAYS)
-def test_every_place_of_the_changed_bits_is_found(distance: int, blocks: Blocks) -> None:
+@pytest.mark.parametrize("costs", WAYS)
+def test_every_place_of_the_changed_bits_is_found(distance: int, costs: Costs) -> None:
     generator = np.random.default_rng(distance)
-    places = [generator.choice(64, distance, replace=False).tolist() for _ in range(300)]
+    places = [generator.choice(64, distance, replace=False).tolist() for _ in range(100)]
     for bits in places:
         base = int(generator.integers(2**63))
         near = base ^ sum(1 << bit for bit in bits)
-        assert components(array([base, near]), distance, blocks).tolist() == [0, 0]
+        assert components(array([base, near]), distance, costs).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("distance", range(10))
@@ -96,15 +103,15 @@ def test_planted_clusters_are_found_among_many_strangers() -> None:
     assert (components(hashes, 4) == wanted).all()
 
 
-@pytest.mark.parametrize("blocks", [None, Blocks(1, 0), Blocks(2, 0)])
-def test_a_crowd_around_one_hash_is_one_component(blocks: Blocks | None) -> None:
+@pytest.mark.parametrize("costs", [None, *WAYS])
+def test_a_crowd_around_one_hash_is_one_component(costs: Costs | None) -> None:
     generator = np.random.default_rng(2)
     hashes = generator.integers(0, 2**64, 30_000, np.uint64)
     middle = hashes[7]
     hashes[10_000:] = flipped(np.full(20_000, middle), 4, generator)
     wanted = np.arange(30_000)
     wanted[10_000:] = 7
-    assert (components(hashes, 4, blocks) == wanted).all()
+    assert (components(hashes, 4, costs) == wanted).all()
 
 
 def test_a_crowd_without_its_middle_has_the_components_of_comparing_all() -> None:
@@ -119,23 +126,8 @@ def test_a_crowd_without_its_middle_has_the_components_of_comparing_all() -> Non
             break
         wanted = smallest
     assert 1 < len(set(wanted.tolist())) < len(hashes)
-    for blocks in (Blocks(1, 0), Blocks(2, 0)):
-        assert (components(hashes, 3, blocks) == wanted).all()
-
-
-def test_in_a_crowd_that_meets_once_nobody_is_lost() -> None:
-    # With Blocks(1) at distance 5 the blocks begin at bits 0, 11, 21, 32, 43 and 53. A word sets
-    # one bit of each block but the first, chosen by a quadratic over the integers modulo 7: two
-    # words share at most two bits, so they are at least 6 apart, and 5 from 0, which they meet in
-    # the first block only. An outlier is a word with one bit more in each of those blocks.
-    starts = (11, 21, 32, 43, 53)
-    words = [
-        sum(1 << (start + (a + b * x + c * x * x) % 7) for x, start in enumerate(starts))
-        for a, b, c in product(range(7), repeat=3)
-    ]
-    outliers = [word ^ sum(1 << (start + 7) for start in starts) for word in words[:1]]
-    assert components(array([0, *words, *outliers]), 5, Blocks(1, 0)).tolist() == [0] * 345
-    assert components(array([*words, *outliers]), 5, Blocks(1, 0)).tolist() == [*range(343), 0]
+    for costs in (None, *WAYS):
+        assert (components(hashes, 3, costs) == wanted).all()
 
 
 def test_many_equal_hashes_are_one_component() -> None:
@@ -163,13 +155,13 @@ def test_order_of_the_rows_does_not_matter() -> None:
 
 def test_no_hash_and_a_single_one() -> None:
     assert components(array([]), 4).tolist() == []
-    assert components(array([9]), 10, Blocks(2, 0)).tolist() == [0]
+    assert components(array([9]), 10, WAYS[0]).tolist() == [0]
 
 
 def test_hashes_given_are_not_changed() -> None:
     hashes = np.random.default_rng(5).integers(0, 2**64, 1_000, np.uint64)
     before = hashes.copy()
-    components(hashes, 4, Blocks(2, 0))
+    components(hashes, 4, WAYS[0])
     assert (hashes == before).all()
 
 
@@ -185,8 +177,71 @@ def test_two_groupings_are_joined() -> None:
     assert joined(files, looks).tolist() == [0, 0, 0, 0, 4, 0]
 
 
-def test_more_hashes_want_more_blocks_to_agree() -> None:
-    assert fastest(10**9, 7).agree > fastest(10**4, 7).agree
+def test_few_hashes_are_compared_and_many_are_cut() -> None:
+    log_of_100, log_of_100_million = (7 - TINIEST, 27 - TINIEST)
+    chosen = widths(4, Costs())[4, 64]
+    assert chosen[log_of_100] == 0
+    assert chosen[log_of_100_million] > 64 // (4 + 2 + 1)  # more than 7 blocks do not pay
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("costs", WAYS[:2])
+def test_the_ways_of_these_tests_do_cut_two_hashes(distance: int, costs: Costs) -> None:
+    assert widths(distance, costs)[distance, 64, 1 - TINIEST] > 0
+
+
+def test_expected_cost_grows_with_the_hashes_and_the_distance() -> None:
+    costs = [expected_s(count, 4, Costs()) for count in (10**4, 10**6, 10**8, 10**9)]
+    assert costs == sorted(costs)
+    assert expected_s(10**6, 8, Costs()) > expected_s(10**6, 4, Costs())
+
+
+def numbers_of(hashes: NDArray[np.uint64], distance: int) -> set[tuple[int, int]]:
+    """Return the pairs to be met: of equal hashes each with the first, of others the first ones."""
+    _, firsts, back = np.unique(hashes, return_index=True, return_inverse=True)
+    near = np.bitwise_count(hashes[firsts][:, None] ^ hashes[firsts][None, :]) <= distance
+    pairs = [*zip(*firsts[np.array(np.nonzero(near))], strict=True)]
+    pairs += [(firsts[number], row) for row, number in enumerate(back)]
+    return {(int(one), int(other)) for one, other in map(sorted, pairs) if one != other}
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("costs", [None, *WAYS])
+def test_every_pair_is_met_once(distance: int, costs: Costs | None) -> None:
+    generator = np.random.default_rng(distance)
+    hashes = generator.integers(0, 2**64, 300, np.uint64)
+    hashes[100:] = flipped(hashes[generator.integers(0, 100, 200)], 7, generator)
+    found = np.concatenate(list(near_pairs(hashes, distance, costs)))
+    pairs = [(int(one), int(other)) for one, other in np.sort(found, axis=1)]
+    assert sorted(pairs) == sorted(numbers_of(hashes, distance))
+
+
+def test_more_pairs_than_a_chunk_holds_are_met_in_chunks() -> None:
+    generator = np.random.default_rng(6)
+    hashes = np.unique(flipped(np.full(2_000, np.uint64(2**40)), 4, generator))
+    chunks = list(near_pairs(hashes, 8))  # all are within 8 of one another
+    every = len(hashes) * (len(hashes) - 1) // 2
+    assert every > 10 * BUFFER
+    assert max(map(len, chunks)) <= BUFFER
+    assert len(np.unique(np.sort(np.concatenate(chunks), axis=1), axis=0)) == every
+
+
+def test_threads_do_not_change_the_labels() -> None:
+    generator = np.random.default_rng(7)
+    hashes = generator.integers(0, 2**64, 40_000, np.uint64)
+    hashes[20_000:] = flipped(hashes[:20_000], 6, generator)
+    alone = components(hashes, 4, threads=1)
+    assert (components(hashes, 4, threads=5) == alone).all()
+    assert 20_000 < len(np.unique(alone)) < 40_000
+
+
+def test_hashes_that_share_most_bits_have_the_components_of_comparing_all() -> None:
+    generator = np.random.default_rng(8)
+    hashes = generator.integers(0, 2**14, 2_000, np.uint64) << np.uint64(40)
+    hashes = hashes * np.uint64(9)  # no cut of the low 40 bits tells them apart
+    wanted = by_comparing_all(hashes.tolist(), 1)
+    for costs in (None, *WAYS):
+        assert components(hashes, 1, costs).tolist() == wanted
 
 
 def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
@@ -199,9 +254,8 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
     for folder in ("schemas", "filters"):
         (package / folder).symlink_to((source / folder).resolve())
     (package / "__init__.py").write_text("")
-    (pipeline / "__init__.py").write_text("")
-    for file in ("compiled.py", "hamming.py"):
-        (pipeline / file).write_text((source / "pipeline" / file).read_text())
+    for file in (source / "pipeline").glob("*.py"):
+        (pipeline / file.name).write_text(file.read_text())
     (pipeline / "__pycache__").write_text("a file, so that no folder can be made")
     (tmp_path / "home").write_text("a file too")
     code = (

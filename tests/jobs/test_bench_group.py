@@ -1,0 +1,36 @@
+"""A short `bench group`: that it counts and prints. Nothing here depends on time."""
+
+import numpy as np
+import pytest
+
+from pairsieve.jobs.bench.group import Setting, bench, cost, hashes, recall
+
+
+def test_every_near_pair_is_joined_and_there_are_some() -> None:
+    met, missed = recall(hashes(3_000, seed=1), distance=4)
+    assert missed == 0
+    assert met > 200  # copies, and crowds of 60 around 8 hashes
+
+
+def test_hashes_hold_copies_and_crowds() -> None:
+    given = hashes(2_000, seed=2)
+    near = np.bitwise_count(given[:, None] ^ given[None, :]) <= 8
+    assert near.sum(axis=1).max() >= 4  # around a heavy hash
+    assert (near.sum(axis=1) == 1).mean() > 0.7  # strangers
+
+
+def test_a_search_in_a_process_of_its_own_answers() -> None:
+    found = cost(20_000, Setting(seed=3))
+    assert 15_000 < found.components < 20_000
+    assert found.cpu_s > 0
+    assert found.peak_mb > 10
+
+
+def test_a_row_per_size_and_the_recall_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    bench(Setting(sizes=(5_000, 20_000), checked=2_000), told.append)
+    table = capsys.readouterr().out
+    assert "5,000" in table
+    assert "20,000" in table
+    assert any(line.startswith("recall against comparing all: 1.000000") for line in told)
+    assert told[-1].startswith("growth: 4 times the hashes")
