@@ -56,7 +56,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         make_model(folder / "model", 1)
         recipe = yaml.safe_load(recipe_text(folder, web.site))
         recipe["input"]["unit_pairs"] = 20
-        recipe["fetch"] |= {"timeout_s": 2, "max_bytes": 2_000_000}
+        recipe["fetch"] |= {"first_byte_timeout_s": 1, "timeout_s": 2, "max_bytes": 2_000_000}
         recipe["shard"] = {"samples": 30}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         yield Demo(folder, folder / "recipe.yaml")
