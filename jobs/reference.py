@@ -29,6 +29,7 @@ from pairsieve.schemas.columns import (
     URL,
     Column,
 )
+from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.reference`; edit the code instead. -->"
@@ -138,11 +139,28 @@ def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield above + name, command
 
 
+def outcomes_page() -> str:
+    """Return the page on the outcomes."""
+    lines = [
+        "# The outcomes",
+        "What became of a pair on its way to a decoded image: the column `outcome` of the ledger. "
+        "One that may pass is tried again at once, as often as `retries` of "
+        "[the recipe](recipe.md) says, and later with `--retry transient`. How a fetch comes to "
+        "each: [fetch.md](fetch.md).",
+        _table(
+            ("outcome", "may pass", "meaning"),
+            ((f"`{o}`", "yes" if o.transient else "", o.doc) for o in Outcome),
+        ),
+    ]
+    return _page(lines)
+
+
 PAGES = {
     "commands.md": commands_page,
     "recipe.md": recipe_page,
     "columns.md": columns_page,
     "filters.md": filters_page,
+    "outcomes.md": outcomes_page,
 }
 
 

@@ -3,9 +3,9 @@
 libcurl could queue by itself (`M_MAX_HOST_CONNECTIONS`), but there a transfer's deadline runs while
 it waits for its turn, so a long queue for one host would look like a slow host.
 
-The rate is a token bucket. Up to 10 requests per second it holds one token, so that requests are
-evenly spaced; above, a tenth of a second's worth, and it is filled so much more slowly that no
-second ever sees more requests than the rate, rounded up.
+The rate is a token bucket of a tenth of a second's worth, one token at least, filled so much more
+slowly that no second ever sees more requests than the rate, rounded up. So up to 19 per second
+requests are evenly spaced.
 """
 
 import heapq

@@ -5,7 +5,8 @@ import pytest
 from pairsieve.filters import FILTERS
 from pairsieve.jobs import reference
 from pairsieve.schemas.columns import COLUMNS
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Fetch, Recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -39,6 +40,21 @@ def test_columns_page_has_every_column_with_its_unit() -> None:
     page = reference.columns_page()
     for column in COLUMNS:
         assert f"| `{column.name}` | {column.type} | {column.unit} |" in page
+
+
+def test_outcomes_page_has_every_outcome_with_its_sentence() -> None:
+    page = reference.outcomes_page()
+    for outcome in Outcome:
+        passes = "yes" if outcome.transient else ""
+        assert f"| `{outcome}` | {passes} | {outcome.doc} |" in page
+
+
+def test_fetch_page_tells_what_every_key_does() -> None:
+    page = (DOCS / "fetch.md").read_text(encoding="utf-8")
+    elsewhere = {"engine", "concurrency"}
+    assert [
+        key for key in Fetch.model_fields if f"`{key}" not in page and key not in elsewhere
+    ] == []
 
 
 def test_filters_page_has_every_filter_with_its_rule_and_source() -> None:
