@@ -75,6 +75,7 @@ class Transfer:
 
     Attributes:
         serial: The caller's number for the request; 0 between two of them.
+        counted: The host and the second since 1970 UTC for which the caller counts the request.
         bytes: Received of the body so far, after content-decoding.
         kept: Of these, the bytes that `held` counts.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
@@ -93,6 +94,7 @@ class Transfer:
         self._opened = False
         self._fault: OSError | None = None
         self.serial = 0
+        self.counted = "", 0
         self.paused = 0.0
         self.curl: Any = pycurl.Curl()
         self.curl.transfer = self

@@ -179,7 +179,8 @@ class Transfers:
             else:
                 transfer = Transfer(self._options, self._addresses, self._held, self._robot)
             transfer.start(target, job.left_s, now, job.robots_txt)
-            self._seen[target.host, int(time.time())] += 1
+            transfer.counted = target.host, int(time.time())
+            self._seen[transfer.counted] += 1
             self._under_way[transfer] = job
             multi.begin(transfer)
             transfer.serial = next(self._tickets)
@@ -250,7 +251,15 @@ class Transfers:
         self._idle.append(transfer)
         self._hosts.leave(job.target.host)
         now = time.monotonic()
-        self._settle(job, transfer.answer(code, message, now, late), now)
+        answer = transfer.answer(code, message, now, late)
+        if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
+            self._uncount(transfer.counted)
+        self._settle(job, answer, now)
+
+    def _uncount(self, key: tuple[str, int]) -> None:
+        self._seen[key] -= 1
+        if not self._seen[key]:
+            del self._seen[key]
 
     def _settle(self, job: Job, answer: Answer, now: float) -> None:
         """Follow a redirect, put off another attempt, or hand over the result."""

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -34,6 +35,16 @@ def test_a_redirect_loop_ends_after_as_many_requests_as_allowed(
     fetched = fetch_one(site.url("loop"), site.port, max_redirects=5)
     assert (fetched.outcome, fetched.http_status) == (Outcome.TOO_MANY_REDIRECTS, 302)
     assert len(site.heads) == 6
+
+
+def test_what_never_got_a_socket_is_not_counted_as_a_request(
+    site: "Site", fetch_options: Options
+) -> None:
+    site.behaviours["away"] = site.whole(b"", "302 Found", "Location: http://[::1]/")
+    seen: Counter[tuple[str, int]] = Counter()
+    list(fetch([site.url("away")], fetch_options(site.port), seen=seen))
+    assert {host for host, _ in seen} == {"127.0.0.1"}
+    assert seen.total() == len(site.heads) == 1
 
 
 @pytest.mark.parametrize(
