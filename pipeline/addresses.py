@@ -10,11 +10,13 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pairsieve.schemas.outcomes import Outcome
 
+JUDGED = 10_000  # IP addresses whose verdict is remembered
 MAX_URL_CHARS = 16_384  # twice what common servers accept
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WELL_KNOWN = frozenset(
@@ -89,6 +91,7 @@ class Addresses:
         self._networks = allow_networks
         self._ports = frozenset((80, 443, *ports))
         self._blocked = blocked
+        self.refusal = lru_cache(maxsize=JUDGED)(self._judged)
 
     def target(self, url: str) -> Target | Refused:
         """Return `url` in the form in which it is asked for, or why it may not be."""
@@ -102,7 +105,7 @@ class Addresses:
             return Refused(Outcome.BLOCKED_ADDRESS, f"port {found.port} is not in fetch.ports")
         return found
 
-    def refusal(self, address: str, port: int) -> str | None:
+    def _judged(self, address: str, port: int) -> str | None:
         """Return why a socket may not be connected to the IP `address`, None if it may."""
         if port not in self._ports:
             return f"port {port} is not in fetch.ports"

@@ -25,6 +25,7 @@ class Multi:
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._woken)
+        self._watched: set[int] = set()  # what libcurl waits for
         self._due: float | None = None  # when libcurl wants to be called, whatever happens
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -78,13 +79,16 @@ class Multi:
     # Called by libcurl. An exception here would be printed and lost.
 
     def _on_socket(self, event: int, fd: int, _multi: Any, _data: Any) -> None:
-        known = fd in self._selector.get_map()
         if event == pycurl.POLL_REMOVE:
-            if known:
+            if fd in self._watched:
+                self._watched.remove(fd)
                 self._selector.unregister(fd)
-        elif known:  # POLL_IN, POLL_OUT and POLL_INOUT equal EVENT_READ, EVENT_WRITE and both
+        elif (
+            fd in self._watched
+        ):  # POLL_IN, POLL_OUT and POLL_INOUT equal EVENT_READ, EVENT_WRITE and both
             self._selector.modify(fd, event)
         else:
+            self._watched.add(fd)
             self._selector.register(fd, event)
 
     def _on_timer(self, timeout_ms: int) -> None:

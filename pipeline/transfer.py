@@ -314,12 +314,30 @@ class Transfer:
             return pycurl.SOCKET_BAD
         self._opened = True
         try:
-            opened = socket.socket(address.family, address.socktype, address.protocol)
-            os.close(opened.dup().detach())  # pycurl does the same, but hides that it cannot
-            return opened
+            opened = socket.SocketType(address.family, address.socktype, address.protocol)
+            os.close(os.dup(opened.fileno()))  # pycurl does the same, but hides that it cannot
         except OSError as error:
             self._fault = error
             return pycurl.SOCKET_BAD
+        return _Handle(opened.detach())
+
+
+class _Handle:
+    """A file descriptor that is open as long as this is.
+
+    A Python socket that nobody closes would prepare a warning, at more than its own cost.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def __del__(self) -> None:
+        os.close(self._number)
 
 
 def _clean(text: str) -> str:
