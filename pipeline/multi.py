@@ -6,7 +6,6 @@ One DNS cache, one pool of connections and one set of TLS sessions serve all tra
 """
 
 import contextlib
-import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pycurl
 
+from pairsieve.pipeline.ready import READ, ready
 from pairsieve.pipeline.transfer import Transfer
 
 
@@ -21,11 +21,10 @@ class Multi:
     """Transfers under way. To be used by one thread at a time, except for `wake`."""
 
     def __init__(self, max_connections: int) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._ready = ready()
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._woken)
-        self._watched: set[int] = set()  # what libcurl waits for
+        self._ready.watch(self._woken.fileno(), READ)
         self._due: float | None = None  # when libcurl wants to be called, whatever happens
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -47,9 +46,10 @@ class Multi:
         """
         dues = [due for due in (until, self._due) if due is not None]
         timeout = max(0.0, min(dues) - time.monotonic()) if dues else None
-        for key, events in self._selector.select(timeout):
-            if key.data is None:  # EVENT_READ and EVENT_WRITE equal CSELECT_IN and CSELECT_OUT
-                self._multi.socket_action(key.fd, events)
+        waker = self._woken.fileno()
+        for fd, events in self._ready.wait(timeout):
+            if fd != waker:
+                self._multi.socket_action(fd, events)
             else:
                 self._woken.recv(4096)
         if self._due is not None and time.monotonic() >= self._due:
@@ -72,7 +72,7 @@ class Multi:
     def close(self) -> None:
         """Close every connection; the transfers under way must have been ended."""
         self._multi.close()
-        self._selector.close()
+        self._ready.close()
         self._waker.close()
         self._woken.close()
 
@@ -80,16 +80,9 @@ class Multi:
 
     def _on_socket(self, event: int, fd: int, _multi: Any, _data: Any) -> None:
         if event == pycurl.POLL_REMOVE:
-            if fd in self._watched:
-                self._watched.remove(fd)
-                self._selector.unregister(fd)
-        elif (
-            fd in self._watched
-        ):  # POLL_IN, POLL_OUT and POLL_INOUT equal EVENT_READ, EVENT_WRITE and both
-            self._selector.modify(fd, event)
+            self._ready.forget(fd)
         else:
-            self._watched.add(fd)
-            self._selector.register(fd, event)
+            self._ready.watch(fd, event)
 
     def _on_timer(self, timeout_ms: int) -> None:
         self._due = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000

@@ -7,7 +7,7 @@ calls, so its own cost is measured and taken off, and the whole is measured in a
 
 import functools
 import resource
-import selectors
+import select
 import statistics
 import sys
 import time
@@ -86,7 +86,6 @@ class _Epoll:
     """The system's epoll, measured."""
 
     def __init__(self, inner: Any, meter: Meter) -> None:
-        self.fileno = inner.fileno
         for name in _WAITS:
             setattr(self, name, meter.timed(getattr(inner, name)))
 
@@ -97,9 +96,10 @@ def watch_libcurl() -> Meter:
     names: Any = pycurl
     names.CurlMulti = _subclass(pycurl.CurlMulti, _MULTI_CALLS, meter)
     names.Curl = _subclass(pycurl.Curl, _CURL_CALLS, meter)
-    selector: Any = selectors.DefaultSelector
-    inner = selector._selector_cls
-    selector._selector_cls = staticmethod(lambda: _Epoll(inner(), meter))
+    if hasattr(select, "epoll"):
+        system: Any = select
+        inner = select.epoll
+        system.epoll = lambda: _Epoll(inner(), meter)
     return meter
 
 
