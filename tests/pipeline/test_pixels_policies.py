@@ -25,11 +25,20 @@ RED, GREEN, BLUE = (220, 30, 30), (30, 200, 40), (20, 40, 210)
 LOSSLESS = recipe.Image(format="png")
 
 
-def png(width: int, height: int, bits: int, colour: int, interlaced: int, rows: bytes) -> bytes:
-    """Return a PNG of these filtered rows; colour 0 is grey, 2 is RGB."""
+def png(
+    width: int,
+    height: int,
+    bits: int,
+    colour: int,
+    interlaced: int,
+    rows: bytes,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+) -> bytes:
+    """Return a PNG of filtered rows after `more` chunks; colour 0 is grey, 2 is RGB."""
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
     body = b"\x89PNG\r\n\x1a\n"
-    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+    chunks = ((b"IHDR", header), *more, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    for name, data in chunks:
         crc = struct.pack(">I", zlib.crc32(name + data))
         body += struct.pack(">I", len(data)) + name + data + crc
     return body
@@ -57,6 +66,22 @@ def test_an_interlaced_png_is_put_in_order(decoded: Decoded) -> None:
     rows = b"\0" + bytes(RED) + b"\0" + bytes(GREEN) + b"\0" + bytes(BLUE) + bytes(RED)
     _, pixels = decoded(png(2, 2, 8, 2, 1, rows))
     assert pixels.tolist() == [[list(RED), list(GREEN)], [list(BLUE), list(RED)]]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"gAMA", struct.pack(">I", 100_000)),  # linear light
+        (b"cHRM", struct.pack(">8I", *(30_000, 30_000) * 4)),
+        (b"cICP", bytes((9, 16, 0, 1))),  # BT.2020 primaries, PQ
+    ],
+    ids=["gAMA", "cHRM", "cICP"],
+)
+def test_what_a_png_says_of_its_colours_without_a_profile_is_ignored(
+    decoded: Decoded, chunk: tuple[bytes, bytes]
+) -> None:
+    _, pixels = decoded(png(2, 1, 8, 2, 0, bytes((0, *RED, *BLUE)), (chunk,)))
+    assert pixels.tolist() == [[list(RED), list(BLUE)]]
 
 
 def test_sixteen_bit_grey_tiff_is_scaled(saved: Saved, decoded: Decoded) -> None:
