@@ -61,6 +61,7 @@ PILLOW: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "tiff": TiffImagePlugin.TiffImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
 }
+LOSSY = ("jpg", "webp")  # stored as 4:2:0
 ORIENTATION = 0x0112  # EXIF tag
 # Scans x pixels of a progressive JPEG, beyond which it is a trap: 1 KB of scans can cost what a
 # whole picture does. 10 scans, as encoders write, of the largest image allowed are half of it.
@@ -108,7 +109,7 @@ def decode(body: bytes, kind: str, options: recipe.Image) -> Decoded | Rejected:
         refused = _outside(image.size, kind, options)
         if refused:
             return refused
-        pixels = _pixels(image, body, options, _is_halved(image.size, options))
+        pixels = _pixels(image, body, options, _may_repeat_colours(image.size, options))
         orientation = _orientation(image)
     except Image.DecompressionBombError as error:
         return Rejected(Outcome.TOO_MANY_PIXELS, f"{kind}: {error}"[:200])
@@ -133,24 +134,25 @@ def _outside(size: tuple[int, int], kind: str, options: recipe.Image) -> Rejecte
     return None
 
 
-def _is_halved(size: tuple[int, int], options: recipe.Image) -> bool:
-    """Return True when an image is reduced to at most half its sides.
+def _may_repeat_colours(size: tuple[int, int], options: recipe.Image) -> bool:
+    """Return True when a JPEG's colours, mostly at half the sides, need not be interpolated.
 
-    Then a JPEG's colours, which mostly have half the sides of its luma, are averaged anyway, and
-    decoding need not interpolate between them.
+    They are averaged again anyway where the picture is reduced to at most half its sides, or stored
+    by a lossy format, whose colours have half the sides too. Measured in docs/pixels.md.
     """
     to = fit(*size, options)
-    return all(2 * after <= before for after, before in zip(to.size, to.part, strict=True))
+    most = 1 if options.format in LOSSY else 0.5  # of the sides
+    return all(after <= most * before for after, before in zip(to.size, to.part, strict=True))
 
 
-def _pixels(image: ImageFile.ImageFile, body: bytes, options: recipe.Image, halved: bool) -> Pixels:
+def _pixels(image: ImageFile.ImageFile, body: bytes, options: recipe.Image, repeat: bool) -> Pixels:
     """Return the pixels as they lie in the file; RGB ones still in the file's own profile."""
     keep = options.truncated == "keep_if_decodes"
     if image.format == "JPEG":
         if "progressive" in image.info:
             _check_scans(body, image.size)
         if image.mode == "RGB" or (image.mode == "L" and "icc_profile" not in image.info):
-            pixels = _jpeg(body, image.size, halved, keep)
+            pixels = _jpeg(body, image.size, repeat, keep)
             if pixels is not None:
                 return pixels
     size = image.size
@@ -180,18 +182,18 @@ def _check_scans(body: bytes, size: tuple[int, int]) -> None:
         raise ValueError(f"{scans} scans of {size[0]} x {size[1]} px")
 
 
-def _jpeg(body: bytes, size: tuple[int, int], halved: bool, keep: bool) -> Pixels | None:
+def _jpeg(body: bytes, size: tuple[int, int], repeat: bool, keep: bool) -> Pixels | None:
     """Return the pixels of a grey or RGB JPEG; None where simplejpeg refuses but Pillow may not."""
     import simplejpeg
 
     try:
         height, width = simplejpeg.decode_jpeg_header(body)[:2]
         if (width, height) == size:
-            return np.asarray(simplejpeg.decode_jpeg(body, "RGB", fastupsample=halved))
+            return np.asarray(simplejpeg.decode_jpeg(body, "RGB", fastupsample=repeat))
     except ValueError as error:
         if keep and CUT_SHORT in str(error).lower():
             return np.asarray(
-                simplejpeg.decode_jpeg(body, "RGB", fastupsample=halved, strict=False)
+                simplejpeg.decode_jpeg(body, "RGB", fastupsample=repeat, strict=False)
             )
         if any(sign in str(error).lower() for sign in DAMAGE):
             raise

@@ -1,4 +1,4 @@
-"""Make pixels fewer by area averages: what OpenCV calls INTER_AREA, at a sixth of its cost.
+"""Make pixels fewer by area averages: what OpenCV calls INTER_AREA, at an eighth of its cost.
 
 Every pixel of the result is the mean of the rectangle of the source that it covers, pixels at the
 rim counted by the share that is covered. The two directions are independent, so one pass weighs a
@@ -6,20 +6,61 @@ few rows into one row of floats, which vectorises, and a second weighs that row'
 
 It imports numba at its top, so import it where it is used.
 
-Measured, one core: 0.65 MP in colours to a shorter side of 256 px 0.29 ms, where OpenCV takes 1.6;
-4.3 MP 0.9 ms, where it takes 8.1. No value differs from OpenCV's by more than 1 of 255.
+Measured, one core: 0.65 MP in colours to a shorter side of 256 px 0.20 ms, where OpenCV takes 1.6;
+4.3 MP 0.52 ms, where it takes 8.3. No value differs from OpenCV's by more than 1 of 255.
 """
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
 
 Bytes = NDArray[np.uint8]
 Starts = NDArray[np.uintp]  # (n,)
+Floats = NDArray[np.float32]  # (n,)
 Weights = NDArray[np.float32]  # (n, taps), each row adds up to 1
 
 FEWEST_DOWN, FEWEST_ACROSS = 2, 4  # taps that are always there, so that they need no loop
+
+
+def _emit_weigh_colours(context: Any, row: Any, at: Any, shares: Any, sums: Any, to: Any) -> Any:
+    """Tell numba how to weigh one pixel's three channels, and a fourth lane that is not used."""
+    lanes = ir.VectorType(ir.FloatType(), 4)
+
+    def spread(builder: Any, value: Any) -> Any:
+        first = ir.Constant(ir.IntType(32), 0)
+        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), value, first)
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4)
+        return builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), order)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        row, shares, sums = (
+            context.make_array(signature.args[n])(context, builder, values[n]) for n in (0, 2, 3)
+        )
+
+        def four(array: Any, place: Any) -> Any:
+            return builder.bitcast(builder.gep(array.data, [place]), lanes.as_pointer())
+
+        total = cgutils.alloca_once_value(builder, ir.Constant(lanes, [0.5] * 4))
+        with cgutils.for_range(builder, builder.extract_value(shares.shape, 0)) as tap:
+            place = builder.add(values[1], builder.mul(tap.index, ir.Constant(tap.index.type, 3)))
+            share = spread(builder, builder.load(builder.gep(shares.data, [tap.index])))
+            weighed = builder.fmul(builder.load(four(row, place), align=4), share)
+            builder.store(builder.fadd(builder.load(total), weighed), total)
+        builder.store(builder.load(total), four(sums, values[4]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(row, types.uintp, shares, sums, types.uintp), emit
+
+
+# weigh_colours(row, at, shares, sums, to): sums[to : to + 4] = 0.5 + the sum of shares[tap] *
+# row[at + 3 * tap : at + 3 * tap + 4], one tap after the other. LLVM does not find this by itself.
+weigh_colours: Any = intrinsic(_emit_weigh_colours)
 
 
 def reduced(pixels: Bytes, width: int, height: int) -> Bytes:
@@ -71,17 +112,18 @@ def _reduce(
     length = rows.shape[1]
     last = np.uintp(rows.shape[0] - 1)
     row = np.zeros(length + FEWEST_ACROSS * channels, np.float32)
+    sums = np.empty(out.shape[1] + 1, np.float32)
     for y in range(out.shape[0]):
         top = tops[y]
         _down(rows, top, min(top + np.uintp(1), last), shares[y], row)
         if channels == 3:
-            _across_colours(row, starts, weights, out[y])
+            _across_colours(row, starts, weights, sums, out[y])
         else:
             _across_plane(row, starts, weights, out[y])
 
 
 @compiled
-def _down(rows: Bytes, top: int, second: int, shares: Weights, row: NDArray[np.float32]) -> None:
+def _down(rows: Bytes, top: int, second: int, shares: Floats, row: Floats) -> None:
     """Write the weighted sum of the rows from `top` on; the usual few in one go."""
     taps, length = shares.shape[0], rows.shape[1]
     a, b = rows[top], rows[second]
@@ -106,29 +148,26 @@ def _down(rows: Bytes, top: int, second: int, shares: Weights, row: NDArray[np.f
 
 
 @compiled
-def _across_colours(row: NDArray[np.float32], starts: Starts, weights: Weights, out: Bytes) -> None:
-    """Write the pixels of one row; unsigned places spare numba a check for negative ones."""
-    taps = np.uintp(weights.shape[1])
+def _across_colours(
+    row: Floats, starts: Starts, weights: Weights, sums: Floats, out: Bytes
+) -> None:
+    """Write the pixels of one row; their sums first, so that rounding them vectorises."""
     for x in range(starts.shape[0]):
-        f, g, h, e = weights[x, 0], weights[x, 1], weights[x, 2], weights[x, 3]
-        for channel in range(3):
-            at = starts[x] * np.uintp(3) + np.uintp(channel)
-            total = f * row[at] + g * row[at + np.uintp(3)] + h * row[at + np.uintp(6)]
-            total += e * row[at + np.uintp(9)] + np.float32(0.5)
-            for tap in range(np.uintp(4), taps):
-                total += weights[x, tap] * row[at + tap * np.uintp(3)]
-            out[x * 3 + channel] = np.uint8(min(total, np.float32(255)))
+        weigh_colours(row, starts[x] * np.uintp(3), weights[x], sums, np.uintp(x * 3))
+    for at in range(out.shape[0]):
+        out[at] = np.uint8(min(sums[at], np.float32(255)))
 
 
 @compiled
-def _across_plane(row: NDArray[np.float32], starts: Starts, weights: Weights, out: Bytes) -> None:
-    """Write the pixels of one row of a single plane."""
+def _across_plane(row: Floats, starts: Starts, weights: Weights, out: Bytes) -> None:
+    """Write the pixels of one row of a single plane, summed in the same order as colours are."""
     taps = np.uintp(weights.shape[1])
     for x in range(starts.shape[0]):
         at = starts[x]
         f, g, h, e = weights[x, 0], weights[x, 1], weights[x, 2], weights[x, 3]
-        total = f * row[at] + g * row[at + np.uintp(1)] + h * row[at + np.uintp(2)]
-        total += e * row[at + np.uintp(3)] + np.float32(0.5)
+        total = np.float32(0.5) + f * row[at] + g * row[at + np.uintp(1)]
+        total += h * row[at + np.uintp(2)]
+        total += e * row[at + np.uintp(3)]
         for tap in range(np.uintp(4), taps):
             total += weights[x, tap] * row[at + tap]
         out[x] = np.uint8(min(total, np.float32(255)))

@@ -105,3 +105,22 @@ def test_a_jpeg_stored_smaller_is_near_the_exact_mean_of_its_areas(
         )
         error = pixels.astype(float) - np.asarray(areas)
         assert 10 * np.log10(255**2 / (error**2).mean()) > 40
+
+
+@pytest.mark.parametrize("form", ["jpg", "webp"])
+def test_colours_that_a_lossy_format_halves_again_are_not_interpolated_before(
+    saved: Saved, decoded: Decoded, form: str
+) -> None:
+    squares = np.random.default_rng(4).integers(0, 2, (32, 32, 3), np.uint8) * 60 + 100
+    scene = Image.fromarray(squares.repeat(4, 0).repeat(4, 1))
+    body = saved(scene, "JPEG", quality=95, subsampling=2)
+    with Image.open(io.BytesIO(body)) as file:
+        interpolated = np.asarray(file.convert("RGB"))
+    _, pixels = decoded(body, recipe.Image.model_validate({"format": form, "quality": 95}))
+    _, before = decoded(body, image())
+    assert before.tolist() == interpolated.tolist()
+    kept = saved(Image.fromarray(interpolated), form.replace("jpg", "jpeg"), quality=95)
+    with Image.open(io.BytesIO(kept)) as file:
+        twice = np.asarray(file.convert("RGB"))
+    error, worse = (np.abs(each - interpolated.astype(float)) for each in (pixels, twice))
+    assert (error**2).mean() < 0.8 * (worse**2).mean()
