@@ -14,6 +14,7 @@ from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
+from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 
 FILTERS: tuple[type[Any], ...] = (
@@ -24,6 +25,7 @@ FILTERS: tuple[type[Any], ...] = (
     AspectRatio,
     Sharpness,
     LowInformation,
+    TextCoverage,
     Exposure,
     Upscaled,
     PerceptualHash,

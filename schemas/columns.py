@@ -86,6 +86,9 @@ SHARPNESS = Column(
 LOW_INFORMATION = Column(
     "low_information", pa.float32(), "[0, 1]", "Share of the area without any change in luma."
 )
+TEXT_COVERAGE = Column(
+    "text_coverage", pa.float32(), "[0, 1]", "Share of the area that looks like lines of text."
+)
 EXPOSURE_DARK = Column(
     "exposure_dark", pa.int32(), "[0, 255]", "Luma that the darkest 2 % do not exceed."
 )
@@ -133,7 +136,7 @@ GATHERED = (
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
     STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
     CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
-    EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
+    TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)

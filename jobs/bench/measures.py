@@ -23,6 +23,7 @@ from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
+from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
 from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
@@ -59,6 +60,7 @@ class Subject:
 
 
 BLURS = ("gauss_1", "gauss_2", "gauss_4", "motion_5", "motion_9", "from_128_px", "from_85_px")
+TEXTS = ("text_card", "captioned")
 SUBJECTS = (
     Subject(
         Sharpness(),
@@ -80,6 +82,12 @@ SUBJECTS = (
         lambda found: -found["low_information"],
         (("fine", "card"), ("fine", "bordered")),
         plots.Scale("low_information", "low_information", 0, 1, LowInformation().max_flat, -1),
+    ),
+    Subject(
+        TextCoverage(),
+        lambda found: -found["text_coverage"],
+        tuple(("fine", f"{what}_{share}") for what in TEXTS for share in (10, 30)),
+        plots.Scale("text_coverage", "text_coverage", 0, 0.3, TextCoverage().max_text, -1),
     ),
     Subject(
         Exposure(),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.jobs.bench.texts import captioned, text_card
 from pairsieve.jobs.littleweb import cards
 from pairsieve.jobs.littleweb.drawing import draw
 from pairsieve.jobs.littleweb.scenes import random_scene
@@ -135,6 +136,10 @@ def _card(plane: Plane, rng: Random) -> Plane:
     return _jpeg(85)(pixels[:, :, 1], rng)
 
 
+def _text(draw: Callable[[Plane, Random, float], Plane], share: float) -> Way:
+    return lambda plane, rng: _jpeg(85)(draw(plane, rng, share), rng)
+
+
 def _bordered(plane: Plane, rng: Random) -> Plane:
     """Return the picture at a quarter of its sides in a white or black border."""
     small = _resized(plane, 0.25)
@@ -164,4 +169,6 @@ WAYS: dict[str, Way] = {
     "washed_out": _levels(0.08, 0.18, 170),
     "card": _card,
     "bordered": _bordered,
+    **{f"text_card_{share}": _text(text_card, share / 100) for share in (10, 30)},
+    **{f"captioned_{share}": _text(captioned, share / 100) for share in (10, 30)},
 }

@@ -14,6 +14,8 @@ from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
 
 PLOTS = Path(__file__).parents[2] / "docs/plots"
 SHARPNESS = SUBJECTS[0]
+(TEXT,) = (subject for subject in SUBJECTS if subject.name == "text_coverage")
+OTHERS = [subject for subject in SUBJECTS if subject not in (SHARPNESS, TEXT)]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,20 @@ def test_blur_is_told_on_real_photographs(real: Path) -> None:
     assert Spoiled(planes, 0).line(SHARPNESS, "fine", "gauss_4").false_alarms <= 0.02
 
 
-@pytest.mark.parametrize("subject", SUBJECTS[1:], ids=lambda subject: str(subject.scale.file))
+def test_text_is_told_on_drawn_scenes(spoiled: Spoiled) -> None:
+    for line in lines(spoiled, TEXT):
+        assert line.recall >= 0.95
+        assert line.false_alarms <= 1 / 24  # checks in rows
+
+
+def test_text_is_told_on_real_photographs(real: Path) -> None:
+    for line in lines(Spoiled(list(photographs(real / "www/flickr")), 0), TEXT):
+        assert line.auc >= 0.97
+        assert line.recall >= 0.9
+        assert line.false_alarms == 0
+
+
+@pytest.mark.parametrize("subject", OTHERS, ids=lambda subject: str(subject.scale.file))
 def test_other_faults_are_told_on_drawn_scenes(spoiled: Spoiled, subject: Subject) -> None:
     for line in lines(spoiled, subject):
         assert line.auc >= 0.985
