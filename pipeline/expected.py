@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.travelling import source_of
+from pairsieve.pipeline.travelling import called
 from pairsieve.schemas.recipe import HASHES, Input
 
 _DIGITS = {"sha256": 64, "md5": 32}
@@ -25,8 +25,8 @@ class Expected:
         self._wanted: dict[int, dict[str, str]] = {}
         for kind in HASHES:
             name = getattr(options, kind)
-            field = next((f for f in travelling.schema if source_of(f) == name), None)
-            values = travelling[field.name].to_pylist() if name and field else ()
+            field = called(travelling.schema, name) if name else None
+            values = travelling[field.name].to_pylist() if field else ()
             for row, value in enumerate(values):
                 self._take(row, kind, value)
 

@@ -9,7 +9,7 @@ it tries again.
 
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline import blocklist, fetch_img2dataset, inputs, pieces, politeness
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
@@ -88,7 +89,8 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
-        for rows, fetched in _bodies(part, alive, recipe, share, seen):
+        fetched_by = partial(_fetch, recipe, share, seen, checks.listed)
+        for rows, fetched in _bodies(part, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
     files = {path: sink.entry()} | _requests(store, piece, seen)
@@ -116,7 +118,7 @@ def _halves(store: Store, piece: Piece) -> list[Piece]:
 
 
 def _bodies(
-    part: Part, alive: list[int], recipe: Recipe, share: int, seen: Counter[tuple[str, int]]
+    part: Part, alive: list[int], fetched_by: Callable[[list[str]], Iterator[Fetched]]
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
     if part.images is not None:
@@ -125,18 +127,21 @@ def _bodies(
     rows: dict[str, list[int]] = {}
     for row in alive:
         rows.setdefault(part.values[URL.name][row], []).append(row)
-    for fetched in _fetch(list(rows), recipe, share, seen):
+    for fetched in fetched_by(list(rows)):
         yield rows[fetched.url], fetched
 
 
 def _fetch(
-    urls: list[str], recipe: Recipe, share: int, seen: Counter[tuple[str, int]]
+    recipe: Recipe,
+    share: int,
+    seen: Counter[tuple[str, int]],
+    listed: Listed | None,
+    urls: list[str],
 ) -> Iterator[Fetched]:
     """Return what each URL gives, by the downloader that the recipe names."""
     assert recipe.fetch is not None
     if recipe.fetch.engine == "img2dataset":
         return fetch_img2dataset.fetch(urls, recipe.fetch)
-    listed = blocklist.load(recipe.blocklist)
     return fetch(urls, recipe.fetch, share, seen, listed.of_target if listed else None)
 
 

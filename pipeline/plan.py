@@ -22,7 +22,7 @@ from pairsieve.pipeline.rules import Stage, gates
 from pairsieve.pipeline.store import Store, fingerprint
 from pairsieve.pipeline.travelling import IMAGE_PLACE as IMAGE_PLACE
 from pairsieve.pipeline.travelling import RESERVED as RESERVED
-from pairsieve.pipeline.travelling import Types, of_kinds, of_types, source_of, widen
+from pairsieve.pipeline.travelling import Types, called, of_kinds, of_types, source_of, widen
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe, nearest
@@ -82,13 +82,13 @@ class Plan:
         Raises:
             BadOption: there is none.
         """
-        columns = {source_of(field): str(field.name) for field in self.schema}
-        if name not in columns:
+        field = called(self.schema, name)
+        if field is None:
             raise BadOption(
                 f"image.blur_boxes: the input has no column `{name}` to travel along; "
-                f"{nearest(name, list(columns))}"
+                f"{nearest(name, [source_of(each) for each in self.schema])}"
             )
-        return columns[name]
+        return str(field.name)
 
     @property
     def unit_pairs(self) -> int:
@@ -338,15 +338,16 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
 
 def _check_hashes(options: Input, schema: pa.Schema) -> None:
     """Refuse a column of expected hashes that is not there, or holds neither text nor bytes."""
-    columns = {source_of(field): field.type for field in schema}
     for key in HASHES:
         name = getattr(options, key)
         if name is None:
             continue
-        if name not in columns:
-            raise records.column_error(options.path, key, name, list(columns))
-        if columns[name] not in (pa.string(), pa.binary()):
-            raise BadOption(f"input.{key}: column `{name}` is {columns[name]}, not text")
+        field = called(schema, name)
+        if field is None:
+            known = [source_of(each) for each in schema]
+            raise records.column_error(options.path, key, name, known)
+        if field.type not in (pa.string(), pa.binary()):
+            raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
 def _input_fingerprint(found: Found) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.pipeline.ledger import connect, files
+from pairsieve.pipeline.pieces import FOLDER
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.columns import Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe
@@ -52,7 +53,7 @@ def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
 
 def attach(connection: "DuckDBPyConnection", store: Store) -> None:
     """Define the view `requests`, all that the dataset's pieces have sent."""
-    names = files(store.markers("gather").values(), SUFFIX)
+    names = files(store.markers(FOLDER).values(), SUFFIX)
     if names:
         relation = connection.read_parquet([store.location(name) for name in names])
     else:

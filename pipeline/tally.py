@@ -40,7 +40,7 @@ def tally(part: Part) -> dict[str, Any]:
 
 
 def total(markers: Iterable[Marker]) -> Fetches:
-    """Return the counts of all pieces together."""
+    """Return the counts of all pieces together; what a layer tried again counts again."""
     answers: Counter[str] = Counter()
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     steps: dict[int, Counter[str]] = defaultdict(Counter)

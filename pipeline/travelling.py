@@ -33,6 +33,11 @@ def source_of(field: pa.Field) -> str:
     return name
 
 
+def called(schema: pa.Schema, source: str) -> pa.Field | None:
+    """Return the travelling column that is called `source` in the input, None if there is none."""
+    return next((field for field in schema if source_of(field) == source), None)
+
+
 def is_json(field: pa.Field) -> bool:
     """Return True when the values of a travelling column are written as JSON text."""
     return _JSON in field.metadata
