@@ -1,7 +1,7 @@
 """The command line: one command per verb, `run` for the whole road.
 
-Every verb takes the same options, so that one set of them serves a whole script; `plan`, `group`,
-`select` and `report` work in the calling process whatever the engine.
+Every verb takes the same options, so that one set of them serves a whole script; `plan`, `select`
+and `report` work in the calling process whatever the engine.
 
 Everything heavy is imported inside the commands, so `pairsieve --help` answers at once. Exit codes:
 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.
@@ -135,7 +135,8 @@ def group(
     from pairsieve.pipeline import group
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
-    counts = group.run(job.recipe, job.store).counts
+    with job.engine() as running:
+        counts = group.run(job.recipe, job.store, running).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 

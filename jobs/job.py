@@ -11,11 +11,11 @@ from pairsieve.jobs.tables import funnel, rate
 from pairsieve.pipeline import blocklist, clip, fetch_img2dataset, layers, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import load
+from pairsieve.schemas.recipe_file import load
 
 
 class Job:

@@ -32,8 +32,8 @@ from pairsieve.pipeline.addresses import Refused, Target, target_of
 from pairsieve.pipeline.inputs import Source, listed, stream
 from pairsieve.pipeline.near import Near
 from pairsieve.schemas.arrays import Hashes
-from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import MAX_PHASH_DISTANCE, Blocklist, nearest
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import MAX_PHASH_DISTANCE, Blocklist
 
 ALLOWED = {
     "host": "a host name, e.g. `host example.org`",

@@ -24,7 +24,7 @@ from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.layers import REPLACED, Before
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Piece
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.tally import KEY, tally

@@ -1,43 +1,29 @@
-"""Group: which pairs are copies of one another, and which of them is the one to keep.
+"""Group: what can be told of a pair only by looking at all of them.
 
-Two images belong together if their files are equal or their pHashes differ in at most the
-`max_distance` of the recipe's `duplicate` rule; a cluster is whatever a chain of such likenesses
-connects. Of a cluster, the pair with the most pixels as published is its keeper, then the one of
-higher similarity (a missing one last), then of smaller uid. A pair that stands in several units of
-the input is kept once, in its first row with an image; only such rows can be keepers, so a cluster
-that has none points nowhere.
+Each step is a file that reads the table `images`, a row per pair with an image, and makes a table
+of its own with the columns that it finds; here they are put beside one another and committed.
 
-The keeper does not depend on the other rules: with thresholds moved, the groups stay. The price is
-that a keeper which another rule drops takes its copies along. One image under several captions is
-several copies, and one of them is kept. Pictures without structure have much the same pHash and so
-form one cluster.
-
-DuckDB sorts, groups the files and chooses the keepers, spilling to disk; the search for near
-hashes holds arrays only: at most 120 bytes per pair with an image.
+DuckDB sorts, joins and groups, spilling to disk.
 """
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from pairsieve.filters.duplicate import Duplicate
+from pairsieve.pipeline import copies
 from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import GROUPED, ROW
-from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-PREFERRED = "pixels DESC NULLS LAST, clip_similarity DESC NULLS LAST, uid, row"
+STEPS = ("copies",)  # the tables that are joined to `images`
 
 
-def run(recipe: Recipe, store: Store) -> Marker:
+def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
@@ -46,9 +32,8 @@ def run(recipe: Recipe, store: Store) -> Marker:
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
-    distance = _max_distance(recipe)
     embedding = folder(recipe.embed) if recipe.embed else None
-    wanted = fingerprint(distance, inputs(store, embedding))
+    wanted = fingerprint(copies.max_distance(recipe), inputs(store, embedding))
     if done := current(store, GROUP_MARKER, wanted):
         return done
     path = f"group/{attempt()}.parquet"
@@ -56,28 +41,16 @@ def run(recipe: Recipe, store: Store) -> Marker:
     with connect(store) as connection:
         attach(connection, store, embedding)
         _take_images(connection)
-        _find_clusters(connection, distance)
-        _choose_keepers(connection)
+        copies.find(connection, recipe)
+        joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in STEPS)
+        names = ", ".join(column.name for column in columns)
         with store.writer(path) as sink:
-            names = ", ".join(column.name for column in columns)
-            export(connection, f"SELECT {names} FROM verdicts ORDER BY row", sink, columns)
+            query = f"SELECT {names} FROM images {joins} ORDER BY row"
+            export(connection, query, sink, columns)
         counts = _counts(connection)
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, {"fingerprint": wanted})
     replace(store, GROUP_MARKER, marker)
     return marker
-
-
-def _max_distance(recipe: Recipe) -> int:
-    """Return the distance that the recipe's `duplicate` rule asks for, else its default."""
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(Duplicate)
-    asked = [entry.options for entry in recipe.keep if entry.filter == "duplicate"]
-    found = {adapter.validate_python(options).max_distance for options in asked or [{}]}
-    if len(found) > 1:
-        listed = " and ".join(map(str, sorted(found)))
-        raise BadOption(f"keep: `duplicate` is listed with max_distance {listed}; choose one")
-    return found.pop()
 
 
 def _take_images(connection: "DuckDBPyConnection") -> None:
@@ -99,62 +72,17 @@ def _take_images(connection: "DuckDBPyConnection") -> None:
     )
 
 
-def _find_clusters(connection: "DuckDBPyConnection", distance: int) -> None:
-    """Make the table `clusters`: `row` and `cluster`, the smallest row of its cluster."""
-    from pairsieve.pipeline.hamming import joined
-
-    query = "SELECT row, same_file, perceptual_hash FROM images ORDER BY row"
-    found = connection.execute(query).fetchnumpy()
-    rows: NDArray[np.int64] = found["row"]
-    same_file = np.searchsorted(rows, found["same_file"])
-    labels = joined(same_file, _near(found["perceptual_hash"], distance))
-    clusters = pa.table({"row": rows, "cluster": rows[labels]})
-    connection.register("found_clusters", clusters)
-    connection.execute("CREATE TEMP TABLE clusters AS FROM found_clusters")
-    connection.unregister("found_clusters")
-
-
-def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """Return the smallest position, (n,), in each one's component; a masked hash is near none."""
-    from pairsieve.pipeline.hamming import components
-
-    there = np.flatnonzero(~np.ma.getmaskarray(hashes))
-    labels = np.arange(len(hashes))
-    labels[there] = there[components(np.ma.getdata(hashes)[there], distance)]
-    return labels
-
-
-def _choose_keepers(connection: "DuckDBPyConnection") -> None:
-    """Make the table `verdicts`: the columns of `group`, and `exact`, the keeper has this file."""
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE verdicts AS
-        WITH members AS (FROM images JOIN clusters USING (row)),
-        keepers AS (
-            FROM members WHERE NOT again
-            QUALIFY row_number() OVER (PARTITION BY cluster ORDER BY {PREFERRED}) = 1
-        )
-        SELECT m.row, m.again AS repeated, m.cluster, m.sha256 = k.sha256 AS exact,
-               CASE WHEN m.row <> k.row THEN k.uid END AS duplicate_of,
-               CASE WHEN m.row <> k.row
-                    THEN bit_count(xor(m.perceptual_hash, k.perceptual_hash)) END
-               AS duplicate_distance
-        FROM members m LEFT JOIN keepers k USING (cluster)
-        """
-    )
-
-
 def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
     """Return the marker's counts."""
-    copies = "NOT repeated AND duplicate_of IS NOT NULL"
+    others = "NOT repeated AND duplicate_of IS NOT NULL"
     query = f"""
         SELECT count(*) AS pairs,
                count(*) FILTER (repeated) AS repeated,
-               count(*) FILTER ({copies} AND coalesce(exact, false)) AS exact,
-               count(*) FILTER ({copies} AND NOT coalesce(exact, false)) AS near,
-               (SELECT count(*) FROM (FROM verdicts SELECT cluster
+               count(*) FILTER ({others} AND coalesce(exact, false)) AS exact,
+               count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
+               (SELECT count(*) FROM (FROM copies SELECT cluster
                                       GROUP BY cluster HAVING count(*) > 1)) AS clusters
-        FROM verdicts
+        FROM copies
         """
     names = [column[0] for column in connection.execute(query).description]
     return dict(zip(names, connection.fetchone() or (), strict=True))

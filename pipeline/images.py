@@ -21,7 +21,7 @@ from pairsieve.pipeline.expected import Expected
 from pairsieve.pipeline.fetch import Fetched
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pixels import Picture, picture
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
     ATTEMPTS,

@@ -18,13 +18,12 @@ import pyarrow as pa
 
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import text_columns
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
-from pairsieve.schemas.recipe import nearest
 
 DECISIONS = f"{FOLDER}/layers"
 TRANSIENT = "transient"  # stands for every outcome that time may cure

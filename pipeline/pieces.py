@@ -8,7 +8,7 @@ told from names alone.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 
 FOLDER = "gather"
 

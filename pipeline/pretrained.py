@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Embed, nearest
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Embed
 
 CONFIGS = (".json",)
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")

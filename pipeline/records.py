@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from pairsieve.pipeline.inputs import Source, stream
 from pairsieve.pipeline.parquets import distinct
-from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import HASHES, Input, nearest
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import HASHES, Input
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"

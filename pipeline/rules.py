@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, LISTED, ROW, TEXT, UID, URL
-from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Keep, Recipe, nearest
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Keep, Recipe
 
 
 class Stage(IntEnum):

@@ -12,7 +12,7 @@ from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.layers import Begun
 from pairsieve.pipeline.pieces import FOLDER, layer_of
-from pairsieve.pipeline.plan import Plan
+from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -35,7 +35,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str, told: Told) -> 
     """
     plan = plans.run(recipe, store)
     measure(recipe, store, engine, plan, told)
-    told("group", group.run(recipe, store))
+    told("group", group.run(recipe, store, engine))
     told("select", select.run(recipe, store, name))
     for marker in shard.run(recipe, store, engine, name):
         told("shard", marker)

@@ -26,7 +26,7 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 from pairsieve.schemas.outcomes import Outcome
-from pairsieve.schemas.recipe import load
+from pairsieve.schemas.recipe_file import load
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("schemas", "filters", "pipeline", "jobs")

@@ -8,6 +8,7 @@ import pytest
 
 from pairsieve.pipeline import group
 from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, ROW, Column, arrow_schema
@@ -85,7 +86,7 @@ def test_equal_files_and_near_hashes_become_one_cluster(tmp_path: Path) -> None:
         [image("a", "f1", 0b0), image("b", "f2", 0b1111), image("c", "f1", 0b0)],
         [image("d", "f3", 0xFF00), image("e", "f4", 0b11111)],
     )
-    marker = group.run(recipe(), store)
+    marker = group.run(recipe(), store, Serial())
     assert grouped(store) == [
         (0, False, None, None, 0),
         (1, False, "a", 4, 0),
@@ -107,7 +108,7 @@ def test_equal_files_are_one_cluster_whatever_their_hashes(tmp_path: Path) -> No
         image("f", "f4", None),
     ]
     store = gathered(tmp_path, rows)
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert grouped(store) == [
         (0, False, None, None, 0),
         (1, False, "a", 64, 0),
@@ -121,20 +122,20 @@ def test_equal_files_are_one_cluster_whatever_their_hashes(tmp_path: Path) -> No
 def test_files_without_a_checksum_are_not_taken_for_equal(tmp_path: Path) -> None:
     rows = [image("a", "", 0) | {"sha256": None}, image("b", "", 0xFFFF) | {"sha256": None}]
     store = gathered(tmp_path, rows)
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert kept(store) == ["a", "b"]
 
 
 def test_pairs_without_an_image_are_left_out(tmp_path: Path) -> None:
     failed = {"uid": "x", "outcome": "http_4xx"}
     store = gathered(tmp_path, [failed, image("a", "f1", 0), failed])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert grouped(store) == [(1, False, None, None, 1)]
 
 
 def test_most_pixels_win(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("a", "f1", 0, 100), image("b", "f2", 1, 101)])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert grouped(store) == [(0, False, "b", 1, 0), (1, False, None, None, 0)]
 
 
@@ -142,7 +143,7 @@ def test_pixels_are_counted_beyond_32_bits(tmp_path: Path) -> None:
     wide, small = image("b", "f2", 1), image("a", "f1", 0)
     wide |= {"width": 70_000, "height": 70_000}
     store = gathered(tmp_path, [small, wide])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert kept(store) == ["b"]
 
 
@@ -152,12 +153,12 @@ def test_then_the_higher_similarity_wins_and_a_missing_one_loses(tmp_path: Path)
     assert asked.embed is not None
     store = gathered(tmp_path, rows)
     embedded(store, [None, -0.1, 0.3, 0.2], folder(asked.embed))
-    group.run(asked, store)
+    group.run(asked, store, Serial())
     assert kept(store) == ["c"]
     (tmp_path / "again").mkdir()
     store = gathered(tmp_path / "again", rows)
     embedded(store, [None, -0.1, None, None], folder(asked.embed))
-    group.run(asked, store)
+    group.run(asked, store, Serial())
     assert kept(store) == ["b"]
 
 
@@ -166,20 +167,20 @@ def test_pixels_count_more_than_similarity(tmp_path: Path) -> None:
     assert asked.embed is not None
     store = gathered(tmp_path, [image("a", "f1", 0, 100), image("b", "f2", 0, 101)])
     embedded(store, [0.9, 0.1], folder(asked.embed))
-    group.run(asked, store)
+    group.run(asked, store, Serial())
     assert kept(store) == ["b"]
 
 
 def test_then_the_smaller_uid_wins(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("c", "f1", 0), image("a", "f1", 0), image("b", "f1", 0)])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert kept(store) == ["a"]
 
 
 def test_a_pair_of_several_units_is_kept_in_its_first_row_with_an_image(tmp_path: Path) -> None:
     failed = {"uid": "a", "outcome": "timeout_total"}
     store = gathered(tmp_path, [failed], [image("a", "f1", 0)], [image("a", "f1", 0)])
-    marker = group.run(recipe(), store)
+    marker = group.run(recipe(), store, Serial())
     assert grouped(store) == [(1, False, None, None, 1), (2, True, "a", 0, 1)]
     assert marker.counts == {"pairs": 2, "repeated": 1, "exact": 0, "near": 0, "clusters": 1}
 
@@ -187,7 +188,7 @@ def test_a_pair_of_several_units_is_kept_in_its_first_row_with_an_image(tmp_path
 def test_a_repeated_pair_is_no_keeper_even_with_more_pixels(tmp_path: Path) -> None:
     first, again = image("a", "f1", 0, 100), image("a", "f2", 1, 900)
     store = gathered(tmp_path, [first], [again, image("b", "f3", 2, 100)])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert grouped(store) == [
         (0, False, None, None, 0),
         (1, True, "a", 1, 0),
@@ -198,7 +199,7 @@ def test_a_repeated_pair_is_no_keeper_even_with_more_pixels(tmp_path: Path) -> N
 def test_a_cluster_of_repeated_pairs_alone_points_nowhere(tmp_path: Path) -> None:
     first, changed = image("a", "f1", 0), image("a", "f2", 0xFFFF)
     store = gathered(tmp_path, [first], [changed], [changed])
-    group.run(recipe(), store)
+    group.run(recipe(), store, Serial())
     assert grouped(store) == [
         (0, False, None, None, 0),
         (1, True, None, None, 1),
@@ -208,39 +209,39 @@ def test_a_cluster_of_repeated_pairs_alone_points_nowhere(tmp_path: Path) -> Non
 
 def test_the_recipe_sets_the_distance(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("a", "f1", 0), image("b", "f2", 0b11)])
-    group.run(recipe({"duplicate": {"max_distance": 1}}), store)
+    group.run(recipe({"duplicate": {"max_distance": 1}}), store, Serial())
     assert kept(store) == ["a", "b"]
-    group.run(recipe({"duplicate": {"max_distance": 2}}), store)
+    group.run(recipe({"duplicate": {"max_distance": 2}}), store, Serial())
     assert kept(store) == ["a"]
 
 
 def test_two_distances_are_refused(tmp_path: Path) -> None:
     rules = ({"duplicate": {"max_distance": 1}}, {"duplicate": {}, "name": "second"})
     with pytest.raises(BadOption, match="max_distance 1 and 4; choose one"):
-        group.run(recipe(*rules), gathered(tmp_path))
+        group.run(recipe(*rules), gathered(tmp_path), Serial())
 
 
 def test_run_again_does_nothing(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("a", "f1", 0)])
-    first = group.run(recipe(), store)
-    assert group.run(recipe({"aspect_ratio": {}}), store) == first  # same file name: no new attempt
+    first = group.run(recipe(), store, Serial())
+    assert group.run(recipe({"aspect_ratio": {}}), store, Serial()) == first  # the same file
 
 
 def test_another_distance_or_unit_replaces_the_result(tmp_path: Path) -> None:
     store = gathered(tmp_path, [image("a", "f1", 0)])
-    group.run(recipe(), store)
-    group.run(recipe({"duplicate": {"max_distance": 5}}), store)
+    group.run(recipe(), store, Serial())
+    group.run(recipe({"duplicate": {"max_distance": 5}}), store, Serial())
     write(
         store, "gather/00000001|.parquet", [{"row": 1, "layer": 0, **image("b", "f1", 0)}], GATHERED
     )
-    marker = group.run(recipe({"duplicate": {"max_distance": 5}}), store)
+    marker = group.run(recipe({"duplicate": {"max_distance": 5}}), store, Serial())
     assert marker.counts["pairs"] == 2
     assert [path for path, _, _ in store.list("group")] == sorted([GROUP_MARKER, *marker.files])
 
 
 def test_a_dataset_without_any_image_has_an_empty_result(tmp_path: Path) -> None:
     store = gathered(tmp_path, [{"uid": "a", "outcome": "dns"}])
-    marker = group.run(recipe(), store)
+    marker = group.run(recipe(), store, Serial())
     assert grouped(store) == []
     assert set(marker.counts.values()) == {0}
 
@@ -250,5 +251,5 @@ def test_the_result_does_not_depend_on_how_units_are_cut(tmp_path: Path) -> None
     whole = gathered(tmp_path / "whole", rows)
     cut = gathered(tmp_path / "cut", rows[:1], rows[1:30], rows[30:])
     for store in (whole, cut):
-        group.run(recipe(), store)
+        group.run(recipe(), store, Serial())
     assert grouped(whole) == grouped(cut)

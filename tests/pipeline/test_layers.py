@@ -312,7 +312,7 @@ def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(
 
 
 def judge(made: World) -> None:
-    group.run(made.recipe, made.store)
+    group.run(made.recipe, made.store, Serial())
     select.run(made.recipe, made.store, "default")
 
 

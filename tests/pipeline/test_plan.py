@@ -9,7 +9,8 @@ import pytest
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline import staging
-from pairsieve.pipeline.plan import Plan, read_unit
+from pairsieve.pipeline.plan import read_unit
+from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import group, politeness, report, select
+from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.store import Marker, Store, commit
 from pairsieve.schemas.recipe import Recipe
 
@@ -59,7 +60,7 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
 
 def page(store: Store, **sections: Any) -> str:
     recipe = Recipe.model_validate({"input": {"path": "p"}} | sections)
-    group.run(recipe, store)
+    group.run(recipe, store, Serial())
     select.run(recipe, store, "default")
     report.run(recipe, store, "default")
     return store.read("report.html").decode()

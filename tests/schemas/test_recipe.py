@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe, load, nearest
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_file import load
 
 
 def written(folder: Path, text: str) -> Path:

@@ -1,0 +1,84 @@
+"""Read a recipe from its YAML file; what is wrong is told with place, value and what may be."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Recipe
+
+
+def load(path: Path) -> Recipe:
+    """Return the recipe in the YAML file at `path`; a relative input path starts at its folder.
+
+    Raises:
+        BadOption: the file cannot be read, or a key or value in it is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadOption(f"{path}: no such recipe; `pairsieve init` writes one") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadOption(f"{path}: not a readable YAML file: {error}") from error
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = (_explain(detail) for detail in error.errors())
+        raise BadOption("\n".join(f"{path}: {line}" for line in lines)) from error
+    return _with_paths_from(path.resolve().parent, recipe)
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Return place, value and what is allowed for one of pydantic's complaints."""
+    place = ".".join(str(part) for part in error["loc"]) or "recipe"
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        return f"{place}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
+    if error["type"] == "missing":
+        return f"{place}: missing, and there is no default"
+    given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys allowed at `place`, by walking the models down to its parent."""
+    model: type[BaseModel] = Recipe
+    for part in place[:-1]:
+        if isinstance(part, str):
+            model = next(m for m in _models(model.model_fields[part].annotation))
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models inside an annotation such as `Fetch | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
+    """Return the recipe with relative local paths made absolute from `folder`."""
+
+    def anchored(value: str) -> str:
+        return value if "://" in value else str(folder / Path(value).expanduser())
+
+    changes: dict[str, Any] = {
+        "input": recipe.input.model_copy(update={"path": anchored(recipe.input.path)})
+    }
+    if recipe.blocklist:
+        listed = tuple(anchored(path) for path in recipe.blocklist.files)
+        changes["blocklist"] = recipe.blocklist.model_copy(update={"files": listed})
+    if recipe.embed:
+        files = {
+            key: anchored(value)
+            for key, value in (
+                ("model", recipe.embed.model),
+                ("pretrained", recipe.embed.pretrained),
+            )
+            if (folder / Path(value).expanduser()).is_file()
+        }
+        changes["embed"] = recipe.embed.model_copy(update=files)
+    return recipe.model_copy(update=changes)
