@@ -190,8 +190,8 @@ def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece
     of_images = pictures.astype(np.float16)[image_of]
     of_texts = embedder.model.texts(texts).astype(np.float16)[text_of]
     spent = {
-        "model_s": round(embedder.model.busy_s - busy_s, 3),
-        "seconds": round(time.monotonic() - began, 3),
+        "model_s": round(embedder.model.busy_s - busy_s, 6),
+        "seconds": round(time.monotonic() - began, 6),
     }
     made = {
         "scores": scores.measure(table[ROW.name], of_images, of_texts, embedder.prompts),

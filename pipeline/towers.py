@@ -78,28 +78,41 @@ def _encode(network: Any, tokens: Any) -> Any:
 
 
 def _cuttable(network: Any) -> bool:
-    """Return True for open_clip's class of the first CLIP models, which takes only whole texts."""
-    from open_clip.model import CLIP
+    """Return True where each token of a text sees only what is before it, and one of them counts.
 
-    return isinstance(network, CLIP) and network.attn_mask is not None
+    open_clip's own towers take only whole texts then, so `_encode_cut` does what they do.
+    """
+    from open_clip.model import CLIP
+    from open_clip.transformer import TextTransformer
+
+    text = getattr(network, "text", network)
+    if not isinstance(text, CLIP | TextTransformer) or text.attn_mask is None:
+        return False
+    return getattr(text, "cls_emb", None) is None and _pool(text)[0] in ("argmax", "eos")
+
+
+def _pool(text: Any) -> tuple[str, int]:
+    """Return which token of a text counts, and the id of the one that ends it."""
+    if hasattr(text, "text_pool_type"):
+        return text.text_pool_type, text.text_eos_id
+    return text.pool_type, text.eos_id
 
 
 def _encode_cut(network: Any, tokens: Any) -> Any:
-    """Return what CLIP's `encode_text` makes of texts of any length within its context."""
+    """Return what open_clip's `encode_text` makes of texts of any length within the context."""
     from open_clip.transformer import text_global_pool
 
+    text = getattr(network, "text", network)
     length = tokens.shape[1]
-    kind = network.transformer.get_cast_dtype()
-    x = network.token_embedding(tokens).to(kind) + network.positional_embedding[:length].to(kind)
-    x = network.transformer(x, attn_mask=network.attn_mask[:length, :length])
-    pooled = text_global_pool(
-        network.ln_final(x), tokens, network.text_pool_type, network.text_eos_id
-    )
-    if network.text_projection is None:
+    kind = text.transformer.get_cast_dtype()
+    x = text.token_embedding(tokens).to(kind) + text.positional_embedding[:length].to(kind)
+    x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
+    pooled = text_global_pool(text.ln_final(x), tokens, *_pool(text))
+    if text.text_projection is None:
         return pooled
-    if callable(network.text_projection):
-        return network.text_projection(pooled)
-    return pooled @ network.text_projection
+    if callable(text.text_projection):
+        return text.text_projection(pooled)
+    return pooled @ text.text_projection
 
 
 def _needed(network: Any) -> Callable[[Any], int]:
@@ -119,15 +132,12 @@ def _counted(network: Any) -> Callable[[Any], int]:
     if hasattr(text, "pooler"):  # a text tower of the package transformers
         padding = text.config.pad_token_id
         return lambda tokens: len(tokens) - _trailing(tokens == padding)
-    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", ""))
-    ends = getattr(text, "text_eos_id", getattr(text, "eos_id", None))
-    if text.attn_mask is None or getattr(text, "cls_emb", None) is not None:
+    if not _cuttable(network):
         return len
+    pool, end = _pool(text)
     if pool == "argmax":
         return lambda tokens: int(tokens.argmax()) + 1
-    if pool == "eos":
-        return lambda tokens: int((tokens == ends).int().argmax()) + 1
-    return len
+    return lambda tokens: int((tokens == end).int().argmax()) + 1
 
 
 def _trailing(flags: Any) -> int:

@@ -190,6 +190,12 @@ def test_weights_of_a_tag_bring_their_activation_and_preprocessing(
         ("tiny.json", "cut.safetensors", "cut.safetensors: corrupt"),
         ("tiny.json", "cut.pt", "cut.pt: not a checkpoint of PyTorch's, or cut short"),
         ("tiny.json", "text.bin", "text.bin: not a checkpoint of PyTorch's"),
+        ("wide.json", "tiny.pt", "(?s)gives no weights for `wide`: .*size mismatch"),
+        ("wide.json", "tiny.safetensors", "(?s)gives no weights for `wide`: .*size mismatch"),
+        ("deep.json", "tiny.safetensors", "(?s)gives no weights for `deep`: .*Missing key"),
+        ("odd.json", "tiny.pt", "`odd` cannot be built: .*unexpected keyword argument 'colour'"),
+        ("tiny.json", "code.pt", "code.pt gives no weights"),
+        ("tiny.json", "few.safetensors", "(?s)few.safetensors gives no weights .*Missing key"),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_name(
@@ -198,6 +204,12 @@ def test_what_cannot_be_had_is_refused_by_name(
     (files / "broken.json").write_text("{")
     (files / "other.json").write_text("[]")
     (files / "text.bin").write_text("<html>")
+    (files / "wide.json").write_text(json.dumps(CONFIG | {"embed_dim": 32}))
+    deep = CONFIG["text_cfg"] | {"layers": 3}
+    (files / "deep.json").write_text(json.dumps(CONFIG | {"text_cfg": deep}))
+    (files / "odd.json").write_text(json.dumps(CONFIG | {"colour": 1}))
+    torch.save({"state_dict": Path("/")}, files / "code.pt")
+    save_file({"logit_scale": torch.ones(())}, files / "few.safetensors")
     for name in ("tiny.safetensors", "tiny.pt"):
         path = files / name
         path.with_stem("cut").write_bytes(path.read_bytes()[:-1000])
@@ -213,19 +225,6 @@ def test_weights_not_downloaded_are_refused_with_the_command_that_fetches_them(
     command = r"open_clip.create_model\('ViT-B-32', 'laion2b_s34b_b79k'\)"
     with pytest.raises(BadOption, match=f"not downloaded; this fetches them: .*{command}"):
         check(Embed(model="ViT-B-32", pretrained="laion2b_s34b_b79k"))
-
-
-def test_weights_of_another_width_are_refused(files: Path) -> None:
-    (files / "wide.json").write_text(json.dumps(CONFIG | {"embed_dim": 32}))
-    chosen = options(files).model_copy(update={"model": str(files / "wide.json")})
-    with pytest.raises(BadOption, match="(?s)gives no weights for `wide`: .*size mismatch"):
-        load(chosen)
-
-
-def test_code_in_a_checkpoint_is_not_run(files: Path) -> None:
-    torch.save({"state_dict": Path("/")}, files / "code.pt")
-    with pytest.raises(BadOption, match="code.pt gives no weights"):
-        load(options(files, "code.pt"))
 
 
 def test_weights_that_give_no_numbers_are_refused(files: Path) -> None:
