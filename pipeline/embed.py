@@ -24,6 +24,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import clip, pretrained, scores
+from pairsieve.pipeline.embedded import FOLDER as FOLDER
+from pairsieve.pipeline.embedded import record_of, recorded
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.lanes import in_order
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
@@ -43,7 +45,6 @@ from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
-FOLDER = "embed"
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
 READS_AHEAD = 3  # such readings under way while others are decoded
@@ -123,30 +124,14 @@ def _marker(name: str, piece: str) -> str:
 
 def _embedder(store: Store, name: str, options: Embed) -> Embedder:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
-    recorded = _recorded(store, name).get("precision")
-    model = clip.load(options, recorded)
-    taken = _claim(store, f"{FOLDER}/{name}.json", options, model)
+    model = clip.load(options, recorded(store, name).get("precision"))
+    taken = _claim(store, name, options, model)
     if taken["precision"] != model.precision:  # another machine's choice was the first
         model = clip.load(options, taken["precision"])
     return Embedder(model, scores.prompts(model), taken)
 
 
-def models(store: Store) -> dict[str, dict[str, Any]]:
-    """Return what is known of each model that made vectors, by the name of its folder."""
-    names = store.marker_names(FOLDER)
-    return {name: _recorded(store, name) for name in names}
-
-
-def _recorded(store: Store, name: str) -> dict[str, Any]:
-    """Return which model makes the vectors of a folder; nothing where there are none yet."""
-    try:
-        record: dict[str, Any] = json.loads(store.read(f"{FOLDER}/{name}.json"))
-    except FileNotFoundError:
-        return {}
-    return record
-
-
-def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> dict[str, Any]:
+def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:
     """Put down which model makes the vectors of a folder; return what holds, refuse any other."""
     mine = {
         "model": _name(options.model),
@@ -158,17 +143,17 @@ def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> dict[s
         "settings_sha256": model.settings,
         "precision": model.precision,
     }
-    if store.create(path, json.dumps(mine, indent=1).encode()):
+    if store.create(record_of(name), json.dumps(mine, indent=1).encode()):
         return mine
-    theirs: dict[str, Any] = json.loads(store.read(path))
+    theirs = recorded(store, name)
     free = {"precision"} if options.precision == "auto" else set()
     other = [key for key in mine.keys() - free if theirs.get(key) != mine[key]]
     if other:
         key = min(other, key=list(mine).index)
         raise BadOption(
-            f"embed: {store.location(path)} says that the vectors there were made by another model "
-            f"of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed anew, delete "
-            "that file and the folder beside it"
+            f"embed: {store.location(record_of(name))} says that the vectors there were made by "
+            f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
+            "anew, delete that file and the folder beside it"
         )
     return theirs
 
@@ -186,7 +171,7 @@ def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece
     places, image_of = _distinct(zip(*columns, strict=True))
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
     began, busy_s = time.monotonic(), embedder.model.busy_s
-    pictures = embedder.model.pictures(_bodies(store, places), _decoded)
+    pictures = embedder.model.pictures(bodies(store, places), decoded)
     of_images = pictures.astype(np.float16)[image_of]
     of_texts = embedder.model.texts(texts).astype(np.float16)[text_of]
     spent = {
@@ -226,10 +211,10 @@ def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
 
 def _pixels(store: Store, places: list[Place]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
-    return map(_decoded, _bodies(store, places))
+    return map(decoded, bodies(store, places))
 
 
-def _bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
+def bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
     """Yield the bytes of the stored images, and where they are; read some way ahead."""
     some = [
         (file, group[at : at + IMAGES_AT_ONCE])
@@ -241,11 +226,11 @@ def _bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
         file, within = part
         _, starts, lengths = zip(*within, strict=True)
         try:
-            bodies = store.read_ranges(file, starts, lengths)
+            found = store.read_ranges(file, starts, lengths)
         except FileNotFoundError as error:
             raise Stopped(f"{store.location(file)}: committed, but gone") from error
         where = (f"{store.location(file)}: the image at byte {start}" for start in starts)
-        return list(zip(bodies, where, strict=True))
+        return list(zip(found, where, strict=True))
 
     with ThreadPoolExecutor(READS_AHEAD) as pool:
         for part in in_order(pool, read, some, READS_AHEAD):
@@ -258,7 +243,7 @@ def _by_file(places: list[Place]) -> list[tuple[str, list[Place]]]:
     return [(file, list(group)) for file, group in groups]
 
 
-def _decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
+def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
     """Return a stored image as RGB, (h, w, 3), from its bytes and where they are."""
     import simplejpeg
     from PIL import Image, UnidentifiedImageError
