@@ -229,15 +229,18 @@ def _default(value: Any) -> str:
     return "none" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
-def _inner(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a value that may also be absent."""
-    choices = [c for c in value.get("anyOf", ()) if c.get("type") != "null"]
-    return choices[0] if choices else value
+def _choices(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the schemas of what a value may be, being absent aside."""
+    return [c for c in value.get("anyOf", ()) if c.get("type") != "null"] or [value]
 
 
 def _type_of(value: dict[str, Any]) -> str:
     """Return the type of a value in plain words."""
-    inner = _inner(value)
+    inner, *others = _choices(value)
+    if others:
+        return " or ".join(_type_of(choice) for choice in (inner, *others))
+    if "const" in inner:
+        return f"`{inner['const']}`"
     if inner.get("format") == "ipvanynetwork":
         return "network"
     if inner["type"] == "array":
@@ -248,7 +251,9 @@ def _type_of(value: dict[str, Any]) -> str:
 
 def _allowed(value: dict[str, Any]) -> str:
     """Return the bounds or the choices of a value."""
-    inner = _inner(value)
+    inner, *others = _choices(value)
+    if others:
+        return ", ".join(filter(None, map(_allowed, (inner, *others))))
     if inner.get("type") == "array":
         return _allowed(inner["items"])
     if "enum" in inner:

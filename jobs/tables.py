@@ -70,8 +70,8 @@ def status_table(found: Status) -> None:
     if found.over_time:
         head = ("from, UTC", "failed", "asked for", "most often")
         table("Over time", head, [(clock(start), *rest) for start, *rest in found.over_time])
-    for diagnosis in found.diagnoses:
-        said(diagnosis)
+    for sentence in (*found.diagnoses, *found.models):
+        said(sentence)
     for complaint in found.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
 

@@ -1,33 +1,41 @@
 """The CLIP model: images and texts in, vectors of length 1 out.
 
-A row's vector must not depend on what else is in its batch, or a unit cut in two after a crash
-would give other bytes. So every batch has the same number of rows, the last one filled up.
-Measured: ViT-B/32 on CPU, batches of 16: the same bits in any order, any company, with 1 to 8
-threads; batches of 1 to 7 give other bits (1.8e-7), also after rounding to float16.
+Pictures are decoded and resized in threads while the model computes; batches are packed across
+images. A row's vector must not depend on what else is in its batch, or a unit cut in two after a
+crash would give other bytes: `encoders.py` sees to that.
+
+On CPU as many threads as there are processors each run the network for themselves, on batches of
+their own, so its bits do not depend on how many there are.
 """
 
 import hashlib
 import json
 import os
-import pickle
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pairsieve.pipeline.pretrained import Source, fetch_command, find
+from pairsieve.pipeline import encoders, network, precision
+from pairsieve.pipeline.attention import replace_attention
+from pairsieve.pipeline.encoders import Encoder
+from pairsieve.pipeline.lanes import Meter, in_order
+from pairsieve.pipeline.preprocess import Pixels, Preprocess, preprocess
+from pairsieve.pipeline.pretrained import find
+from pairsieve.pipeline.tokens import bounded, identity, tokenizer
+from pairsieve.pipeline.towers import Towers, towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
-CONTEXT_LENGTH = 77  # tokens; CLIP's own, for tokenizers that do not say
-CHARS_PER_TOKEN = 32  # no token of CLIP's vocabulary is longer; keeps hostile texts cheap
-WORDS_REMEMBERED = 200_000  # by open_clip's tokenizer, whose memory has no bound of its own
+CPU_BATCH = 16  # ViT-B/32 in bfloat16, CPU-ms per image: 25 in fours, 23 in sixteens
+AHEAD = 2  # batches that are prepared for every one that is computed
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -35,47 +43,75 @@ class Model:
     """A CLIP model ready to embed.
 
     Attributes:
-        network: open_clip's model.
-        transform: Its preprocessing: a PIL image to a float tensor (3, h, w).
+        image: Turns batches of preprocessed images into vectors.
+        text: Turns batches of token ids into vectors.
+        precision: Numbers it computes in: `fp32`, `bf16`, `fp16` or `int8`.
+        preprocess: Turns a picture into what the model reads.
         tokenize: Its tokenizer: a text to token ids, (context length,).
+        needed: How many of these say what the vector is.
         device: `cpu` or `cuda`.
-        batch: Rows per forward pass.
         dimensions: Length of a vector.
         logit_scale: What cosines are multiplied by before a softmax: the inverse temperature.
         logit_bias: What SigLIP adds after that; 0 for models without one.
         weights: SHA-256 of the weights, hex.
         settings: SHA-256 of architecture, preprocessing and tokenizer, hex.
+        meter: The time that threads have spent in the network.
     """
 
-    network: Any
-    transform: Callable[[Any], Any]
+    image: Encoder
+    text: Encoder
+    precision: str
+    preprocess: Preprocess
     tokenize: Callable[[str], Any]
+    needed: Callable[[Any], int]
     device: str
-    batch: int
     dimensions: int
     logit_scale: float
     logit_bias: float
     weights: str
     settings: str
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def fingerprint(self) -> str:
         """Return 16 hex digits that stand for all that shapes a vector."""
         return hashlib.sha256((self.weights + self.settings).encode()).hexdigest()[:16]
 
-    def images(self, arrays: Iterable[NDArray[np.uint8]]) -> Vectors:
-        """Return the vectors of upright RGB images (h, w, 3), (n, d), each of length 1.
+    @property
+    def lanes(self) -> int:
+        """Return how many batches are computed at once."""
+        return encoders.GPU_LANES if self.device == "cuda" else _cpus()
 
-        Images are taken one by one; what is held of a batch is the preprocessed ones.
+    @property
+    def busy_s(self) -> float:
+        """Return how long the model has computed so far: the mean over the lanes, s."""
+        return self.meter.spent_s / self.lanes
+
+    def images(self, arrays: Iterable[Pixels]) -> Vectors:
+        """Return the vectors of upright RGB images (h, w, 3), (n, d), each of length 1."""
+        return self.pictures(arrays, lambda array: array)
+
+    def pictures(self, items: Iterable[Item], decode: Callable[[Item], Pixels]) -> Vectors:
+        """Return the vectors of what `decode` makes of the items, (n, d), each of length 1.
+
+        Decoding and resizing happen in threads; what waits is held as the model reads it.
         """
-        from PIL import Image
-
-        tensors = (self.transform(Image.fromarray(array)) for array in arrays)
-        return self._vectors(self.network.encode_image, tensors)
+        return self._vectors(self.image, items, lambda item: self.preprocess(decode(item)))
 
     def texts(self, texts: Iterable[str]) -> Vectors:
-        """Return the vectors of texts, (n, d), each of length 1."""
-        return self._vectors(self.network.encode_text, map(self.tokenize, texts))
+        """Return the vectors of texts, (n, d), each of length 1.
+
+        Texts that need as many tokens are computed together.
+        """
+        rows = [self.tokenize(text) for text in texts]
+        groups: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            groups.setdefault(self.needed(row), []).append(number)
+        made = np.zeros((len(rows), self.dimensions), np.float32)
+        for length, numbers in sorted(groups.items()):
+            cut = (rows[number][:length] for number in numbers)
+            made[numbers] = self._vectors(self.text, cut, lambda row: row)
+        return made
 
     def classes(self, prompts: dict[str, tuple[str, ...]]) -> Vectors:
         """Return a vector per class, (classes, d), of length 1: the mean of its prompts' vectors.
@@ -85,60 +121,124 @@ class Model:
         means = [self.texts(texts).mean(axis=0) for texts in prompts.values()]
         return np.stack([mean / np.linalg.norm(mean) for mean in means]).astype(np.float32)
 
-    def _vectors(self, encode: Callable[..., Any], rows: Iterator[Any]) -> Vectors:
-        """Return what `encode` makes of tensors, in batches that all have the same size."""
-        import torch
-
+    def _vectors(
+        self, encoder: Encoder, items: Iterable[Item], prepare: Callable[[Item], Any]
+    ) -> Vectors:
+        """Return what `encoder` makes of the prepared items, in batches."""
+        ahead = AHEAD * self.lanes * encoder.batch
         made = [np.zeros((0, self.dimensions), np.float32)]
-        with torch.inference_mode():
-            while some := list(islice(rows, self.batch)):
-                filled = torch.stack(some + some[:1] * (self.batch - len(some)))
-                vectors = encode(filled.to(self.device), normalize=True)[: len(some)]
-                made.append(vectors.float().cpu().numpy())
+        with ThreadPoolExecutor(_cpus()) as preparing, ThreadPoolExecutor(self.lanes) as computing:
+            prepared = in_order(preparing, prepare, items, ahead)
+            batches = _packed(prepared, encoder.batch)
+            made += in_order(
+                computing, partial(self._computed, encoder), batches, AHEAD * self.lanes
+            )
         if not all(np.isfinite(part).all() for part in made):
             raise BadOption("embed: the model gives vectors that are not numbers: broken weights")
         return np.concatenate(made)
 
+    def _computed(self, encoder: Encoder, rows: list[Any]) -> Vectors:
+        """Return the vectors of one batch; its time counts as the model's."""
+        import torch
+
+        batch = torch.stack(rows)
+        with self.meter:
+            return encoder(batch)
+
+
+def _packed(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of `size` rows, the last one shorter."""
+    while some := list(islice(rows, size)):
+        yield some
+
 
 def check(options: Embed) -> None:
-    """Refuse a model that cannot be had, without building it.
+    """Refuse a model that cannot be had, without loading its weights.
 
     Raises:
-        BadOption: an unknown model or tag, a missing or corrupt file, weights not downloaded.
+        BadOption: an unknown model or tag, a missing or corrupt file, weights or tokenizer not
+            downloaded, weights of another model, a precision that cannot be had.
     """
-    find(options)
+    precision.check(options)
+    source = find(options)
+    tokenizer(options, source)
+    network.check(options, source)
 
 
-def load(options: Embed) -> Model:
+def load(options: Embed, recorded: str | None = None) -> Model:
     """Return the model on its device.
 
+    Args:
+        options: Which model, and how it computes.
+        recorded: The precision that `auto` took when the first vectors were made.
+
     Raises:
-        BadOption: what `check` refuses, and weights that do not fit the model.
+        BadOption: what `check` refuses, and weights that give no numbers.
     """
     import torch
-    from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    source = find(options)
-    torch.set_num_threads(_cpus())  # Ray tells its workers to use one
-    name = _registered(source) if source.local else source.name
-    network = _network(options, source, name)
-    tokenizer = _tokenizer(options, name)
-    preprocess = network.visual.preprocess_cfg
-    settings = [source.config, source.quick_gelu, preprocess, type(tokenizer).__name__]
-    bias = getattr(network, "logit_bias", None)
+    precision.check(options)
     device = _device(options)
-    return Model(
-        network=network.to(device),
-        transform=image_transform_v2(PreprocessCfg(**preprocess), is_train=False),
-        tokenize=_bounded(tokenizer),
+    source = find(options)
+    torch.set_num_threads(1)  # the lanes are what runs in parallel
+    reader = tokenizer(options, source)
+    loaded = network.load(options, source)
+    config = loaded.visual.preprocess_cfg
+    settings = [source.config, source.quick_gelu, config, identity(reader)]
+    bias = getattr(loaded, "logit_bias", None)
+    weights = _sha256(loaded.state_dict())
+    replace_attention(loaded)
+    prepare, tokenize = preprocess(config), bounded(reader)
+    both = towers(loaded, prepare, tokenize(""))
+    unfinished = partial(
+        Model,
+        preprocess=prepare,
+        tokenize=tokenize,
+        needed=both.needed,
         device=device,
-        batch=options.batch,
         dimensions=int(source.config["embed_dim"]),
-        logit_scale=float(network.logit_scale.detach().exp()),
+        logit_scale=float(loaded.logit_scale.detach().exp()),
         logit_bias=0.0 if bias is None else float(bias.detach()),
-        weights=_sha256(network.state_dict()),
+        weights=weights,
         settings=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
     )
+    return _at_a_precision(unfinished, both, options, recorded)
+
+
+def _at_a_precision(
+    unfinished: Callable[..., Model], both: Towers, options: Embed, recorded: str | None
+) -> Model:
+    """Return the model with encoders: at the precision asked for, recorded, or chosen here."""
+
+    def made(kind: str) -> Model:
+        return unfinished(*_encoders(both, options, kind), kind)
+
+    pictures = precision.pictures()
+
+    def probed(model: Model) -> Vectors:
+        return np.concatenate([model.images(pictures), model.texts(precision.TEXTS)])
+
+    asked = options.precision if options.precision != "auto" else recorded or "auto"
+    return precision.choose(asked, _device(options), made, probed)
+
+
+def _encoders(both: Towers, options: Embed, kind: str) -> tuple[Encoder, Encoder]:
+    """Return the encoders of images and texts at a precision.
+
+    Raises:
+        Unfit: the model or the device cannot be had at it.
+    """
+    device = _device(options)
+    if kind == "int8":
+        if device != "cpu":
+            raise precision.Unfit("int8 is for CPU")
+        return encoders.by_onnx(both)
+    batch = CPU_BATCH if options.batch == "auto" else options.batch
+    image, text = encoders.by_torch(both, precision.TYPES[kind], device, batch, options.compile)
+    if options.batch == "auto" and device == "cuda":
+        image.batch = encoders.largest_batch(image, both.pixels, options.num_gpus)
+        text.batch = image.batch
+    return image, text
 
 
 def _device(options: Embed) -> str:
@@ -149,81 +249,6 @@ def _device(options: Embed) -> str:
     if options.device == "cuda" and not available:
         raise BadOption("embed.device: `cuda`, but PyTorch finds no GPU here; say `auto` or `cpu`")
     return "cuda" if available and options.device != "cpu" else "cpu"
-
-
-def _network(options: Embed, source: Source, name: str) -> Any:
-    """Return open_clip's model in single precision, weights loaded, ready to infer."""
-    import open_clip
-    from safetensors import SafetensorError
-
-    try:
-        network = open_clip.create_model(
-            name,
-            pretrained=str(source.weights),
-            force_quick_gelu=source.quick_gelu,
-            force_preprocess_cfg=source.preprocess,
-            weights_only=True,
-        )
-    except (
-        *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError),
-        *(AssertionError, StopIteration, pickle.UnpicklingError, SafetensorError),
-    ) as error:
-        raise BadOption(
-            f"embed.pretrained: {options.pretrained} gives no weights for `{source.name}`: "
-            f"{str(error)[:500] or type(error).__name__}"
-        ) from error
-    return network.eval().requires_grad_(False)
-
-
-def _tokenizer(options: Embed, name: str) -> Callable[..., Any]:
-    """Return the tokenizer of the model's own config."""
-    import open_clip
-
-    try:
-        tokenizer: Callable[..., Any] = open_clip.get_tokenizer(name)
-    except (OSError, ValueError, ImportError) as error:
-        raise BadOption(
-            f"embed.model: the tokenizer of `{options.model}` cannot be loaded: {error}; "
-            f"this fetches it: {fetch_command(options)}"
-        ) from error
-    return tokenizer
-
-
-def _bounded(tokenizer: Any) -> Callable[[str], Any]:
-    """Return the tokenizer for one text, bounded in time and in memory.
-
-    White space is collapsed, as open_clip's tokenizers do themselves, and what lies beyond the
-    tokens that the model reads is left off: byte-pair encoding one endless word takes its length
-    squared. The words that open_clip's tokenizer remembers are forgotten when they are many.
-    """
-    limit = CHARS_PER_TOKEN * (getattr(tokenizer, "context_length", None) or CONTEXT_LENGTH)
-    words = getattr(tokenizer, "cache", {})
-    special = dict(words)
-
-    def tokenize(text: str) -> Any:
-        if len(words) > WORDS_REMEMBERED:
-            words.clear()
-            words.update(special)
-        return tokenizer([" ".join(text.split())[:limit]])[0]
-
-    return tokenize
-
-
-def _registered(source: Source) -> str:
-    """Return a name by which open_clip now knows a config that is not its own.
-
-    The name holds a hash of the config, so it hides no model of open_clip's or of another recipe.
-    """
-    import open_clip
-
-    text = json.dumps(source.config, sort_keys=True)
-    name = f"{source.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if name not in open_clip.list_models():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"{name}.json")
-            path.write_text(text)
-            open_clip.add_model_config(path)
-    return name
 
 
 def _sha256(state: dict[str, Any]) -> str:

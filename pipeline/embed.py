@@ -2,13 +2,17 @@
 
 One pass of the model; every score is arithmetic on the vectors as they are stored, rounded to
 float16, so that anybody can compute it again from what the dataset holds. An actor keeps the model
-and embeds whole pieces; it streams their images from the tars, a few at a time.
+and embeds whole pieces; it streams their images from the tars, a few at a time. A marker says how
+long the piece took and how much of that the model computed.
 """
 
 import itertools
 import json
 import re
+import time
 from collections.abc import Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -20,7 +24,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import clip, pretrained, scores
+from pairsieve.pipeline.embedded import FOLDER as FOLDER
+from pairsieve.pipeline.embedded import record_of, recorded
 from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.lanes import in_order
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.store import Marker, Place, Store, attempt, commit
 from pairsieve.schemas.columns import (
@@ -38,19 +45,21 @@ from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
-FOLDER = "embed"
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
+READS_AHEAD = 3  # such readings under way while others are decoded
+JPEG = b"\xff\xd8"
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """What an actor keeps: the model, and what its scores compare images to."""
+    """What an actor keeps: the model, what its scores compare images to, and what it is called."""
 
     model: clip.Model
     prompts: scores.Prompts
+    record: dict[str, Any]
 
 
 def run(
@@ -80,7 +89,7 @@ def run(
         partial(_embedder, store, name, recipe.embed),
         partial(_embed, store, name, asked),
         itertools.chain([first], left),
-        gpu=recipe.embed.device != "cpu",
+        gpus=recipe.embed.num_gpus if recipe.embed.device != "cpu" else 0,
     ):
         if isinstance(result, Crashed):
             raise Stopped(
@@ -115,13 +124,15 @@ def _marker(name: str, piece: str) -> str:
 
 def _embedder(store: Store, name: str, options: Embed) -> Embedder:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
-    model = clip.load(options)
-    _claim(store, f"{FOLDER}/{name}.json", options, model)
-    return Embedder(model, scores.prompts(model))
+    model = clip.load(options, recorded(store, name).get("precision"))
+    taken = _claim(store, name, options, model)
+    if taken["precision"] != model.precision:  # another machine's choice was the first
+        model = clip.load(options, taken["precision"])
+    return Embedder(model, scores.prompts(model), taken)
 
 
-def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> None:
-    """Put down which model makes the vectors of a folder; refuse any other."""
+def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:
+    """Put down which model makes the vectors of a folder; return what holds, refuse any other."""
     mine = {
         "model": _name(options.model),
         "pretrained": _name(options.pretrained),
@@ -130,17 +141,21 @@ def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> None:
         "logit_bias": model.logit_bias,
         "weights_sha256": model.weights,
         "settings_sha256": model.settings,
+        "precision": model.precision,
     }
-    if store.create(path, json.dumps(mine, indent=1).encode()):
-        return
-    theirs = json.loads(store.read(path))
-    other = [key for key, value in mine.items() if theirs.get(key) != value]
+    if store.create(record_of(name), json.dumps(mine, indent=1).encode()):
+        return mine
+    theirs = recorded(store, name)
+    free = {"precision"} if options.precision == "auto" else set()
+    other = [key for key in mine.keys() - free if theirs.get(key) != mine[key]]
     if other:
+        key = min(other, key=list(mine).index)
         raise BadOption(
-            f"embed: {store.location(path)} says that the vectors there were made by another model "
-            f"of this name: {other[0]} was {theirs.get(other[0])}, is {mine[other[0]]}; to embed "
+            f"embed: {store.location(record_of(name))} says that the vectors there were made by "
+            f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
             "anew, delete that file and the folder beside it"
         )
+    return theirs
 
 
 def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece: str) -> Marker:
@@ -155,8 +170,14 @@ def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece
     columns = [table[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)]
     places, image_of = _distinct(zip(*columns, strict=True))
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
-    of_images = embedder.model.images(_pixels(store, places)).astype(np.float16)[image_of]
+    began, busy_s = time.monotonic(), embedder.model.busy_s
+    pictures = embedder.model.pictures(bodies(store, places), decoded)
+    of_images = pictures.astype(np.float16)[image_of]
     of_texts = embedder.model.texts(texts).astype(np.float16)[text_of]
+    spent = {
+        "model_s": round(embedder.model.busy_s - busy_s, 6),
+        "seconds": round(time.monotonic() - began, 6),
+    }
     made = {
         "scores": scores.measure(table[ROW.name], of_images, of_texts, embedder.prompts),
         "vectors": _vectors(table[ROW.name], of_images, of_texts),
@@ -164,9 +185,9 @@ def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece
     files = {}
     for kind, content in made.items():
         path = f"{FOLDER}/{name}/{piece}.{attempt()}.{kind}.parquet"
-        files[path] = _write(store, path, content)
+        files[path] = _write(store, path, _stamped(content, embedder.record))
     counts = {"embedded": table.num_rows, "images": len(places), "texts": len(texts)}
-    return commit(store, _marker(name, piece), Marker(gathered.rows, files, counts))
+    return commit(store, _marker(name, piece), Marker(gathered.rows, files, counts, spent))
 
 
 def _rows(store: Store, gathered: Marker, asked: list[Rule]) -> pa.Table:
@@ -190,26 +211,64 @@ def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
 
 def _pixels(store: Store, places: list[Place]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
-    for file, group in itertools.groupby(places, key=lambda place: place[0]):
-        while some := list(itertools.islice(group, IMAGES_AT_ONCE)):
-            _, starts, lengths = zip(*some, strict=True)
-            try:
-                bodies = store.read_ranges(file, starts, lengths)
-            except FileNotFoundError as error:
-                raise Stopped(f"{store.location(file)}: committed, but gone") from error
-            for body, start in zip(bodies, starts, strict=True):
-                yield _decoded(body, f"{store.location(file)}: the image at byte {start}")
+    return map(decoded, bodies(store, places))
 
 
-def _decoded(body: bytes, what: str) -> NDArray[np.uint8]:
-    """Return a stored image as RGB, (h, w, 3)."""
+def bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
+    """Yield the bytes of the stored images, and where they are; read some way ahead."""
+    some = [
+        (file, group[at : at + IMAGES_AT_ONCE])
+        for file, group in _by_file(places)
+        for at in range(0, len(group), IMAGES_AT_ONCE)
+    ]
+
+    def read(part: tuple[str, list[Place]]) -> list[tuple[bytes, str]]:
+        file, within = part
+        _, starts, lengths = zip(*within, strict=True)
+        try:
+            found = store.read_ranges(file, starts, lengths)
+        except FileNotFoundError as error:
+            raise Stopped(f"{store.location(file)}: committed, but gone") from error
+        where = (f"{store.location(file)}: the image at byte {start}" for start in starts)
+        return list(zip(found, where, strict=True))
+
+    with ThreadPoolExecutor(READS_AHEAD) as pool:
+        for part in in_order(pool, read, some, READS_AHEAD):
+            yield from part
+
+
+def _by_file(places: list[Place]) -> list[tuple[str, list[Place]]]:
+    """Return the places, those that follow each other in a file together."""
+    groups = itertools.groupby(places, key=lambda place: place[0])
+    return [(file, list(group)) for file, group in groups]
+
+
+def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
+    """Return a stored image as RGB, (h, w, 3), from its bytes and where they are."""
+    import simplejpeg
     from PIL import Image, UnidentifiedImageError
 
+    body, where = stored
+    if body.startswith(JPEG):
+        with suppress(ValueError):  # of other colours, or damaged: Pillow decides
+            return np.asarray(simplejpeg.decode_jpeg(body, "RGB"))
     try:
         with Image.open(BytesIO(body)) as image:
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Stopped(f"{what} cannot be read back: the file is damaged: {error}") from error
+        raise Stopped(f"{where} cannot be read back: the file is damaged: {error}") from error
+
+
+def _stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
+    """Return the table with the model's record in the metadata of every column it made."""
+    stamp = {f"model.{key}": str(value) for key, value in record.items()}
+    fields = [
+        field
+        if field.name == ROW.name
+        else field.with_metadata({**(field.metadata or {}), **stamp})
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
 
 
 def _vectors(

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -23,6 +24,7 @@ Kind = Literal["ray", "serial"]
 
 RETRIES = 2  # further attempts at a task whose process died
 KNOCK_TIMEOUT_S = 10
+ITEMS_IN_HAND = 2  # of an actor on a GPU
 OBJECT_STORE_BYTES = 128 << 20  # results are small: no data travels through Ray's object store
 
 
@@ -52,9 +54,12 @@ class Engine(Protocol):
         setup: Callable[[], State],
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
-        gpu: bool = False,
+        gpus: float = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
-        """Do the same with a state that is costly to build, such as a model, one per actor."""
+        """Do the same with a state that is costly to build, such as a model, one per actor.
+
+        An actor takes that many `gpus`, also a part of one, where there are any.
+        """
         ...
 
     def close(self) -> None:
@@ -79,7 +84,7 @@ class Serial:
         setup: Callable[[], State],
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
-        gpu: bool = False,
+        gpus: float = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) in the order of `items`; the state is built at the first one."""
         state: State | None = None
@@ -130,26 +135,29 @@ class Ray:
         setup: Callable[[], State],
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
-        gpu: bool = False,
+        gpus: float = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
-        """Yield (item, result) as actors answer: one actor per GPU, or per node without GPUs.
+        """Yield (item, result) as actors answer: as many as the GPUs hold, else one per node.
 
+        On a GPU an actor has two items in hand, so that the GPU works while one is written.
         Actors ask for no CPU of Ray's: a pool that held them all would starve the tasks that feed
         it. They restart as often as needed. When an actor dies, what waited behind the culprit may
         use up its attempts too, so an item counts as crashed only when it also crashed alone.
         """
         import ray
 
-        on_gpu = gpu and self._gpus > 0
-        count = self._gpus if on_gpu else self._nodes
+        on_gpu = gpus > 0 and self._gpus > 0
+        count = max(1, int(self._gpus / gpus)) if on_gpu else self._nodes
         actor: Any = ray.remote(
             num_cpus=0,
-            num_gpus=1 if on_gpu else 0,
+            num_gpus=gpus if on_gpu else 0,
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
         )(_Actor)
-        actors = [actor.remote(setup, function) for _ in range(count)]
+        in_hand = ITEMS_IN_HAND if on_gpu else 1
+        starting = actor.options(max_concurrency=in_hand)
+        actors = [starting.remote(setup, function) for _ in range(count)]
         turn = itertools.cycle(actors)
 
         def submit(item: Item) -> Any:
@@ -181,10 +189,12 @@ class _Actor:
         self._setup = setup
         self._function = function
         self._state: Any = None
+        self._building = threading.Lock()
 
     def call(self, item: Any) -> Any:
-        if self._state is None:
-            self._state = self._setup()
+        with self._building:
+            if self._state is None:
+                self._state = self._setup()
         return self._function(self._state, item)
 
 

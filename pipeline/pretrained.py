@@ -9,7 +9,8 @@ only warns when a tag was trained with QuickGELU and the model of that name has 
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ CONFIGS = (".json",)
 CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin")
 SUFFIXES = CONFIGS + CHECKPOINTS
 CONFIG_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
+# What a text tower or tokenizer of the package transformers begins with, by the config's key.
+TEXT_FILES = {
+    "hf_model_name": ("config.json",),
+    "hf_tokenizer_name": ("tokenizer_config.json", "tokenizer.json", "vocab.txt", "vocab.json"),
+}
+FETCHED = ("--include '*.json'", "'*.txt'", "'*.model'")  # all but weights
 BLOCKS, BLOCK_BYTES = 64, 65_536  # how much of a checkpoint is read to tell it from another
 
 
@@ -35,6 +42,7 @@ class Source:
         weights: The checkpoint file.
         preprocess: What the weights ask of preprocessing beyond open_clip's defaults.
         quick_gelu: True when the weights were trained with QuickGELU whatever the config says.
+        folders: Where what the text side takes from elsewhere is, by the config's key for it.
     """
 
     name: str
@@ -43,13 +51,15 @@ class Source:
     weights: Path
     preprocess: dict[str, Any]
     quick_gelu: bool
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
 def find(options: Embed) -> Source:
     """Return where the model of `options` is, without building it.
 
     Raises:
-        BadOption: an unknown model or tag, a missing or unreadable file, weights not downloaded.
+        BadOption: an unknown model or tag, a missing or unreadable file, weights, tokenizer or text
+            tower not downloaded.
     """
     local = _is_path(options.model, CONFIGS)
     if local:
@@ -57,9 +67,10 @@ def find(options: Embed) -> Source:
     else:
         name, config, preprocess = options.model, _known_config(options.model), {}
     _check_packages(name, config)
+    folders = _text_folders(options, config["text_cfg"])
     if _is_path(options.pretrained, CHECKPOINTS):
         weights = _readable_checkpoint(options.pretrained)
-        return Source(name, config, local, weights, preprocess, False)
+        return Source(name, config, local, weights, preprocess, False, folders)
     if local:
         raise BadOption(
             f"embed.pretrained: {options.pretrained!r} is not the path of a checkpoint "
@@ -68,7 +79,7 @@ def find(options: Embed) -> Source:
     tag = _tag(options)
     preprocess = {key: tag[key] for key in _PREPROCESS if key in tag}
     weights = _downloaded(options, tag)
-    return Source(name, config, local, weights, preprocess, bool(tag.get("quick_gelu")))
+    return Source(name, config, local, weights, preprocess, bool(tag.get("quick_gelu")), folders)
 
 
 def local_fingerprint(options: Embed) -> str:
@@ -99,12 +110,16 @@ def local_fingerprint(options: Embed) -> str:
 
 
 def fetch_command(options: Embed) -> str:
-    """Return the command that downloads weights and tokenizer into the cache."""
+    """Return the command that downloads weights, tokenizer and text tower into the cache."""
     model, tag = options.model, options.pretrained
-    return (
-        f"python -c \"import open_clip; open_clip.create_model('{model}', '{tag}'); "
-        f"open_clip.get_tokenizer('{model}')\""
-    )
+    if not _is_path(model, CONFIGS) and not _is_path(tag, CHECKPOINTS):
+        return (
+            f"python -c \"import open_clip; open_clip.create_model('{model}', '{tag}'); "
+            f"open_clip.get_tokenizer('{model}')\""
+        )
+    text = _read_config(model)[1] if _is_path(model, CONFIGS) else _known_config(model)
+    names = sorted({str(text["text_cfg"][key]) for key in TEXT_FILES if text["text_cfg"].get(key)})
+    return " && ".join(f"hf download {name} {' '.join(FETCHED)}" for name in names)
 
 
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")  # size is the model's
@@ -181,8 +196,35 @@ def _check_packages(name: str, config: dict[str, Any]) -> None:
     if needed and find_spec("transformers") is None:
         raise BadOption(
             f"embed.model: `{name}` reads text with the package transformers, which is not "
-            "installed: pip install transformers sentencepiece"
+            "installed: pip install 'pairsieve[transformers]'"
         )
+
+
+def _text_folders(options: Embed, text: dict[str, Any]) -> dict[str, str]:
+    """Return the folders with the tokenizer and the text tower's config, by the key of each.
+
+    They are named in the config as folders, beside it or anywhere, or as repositories of the
+    Hugging Face hub. From a folder the package transformers reads without asking the hub.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = {}
+    for key, files in TEXT_FILES.items():
+        if not text.get(key):
+            continue
+        beside = Path(options.model).parent / text[key]
+        if beside.is_dir():
+            found[key] = str(beside)
+            continue
+        cached = (try_to_load_from_cache(text[key], file) for file in files)
+        folder = next((Path(path).parent for path in cached if isinstance(path, str)), None)
+        if folder is None:
+            raise BadOption(
+                f"embed.model: `{text[key]}`, which `{options.model}` reads text with ({key}), is "
+                f"not downloaded; this fetches it: {fetch_command(options)}"
+            )
+        found[key] = str(folder)
+    return found
 
 
 def _readable_checkpoint(value: str) -> Path:

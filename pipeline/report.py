@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
 from pairsieve.pipeline.rules import rules
@@ -139,6 +140,7 @@ def _content(
         "clusters": clusters,
         "cluster_count": rows(connection, "SELECT count(*) AS n FROM duplicates")[0]["n"],
         "samples": samples,
+        "models": sentences(store),
         "chart": CHART,
     }
 

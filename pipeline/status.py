@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline import layers
+from pairsieve.pipeline import embedded, layers
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.layers import Layer
@@ -52,6 +52,7 @@ class Status:
         worst_hosts: (host, failed, asked for, commonest failure) of those with the most failures,
             told from the worst of each unit.
         over_time: (start, s since 1970 UTC, failed, asked for, commonest failure) of equal steps.
+        models: A sentence on each model that made vectors.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -67,6 +68,7 @@ class Status:
     diagnoses: list[str] = field(default_factory=list)
     worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
     over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -86,6 +88,7 @@ def status(store: Store, name: str) -> Status:
     found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
     steps = wider(dict(fetches.steps), STEPS_TOLD)
     found.over_time = [(start, *failures(counts)) for start, counts in steps]
+    found.models = embedded.sentences(store)
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")

@@ -249,8 +249,17 @@ class Embed(Section):
 
     model: str = Field(description="Name of an open_clip model, or the path of a config (.json).")
     pretrained: str = Field(description="Pretrained tag of that model, or a checkpoint's path.")
-    batch: int = Field(64, ge=1, le=65536, description="Images or texts per forward pass.")
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=65536)] = Field(
+        "auto", description="Images or texts per forward pass; `auto` is what fits."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="Numbers it computes in; `auto` is the fastest that is exact enough."
+    )
+    compile: bool = Field(False, description="Compile the model; pays on a GPU, after minutes.")
+    num_gpus: float = Field(
+        1, gt=0, le=1, description="GPU that one process of the model takes; 0.5: two share one."
+    )
 
 
 class Shard(Section):

@@ -104,6 +104,28 @@ def group(
     bench(Setting(tuple(sizes or SIZES), distance, checked, seed), typer.echo)
 
 
+@bench.command()
+def embed(
+    images: Annotated[int, typer.Option("--images", min=8, help="Pictures of a run.")] = 64,
+    model: Annotated[
+        str, typer.Option("--model", help="Name of an open_clip model, or the path of a config.")
+    ] = "ViT-B-32",
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="pairsieve's; give it once for each contestant."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Keep the random weights in this folder.")
+    ] = None,
+    runs: Runs = 5,
+) -> None:
+    """Compare the CPU time of an image's vector with open_clip's, and with the bare model's."""
+    from pairsieve.jobs.bench.embed import Setting, bench
+
+    contestants = tuple(precisions or ("auto", "bf16"))
+    bench(Setting(images, model, contestants, weights, runs), typer.echo)
+
+
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.runs import img2dataset_python

@@ -20,6 +20,7 @@ from PIL import Image
 
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.pipeline import embed
+from pairsieve.pipeline import embedded as embedded_by
 from pairsieve.pipeline.engine import Crashed, Engine, open_engine
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
@@ -77,6 +78,7 @@ def model_in(folder: Path, seed: int) -> Embed:
         pretrained=str(folder / "weights.pt"),
         batch=4,
         device="cpu",
+        precision="fp32",
     )
 
 
@@ -165,7 +167,7 @@ class Answering:
         return ((item, self.answer(item)) for item in items)
 
     def map_with(
-        self, setup: Any, function: Any, items: Iterable[Any], gpu: bool = False
+        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0
     ) -> Generator[tuple[Any, Any]]:
         return self.map(function, items)
 
@@ -184,9 +186,9 @@ class Killing:
         return self.engine.map(function, items)
 
     def map_with(
-        self, setup: Any, function: Any, items: Iterable[Any], gpu: bool = False
+        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0
     ) -> Generator[tuple[Any, Any]]:
-        return self.engine.map_with(setup, partial(die_once, self.flag, function), items, gpu)
+        return self.engine.map_with(setup, partial(die_once, self.flag, function), items, gpus)
 
     def close(self) -> None: ...
 
@@ -239,7 +241,7 @@ def test_scores_can_be_computed_again_from_what_is_stored(store: Store, options:
 
 def test_files_say_what_their_columns_are(store: Store, options: Embed) -> None:
     scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
-    assert scores.schema.equals(arrow_schema((ROW, *EMBEDDED)), check_metadata=True)
+    assert scores.schema.equals(arrow_schema((ROW, *EMBEDDED)))
     assert vectors.schema.field("image_embedding").type == pa.list_(pa.float16(), 24)
     assert vectors.schema.field("text_embedding").metadata[b"doc"].startswith(b"CLIP vector")
 
@@ -250,6 +252,7 @@ def test_an_image_and_a_caption_that_occur_twice_are_embedded_once(
     marker = embedded(store, options)[PIECES[0]]
     assert marker.rows == 5
     assert marker.counts == {"embedded": 4, "images": 3, "texts": 3}
+    assert 0 < marker.extra["model_s"] <= marker.extra["seconds"]
 
 
 def test_a_pair_that_fails_a_gate_is_not_embedded(store: Store, options: Embed) -> None:
@@ -356,11 +359,14 @@ def test_other_weights_are_refused_under_the_same_name(store: Store, options: Em
         embedded(store, options)
 
 
-def test_the_record_names_the_model(store: Store, options: Embed) -> None:
-    embedded(store, options)
-    record = json.loads(store.read(f"embed/{embed.folder(options)}.json"))
-    assert (record["model"], record["pretrained"]) == ("tiny", "weights")
-    assert (record["dimensions"], len(record["weights_sha256"])) == (24, 64)
+def test_record_and_columns_name_the_model(store: Store, options: Embed) -> None:
+    _, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    (record,), (sentence,) = embedded_by.models(store).values(), embedded_by.sentences(store)
+    assert f"tiny (weights) in fp32: sha256 of the weights {record['weights_sha256']}" in sentence
+    said = vectors.schema.field("text_embedding").metadata
+    assert {
+        f"model.{k}".encode(): str(v).encode() for k, v in record.items()
+    }.items() <= said.items()
 
 
 def test_each_model_has_a_folder_of_its_own(store: Store, options: Embed, tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""pairsieve's `embed` as a contestant of `bench embed`: from places in a tar to vectors.
+
+The bare model computes the same batches from what is prepared already, in as many threads.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.pipeline import clip
+from pairsieve.pipeline.embed import bodies, decoded
+from pairsieve.pipeline.encoders import Encoder
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.arrays import Vectors
+from pairsieve.schemas.recipe import Embed
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+WARM = 8  # pictures before it counts
+
+
+class Clock:
+    """Adds up the CPU time of each step over all threads, s."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def timed(self, step: str, function: Callable[[Given], Made]) -> Callable[[Given], Made]:
+        """Return the function with its CPU time added to the step."""
+
+        def measured(given: Given) -> Made:
+            began = time.thread_time()
+            made = function(given)
+            spent = time.thread_time() - began
+            with self._lock:
+                self.spent[step] = self.spent.get(step, 0) + spent
+            return made
+
+        return measured
+
+
+class Timed:
+    """An encoder whose time a clock takes."""
+
+    def __init__(self, encoder: Encoder, clock: Clock) -> None:
+        self.batch = encoder.batch
+        self._encode = clock.timed("model", encoder)
+
+    def __call__(self, rows: Any) -> Vectors:
+        """Return what the encoder makes of the rows."""
+        return self._encode(rows)
+
+
+def work(job: Result) -> Result:
+    """Do the job; some of it before it counts, to have everything imported and compiled."""
+    options = Embed(
+        model=job["model"], pretrained=job["pretrained"], device="cpu", precision=sys.argv[1]
+    )
+    model: Any = clip.load(options)
+    store, places = Store.at(job["folder"]), [tuple(place) for place in job["places"]]
+    model.pictures(bodies(store, places[:WARM]), decoded)
+    began = cpu_s()
+    vectors = model.pictures(bodies(store, places), decoded)
+    whole = cpu_s() - began
+    prepared = [model.preprocess(decoded(each)) for each in bodies(store, places)]
+    bare = replace(model, preprocess=lambda row: row)
+    began = cpu_s()
+    assert len(bare.images(prepared)) == len(vectors)
+    alone = cpu_s() - began
+    return {
+        "cpu_s": whole,
+        "bare_s": alone,
+        "precision": model.precision,
+        "steps": _steps(model, store, places),
+    }
+
+
+def _steps(model: Any, store: Store, places: list[Any]) -> dict[str, float]:
+    """Return the share of the CPU time that each step takes."""
+    clock = Clock()
+    timed: Any = replace(
+        model,
+        image=Timed(model.image, clock),
+        preprocess=clock.timed("resizing", model.preprocess),
+    )
+    began = cpu_s()
+    timed.pictures(bodies(store, places), clock.timed("decoding", decoded))
+    whole = cpu_s() - began
+    shares = {step: clock.spent[step] / whole for step in ("decoding", "resizing", "model")}
+    return shares | {"the rest": 1 - sum(shares.values())}
+
+
+if __name__ == "__main__":
+    serve_job(work)

@@ -1,0 +1,49 @@
+"""Which models made the vectors of a dataset: told from what they left beside them.
+
+A threshold without its model means nothing. The record of a model is written once, before its first
+vectors, because a model may be added long after the plan, which never changes.
+"""
+
+import json
+from typing import Any
+
+from pairsieve.pipeline.store import Store
+
+FOLDER = "embed"
+
+
+def record_of(name: str) -> str:
+    """Return where the record of the model in the folder `name` is."""
+    return f"{FOLDER}/{name}.json"
+
+
+def recorded(store: Store, name: str) -> dict[str, Any]:
+    """Return which model makes the vectors of a folder; nothing where there are none yet.
+
+    Before precisions could be chosen it was fp32.
+    """
+    try:
+        record: dict[str, Any] = json.loads(store.read(record_of(name)))
+    except FileNotFoundError:
+        return {}
+    return {"precision": "fp32"} | record
+
+
+def models(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the record of each model that made vectors, by the name of its folder."""
+    return {name: recorded(store, name) for name in store.marker_names(FOLDER)}
+
+
+def sentences(store: Store) -> list[str]:
+    """Return a sentence per model: its fingerprints, its precision, and how busy it was kept."""
+    said = []
+    for name, record in models(store).items():
+        extras = [marker.extra for marker in store.markers(f"{FOLDER}/{name}").values()]
+        spent, lasted = (sum(one.get(key, 0) for one in extras) for key in ("model_s", "seconds"))
+        busy = f"; it computed {spent / lasted:.0%} of the time" if lasted else ""
+        said.append(
+            f"Scores on vectors are measured with {record['model']} ({record['pretrained']}) in "
+            f"{record['precision']}: sha256 of the weights {record['weights_sha256']}, "
+            f"of preprocessing and tokenizer {record['settings_sha256']}{busy}."
+        )
+    return said

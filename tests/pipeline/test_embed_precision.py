@@ -1,0 +1,71 @@
+"""The precision that was taken first holds for all who embed with the model later."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+
+from pairsieve.pipeline import embed, embedded, precision
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Embed
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Embed:
+    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
+    torch.manual_seed(0)
+    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), tmp_path / "weights.pt")
+    return Embed(model=str(tmp_path / "tiny.json"), pretrained=str(tmp_path / "weights.pt"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.at(tmp_path / "dataset")
+
+
+def loaded(store: Store, options: Embed) -> str:
+    """Load the model as an actor does; return the precision it has."""
+    return embed._embedder(store, "tiny", options).model.precision
+
+
+def test_what_auto_took_first_is_recorded_and_taken_again(
+    store: Store, options: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "ORDER", {"cpu": ("bf16", "fp32")})
+    monkeypatch.setattr(precision, "_has", lambda *_: True)
+    assert loaded(store, options) == "bf16" == embedded.recorded(store, "tiny")["precision"]
+    monkeypatch.setattr(precision, "_has", lambda *_: False)  # a machine that would take fp32
+    assert loaded(store, options) == "bf16"
+
+
+def test_the_first_of_two_that_chose_at_the_same_time_wins(
+    store: Store, options: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_has", lambda *_: False)
+    assert loaded(store, options) == "fp32"
+    record = embedded.recorded(store, "tiny") | {"precision": "bf16"}
+    read_before = iter(
+        [dict[str, str]()]
+    )  # the other one puts its choice there after this one has looked
+    monkeypatch.setattr(embed, "recorded", lambda *asked: next(read_before, record))
+    store.write(embedded.record_of("tiny"), json.dumps(record).encode())
+    assert loaded(store, options) == "bf16"
+
+
+def test_a_precision_asked_for_that_is_not_the_recorded_one_is_refused(
+    store: Store, options: Embed
+) -> None:
+    fp32 = options.model_copy(update={"precision": "fp32"})
+    assert loaded(store, fp32) == "fp32" == loaded(store, options)
+    with pytest.raises(BadOption, match="precision was fp32, is bf16; to embed anew, delete"):
+        loaded(store, options.model_copy(update={"precision": "bf16"}))
