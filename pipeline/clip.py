@@ -230,8 +230,7 @@ def _encoders(both: Towers, options: Embed, kind: str) -> tuple[Encoder, Encoder
     """
     device = _device(options)
     if kind == "int8":
-        if device != "cpu":
-            raise precision.Unfit("int8 is for CPU")
+        precision.check(options.model_copy(update={"precision": kind, "device": device}))
         return encoders.by_onnx(both)
     batch = CPU_BATCH if options.batch == "auto" else options.batch
     image, text = encoders.by_torch(both, precision.TYPES[kind], device, batch, options.compile)

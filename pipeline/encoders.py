@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pairsieve.pipeline.precision import Unfit
+from pairsieve.pipeline.quiet import quiet
 from pairsieve.pipeline.towers import Towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
@@ -174,7 +175,7 @@ def _session(tower: Any, example: Any, free: dict[int, str]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    with tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         whole, rounded = Path(folder, "whole.onnx"), Path(folder, "int8.onnx")
         _export(tower, example, whole, free)
         quantize_dynamic(

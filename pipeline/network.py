@@ -9,11 +9,11 @@ import json
 import pickle
 import re
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
 from pairsieve.pipeline.pretrained import Source
+from pairsieve.pipeline.quiet import quiet
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -58,7 +58,7 @@ def check(options: Embed, source: Source) -> None:
     from safetensors import SafetensorError
 
     try:
-        with torch.device("meta"):  # shapes without content
+        with quiet(), torch.device("meta"):  # shapes without content
             network = open_clip.create_model(
                 registered(source), load_weights=False, device="meta", pretrained_text=False
             )
@@ -69,8 +69,7 @@ def check(options: Embed, source: Source) -> None:
             f"embed.model: `{source.name}` cannot be built: {str(error)[:500]}"
         ) from error
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that shapes alone are loaded
+        with quiet(), tempfile.TemporaryDirectory() as folder:
             load_checkpoint(network, _shapes(source.weights, Path(folder)), device="meta")
     except (*_ERRORS, SafetensorError) as error:
         raise _unfit(options, source, error) from error

@@ -106,7 +106,8 @@ def by_torch(image: Pixels, to: Size, interpolation: str) -> "Tensor":
     import torch
     from torch.nn.functional import interpolate
 
-    made = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    # PyTorch wants pixels that it could write to; those of Pillow's are copied.
+    made = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
     first = (to[0], image.shape[1]) if _vertical_first(image.shape[:2], to) else to
     for size in (first, to):
         if made.shape[2:] != size:

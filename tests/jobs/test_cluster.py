@@ -33,6 +33,7 @@ def cluster(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen
         port = free.getsockname()[1]
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     start += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--num-cpus", "1"]
+    start += ["--num-gpus", "1"]  # Ray takes our word for it: nothing is computed on one
     start += ["--include-dashboard", "false", "--disable-usage-stats"]
     with subprocess.Popen(
         start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -85,3 +86,23 @@ def test_run_joins_the_cluster_at_the_address(
     alone = run("alone")
     assert alone.returncode == 1
     assert f"no Ray cluster answers at {address}" in alone.stderr
+
+
+def test_two_actors_share_a_gpu_when_each_takes_half(
+    cluster: tuple[str, subprocess.Popen[str]], environment: dict[str, str]
+) -> None:
+    program = """
+import os, sys, time
+from pairsieve.pipeline.engine import open_engine
+engine = open_engine("ray", address=sys.argv[1])
+def item(state, number):
+    time.sleep(0.2)
+    return os.getpid(), state
+for gpus in (0, 0.5, 1):
+    answers = [answer for _, answer in engine.map_with(os.getpid, item, range(8), gpus)]
+    print(gpus, len(set(answers)), all(pid == built for pid, built in answers))
+engine.close()
+"""
+    command = [sys.executable, "-c", program, cluster[0]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "0 1 True\n0.5 2 True\n1 1 True\n", done.stderr

@@ -69,3 +69,12 @@ def test_a_precision_asked_for_that_is_not_the_recorded_one_is_refused(
     assert loaded(store, fp32) == "fp32" == loaded(store, options)
     with pytest.raises(BadOption, match="precision was fp32, is bf16; to embed anew, delete"):
         loaded(store, options.model_copy(update={"precision": "bf16"}))
+
+
+def test_int8_that_was_taken_before_is_missed_where_onnx_runtime_is_not_installed(
+    store: Store, options: Embed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded(store, options.model_copy(update={"precision": "int8"})) == "int8"
+    monkeypatch.setattr(precision, "_has_onnx", lambda: False)
+    with pytest.raises(BadOption, match=r"int8 needs ONNX Runtime.* 'pairsieve\[onnx\]'"):
+        loaded(store, options)
