@@ -7,11 +7,14 @@ from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.duplicate import Duplicate
+from pairsieve.filters.eval_overlap import EvalOverlap
 from pairsieve.filters.exposure import Exposure
+from pairsieve.filters.known import Known
 from pairsieve.filters.language import Language
 from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.text_coverage import TextCoverage
@@ -32,4 +35,7 @@ FILTERS: tuple[type[Any], ...] = (
     ClipSimilarity,
     Nsfw,
     Duplicate,
+    Placeholder,
+    Known,
+    EvalOverlap,
 )

@@ -256,6 +256,27 @@ def gc(
 
 
 @app.command()
+def hashes(
+    dataset: DatasetArgument,
+    out: Annotated[str, typer.Option("--out", help="Parquet file to write, local or a URL.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Only survivors of this selection; default: all.")
+    ] = None,
+) -> None:
+    """Write what a dataset's images are known by, for the `known` of another recipe."""
+    from pairsieve.pipeline import hashes
+    from pairsieve.pipeline.inputs import place
+    from pairsieve.pipeline.store import Store
+
+    source = Store.at(dataset)
+    hashes.check(source, name)
+    store, path = place(out)
+    with store.writer(path) as sink:
+        hashes.write(source, name, sink)
+    typer.echo(f"Wrote {out}")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
     pairs: Annotated[int, typer.Option("--pairs", min=100, help="Pairs of the little web.")] = 3000,

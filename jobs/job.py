@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import blocklist, clip, fetch_img2dataset, layers, plan, run
+from pairsieve.pipeline import against, blocklist, clip, fetch_img2dataset, layers, plan, run
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.planned import Plan
@@ -29,11 +29,13 @@ class Job:
         workers: int | None = None,
         address: str | None = None,
     ) -> None:
-        """Check all that can be checked without touching input or output; read the blocklist."""
+        """Check all that can be checked without touching input or output; read the lists."""
         self.recipe = load(recipe)
         rules(self.recipe)
         blocklist.load(self.recipe.blocklist)
         self.store = Store.at(dataset)
+        for warning in against.check(self.recipe, self.store):
+            typer.echo(f"Warning: {warning}", err=True)
         self._engine = kind, workers, address
 
     def plan(self) -> Plan:

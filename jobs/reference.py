@@ -64,6 +64,10 @@ def recipe_page() -> str:
         lines.append(f"## `{name}`{needed}")
         lines += _keep_prose() if name == "keep" else [section["description"]]
         lines.append(_keys_table(section))
+        for key, value in section["properties"].items():
+            if entry := value.get("items", {}).get("$ref"):
+                lines.append(f"An entry of `{key}`:")
+                lines.append(_keys_table(schema["$defs"][entry.rpartition("/")[2]]))
     return _page(lines)
 
 
@@ -243,6 +247,8 @@ def _type_of(value: dict[str, Any]) -> str:
         return f"`{inner['const']}`"
     if inner.get("format") == "ipvanynetwork":
         return "network"
+    if "$ref" in inner:
+        return "mapping"
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}

@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.addresses import Refused, Target, target_of
 from pairsieve.pipeline.inputs import Source, listed, stream
 from pairsieve.pipeline.near import Near
+from pairsieve.schemas.against import MAX_PHASH_DISTANCE
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import MAX_PHASH_DISTANCE, Blocklist
+from pairsieve.schemas.recipe import Blocklist
 
 ALLOWED = {
     "host": "a host name, e.g. `host example.org`",

@@ -122,13 +122,24 @@ def _marker(name: str, piece: str) -> str:
     return f"{FOLDER}/{name}/{piece}.json"
 
 
-def _embedder(store: Store, name: str, options: Embed) -> Embedder:
+def loaded(store: Store, options: Embed) -> clip.Model:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
+    return _claimed(store, folder(options), options)[0]
+
+
+def _embedder(store: Store, name: str, options: Embed) -> Embedder:
+    """Return what an actor keeps."""
+    model, taken = _claimed(store, name, options)
+    return Embedder(model, scores.prompts(model), taken)
+
+
+def _claimed(store: Store, name: str, options: Embed) -> tuple[clip.Model, dict[str, Any]]:
+    """Return the loaded model and what its folder says of it; refuse another than made that."""
     model = clip.load(options, recorded(store, name).get("precision"))
     taken = _claim(store, name, options, model)
     if taken["precision"] != model.precision:  # another machine's choice was the first
         model = clip.load(options, taken["precision"])
-    return Embedder(model, scores.prompts(model), taken)
+    return model, taken
 
 
 def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:

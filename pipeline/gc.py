@@ -11,11 +11,16 @@ from fnmatch import fnmatchcase
 from pairsieve.pipeline.plan import staged_files
 from pairsieve.pipeline.store import Store
 
-FIXED = ("plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/layers/*.json")
+FIXED = (
+    "plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/layers/*.json",
+    "group/superseded.parquet",
+)  # fmt: skip
 MARKERS = (
     "gather/*.json",
     "embed/*/*.json",
     "group/done.json",
+    "group/evaluation/*.json",
+    "group/evaluation/*/*.json",
     "blocklist/done.json",
     "select/*/done.json",
     "shards/*/done.json",

@@ -8,19 +8,26 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline import copies
+from pairsieve.pipeline import copies, evaluation, known, placeholders
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
+from pairsieve.pipeline.rules import reads
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
-from pairsieve.schemas.columns import GROUPED, ROW
+from pairsieve.schemas.columns import GROUPED, ROW, Column
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-STEPS = ("copies",)  # the tables that are joined to `images`
+# The steps that run only when the recipe asks: the table each makes, and its columns.
+ASKED = {
+    "known": (known.options, known.COLUMNS),
+    "evaluation": (evaluation.options, evaluation.COLUMNS),
+    "placeholders": (placeholders.options, placeholders.COLUMNS),
+}
 
 
 def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
@@ -30,10 +37,18 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     their keeper's file and `near` copies; `clusters` of at least two pairs.
 
     Raises:
-        BadOption: the recipe's `duplicate` rules do not agree on one distance.
+        BadOption: the recipe's `duplicate` rules do not agree on one distance, or an earlier
+            dataset or evaluation set cannot be read.
     """
     embedding = folder(recipe.embed) if recipe.embed else None
-    wanted = fingerprint(copies.max_distance(recipe), inputs(store, embedding))
+    steps = asked(recipe)
+    wanted = fingerprint(
+        copies.max_distance(recipe),
+        inputs(store, embedding),
+        steps,
+        known.versions(recipe),
+        evaluation.versions(recipe),
+    )
     if done := current(store, GROUP_MARKER, wanted):
         return done
     path = f"group/{attempt()}.parquet"
@@ -42,15 +57,50 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
         attach(connection, store, embedding)
         _take_images(connection)
         copies.find(connection, recipe)
-        joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in STEPS)
-        names = ", ".join(column.name for column in columns)
+        if "known" in steps:
+            known.find(connection, recipe, store)
+        if "evaluation" in steps:
+            evaluation.find(connection, recipe, store, engine)
+        if "placeholders" in steps:
+            placeholders.find(connection)
+        joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in ("copies", *steps))
+        names = ", ".join(_selected(column, steps) for column in columns)
         with store.writer(path) as sink:
             query = f"SELECT {names} FROM images {joins} ORDER BY row"
             export(connection, query, sink, columns)
         counts = _counts(connection)
-    marker = Marker(counts["pairs"], {path: sink.entry()}, counts, {"fingerprint": wanted})
+    extra = {"fingerprint": wanted, "steps": steps}
+    marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
     replace(store, GROUP_MARKER, marker)
     return marker
+
+
+def asked(recipe: Recipe) -> dict[str, str]:
+    """Return the steps that the recipe asks for, and what stands for their options."""
+    wanted = {step: options(recipe) for step, (options, _) in ASKED.items()}
+    return {step: fingerprint(options) for step, options in wanted.items() if options is not None}
+
+
+def check_asked(recipe: Recipe, grouped: Marker | None) -> None:
+    """Refuse rules on what `group` has not measured as this recipe asks: they would be wrong.
+
+    Raises:
+        BadOption: saying what to do.
+    """
+    done = grouped.extra.get("steps", {}) if grouped else {}
+    for step, options in asked(recipe).items():
+        if done.get(step) != options and reads(recipe, ASKED[step][1]):
+            names = ", ".join(column.name for column in ASKED[step][1])
+            raise BadOption(
+                f"keep: a rule reads one of {names}, which `group` has not measured as this recipe "
+                "asks; run `pairsieve group` with it first"
+            )
+
+
+def _selected(column: Column, steps: dict[str, str]) -> str:
+    """Return the SQL of a column: null where its step was not asked for."""
+    of_others = [c for step, (_, own) in ASKED.items() if step not in steps for c in own]
+    return f"NULL AS {column.name}" if column in of_others else column.name
 
 
 def _take_images(connection: "DuckDBPyConnection") -> None:

@@ -8,8 +8,6 @@ change how the page works or reads.
 import re
 import shutil
 import tempfile
-from base64 import b64encode
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +17,11 @@ from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
 from pairsieve.pipeline.store import Marker, Store
+from pairsieve.pipeline.thumbnails import thumbnail
 from pairsieve.schemas.columns import COLUMNS
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -38,8 +38,6 @@ CLUSTERS_SHOWN = 6
 COPIES_SHOWN = 4  # per cluster; with the above at most 60 thumbnails
 ROWS_SHOWN = 12  # hosts and languages
 TEXT_SHOWN = 220  # code points of a caption, URL or condition
-THUMBNAIL_PX = 160
-THUMBNAIL_QUALITY = 72
 # What the funnel asks without being listed in the recipe.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
@@ -114,7 +112,16 @@ def _content(
         cluster["copies"] = _copies(connection, cluster["cluster"])
         for pair in cluster["copies"]:
             pair["facts"] = [("", _relation(pair))]
-    shown = [pair for _, pairs in samples for pair in pairs]
+    tested = overlaps(connection, recipe)
+    for each in tested:
+        each["pairs"] = _pairs(connection, each["shown"] or [])
+        for pair in each["pairs"]:
+            pair["facts"] = [
+                (name, _value(pair[name])) for name in ("eval_distance", "eval_overlap")
+            ]
+    overlapping = [pair for each in tested for pair in each["pairs"]]
+    add_evaluation_images(recipe, store, overlapping)
+    shown = [pair for _, pairs in samples for pair in pairs] + overlapping
     shown += [pair for cluster in clusters for pair in cluster["copies"]]
     _add_thumbnails(store, shown)
     for rule, pairs in samples:
@@ -139,6 +146,7 @@ def _content(
         "languages": rows(connection, f"FROM languages LIMIT {ROWS_SHOWN}"),
         "clusters": clusters,
         "cluster_count": rows(connection, "SELECT count(*) AS n FROM duplicates")[0]["n"],
+        "overlaps": tested,
         "samples": samples,
         "models": sentences(store),
         "chart": CHART,
@@ -214,19 +222,7 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
     for pair in pairs:
         pair["thumbnail"] = None
     for pair, data in zip(stored, store.read_places(places), strict=True):
-        pair["thumbnail"] = _thumbnail(data)
-
-
-def _thumbnail(data: bytes) -> str:
-    """Return a stored image, at most THUMBNAIL_PX wide and high, as the URI of a JPEG."""
-    from PIL import Image
-
-    with Image.open(BytesIO(data)) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    sink = BytesIO()
-    small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
-    return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
+        pair["thumbnail"] = thumbnail(data)
 
 
 def _number(value: int) -> str:

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
-from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, LISTED, ROW, TEXT, UID, URL
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    GATHERED,
+    GROUPED,
+    LISTED,
+    ROW,
+    TEXT,
+    UID,
+    URL,
+    Column,
+)
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Keep, Recipe
 
@@ -196,6 +206,17 @@ def text_columns() -> set[str]:
         if {column.name for column in getattr(measure, "reads", ())} <= {TEXT.name}:
             names |= {column.name for column in getattr(measure, "writes", ())}
     return names
+
+
+def reads(recipe: Recipe, columns: Sequence[Column]) -> bool:
+    """Return whether a rule of the recipe reads one of the columns."""
+    return any(reads_any(rule, columns) for rule in rules(recipe))
+
+
+def reads_any(rule: Rule, columns: Sequence[Column]) -> bool:
+    """Return whether a rule reads one of the columns."""
+    read = {name.lower() for name in _columns_of(rule.sql)}
+    return not read.isdisjoint(column.name for column in columns)
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline import blocked
+from pairsieve.pipeline import blocked, group
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
@@ -36,10 +36,14 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
 
     The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and what
     stands for the ledger parts it has judged, so that `status` knows when there are others.
+
+    Raises:
+        BadOption: a rule does not fit, or reads what `group` has not measured for this recipe.
     """
     asked = _asked(recipe)
     embedding = folder(recipe.embed) if recipe.embed else None
     grouped = store.marker(GROUP_MARKER)
+    group.check_asked(recipe, grouped)
     measured = inputs(store, embedding)
     listed = blocked.run(recipe, store)
     wanted = fingerprint(

@@ -163,6 +163,12 @@ VIEWS = {
         "FROM data.ledger WHERE cluster IS NOT NULL GROUP BY ALL HAVING count(*) > 1 "
         "ORDER BY pairs DESC, cluster",
     ),
+    "evaluation_sets": (
+        "One row per evaluation set that has an image which is nearest to one of a pair.",
+        "SELECT eval_set, count(*) AS pairs, count(eval_distance) AS near, "
+        "max(eval_overlap) AS max_overlap, count(*) FILTER (keep) AS kept "
+        "FROM data.ledger WHERE eval_set IS NOT NULL GROUP BY ALL ORDER BY eval_set",
+    ),
 }
 
 

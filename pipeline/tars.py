@@ -105,7 +105,7 @@ def _samples(source: Source) -> Iterator[_Sample]:
     decoder = json.JSONDecoder(strict=False)
     sample: _Sample | None = None
     with opened(source.location) as file:
-        for member in _members(file, source.location):
+        for member in members(file, source.location):
             name = _NAME.fullmatch(member.name)
             if not name or not member.isreg() or member.issparse() or _META.match(member.name):
                 continue
@@ -137,7 +137,7 @@ def _content(file: Any, member: tarfile.TarInfo) -> bytes | None:
     return bytes(file.read(member.size))
 
 
-def _members(file: Any, location: str) -> Iterator[tarfile.TarInfo]:
+def members(file: Any, location: str) -> Iterator[tarfile.TarInfo]:
     """Yield the members; tarfile alone takes a header that it cannot read for the end."""
     offset = 0
     try:

@@ -119,6 +119,38 @@ DUPLICATE_DISTANCE = Column(
 CLUSTER = Column(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
 )
+KNOWN_IN = Column(
+    "known_in", pa.string(), "", "The earlier dataset or file of hashes that has this image."
+)
+KNOWN_UID = Column("known_uid", pa.string(), "", "uid of the image there that is nearest.")
+KNOWN_DISTANCE = Column(
+    "known_distance", pa.int32(), "bits", "Hamming distance to its pHash; 0 for the same file."
+)
+EVAL_SET = Column(
+    "eval_set", pa.string(), "", "Evaluation set of the image nearest by pHash, else by vector."
+)
+EVAL_IMAGE = Column("eval_image", pa.string(), "", "Name of that image in the set.")
+EVAL_DISTANCE = Column(
+    "eval_distance",
+    pa.int32(),
+    "bits",
+    "Hamming distance to the nearest pHash of an evaluation image; null where none is near.",
+)
+EVAL_OVERLAP = Column(
+    "eval_overlap", pa.float32(), "[-1, 1]", "Highest cosine to the vector of an evaluation image."
+)
+PLACEHOLDER_HOSTS = Column(
+    "placeholder_hosts", pa.int32(), "hosts", "Different hosts that show a copy of this image."
+)
+PLACEHOLDER_CAPTIONS = Column(
+    "placeholder_captions", pa.int32(), "texts", "Different captions of its copies, as words."
+)
+PLACEHOLDER_UNRELATED = Column(
+    "placeholder_unrelated",
+    pa.float32(),
+    "[0, 1]",
+    "Share of pairs of these captions that have next to no word in common.",
+)
 # What `select` asks before the rules.
 BLOCKED = Column(
     "blocked", pa.string(), "", "The entry of the blocklist, as it is now, that it is on."
@@ -139,7 +171,11 @@ GATHERED = (
     TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
-GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)
+GROUPED = (
+    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE,
+    EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS,
+    PLACEHOLDER_UNRELATED,
+)  # fmt: skip
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)

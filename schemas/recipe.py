@@ -9,25 +9,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
     model_validator,
 )
 
+from pairsieve.schemas.against import MAX_PHASH_DISTANCE, Decontaminate, Known
+from pairsieve.schemas.section import Section
+
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
-MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
-
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are refused and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Input(Section):
@@ -308,6 +302,8 @@ class Recipe(Section):
     input: Input
     fetch: Fetch | None = None
     blocklist: Blocklist | None = None
+    known: Known | None = None
+    decontaminate: Decontaminate | None = None
     image: Image = Image()
     embed: Embed | None = None
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()

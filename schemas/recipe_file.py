@@ -71,6 +71,15 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
     if recipe.blocklist:
         listed = tuple(anchored(path) for path in recipe.blocklist.files)
         changes["blocklist"] = recipe.blocklist.model_copy(update={"files": listed})
+    if recipe.known:
+        listed = tuple(anchored(path) for path in recipe.known.datasets)
+        changes["known"] = recipe.known.model_copy(update={"datasets": listed})
+    if recipe.decontaminate:
+        sets = tuple(
+            each.model_copy(update={"path": anchored(each.path)})
+            for each in recipe.decontaminate.sets
+        )
+        changes["decontaminate"] = recipe.decontaminate.model_copy(update={"sets": sets})
     if recipe.embed:
         files = {
             key: anchored(value)

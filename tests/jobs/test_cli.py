@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,6 +50,7 @@ def test_help_names_every_verb() -> None:
         "status",
         "demo",
         "gc",
+        "hashes",
     ]:
         assert f" {verb} " in said
 
@@ -139,3 +141,39 @@ def test_sharding_before_selecting_says_what_to_do(recipe: Path) -> None:
     said = pairsieve("shard", recipe, "--dataset", recipe.parent / "d", "--engine", "serial")
     assert said.returncode == 2
     assert "run `pairsieve select" in said.stderr
+
+
+def test_hashes_of_one_dataset_make_the_other_known(tmp_path: Path, recipe: Path) -> None:
+    """A dataset that is known to itself, by its file of hashes, has nothing left."""
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for number in range(3):
+            image = Image.effect_noise((64 + number, 64), 90 + number).convert("RGB")
+            image.save(tmp_path / f"{number}.png")
+            tar.add(tmp_path / f"{number}.png", f"{number}.png")
+            (tmp_path / f"{number}.txt").write_text(f"picture {number}")
+            tar.add(tmp_path / f"{number}.txt", f"{number}.txt")
+    content = {"input": {"path": "images"}}
+    recipe.write_text(yaml.safe_dump(content))
+    serial = ("--engine", "serial", "--dataset", tmp_path / "d")
+    assert pairsieve("run", recipe, *serial).returncode == 0
+    out = tmp_path / "hashes.parquet"
+    said = pairsieve("hashes", tmp_path / "d", "--out", out, "--name", "default")
+    assert (said.returncode, said.stdout) == (0, f"Wrote {out}\n")
+    assert pq.read_table(out).num_rows == 3
+    again = content | {"known": {"datasets": ["hashes.parquet"]}}
+    recipe.write_text(yaml.safe_dump(again))
+    warned = pairsieve("group", recipe, *serial)
+    assert "Warning: the recipe has `known`, and no rule in `keep` decides" in warned.stderr
+    recipe.write_text(yaml.safe_dump(again | {"keep": [{"known": {}}]}))
+    done = pairsieve("run", recipe, *serial)
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr
+    status = json.loads(pairsieve("status", tmp_path / "d", "--json").stdout)
+    assert (status["kept"], status["dropped"]) == (0, 3)
+    said = pairsieve("hashes", tmp_path / "d", "--out", out, "--name", "none")
+    assert said.returncode == 2
+    assert "there is no selection `none`" in said.stderr

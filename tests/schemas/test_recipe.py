@@ -165,3 +165,28 @@ def test_two_sizes_are_refused(tmp_path: Path) -> None:
             "image: say one of min_side, max_side, center_crop, pad, or `resize: false`, "
             f"not {told}"
         )
+
+
+def test_paths_of_earlier_datasets_and_evaluation_sets_start_at_the_recipe(tmp_path: Path) -> None:
+    text = """
+    input: {path: p}
+    known: {datasets: [older, "s3://bucket/older", /data/h.parquet]}
+    decontaminate: {sets: [{name: val, path: eval/*.tar}]}
+    """
+    recipe = load(written(tmp_path, text))
+    assert recipe.known is not None
+    assert recipe.decontaminate is not None
+    assert recipe.known.datasets == (f"{tmp_path}/older", "s3://bucket/older", "/data/h.parquet")
+    assert recipe.decontaminate.sets[0].path == f"{tmp_path}/eval/*.tar"
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ("[]", "decontaminate.sets: Tuple should have at least 1 item"),
+        ("[{name: a, path: x}, {name: a, path: y}]", "two sets are called 'a'"),
+        ("[{name: a, paht: x}]", "did you mean `path`?"),
+    ],
+)
+def test_evaluation_sets_that_cannot_be_are_refused(tmp_path: Path, sets: str, said: str) -> None:
+    assert said in refusal(tmp_path, f"input: {{path: p}}\ndecontaminate: {{sets: {sets}}}")

@@ -1,0 +1,79 @@
+"""Overlaps: what the report shows of evaluation sets, set by set, with both pictures of a pair.
+
+The evaluation image is read from where it was found; one that is gone is shown by its name only.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pairsieve.pipeline import evaluation, evaluation_images
+from pairsieve.pipeline.ledger import quoted
+from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.rules import reads_any, rules
+from pairsieve.pipeline.stats import rows
+from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.thumbnails import thumbnail
+from pairsieve.schemas.errors import PairsieveError
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SETS_SHOWN = 6
+PAIRS_SHOWN = 4  # per set
+
+
+def overlaps(connection: "DuckDBPyConnection", recipe: Recipe) -> list[dict[str, Any]]:
+    """Return for each evaluation set its name, counts of pairs, and the rows of those to show.
+
+    Counted and shown is what a rule on evaluation sets drops and what is near by pHash; the
+    nearest first.
+    """
+    deciding = [rule.name for rule in rules(recipe) if reads_any(rule, evaluation.COLUMNS)]
+    listed = ", ".join(map(quoted, deciding))
+    dropped = f"list_has_any(failing, [{listed}]::VARCHAR[])"
+    order = "eval_distance NULLS LAST, eval_overlap DESC NULLS LAST, row"
+    return rows(
+        connection,
+        f"SELECT eval_set AS name, count(*) FILTER ({dropped}) AS dropped, "
+        f"count(eval_distance) AS near, max(eval_overlap) AS highest, "
+        f"(list(row ORDER BY {order}) FILTER ({dropped} OR eval_distance IS NOT NULL))"
+        f"[:{PAIRS_SHOWN}] AS shown "
+        "FROM ledger WHERE eval_set IS NOT NULL GROUP BY ALL ORDER BY dropped DESC, name "
+        f"LIMIT {SETS_SHOWN}",
+    )
+
+
+def add_evaluation_images(recipe: Recipe, store: Store, pairs: list[dict[str, Any]]) -> None:
+    """Give each pair `other`: the evaluation image that it is like, as a data URI, or None."""
+    places = _places(recipe, store, {(pair["eval_set"], pair["eval_image"]) for pair in pairs})
+    for pair in pairs:
+        place = places.get((pair["eval_set"], pair["eval_image"]))
+        pair["other"] = _seen(recipe, place) if place else None
+
+
+def _places(
+    recipe: Recipe, store: Store, wanted: set[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, int, int]]:
+    """Return file, offset and size of the evaluation images of these sets and names."""
+    try:
+        marker = store.marker(
+            f"{evaluation_images.FOLDER}/{evaluation_images.name_of(recipe)}.json"
+        )
+    except PairsieveError:  # a set is gone
+        marker = None
+    if marker is None or not wanted:
+        return {}
+    return {
+        (image["set"], image["name"]): (image["file"], image["offset"], image["bytes"])
+        for image in evaluation_images.read(store, marker).to_pylist()
+        if (image["set"], image["name"]) in wanted
+    }
+
+
+def _seen(recipe: Recipe, place: tuple[str, int, int]) -> str | None:
+    """Return a thumbnail of an evaluation image as the dataset would store it."""
+    try:
+        made = picture(evaluation_images.body(*place), recipe.image)
+    except PairsieveError:
+        return None
+    return thumbnail(made.stored) if isinstance(made, Picture) else None

@@ -1,0 +1,66 @@
+"""Placeholders: images that many hosts show under captions which have nothing in common.
+
+Copies are those of `copies`. A caption counts as its words in lower case; of each cluster up to
+`SAMPLED` different ones, drawn by their MD5, are compared two by two. So the cost is linear in the
+pairs, however large the cluster of the commonest placeholder is.
+"""
+
+from typing import TYPE_CHECKING
+
+from pairsieve.pipeline.rules import reads
+from pairsieve.pipeline.stats import host_of
+from pairsieve.schemas.columns import (
+    PLACEHOLDER_CAPTIONS,
+    PLACEHOLDER_HOSTS,
+    PLACEHOLDER_UNRELATED,
+)
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+COLUMNS = (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED)
+SAMPLED = 16  # captions of a cluster that are compared: 120 pairs
+RELATED = 3  # captions that share at least one of so many words of the shorter are related
+READ_CHARS = 1000  # of a caption
+WORDS = (
+    rf"trim(regexp_replace(lower(substr(text, 1, {READ_CHARS})), '[^\p{{L}}\p{{N}}]+', ' ', 'g'))"
+)
+
+
+def options(recipe: Recipe) -> str | None:
+    """Return what shapes the result, None where no rule of the recipe reads it."""
+    return "asked" if reads(recipe, COLUMNS) else None
+
+
+def find(connection: "DuckDBPyConnection") -> None:
+    """Make the table `placeholders` out of `ledger` and `copies`: `row` and `COLUMNS`.
+
+    An image without copies has one host and one caption.
+    """
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE seen AS
+        SELECT copies.cluster,
+               count(DISTINCT nullif({host_of("url")}, '')) AS hosts,
+               count(DISTINCT nullif({WORDS}, '')) AS captions,
+               min_by(DISTINCT nullif({WORDS}, ''), md5({WORDS}), {SAMPLED}) AS sample
+        FROM ledger JOIN copies USING (row)
+        WHERE copies.cluster IN (SELECT cluster FROM copies GROUP BY ALL HAVING count(*) > 1)
+        GROUP BY ALL;
+        CREATE TEMP TABLE unrelated AS
+        WITH words AS (
+            SELECT cluster, caption, list_distinct(string_split(caption, ' ')) AS words
+            FROM (SELECT cluster, unnest(sample) AS caption FROM seen
+                  WHERE hosts > 1 AND captions > 1)
+        )
+        SELECT cluster, avg((len(list_intersect(a.words, b.words)) * {RELATED}
+                             < least(len(a.words), len(b.words)))::INT) AS share
+        FROM words a JOIN words b USING (cluster) WHERE a.caption < b.caption GROUP BY ALL;
+        CREATE TEMP TABLE placeholders AS
+        SELECT row, coalesce(hosts, 1) AS {PLACEHOLDER_HOSTS.name},
+               coalesce(captions, 1) AS {PLACEHOLDER_CAPTIONS.name},
+               coalesce(share, 0) AS {PLACEHOLDER_UNRELATED.name}
+        FROM copies LEFT JOIN seen USING (cluster) LEFT JOIN unrelated USING (cluster)
+        """
+    )

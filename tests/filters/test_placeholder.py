@@ -1,0 +1,45 @@
+import duckdb
+import pytest
+
+from pairsieve.filters.placeholder import Placeholder
+
+COLUMNS = "placeholder_hosts, placeholder_captions, placeholder_unrelated"
+
+
+def passes(filter_: Placeholder, *counted: float | None) -> bool | None:
+    query = f"SELECT {filter_.rule()} FROM (VALUES (?::INT, ?::INT, ?::DOUBLE)) AS l({COLUMNS})"
+    (found,) = duckdb.execute(query, list(counted)).fetchall()
+    return found[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("counted", "kept"),
+    [
+        ((3, 4, 0.5), False),
+        ((2, 4, 0.5), True),
+        ((3, 3, 0.5), True),
+        ((3, 4, 0.49), True),
+        ((9, 9, 1.0), False),
+    ],
+)
+def test_dropped_only_where_all_three_reach_their_bounds(
+    counted: tuple[int, int, float], kept: bool
+) -> None:
+    assert passes(Placeholder(min_hosts=3, min_captions=4, min_unrelated=0.5), *counted) is kept
+
+
+def test_what_was_not_counted_is_unmeasured() -> None:
+    assert passes(Placeholder(), None, None, None) is None
+
+
+def test_an_image_without_copies_is_kept_by_default() -> None:
+    assert passes(Placeholder(), 1, 1, 0) is True
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("min_hosts", 0), ("min_captions", 1), ("min_unrelated", -0.1), ("min_unrelated", 1.1)],
+)
+def test_option_out_of_range_is_refused(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be .*, got {value}"):
+        Placeholder(**{option: value})  # type: ignore[arg-type]

@@ -1,0 +1,294 @@
+"""Evaluation sets against a dataset whose images come from a WebDataset and are really embedded."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from pairsieve.pipeline import evaluation, evaluation_images, gc, group, run, select
+from pairsieve.pipeline.engine import Engine, Serial, open_engine
+from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+PICTURES = 6
+
+
+def picture(number: int) -> Image.Image:
+    coarse = np.random.default_rng(number).integers(0, 255, (6, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((160, 120))
+
+
+def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def put_tar(path: Path, content: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "tiny.json").write_text(json.dumps(CONFIG))
+    torch.manual_seed(0)
+    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
+    files = {"model": str(folder / "tiny.json"), "pretrained": str(folder / "weights.pt")}
+    return {**files, "batch": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> list[dict[str, str]]:
+    """Return a set in files, recompressed and enlarged, and one in a tar of anything."""
+    folder = tmp_path / "eval"
+    (folder / "photos/val").mkdir(parents=True)
+    (folder / "photos/val/one.jpg").write_bytes(file_of(picture(1), "JPEG", quality=80))
+    (folder / "photos/val/two.png").write_bytes(file_of(picture(2).resize((320, 240))))
+    (folder / "photos/labels.txt").write_text("one two")
+    put_tar(
+        folder / "shards/0.tar",
+        {
+            "a/x.left.png": file_of(picture(100)),
+            "a/x.right.png": file_of(picture(3)),
+            "a/x.txt": b"a caption",
+            "a/broken.jpg": b"\xff\xd8\xff no image",
+        },
+    )
+    paths = {"photos": folder / "photos", "shards": folder / "shards/*.tar"}
+    return [{"name": name, "path": str(path)} for name, path in paths.items()]
+
+
+def recipe(tmp_path: Path, sets: list[dict[str, str]], **more: Any) -> Recipe:
+    if not (tmp_path / "input.tar").exists():
+        pairs = {f"{n}.{kind}": data for n in range(PICTURES) for kind, data in
+                 (("png", file_of(picture(n))), ("txt", f"picture {n}".encode()))}  # fmt: skip
+        put_tar(tmp_path / "input.tar", pairs)
+    content = {
+        "input": {"path": str(tmp_path / "input.tar"), "unit_pairs": 4},
+        "decontaminate": {"sets": sets},
+        "keep": [{"eval_overlap": {}}],
+    }
+    return Recipe.model_validate(content | more)
+
+
+def walked(asked: Recipe, store: Store, engine: Engine | None = None) -> None:
+    run.run(asked, store, engine or Serial(), "default", lambda verb, marker, new=True: None)
+
+
+def found(store: Store) -> list[tuple[Any, ...]]:
+    """Return eval_set, eval_image, eval_distance and eval_overlap, in input order."""
+    names = ", ".join(column.name for column in evaluation.COLUMNS)
+    with connect(store) as connection:
+        attach(connection, store)
+        return connection.execute(f"SELECT {names} FROM ledger ORDER BY row").fetchall()
+
+
+def kept(store: Store) -> list[str]:
+    with connect(store) as connection:
+        attach(connection, store, None, "default")
+        rows = connection.execute("SELECT text FROM ledger WHERE keep ORDER BY row").fetchall()
+    return [text for (text,) in rows]
+
+
+def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
+    tmp_path: Path, sets: list[dict[str, str]]
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    walked(recipe(tmp_path, sets), store)
+    rows = found(store)
+    assert [row[:2] for row in rows] == [
+        (None, None),
+        ("photos", "val/one.jpg"),
+        ("photos", "val/two.png"),
+        ("shards", "0.tar/a/x.right.png"),
+        (None, None),
+        (None, None),
+    ]
+    assert all(row[2] <= 4 for row in rows[1:4])
+    assert {row[3] for row in rows} == {None}
+    assert kept(store) == ["picture 0", "picture 4", "picture 5"]
+    report = store.read("report.html").decode()
+    assert "Evaluation sets" in report
+    assert "val/one.jpg" in report
+
+
+def test_vectors_give_every_pair_its_highest_cosine(
+    tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    vectors = {"sets": sets, "vectors": True, "max_distance": 0}
+    keep = [{"eval_overlap": {"min_cosine": 0.9999}}]
+    walked(recipe(tmp_path, sets, decontaminate=vectors, embed=model, keep=keep), store)
+    rows = found(store)
+    names, cosines = all_cosines(store)
+    assert [row[:2] for row in rows] == [names[at] for at in cosines.argmax(axis=1)]
+    assert [row[3] for row in rows] == pytest.approx(cosines.max(axis=1).tolist(), abs=1e-6)
+    assert rows[3][3] == pytest.approx(1, abs=1e-3)  # the same pixels
+    assert "picture 3" not in kept(store)
+
+
+def all_cosines(store: Store) -> tuple[list[tuple[str, str]], NDArray[np.float64]]:
+    """Return the evaluation images that decode, and each pair's cosine to each, from the files."""
+    ours, theirs = (
+        pa.concat_tables(
+            pq.read_table(store.location(path))
+            for path, _, _ in store.list(folder)
+            if path.endswith(suffix) and path.count("/") == 2
+        )
+        for folder, suffix in (("embed", ".vectors.parquet"), ("group/evaluation", ".parquet"))
+    )
+    theirs = theirs.filter(theirs["perceptual_hash"].is_valid())
+    one, other = (
+        np.array(table[column].to_pylist(), np.float64)
+        for table, column in ((ours.sort_by("row"), "image_embedding"), (theirs, "vector"))
+    )
+    lengths = np.outer(np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1))
+    names = list(zip(theirs["set"].to_pylist(), theirs["name"].to_pylist(), strict=True))
+    return names, one @ other.T / lengths
+
+
+def test_both_engines_find_the_same(
+    tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
+) -> None:
+    vectors = {"sets": sets, "vectors": True}
+    asked = recipe(tmp_path, sets, decontaminate=vectors, embed=model)
+    one, other = Store.at(tmp_path / "one"), Store.at(tmp_path / "other")
+    walked(asked, one)
+    ray = open_engine("ray", workers=2)
+    walked(asked, other, ray)
+    ray.close()
+    assert found(one) == found(other)
+
+
+def test_sets_are_measured_once_and_again_when_a_file_changes(
+    tmp_path: Path, sets: list[dict[str, str]]
+) -> None:
+    store, asked = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
+    walked(asked, store)
+    before = store.marker_names(evaluation_images.FOLDER)
+    first = group.run(asked, store, Serial())
+    assert first == group.run(asked, store, Serial())
+    group.run(recipe(tmp_path, sets, shard={"seed": 1}), store, Serial())
+    assert store.marker_names(evaluation_images.FOLDER) == before
+    (tmp_path / "eval/photos/val/four.png").write_bytes(file_of(picture(4)))
+    assert group.run(asked, store, Serial()) != first
+    assert found(store)[4][:3] == ("photos", "val/four.png", 0)
+    assert gc.run(store, 0)[0] == 0
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(
+    tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    asked = recipe(tmp_path, sets, decontaminate={"sets": sets, "vectors": True}, embed=model)
+    walked(asked, store)
+    whole = found(store)
+    folder = f"{evaluation_images.FOLDER}/{evaluation_images.name_of(asked)}"
+    pieces = store.markers(folder)
+    assert list(pieces) == ["00000000", "00000001"]
+    store.delete([f"{folder}/00000001.json", "group/done.json"])
+    group.run(asked, store, Serial())
+    again = store.markers(folder)
+    assert again["00000000"] == pieces["00000000"]
+    assert again["00000001"].files != pieces["00000001"].files
+    assert found(store) == whole
+
+
+def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
+    tmp_path: Path, sets: list[dict[str, str]]
+) -> None:
+    store, asked = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
+    walked(asked, store)
+    marker = evaluation_images.stored(asked, store, Serial())
+    assert marker.counts == {"images": 5, "unreadable": 1}
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.jpg").write_bytes(b"no image")
+    bad = recipe(tmp_path, [{"name": "bad", "path": str(tmp_path / "bad")}])
+    with pytest.raises(BadOption, match="none of the images of 'bad' can be decoded"):
+        group.run(bad, store, Serial())
+
+
+def refusal(tmp_path: Path, path: str) -> str:
+    asked = recipe(tmp_path, [{"name": "val", "path": path}]).decontaminate
+    assert asked is not None
+    with pytest.raises(BadOption) as refused:
+        evaluation.check(asked)
+    return str(refused.value)
+
+
+def test_sets_without_images_or_compressed_are_refused(tmp_path: Path) -> None:
+    assert f"no image and no tar at {tmp_path}/none, the set 'val'" in refusal(
+        tmp_path, f"{tmp_path}/none"
+    )
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval/labels.txt").write_text("x")
+    assert "no image and no tar" in refusal(tmp_path, f"{tmp_path}/eval")
+    (tmp_path / "eval/val.tar.gz").write_bytes(b"x")
+    assert "val.tar.gz is compressed; unpack it" in refusal(tmp_path, f"{tmp_path}/eval")
+
+
+def test_select_refuses_sets_that_group_has_not_compared(
+    tmp_path: Path, sets: list[dict[str, str]]
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    walked(recipe(tmp_path, sets[:1]), store)
+    with pytest.raises(BadOption, match="eval_set, .* run `pairsieve group` with it first"):
+        select.run(recipe(tmp_path, sets), store, "default")
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    rows=st.integers(1, 600),
+    images=st.integers(2, 50),
+    at_once=st.integers(1, 20),
+    seed=st.integers(0, 9),
+)
+def test_highest_is_what_comparing_all_gives(
+    rows: int, images: int, at_once: int, seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    vectors, others = (chance.normal(size=(n, 8)).astype(np.float32) for n in (rows, images))
+    others[images // 2] = 0  # not decoded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "IMAGES_AT_ONCE", at_once)
+        places, cosines = evaluation.highest(vectors, others)
+    lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-30)
+    every = vectors @ others.T / np.linalg.norm(vectors, axis=1, keepdims=True) / lengths
+    every[:, images // 2] = -9
+    assert places.tolist() == every.argmax(axis=1).tolist()
+    assert cosines == pytest.approx(every.max(axis=1), abs=1e-6)
+
+
+def test_a_rows_answer_does_not_depend_on_its_company() -> None:
+    chance = np.random.default_rng(0)
+    vectors, others = (chance.normal(size=(n, 64)).astype(np.float32) for n in (700, 300))
+    places, cosines = evaluation.highest(vectors, others)
+    for cut in (1, 255, 256, 257):
+        first, last = (evaluation.highest(part, others) for part in np.split(vectors, [cut]))
+        assert np.array_equal(places, np.concatenate([first[0], last[0]]))
+        assert np.array_equal(cosines, np.concatenate([first[1], last[1]]))

@@ -1,0 +1,140 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pairsieve.pipeline import group, placeholders, select
+from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.recipe import Recipe
+
+Row = dict[str, Any]
+Put = Callable[[Store, list[Row]], None]
+Evidence = tuple[int, int, float]
+RECIPE = Recipe.model_validate(
+    {"input": {"path": "p.parquet"}, "keep": [{"placeholder": {"min_hosts": 3}}]}
+)
+
+
+def shown(picture: int, host: str, text: str | None) -> Row:
+    """Return a pair whose image is number `picture`, as that host shows it."""
+    sha256 = f"{picture:064x}"
+    return {"sha256": sha256, "url": f"http://{host}/a.jpg", "text": text, "perceptual_hash": None}
+
+
+def counted(folder: Path, put: Put, rows: list[Row]) -> list[Evidence]:
+    """Return hosts, captions and the unrelated share of every pair, in order."""
+    store = Store.at(folder)
+    put(store, rows)
+    group.run(RECIPE, store, Serial())
+    names = ", ".join(column.name for column in placeholders.COLUMNS)
+    with connect(store) as connection:
+        attach(connection, store)
+        return connection.execute(f"SELECT {names} FROM ledger ORDER BY row").fetchall()
+
+
+def test_hosts_captions_and_unrelated_pairs_are_counted(tmp_path: Path, put_gathered: Put) -> None:
+    rows = [
+        shown(1, "a.example", "Red bus in London"),
+        shown(1, "A.example:80", "A cat!"),
+        shown(1, "b.example", "red  BUS, in london"),  # the same words
+        shown(1, "c.example", "the red bus"),  # shares two of three with the first
+        shown(2, "d.example", "a dog"),
+    ]
+    # Pairs of the three captions: bus and cat, cat and bus, bus and bus; only the last is related.
+    bus, dog = (3, 3, pytest.approx(2 / 3)), (1, 1, 0)
+    assert counted(tmp_path, put_gathered, rows) == [bus, bus, bus, bus, dog]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "unrelated"),
+    [
+        ("a b c", "a x y z", 0),  # one of three: a third is enough
+        ("a b c d", "a x y z", 1),  # one of four
+        ("ein roter Bus", "バス 赤い", 1),
+        ("a a a b", "a c", 0),  # a word counts once
+        ("12 34", "34 56", 0),  # numbers are words
+    ],
+)
+def test_captions_are_related_from_a_third_of_the_shorter_on(
+    tmp_path: Path, put_gathered: Put, one: str, other: str, unrelated: int
+) -> None:
+    rows = [shown(1, "a.example", one), shown(1, "b.example", other)]
+    assert counted(tmp_path, put_gathered, rows) == [(2, 2, unrelated)] * 2
+
+
+def test_no_caption_and_no_host_count_for_nothing(tmp_path: Path, put_gathered: Put) -> None:
+    rows = [shown(1, "a.example", None), shown(1, "b.example", " - "), shown(1, "c.example", "cat")]
+    rows[2]["url"] = "wds:shard.tar/key@0"
+    assert counted(tmp_path, put_gathered, rows) == [(2, 1, 0)] * 3
+
+
+def test_hostile_captions_are_read_to_a_limit(tmp_path: Path, put_gathered: Put) -> None:
+    texts = ["x" * 1_000_000, "'; DROP TABLE ledger; -- \u202e\0", "y " * 500_000, "<b>" * 1000]
+    rows = [shown(1, f"{n}.example", text) for n, text in enumerate(texts)]
+    assert counted(tmp_path, put_gathered, rows) == [(4, 4, 1)] * 4
+
+
+def test_order_and_number_of_copies_do_not_matter(tmp_path: Path, put_gathered: Put) -> None:
+    chance = np.random.default_rng(0)
+    words = [" ".join(chance.choice(list("abcdefghijkl"), 4)) for _ in range(60)]
+    rows = [shown(1, f"{n % 9}.example", text) for n, text in enumerate(words)]
+    first = counted(tmp_path / "one", put_gathered, rows)
+    shuffled = [rows[n] for n in chance.permutation(60)]
+    assert counted(tmp_path / "two", put_gathered, shuffled) == first
+    assert counted(tmp_path / "three", put_gathered, rows * 3) == first * 3
+
+
+def test_every_pair_with_a_placeholder_is_dropped(tmp_path: Path, put_gathered: Put) -> None:
+    texts = ["red bus", "grey cat", "house for sale", "our new office", "summer hats"]
+    store = Store.at(tmp_path)
+    put_gathered(
+        store,
+        [
+            *(shown(1, f"{n}.example", text) for n, text in enumerate(texts)),
+            *(shown(2, f"{n}.example", f"{text} number {n}") for n, text in enumerate(["hat"] * 5)),
+        ],
+    )
+    group.run(RECIPE, store, Serial())
+    marker = select.run(RECIPE, store, "default")
+    assert marker.counts["kept"] == 5
+    assert marker.extra["funnel"][-1]["rule"] == "placeholder"
+
+
+def test_without_a_rule_nothing_is_counted(tmp_path: Path, put_gathered: Put) -> None:
+    store = Store.at(tmp_path)
+    put_gathered(store, [shown(1, "a.example", "cat")] * 2)
+    group.run(Recipe.model_validate({"input": {"path": "p"}}), store, Serial())
+    with connect(store) as connection:
+        attach(connection, store)
+        found = connection.execute("SELECT count(placeholder_hosts) FROM ledger").fetchone()
+    assert found == (0,)
+
+
+def test_placeholders_are_told_from_products_on_real_captions(
+    tmp_path: Path, put_gathered: Put, real: Path
+) -> None:
+    """A product: one caption, in which each shop adds or leaves out words. A placeholder: any."""
+    with (real / "cc3m_validation.tsv").open() as file:
+        captions = [row[0] for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    chance = np.random.default_rng(0)
+    rows, kinds = [], []
+    for picture in range(100):
+        placeholder = picture % 2 == 0
+        own = str(chance.choice([c for c in captions[:500] if len(c.split()) > 5])).split()
+        for host in range(8):
+            if placeholder:
+                text = str(chance.choice(captions))
+            else:
+                text = " ".join([*chance.permutation(own)[: -(-2 * len(own) // 3)], f"shop {host}"])
+            rows.append(shown(picture, f"{host}.example", text))
+            kinds.append(placeholder)
+    evidence = counted(tmp_path, put_gathered, rows)
+    shares = {kind: [e[2] for e, k in zip(evidence, kinds, strict=True) if k is kind] for kind in
+              (True, False)}  # fmt: skip
+    assert min(shares[True]) >= 0.8
+    assert max(shares[False]) <= 0.2
