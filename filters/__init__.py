@@ -6,6 +6,8 @@ from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
+from pairsieve.filters.colour import Colour
+from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.language import Language
@@ -15,6 +17,7 @@ from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.text_coverage import TextCoverage
+from pairsieve.filters.turned_hashes import TurnedHashes
 from pairsieve.filters.upscaled import Upscaled
 
 FILTERS: tuple[type[Any], ...] = (
@@ -29,6 +32,9 @@ FILTERS: tuple[type[Any], ...] = (
     Exposure,
     Upscaled,
     PerceptualHash,
+    Dhash,
+    Colour,
+    TurnedHashes,
     ClipSimilarity,
     Nsfw,
     Duplicate,

@@ -9,25 +9,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
     model_validator,
 )
 
+from pairsieve.schemas.group import Group
+from pairsieve.schemas.section import Section
+
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
-
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are refused and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Input(Section):
@@ -301,5 +296,13 @@ class Recipe(Section):
     blocklist: Blocklist | None = None
     image: Image = Image()
     embed: Embed | None = None
+    group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+
+    @model_validator(mode="after")
+    def _vectors_are_made(self) -> Self:
+        """Refuse to verify with vectors that nothing makes."""
+        if "embedding" in self.group.verify and self.embed is None:
+            raise ValueError("group.verify: `embedding` needs the section `embed`")
+        return self
