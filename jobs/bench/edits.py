@@ -39,12 +39,12 @@ def _cropped(share: float, pixels: Pixels) -> Pixels:
     """Return the picture without `share` of its width and of its height, half at each edge."""
     height, width = pixels.shape[:2]
     y, x = max(1, round(height * share / 2)), max(1, round(width * share / 2))
-    return np.asarray(pixels[y : height - y, x : width - x])
+    return np.ascontiguousarray(pixels[y : height - y, x : width - x], np.uint8)
 
 
 def _brighter(factor: float, pixels: Pixels) -> Pixels:
     """Return the picture `factor` times as bright, clipped."""
-    return np.clip(pixels * np.float32(factor) + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels * np.float32(factor) + 0.5, 0, 255), np.uint8)
 
 
 def _marked(share: float, pixels: Pixels) -> Pixels:

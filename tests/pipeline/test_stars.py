@@ -57,7 +57,8 @@ def looks(
 
 
 def standing(found: Looks, limits: Limits = ALIKE) -> list[int]:
-    return stars(found, limits, np.array([len(found.known)]))[0].tolist()
+    parents, _ = stars(found, limits, np.array([len(found.known)]))
+    return [int(parent) for parent in parents]
 
 
 def greedy(found: Looks, limits: Limits) -> list[int]:
