@@ -100,7 +100,7 @@ def test_both_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     bench(Setting([tmp_path], pictures=20), told.append)
     printed = capsys.readouterr().out
     assert "different pictures" in printed
-    assert "re-compress quality 30" in printed
+    assert "Recall per edit" in printed
     assert told[0] == "editing 2 photographs ..."
 
 
