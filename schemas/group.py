@@ -35,7 +35,7 @@ class Group(Section):
         12, ge=0, le=64, description="Bits in which the dhash of a copy may differ."
     )
     max_colour: float = Field(
-        0.65, ge=0, description="Colours of a copy may differ by so many times the contrast."
+        0.55, ge=0, description="Colours of a copy may differ by so many times the contrast."
     )
     min_embedding: float = Field(
         0.9, ge=-1, le=1, description="Cosine that the image vectors of copies have at least."
