@@ -6,6 +6,8 @@ from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
+from pairsieve.filters.colour import Colour
+from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.eval_overlap import EvalOverlap
 from pairsieve.filters.exposure import Exposure
@@ -18,6 +20,7 @@ from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.text_coverage import TextCoverage
+from pairsieve.filters.turned_hashes import TurnedHashes
 from pairsieve.filters.upscaled import Upscaled
 
 FILTERS: tuple[type[Any], ...] = (
@@ -32,6 +35,9 @@ FILTERS: tuple[type[Any], ...] = (
     Exposure,
     Upscaled,
     PerceptualHash,
+    Dhash,
+    Colour,
+    TurnedHashes,
     ClipSimilarity,
     Nsfw,
     Duplicate,

@@ -42,17 +42,29 @@ class PerceptualHash:
 
     def measure(self, luma_256: Planes) -> Hashes:
         """Return the hash of each plane, (n,): `int(str(imagehash.phash(image)), 16)`."""
-        from scipy.fftpack import dct
+        return hashes(lowest(luma_256))
 
-        squares = np.empty((len(luma_256), SIDE, SIDE), np.uint8)
-        for row, plane in enumerate(luma_256):
-            squares[row] = reduce_to_square(plane)
-        if not len(squares):  # SciPy takes no empty batch
-            return np.empty(0, np.uint64)
-        down = dct(squares, axis=1)[:, :LOWEST]
-        lowest = dct(down, axis=2)[:, :, :LOWEST].reshape(-1, LOWEST * LOWEST)
-        bits = lowest > np.median(lowest, axis=1, keepdims=True)
-        return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
+
+def lowest(planes: Planes) -> NDArray[np.float64]:
+    """Return the lowest coefficients of each plane's DCT, (n, 8, 8): down, then across."""
+    from scipy.fftpack import dct
+
+    squares = np.empty((len(planes), SIDE, SIDE), np.uint8)
+    for row, plane in enumerate(planes):
+        squares[row] = reduce_to_square(plane)
+    if not len(squares):  # SciPy takes no empty batch
+        return np.empty((0, LOWEST, LOWEST))
+    down = dct(squares, axis=1)[:, :LOWEST]
+    return np.asarray(dct(down, axis=2)[:, :, :LOWEST])
+
+
+def hashes(coefficients: NDArray[np.float64]) -> Hashes:
+    """Return the hash, (n,), of each picture with these lowest coefficients, (n, 8, 8)."""
+    flat = coefficients.reshape(-1, LOWEST * LOWEST)
+    if not len(flat):
+        return np.empty(0, np.uint64)
+    bits = flat > np.median(flat, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
 def reduce_to_square(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:

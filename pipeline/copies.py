@@ -1,19 +1,20 @@
 """Copies: which images are the same, and which of them is the one to keep.
 
-Two images belong together if their files are equal or their pHashes differ in at most the
-`max_distance` of the recipe's `duplicate` rule; a cluster is whatever a chain of such likenesses
-connects. Of a cluster, the pair with the most pixels as published is its keeper, then the one of
-higher similarity (a missing one last), then of smaller uid. A pair that stands in several units of
-the input is kept once, in its first row with an image; only such rows can be keepers, so a cluster
-that has none points nowhere.
+Two images may belong together if their files are equal or their pHashes differ in at most the
+`max_distance` of the recipe's `duplicate` rule; a chain of such likenesses is a component, which
+the search finds. In it, the best by `group.prefer` is a keeper and takes every image that is near
+its own and passes for the same by the signals of `group.verify`; the best of those left over is the
+next keeper, and so on (`stars.py`). With `clusters: chain` it takes what verified likenesses
+connect. Equal files are always together, wherever the better of their pairs goes.
 
-The keeper does not depend on the other rules: with thresholds moved, the groups stay. The price is
-that a keeper which another rule drops takes its copies along. One image under several captions is
-several copies, and one of them is kept. Pictures without structure have much the same pHash and so
-form one cluster.
+A pair that stands in several units of the input is kept once, in its first row with an image; only
+such rows can be keepers, so a cluster that has none points nowhere. The keeper does not depend on
+the other rules: with thresholds moved, the clusters stay. The price is that a keeper which another
+rule drops takes its copies along. One image under several captions is several copies, and one of
+them is kept; with `captions: all_as_list` it has the other captions as a list.
 
-DuckDB groups the files and chooses the keepers, spilling to disk; the search for near hashes holds
-arrays only: at most 120 bytes per pair with an image.
+DuckDB sorts and joins, spilling to disk; the search for near hashes holds arrays only: at most 120
+bytes per pair with an image, and what follows 200 per pair that is near another.
 """
 
 from typing import TYPE_CHECKING
@@ -23,25 +24,32 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import Duplicate
+from pairsieve.pipeline.members import Members, labels_of_turns, take
+from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-PREFERRED = "pixels DESC NULLS LAST, clip_similarity DESC NULLS LAST, uid, row"
+MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
+def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None:
     """Make the table `copies` out of `images`: `row`, the columns of GROUPED that tell of copies.
 
-    Beside them `exact`: the keeper has the same file.
+    Beside them `exact`, the keeper has the same file, and `objected`: the bits of the signals that
+    kept an image, near by its pHash, from every keeper.
 
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
-    _find_clusters(connection, max_distance(recipe))
-    _choose_keepers(connection)
+    distance = max_distance(recipe)
+    _find_components(connection, recipe, distance)
+    members = take(connection, recipe, store)
+    connection.register("found", _clusters(members, recipe, distance))
+    _make_copies(connection, recipe)
+    connection.unregister("found")
 
 
 def max_distance(recipe: Recipe) -> int:
@@ -57,8 +65,8 @@ def max_distance(recipe: Recipe) -> int:
     return found.pop()
 
 
-def _find_clusters(connection: "DuckDBPyConnection", distance: int) -> None:
-    """Make the table `clusters`: `row` and `cluster`, the smallest row of its cluster."""
+def _find_components(connection: "DuckDBPyConnection", recipe: Recipe, distance: int) -> None:
+    """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
     from pairsieve.pipeline.hamming import joined
 
     query = "SELECT row, same_file, perceptual_hash FROM images ORDER BY row"
@@ -66,10 +74,13 @@ def _find_clusters(connection: "DuckDBPyConnection", distance: int) -> None:
     rows: NDArray[np.int64] = found["row"]
     same_file = np.searchsorted(rows, found["same_file"])
     labels = joined(same_file, _near(found["perceptual_hash"], distance))
-    clusters = pa.table({"row": rows, "cluster": rows[labels]})
-    connection.register("found_clusters", clusters)
-    connection.execute("CREATE TEMP TABLE clusters AS FROM found_clusters")
-    connection.unregister("found_clusters")
+    if turns := recipe.group.compared:
+        labels = joined(labels, labels_of_turns(connection, len(turns), distance, _near))
+    shared = np.bincount(labels, minlength=len(rows))[labels] > 1
+    components = pa.table({"row": rows[shared], "component": rows[labels[shared]]})
+    connection.register("found_components", components)
+    connection.execute("CREATE TEMP TABLE components AS FROM found_components")
+    connection.unregister("found_components")
 
 
 def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
@@ -82,21 +93,71 @@ def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     return labels
 
 
-def _choose_keepers(connection: "DuckDBPyConnection") -> None:
-    """Make the table `copies`: the columns of `group`, and `exact`, the keeper has this file."""
+def _clusters(members: Members, recipe: Recipe, distance: int) -> pa.Table:
+    """Return a row per member: its keeper's row, the cluster, and how far it is from its keeper."""
+    from pairsieve.pipeline.stars import FAR, SIGNALS, Limits, chains, stars, told
+
+    options, looks, rows = recipe.group, members.looks, members.rows
+    uses = sum(1 << SIGNALS.index(signal) for signal in options.verify)
+    limits = Limits(distance, options.max_dhash, options.max_colour, options.min_embedding, uses)
+    nodes, node_of = members.nodes()
+    settle = stars if options.clusters == "star" else chains
+    parents, refusals = settle(looks.take(nodes), limits, np.searchsorted(nodes, members.ends))
+    keepers = nodes[parents[node_of]]
+    smallest = np.full(len(rows), np.iinfo(np.int64).max)
+    np.minimum.at(smallest, keepers, rows)
+    objected = np.zeros(len(rows), np.int64)
+    objected[nodes] = refusals
+    itself = keepers == np.arange(len(rows))
+    turns, bits, dhashes, colours = told(looks, limits, keepers, np.arange(len(rows)))
+    names = np.array([None, *options.compared], object)[turns]
+    return pa.table(
+        {
+            "row": rows,
+            "place": np.arange(len(rows)),
+            "cluster": smallest[keepers],
+            "keeper": pa.array(rows[keepers], mask=members.again[keepers]),
+            "duplicate_distance": pa.array(bits, mask=itself | (bits == FAR)),
+            "duplicate_dhash": pa.array(dhashes, mask=itself | (dhashes < 0)),
+            "duplicate_colour": pa.array(colours, mask=itself | (colours < 0)),
+            "duplicate_turn": pa.array(names, pa.string(), mask=itself),
+            "objected": objected,
+        }
+    )
+
+
+def _make_copies(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
+    """Make the table `copies` out of `found`; who is alone is a cluster."""
+    asked = recipe.group.captions == "all_as_list"
+    lists = _captions() if asked else "SELECT NULL::BIGINT AS row, NULL::VARCHAR[] AS captions"
+    of_keeper = ("distance", "dhash", "colour", "turn")
     connection.execute(
         f"""
         CREATE TEMP TABLE copies AS
-        WITH members AS (FROM images JOIN clusters USING (row)),
-        keepers AS (
-            FROM members WHERE NOT again
-            QUALIFY row_number() OVER (PARTITION BY cluster ORDER BY {PREFERRED}) = 1
-        )
-        SELECT m.row, m.again AS repeated, m.cluster, m.sha256 = k.sha256 AS exact,
-               CASE WHEN m.row <> k.row THEN k.uid END AS duplicate_of,
-               CASE WHEN m.row <> k.row
-                    THEN bit_count(xor(m.perceptual_hash, k.perceptual_hash)) END
-               AS duplicate_distance
-        FROM members m LEFT JOIN keepers k USING (cluster)
+        WITH lists AS ({lists})
+        SELECT i.row, i.again AS repeated, coalesce(f.cluster, i.row) AS cluster,
+               i.sha256 = k.sha256 AS exact, coalesce(f.objected, 0) AS objected,
+               CASE WHEN i.row <> k.row THEN k.uid END AS duplicate_of,
+               {
+            ", ".join(
+                f"CASE WHEN k.row IS NOT NULL THEN f.duplicate_{name} END AS duplicate_{name}"
+                for name in of_keeper
+            )
+        },
+               lists.captions
+        FROM images i LEFT JOIN found f USING (row) LEFT JOIN images k ON k.row = f.keeper
+        LEFT JOIN lists ON lists.row = i.row
         """
     )
+
+
+def _captions() -> str:
+    """Return the query of `row`, a keeper's, and the different texts of its copies, best first."""
+    return f"""
+        SELECT row, list(text ORDER BY place)[:{MOST_CAPTIONS}] AS captions
+        FROM (
+            SELECT coalesce(f.keeper, i.row) AS row, text, min(coalesce(f.place, 0)) AS place
+            FROM images i JOIN ledger ON ledger.row = i.row LEFT JOIN found f ON f.row = i.row
+            GROUP BY ALL
+        ) GROUP BY row
+        """

@@ -34,7 +34,8 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
-    their keeper's file and `near` copies; `clusters` of at least two pairs.
+    their keeper's file and `near` copies; `clusters` of at least two pairs; and for each signal
+    that verifies, `kept_apart_by_<signal>`: images near a keeper by their pHash alone.
 
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance, or an earlier
@@ -44,6 +45,7 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     steps = asked(recipe)
     wanted = fingerprint(
         copies.max_distance(recipe),
+        recipe.group.model_dump(),
         inputs(store, embedding),
         steps,
         known.versions(recipe),
@@ -56,7 +58,7 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     with connect(store) as connection:
         attach(connection, store, embedding)
         _take_images(connection)
-        copies.find(connection, recipe)
+        copies.find(connection, recipe, store)
         if "known" in steps:
             known.find(connection, recipe, store)
         if "evaluation" in steps:
@@ -124,6 +126,12 @@ def _take_images(connection: "DuckDBPyConnection") -> None:
 
 def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
     """Return the marker's counts."""
+    from pairsieve.pipeline.stars import SIGNALS
+
+    apart = [
+        f"count(*) FILTER (objected & {1 << bit} > 0) AS kept_apart_by_{signal}"
+        for bit, signal in enumerate(SIGNALS)
+    ]
     others = "NOT repeated AND duplicate_of IS NOT NULL"
     query = f"""
         SELECT count(*) AS pairs,
@@ -131,7 +139,8 @@ def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
                count(*) FILTER ({others} AND coalesce(exact, false)) AS exact,
                count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
                (SELECT count(*) FROM (FROM copies SELECT cluster
-                                      GROUP BY cluster HAVING count(*) > 1)) AS clusters
+                                      GROUP BY cluster HAVING count(*) > 1)) AS clusters,
+               {", ".join(apart)}
         FROM copies
         """
     names = [column[0] for column in connection.execute(query).description]

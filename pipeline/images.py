@@ -25,6 +25,7 @@ from pairsieve.pipeline.planned import Plan
 from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
     ATTEMPTS,
+    COLOURS,
     CONTENT_TYPE,
     ETAG,
     FETCH_BYTES,
@@ -40,6 +41,7 @@ from pairsieve.schemas.columns import (
     LAST_MODIFIED,
     LUMA,
     LUMA_256,
+    ORIENTATIONS,
     OUTCOME,
     PERCEPTUAL_HASH,
     SHA256,
@@ -104,6 +106,7 @@ class Images:
         """Start with none; `path` is where the tar lies in the dataset."""
         self._part = part
         self._options = recipe.image
+        self._orientations = recipe.group.compared
         self._tar = tar
         self._path = path
         self._checks = checks
@@ -175,7 +178,10 @@ class Images:
             HEIGHT: np.array([made.height for made in pictures], np.int32),
             LUMA: _planes([made.luma for made in pictures]),
             LUMA_256: _planes([made.luma_256 for made in pictures]),
+            COLOURS: _planes([made.colours for made in pictures]),
         }
+        if self._orientations:
+            given[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
         self._part.measure([rows for rows, _ in self._waiting], given)
         blocked = self._blocked([rows[0] for rows, _ in self._waiting])
         for place, (rows, made) in enumerate(self._waiting):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.filters.colour import CELLS
 from pairsieve.pipeline import boxes as blurring
 from pairsieve.pipeline.boxes import Box
 from pairsieve.pipeline.colours import converted, to_srgb
@@ -38,6 +39,7 @@ class Picture:
         stored_height: Its height, px.
         luma: Its BT.601 luma before encoding, (stored_height, stored_width), 0 to 255.
         luma_256: The luma at a shorter side of at most `LUMA_SIDE` px; never enlarged.
+        colours: Mean colour of each cell before encoding, (CELLS, CELLS, 3), RGB.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Picture:
     stored_height: int
     luma: NDArray[np.uint8]
     luma_256: NDArray[np.uint8]
+    colours: NDArray[np.uint8]
 
 
 def picture(body: bytes, options: recipe.Image, boxes: Sequence[Box] = ()) -> Picture | Rejected:
@@ -97,6 +100,7 @@ def _picture(
         *to.canvas,
         luma,
         _reduced_luma(luma),
+        _colours(pixels),
     )
 
 
@@ -133,3 +137,16 @@ def _reduced_luma(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if scale >= 1:
         return luma
     return reduced(luma, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def _colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the mean colour of each cell of the picture, (CELLS, CELLS, 3).
+
+    Of a side with fewer pixels than cells, a pixel is the mean of several.
+    """
+    from pairsieve.pipeline.reduce import reduced
+
+    height, width = pixels.shape[:2]
+    small = reduced(pixels, min(CELLS, width), min(CELLS, height))
+    rows, columns = (np.arange(CELLS) * side // CELLS for side in small.shape[:2])
+    return np.asarray(small[rows[:, None], columns])

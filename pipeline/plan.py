@@ -76,6 +76,7 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     return {
         "input": recipe.input.model_dump(include=shaping, exclude_none=True),
         "image": recipe.image.model_dump(),
+        "group": {"orientations": list(recipe.group.compared)},
         "gates": sorted(rule.sql for rule in gates(recipe, Stage.TEXT)),
     }
 
@@ -299,7 +300,8 @@ def _changed_options(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
         if section == "gates" and old[section] != new[section]:
             yield f"gates on the text: {old[section]} then, {new[section]} now"
         elif section != "gates":
-            for key in dict.fromkeys((*old[section], *new[section])):
-                then, now = old[section].get(key), new[section].get(key)
+            then_all = old.get(section, {})
+            for key in dict.fromkeys((*then_all, *new[section])):
+                then, now = then_all.get(key), new[section].get(key)
                 if then != now:
                     yield f"{section}.{key}: {then!r} then, {now!r} now"

@@ -16,7 +16,7 @@ from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
-from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, select_marker
 from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
@@ -45,6 +45,12 @@ ALWAYS = {
     "repeated": "not the copy of a pair that is kept elsewhere",
     "gated": "not left unfetched by a gate of an earlier recipe",
 }
+# Clusters by their pairs, in steps of powers of two: 2, 3 to 4, 5 to 8 ...
+SIZES = """
+    SELECT min(pairs) AS least, max(pairs) AS most, count(*) AS clusters, sum(pairs) AS pairs,
+           sum(kept) AS kept
+    FROM duplicates GROUP BY ceil(log2(pairs)) ORDER BY least
+"""
 UNSHOWN = ("outcome", "blocklist")  # rules of which no sample is shown
 # Control characters would vanish from the page or spoil it: they become their pictures.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
@@ -147,10 +153,19 @@ def _content(
         "clusters": clusters,
         "cluster_count": rows(connection, "SELECT count(*) AS n FROM duplicates")[0]["n"],
         "overlaps": tested,
+        "cluster_sizes": rows(connection, SIZES),
+        "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": sentences(store),
         "chart": CHART,
     }
+
+
+def _kept_apart(grouped: Marker | None) -> dict[str, int]:
+    """Return how many images each signal kept from a keeper that is near, where there are any."""
+    head = "kept_apart_by_"
+    counts = grouped.counts if grouped else {}
+    return {key[len(head) :]: n for key, n in counts.items() if key.startswith(head) and n}
 
 
 def _samples(
@@ -211,8 +226,9 @@ def _relation(pair: dict[str, Any]) -> str:
     """Return what a pair is in its cluster."""
     if pair["duplicate_of"] is None:
         return "chosen" if pair["keep"] else "chosen, dropped by a rule"
-    distance = pair["duplicate_distance"]
-    return "copy" if distance is None else f"copy, {distance} bits away"
+    distance, turn = pair["duplicate_distance"], pair["duplicate_turn"]
+    what = "copy" if turn is None else f"{turn.replace('_', ' ')} copy"
+    return what if distance is None else f"{what}, {distance} bits away"
 
 
 def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ from pairsieve.pipeline.store import (
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     BLOCKED,
+    COLOUR,
     COLUMNS,
     DETAIL,
     ETAG,
@@ -45,6 +46,7 @@ from pairsieve.schemas.columns import (
     SHARD,
     SHARD_OFFSET,
     TEXT,
+    TURNED_HASHES,
     UID,
     Column,
     arrow_schema,
@@ -60,10 +62,12 @@ STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
-# What a sample's JSON leaves out: what differs from run to run, or is the same for all survivors.
+# What a sample's JSON leaves out: what differs from run to run, is the same for all survivors, or
+# is only there to be compared.
 UNTOLD = (
     ROW, LAYER, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
-    IMAGE_OFFSET, IMAGE_BYTES, BLOCKED, KEEP, FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
+    IMAGE_OFFSET, IMAGE_BYTES, COLOUR, TURNED_HASHES, BLOCKED, KEEP, FIRST_FAILING, FAILING, SHARD,
+    SHARD_OFFSET,
 )  # fmt: skip
 
 

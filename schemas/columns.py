@@ -104,6 +104,19 @@ UPSCALED = Column(
 PERCEPTUAL_HASH = Column(
     "perceptual_hash", pa.uint64(), "", "64-bit pHash of the stored image's luma."
 )
+DHASH = Column("dhash", pa.uint64(), "", "64-bit difference hash of the stored image's luma.")
+COLOUR = Column(
+    "colour",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "Mean red, green and blue of the stored image's 5 x 5 cells, row by row.",
+)
+TURNED_HASHES = Column(
+    "turned_hashes",
+    pa.list_(pa.uint64()),
+    "",
+    "pHash and dhash of the image in each of `group.orientations`, one after the other.",
+)
 CLIP_SIMILARITY = Column(
     "clip_similarity", pa.float32(), "[-1, 1]", "Cosine of image and text vectors."
 )
@@ -115,6 +128,24 @@ DUPLICATE_OF = Column(
 )
 DUPLICATE_DISTANCE = Column(
     "duplicate_distance", pa.int32(), "bits", "Hamming distance of its pHash to the kept copy's."
+)
+DUPLICATE_DHASH = Column(
+    "duplicate_dhash", pa.int32(), "bits", "Hamming distance of its dhash to the kept copy's."
+)
+DUPLICATE_COLOUR = Column(
+    "duplicate_colour",
+    pa.float32(),
+    ">= 0",
+    "Largest difference of a cell's colour from the kept copy's, over the contrast of both.",
+)
+DUPLICATE_TURN = Column(
+    "duplicate_turn", pa.string(), "", "How it must be turned to look like the kept copy."
+)
+CAPTIONS = Column(
+    "captions",
+    pa.list_(pa.string()),
+    "",
+    "Different texts of the kept copy and its copies, its own first, if the recipe asks.",
 )
 CLUSTER = Column(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
@@ -168,18 +199,27 @@ GATHERED = (
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
     STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
     CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
-    TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
+    TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH, DHASH, COLOUR,
+    TURNED_HASHES,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (
-    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE,
-    EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS,
-    PLACEHOLDER_UNRELATED,
+    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR, DUPLICATE_TURN,
+    CLUSTER, CAPTIONS, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE,
+    EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED,
 )  # fmt: skip
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
 COLUMNS = GATHERED + EMBEDDED + GROUPED + LISTED + SELECTED + SHARDED
+
+# By which copies may be ordered: how many pixels the published image has, and every number.
+PREFERABLE = ("pixels", "uid") + tuple(
+    column.name
+    for column in GATHERED + EMBEDDED
+    if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+    and column not in (ROW, LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
+)
 
 # What measures may read besides columns: never stored in the ledger.
 LUMA = Column(
@@ -191,6 +231,16 @@ LUMA_256 = Column(
     "[0, 255]",
     "That plane by area averages, shorter side at most 256 px, never enlarged, (h, w).",
     False,
+)
+COLOURS = Column(
+    "colours",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "The stored image by area averages at 5 x 5 px, RGB, (5, 5, 3).",
+    False,
+)
+ORIENTATIONS = Column(
+    "orientations", pa.list_(pa.string()), "", "In which the image is hashed as well.", False
 )
 IMAGE_EMBEDDING = Column(
     "image_embedding", pa.list_(pa.float16()), "", "CLIP vector of the image, length 1.", False

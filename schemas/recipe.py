@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE, Decontaminate, Known
+from pairsieve.schemas.group import Group
 from pairsieve.schemas.section import Section
 
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
@@ -306,5 +307,13 @@ class Recipe(Section):
     decontaminate: Decontaminate | None = None
     image: Image = Image()
     embed: Embed | None = None
+    group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+
+    @model_validator(mode="after")
+    def _vectors_are_made(self) -> Self:
+        """Refuse to verify with vectors that nothing makes."""
+        if "embedding" in self.group.verify and self.embed is None:
+            raise ValueError("group.verify: `embedding` needs the section `embed`")
+        return self

@@ -17,10 +17,12 @@ import yaml
 
 from pairsieve.filters import FILTERS
 from pairsieve.schemas.columns import (
+    COLOURS,
     COLUMNS,
     IMAGE_EMBEDDING,
     LUMA,
     LUMA_256,
+    ORIENTATIONS,
     PROMPT_LOGITS,
     TEXT_EMBEDDING,
     arrow_schema,
@@ -34,11 +36,13 @@ CODE = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in CODE + TESTS}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRANSIENT = (LUMA, LUMA_256, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS)
+TRANSIENT = (
+    LUMA, LUMA_256, COLOURS, ORIENTATIONS, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS,
+)  # fmt: skip
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
-UNITLESS = ("language", "perceptual_hash")  # a code and a hash
+UNITLESS = ("language", "perceptual_hash", "dhash", "turned_hashes")  # a code and hashes
 
 
 def _key(f: type[Any]) -> str:

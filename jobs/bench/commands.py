@@ -126,6 +126,26 @@ def embed(
     bench(Setting(images, model, contestants, weights, runs), typer.echo)
 
 
+@bench.command()
+def copies(
+    folder: Annotated[
+        list[Path] | None, typer.Option("--folder", help="Photographs to make copies of.")
+    ] = None,
+    edited: Annotated[
+        Path | None,
+        typer.Option("--edited", help="A folder of edits of its first picture by name."),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=2, help="Different pictures drawn.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
+) -> None:
+    """Tell how many edited copies are found, and how many different pictures are joined."""
+    from pairsieve.jobs.bench.copies import Setting, bench
+
+    bench(Setting(folder or (), edited, pictures, seed), typer.echo)
+
+
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.runs import img2dataset_python

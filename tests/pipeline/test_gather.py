@@ -6,6 +6,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
+import imagehash
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -252,3 +253,22 @@ def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, 
         "00000001.50+20",
         "00000002",
     ]
+
+
+def test_signals_of_looks_are_measured_and_turned_hashes_only_when_asked(
+    tmp_path: Path, web: tuple[Path, str]
+) -> None:
+    folder, base = web
+    pairs: list[tuple[str | None, str | None]] = [(f"{base}/wide.png", "a picture")]
+    (plain,) = gathered(recipe(tmp_path, base), Store.at(tmp_path / "plain"), pairs)
+    asked = recipe(tmp_path, base, group={"orientations": ["mirrored"]})
+    (turned,) = gathered(asked, Store.at(tmp_path / "turned"), pairs)
+    with Image.open(folder / "wide.png") as image:
+        means = np.asarray(image.resize((5, 5), Image.Resampling.BOX)).ravel()
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("L")
+    assert np.abs(np.array(plain["colour"]) - means).max() <= 1
+    assert plain["turned_hashes"] is None
+    assert (turned["dhash"], turned["colour"]) == (plain["dhash"], plain["colour"])
+    assert len(turned["turned_hashes"]) == 2
+    phash = int(str(imagehash.phash(mirrored)), 16)
+    assert (turned["turned_hashes"][0] ^ phash).bit_count() <= 4

@@ -204,6 +204,10 @@ def test_changed_input_files_are_refused_by_name(tmp_path: Path) -> None:
         ({"image": {"reencode": "needed"}}, r"image\.reencode: 'always' then, 'needed' now"),
         ({"image": {"blur_boxes": "alt"}}, r"image\.blur_boxes: None then, 'alt' now"),
         (
+            {"group": {"orientations": ["mirrored"]}},
+            r"group\.orientations: \[\] then, \['mirrored'\] now",
+        ),
+        (
             {"keep": [{"where": "length(text) > 3", "gate": True}]},
             r"gates on the text: \[\] then, \['length\(text\) > 3'\] now",
         ),
@@ -228,6 +232,7 @@ def test_rules_and_politeness_may_change(tmp_path: Path) -> None:
         fetch={"user_agent": "b@b.example", "timeout_s": 5},
         keep=[{"where": "width > 9"}],
         shard={"seed": 7},
+        group={"verify": "none", "clusters": "chain", "prefer": ["uid"]},
     )
     assert plans.run(changed, store) == plan
 

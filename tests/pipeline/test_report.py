@@ -358,3 +358,20 @@ def test_made_again_the_page_is_the_same(dataset: Store, page: str) -> None:
 def test_report_without_a_selection_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="no selection `other`.*pairsieve select --name other"):
         report.run(RECIPE, Store.at(tmp_path), "other")
+
+
+def test_sizes_of_clusters_are_told_in_steps_of_powers_of_two(dataset: Store) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE duplicates AS SELECT * FROM (VALUES (2, 1), (2, 0), (3, 1), (4, 1), "
+            "(5, 1)) AS clusters(pairs, kept)"
+        )
+        found = connection.execute(report.SIZES).fetchall()
+    assert found == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]
+    assert "pairs in a cluster" in dataset.read(report.REPORT).decode()
+
+
+def test_what_the_signals_kept_apart_is_told_by_name() -> None:
+    counts = {"pairs": 9, "kept_apart_by_dhash": 0, "kept_apart_by_colour": 3}
+    assert report._kept_apart(Marker(9, {}, counts)) == {"colour": 3}
+    assert report._kept_apart(None) == {}

@@ -1,0 +1,128 @@
+"""The edits that make copies of a picture: what the web does to pictures that it passes on.
+
+Every edit takes and returns RGB pixels, (h, w, 3); what it makes is served as a JPEG of quality 90,
+unless compressing is the edit.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]  # (h, w, 3), RGB
+Edit = Callable[[Pixels], Pixels]
+
+QUALITY = 90  # of a JPEG whose compression is not the edit
+MARK = "example.org"
+
+
+def _recompressed(quality: int, pixels: Pixels) -> Pixels:
+    """Return what is left after a JPEG of that quality."""
+    import simplejpeg
+
+    body = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420")
+    return np.asarray(simplejpeg.decode_jpeg(body), np.uint8)
+
+
+def _resized(scale: float, pixels: Pixels) -> Pixels:
+    """Return the picture with sides `scale` times as long, but never less than 32 px."""
+    import cv2
+
+    size = tuple(max(32, round(side * scale)) for side in pixels.shape[1::-1])
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+
+
+def _cropped(share: float, pixels: Pixels) -> Pixels:
+    """Return the picture without `share` of its width and of its height, half at each edge."""
+    height, width = pixels.shape[:2]
+    y, x = max(1, round(height * share / 2)), max(1, round(width * share / 2))
+    return np.ascontiguousarray(pixels[y : height - y, x : width - x], np.uint8)
+
+
+def _brighter(factor: float, pixels: Pixels) -> Pixels:
+    """Return the picture `factor` times as bright, clipped."""
+    return np.asarray(np.clip(pixels * np.float32(factor) + 0.5, 0, 255), np.uint8)
+
+
+def _marked(share: float, pixels: Pixels) -> Pixels:
+    """Return the picture with a half transparent mark, `share` of it wide, at its lower right."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    (across, down), below = cv2.getTextSize(MARK, cv2.FONT_HERSHEY_DUPLEX, 1, 2)
+    scale = share * width / across
+    corner = (int(width * (0.98 - share)), int(height * 0.97 - below * scale))
+    over: Any = pixels.copy()
+    cv2.putText(
+        over, MARK, corner, cv2.FONT_HERSHEY_DUPLEX, scale, (255, 255, 255),
+        max(1, round(2 * scale)), cv2.LINE_AA,
+    )  # fmt: skip
+    return np.asarray(cv2.addWeighted(over, 0.6, pixels, 0.4, 0), np.uint8)
+
+
+def _bordered(share: float, level: int, pixels: Pixels) -> Pixels:
+    """Return the picture in a frame, `share` of its shorter side wide at each edge."""
+    import cv2
+
+    wide = max(1, round(share * min(pixels.shape[:2])))
+    colour = (level, level, level)
+    framed = cv2.copyMakeBorder(pixels, wide, wide, wide, wide, cv2.BORDER_CONSTANT, value=colour)
+    return np.asarray(framed, np.uint8)
+
+
+def _rotated(degrees: float, pixels: Pixels) -> Pixels:
+    """Return the picture turned by a little, without the corners that are not covered."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    angle = np.deg2rad(degrees)
+    long, short = max(width, height), min(width, height)
+    zoom = np.cos(angle) + np.sin(angle) * long / short
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, float(zoom))
+    turned = cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(turned, np.uint8)
+
+
+def _mirrored(pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
+def _turned(quarters: int, pixels: Pixels) -> Pixels:
+    """Return the picture turned anticlockwise by a number of right angles."""
+    return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+EDITS: dict[str, dict[str, Edit]] = {
+    "re-compress": {
+        f"quality {quality}": partial(_recompressed, quality) for quality in (30, 50, 70, 95)
+    },
+    "resize": {
+        f"x {scale:g}": partial(_resized, scale) for scale in (0.25, 0.5, 0.75, 1.5, 2)
+    },
+    "crop": {f"{share:.0%}": partial(_cropped, share) for share in (0.01, 0.02, 0.05, 0.1)},
+    "brightness": {f"x {by:g}": partial(_brighter, by) for by in (0.6, 0.8, 1.2, 1.4)},
+    "watermark": {f"{share:.0%} wide": partial(_marked, share) for share in (0.2, 0.4, 0.8)},
+    "border": {
+        f"{share:.0%} {name}": partial(_bordered, share, level)
+        for share in (0.01, 0.03)
+        for name, level in (("white", 255), ("black", 0))
+    },
+    "rotate": {f"{degrees:g} degrees": partial(_rotated, degrees) for degrees in (0.5, 1, 2, 5)},
+}  # fmt: skip
+# Found only when the recipe asks for the orientation.
+TURNS: dict[str, Edit] = {
+    "mirrored": _mirrored,
+    "rotated_90": partial(_turned, 1),
+    "rotated_180": partial(_turned, 2),
+    "rotated_270": partial(_turned, 3),
+}
+
+
+def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
+    """Return the pixels as a JPEG with 4:2:0 chroma."""
+    import simplejpeg
+
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420"))

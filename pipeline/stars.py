@@ -1,0 +1,321 @@
+"""Stars: which pictures of a component stay, and which of these stands for each of the others.
+
+The pictures of a component are taken in the order of preference. One that is alike to a picture
+that stays already goes to the best of these; one that is not stays too. So every picture is alike
+to the one that stands for it, and no two that stay are alike. What a chain of likenesses would
+join, different pictures at its ends, falls apart here.
+
+Alike are two whose pHashes are near and whom no other signal that is asked keeps apart. A signal
+that is missing says nothing; only a missing pHash does.
+
+Where a component is large, those that stay are looked up by blocks of their pHash, one more than
+bits may differ: two that are near have a block in common. So a long chain does not cost the square
+of its pictures.
+
+It imports numba at its top, so import it where it is used.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsieve.filters.base import compiled
+from pairsieve.pipeline.popcount import popcount
+
+Ints = NDArray[np.int64]
+INDEXED = 2048  # pictures of a component that are worth an index
+WIDEST = 12  # bits of a block
+SIGNALS = ("dhash", "colour", "embedding")  # signal n objects with the bit 1 << n
+HAS_HASH, HAS_DHASH, HAS_COLOUR, HAS_VECTOR = 1, 2, 4, 8
+FAR = 65  # bits: more than any two hashes differ in
+DIMMEST = 0.5  # of the brightness of a picture, to which it is dimmed for comparing
+PLAIN = 4.0  # levels added to the contrast, so that next to none does not count
+
+
+class Looks(NamedTuple):
+    """What is known of the looks of n pictures in t orientations, the upright one first.
+
+    Attributes:
+        hashes: uint64 (n, t), the pHash in each.
+        dhashes: uint64 (n, t).
+        colours: uint8 (n, 75), upright.
+        vectors: float32 (n, d), of length 1; d may be 0.
+        known: uint8 (n,), bits HAS_... of what is there.
+        cells: int64 (t, 75), where each of the turned picture's colours is in the upright one.
+    """
+
+    hashes: NDArray[np.uint64]
+    dhashes: NDArray[np.uint64]
+    colours: NDArray[np.uint8]
+    vectors: NDArray[np.float32]
+    known: NDArray[np.uint8]
+    cells: Ints
+
+    def take(self, places: Ints) -> "Looks":
+        """Return the looks of some of the pictures."""
+        return Looks(
+            self.hashes[places],
+            self.dhashes[places],
+            self.colours[places],
+            self.vectors[places],
+            self.known[places],
+            self.cells,
+        )
+
+
+class Limits(NamedTuple):
+    """What alike means; a signal that is not asked has no `uses`.
+
+    Attributes:
+        distance: Bits in which pHashes may differ.
+        dhash: Bits in which dhashes may differ.
+        colour: How much colours may differ, in contrasts.
+        cosine: Of the vectors, at least.
+        uses: Bits 1 << n of the signals that are asked.
+    """
+
+    distance: int
+    dhash: int
+    colour: float
+    cosine: float
+    uses: int
+
+
+@compiled
+def bits_between(looks: Looks, one: int, other: int, turn: int) -> int:
+    """Return the distance of the pHashes, the other picture turned; FAR if one is missing."""
+    if not looks.known[one] & looks.known[other] & HAS_HASH:
+        return FAR
+    return int(popcount(looks.hashes[one, 0] ^ looks.hashes[other, turn]))
+
+
+@compiled
+def dhash_between(looks: Looks, one: int, other: int, turn: int) -> int:
+    """Return the distance of the dhashes, the other picture turned; -1 if one is missing."""
+    if not looks.known[one] & looks.known[other] & HAS_DHASH:
+        return -1
+    return int(popcount(looks.dhashes[one, 0] ^ looks.dhashes[other, turn]))
+
+
+@compiled
+def colour_between(looks: Looks, one: int, other: int, turn: int) -> float:
+    """Return the largest difference of a colour over the contrast; -1 if colours are missing.
+
+    Sums are of whole numbers, so the order in which they are added up changes nothing.
+    """
+    if not looks.known[one] & looks.known[other] & HAS_COLOUR:
+        return -1.0
+    a, b, cells = looks.colours[one], looks.colours[other], looks.cells[turn]
+    aa, bb, ab = 0, 0, 0
+    for place in range(a.shape[0]):
+        x, y = int(a[place]), int(b[cells[place]])
+        aa += x * x
+        bb += y * y
+        ab += x * y
+    dim = min(1.0, max(DIMMEST, ab / max(aa, bb, 1)))
+    dim_a, dim_b = (dim, 1.0) if aa >= bb else (1.0, dim)
+    largest = 0.0
+    for place in range(a.shape[0]):
+        largest = max(largest, abs(dim_a * a[place] - dim_b * b[cells[place]]))
+    return largest / (min(dim_a * _contrast(a), dim_b * _contrast(b)) + PLAIN)
+
+
+@compiled
+def _contrast(colours: NDArray[np.uint8]) -> float:
+    """Return the standard deviation of the cells of a picture from its mean colour, levels."""
+    count, spread = colours.shape[0] // 3, 0
+    for channel in range(3):
+        total, squares = 0, 0
+        for place in range(channel, colours.shape[0], 3):
+            level = int(colours[place])
+            total += level
+            squares += level * level
+        spread += count * squares - total * total
+    return float(np.sqrt(spread / (3.0 * count * count)))
+
+
+@compiled
+def objections(looks: Looks, limits: Limits, one: int, other: int, turn: int) -> int:
+    """Return the bits of the signals that keep two pictures apart; 0 if they are verified."""
+    found = 0
+    if limits.uses & 1 and dhash_between(looks, one, other, turn) > limits.dhash:
+        found |= 1
+    if limits.uses & 2 and colour_between(looks, one, other, turn) > limits.colour:
+        found |= 2
+    if limits.uses & 4 and looks.known[one] & looks.known[other] & HAS_VECTOR:
+        cosine = 0.0
+        for place in range(looks.vectors.shape[1]):
+            cosine += looks.vectors[one, place] * looks.vectors[other, place]
+        if cosine < limits.cosine:
+            found |= 4
+    return found
+
+
+@compiled
+def pairs_alike(looks: Looks, limits: Limits, ones: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Return which pairs are alike, (n,), the others in any turn."""
+    found = np.zeros(len(ones), np.bool_)
+    for pair in range(len(ones)):
+        found[pair] = _meeting(looks, limits, ones[pair], others[pair]) == 0
+    return found
+
+
+@compiled
+def told(
+    looks: Looks, limits: Limits, ones: Ints, others: Ints
+) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
+    """Return turn, distance, dhash distance and colour difference of each pair, (n,) each.
+
+    The turn is the first in which the two are alike, else that in which their pHashes are nearest.
+    What is missing is FAR or -1.
+    """
+    turns, bits = np.zeros(len(ones), np.int64), np.full(len(ones), FAR, np.int64)
+    dhashes, colours = np.empty(len(ones), np.int64), np.empty(len(ones), np.float64)
+    for pair in range(len(ones)):
+        one, other, alike = ones[pair], others[pair], False
+        for turn in range(looks.hashes.shape[1]):
+            distance = bits_between(looks, one, other, turn)
+            if alike or distance == FAR:
+                continue
+            alike = distance <= limits.distance and not objections(looks, limits, one, other, turn)
+            if alike or distance < bits[pair]:
+                turns[pair], bits[pair] = turn, distance
+        dhashes[pair] = dhash_between(looks, one, other, turns[pair])
+        colours[pair] = colour_between(looks, one, other, turns[pair])
+    return turns, bits, dhashes, colours
+
+
+def turned_cells(turns: list[Any], side: int) -> Ints:
+    """Return `cells` of `Looks`, (1 + k, side * side * 3), for functions that turn a picture."""
+    upright = np.arange(side * side * 3).reshape(side, side, 3)
+    return np.stack([upright.ravel(), *(turn(upright).ravel() for turn in turns)])
+
+
+def stars(looks: Looks, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
+    """Return for each picture the place of the one that stands for it, and who objected, (n,) each.
+
+    Args:
+        looks: Of all pictures, those of a component side by side, the preferred first.
+        limits: What alike means.
+        ends: Where each component ends.
+
+    The second array has the bits of the signals that kept a picture, near by its pHash to one or
+    more that stay, from every one of these; 0 for all other pictures.
+    """
+    found = np.arange(len(looks.known)), np.zeros(len(looks.known), np.int64)
+    _gather(looks, limits, ends, False, *found)
+    return found
+
+
+def chains(looks: Looks, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
+    """Return the same of chains: the first of all that likenesses connect stands for the others."""
+    parents, objected = np.arange(len(looks.known)), np.zeros(len(looks.known), np.int64)
+    _gather(looks, limits, ends, True, parents, objected)
+    return parents, objected
+
+
+@compiled
+def _gather(
+    looks: Looks, limits: Limits, ends: Ints, chain: bool, parents: Ints, objected: Ints
+) -> None:
+    """Fill `parents` and `objected`, component by component."""
+    width = min(WIDEST, 64 // (limits.distance + 1))
+    heads = np.empty((limits.distance + 1, 1 << width), np.int64)
+    after = np.empty((limits.distance + 1, len(parents)), np.int64)
+    low = 0
+    for end in ends:
+        if end - low <= INDEXED:
+            for place in range(low, end):
+                _settle_among(looks, limits, low, place, chain, parents, objected)
+        else:
+            heads[:] = -1
+            for place in range(low, end):
+                _settle_by_index(looks, limits, place, chain, parents, objected, heads, after)
+        low = end
+    for place in range(len(parents)):  # a parent comes before its children
+        parents[place] = parents[parents[place]]
+
+
+@compiled
+def _settle_among(
+    looks: Looks, limits: Limits, low: int, place: int, chain: bool, parents: Ints, objected: Ints
+) -> None:
+    """Find who stands for a picture by comparing it with all before it, in order."""
+    refused, joined = 0, False
+    for other in range(low, place):
+        if chain or parents[other] == other:
+            met = _meeting(looks, limits, other, place)
+            if met == 0:
+                _join(parents, other, place)
+                joined = True
+                if not chain:
+                    break
+            elif met > 0:
+                refused |= met
+    if not joined:
+        objected[place] = refused
+
+
+@compiled
+def _settle_by_index(
+    looks: Looks, limits: Limits, place: int, chain: bool, parents: Ints, objected: Ints,
+    heads: Ints, after: Ints,
+) -> None:  # fmt: skip
+    """Find the same by looking up those that share a block; then add the picture to the index."""
+    blocks, values = heads.shape
+    width = int(np.log2(values))
+    refused, best = 0, place
+    if not looks.known[place] & HAS_HASH:
+        return
+    for turn in range(looks.hashes.shape[1]):
+        for block in range(blocks):
+            value = looks.hashes[place, turn] >> np.uint64(block * width) & np.uint64(values - 1)
+            other = heads[block, value]
+            while other >= 0:
+                if chain or other < best:
+                    met = _meeting(looks, limits, other, place)
+                    if met > 0:
+                        refused |= met
+                    elif met == 0:
+                        best = min(best, other)
+                        if chain:
+                            _join(parents, other, place)
+                other = after[block, other]
+    if best == place:
+        objected[place] = refused
+    elif not chain:
+        _join(parents, best, place)
+    if chain or best == place:
+        for block in range(blocks):
+            value = looks.hashes[place, 0] >> np.uint64(block * width) & np.uint64(values - 1)
+            after[block, place] = heads[block, value]
+            heads[block, value] = place
+
+
+@compiled
+def _meeting(looks: Looks, limits: Limits, one: int, other: int) -> int:
+    """Return 0 if two pictures are alike, who objects if they are near only, -1 if not even that.
+
+    They may be alike in any turn; who objects is told of the first in which they are near.
+    """
+    found = -1
+    for turn in range(looks.hashes.shape[1]):
+        distance = bits_between(looks, one, other, turn)
+        if distance != FAR and distance <= limits.distance:
+            met = objections(looks, limits, one, other, turn)
+            if met == 0:
+                return 0
+            if found < 0:
+                found = met
+    return found
+
+
+@compiled
+def _join(parents: Ints, one: int, other: int) -> None:
+    """Join the trees of two pictures; the smaller root stays root."""
+    while parents[one] != one:
+        one = parents[one]
+    while parents[other] != other:
+        other = parents[other]
+    parents[max(one, other)] = min(one, other)

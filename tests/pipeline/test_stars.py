@@ -1,0 +1,240 @@
+"""The stars of a component, by properties and against slow ways to find the same."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pairsieve.filters.colour import CELLS
+from pairsieve.filters.turned_hashes import TURNED
+from pairsieve.pipeline import stars as module
+from pairsieve.pipeline.stars import (
+    INDEXED,
+    Limits,
+    Looks,
+    chains,
+    colour_between,
+    objections,
+    pairs_alike,
+    stars,
+    told,
+    turned_cells,
+)
+
+DHASH, COLOUR, EMBEDDING = 1, 2, 4
+ALIKE = Limits(4, 6, 0.65, 0.9, DHASH | COLOUR)
+
+
+def looks(
+    hashes: list[Any],
+    dhashes: list[Any] | None = None,
+    colours: list[int] | None = None,
+    vectors: list[list[float]] | None = None,
+    turns: tuple[str, ...] = (),
+) -> Looks:
+    """Return looks; a hash of None is missing, a colour stands for all cells but the first."""
+    known = np.full(len(hashes), 7 if dhashes else 5, np.uint8)
+    for place, value in enumerate(hashes):
+        if value is None:
+            known[place] &= ~np.uint8(1)
+    upright = np.array([value or 0 for value in hashes], np.uint64).reshape(len(hashes), -1)
+    cells = np.zeros((len(hashes), CELLS * CELLS * 3), np.uint8)
+    cells[:, 3:] = np.array(colours or [100] * len(hashes))[:, None]
+    if vectors:
+        known |= 8
+    return Looks(
+        upright,
+        np.array(dhashes or [0] * upright.size, np.uint64).reshape(upright.shape),
+        cells,
+        np.array(vectors or [[]] * len(hashes), np.float32).reshape(len(hashes), -1),
+        known,
+        turned_cells([TURNED[turn] for turn in turns], CELLS),
+    )
+
+
+def standing(found: Looks, limits: Limits = ALIKE) -> list[int]:
+    parents, _ = stars(found, limits, np.array([len(found.known)]))
+    return [int(parent) for parent in parents]
+
+
+def greedy(found: Looks, limits: Limits) -> list[int]:
+    """Return the stars by the definition: the best left takes all that are left and alike."""
+    left, standing = list(range(len(found.known))), list(range(len(found.known)))
+    while left:
+        keeper = left[0]
+        ones = np.full(len(left), keeper)
+        alike = pairs_alike(found, limits, ones, np.array(left))
+        taken = [other for other, same in zip(left, alike, strict=True) if same or other == keeper]
+        for other in taken:
+            standing[other] = keeper
+        left = [other for other in left if other not in taken]
+    return standing
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Looks:
+    """Draw pictures of a few colours and dhashes, a few bits of pHash from one another."""
+    hashes = [draw(st.integers(0, 2**64 - 1))]
+    for bits in draw(st.lists(st.lists(st.integers(0, 63), max_size=6), max_size=30)):
+        hashes.append(draw(st.sampled_from(hashes)) ^ sum(1 << bit for bit in set(bits)))
+    count = len(hashes)
+    dhashes = draw(st.lists(st.sampled_from([0, 0x3F, 0xFFF]), min_size=count, max_size=count))
+    colours = draw(st.lists(st.sampled_from([60, 100, 240]), min_size=count, max_size=count))
+    return looks(hashes, dhashes, colours)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(found=crowds(), distance=st.integers(0, 10), uses=st.integers(0, 3))
+def test_stars_are_those_of_the_definition(found: Looks, distance: int, uses: int) -> None:
+    limits = ALIKE._replace(distance=distance, uses=uses)
+    assert standing(found, limits) == greedy(found, limits)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(found=crowds(), distance=st.integers(0, 10))
+def test_all_are_alike_to_who_stands_for_them_and_no_two_of_these_are(
+    found: Looks, distance: int
+) -> None:
+    limits = ALIKE._replace(distance=distance)
+    keepers = standing(found, limits)
+    for place, keeper in enumerate(keepers):
+        bits = int(found.hashes[place, 0] ^ found.hashes[keeper, 0]).bit_count()
+        assert keeper <= place
+        assert bits <= distance
+        assert objections(found, limits, keeper, place, 0) == 0
+    for one, other in combinations(sorted(set(keepers)), 2):
+        assert not pairs_alike(found, limits, np.array([one]), np.array([other]))[0]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(found=crowds(), distance=st.integers(0, 10))
+def test_chains_are_what_alike_pairs_connect(found: Looks, distance: int) -> None:
+    limits = ALIKE._replace(distance=distance)
+    wanted = list(range(len(found.known)))
+    for one, other in combinations(range(len(wanted)), 2):
+        if pairs_alike(found, limits, np.array([one]), np.array([other]))[0]:
+            kept, gone = sorted((wanted[one], wanted[other]))
+            wanted = [kept if label == gone else label for label in wanted]
+    assert chains(found, limits, np.array([len(wanted)]))[0].tolist() == wanted
+
+
+@pytest.mark.parametrize("distance", [0, 3, 4, 10])
+@pytest.mark.parametrize("chain", [False, True])
+def test_the_index_of_large_components_changes_nothing(distance: int, chain: bool) -> None:
+    generator = np.random.default_rng(distance)
+    count = INDEXED + 500
+    hashes = generator.integers(0, 2**64, count, np.uint64)
+    for place in range(1, count):  # a long chain with short side arms
+        steps = generator.integers(0, 64, generator.integers(0, 5)).astype(np.uint64)
+        hashes[place] = hashes[generator.integers(max(0, place - 40), place)]
+        for step in steps:
+            hashes[place] ^= np.uint64(1) << step
+    dhashes = generator.choice([0, 0x7F, 0xFFFF], count).tolist()
+    found = looks(hashes.tolist(), dhashes)
+    limits = ALIKE._replace(distance=distance)
+    way = chains if chain else stars
+    whole = way(found, limits, np.array([count]))
+    slow_parents, slow_objected = np.arange(count), np.zeros(count, np.int64)
+    for place in range(count):
+        module._settle_among(found, limits, 0, place, chain, slow_parents, slow_objected)
+    for place in range(count):
+        slow_parents[place] = slow_parents[slow_parents[place]]
+    assert (whole[0] == slow_parents).all()
+    assert (whole[1] == slow_objected).all()
+    assert 10 < len(set(whole[0].tolist())) < count - 10 or chain or distance == 0
+
+
+def test_the_ends_of_a_chain_are_not_joined_by_a_star() -> None:
+    chain = looks([0, 0xF, 0xFF, 0xFFF])
+    assert standing(chain) == [0, 0, 2, 2]
+    assert chains(chain, ALIKE, np.array([4]))[0].tolist() == [0, 0, 0, 0]
+
+
+def test_components_are_apart_whatever_they_hold() -> None:
+    assert stars(looks([0, 0, 0, 0]), ALIKE, np.array([1, 4]))[0].tolist() == [0, 1, 1, 1]
+
+
+def test_a_missing_phash_is_near_none() -> None:
+    assert standing(looks([None, 0, None, 0])) == [0, 1, 2, 1]
+
+
+def test_who_objected_is_told_of_those_that_stay_alone_only() -> None:
+    found = looks([0, 1, 2, 3], [0, 0xFF, 0xFF, 0], [100, 100, 180, 100])
+    keepers, objected = stars(found, ALIKE, np.array([4]))
+    assert keepers.tolist() == [0, 1, 1, 0]  # 180 is dimmed to 100
+    assert objected.tolist() == [0, DHASH, 0, 0]
+
+
+@pytest.mark.parametrize(("bits", "alike"), [(6, True), (7, False)])
+def test_the_bound_of_the_dhash_is_kept(bits: int, alike: bool) -> None:
+    assert (standing(looks([0, 0], [0, 2**bits - 1])) == [0, 0]) is alike
+
+
+def test_a_signal_that_is_not_asked_or_missing_does_not_object() -> None:
+    found = looks([0, 0], [0, 2**64 - 1])
+    assert standing(found) == [0, 1]
+    assert standing(found, ALIKE._replace(uses=COLOUR)) == [0, 0]
+    found.known[1] &= ~np.uint8(2)
+    assert standing(found) == [0, 0]
+
+
+@pytest.mark.parametrize(("cosine", "alike"), [(0.9, True), (0.89, False)])
+def test_vectors_are_compared_by_their_cosine(cosine: float, alike: bool) -> None:
+    vectors = [[1.0, 0.0], [cosine, (1 - cosine**2) ** 0.5]]
+    limits = ALIKE._replace(uses=EMBEDDING, cosine=0.8999999)
+    assert (standing(looks([0, 0], vectors=vectors), limits) == [0, 0]) is alike
+
+
+def cells(*levels: int) -> NDArray[np.uint8]:
+    """Return 75 levels: these grey cells first, the others black."""
+    grey = np.zeros(CELLS * CELLS, np.uint8)
+    grey[: len(levels)] = levels
+    return np.repeat(grey, 3)
+
+
+def between(one: NDArray[np.uint8], other: NDArray[np.uint8], turn: int = 0) -> float:
+    found = looks([0, 0], turns=("mirrored",))
+    found.colours[0], found.colours[1] = one, other
+    return float(colour_between(found, 0, 1, turn))
+
+
+def test_the_difference_of_colours_is_as_worked_out_by_hand() -> None:
+    # One cell of 25 is 100: mean 4, mean square 400, so the contrast is sqrt(400 - 16) = 19.596.
+    # The other picture has 100 in the next cell: no brightness helps (their product is 0, so the
+    # first is dimmed to a half): the second stays 100 away, over half the contrast of the first.
+    assert between(cells(100), cells(0, 100)) == pytest.approx(100 / (19.596 / 2 + 4), rel=1e-4)
+
+
+def test_a_darker_copy_is_no_different_down_to_half() -> None:
+    assert between(cells(100, 200), cells(50, 100)) == 0
+    assert between(cells(50, 100), cells(100, 200)) == 0
+    # At a quarter: dimmed to a half, 100 to 50 is left of 200 to 50, over the darker's contrast.
+    contrast = ((50**2 + 25**2) / 25 - (75 / 25) ** 2) ** 0.5
+    assert between(cells(100, 200), cells(25, 50)) == pytest.approx(50 / (contrast + 4))
+
+
+def test_the_colour_of_one_channel_counts() -> None:
+    red, blue = np.zeros(75, np.uint8), np.zeros(75, np.uint8)
+    red[0::3], blue[2::3] = 200, 200
+    assert between(red, blue) == 200 / 4  # no contrast within either
+
+
+def test_turned_colours_are_compared_in_their_places() -> None:
+    corner = np.zeros((CELLS, CELLS, 3), np.uint8)
+    corner[0, 0] = 200
+    mirrored = corner[:, ::-1]
+    assert between(corner.ravel(), mirrored.ravel(), turn=1) == 0
+    assert between(corner.ravel(), mirrored.ravel(), turn=0) > 1
+
+
+def test_a_turned_copy_is_found_and_its_turn_told() -> None:
+    found = looks([[0, 0xFFFF], [0xFFFF_0000, 1]], [[0, 0xFF], [0xFF, 0]], turns=("mirrored",))
+    limits = ALIKE._replace(uses=DHASH)
+    assert standing(found, limits) == [0, 0]
+    turns, bits, dhashes, colours = told(found, limits, np.array([0]), np.array([1]))
+    assert (turns[0], bits[0], dhashes[0]) == (1, 1, 0)
+    assert colours[0] > 0  # the black cell is at the other side
