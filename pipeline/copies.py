@@ -13,7 +13,8 @@ several copies, and one of them is kept. Pictures without structure have much th
 form one cluster.
 
 DuckDB groups the files and chooses the keepers, spilling to disk; the search for near hashes holds
-arrays only: at most 120 bytes per pair with an image.
+arrays only: at most 120 bytes per pair with an image. Where the search was spread over tasks, what
+it found is given as a forest, and nothing is searched here.
 """
 
 from typing import TYPE_CHECKING
@@ -29,18 +30,21 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from pairsieve.pipeline.forests import Forest
+
 PREFERRED = "pixels DESC NULLS LAST, clip_similarity DESC NULLS LAST, uid, row"
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
+def find(connection: "DuckDBPyConnection", recipe: Recipe, forest: "Forest | None" = None) -> None:
     """Make the table `copies` out of `images`: `row`, the columns of GROUPED that tell of copies.
 
-    Beside them `exact`: the keeper has the same file.
+    Beside them `exact`: the keeper has the same file. `forest` says which hashes are near, if that
+    was found before.
 
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
-    _find_clusters(connection, max_distance(recipe))
+    _find_clusters(connection, max_distance(recipe), forest)
     _choose_keepers(connection)
 
 
@@ -57,7 +61,9 @@ def max_distance(recipe: Recipe) -> int:
     return found.pop()
 
 
-def _find_clusters(connection: "DuckDBPyConnection", distance: int) -> None:
+def _find_clusters(
+    connection: "DuckDBPyConnection", distance: int, forest: "Forest | None"
+) -> None:
     """Make the table `clusters`: `row` and `cluster`, the smallest row of its cluster."""
     from pairsieve.pipeline.hamming import joined
 
@@ -65,7 +71,8 @@ def _find_clusters(connection: "DuckDBPyConnection", distance: int) -> None:
     found = connection.execute(query).fetchnumpy()
     rows: NDArray[np.int64] = found["row"]
     same_file = np.searchsorted(rows, found["same_file"])
-    labels = joined(same_file, _near(found["perceptual_hash"], distance))
+    near = forest.positions(rows) if forest else _near(found["perceptual_hash"], distance)
+    labels = joined(same_file, near)
     clusters = pa.table({"row": rows, "cluster": rows[labels]})
     connection.register("found_clusters", clusters)
     connection.execute("CREATE TEMP TABLE clusters AS FROM found_clusters")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pairsieve.pipeline import copies
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Engine
-from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
+from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
@@ -23,25 +23,37 @@ if TYPE_CHECKING:
 STEPS = ("copies",)  # the tables that are joined to `images`
 
 
-def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
+def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = None) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
     their keeper's file and `near` copies; `clusters` of at least two pairs.
 
+    Args:
+        recipe: The recipe.
+        store: The dataset.
+        engine: Where it runs what is spread over tasks.
+        partitions: Spread the search for near hashes over so many of each table; by default it is
+            spread only where one machine should not hold all hashes. The result is the same.
+
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
+        Stopped: a task's process kept dying.
     """
+    from pairsieve.pipeline.hamming_spread import near
+
     embedding = folder(recipe.embed) if recipe.embed else None
-    wanted = fingerprint(copies.max_distance(recipe), inputs(store, embedding))
+    distance = copies.max_distance(recipe)
+    wanted = fingerprint(distance, inputs(store, embedding))
     if done := current(store, GROUP_MARKER, wanted):
         return done
+    forest = near(store, engine, distance, partitions)
     path = f"group/{attempt()}.parquet"
     columns = (ROW, *GROUPED)
     with connect(store) as connection:
         attach(connection, store, embedding)
         _take_images(connection)
-        copies.find(connection, recipe)
+        copies.find(connection, recipe, forest)
         joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in STEPS)
         names = ", ".join(column.name for column in columns)
         with store.writer(path) as sink:
@@ -50,6 +62,7 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
         counts = _counts(connection)
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, {"fingerprint": wanted})
     replace(store, GROUP_MARKER, marker)
+    store.delete(file for file, _, _ in store.list(SEARCHES))
     return marker
 
 
