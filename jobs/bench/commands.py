@@ -10,6 +10,8 @@ bench = typer.Typer(
     no_args_is_help=True,
 )
 
+SPREAD = 10_000_000  # hashes of the spread search
+
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Runs of each contestant; odd is best.")]
 Python = Annotated[
     Path | None,
@@ -97,11 +99,24 @@ def group(
         int, typer.Option("--checked", min=2, help="Hashes compared all with all, for the recall.")
     ] = 200_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the hashes.")] = 0,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            "--partitions", min=1, max=4096, help="Instead: spread over so many tasks per table."
+        ),
+    ] = None,
 ) -> None:
-    """Tell what the search for near-duplicates costs, by number of hashes, and its recall."""
-    from pairsieve.jobs.bench.group import SIZES, Setting, bench
+    """Tell what the search for near-duplicates costs, by number of hashes, and its recall.
 
-    bench(Setting(tuple(sizes or SIZES), distance, checked, seed), typer.echo)
+    With --partitions, what it costs spread over tasks, and whether it finds the same.
+    """
+    from pairsieve.jobs.bench import group, spread
+
+    if partitions is None:
+        group.bench(group.Setting(tuple(sizes or group.SIZES), distance, checked, seed), typer.echo)
+        return
+    for size in sizes or (SPREAD,):
+        spread.bench(spread.Setting(size, seed, distance, partitions), typer.echo)
 
 
 def _opponent(python: Path | None, without: bool) -> Path | None:
