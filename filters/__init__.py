@@ -12,6 +12,7 @@ from pairsieve.filters.language import Language
 from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.text_coverage import TextCoverage
@@ -32,4 +33,5 @@ FILTERS: tuple[type[Any], ...] = (
     ClipSimilarity,
     Nsfw,
     Duplicate,
+    SemanticDuplicate,
 )

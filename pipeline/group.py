@@ -8,7 +8,7 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline import copies
+from pairsieve.pipeline import copies, semantic
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
@@ -20,14 +20,15 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-STEPS = ("copies",)  # the tables that are joined to `images`
+STEPS = ("copies", "semantic")  # the tables that are joined to `images`
 
 
 def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = None) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
-    their keeper's file and `near` copies; `clusters` of at least two pairs.
+    their keeper's file and `near` copies; `clusters` of at least two pairs; `semantic` pairs that
+    show the same as another.
 
     Args:
         recipe: The recipe.
@@ -37,14 +38,14 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
             spread only where one machine should not hold all hashes. The result is the same.
 
     Raises:
-        BadOption: the recipe's `duplicate` rules do not agree on one distance.
+        BadOption: rules of the recipe that `group` reads do not agree, or faiss is missing.
         Stopped: a task's process kept dying.
     """
     from pairsieve.pipeline.hamming_spread import near
 
     embedding = folder(recipe.embed) if recipe.embed else None
     distance = copies.max_distance(recipe)
-    wanted = fingerprint(distance, inputs(store, embedding))
+    wanted = fingerprint(distance, semantic.wanted(recipe), inputs(store, embedding))
     if done := current(store, GROUP_MARKER, wanted):
         return done
     forest = near(store, engine, distance, partitions)
@@ -54,6 +55,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
         attach(connection, store, embedding)
         _take_images(connection)
         copies.find(connection, recipe, forest)
+        semantic.find(connection, store, engine, recipe)
         joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in STEPS)
         names = ", ".join(column.name for column in columns)
         with store.writer(path) as sink:
@@ -94,7 +96,8 @@ def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
                count(*) FILTER ({others} AND coalesce(exact, false)) AS exact,
                count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
                (SELECT count(*) FROM (FROM copies SELECT cluster
-                                      GROUP BY cluster HAVING count(*) > 1)) AS clusters
+                                      GROUP BY cluster HAVING count(*) > 1)) AS clusters,
+               (SELECT count(*) FROM semantic) AS semantic
         FROM copies
         """
     names = [column[0] for column in connection.execute(query).description]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pairsieve.filters.base import compiled
 from pairsieve.pipeline.hamming_plan import BITS, TINIEST, WIDEST, Costs, widths
 from pairsieve.pipeline.hamming_tasks import Ends, Rows
+from pairsieve.pipeline.rounds import Numbered
 from pairsieve.pipeline.store import FILES_AT_ONCE, Marker, Store, attempt, commit
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import OUTCOME, PERCEPTUAL_HASH, ROW
@@ -77,7 +78,7 @@ def cut(count: int, distance: int, partitions: int) -> Cut:
     return Cut(distance, width, min(partitions, 1 << width))
 
 
-def deal(store: Store, folder: str, how: Cut, item: tuple[int, Sequence[Unit]]) -> Marker:
+def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) -> Marker:
     """Deal the hashes of some units, in input order, and commit."""
     number, units = item
     place = f"{folder}/{number:06d}.json"

@@ -20,17 +20,16 @@ near neighbour, 80 bytes each, and so does who uses the labels.
 Import this file where it is used: it imports numba.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 
-from pairsieve.pipeline import forests
+from pairsieve.pipeline import forests, rounds
 from pairsieve.pipeline.distinct import distinct
-from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.forests import Forest
 from pairsieve.pipeline.hamming_deal import Cut, Unit, cut, deal, dealt
 from pairsieve.pipeline.hamming_plan import Costs, widths
@@ -40,17 +39,15 @@ from pairsieve.pipeline.layers import outcomes
 from pairsieve.pipeline.ledger import SEARCHES
 from pairsieve.pipeline.pieces import FOLDER as GATHERED
 from pairsieve.pipeline.pieces import parsed
+from pairsieve.pipeline.rounds import Numbered
 from pairsieve.pipeline.store import Marker, Store, fingerprint
 from pairsieve.pipeline.union_find import unite
-from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
 PER_TASK = 25_000_000  # hashes of a partition, if nobody says how many there are: 1.1 GB
 DEALT = 4_000_000  # rows of the ledger that a task deals
 MERGED = 8  # forests that become one
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,13 @@ def find(
     """Return the forest of the hashes of these units, which are in row order."""
     folder, how = search.folder, search.how
     deals = partial(deal, store, f"{folder}/deal", how)
-    _run(store, engine, f"{folder}/deal", deals, _named(enumerate(batches)))
-    files = [marker.file(".bin") for marker in store.markers(f"{folder}/deal").values()]
+    rounds.run(store, engine, f"{folder}/deal", deals, rounds.numbered(batches))
+    files = rounds.files(store, f"{folder}/deal", ".bin")
     places = [(table, part) for table in range(how.tables) for part in range(how.partitions)]
+    named = {f"{table:02d}.{part:04d}": (table, part) for table, part in places}
     meets = partial(_meet, store, search, files)
-    _run(store, engine, f"{folder}/meet", meets, {f"{t:02d}.{p:04d}": (t, p) for t, p in places})
-    left = [marker.file(".parquet") for marker in store.markers(f"{folder}/meet").values()]
+    rounds.run(store, engine, f"{folder}/meet", meets, named)
+    left = rounds.files(store, f"{folder}/meet", ".parquet")
     level = 0
     while len(left) > 1:
         level += 1
@@ -125,30 +123,6 @@ def _batches(markers: dict[str, Marker]) -> list[tuple[Unit, ...]]:
     return [tuple(batch) for batch in batches]
 
 
-def _named(items: Iterable[tuple[int, Item]]) -> dict[str, tuple[int, Item]]:
-    """Return numbered items by the name of their marker."""
-    return {f"{number:06d}": (number, item) for number, item in items}
-
-
-def _run(
-    store: Store,
-    engine: Engine,
-    folder: str,
-    function: Callable[[Item], Marker],
-    items: dict[str, Item],
-) -> None:
-    """Do what has no marker in `folder` yet."""
-    done = set(store.marker_names(folder))
-    pending = (item for name, item in items.items() if name not in done)
-    for item, result in engine.map(function, pending):
-        if isinstance(result, Crashed):
-            raise Stopped(
-                f"group: the process died at every attempt at a task of {folder} "
-                f"({result.reason}); the same command goes on from there; give the machine more "
-                f"memory or ask for more `--partitions` if this was for want of it ({item})"
-            )
-
-
 def _meet(store: Store, search: Search, files: list[str], item: tuple[int, int]) -> Marker:
     """Search one partition of a table, commit its forest and return the marker.
 
@@ -176,11 +150,11 @@ def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> 
     """Return the files of fewer forests, which join the same."""
     groups = [left[low : low + MERGED] for low in range(0, len(left), MERGED)]
     merges = partial(_merge, store, folder)
-    _run(store, engine, folder, merges, _named(enumerate(groups)))
-    return [marker.file(".parquet") for marker in store.markers(folder).values()]
+    rounds.run(store, engine, folder, merges, rounds.numbered(groups))
+    return rounds.files(store, folder, ".parquet")
 
 
-def _merge(store: Store, folder: str, item: tuple[int, list[str]]) -> Marker:
+def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
     """Merge some forests, commit and return the marker."""
     number, files = item
     place = f"{folder}/{number:06d}.json"

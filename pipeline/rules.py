@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
-from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, LISTED, ROW, TEXT, UID, URL
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    GATHERED,
+    GROUPED,
+    LISTED,
+    ROW,
+    SEMANTIC_COSINE,
+    SEMANTIC_OF,
+    TEXT,
+    UID,
+    URL,
+)
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Keep, Recipe
 
@@ -103,7 +114,7 @@ def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
 
 def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
     """Refuse rules on vectors in a recipe without a model: they would drop every pair."""
-    scores = {column.name for column in EMBEDDED}
+    scores = {column.name for column in (*EMBEDDED, SEMANTIC_OF, SEMANTIC_COSINE)}
     for place, rule in enumerate(listed):
         read = {name.lower() for name in _columns_of(rule.sql)} & scores
         if read and recipe.embed is None:

@@ -119,6 +119,12 @@ DUPLICATE_DISTANCE = Column(
 CLUSTER = Column(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
 )
+SEMANTIC_OF = Column(
+    "semantic_of", pa.string(), "", "uid of the kept pair whose image shows the same."
+)
+SEMANTIC_COSINE = Column(
+    "semantic_cosine", pa.float32(), "[-1, 1]", "Cosine of both image vectors."
+)
 # What `select` asks before the rules.
 BLOCKED = Column(
     "blocked", pa.string(), "", "The entry of the blocklist, as it is now, that it is on."
@@ -139,7 +145,9 @@ GATHERED = (
     TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
 )  # fmt: skip
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
-GROUPED = (REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER)
+GROUPED = (
+    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, CLUSTER, SEMANTIC_OF, SEMANTIC_COSINE,
+)  # fmt: skip
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)

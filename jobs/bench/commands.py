@@ -119,6 +119,31 @@ def group(
         spread.bench(spread.Setting(size, seed, distance, partitions), typer.echo)
 
 
+@bench.command()
+def semantic(
+    count: Annotated[
+        int, typer.Option("--vectors", min=1000, help="Vectors searched.")
+    ] = 1_000_000,
+    width: Annotated[int, typer.Option("--width", min=2, help="Components of a vector.")] = 512,
+    checked: Annotated[
+        int, typer.Option("--checked", min=1, help="Vectors compared with all, for the recall.")
+    ] = 2000,
+    probes: Annotated[
+        list[int] | None,
+        typer.Option("--probes", min=1, max=4, help="Clusters per vector; default: 1, then 2."),
+    ] = None,
+    min_cosine: Annotated[
+        float, typer.Option("--min-cosine", min=0.9, max=1, help="From which on two are the same.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the vectors.")] = 0,
+) -> None:
+    """Tell what the search for images that show the same costs, and its recall."""
+    from pairsieve.jobs.bench.semantic import Setting, bench
+
+    wanted = tuple(probes or (1, 2))
+    bench(Setting(count, width, checked, wanted, min_cosine, seed), typer.echo)
+
+
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.runs import img2dataset_python
