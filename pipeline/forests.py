@@ -48,7 +48,7 @@ def planted(parents: Parents, rows: NDArray[np.int64]) -> Forest:
 def merged(forests: Sequence[Forest]) -> Forest:
     """Return one forest of all that is joined in any of them.
 
-    Measured: at most 80 bytes per row of each forest.
+    Measured: 85 bytes per row of each forest, the forests included.
     """
     count = sum(len(each.rows) for each in forests)
     ends = np.concatenate([part for each in forests for part in each] or [np.empty(0, np.int64)])
