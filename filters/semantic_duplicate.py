@@ -12,8 +12,8 @@ on purpose: it is a choice of how much variety to train on, so look at the pairs
 Source: Abbas et al., "SemDeDup" (arXiv:2303.09540). It keeps of a cluster what is farthest from the
 centre; here the pair is kept that `duplicate` would keep. The default 0.95 is ours.
 Measured: of 4,950 pairs of 100 different photographs (Flickr8k, OpenAI's ViT-B/32) the most alike
-has 0.92; 1 in 1,000 has 0.87. Of the near pairs among 50,000 drawn vectors one probe finds 88 %, two
-find 99 %.
+has 0.92; 1 in 1,000 has 0.87. Of the near pairs among 50,000 drawn vectors one probe finds 88 %,
+two find 99 %.
 """
 
 from dataclasses import dataclass
