@@ -17,6 +17,7 @@ from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.placeholder import Placeholder
+from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.text_coverage import TextCoverage
@@ -44,4 +45,5 @@ FILTERS: tuple[type[Any], ...] = (
     Placeholder,
     Known,
     EvalOverlap,
+    SemanticDuplicate,
 )

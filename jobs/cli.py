@@ -129,6 +129,15 @@ def group(
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
     ray_address: Address = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            "--partitions",
+            min=1,
+            max=4096,
+            help="Spread the search over so many tasks per table; default: beyond 200 million.",
+        ),
+    ] = None,
 ) -> None:
     """Find copies: the same pair, the same bytes, nearly the same picture."""
     from pairsieve.jobs.job import Job
@@ -136,7 +145,7 @@ def group(
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     with job.engine() as running:
-        counts = group.run(job.recipe, job.store, running).counts
+        counts = group.run(job.recipe, job.store, running, partitions).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 

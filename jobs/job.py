@@ -8,7 +8,16 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import against, blocklist, clip, fetch_img2dataset, layers, plan, run
+from pairsieve.pipeline import (
+    against,
+    blocklist,
+    clip,
+    fetch_img2dataset,
+    layers,
+    plan,
+    run,
+    semantic,
+)
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.planned import Plan
@@ -56,6 +65,7 @@ class Job:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
             clip.check(self.recipe.embed)
+        semantic.options(self.recipe)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

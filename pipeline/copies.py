@@ -14,7 +14,8 @@ rule drops takes its copies along. One image under several captions is several c
 them is kept; with `captions: all_as_list` it has the other captions as a list.
 
 DuckDB sorts and joins, spilling to disk; the search for near hashes holds arrays only: at most 120
-bytes per pair with an image, and what follows 200 per pair that is near another.
+bytes per pair with an image, and what follows 200 per pair that is near another. Where the search
+was spread over tasks, what it found is given as a forest, and only turned images are searched here.
 """
 
 from typing import TYPE_CHECKING
@@ -32,20 +33,25 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from pairsieve.pipeline.forests import Forest
+
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None:
+def find(
+    connection: "DuckDBPyConnection", recipe: Recipe, store: Store, forest: "Forest | None" = None
+) -> None:
     """Make the table `copies` out of `images`: `row`, the columns of GROUPED that tell of copies.
 
     Beside them `exact`, the keeper has the same file, and `objected`: the bits of the signals that
-    kept an image, near by its pHash, from every keeper.
+    kept an image, near by its pHash, from every keeper. `forest` says which hashes are near, if
+    that was found before.
 
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
     distance = max_distance(recipe)
-    _find_components(connection, recipe, distance)
+    _find_components(connection, recipe, distance, forest)
     members = take(connection, recipe, store)
     connection.register("found", _clusters(members, recipe, distance))
     _make_copies(connection, recipe)
@@ -65,7 +71,9 @@ def max_distance(recipe: Recipe) -> int:
     return found.pop()
 
 
-def _find_components(connection: "DuckDBPyConnection", recipe: Recipe, distance: int) -> None:
+def _find_components(
+    connection: "DuckDBPyConnection", recipe: Recipe, distance: int, forest: "Forest | None"
+) -> None:
     """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
     from pairsieve.pipeline.hamming import joined
 
@@ -73,7 +81,8 @@ def _find_components(connection: "DuckDBPyConnection", recipe: Recipe, distance:
     found = connection.execute(query).fetchnumpy()
     rows: NDArray[np.int64] = found["row"]
     same_file = np.searchsorted(rows, found["same_file"])
-    labels = joined(same_file, _near(found["perceptual_hash"], distance))
+    near = forest.positions(rows) if forest else _near(found["perceptual_hash"], distance)
+    labels = joined(same_file, near)
     if turns := recipe.group.compared:
         labels = joined(labels, labels_of_turns(connection, len(turns), distance, _near))
     shared = np.bincount(labels, minlength=len(rows))[labels] > 1

@@ -1,15 +1,21 @@
 """Garbage collection: delete what killed or beaten attempts left behind.
 
 Only files named in a marker belong to the dataset, with the few whose names are fixed. What is
-younger than `min_age_h` stays, because an attempt under way has not committed yet.
+younger than `min_age_h` stays, because an attempt under way has not committed yet. A search for
+near-duplicates keeps its files until `group` has committed what came of it.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
+from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.plan import staged_files
 from pairsieve.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 FIXED = (
     "plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/layers/*.json",
@@ -18,7 +24,8 @@ FIXED = (
 MARKERS = (
     "gather/*.json",
     "embed/*/*.json",
-    "group/done.json",
+    GROUP_MARKER,
+    f"{SEARCHES}/*/*/*.json",
     "group/evaluation/*.json",
     "group/evaluation/*/*.json",
     "blocklist/done.json",
@@ -35,6 +42,7 @@ def run(store: Store, min_age_h: float) -> tuple[int, int]:
     latest = datetime.now(UTC) - timedelta(hours=min_age_h)
     entries = store.entries()
     named = {entry["path"] for entry in entries if _matches(entry["path"], FIXED + MARKERS)}
+    named -= _searched(entries)
     named |= set(staged_files(store))
     for path in [path for path in named if _matches(path, MARKERS)]:
         marker = store.marker(path)
@@ -47,6 +55,15 @@ def run(store: Store, min_age_h: float) -> tuple[int, int]:
     store.delete(path for path, _ in garbage)
     garbage += _unfinished(store, latest)
     return len(garbage), sum(size for _, size in garbage)
+
+
+def _searched(entries: "list[ObjectMeta]") -> set[str]:
+    """Return the files of searches that are older than the result of `group`."""
+    committed = [entry["last_modified"] for entry in entries if entry["path"] == GROUP_MARKER]
+    searches = [entry for entry in entries if entry["path"].startswith(f"{SEARCHES}/")]
+    return {
+        entry["path"] for entry in searches for last in committed if entry["last_modified"] <= last
+    }
 
 
 def _unfinished(store: Store, latest: datetime) -> list[tuple[str, int]]:

@@ -8,10 +8,10 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline import copies, evaluation, known, placeholders
+from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Engine
-from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
+from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.rules import reads
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import GROUPED, ROW, Column
@@ -24,27 +24,40 @@ if TYPE_CHECKING:
 
 # The steps that run only when the recipe asks: the table each makes, and its columns.
 ASKED = {
+    "semantic": (semantic.shaping, semantic.COLUMNS),
     "known": (known.options, known.COLUMNS),
     "evaluation": (evaluation.options, evaluation.COLUMNS),
     "placeholders": (placeholders.options, placeholders.COLUMNS),
 }
 
 
-def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
+def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = None) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
-    their keeper's file and `near` copies; `clusters` of at least two pairs; and for each signal
-    that verifies, `kept_apart_by_<signal>`: images near a keeper by their pHash alone.
+    their keeper's file and `near` copies; `clusters` of at least two pairs; for each signal that
+    verifies, `kept_apart_by_<signal>`: images near a keeper by their pHash alone; `semantic` pairs
+    that show the same as another.
+
+    Args:
+        recipe: The recipe.
+        store: The dataset.
+        engine: Where it runs what is spread over tasks.
+        partitions: Spread the search for near hashes over so many of each table; by default it is
+            spread only where one machine should not hold all hashes. The result is the same.
 
     Raises:
-        BadOption: the recipe's `duplicate` rules do not agree on one distance, or an earlier
-            dataset or evaluation set cannot be read.
+        BadOption: rules of the recipe that `group` reads do not agree, faiss is missing, or an
+            earlier dataset or evaluation set cannot be read.
+        Stopped: a task's process kept dying.
     """
+    from pairsieve.pipeline.hamming_spread import near
+
     embedding = folder(recipe.embed) if recipe.embed else None
     steps = asked(recipe)
+    distance = copies.max_distance(recipe)
     wanted = fingerprint(
-        copies.max_distance(recipe),
+        distance,
         recipe.group.model_dump(),
         inputs(store, embedding),
         steps,
@@ -53,12 +66,15 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     )
     if done := current(store, GROUP_MARKER, wanted):
         return done
+    forest = near(store, engine, distance, partitions)
     path = f"group/{attempt()}.parquet"
     columns = (ROW, *GROUPED)
     with connect(store) as connection:
         attach(connection, store, embedding)
         _take_images(connection)
-        copies.find(connection, recipe, store)
+        copies.find(connection, recipe, store, forest)
+        if "semantic" in steps:
+            semantic.find(connection, store, engine, recipe)
         if "known" in steps:
             known.find(connection, recipe, store)
         if "evaluation" in steps:
@@ -70,10 +86,11 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
         with store.writer(path) as sink:
             query = f"SELECT {names} FROM images {joins} ORDER BY row"
             export(connection, query, sink, columns)
-        counts = _counts(connection)
+        counts = _counts(connection, "semantic" in steps)
     extra = {"fingerprint": wanted, "steps": steps}
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
     replace(store, GROUP_MARKER, marker)
+    store.delete(file for file, _, _ in store.list(SEARCHES))
     return marker
 
 
@@ -124,7 +141,7 @@ def _take_images(connection: "DuckDBPyConnection") -> None:
     )
 
 
-def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
+def _counts(connection: "DuckDBPyConnection", semantic_too: bool) -> dict[str, int]:
     """Return the marker's counts."""
     from pairsieve.pipeline.stars import SIGNALS
 
@@ -133,6 +150,7 @@ def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
         for bit, signal in enumerate(SIGNALS)
     ]
     others = "NOT repeated AND duplicate_of IS NOT NULL"
+    semantic_count = "(SELECT count(*) FROM semantic)" if semantic_too else "0"
     query = f"""
         SELECT count(*) AS pairs,
                count(*) FILTER (repeated) AS repeated,
@@ -140,7 +158,8 @@ def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
                count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
                (SELECT count(*) FROM (FROM copies SELECT cluster
                                       GROUP BY cluster HAVING count(*) > 1)) AS clusters,
-               {", ".join(apart)}
+               {", ".join(apart)},
+               {semantic_count} AS semantic
         FROM copies
         """
     names = [column[0] for column in connection.execute(query).description]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
 GROUP_MARKER = "group/done.json"
+SEARCHES = "group/near"  # what searches for near hashes leave, until `group` is committed
 BLOCKED_MARKER = "blocklist/done.json"
 
 

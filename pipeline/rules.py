@@ -23,6 +23,8 @@ from pairsieve.schemas.columns import (
     GROUPED,
     LISTED,
     ROW,
+    SEMANTIC_COSINE,
+    SEMANTIC_OF,
     TEXT,
     UID,
     URL,
@@ -113,7 +115,7 @@ def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
 
 def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
     """Refuse rules on vectors in a recipe without a model: they would drop every pair."""
-    scores = {column.name for column in EMBEDDED}
+    scores = {column.name for column in (*EMBEDDED, SEMANTIC_OF, SEMANTIC_COSINE)}
     for place, rule in enumerate(listed):
         read = {name.lower() for name in _columns_of(rule.sql)} & scores
         if read and recipe.embed is None:

@@ -150,6 +150,12 @@ CAPTIONS = Column(
 CLUSTER = Column(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
 )
+SEMANTIC_OF = Column(
+    "semantic_of", pa.string(), "", "uid of the kept pair whose image shows the same."
+)
+SEMANTIC_COSINE = Column(
+    "semantic_cosine", pa.float32(), "[-1, 1]", "Cosine of both image vectors."
+)
 KNOWN_IN = Column(
     "known_in", pa.string(), "", "The earlier dataset or file of hashes that has this image."
 )
@@ -205,8 +211,9 @@ GATHERED = (
 EMBEDDED = (CLIP_SIMILARITY, NSFW)
 GROUPED = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR, DUPLICATE_TURN,
-    CLUSTER, CAPTIONS, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE,
-    EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED,
+    CLUSTER, CAPTIONS, SEMANTIC_OF, SEMANTIC_COSINE, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE, EVAL_SET,
+    EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS,
+    PLACEHOLDER_UNRELATED,
 )  # fmt: skip
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)

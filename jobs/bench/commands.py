@@ -10,6 +10,8 @@ bench = typer.Typer(
     no_args_is_help=True,
 )
 
+SPREAD = 10_000_000  # hashes of the spread search
+
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Runs of each contestant; odd is best.")]
 Python = Annotated[
     Path | None,
@@ -97,11 +99,49 @@ def group(
         int, typer.Option("--checked", min=2, help="Hashes compared all with all, for the recall.")
     ] = 200_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the hashes.")] = 0,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            "--partitions", min=1, max=4096, help="Instead: spread over so many tasks per table."
+        ),
+    ] = None,
 ) -> None:
-    """Tell what the search for near-duplicates costs, by number of hashes, and its recall."""
-    from pairsieve.jobs.bench.group import SIZES, Setting, bench
+    """Tell what the search for near-duplicates costs, by number of hashes, and its recall.
 
-    bench(Setting(tuple(sizes or SIZES), distance, checked, seed), typer.echo)
+    With --partitions, what it costs spread over tasks, and whether it finds the same.
+    """
+    from pairsieve.jobs.bench import group, spread
+
+    if partitions is None:
+        group.bench(group.Setting(tuple(sizes or group.SIZES), distance, checked, seed), typer.echo)
+        return
+    for size in sizes or (SPREAD,):
+        spread.bench(spread.Setting(size, seed, distance, partitions), typer.echo)
+
+
+@bench.command()
+def semantic(
+    count: Annotated[
+        int, typer.Option("--vectors", min=1000, help="Vectors searched.")
+    ] = 1_000_000,
+    width: Annotated[int, typer.Option("--width", min=2, help="Components of a vector.")] = 512,
+    checked: Annotated[
+        int, typer.Option("--checked", min=1, help="Vectors compared with all, for the recall.")
+    ] = 2000,
+    probes: Annotated[
+        list[int] | None,
+        typer.Option("--probes", min=1, max=4, help="Clusters per vector; default: 1, then 2."),
+    ] = None,
+    min_cosine: Annotated[
+        float, typer.Option("--min-cosine", min=0.9, max=1, help="From which on two are the same.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the vectors.")] = 0,
+) -> None:
+    """Tell what the search for images that show the same costs, and its recall."""
+    from pairsieve.jobs.bench.semantic import Setting, bench
+
+    wanted = tuple(probes or (1, 2))
+    bench(Setting(count, width, checked, wanted, min_cosine, seed), typer.echo)
 
 
 @bench.command()

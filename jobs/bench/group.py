@@ -138,10 +138,10 @@ def measure(size: int, distance: int, seed: int) -> Cost:
     wall, cpu = time.perf_counter(), time.process_time()
     labels = components(given, distance)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return Cost(wall, cpu, _peak_mb(), int((labels == np.arange(size)).sum()))
+    return Cost(wall, cpu, peak_mb(), int((labels == np.arange(size)).sum()))
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Return the largest memory this process has had.
 
     Linux counts in `ru_maxrss` what the parent had when it forked, but not in /proc.

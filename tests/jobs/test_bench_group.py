@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pairsieve.jobs.bench import spread
 from pairsieve.jobs.bench.group import Setting, bench, cost, hashes, recall
 
 
@@ -34,3 +35,12 @@ def test_a_row_per_size_and_the_recall_are_printed(capsys: pytest.CaptureFixture
     assert "20,000" in table
     assert any(line.startswith("recall against comparing all: 1.000000") for line in told)
     assert told[-1].startswith("growth: 4 times the hashes")
+
+
+def test_the_spread_search_is_told_beside_the_one_in_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[str] = []
+    spread.bench(spread.Setting(size=30_000, seed=1, distance=4, partitions=3), told.append)
+    assert "equal" in capsys.readouterr().out
+    assert told[-1].startswith("reckoned, 10,000,000,000 hashes: 5 x 400 tasks of 25,000,000")

@@ -16,11 +16,12 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 MODEL = {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"}
+OF_COPIES = ("row", "repeated", "duplicate_of", "duplicate_distance", "cluster")
 Row = dict[str, Any]
 NOTHING = dict.fromkeys(
     (
         "pairs", "repeated", "exact", "near", "clusters", "kept_apart_by_dhash",
-        "kept_apart_by_colour", "kept_apart_by_embedding",
+        "kept_apart_by_colour", "kept_apart_by_embedding", "semantic",
     ),
     0,
 )  # fmt: skip
@@ -70,12 +71,11 @@ def embedded(store: Store, similarities: Sequence[float | None], embedding: str)
 
 def grouped(store: Store) -> list[tuple[Any, ...]]:
     """Return (row, repeated, duplicate_of, duplicate_distance, cluster) as committed."""
-    names = ["row", "repeated", "duplicate_of", "duplicate_distance", "cluster"]
     marker = store.marker(GROUP_MARKER)
     assert marker is not None
     table = pq.read_table(store.reader(marker.file(".parquet")))
     assert table.schema.equals(arrow_schema((ROW, *GROUPED)))
-    return [tuple(row.values()) for row in table.select(names).to_pylist()]
+    return [tuple(row[name] for name in OF_COPIES) for row in table.to_pylist()]
 
 
 def kept(store: Store) -> list[str]:

@@ -1,0 +1,87 @@
+"""Forests: which of many rows belong together, when no machine need know of all rows.
+
+A forest says of each row that is in a component with a smaller one which row is the smallest. Rows
+that stand alone, and smallest rows, are not in it: so its size is that of what has a neighbour, and
+joining forests needs memory for that alone. Joining is the same whatever the order, and what comes
+out depends on the components only.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.union_find import Labels, Parents, flatten, unite
+
+
+class Forest(NamedTuple):
+    """Rows, ascending, and the smallest row of each one's component, smaller than itself.
+
+    Attributes:
+        rows: int64 (k,).
+        labels: int64 (k,).
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    def positions(self, rows: NDArray[np.int64]) -> Labels:
+        """Return for each of `rows`, ascending, where the smallest of its component is, (n,).
+
+        All rows of the forest are among them.
+        """
+        found = np.arange(len(rows))
+        found[np.searchsorted(rows, self.rows)] = np.searchsorted(rows, self.labels)
+        return found
+
+
+def planted(parents: Parents, rows: NDArray[np.int64]) -> Forest:
+    """Return the forest of a grouping of `rows`, ascending; `parents` is flattened for it."""
+    flatten(parents)
+    joined = np.flatnonzero(parents != np.arange(len(parents), dtype=np.uint32))
+    return Forest(rows[joined], rows[parents[joined]])
+
+
+def merged(forests: Sequence[Forest]) -> Forest:
+    """Return one forest of all that is joined in any of them.
+
+    Measured: 85 bytes per row of each forest, the forests included.
+    """
+    count = sum(len(each.rows) for each in forests)
+    ends = np.concatenate([part for each in forests for part in each] or [np.empty(0, np.int64)])
+    known = np.unique(ends)
+    parents = np.arange(len(known), dtype=np.uint32)
+    for each in forests:
+        places = [np.searchsorted(known, part).astype(np.uint32) for part in each]
+        unite(parents, np.stack(places, axis=1))
+    return planted(parents, known) if count else Forest(known, known)
+
+
+def write(store: Store, place: str, forest: Forest, counts: dict[str, int]) -> Marker:
+    """Write a forest beside its marker at `place`, commit, and return the marker that holds."""
+    import pyarrow.parquet as pq
+
+    path = f"{place.removesuffix('.json')}.{attempt()}.parquet"
+    table = pa.table({"row": forest.rows, "label": forest.labels})
+    with store.writer(path) as sink:
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={"row": "DELTA_BINARY_PACKED", "label": "PLAIN"},
+        )
+    counts = counts | {"joined": len(forest.rows)}
+    return commit(store, place, Marker(len(forest.rows), {path: sink.entry()}, counts))
+
+
+def read(store: Store, path: str) -> Forest:
+    """Return the forest that `write` put at `path`."""
+    import pyarrow.parquet as pq
+
+    with store.reader(path) as source:
+        table = pq.read_table(source)
+    return Forest(table["row"].to_numpy(), table["label"].to_numpy())

@@ -1,0 +1,189 @@
+"""Deal: the first round of a search that is spread over tasks, and what the second reads of it.
+
+The root of the search is cut into `max_distance + 1` blocks of bits, as in `hamming`; each block is
+a table, and the values of a block are shared out among partitions. What meets in a value of a block
+is in one partition, so a partition of a table needs nothing of any other.
+
+A task of this round reads the ledger parts of some units and writes one file: for each table, the
+hashes in the order of their partitions, and which row each is of. A task of the second round reads
+its own stretch of every such file.
+
+The file, little-endian: int64 smallest row; int64 n, the hashes; int64 (tables, partitions + 1),
+where each partition begins; then per table uint64 (n,) hashes and uint32 (n,) rows, counted from
+the smallest. That is 12 bytes per hash and table.
+
+Import this file where it is used: it imports numba.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.filters.base import compiled
+from pairsieve.pipeline.hamming_plan import BITS, TINIEST, WIDEST, Costs, widths
+from pairsieve.pipeline.hamming_tasks import Ends, Rows
+from pairsieve.pipeline.rounds import Numbered
+from pairsieve.pipeline.store import FILES_AT_ONCE, Marker, Store, attempt, commit
+from pairsieve.schemas.arrays import Hashes
+from pairsieve.schemas.columns import OUTCOME, PERCEPTUAL_HASH, ROW
+from pairsieve.schemas.outcomes import Outcome
+
+HEAD = 16  # bytes: smallest row and number of hashes
+EACH = 12  # bytes of a hash and its row
+SCATTER = 0x9E3779B1  # odd: times this, the values of a block change places, so neighbours part
+
+GlobalRows = NDArray[np.int64]  # (n,)
+Unit = tuple[str, ...]  # the files of its ledger parts, the latest layer last
+
+
+class Cut(NamedTuple):
+    """How a search is spread: into `tables` times `partitions` tasks.
+
+    Attributes:
+        distance: Largest distance of a pair, bits.
+        width: Bits of a block.
+        partitions: Of each table, at most 2**width.
+    """
+
+    distance: int
+    width: int
+    partitions: int
+
+    @property
+    def tables(self) -> int:
+        """Return how many blocks there are."""
+        return self.distance + 1
+
+    @property
+    def header(self) -> int:
+        """Return the bytes before the first table in a dealt file."""
+        return HEAD + 8 * self.tables * (self.partitions + 1)
+
+
+def cut(count: int, distance: int, partitions: int) -> Cut:
+    """Return how to spread a search of `count` hashes over `partitions` per table.
+
+    Blocks are as wide as the plan wants them, or as so many partitions need. They cannot be wider
+    than 64 / (distance + 1) bits, nor than 12: at distance 4 there are at most 4,096 partitions,
+    at 10 at most 32.
+    """
+    log = round(np.log2(max(count, 1))) - TINIEST
+    planned = int(widths(distance, Costs())[distance, BITS, log])
+    needed = (partitions - 1).bit_length()
+    width = min(max(planned, needed, 1), WIDEST, BITS // (distance + 1))
+    return Cut(distance, width, min(partitions, 1 << width))
+
+
+def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) -> Marker:
+    """Deal the hashes of some units, in input order, and commit."""
+    number, units = item
+    place = f"{folder}/{number:06d}.json"
+    if done := store.marker(place):
+        return done
+    hashes, rows = _hashes(store, units)
+    base = int(rows[0]) if len(rows) else 0
+    near = (rows - base).astype(np.uint32)
+    path = f"{folder}/{number:06d}.{attempt()}.bin"
+    starts = np.array([_starts(hashes, table, how) for table in range(how.tables)], "<i8")
+    to_hashes, to_rows = np.empty_like(hashes), np.empty_like(near)
+    with store.writer(path) as sink:
+        sink.write(np.array([base, len(rows)], "<i8").tobytes())
+        sink.write(starts.tobytes())
+        for table in range(how.tables):
+            _scatter(hashes, near, table, how, starts[table].copy(), to_hashes, to_rows)
+            # Copies: what writes to an object store may look at the bytes later.
+            sink.write(to_hashes.astype("<u8", copy=False).tobytes())
+            sink.write(to_rows.astype("<u4", copy=False).tobytes())
+    counts = {"hashes": len(rows)}
+    return commit(store, place, Marker(len(rows), {path: sink.entry()}, counts))
+
+
+def dealt(
+    store: Store, files: Sequence[str], how: Cut, table: int, partition: int
+) -> tuple[Hashes, GlobalRows]:
+    """Return the hashes of one partition of a table and their rows, ascending."""
+    at = HEAD + 8 * (table * (how.partitions + 1) + partition)
+
+    def read(file: str) -> tuple[Hashes, GlobalRows]:
+        head, span = store.read_ranges(file, [0, at], [HEAD, 16])
+        base, count = np.frombuffer(head, "<i8").tolist()
+        low, high = np.frombuffer(span, "<i8").tolist()
+        if low == high:
+            return np.empty(0, np.uint64), np.empty(0, np.int64)
+        start = how.header + EACH * count * table
+        places = [start + 8 * low, start + 8 * count + 4 * low]
+        lengths = [8 * (high - low), 4 * (high - low)]
+        hashes, rows = store.read_ranges(file, places, lengths)
+        return np.frombuffer(hashes, "<u8"), base + np.frombuffer(rows, "<u4").astype(np.int64)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        found = [*pool.map(read, files)]
+    none = (np.empty(0, np.uint64), np.empty(0, np.int64))
+    hashes, rows = zip(*found, strict=True) if found else ((none[0],), (none[1],))
+    return np.concatenate(hashes), np.concatenate(rows)
+
+
+def _hashes(store: Store, units: Iterable[Unit]) -> tuple[Hashes, GlobalRows]:
+    """Return the hash and the row of every pair with an image, in row order."""
+    found = [_unit(store, unit) for unit in units]
+    hashes, rows = zip(*found, strict=True)
+    return np.concatenate(hashes), np.concatenate(rows)
+
+
+def _unit(store: Store, files: Unit) -> tuple[Hashes, GlobalRows]:
+    """Return the same for one unit; of a row, the latest layer is the one that holds."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    names, parts = [column.name for column in (ROW, OUTCOME, PERCEPTUAL_HASH)], []
+    for file in files:
+        with store.reader(file) as source:
+            parts.append(pq.read_table(source, columns=names))
+    every = pa.concat_tables(parts)
+    _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
+    every = every.take(pa.array(every.num_rows - 1 - from_end))
+    image = pc.and_(
+        pc.equal(every[OUTCOME.name], str(Outcome.OK)), pc.is_valid(every[PERCEPTUAL_HASH.name])
+    )
+    every = every.filter(image)
+    return every[PERCEPTUAL_HASH.name].to_numpy(), every[ROW.name].to_numpy()
+
+
+@compiled
+def _partition(mine: np.uint64, table: int, how: Cut) -> np.uint64:
+    """Return which partition of a table a hash is in."""
+    width, mask = np.uint64(how.width), np.uint64((1 << how.width) - 1)
+    value = (mine >> (np.uint64(table) * width)) & mask
+    return (((value * np.uint64(SCATTER)) & mask) * np.uint64(how.partitions)) >> width
+
+
+@compiled
+def _starts(hashes: Hashes, table: int, how: Cut) -> Ends:
+    """Return where each partition of a table begins, and the end."""
+    starts = np.zeros(how.partitions + 1, np.int64)
+    for place in range(len(hashes)):
+        starts[_partition(hashes[place], table, how) + np.uint64(1)] += 1
+    return np.cumsum(starts)
+
+
+@compiled
+def _scatter(
+    hashes: Hashes,
+    rows: Rows,
+    table: int,
+    how: Cut,
+    free: Ends,
+    to_hashes: Hashes,
+    to_rows: Rows,
+) -> None:
+    """Write hashes and rows in the order of their partitions, within each in their own."""
+    for place in range(len(hashes)):
+        mine = hashes[place]
+        part = _partition(mine, table, how)
+        target = free[part]
+        free[part] = target + 1
+        to_hashes[target], to_rows[target] = mine, rows[place]

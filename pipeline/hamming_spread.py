@@ -1,0 +1,165 @@
+"""The search of `hamming`, spread over tasks: for more hashes than one machine should hold.
+
+Three rounds, each of tasks that an engine runs anywhere and that commit to the dataset under
+`group/near/`, so a search that was killed goes on with the tasks that have no marker:
+
+1. `deal`: the hashes of some units are parted by table and partition (see `hamming_deal`);
+2. `meet`: a partition of a table is searched as `hamming` would, and leaves its forest: which of
+   its rows belong together;
+3. `merge`: some forests become one, until one is left.
+
+The labels are those of `hamming.components`, whatever the engine and the partitions: recall is
+exactly 1 for the same reason, and the smallest row of a component is the same however it was found.
+
+No machine holds all hashes. A task of the first round holds 4 million, one of the second its
+partition: 44 bytes per hash. Partitions are equal in size as far as the values of a block are
+equally frequent; all hashes that share a value of a block are in one partition, and where they are
+too many for one machine, no number of partitions helps. A merge holds up to eight forests, 85 bytes
+per row in each, the last ones of all rows that have a near neighbour. Two at a time would take less
+memory and four times the CPU time.
+
+Import this file where it is used: it imports numba.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from pairsieve.pipeline import forests, rounds
+from pairsieve.pipeline.distinct import distinct
+from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.forests import Forest
+from pairsieve.pipeline.hamming_deal import Cut, Unit, cut, deal, dealt
+from pairsieve.pipeline.hamming_plan import Costs, widths
+from pairsieve.pipeline.hamming_scan import Arena, meetings
+from pairsieve.pipeline.hamming_tasks import Task
+from pairsieve.pipeline.layers import outcomes
+from pairsieve.pipeline.ledger import SEARCHES
+from pairsieve.pipeline.pieces import FOLDER as GATHERED
+from pairsieve.pipeline.pieces import parsed
+from pairsieve.pipeline.rounds import Numbered
+from pairsieve.pipeline.store import Marker, Store, fingerprint
+from pairsieve.pipeline.union_find import unite
+from pairsieve.schemas.outcomes import Outcome
+
+ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
+PER_TASK = 25_000_000  # hashes of a partition, if nobody says how many there are: 1.1 GB
+DEALT = 4_000_000  # rows of the ledger that a task deals
+MERGED = 8  # forests that become one
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: where it leaves its files, and how it is cut."""
+
+    folder: str
+    how: Cut
+
+
+def near(store: Store, engine: Engine, distance: int, partitions: int | None) -> Forest | None:
+    """Return the forest of the gathered images' hashes; None if one machine should search.
+
+    Args:
+        store: The dataset.
+        engine: Where the tasks run.
+        distance: Largest distance of a pair, 0 to 10 bits.
+        partitions: Of each table; by default as many as the hashes need, none if they are few.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    markers = store.markers(GATHERED)
+    images = outcomes(markers.values())[Outcome.OK]
+    if partitions is None and images <= ALONE:
+        return None
+    how = cut(images, distance, partitions or -(-images // PER_TASK))
+    search = Search(f"{SEARCHES}/{fingerprint([*markers], _files(markers), how, DEALT)}", how)
+    return find(store, engine, search, _batches(markers))
+
+
+def find(
+    store: Store, engine: Engine, search: Search, batches: Sequence[tuple[Unit, ...]]
+) -> Forest:
+    """Return the forest of the hashes of these units, which are in row order."""
+    folder, how = search.folder, search.how
+    deals = partial(deal, store, f"{folder}/deal", how)
+    rounds.run(store, engine, f"{folder}/deal", deals, rounds.numbered(batches))
+    files = rounds.files(store, f"{folder}/deal", ".bin")
+    places = [(table, part) for table in range(how.tables) for part in range(how.partitions)]
+    named = {f"{table:02d}.{part:04d}": (table, part) for table, part in places}
+    meets = partial(_meet, store, search, files)
+    rounds.run(store, engine, f"{folder}/meet", meets, named)
+    left = rounds.files(store, f"{folder}/meet", ".parquet")
+    level = 0
+    while len(left) > 1:
+        level += 1
+        left = _merge_level(store, engine, f"{folder}/merge{level}", left)
+    return forests.read(store, left[0])
+
+
+def _files(markers: dict[str, Marker]) -> list[str]:
+    """Return the ledger parts; their attempt-unique names stand for the content."""
+    return [marker.file(".parquet") for marker in markers.values()]
+
+
+def _batches(markers: dict[str, Marker]) -> list[tuple[Unit, ...]]:
+    """Return the units in row order, a task's together; of each its parts, by layer."""
+    units: dict[int, list[tuple[int, str]]] = {}
+    rows: dict[int, int] = {}
+    for name, marker in markers.items():
+        unit, layer, _ = parsed(name)
+        units.setdefault(unit, []).append((layer, marker.file(".parquet")))
+        rows[unit] = rows.get(unit, 0) + marker.rows
+    batches: list[list[Unit]] = []
+    room = 0
+    for unit, parts in sorted(units.items()):
+        if room < rows[unit] or not batches:
+            batches.append([])
+            room = DEALT
+        room -= rows[unit]
+        batches[-1].append(tuple(file for _, file in sorted(parts)))
+    return [tuple(batch) for batch in batches]
+
+
+def _meet(store: Store, search: Search, files: list[str], item: tuple[int, int]) -> Marker:
+    """Search one partition of a table, commit its forest and return the marker.
+
+    Rows with equal hashes are in one partition of every table; the first table joins them.
+    """
+    table, partition = item
+    how, place = search.how, f"{search.folder}/meet/{table:02d}.{partition:04d}.json"
+    if done := store.marker(place):
+        return done
+    hashes, rows = dealt(store, files, how, table, partition)
+    parents = np.empty(len(hashes), np.uint32)
+    with ThreadPoolExecutor(1) as pool:
+        found = distinct(hashes, parents, pool, 1)
+    if table:
+        parents = np.arange(len(hashes), dtype=np.uint32)
+    if len(found.hashes) > 1 and how.distance:
+        task = Task(table, how.width, 0, 1 << how.width, len(found.hashes))
+        plan = widths(how.distance, Costs())
+        for pairs in meetings(found, task, plan, True, Arena()):
+            unite(parents, pairs)
+    return forests.write(store, place, forests.planted(parents, rows), {"hashes": len(rows)})
+
+
+def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> list[str]:
+    """Return the files of fewer forests, which join the same."""
+    groups = [left[low : low + MERGED] for low in range(0, len(left), MERGED)]
+    merges = partial(_merge, store, folder)
+    rounds.run(store, engine, folder, merges, rounds.numbered(groups))
+    return rounds.files(store, folder, ".parquet")
+
+
+def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
+    """Merge some forests, commit and return the marker."""
+    number, files = item
+    place = f"{folder}/{number:06d}.json"
+    if done := store.marker(place):
+        return done
+    found = forests.merged([forests.read(store, file) for file in files])
+    return forests.write(store, place, found, {"merged": len(files)})

@@ -1,0 +1,48 @@
+"""Rounds: work over the whole pool that is cut into tasks, each committed to the dataset.
+
+A round is a folder with a marker per task. So a round that was killed goes on with the tasks that
+have none, and the next begins when all are there.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.errors import Stopped
+
+Item = TypeVar("Item")
+Numbered = tuple[int, Item]
+
+
+def run(
+    store: Store,
+    engine: Engine,
+    folder: str,
+    function: Callable[[Item], Marker],
+    items: dict[str, Item],
+) -> None:
+    """Do the items, by the name of their marker, that have no marker in `folder` yet.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    done = set(store.marker_names(folder))
+    pending = (item for name, item in items.items() if name not in done)
+    for _, result in engine.map(function, pending):
+        if isinstance(result, Crashed):
+            raise Stopped(
+                f"group: the process of a task in {store.location(folder)} died at every attempt "
+                f"({result.reason}), most likely for want of memory; the same command goes on from "
+                "there, with fewer --workers or a larger machine"
+            )
+
+
+def files(store: Store, folder: str, suffix: str) -> list[str]:
+    """Return the one file with this suffix of every task of a round, in order of the tasks."""
+    return [marker.file(suffix) for marker in store.markers(folder).values()]
+
+
+def numbered(items: Iterable[Item]) -> dict[str, Numbered[Item]]:
+    """Return items with their number, by the name of their marker."""
+    return {f"{number:06d}": (number, item) for number, item in enumerate(items)}

@@ -1,0 +1,228 @@
+"""Semantic: which images show the same, by their vectors, and which of them is kept.
+
+A step of `group`, done only if the recipe has the rule `semantic_duplicate`. All that take part get
+a rank, the best first, in the order in which `copies` prefers one copy to another; an image goes if
+it is near enough to one of better rank that stays. With one probe that is exactly so within every
+cluster, and pairs that k-means has put in two clusters are missed: how many, `bench semantic` tells
+against comparing all. With two probes an image is in the clusters of its two nearest centres, and
+what one cluster says of it is settled with the other's by rank.
+
+Only pairs with vectors take part; of repeated pairs the first; no copies, if the recipe has the
+rule `duplicate`, since each has a keeper that takes part for it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.filters.semantic_duplicate import SemanticDuplicate
+from pairsieve.pipeline import rounds
+from pairsieve.pipeline.embed import FOLDER as EMBEDDED
+from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.ledger import ROWS_AT_ONCE, SEARCHES
+from pairsieve.pipeline.members import order
+from pairsieve.pipeline.semantic_clusters import (
+    SENT,
+    STARRED,
+    Search,
+    clusters_for,
+    looked_at,
+    send,
+    star,
+    train,
+)
+from pairsieve.pipeline.store import Marker, Store, attempt, commit, fingerprint
+from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+RULE = "semantic_duplicate"
+COLUMNS = (SEMANTIC_OF, SEMANTIC_COSINE)
+
+
+def options(recipe: Recipe) -> SemanticDuplicate | None:
+    """Return what the recipe's rule asks for, None if it has no such rule.
+
+    Raises:
+        BadOption: two rules do not agree, or faiss is not installed.
+    """
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(SemanticDuplicate)
+    asked = [entry.options for entry in recipe.keep if entry.filter == RULE]
+    found = {adapter.validate_python(options) for options in asked}
+    if len(found) > 1:
+        raise BadOption(f"keep: `{RULE}` is listed with different options; choose one")
+    if not found:
+        return None
+    _check_faiss()
+    return found.pop()
+
+
+def shaping(recipe: Recipe) -> list[str] | None:
+    """Return what shapes the result, None where the recipe does not ask for it."""
+    asked = options(recipe)
+    return [repr(asked), str(_without_copies(recipe))] if asked else None
+
+
+def find(connection: "DuckDBPyConnection", store: Store, engine: Engine, recipe: Recipe) -> None:
+    """Make the table `semantic` out of `images` and `copies`: `row` and `COLUMNS`.
+
+    Raises:
+        BadOption: see `options`.
+        Stopped: a task's process kept dying.
+    """
+    connection.execute(
+        "CREATE TEMP TABLE semantic (row BIGINT, semantic_of VARCHAR, semantic_cosine FLOAT)"
+    )
+    asked = options(recipe)
+    if asked is None or recipe.embed is None:
+        return
+    files = _vectors(store, folder(recipe.embed))
+    _rank(connection, recipe)
+    ((count,),) = connection.execute("SELECT count(*) FROM ranks").fetchall()
+    if not count or not files:
+        return
+    search = _search(connection, store, asked, count, [name for name, _ in files])
+    found = settled(count, _stars(search, engine, files))
+    connection.register("found_alike", found)
+    connection.execute(
+        """
+        INSERT INTO semantic
+        SELECT gone.row, images.uid, f.cosine FROM found_alike f
+        JOIN ranks gone ON gone.rank = f.gone
+        JOIN ranks kept ON kept.rank = f.kept JOIN images ON images.row = kept.row
+        """
+    )
+    connection.unregister("found_alike")
+
+
+def _without_copies(recipe: Recipe) -> bool:
+    """Return whether copies are dropped anyway."""
+    return any(entry.filter == "duplicate" for entry in recipe.keep)
+
+
+def settled(count: int, stars: pa.Table) -> pa.Table:
+    """Return the ranks that go, each with the best one that stays among those it may go for.
+
+    Of `count` ranks, each is decided when all better ones are.
+    """
+    order = np.lexsort((stars["kept"].to_numpy(), stars["gone"].to_numpy()))
+    gone, kept = (stars[name].to_numpy()[order] for name in ("gone", "kept"))
+    chosen = _settle(gone, kept, count)
+    return stars.take(pa.array(order[chosen]))
+
+
+def _settle(gone: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return the places of the pairs that hold."""
+    went = np.zeros(count, bool)
+    chosen = []
+    for place, (one, other) in enumerate(zip(gone.tolist(), kept.tolist(), strict=True)):
+        if not went[other] and not went[one]:
+            went[one] = True
+            chosen.append(place)
+    return np.array(chosen, np.int64)
+
+
+def _stars(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> pa.Table:
+    """Go through the rounds; return which ranks go for which, as each cluster sees it."""
+    import pyarrow.parquet as pq
+
+    store, place = search.store, search.folder
+    if search.clusters > 1:
+        sample = rounds.numbered([looked_at(files, search.clusters)])
+        rounds.run(store, engine, f"{place}/train", partial(train, search), sample)
+    batches = rounds.numbered(_batches(files))
+    rounds.run(store, engine, f"{place}/send", partial(send, search), batches)
+    sent = rounds.files(store, f"{place}/send", ".bin")
+    tasks = min(search.clusters, -(-search.count * search.probes // STARRED))
+    edges = np.linspace(0, search.clusters, tasks + 1).astype(int).tolist()
+    spans = {f"{low:06d}": (low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)}
+    rounds.run(store, engine, f"{place}/star", partial(star, search, sent), spans)
+    parts = []
+    for file in rounds.files(store, f"{place}/star", ".parquet"):
+        with store.reader(file) as source:
+            parts.append(pq.read_table(source))
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _search(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    asked: SemanticDuplicate,
+    count: int,
+    files: list[str],
+) -> Search:
+    """Return the search for what the recipe asks, with the ranks put down for its tasks."""
+    clusters = clusters_for(count) if asked.clusters == "auto" else min(asked.clusters, count)
+    probes = min(asked.probes, clusters)
+    summed = connection.execute("SELECT bit_xor(hash(row, rank)) FROM ranks").fetchall()
+    made = fingerprint(RULE, files, summed, clusters, probes, asked.min_cosine, SENT, STARRED)
+    place = f"{SEARCHES}/{made}"
+    ranks = _put_ranks(connection, store, f"{place}/rank/000000.json", count)
+    return Search(store, place, ranks, count, clusters, probes, asked.min_cosine)
+
+
+def _rank(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
+    """Make the table `ranks`: `row` and `rank`, from 0, of all that take part."""
+    copies_too = "" if _without_copies(recipe) else "OR true"
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE ranks AS
+        SELECT row, row_number() OVER (ORDER BY {order(recipe.group)}) - 1 AS rank
+        FROM images i JOIN copies c USING (row) JOIN ledger USING (row)
+        WHERE NOT c.repeated AND (c.duplicate_of IS NULL {copies_too}) ORDER BY row
+        """
+    )
+
+
+def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count: int) -> str:
+    """Write the ranks by row, unless they are there, and return their file."""
+    import pyarrow.parquet as pq
+
+    if done := store.marker(place):
+        return done.file(".parquet")
+    path = f"{place.removesuffix('.json')}.{attempt()}.parquet"
+    schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
+    with store.writer(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        ordered = connection.sql("SELECT row, rank FROM ranks ORDER BY row")
+        for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+    return commit(store, place, Marker(count, {path: sink.entry()})).file(".parquet")
+
+
+def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
+    """Return the files of vectors, in order, with the rows of their pieces."""
+    markers = store.markers(f"{EMBEDDED}/{embedding}").values()
+    return [(marker.file(".vectors.parquet"), marker.counts["embedded"]) for marker in markers]
+
+
+def _batches(files: Sequence[tuple[str, int]]) -> list[list[str]]:
+    """Return the files that a task sends, together."""
+    batches: list[list[str]] = []
+    room = 0
+    for file, rows in files:
+        if rows > room or not batches:
+            batches.append([])
+            room = SENT
+        room -= rows
+        batches[-1].append(file)
+    return batches
+
+
+def _check_faiss() -> None:
+    """Refuse to begin without faiss."""
+    from importlib.util import find_spec
+
+    if find_spec("faiss") is None:
+        raise BadOption(
+            f"keep: `{RULE}` needs faiss, which is not installed: pip install 'pairsieve[search]'"
+        )
