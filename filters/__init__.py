@@ -2,20 +2,26 @@
 
 from typing import Any
 
+from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
+from pairsieve.filters.concept import Concept
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.language import Language
 from pairsieve.filters.low_information import LowInformation
+from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
+from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
+from pairsieve.filters.violence import Violence
+from pairsieve.filters.watermark import Watermark
 
 FILTERS: tuple[type[Any], ...] = (
     CaptionWords,
@@ -31,5 +37,11 @@ FILTERS: tuple[type[Any], ...] = (
     PerceptualHash,
     ClipSimilarity,
     Nsfw,
+    Violence,
+    Watermark,
+    Aesthetic,
+    MinorSafety,
+    Concept,
+    Tags,
     Duplicate,
 )

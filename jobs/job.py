@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import blocklist, clip, fetch_img2dataset, layers, plan, run
+from pairsieve.pipeline import blocklist, clip, fetch_img2dataset, layers, plan, run, ways
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.planned import Plan
@@ -54,6 +54,7 @@ class Job:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
             clip.check(self.recipe.embed)
+            ways.check(self.recipe.embed)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

@@ -1,8 +1,9 @@
 """Embed: the images and texts of a gathered piece become CLIP vectors and the scores on them.
 
 One pass of the model; every score is arithmetic on the vectors as they are stored, rounded to
-float16, so that anybody can compute it again from what the dataset holds. An actor keeps the model
-and embeds whole pieces; it streams their images from the tars, a few at a time.
+float16, so that anybody can compute it again from what the dataset holds. Vectors are committed
+first, then the scores, which another recipe measures anew from the same vectors. An actor keeps
+the model and embeds whole pieces; it streams their images from the tars, a few at a time.
 """
 
 import itertools
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import clip, pretrained, scores
+from pairsieve.pipeline import clip, pretrained, scored, scores, ways
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.store import Marker, Place, Store, attempt, commit
@@ -47,10 +48,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Embedder:
-    """What an actor keeps: the model, and what its scores compare images to."""
+    """What an actor keeps: the model, what measures the scores, and how, column by column."""
 
     model: clip.Model
-    prompts: scores.Prompts
+    prepared: scores.Prepared
+    how: dict[str, str]
 
 
 def run(
@@ -69,16 +71,17 @@ def run(
     left = iter(pieces)
     for first in left:
         marker = store.marker(_marker(name, first))
-        if marker is None:
+        if marker is None or store.marker(_marker(scores_folder(recipe.embed), first)) is None:
             break
         yield first, marker
     else:
         return
     clip.check(recipe.embed)
+    ways.check(recipe.embed)
     asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
     for piece, result in engine.map_with(
         partial(_embedder, store, name, recipe.embed),
-        partial(_embed, store, name, asked),
+        partial(_embed, store, (name, scores_folder(recipe.embed)), asked),
         itertools.chain([first], left),
         gpu=recipe.embed.device != "cpu",
     ):
@@ -102,6 +105,15 @@ def folder(options: Embed) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
 
 
+def scores_folder(options: Embed) -> str:
+    """Return the name of the folder of the recipe's scores, in that of the model.
+
+    Raises:
+        BadOption: a local file is missing.
+    """
+    return scored.folder(folder(options), options)
+
+
 def _name(value: str) -> str:
     """Return a model or tag as people call it: of a file, its name without folder and suffix."""
     path = Path(value)
@@ -117,7 +129,7 @@ def _embedder(store: Store, name: str, options: Embed) -> Embedder:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
     model = clip.load(options)
     _claim(store, f"{FOLDER}/{name}.json", options, model)
-    return Embedder(model, scores.prompts(model))
+    return Embedder(model, scores.prepare(options, model), scores.described(options))
 
 
 def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> None:
@@ -143,30 +155,40 @@ def _claim(store: Store, path: str, options: Embed, model: clip.Model) -> None:
         )
 
 
-def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece: str) -> Marker:
-    """Embed one gathered piece and commit it."""
-    committed = store.marker(_marker(name, piece))
-    if committed:
-        return committed
+def _embed(
+    store: Store, folders: tuple[str, str], asked: list[Rule], embedder: Embedder, piece: str
+) -> Marker:
+    """Embed one gathered piece and commit it; then its scores, in the second of the folders."""
     gathered = store.marker(f"gather/{piece}.json")
     if gathered is None:
         raise Stopped(f"embed: {store.location('gather')} holds no piece {piece}")
+    name, beside = folders
+    made = store.marker(_marker(name, piece))
+    made = made or _put_vectors(store, _marker(name, piece), asked, embedder.model, gathered)
+    scored.score(
+        store,
+        f"{FOLDER}/{beside}/{piece}",
+        (embedder.prepared, embedder.how),
+        (gathered, made),
+        partial(_pixels, store),
+    )
+    return made
+
+
+def _put_vectors(
+    store: Store, marker: str, asked: list[Rule], model: clip.Model, gathered: Marker
+) -> Marker:
+    """Turn the pairs of a gathered piece into vectors and commit them at `marker`."""
     table = _rows(store, gathered, asked)
     columns = [table[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)]
     places, image_of = _distinct(zip(*columns, strict=True))
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
-    of_images = embedder.model.images(_pixels(store, places)).astype(np.float16)[image_of]
-    of_texts = embedder.model.texts(texts).astype(np.float16)[text_of]
-    made = {
-        "scores": scores.measure(table[ROW.name], of_images, of_texts, embedder.prompts),
-        "vectors": _vectors(table[ROW.name], of_images, of_texts),
-    }
-    files = {}
-    for kind, content in made.items():
-        path = f"{FOLDER}/{name}/{piece}.{attempt()}.{kind}.parquet"
-        files[path] = _write(store, path, content)
+    of_images = model.images(_pixels(store, places)).astype(np.float16)[image_of]
+    of_texts = model.texts(texts).astype(np.float16)[text_of]
+    path = f"{marker.removesuffix('.json')}.{attempt()}.vectors.parquet"
+    files = {path: _write(store, path, _vectors(table[ROW.name], of_images, of_texts))}
     counts = {"embedded": table.num_rows, "images": len(places), "texts": len(texts)}
-    return commit(store, _marker(name, piece), Marker(gathered.rows, files, counts))
+    return commit(store, marker, Marker(gathered.rows, files, counts))
 
 
 def _rows(store: Store, gathered: Marker, asked: list[Rule]) -> pa.Table:

@@ -15,6 +15,7 @@ FIXED = ("plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/lay
 MARKERS = (
     "gather/*.json",
     "embed/*/*.json",
+    "embed/*/*/*.json",
     "group/done.json",
     "blocklist/done.json",
     "select/*/done.json",

@@ -9,7 +9,7 @@ DuckDB sorts, joins and groups, spilling to disk.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline import copies
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
@@ -32,7 +32,7 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
-    embedding = folder(recipe.embed) if recipe.embed else None
+    embedding = scores_folder(recipe.embed) if recipe.embed else None
     wanted = fingerprint(copies.max_distance(recipe), inputs(store, embedding))
     if done := current(store, GROUP_MARKER, wanted):
         return done

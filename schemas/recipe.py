@@ -9,25 +9,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
     model_validator,
 )
 
+from pairsieve.schemas.scoring import Concepts, Scores, Tags
+from pairsieve.schemas.section import Section
+
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
-
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are refused and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Input(Section):
@@ -251,6 +246,21 @@ class Embed(Section):
     pretrained: str = Field(description="Pretrained tag of that model, or a checkpoint's path.")
     batch: int = Field(64, ge=1, le=65536, description="Images or texts per forward pass.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    scores: Scores = Field(
+        Scores(), description="How known scores are measured, by name; see [scores.md](scores.md)."
+    )
+    concepts: Concepts = Field(
+        {}, description="Probabilities of your own, by name, and how each is measured."
+    )
+    tags: Tags = Field(
+        {}, description="Tags, and the prompts of each; every image gets the most probable one."
+    )
+
+    @model_validator(mode="after")
+    def _several_tags(self) -> Self:
+        if len(self.tags) == 1:
+            raise ValueError("tags: one tag alone is always the most probable; give at least two")
+        return self
 
 
 class Shard(Section):
