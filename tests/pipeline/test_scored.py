@@ -15,7 +15,8 @@ import timm
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
+from timm.data.config import resolve_model_data_config
+from timm.data.transforms_factory import create_transform
 
 from pairsieve.pipeline import embed, ways
 from pairsieve.pipeline.engine import Serial
@@ -54,14 +55,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(1)
     network = timm.create_model("test_vit", pretrained=False, num_classes=3)
-    save_file(network.state_dict(), folder / "model.safetensors")
-    config = {
-        "architecture": "test_vit",
-        "num_classes": 3,
-        "label_names": ["clean", "logo", "banner"],
-        "pretrained_cfg": {"input_size": [3, 160, 160], "mean": [0.5] * 3, "std": [0.5] * 3},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
+    labels = {"label_names": ["clean", "logo", "banner"]}
+    timm.models.save_for_hf(network, str(folder), model_config=labels, safe_serialization=True)
     return folder
 
 
@@ -127,8 +122,7 @@ def softmax_of_prompts(
         each = [network.encode_text(tokenizer(texts), normalize=True).mean(0) for texts in classes]
         means = torch.nn.functional.normalize(torch.stack(each)).double()
         logits = network.logit_scale.exp() * torch.from_numpy(vectors) @ means.T
-        answers: NDArray[np.float64] = logits.softmax(dim=1).numpy()
-    return answers
+    return np.array(logits.softmax(dim=1).numpy())
 
 
 def linear(path: Path, width: int = WIDTH) -> str:
@@ -202,9 +196,8 @@ def test_a_classifier_sees_the_stored_images(
     scores, _ = scored(store, recipe(model, scores={"watermark": way}))
     network = timm.create_model("test_vit", num_classes=3)
     network.load_state_dict(timm.models.load_state_dict(str(classifier / "model.safetensors")))
-    given = {"input_size": (3, 160, 160), "mean": (0.5,) * 3, "std": (0.5,) * 3}
-    config = timm.data.resolve_data_config(given, model=network)
-    transform = timm.data.create_transform(**config)
+    settings: Any = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    transform: Any = create_transform(**settings, is_training=False)
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(picture(n))) for n in range(3)])
         expected = network.eval()(batch).softmax(dim=1)[:, 1:].sum(dim=1)
@@ -214,17 +207,15 @@ def test_a_classifier_sees_the_stored_images(
 def test_a_classifier_may_be_a_name_with_weights(
     store: Store, model: dict[str, Any], classifier: Path
 ) -> None:
-    folder = {"classifier": str(classifier), "positive": "banner"}
     named = {
         "classifier": "test_vit",
         "weights": str(classifier / "model.safetensors"),
         "positive": 2,
     }
-    concepts = {"named": named, "folder": folder | {"positive": "banner"}}
+    concepts = {"named": named, "folder": {"classifier": str(classifier), "positive": "banner"}}
     scores, _ = scored(store, recipe(model, concepts=concepts))
     for one in scores["concepts"].to_pylist():
-        assert 0 < dict(one)["named"] < 1
-        assert 0 < dict(one)["folder"] < 1
+        assert 0 < dict(one)["named"] == dict(one)["folder"] < 1
 
 
 def test_other_heads_are_measured_from_the_stored_vectors_alone(
@@ -265,8 +256,8 @@ def test_a_head_of_the_wrong_width_is_refused_before_work(
     model: dict[str, Any], tmp_path: Path, place: str
 ) -> None:
     section, name = place.split(".")
-    head = {"head": linear(tmp_path / "wide.pth", width=25)}
-    asked = recipe(model, **{section: {name: head}}).embed
+    more: dict[str, Any] = {section: {name: {"head": linear(tmp_path / "wide.pth", width=25)}}}
+    asked = recipe(model, **more).embed
     assert asked
     message = rf"embed.{place}.head: .*takes vectors of length 25, and the model gives {WIDTH}"
     with pytest.raises(BadOption, match=message):
