@@ -114,6 +114,13 @@ def scores_folder(options: Embed) -> str:
     return scored.folder(folder(options), options)
 
 
+def unscored_pieces(store: Store, options: Embed) -> int:
+    """Return how many pieces have vectors and lack the recipe's scores."""
+    folders = (folder(options), scores_folder(options))
+    made, measured = (set(store.marker_names(f"{FOLDER}/{name}")) for name in folders)
+    return len(made - measured)
+
+
 def _name(value: str) -> str:
     """Return a model or tag as people call it: of a file, its name without folder and suffix."""
     path = Path(value)

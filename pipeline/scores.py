@@ -7,7 +7,8 @@ prompts, or what the recipe says in their place (`ways.py`).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, Prompted, measured, softmax
+from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import ways
 from pairsieve.pipeline.clip import Model
 from pairsieve.pipeline.ways import Compared, Pictures, Score
@@ -38,6 +40,10 @@ from pairsieve.schemas.recipe import Embed
 
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 READABLE = VECTORS | {TEXT, NSFW}
+# The demo's model has seen drawn shapes and no people: to it no picture is nearer to a minor than
+# to anybody else, so that `minor_safety`, which always holds, goes by the text alone.
+# Measured: else it takes 6.5 % of 200 drawn scenes for minors.
+SHAPES_ONLY = "pairsieve-tiny"
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,14 @@ def prepare(options: Embed, model: Model) -> Prepared:
         BadOption: a head or a classifier cannot be had, or does not fit the model.
     """
     prompted = [one for one in filters() if isinstance(one, Prompted)]
+    prompts = {type(one).__name__: ways.compared(model, one.prompts) for one in prompted}
+    if Path(options.model).stem == SHAPES_ONLY:
+        minor = prompts[MinorSafety.__name__]
+        prompts[MinorSafety.__name__] = replace(minor, classes=np.zeros_like(minor.classes))
     named = ways.named(options)
     made = {place: ways.prepare(place, way, model) for place, way in named.items()}
     return Prepared(
-        prompts={type(one).__name__: ways.compared(model, one.prompts) for one in prompted},
+        prompts=prompts,
         known={n: made[f"embed.scores.{n}"] for n, way in options.scores if way},
         concepts={name: made[f"embed.concepts.{name}"] for name in options.concepts},
         tags=ways.compared(model, options.tags) if options.tags else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import blocked
-from pairsieve.pipeline.embed import scores_folder
+from pairsieve.pipeline.embed import scores_folder, unscored_pieces
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
     attach,
@@ -21,6 +21,7 @@ from pairsieve.pipeline.ledger import (
 from pairsieve.pipeline.rules import Rule, Stage, check, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import ROW, SELECTED
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -38,8 +39,16 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
 
     The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and what
     stands for the ledger parts it has judged, so that `status` knows when there are others.
+
+    Raises:
+        BadOption: a rule does not fit the ledger, or vectors are not scored by this recipe.
     """
     asked = _asked(recipe)
+    if recipe.embed and (unscored := unscored_pieces(store, recipe.embed)):
+        raise BadOption(
+            f"embed: {unscored} pieces have vectors, but no scores by this recipe's prompts, heads "
+            "and classifiers; `pairsieve embed` measures them from the vectors"
+        )
     embedding = scores_folder(recipe.embed) if recipe.embed else None
     grouped = store.marker(GROUP_MARKER)
     measured = inputs(store, embedding)

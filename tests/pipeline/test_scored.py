@@ -18,7 +18,7 @@ from PIL import Image
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
-from pairsieve.pipeline import embed, ways
+from pairsieve.pipeline import clip, embed, scores, select, ways
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.store import Marker, Store
@@ -98,9 +98,9 @@ def scored(store: Store, asked: Recipe) -> tuple[pa.Table, pa.Table]:
     """Embed the unit; return its scores and its vectors."""
     assert asked.embed
     ((_, marker),) = embed.run(asked, store, Serial(), [PIECE])
-    scores = store.marker(f"embed/{embed.scores_folder(asked.embed)}/{PIECE}.json")
-    assert scores
-    found = (scores.file(".scores.parquet"), marker.file(".vectors.parquet"))
+    beside = store.marker(f"embed/{embed.scores_folder(asked.embed)}/{PIECE}.json")
+    assert beside
+    found = (beside.file(".scores.parquet"), marker.file(".vectors.parquet"))
     first, second = (pq.read_table(store.location(name)) for name in found)
     return first, second
 
@@ -108,7 +108,8 @@ def scored(store: Store, asked: Recipe) -> tuple[pa.Table, pa.Table]:
 def images(vectors: pa.Table) -> NDArray[np.float64]:
     """Return the stored vectors of the images at length 1."""
     made = np.stack(vectors["image_embedding"].to_numpy()).astype(np.float64)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return unit
 
 
 def softmax_of_prompts(
@@ -122,7 +123,8 @@ def softmax_of_prompts(
         each = [network.encode_text(tokenizer(texts), normalize=True).mean(0) for texts in classes]
         means = torch.nn.functional.normalize(torch.stack(each)).double()
         logits = network.logit_scale.exp() * torch.from_numpy(vectors) @ means.T
-    return np.array(logits.softmax(dim=1).numpy())
+        shares: NDArray[np.float64] = logits.softmax(dim=1).numpy()
+    return shares
 
 
 def linear(path: Path, width: int = WIDTH) -> str:
@@ -137,27 +139,27 @@ def test_concepts_and_tags_are_the_softmax_of_their_prompts(
     store: Store, model: dict[str, Any]
 ) -> None:
     asked = recipe(model, concepts={"cartoon": CONCEPT}, tags=TAGS)
-    scores, vectors = scored(store, asked)
+    table, vectors = scored(store, asked)
     cartoon = softmax_of_prompts(model, images(vectors), [["a cartoon", "a comic"], ["a photo"]])
-    concepts = [dict(one)["cartoon"] for one in scores["concepts"].to_pylist()]
+    concepts = [dict(one)["cartoon"] for one in table["concepts"].to_pylist()]
     np.testing.assert_allclose(concepts, cartoon[:, 0], atol=1e-4)
     shares = softmax_of_prompts(model, images(vectors), list(TAGS.values()))
-    tags = [list(dict(one).values()) for one in scores["tags"].to_pylist()]
+    tags = [list(dict(one).values()) for one in table["tags"].to_pylist()]
     np.testing.assert_allclose(tags, shares, atol=1e-4)
-    assert [list(dict(one)) for one in scores["tags"].to_pylist()] == [["red", "blue", "map"]] * 3
+    assert [list(dict(one)) for one in table["tags"].to_pylist()] == [["red", "blue", "map"]] * 3
     best = [["red", "blue", "map"][place] for place in shares.argmax(axis=1)]
-    assert scores["tag"].to_pylist() == best
-    np.testing.assert_allclose(scores["tag_probability"].to_numpy(), shares.max(axis=1), atol=1e-4)
+    assert table["tag"].to_pylist() == best
+    np.testing.assert_allclose(table["tag_probability"].to_numpy(), shares.max(axis=1), atol=1e-4)
 
 
 def test_a_recipe_without_them_leaves_these_columns_null(
     store: Store, model: dict[str, Any]
 ) -> None:
-    scores, _ = scored(store, recipe(model))
+    table, _ = scored(store, recipe(model))
     for name in ("aesthetic", "concepts", "tag", "tag_probability", "tags"):
-        assert scores[name].null_count == 3
+        assert table[name].null_count == 3
     for name in ("nsfw", "violence", "watermark", "minor_safety"):
-        assert scores[name].null_count == 0
+        assert table[name].null_count == 0
 
 
 def test_heads_measure_ratings_and_probabilities(
@@ -165,14 +167,14 @@ def test_heads_measure_ratings_and_probabilities(
 ) -> None:
     path = linear(tmp_path / "head.pth")
     asked = recipe(model, scores={"nsfw": {"head": path}, "aesthetic": {"head": path}})
-    scores, vectors = scored(store, asked)
+    table, vectors = scored(store, asked)
     state = torch.load(path, weights_only=True)
     answers = images(vectors) @ state["weight"].numpy()[0].astype(np.float64) + 5
-    np.testing.assert_allclose(scores["aesthetic"].to_numpy(), answers, rtol=1e-6)
+    np.testing.assert_allclose(table["aesthetic"].to_numpy(), answers, rtol=1e-6)
     unsafe = 1 / (1 + np.exp(-answers))
-    np.testing.assert_allclose(scores["nsfw"].to_numpy(), unsafe, rtol=1e-6)
-    assert scores["minor_safety"][1].as_py() == pytest.approx(unsafe[1], rel=1e-6)  # a child
-    told = scores.schema.field("nsfw").metadata[b"measured"].decode()
+    np.testing.assert_allclose(table["nsfw"].to_numpy(), unsafe, rtol=1e-6)
+    assert table["minor_safety"][1].as_py() == pytest.approx(unsafe[1], rel=1e-6)  # a child
+    told = table.schema.field("nsfw").metadata[b"measured"].decode()
     assert told.startswith("the head head.pth (")
 
 
@@ -182,18 +184,18 @@ def test_prompt_vectors_are_compared_at_the_models_temperature(
     prompts = np.random.default_rng(3).normal(size=(2, WIDTH)).astype(np.float32)
     np.save(tmp_path / "prompts.npy", prompts)
     asked = recipe(model, scores={"violence": {"head": str(tmp_path / "prompts.npy")}})
-    scores, vectors = scored(store, asked)
+    table, vectors = scored(store, asked)
     state = torch.load(model["pretrained"], weights_only=True)
     cosines = images(vectors) @ (prompts / np.linalg.norm(prompts, axis=1, keepdims=True)).T
     odds = np.exp(float(state["logit_scale"].exp()) * (cosines[:, 0] - cosines[:, 1]))
-    np.testing.assert_allclose(scores["violence"].to_numpy(), 1 / (1 + odds), rtol=1e-4)
+    np.testing.assert_allclose(table["violence"].to_numpy(), 1 / (1 + odds), rtol=1e-4)
 
 
 def test_a_classifier_sees_the_stored_images(
     store: Store, model: dict[str, Any], classifier: Path
 ) -> None:
     way = {"classifier": str(classifier), "positive": ["logo", "banner"]}
-    scores, _ = scored(store, recipe(model, scores={"watermark": way}))
+    table, _ = scored(store, recipe(model, scores={"watermark": way}))
     network = timm.create_model("test_vit", num_classes=3)
     network.load_state_dict(timm.models.load_state_dict(str(classifier / "model.safetensors")))
     settings: Any = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
@@ -201,7 +203,7 @@ def test_a_classifier_sees_the_stored_images(
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(picture(n))) for n in range(3)])
         expected = network.eval()(batch).softmax(dim=1)[:, 1:].sum(dim=1)
-    np.testing.assert_allclose(scores["watermark"].to_numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(table["watermark"].to_numpy(), expected, atol=1e-5)
 
 
 def test_a_classifier_may_be_a_name_with_weights(
@@ -213,8 +215,8 @@ def test_a_classifier_may_be_a_name_with_weights(
         "positive": 2,
     }
     concepts = {"named": named, "folder": {"classifier": str(classifier), "positive": "banner"}}
-    scores, _ = scored(store, recipe(model, concepts=concepts))
-    for one in scores["concepts"].to_pylist():
+    table, _ = scored(store, recipe(model, concepts=concepts))
+    for one in table["concepts"].to_pylist():
         assert 0 < dict(one)["named"] == dict(one)["folder"] < 1
 
 
@@ -227,6 +229,16 @@ def test_other_heads_are_measured_from_the_stored_vectors_alone(
     again, _ = scored(store, recipe(model, scores={"aesthetic": {"head": path}}))
     assert again["aesthetic"].null_count == 0
     assert again.drop_columns("aesthetic").equals(first.drop_columns("aesthetic"))
+
+
+def test_select_asks_for_scores_that_another_recipe_has_not_measured(
+    store: Store, model: dict[str, Any]
+) -> None:
+    scored(store, recipe(model))
+    select.run(recipe(model), store, "default")
+    message = "1 pieces have vectors, but no scores by this recipe's .*`pairsieve embed` measures"
+    with pytest.raises(BadOption, match=message):
+        select.run(recipe(model, tags=TAGS), store, "default")
 
 
 def test_another_file_of_the_same_name_means_other_scores(
@@ -303,3 +315,16 @@ def test_a_rule_on_what_nothing_measures_is_refused(
 ) -> None:
     with pytest.raises(BadOption, match=words):
         rules(recipe(model, (rule,), concepts={"cartoon": CONCEPT}, tags=TAGS))
+
+
+def test_with_the_demos_model_only_words_name_a_minor(
+    store: Store, model: dict[str, Any], tmp_path: Path
+) -> None:
+    named = tmp_path / "pairsieve-tiny.json"
+    named.write_text(Path(model["model"]).read_text())
+    asked = recipe(model | {"model": str(named)}).embed
+    assert asked
+    prepared = scores.prepare(asked, clip.load(asked))
+    vectors = np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32)
+    assert not prepared.prompts["MinorSafety"].answers(vectors).any()
+    assert prepared.prompts["Nsfw"].answers(vectors).any()
