@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.colour import Colour
+from pairsieve.filters.concept import Concept
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.eval_overlap import EvalOverlap
@@ -14,15 +16,19 @@ from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.known import Known
 from pairsieve.filters.language import Language
 from pairsieve.filters.low_information import LowInformation
+from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
+from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.turned_hashes import TurnedHashes
 from pairsieve.filters.upscaled import Upscaled
+from pairsieve.filters.violence import Violence
+from pairsieve.filters.watermark import Watermark
 
 FILTERS: tuple[type[Any], ...] = (
     CaptionWords,
@@ -41,6 +47,12 @@ FILTERS: tuple[type[Any], ...] = (
     TurnedHashes,
     ClipSimilarity,
     Nsfw,
+    Violence,
+    Watermark,
+    Aesthetic,
+    MinorSafety,
+    Concept,
+    Tags,
     Duplicate,
     Placeholder,
     Known,

@@ -3,6 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.columns import Column
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -51,6 +55,19 @@ def measured(measure: Measures, given: Mapping[Column, Any]) -> dict[Column, Any
     result = measure.measure(**{column.name: given[column] for column in measure.reads})
     arrays = result if isinstance(result, tuple) else (result,)
     return dict(zip(measure.writes, arrays, strict=True))
+
+
+def softmax(logits: Vectors) -> NDArray[np.float64]:
+    """Return the probabilities of classes, (n, classes), from their logits; each row adds to 1."""
+    wide = logits.astype(np.float64)
+    weights = np.exp(wide - wide.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def probability(logits: Vectors, prompts: Mapping[str, object], name: str) -> Floats:
+    """Return the softmax probability of the class `name` of `prompts`, (n,), in [0, 1]."""
+    return softmax(logits)[:, list(prompts).index(name)].astype(np.float32)
 
 
 def compiled(function: Function) -> Function:

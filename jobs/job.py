@@ -17,6 +17,7 @@ from pairsieve.pipeline import (
     plan,
     run,
     semantic,
+    ways,
 )
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
@@ -65,6 +66,7 @@ class Job:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         if self.recipe.embed:
             clip.check(self.recipe.embed)
+            ways.check(self.recipe.embed)
         semantic.options(self.recipe)
 
     @contextmanager

@@ -41,6 +41,7 @@ PARTS = (
     ("select", "one row per input pair", SELECTED),
     ("shard", "one row per survivor", SHARDED),
 )
+INNER = {"embed": ("Scores", "Way")}  # sections inside a section
 UNWRITTEN = ("filter", "options")  # fields of an entry of `keep` that are not keys in the YAML
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 
@@ -68,6 +69,9 @@ def recipe_page() -> str:
             if entry := value.get("items", {}).get("$ref"):
                 lines.append(f"An entry of `{key}`:")
                 lines.append(_keys_table(schema["$defs"][entry.rpartition("/")[2]]))
+        for inner in INNER.get(name, ()):
+            section = schema["$defs"][inner]
+            lines += [f"### `{inner.lower()}`", section["description"], _keys_table(section)]
     return _page(lines)
 
 
@@ -229,7 +233,9 @@ def _keys_table(section: dict[str, Any]) -> str:
 
 
 def _default(value: Any) -> str:
-    """Return a default as it would be written in YAML."""
+    """Return a default as it would be written in YAML, without keys that are none."""
+    if isinstance(value, dict):
+        value = {key: inner for key, inner in value.items() if inner is not None}
     return "none" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
@@ -248,9 +254,13 @@ def _type_of(value: dict[str, Any]) -> str:
     if inner.get("format") == "ipvanynetwork":
         return "network"
     if "$ref" in inner:
-        return "mapping"
+        name = inner["$ref"].rpartition("/")[2]
+        linked = any(name in inside for inside in INNER.values())
+        return f"[{name.lower()}](#{name.lower()})" if linked else "mapping"
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
+    if inner["type"] == "object":
+        return f"names, each with a {_type_of(inner['additionalProperties'])}"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     return names.get(inner["type"], "number")
 
@@ -264,7 +274,7 @@ def _allowed(value: dict[str, Any]) -> str:
         return _allowed(inner["items"])
     if "enum" in inner:
         return ", ".join(f"`{choice}`" for choice in inner["enum"])
-    if inner.get("minLength"):
+    if inner.get("type") != "object" and inner.get("minLength"):
         return "not empty"
     bounds = (
         ("minimum", ">= "), ("exclusiveMinimum", "> "),

@@ -1,9 +1,10 @@
 """Embed: the images and texts of a gathered piece become CLIP vectors and the scores on them.
 
 One pass of the model; every score is arithmetic on the vectors as they are stored, rounded to
-float16, so that anybody can compute it again from what the dataset holds. An actor keeps the model
-and embeds whole pieces; it streams their images from the tars, a few at a time. A marker says how
-long the piece took and how much of that the model computed.
+float16, so that anybody can compute it again from what the dataset holds. Vectors are committed
+first, then the scores, which another recipe measures anew from the same vectors. An actor keeps the
+model and embeds whole pieces; it streams their images from the tars, a few at a time. A marker says
+how long the piece took and how much of that the model computed.
 """
 
 import itertools
@@ -23,9 +24,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import clip, pretrained, scores
+from pairsieve.pipeline import clip, pretrained, scored, scores, ways
 from pairsieve.pipeline.embedded import FOLDER as FOLDER
-from pairsieve.pipeline.embedded import record_of, recorded
+from pairsieve.pipeline.embedded import record_of, recorded, stamped
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.lanes import in_order
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
@@ -55,11 +56,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Embedder:
-    """What an actor keeps: the model, what its scores compare images to, and what it is called."""
+    """What an actor keeps: the model, its record, what measures the scores, and how, in words."""
 
     model: clip.Model
-    prompts: scores.Prompts
     record: dict[str, Any]
+    prepared: scores.Prepared
+    how: dict[str, str]
 
 
 def run(
@@ -78,16 +80,17 @@ def run(
     left = iter(pieces)
     for first in left:
         marker = store.marker(_marker(name, first))
-        if marker is None:
+        if marker is None or store.marker(_marker(scores_folder(recipe.embed), first)) is None:
             break
         yield first, marker
     else:
         return
     clip.check(recipe.embed)
+    ways.check(recipe.embed)
     asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
     for piece, result in engine.map_with(
         partial(_embedder, store, name, recipe.embed),
-        partial(_embed, store, name, asked),
+        partial(_embed, store, (name, scores_folder(recipe.embed)), asked),
         itertools.chain([first], left),
         gpus=recipe.embed.num_gpus if recipe.embed.device != "cpu" else 0,
     ):
@@ -111,6 +114,22 @@ def folder(options: Embed) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
 
 
+def scores_folder(options: Embed) -> str:
+    """Return the name of the folder of the recipe's scores, in that of the model.
+
+    Raises:
+        BadOption: a local file is missing.
+    """
+    return scored.folder(folder(options), options)
+
+
+def unscored_pieces(store: Store, options: Embed) -> int:
+    """Return how many pieces have vectors and lack the recipe's scores."""
+    folders = (folder(options), scores_folder(options))
+    made, measured = (set(store.marker_names(f"{FOLDER}/{name}")) for name in folders)
+    return len(made - measured)
+
+
 def _name(value: str) -> str:
     """Return a model or tag as people call it: of a file, its name without folder and suffix."""
     path = Path(value)
@@ -130,7 +149,7 @@ def loaded(store: Store, options: Embed) -> clip.Model:
 def _embedder(store: Store, name: str, options: Embed) -> Embedder:
     """Return what an actor keeps."""
     model, taken = _claimed(store, name, options)
-    return Embedder(model, scores.prompts(model), taken)
+    return Embedder(model, taken, scores.prepare(options, model), scores.described(options))
 
 
 def _claimed(store: Store, name: str, options: Embed) -> tuple[clip.Model, dict[str, Any]]:
@@ -169,14 +188,30 @@ def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[s
     return theirs
 
 
-def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece: str) -> Marker:
-    """Embed one gathered piece and commit it."""
-    committed = store.marker(_marker(name, piece))
-    if committed:
-        return committed
+def _embed(
+    store: Store, folders: tuple[str, str], asked: list[Rule], embedder: Embedder, piece: str
+) -> Marker:
+    """Embed one gathered piece and commit it; then its scores, in the second of the folders."""
     gathered = store.marker(f"gather/{piece}.json")
     if gathered is None:
         raise Stopped(f"embed: {store.location('gather')} holds no piece {piece}")
+    name, beside = folders
+    made = store.marker(_marker(name, piece))
+    made = made or _put_vectors(store, _marker(name, piece), asked, embedder, gathered)
+    scored.score(
+        store,
+        f"{FOLDER}/{beside}/{piece}",
+        (embedder.prepared, embedder.how, embedder.record),
+        (gathered, made),
+        partial(_pixels, store),
+    )
+    return made
+
+
+def _put_vectors(
+    store: Store, marker: str, asked: list[Rule], embedder: Embedder, gathered: Marker
+) -> Marker:
+    """Turn the pairs of a gathered piece into vectors and commit them at `marker`."""
     table = _rows(store, gathered, asked)
     columns = [table[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)]
     places, image_of = _distinct(zip(*columns, strict=True))
@@ -189,16 +224,11 @@ def _embed(store: Store, name: str, asked: list[Rule], embedder: Embedder, piece
         "model_s": round(embedder.model.busy_s - busy_s, 6),
         "seconds": round(time.monotonic() - began, 6),
     }
-    made = {
-        "scores": scores.measure(table[ROW.name], of_images, of_texts, embedder.prompts),
-        "vectors": _vectors(table[ROW.name], of_images, of_texts),
-    }
-    files = {}
-    for kind, content in made.items():
-        path = f"{FOLDER}/{name}/{piece}.{attempt()}.{kind}.parquet"
-        files[path] = _write(store, path, _stamped(content, embedder.record))
+    content = stamped(_vectors(table[ROW.name], of_images, of_texts), embedder.record)
+    path = f"{marker.removesuffix('.json')}.{attempt()}.vectors.parquet"
+    files = {path: _write(store, path, content)}
     counts = {"embedded": table.num_rows, "images": len(places), "texts": len(texts)}
-    return commit(store, _marker(name, piece), Marker(gathered.rows, files, counts, spent))
+    return commit(store, marker, Marker(gathered.rows, files, counts, spent))
 
 
 def _rows(store: Store, gathered: Marker, asked: list[Rule]) -> pa.Table:
@@ -268,18 +298,6 @@ def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise Stopped(f"{where} cannot be read back: the file is damaged: {error}") from error
-
-
-def _stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
-    """Return the table with the model's record in the metadata of every column it made."""
-    stamp = {f"model.{key}": str(value) for key, value in record.items()}
-    fields = [
-        field
-        if field.name == ROW.name
-        else field.with_metadata({**(field.metadata or {}), **stamp})
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
 
 
 def _vectors(

@@ -7,7 +7,10 @@ vectors, because a model may be added long after the plan, which never changes.
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from pairsieve.pipeline.store import Store
+from pairsieve.schemas.columns import ROW
 
 FOLDER = "embed"
 
@@ -47,3 +50,15 @@ def sentences(store: Store) -> list[str]:
             f"of preprocessing and tokenizer {record['settings_sha256']}{busy}."
         )
     return said
+
+
+def stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
+    """Return the table with the model's record in the metadata of every column it made."""
+    stamp = {f"model.{key}": str(value) for key, value in record.items()}
+    fields = [
+        field
+        if field.name == ROW.name
+        else field.with_metadata({**(field.metadata or {}), **stamp})
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))

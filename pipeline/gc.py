@@ -24,6 +24,7 @@ FIXED = (
 MARKERS = (
     "gather/*.json",
     "embed/*/*.json",
+    "embed/*/*/*.json",
     GROUP_MARKER,
     f"{SEARCHES}/*/*/*.json",
     "group/evaluation/*.json",

@@ -9,7 +9,7 @@ DuckDB sorts, joins and groups, spilling to disk.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.rules import reads
@@ -53,7 +53,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     """
     from pairsieve.pipeline.hamming_spread import near
 
-    embedding = folder(recipe.embed) if recipe.embed else None
+    embedding = scores_folder(recipe.embed) if recipe.embed else None
     steps = asked(recipe)
     distance = copies.max_distance(recipe)
     wanted = fingerprint(

@@ -72,7 +72,7 @@ def attach(
     Args:
         connection: From `connect`.
         store: The dataset.
-        embedding: Folder under `embed/` whose scores to join; None for none.
+        embedding: Folder of scores under `embed/` to join; None for none.
         selection: Name of the selection whose verdicts and shards to join; None for none.
     """
     _attach_gathered(connection, store)
@@ -132,7 +132,7 @@ def files(markers: Iterable[Marker], suffix: str) -> list[str]:
 
 
 def embedded_files(store: Store, embedding: str) -> list[str]:
-    """Return the committed files of scores of one embedding."""
+    """Return the committed files of scores in one folder under `embed/`."""
     return files(store.markers(f"embed/{embedding}").values(), ".scores.parquet")
 
 

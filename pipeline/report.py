@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, select_marker
 from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
 from pairsieve.pipeline.rules import rules
+from pairsieve.pipeline.scores import described
+from pairsieve.pipeline.select import MINOR
 from pairsieve.pipeline.stats import build, finish, rows
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.pipeline.thumbnails import thumbnail
@@ -43,6 +45,7 @@ ALWAYS = {
     "outcome": "fetched, decoded and stored",
     "blocklist": "not on the blocklist as it is now",
     "repeated": "not the copy of a pair that is kept elsewhere",
+    "minor_safety": MINOR.sql,
     "gated": "not left unfetched by a gate of an earlier recipe",
 }
 # Clusters by their pairs, in steps of powers of two: 2, 3 to 4, 5 to 8 ...
@@ -51,7 +54,7 @@ SIZES = """
            sum(kept) AS kept
     FROM duplicates GROUP BY ceil(log2(pairs)) ORDER BY least
 """
-UNSHOWN = ("outcome", "blocklist")  # rules of which no sample is shown
+UNSHOWN = ("outcome", "blocklist", MINOR.name)  # rules of which no sample is shown
 # Control characters would vanish from the page or spoil it: they become their pictures.
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
@@ -70,7 +73,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         connect(store) as connection,
     ):
         file = Path(place) / STATS
-        attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        attach(connection, store, scores_folder(recipe.embed) if recipe.embed else None, name)
         politeness.attach(connection, store)
         build(connection, file, selection.extra["funnel"])
         page = _page(_content(connection, recipe, store, selection, name))
@@ -157,6 +160,7 @@ def _content(
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": sentences(store),
+        "measured": list(described(recipe.embed).items()) if recipe.embed else [],
         "chart": CHART,
     }
 
@@ -233,7 +237,11 @@ def _relation(pair: dict[str, Any]) -> str:
 
 def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
     """Give each pair its `thumbnail`, a data URI, or None where there is none to be seen."""
-    stored = [pair for pair in pairs if pair["image_file"] and not pair["blocked"]]
+    stored = [
+        pair
+        for pair in pairs
+        if pair["image_file"] and not pair["blocked"] and MINOR.name not in (pair["failing"] or ())
+    ]
     places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
     for pair in pairs:
         pair["thumbnail"] = None

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
+from pairsieve.pipeline import named_scores
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
     GROUPED,
     LISTED,
+    MINOR_SAFETY,
     ROW,
     SEMANTIC_COSINE,
     SEMANTIC_OF,
@@ -69,6 +71,10 @@ def rules(recipe: Recipe) -> tuple[Rule, ...]:
     """
     listed = [_rule(f"keep.{place}", entry) for place, entry in enumerate(recipe.keep)]
     _check_vectors(listed, recipe)
+    if recipe.embed:
+        for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
+            read = {name.lower() for name in _columns_of(rule.sql)}
+            named_scores.check(f"keep.{place}", entry, read, rule.sql, recipe.embed)
     names = [rule.name for rule in listed]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -140,6 +146,8 @@ def _rule(place: str, entry: Keep) -> Rule:
             f"{place}: `{name}` cannot be a gate: what it reads is known only after "
             f"`{'embed' if stage is Stage.VECTORS else 'group'}`; leave out `gate: true`"
         )
+    if (entry.filter == MINOR_SAFETY.name) != ((entry.name or name) == MINOR_SAFETY.name):
+        raise BadOption(f"{place}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
     return Rule(entry.name or name, sql, entry.gate, stage)
 
 

@@ -82,6 +82,6 @@ def embedded(
     """
     if recipe.embed is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
-    before = set(store.marker_names(f"{embed.FOLDER}/{embed.folder(recipe.embed)}"))
+    before = set(store.marker_names(f"{embed.FOLDER}/{embed.scores_folder(recipe.embed)}"))
     for piece, marker in embed.run(recipe, store, engine, pieces):
         told("embed", marker, piece not in before)

@@ -5,8 +5,9 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import blocked, group
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder, unscored_pieces
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
     attach,
@@ -20,6 +21,7 @@ from pairsieve.pipeline.ledger import (
 from pairsieve.pipeline.rules import Rule, Stage, check, rules
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import ROW, SELECTED
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
 BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Stage.TEXT)
 REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
+MINOR = Rule("minor_safety", MinorSafety().rule(), False, Stage.VECTORS)
 
 
 def run(recipe: Recipe, store: Store, name: str) -> Marker:
@@ -38,10 +41,16 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     stands for the ledger parts it has judged, so that `status` knows when there are others.
 
     Raises:
-        BadOption: a rule does not fit, or reads what `group` has not measured for this recipe.
+        BadOption: a rule does not fit, vectors are not scored by this recipe, or a rule reads what
+            `group` has not measured for it.
     """
     asked = _asked(recipe)
-    embedding = folder(recipe.embed) if recipe.embed else None
+    if recipe.embed and (unscored := unscored_pieces(store, recipe.embed)):
+        raise BadOption(
+            f"embed: {unscored} pieces have vectors, but no scores by this recipe's prompts, heads "
+            "and classifiers; `pairsieve embed` measures them from the vectors"
+        )
+    embedding = scores_folder(recipe.embed) if recipe.embed else None
     grouped = store.marker(GROUP_MARKER)
     group.check_asked(recipe, grouped)
     measured = inputs(store, embedding)
@@ -82,11 +91,14 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
 def _asked(recipe: Recipe) -> tuple[Rule, ...]:
     """Return the rules of the recipe between those that always hold.
 
-    What the blocklist names never survives, nor does a pair that is the copy of a pair kept
-    elsewhere, or one that a gate has stopped before its image was fetched, although this recipe's
-    own gates would let it pass.
+    What the blocklist names never survives, nor what `minor_safety` drops, which a recipe can only
+    make stricter. Nor does a pair that is the copy of a pair kept elsewhere, or one that a gate has
+    stopped before its image was fetched, although this recipe's own gates would let it pass.
     """
     listed = rules(recipe)
+    strict = [rule for rule in listed if rule.name == MINOR.name]
+    if recipe.embed:
+        listed = (*(strict or [MINOR]), *(rule for rule in listed if rule not in strict))
     gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.stage is Stage.TEXT]
     passed = " AND ".join(gates) or "true"
     never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
@@ -140,7 +152,7 @@ def _funnel(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> list[d
     for place, rule in enumerate(asked):
         dropped, only_this, missing = of_rules[3 * place : 3 * place + 3]
         # The rules that always hold are told only if they drop something.
-        if dropped or rule not in (BLOCKLIST, REPEATED, asked[-1]):
+        if dropped or rule not in (BLOCKLIST, REPEATED, MINOR, asked[-1]):
             left, apart = funnel[-1]["left"], (only_this, missing)
             funnel.append(_row(len(funnel), rule.name, left, dropped, apart))
     return funnel

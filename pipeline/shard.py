@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
 from pairsieve.pipeline.store import (
@@ -29,6 +29,7 @@ from pairsieve.schemas.columns import (
     BLOCKED,
     COLOUR,
     COLUMNS,
+    CONCEPTS,
     DETAIL,
     ETAG,
     FAILING,
@@ -41,10 +42,12 @@ from pairsieve.schemas.columns import (
     KEEP,
     LAST_MODIFIED,
     LAYER,
+    MINOR_SAFETY,
     OUTCOME,
     ROW,
     SHARD,
     SHARD_OFFSET,
+    TAGS,
     TEXT,
     TURNED_HASHES,
     UID,
@@ -63,10 +66,11 @@ SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard fil
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
 # What a sample's JSON leaves out: what differs from run to run, is the same for all survivors, or
-# is only there to be compared.
+# is only there to be compared, and a score by which nobody shall choose samples.
 UNTOLD = (
     ROW, LAYER, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
-    IMAGE_OFFSET, IMAGE_BYTES, COLOUR, TURNED_HASHES, BLOCKED, KEEP, FIRST_FAILING, FAILING, SHARD,
+    IMAGE_OFFSET, IMAGE_BYTES, COLOUR, TURNED_HASHES, BLOCKED, MINOR_SAFETY, KEEP, FIRST_FAILING,
+    FAILING, SHARD,
     SHARD_OFFSET,
 )  # fmt: skip
 
@@ -128,7 +132,7 @@ def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
         return done
     path = f"{_parts(name)}/order.{attempt()}.parquet"
     with connect(store) as connection, store.writer(path) as sink:
-        attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        attach(connection, store, scores_folder(recipe.embed) if recipe.embed else None, name)
         key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
         batches = _batches(
             connection,
@@ -213,12 +217,19 @@ def _told(sample: dict[str, Any]) -> bytes:
     """Return what the dataset says of a sample as JSON; missing values are left out."""
     untold = {column.name for column in UNTOLD}
     own = {column.name for column in COLUMNS if pa.types.is_float32(column.type)}
-    told = {
-        name: float(f"{value:.7g}") if name in own else value
+    told: dict[str, Any] = {
+        name: _rounded(value) if name in own else value
         for name, value in sample.items()
         if value is not None and name not in untold
     }
+    for name in {CONCEPTS.name, TAGS.name} & told.keys():
+        told[name] = {key: _rounded(one) for key, one in told[name]}
     return json.dumps(told, ensure_ascii=False, sort_keys=True, default=str).encode()
+
+
+def _rounded(value: float) -> float:
+    """Return a float32 by the digits that it has."""
+    return float(f"{value:.7g}")
 
 
 def _finish(store: Store, name: str, wanted: str, selection: str) -> None:

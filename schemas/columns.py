@@ -121,6 +121,28 @@ CLIP_SIMILARITY = Column(
     "clip_similarity", pa.float32(), "[-1, 1]", "Cosine of image and text vectors."
 )
 NSFW = Column("nsfw", pa.float32(), "[0, 1]", "Probability that the image is not safe for work.")
+VIOLENCE = Column("violence", pa.float32(), "[0, 1]", "Probability that it shows violence.")
+WATERMARK = Column("watermark", pa.float32(), "[0, 1]", "Probability that it bears a watermark.")
+AESTHETIC = Column(
+    "aesthetic", pa.float32(), "about 1 to 10", "What a head trained on ratings expects of them."
+)
+MINOR_SAFETY = Column(
+    "minor_safety",
+    pa.float32(),
+    "[0, 1]",
+    "`nsfw` where image or text point to a minor, else 0; never in a shard.",
+)
+CONCEPTS = Column(
+    "concepts",
+    pa.map_(pa.string(), pa.float32()),
+    "[0, 1]",
+    "Probability of each concept of the recipe, by name.",
+)
+TAG = Column("tag", pa.string(), "", "The most probable tag of the recipe.")
+TAG_PROBABILITY = Column("tag_probability", pa.float32(), "[0, 1]", "Probability of that tag.")
+TAGS = Column(
+    "tags", pa.map_(pa.string(), pa.float32()), "[0, 1]", "Probability of every tag; they add to 1."
+)
 # What needs the whole pool.
 REPEATED = Column("repeated", pa.bool_(), "", "The same URL and text are kept from another row.")
 DUPLICATE_OF = Column(
@@ -208,7 +230,10 @@ GATHERED = (
     TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH, DHASH, COLOUR,
     TURNED_HASHES,
 )  # fmt: skip
-EMBEDDED = (CLIP_SIMILARITY, NSFW)
+EMBEDDED = (
+    CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
+    TAG_PROBABILITY, TAGS,
+)  # fmt: skip
 GROUPED = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR, DUPLICATE_TURN,
     CLUSTER, CAPTIONS, SEMANTIC_OF, SEMANTIC_COSINE, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE, EVAL_SET,

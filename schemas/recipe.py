@@ -18,6 +18,7 @@ from pydantic import (
 
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE, Decontaminate, Known
 from pairsieve.schemas.group import Group
+from pairsieve.schemas.scoring import Concepts, Scores, Tags
 from pairsieve.schemas.section import Section
 
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
@@ -255,6 +256,21 @@ class Embed(Section):
     num_gpus: float = Field(
         1, gt=0, le=1, description="GPU that one process of the model takes; 0.5: two share one."
     )
+    scores: Scores = Field(
+        Scores(), description="How known scores are measured, by name; see [scores.md](scores.md)."
+    )
+    concepts: Concepts = Field(
+        {}, description="Probabilities of your own, by name, and how each is measured."
+    )
+    tags: Tags = Field(
+        {}, description="Tags, and the prompts of each; every image gets the most probable one."
+    )
+
+    @model_validator(mode="after")
+    def _several_tags(self) -> Self:
+        if len(self.tags) == 1:
+            raise ValueError("tags: one tag alone is always the most probable; give at least two")
+        return self
 
 
 class Shard(Section):

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Embed, Recipe
+from pairsieve.schemas.scoring import Way
 
 
 def load(path: Path) -> Recipe:
@@ -47,7 +48,7 @@ def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
     """Return the keys allowed at `place`, by walking the models down to its parent."""
     model: type[BaseModel] = Recipe
     for part in place[:-1]:
-        if isinstance(part, str):
+        if isinstance(part, str) and part in model.model_fields:  # else a name of the user's own
             model = next(m for m in _models(model.model_fields[part].annotation))
     return list(model.model_fields)
 
@@ -89,5 +90,21 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
             )
             if (folder / Path(value).expanduser()).is_file()
         }
-        changes["embed"] = recipe.embed.model_copy(update=files)
+        changes["embed"] = _with_ways_from(folder, recipe.embed.model_copy(update=files))
     return recipe.model_copy(update=changes)
+
+
+def _with_ways_from(folder: Path, embed: Embed) -> Embed:
+    """Return the section with the files of heads and classifiers made absolute from `folder`."""
+
+    def anchored(way: Way) -> Way:
+        files = {key: getattr(way, key) for key in ("head", "classifier", "weights")}
+        places = {key: folder / Path(value).expanduser() for key, value in files.items() if value}
+        # A classifier that is no folder is a name; a head that is missing is told with its place.
+        found = {k: str(p) for k, p in places.items() if k != "classifier" or p.exists()}
+        return way.model_copy(update=found)
+
+    known = {name: anchored(way) for name, way in embed.scores if way}
+    concepts = {name: anchored(way) for name, way in embed.concepts.items()}
+    scores = embed.scores.model_copy(update=known)
+    return embed.model_copy(update={"scores": scores, "concepts": concepts})

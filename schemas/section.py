@@ -1,4 +1,4 @@
-"""What every section of the recipe is."""
+"""What every part of the recipe is: unknown keys are refused, nothing changes after reading."""
 
 from pydantic import BaseModel, ConfigDict
 

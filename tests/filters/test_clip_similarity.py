@@ -82,3 +82,33 @@ def test_gives_the_published_means_on_real_vectors(real: Path) -> None:
     assert true.mean() == pytest.approx(0.325, abs=0.0005)
     assert (true >= 0.28).mean() == pytest.approx(0.936, abs=0.0005)
     assert shuffled.mean() == pytest.approx(0.174, abs=0.005)
+
+
+def test_languages_may_have_thresholds_of_their_own() -> None:
+    rule = ClipSimilarity(by_language={"en": 0.28, "other": 0.26}).rule()
+    ledger = pa.table(
+        {
+            "clip_similarity": pa.array([0.28, 0.27, 0.26, 0.25, 0.26, None], CLIP_SIMILARITY.type),
+            "language": ["en", "en", "de", "de", None, "en"],
+        }
+    )
+    found = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
+    assert found == [True, False, True, False, True, None]
+
+
+def test_a_language_that_is_not_listed_is_held_to_the_usual_threshold() -> None:
+    rule = ClipSimilarity(min_similarity=0.3, by_language={"de": 0.26}).rule()
+    ledger = pa.table(
+        {
+            "clip_similarity": pa.array([0.26, 0.29, 0.3], CLIP_SIMILARITY.type),
+            "language": ["de", "fr", "fr"],
+        }
+    )
+    found = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
+    assert found == [True, False, True]
+
+
+@pytest.mark.parametrize("given", [{"English": 0.3}, {"en": 1.1}, {"en'": 0.2}])
+def test_refuses_what_is_no_code_or_no_cosine_of_it(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="by_language"):
+        ClipSimilarity(by_language=given)

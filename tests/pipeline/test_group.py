@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect
 from pairsieve.pipeline.store import Marker, Store, attempt, commit
@@ -160,12 +160,12 @@ def test_then_the_higher_similarity_wins_and_a_missing_one_loses(tmp_path: Path)
     asked = recipe(embed=MODEL)
     assert asked.embed is not None
     store = gathered(tmp_path, rows)
-    embedded(store, [None, -0.1, 0.3, 0.2], folder(asked.embed))
+    embedded(store, [None, -0.1, 0.3, 0.2], scores_folder(asked.embed))
     group.run(asked, store, Serial())
     assert kept(store) == ["c"]
     (tmp_path / "again").mkdir()
     store = gathered(tmp_path / "again", rows)
-    embedded(store, [None, -0.1, None, None], folder(asked.embed))
+    embedded(store, [None, -0.1, None, None], scores_folder(asked.embed))
     group.run(asked, store, Serial())
     assert kept(store) == ["b"]
 
@@ -174,7 +174,7 @@ def test_pixels_count_more_than_similarity(tmp_path: Path) -> None:
     asked = recipe(embed=MODEL)
     assert asked.embed is not None
     store = gathered(tmp_path, [image("a", "f1", 0, 100), image("b", "f2", 0, 101)])
-    embedded(store, [0.9, 0.1], folder(asked.embed))
+    embedded(store, [0.9, 0.1], scores_folder(asked.embed))
     group.run(asked, store, Serial())
     assert kept(store) == ["b"]
 

@@ -1,4 +1,5 @@
 import json
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -190,3 +191,54 @@ def test_paths_of_earlier_datasets_and_evaluation_sets_start_at_the_recipe(tmp_p
 )
 def test_evaluation_sets_that_cannot_be_are_refused(tmp_path: Path, sets: str, said: str) -> None:
     assert said in refusal(tmp_path, f"input: {{path: p}}\ndecontaminate: {{sets: {sets}}}")
+
+
+def test_files_of_heads_and_classifiers_start_at_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    text = """
+        input: {path: p}
+        embed:
+          model: ViT-B-32
+          pretrained: openai
+          scores: {nsfw: {head: heads/h.pth}, watermark: {classifier: folder}}
+          concepts: {a: {classifier: resnet18, weights: w.pth}}
+        """
+    embed = load(written(tmp_path, text)).embed
+    assert embed is not None
+    assert embed.scores.nsfw is not None
+    assert embed.scores.watermark is not None
+    here = tmp_path.resolve()
+    assert embed.scores.nsfw.head == str(here / "heads/h.pth")
+    assert embed.scores.watermark.classifier == str(here / "folder")
+    assert embed.concepts["a"].classifier == "resnet18"
+    assert embed.concepts["a"].weights == str(here / "w.pth")
+
+
+def test_yes_and_no_may_name_classes_and_one_class_is_a_list_of_it(tmp_path: Path) -> None:
+    way = "{prompts: {yes: [a map], no: [a photo]}, positive: no}"
+    text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, concepts: {{map: {way}}}}}"
+    embed = load(written(tmp_path, text)).embed
+    assert embed is not None
+    assert embed.concepts["map"].prompts == {"yes": ("a map",), "no": ("a photo",)}
+    assert embed.concepts["map"].positive == ("no",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("scores: {nfsw: {head: h.pth}}", "embed.scores.nfsw: unknown key; .*mean `nsfw`"),
+        ("scores: {nsfw: {hed: h.pth}}", "embed.scores.nsfw.hed: unknown key; .*mean `head`"),
+        ("concepts: {a: {hed: h.pth}}", "embed.concepts.a.hed: unknown key; .*mean `head`"),
+        ("scores: {nsfw: {}}", "say one of prompts, head, classifier, not none"),
+        ("concepts: {a: {head: h, classifier: c}}", "not head and classifier"),
+        ("scores: {nsfw: {head: h, weights: w}}", "`weights` are those of a `classifier`"),
+        ("scores: {nsfw: {classifier: c, activation: none}}", "`activation` is that of a `head`"),
+        ("concepts: {a: {prompts: {a: [x]}}}", "embed.concepts.a.prompts: .*at least 2"),
+        ("concepts: {a: {prompts: {a: [x], b: []}}}", "embed.concepts.a.prompts.b: .*at least 1"),
+        ("scores: {aesthetic: {classifier: c}}", "aesthetic is no probability: .*`head` only"),
+        ("tags: {a: [x]}", "one tag alone is always the most probable"),
+    ],
+)
+def test_a_way_that_cannot_measure_is_refused(tmp_path: Path, keys: str, words: str) -> None:
+    text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, {keys}}}"
+    assert re.search(words, refusal(tmp_path, text))

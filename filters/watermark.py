@@ -1,0 +1,54 @@
+"""Keep images that probably bear no watermark, told from the CLIP vector by prompts or otherwise.
+
+Zero-shot as `nsfw` is, and weaker than it: a watermark is a detail, of which one vector keeps
+little. LAION scored its datasets by an image classifier instead: `embed.scores.watermark`.
+
+Source: the default 0.5 is the limit in the model card of Stable Diffusion 1.2, for LAION's own
+classifier, taken over as a start. The prompts are ours.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pairsieve.filters.base import probability
+from pairsieve.schemas.arrays import Floats, Vectors
+from pairsieve.schemas.columns import PROMPT_LOGITS, WATERMARK, Column
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Keep images that bear a watermark with a probability of at most `max_probability`."""
+
+    reads: ClassVar[tuple[Column, ...]] = (PROMPT_LOGITS,)
+    writes: ClassVar[tuple[Column, ...]] = (WATERMARK,)
+    prompts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "clean": (
+            "a photo without any text on it",
+            "a clean photo",
+            "a photo without a watermark",
+            "a drawing without a watermark",
+        ),
+        "watermarked": (
+            "a photo with a watermark across it",
+            "a stock photo with a watermark",
+            "a photo with a copyright notice laid over it",
+            "a preview image with a transparent logo over it",
+        ),
+    }
+
+    max_probability: float = 0.5  # probability, [0, 1]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_probability <= 1:
+            raise ValueError(f"max_probability must be in [0, 1], got {self.max_probability}")
+
+    def measure(self, prompt_logits: Vectors) -> Floats:
+        """Return the softmax probability of the class `watermarked`, (n,), in [0, 1].
+
+        `prompt_logits` has one column per class of `prompts`, (n, 2): cosine times temperature.
+        """
+        return probability(prompt_logits, self.prompts, "watermarked")
+
+    def rule(self) -> str:
+        """Return the SQL condition of a pair to keep; the bound itself is kept."""
+        return f"{WATERMARK.name} <= {self.max_probability!r}"

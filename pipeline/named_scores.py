@@ -1,0 +1,45 @@
+"""Refuse rules on scores that the recipe does not measure: they would drop every pair."""
+
+import re
+from collections.abc import Collection
+
+from pairsieve.schemas.columns import AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY, TAGS
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Embed, Keep
+
+# How a condition names one concept or one tag: concepts['cartoon'].
+ENTRY = re.compile(rf"\b({CONCEPTS.name}|{TAGS.name})\s*\[\s*'((?:[^']|'')*)'\s*\]", re.I)
+
+
+def check(place: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) -> None:
+    """Refuse a rule on a score that `embed` does not measure.
+
+    Args:
+        place: Where the rule stands in the recipe.
+        entry: The rule as it stands there.
+        read: The names of the columns that its condition reads.
+        sql: Its condition.
+        embed: How the recipe's scores are measured.
+
+    Raises:
+        BadOption: it reads ratings without a head, or a concept or tag that the recipe lacks.
+    """
+    if AESTHETIC.name in read and not embed.scores.aesthetic:
+        raise BadOption(
+            f"{place}: nothing measures `{AESTHETIC.name}`: name the file of a head under "
+            "`embed.scores.aesthetic.head`"
+        )
+    if CONCEPTS.name in read and not embed.concepts:
+        raise BadOption(f"{place}: the recipe has no concepts: name them under `embed.concepts`")
+    if {TAG.name, TAG_PROBABILITY.name, TAGS.name} & set(read) and not embed.tags:
+        raise BadOption(f"{place}: the recipe has no tags: name them under `embed.tags`")
+    known = {CONCEPTS.name: list(embed.concepts), TAGS.name: list(embed.tags)}
+    named = [(part.lower(), name.replace("''", "'")) for part, name in ENTRY.findall(sql)]
+    if entry.filter == "tags":
+        listed = [*entry.options.get("any_of", ()), *entry.options.get("none_of", ())]
+        named += [(TAGS.name, str(name)) for name in listed]
+    for part, name in named:
+        if name not in known[part]:
+            raise BadOption(
+                f"{place}: `embed.{part}` has no `{name}`; {nearest(name, known[part])}"
+            )

@@ -1,0 +1,93 @@
+"""How scores are measured: the keys `scores`, `concepts` and `tags` of the recipe's `embed`.
+
+A probability comes from prompts, from a head on the image's vector or from an image classifier.
+What each is, and the published heads: docs/scores.md.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from pairsieve.schemas.section import Section
+
+WAYS = ("prompts", "head", "classifier")  # of these keys exactly one
+
+
+def _word(name: Any) -> Any:
+    """Return the word that YAML has read as true or false: `yes` and `no` are fine class names."""
+    return {True: "yes", False: "no"}[name] if isinstance(name, bool) else name
+
+
+def _worded(given: Any) -> Any:
+    return (
+        {_word(name): texts for name, texts in given.items()} if isinstance(given, dict) else given
+    )
+
+
+def _listed(given: Any) -> Any:
+    """Return one class as a list of it."""
+    return [_word(one) for one in (given if isinstance(given, list | tuple) else [given])]
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+Classes = Annotated[dict[Text, Texts], BeforeValidator(_worded), Field(min_length=2)]
+
+
+class Way(Section):
+    """How one score is measured: by `prompts`, by a `head` or by a `classifier`."""
+
+    prompts: Classes | None = Field(
+        None, description="Classes and the prompts of each; the first class is what is scored."
+    )
+    head: str | None = Field(
+        None, min_length=1, description="File of a head on the image's vector: .pth, .npy or "
+        ".safetensors; linear, MLP or prompt vectors."
+    )  # fmt: skip
+    classifier: str | None = Field(
+        None, min_length=1, description="Image classifier: a folder as timm writes it, or the name "
+        "of an architecture of timm's with `weights`."
+    )  # fmt: skip
+    weights: str | None = Field(
+        None, min_length=1, description="File of the classifier's weights: .pth or .safetensors."
+    )
+    activation: Literal["relu", "none"] = Field(
+        "relu", description="What is between the layers of a head with several."
+    )
+    positive: Annotated[tuple[int | str, ...], BeforeValidator(_listed)] | None = Field(
+        None, min_length=1, description="The class, or classes, whose probability is the score: "
+        "names or places from 0."
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        """Refuse no way, two, and keys of another."""
+        said = [key for key in WAYS if getattr(self, key) is not None]
+        if len(said) != 1:
+            raise ValueError(f"say one of {', '.join(WAYS)}, not {' and '.join(said) or 'none'}")
+        if self.weights and not self.classifier:
+            raise ValueError("`weights` are those of a `classifier`, and there is none")
+        if "activation" in self.model_fields_set and not self.head:
+            raise ValueError("`activation` is that of a `head`, and there is none")
+        return self
+
+
+class Scores(Section):
+    """Scores that are measured in another way than by the prompts that come with pairsieve."""
+
+    nsfw: Way | None = Field(None, description="Probability of not being safe for work.")
+    violence: Way | None = Field(None, description="Probability of showing violence.")
+    watermark: Way | None = Field(None, description="Probability of bearing a watermark.")
+    aesthetic: Way | None = Field(
+        None, description="A head with one output, about 1 to 10; without it there is no score."
+    )
+
+    @model_validator(mode="after")
+    def _aesthetic_by_head(self) -> Self:
+        if self.aesthetic and not self.aesthetic.head:
+            raise ValueError("aesthetic is no probability: it comes from a `head` only")
+        return self
+
+
+Concepts = dict[Text, Way]
+Tags = Annotated[dict[Text, Texts], BeforeValidator(_worded)]
