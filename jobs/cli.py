@@ -49,6 +49,11 @@ Address = Annotated[
     str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
 ]
 
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Folder under `embed/`; needed if there are several."),
+]
+
 
 @app.command()
 def init(
@@ -216,6 +221,23 @@ def run(
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.walk(name)
     places(job.store, name)
+
+
+@app.command()
+def export(
+    dataset: DatasetArgument,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL to write to.")],
+    model: Model = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Selection whose survivors; default: all.")
+    ] = None,
+) -> None:
+    """Write vectors and metadata in the layout of clip-retrieval."""
+    from pairsieve.pipeline import export
+    from pairsieve.pipeline.store import Store
+
+    done = export.run(Store.at(dataset), Store.at(out), model, name)
+    typer.echo(f"{done['rows']:,} rows in {done['parts']:,} parts in {Store.at(out).url}")
 
 
 @app.command()
