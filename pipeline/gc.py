@@ -17,6 +17,7 @@ MARKERS = (
     "embed/*/*.json",
     "group/done.json",
     "blocklist/done.json",
+    "search/*/done.json",
     "select/*/done.json",
     "shards/*/done.json",
     "shards/*/parts.json",

@@ -8,8 +8,6 @@ change how the page works or reads.
 import re
 import shutil
 import tempfile
-from base64 import b64encode
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +16,11 @@ from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.pages import TEXT_SHOWN, render, shown
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
 from pairsieve.pipeline.store import Marker, Store
+from pairsieve.pipeline.thumbnails import thumbnail
 from pairsieve.schemas.columns import COLUMNS
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -36,9 +36,6 @@ DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
 CLUSTERS_SHOWN = 6
 COPIES_SHOWN = 4  # per cluster; with the above at most 60 thumbnails
 ROWS_SHOWN = 12  # hosts and languages
-TEXT_SHOWN = 220  # code points of a caption, URL or condition
-THUMBNAIL_PX = 160
-THUMBNAIL_QUALITY = 72
 # What the funnel asks without being listed in the recipe.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
@@ -47,8 +44,6 @@ ALWAYS = {
     "gated": "not left unfetched by a gate of an earlier recipe",
 }
 UNSHOWN = ("outcome", "blocklist")  # rules of which no sample is shown
-# Control characters would vanish from the page or spoil it: they become their pictures.
-PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
 
 def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
@@ -68,7 +63,8 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
         politeness.attach(connection, store)
         build(connection, file, selection.extra["funnel"])
-        page = _page(_content(connection, recipe, store, selection, name))
+        content = _content(connection, recipe, store, selection, name)
+        page = render("report.html.j2", content)
         finish(connection)
         _put(store, file)
     store.write(REPORT, page.encode())
@@ -82,21 +78,6 @@ def _put(store: Store, file: Path) -> None:
         return
     with file.open("rb") as source, store.writer(STATS) as sink:
         shutil.copyfileobj(source, sink, 8 << 20)
-
-
-def _page(content: dict[str, Any]) -> str:
-    """Return the page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "share": _share, "shown": _shown}
-    return environment.get_template("report.html.j2").render(content)
 
 
 def _content(
@@ -113,9 +94,9 @@ def _content(
         cluster["copies"] = _copies(connection, cluster["cluster"])
         for pair in cluster["copies"]:
             pair["facts"] = [("", _relation(pair))]
-    shown = [pair for _, pairs in samples for pair in pairs]
-    shown += [pair for cluster in clusters for pair in cluster["copies"]]
-    _add_thumbnails(store, shown)
+    pictured = [pair for _, pairs in samples for pair in pairs]
+    pictured += [pair for cluster in clusters for pair in cluster["copies"]]
+    _add_thumbnails(store, pictured)
     for rule, pairs in samples:
         _add_facts(pairs, conditions.get(rule or "", ""))
     return {
@@ -178,9 +159,9 @@ def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, An
 def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
     """Return the ledger's rows of that number, in that order, with long texts cut."""
     cut = ("url", "text", "final_url", "detail")
-    shown = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
-    shown["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
-    names = ", ".join(shown.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
+    told = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
+    told["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
+    names = ", ".join(told.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
     found = rows(connection, query, [wanted])
     return sorted(found, key=lambda pair: wanted.index(pair["row"]))
@@ -212,29 +193,7 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
     for pair in pairs:
         pair["thumbnail"] = None
     for pair, data in zip(stored, store.read_places(places), strict=True):
-        pair["thumbnail"] = _thumbnail(data)
-
-
-def _thumbnail(data: bytes) -> str:
-    """Return a stored image, at most THUMBNAIL_PX wide and high, as the URI of a JPEG."""
-    from PIL import Image
-
-    with Image.open(BytesIO(data)) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    sink = BytesIO()
-    small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
-    return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
-
-
-def _number(value: int) -> str:
-    """Return a count with its thousands apart."""
-    return f"{value:,}"
-
-
-def _share(part: int, whole: int) -> str:
-    """Return `part` of `whole` in percent."""
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+        pair["thumbnail"] = thumbnail(data)
 
 
 def _value(value: Any) -> str:
@@ -243,10 +202,4 @@ def _value(value: Any) -> str:
         return "not measured"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return figure(value)
-    return _shown(value)
-
-
-def _shown(text: Any, most: int = TEXT_SHOWN) -> str:
-    """Return a text as the page shows it: cut, its control characters as pictures."""
-    whole = "" if text is None else str(text)
-    return (whole[:most] + "…" if len(whole) > most else whole).translate(PICTURES)
+    return shown(value)

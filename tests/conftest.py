@@ -134,7 +134,8 @@ def put_vectors() -> PutVectors:
         texts: NDArray[np.float16],
         piece: str = "00000000",
     ) -> None:
-        scores = [{"row": row, "clip_similarity": row / 100} for row in rows]
+        measured = {c.name: 0.0 for c in EMBEDDED if pa.types.is_float32(c.type)}
+        scores = [{**measured, "row": row, "clip_similarity": row / 100} for row in rows]
         kind = pa.list_(pa.float16(), images.shape[1])
         flat = [pa.array(matrix.astype(np.float16).reshape(-1)) for matrix in (images, texts)]
         lists = [pa.FixedSizeListArray.from_arrays(values, type=kind) for values in flat]

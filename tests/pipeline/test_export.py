@@ -35,7 +35,8 @@ def vectors(rows: list[int], seed: int) -> NDArray[np.float16]:
     """Return a vector of length 1 per row that depends on row and seed alone."""
     drawn = [np.random.default_rng([seed, row]).normal(size=DIMENSIONS) for row in rows]
     made = np.array(drawn).reshape(len(rows), DIMENSIONS)
-    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float16)
+    unit: NDArray[np.float16] = (made / np.linalg.norm(made, axis=1)[:, None]).astype(np.float16)
+    return unit
 
 
 @pytest.fixture
