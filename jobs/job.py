@@ -52,8 +52,8 @@ class Job:
 
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
-        if self.recipe.embed:
-            clip.check(self.recipe.embed)
+        for model in self.recipe.models:
+            clip.check(model)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

@@ -54,18 +54,25 @@ class Embedder:
 
 
 def run(
-    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str]
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    pieces: Iterable[str],
+    model: Embed | None = None,
 ) -> Iterator[tuple[str, Marker]]:
     """Embed the gathered `pieces`, taken as they come; yield (piece, marker) as they commit.
+
+    The recipe's main model does it, unless another one is given.
 
     Raises:
         BadOption: the recipe names no model, one that cannot be had, or another one than that
             which made the vectors in its folder.
         Stopped: a stored image cannot be read back, or a piece kept killing the model's process.
     """
-    if recipe.embed is None:
+    options = model or recipe.embed
+    if options is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
-    name = folder(recipe.embed)
+    name = folder(options)
     left = iter(pieces)
     for first in left:
         marker = store.marker(_marker(name, first))
@@ -74,13 +81,13 @@ def run(
         yield first, marker
     else:
         return
-    clip.check(recipe.embed)
+    clip.check(options)
     asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
     for piece, result in engine.map_with(
-        partial(_embedder, store, name, recipe.embed),
+        partial(_embedder, store, name, options),
         partial(_embed, store, name, asked),
         itertools.chain([first], left),
-        gpu=recipe.embed.device != "cpu",
+        gpu=options.device != "cpu",
     ):
         if isinstance(result, Crashed):
             raise Stopped(
@@ -100,6 +107,15 @@ def folder(options: Embed) -> str:
     if hashed := pretrained.local_fingerprint(options):
         names.append(hashed)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
+
+
+def folders(recipe: Recipe) -> dict[str, str]:
+    """Return the folder of the scores of each of the recipe's models, by name; "" is the main one.
+
+    Raises:
+        BadOption: a local file is missing.
+    """
+    return {model.name or "": folder(model) for model in recipe.models}
 
 
 def _name(value: str) -> str:

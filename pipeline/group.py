@@ -9,7 +9,7 @@ DuckDB sorts, joins and groups, spilling to disk.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline import copies
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, export, inputs
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
@@ -32,14 +32,14 @@ def run(recipe: Recipe, store: Store, engine: Engine) -> Marker:
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
-    embedding = folder(recipe.embed) if recipe.embed else None
-    wanted = fingerprint(copies.max_distance(recipe), inputs(store, embedding))
+    embeddings = folders(recipe)
+    wanted = fingerprint(copies.max_distance(recipe), inputs(store, embeddings))
     if done := current(store, GROUP_MARKER, wanted):
         return done
     path = f"group/{attempt()}.parquet"
     columns = (ROW, *GROUPED)
     with connect(store) as connection:
-        attach(connection, store, embedding)
+        attach(connection, store, embeddings)
         _take_images(connection)
         copies.find(connection, recipe)
         joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in STEPS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import attach, connect, select_marker
 from pairsieve.pipeline.pages import TEXT_SHOWN, render, shown
@@ -21,7 +21,7 @@ from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.stats import build, finish, rows
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.pipeline.thumbnails import thumbnail
-from pairsieve.schemas.columns import COLUMNS
+from pairsieve.schemas.columns import COLUMNS, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -60,9 +60,9 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         connect(store) as connection,
     ):
         file = Path(place) / STATS
-        attach(connection, store, folder(recipe.embed) if recipe.embed else None, name)
+        attach(connection, store, folders(recipe), name)
         politeness.attach(connection, store)
-        build(connection, file, selection.extra["funnel"])
+        build(connection, file, selection.extra["funnel"], recipe.other_scores)
         content = _content(connection, recipe, store, selection, name)
         page = render("report.html.j2", content)
         finish(connection)
@@ -98,7 +98,7 @@ def _content(
     pictured += [pair for cluster in clusters for pair in cluster["copies"]]
     _add_thumbnails(store, pictured)
     for rule, pairs in samples:
-        _add_facts(pairs, conditions.get(rule or "", ""))
+        _add_facts(pairs, conditions.get(rule or "", ""), COLUMNS + recipe.other_scores)
     return {
         "name": name,
         "counts": selection.counts,
@@ -161,19 +161,21 @@ def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str
     cut = ("url", "text", "final_url", "detail")
     told = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
     told["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
-    names = ", ".join(told.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
+    known = [column.name for column in COLUMNS]
+    known += [m["name"] for m in rows(connection, "FROM measures") if m["name"] not in known]
+    names = ", ".join(told.get(name, f'"{name}"') + f' AS "{name}"' for name in known)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
     found = rows(connection, query, [wanted])
     return sorted(found, key=lambda pair: wanted.index(pair["row"]))
 
 
-def _add_facts(pairs: list[dict[str, Any]], condition: str) -> None:
-    """Give each pair the `facts` to show: its size and the columns that a condition reads."""
+def _add_facts(pairs: list[dict[str, Any]], condition: str, columns: tuple[Column, ...]) -> None:
+    """Give each pair the `facts` to show: its size and those `columns` that a condition reads."""
     words = set(re.findall(r"\w+", condition))
-    wanted = [c for c in COLUMNS if c.name in words - {"outcome", "url", "text"}]
+    wanted = [c for c in columns if c.name in words - {"outcome", "url", "text"}]
     for pair in pairs:
         size = [("size", f"{pair['width']} x {pair['height']}")] if pair["width"] else []
-        read = [(c.name, _value(pair[c.name])) for c in wanted]
+        read = [(c.name, _value(pair[c.name])) for c in wanted if c.name in pair]
         similarity = [("clip_similarity", _value(pair["clip_similarity"]))]
         pair["facts"] = size + (read or (similarity if pair["keep"] else []))
 

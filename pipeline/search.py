@@ -132,7 +132,7 @@ def page(store: Store, found: Found) -> str:
 def _options(store: Store, name: str, recipe: Recipe | None) -> Embed:
     """Return how to load the model that made the vectors of a folder."""
     if recipe:
-        for options in (recipe.embed,) if recipe.embed else ():
+        for options in recipe.models:
             if folder(options) == name:
                 return options
         raise BadOption(f"--recipe: names no model whose vectors are in {store.location('embed')}")

@@ -6,7 +6,7 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import blocked
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
     attach,
@@ -38,20 +38,21 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     stands for the ledger parts it has judged, so that `status` knows when there are others.
     """
     asked = _asked(recipe)
-    embedding = folder(recipe.embed) if recipe.embed else None
+    embeddings = folders(recipe)
     grouped = store.marker(GROUP_MARKER)
-    measured = inputs(store, embedding)
+    measured = inputs(store, embeddings)
     listed = blocked.run(recipe, store)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
         measured,
+        [model.name for model in recipe.other_models],
         sorted(grouped.files) if grouped else [],
         sorted(listed.files) if listed else [],
     )
     if done := current(store, select_marker(name), wanted):
         return done
     with connect(store) as connection:
-        attach(connection, store, embedding)
+        attach(connection, store, embeddings)
         check(asked, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
         _judge(connection, asked)
         path = f"select/{name}/{attempt()}.parquet"

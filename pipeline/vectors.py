@@ -83,14 +83,14 @@ def read(
     return rows[order], [_matrix(table[column.name])[order] for column in columns]
 
 
-def scored(store: Store, model: str) -> str | None:
-    """Return the folder under `embed/` of the scores on these vectors that were measured last."""
+def scored(store: Store, model: str) -> dict[str, str]:
+    """Return what `attach` joins: the scores on these vectors, those measured last."""
     made = [
         (entry["last_modified"], entry["path"])
         for entry in store.entries(f"{FOLDER}/{model}")
         if entry["path"].endswith(".scores.parquet")
     ]
-    return str(PurePosixPath(max(made)[1]).parent.relative_to(FOLDER)) if made else None
+    return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(FOLDER))} if made else {}
 
 
 def _matrix(column: Any) -> NDArray[np.float16]:

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from pairsieve.schemas.columns import COLUMNS, Column, scores_of
+
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
@@ -251,6 +253,11 @@ class Embed(Section):
     pretrained: str = Field(description="Pretrained tag of that model, or a checkpoint's path.")
     batch: int = Field(64, ge=1, le=65536, description="Images or texts per forward pass.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    name: str | None = Field(
+        None,
+        pattern="^[a-z][a-z0-9_]*$",
+        description="Of a further model: what its columns end in, e.g. `clip_similarity_l14`.",
+    )
 
 
 class Shard(Section):
@@ -294,12 +301,55 @@ class Keep(Section):
 
 
 class Recipe(Section):
-    """The whole recipe."""
+    """The whole recipe.
+
+    In the file `embed` is one model or a list of them; here the first is `embed`, the others are
+    `other_models`.
+    """
 
     input: Input
     fetch: Fetch | None = None
     blocklist: Blocklist | None = None
     image: Image = Image()
     embed: Embed | None = None
+    other_models: tuple[Embed, ...] = ()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_and_others(cls, given: Any) -> Any:
+        """Part a list of models; an empty one is none."""
+        if not isinstance(given, dict) or not isinstance(given.get("embed"), list):
+            return given
+        first, *others = given["embed"] or [None]
+        return given | {"embed": first, "other_models": others}
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """Refuse models whose columns or vectors would meet."""
+        names = [other.name for other in self.other_models]
+        known = {column.name for column in COLUMNS}
+        if self.embed and self.embed.name:
+            raise ValueError("embed: the first model has the plain columns: leave out its `name`")
+        for place, name in enumerate(names, 1):
+            if name is None:
+                raise ValueError(f"embed.{place}: a further model needs a `name`, e.g. `name: l14`")
+            if name in names[: place - 1]:
+                raise ValueError(f"embed.{place}.name: a second model is called `{name}`")
+            if known & {column.name for column in scores_of([name])}:
+                raise ValueError(f"embed.{place}.name: with `{name}` two columns would be the same")
+        made = [(model.model, model.pretrained) for model in self.models]
+        if len(set(made)) < len(made):
+            raise ValueError("embed: the same model is listed twice")
+        return self
+
+    @property
+    def models(self) -> tuple[Embed, ...]:
+        """Return all models, the main one first."""
+        return (self.embed, *self.other_models) if self.embed else ()
+
+    @property
+    def other_scores(self) -> tuple[Column, ...]:
+        """Return the columns that the models but the main one measure."""
+        return scores_of(model.name or "" for model in self.other_models)

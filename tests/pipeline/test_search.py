@@ -150,8 +150,8 @@ def test_no_picture_is_shown_of_what_the_protection_of_minors_drops(
 def test_no_picture_is_shown_of_what_the_blocklist_drops(
     store: Store, recipe: Recipe, tmp_path: Path
 ) -> None:
-    (tmp_path / "listed.csv").write_text(f"uid\n{5:032x}\n")
-    blocklist = {"blocklist": {"files": (str(tmp_path / "listed.csv"),)}}
+    (tmp_path / "never.txt").write_text("url http://127.0.0.1/5\n")
+    blocklist = {"blocklist": {"files": (str(tmp_path / "never.txt"),)}}
     content = recipe.model_dump(exclude={"keep"}, exclude_none=True) | blocklist
     content.pop("image")
     select.run(Recipe.model_validate(content), store, "default")
