@@ -106,13 +106,20 @@ def _unit_length(matrix: NDArray[Any]) -> Vectors:
     """Return the vectors in single precision, their lengths freed of what rounding did to them."""
     exact = matrix.astype(np.float32)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return exact / np.maximum(lengths, np.finfo(np.float32).tiny)
+    exact /= np.maximum(lengths, np.finfo(np.float32).tiny)
+    return exact
+
+
+def _faiss() -> Any:
+    """Return the library; its types leave out most of what it can do."""
+    import faiss
+
+    return faiss
 
 
 def _index(store: Store, model: str, units: list[vectors.Unit], dimensions: int) -> Any:
     """Return the index over the units, from the dataset if it is there and up to date."""
-    import faiss
-
+    faiss = _faiss()
     path = f"search/{model}/done.json"
     wanted = fingerprint([unit.files for unit in units], TRAINED_PER_LIST, CODE_DIMENSIONS)
     done = current(store, path, wanted)
@@ -136,8 +143,7 @@ def _index(store: Store, model: str, units: list[vectors.Unit], dimensions: int)
 
 def _built(store: Store, units: list[vectors.Unit], dimensions: int) -> Any:
     """Return a new index: learnt from a seeded sample, filled with all rows."""
-    import faiss
-
+    faiss = _faiss()
     rows = sum(unit.rows for unit in units)
     lists = min(MAX_LISTS, 2 ** round(math.log2(4 * math.sqrt(rows))))
     codes = max(m for m in range(1, dimensions // CODE_DIMENSIONS + 1) if dimensions % m == 0)

@@ -49,6 +49,8 @@ def test_help_names_every_verb() -> None:
         "status",
         "demo",
         "gc",
+        "export",
+        "search",
     ]:
         assert f" {verb} " in said
 
@@ -139,3 +141,20 @@ def test_sharding_before_selecting_says_what_to_do(recipe: Path) -> None:
     said = pairsieve("shard", recipe, "--dataset", recipe.parent / "d", "--engine", "serial")
     assert said.returncode == 2
     assert "run `pairsieve select" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("export", "d", "out"), "holds no vectors"),
+        (("search", "d", "a red bus"), "holds no vectors"),
+        (("search", "d"), "a text, or --image FILE"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_with_a_reason(
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    verb, *places = arguments
+    said = pairsieve(verb, *(tmp_path / p if p in ("d", "out") else p for p in places))
+    assert (said.returncode, complaint in said.stderr) == (2, True)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,8 @@
 """Two models in one dataset, the second added when all is done, over a real server."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,3 +151,32 @@ def test_a_further_models_score_cannot_be_a_gate(folder: Path, port: int) -> Non
     path = write(folder, "gate.yaml", port, embed=[FIRST, SECOND], keep=keep)
     with pytest.raises(BadOption, match="known only after `embed`"):
         Job(path, str(folder / "dataset"), "serial")
+
+
+def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) -> None:
+    second = next(path.stem for path in (folder / "dataset/embed").glob("*.json"))
+    sink = folder / "asked.png"
+    Image.linear_gradient("L").rotate(7 * 3).resize((63, 50)).save(sink)
+    options = ["--recipe", folder / "both.yaml", "--image", sink, "-k", 3]
+    for more in ([], ["--model", second]):
+        said = done("search", folder / "dataset", *options, *more, "--page", folder / "found.html")
+        assert "Nearest of 12, all compared" in said
+        page = (folder / "found.html").read_text()
+        assert page.count("data:image/jpeg;base64,") == 3
+        assert "picture number 3" in page
+
+
+def test_an_export_says_what_it_wrote(folder: Path) -> None:
+    model = next(path.stem for path in (folder / "dataset/embed").glob("*.json"))
+    said = done("export", folder / "dataset", folder / "out", "--model", model)
+    assert said.startswith("12 rows in 1 parts in ")
+    assert pq.read_table(folder / "out/metadata/metadata_0.parquet").num_rows == PAIRS
+
+
+def done(*arguments: Any) -> str:
+    """Run a command that must succeed; return what it said."""
+    code = "from pairsieve.jobs.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import gc, vector_index
+from pairsieve.pipeline import gc, vector_index, vectors
 from pairsieve.pipeline.store import Store
 from pairsieve.pipeline.vector_index import nearest
 
@@ -126,7 +126,7 @@ def test_an_index_lies_in_an_object_store_too(s3: str, put_vectors: PutVectors) 
 
 
 def test_the_sample_to_learn_from_is_seeded_and_of_the_size_asked_for(store: Store) -> None:
-    units = vector_index.vectors.units(store, "tiny")
+    units = vectors.units(store, "tiny")
     one, two = (vector_index._sample(store, units, 500) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == (500, DIMENSIONS)
