@@ -14,7 +14,7 @@ from pairsieve.pipeline.status import Status
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
-TEXT_PRINTED = 60  # code points of a caption or URL in a table
+TEXT_PRINTED = 120  # code points of a caption or URL in a table
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -80,19 +80,14 @@ def status_table(found: Status) -> None:
 
 
 def found_table(found: Found) -> None:
-    """Print what a search has found, nearest first."""
-    table(
-        f"Nearest of {found.rows:,}, {'all compared' if found.exact else 'by an index'}",
-        ("rank", "cosine", "verdict", "uid", "text", "url"),
-        [
-            (
-                p["rank"],
-                round(p["cosine"], 4),
-                *map(printable, (p["verdict"], p["uid"], p["text"], p["url"])),
-            )
-            for p in found.pairs
-        ],
-    )
+    """Print what a search has found, nearest first, three lines for each pair."""
+    rows = []
+    for pair in found.pairs:
+        names = "\n".join(printable(pair[name]) for name in ("text", "url", "uid"))
+        rows.append((pair["rank"], f"{pair['cosine']:.4f}", printable(pair["verdict"]), names))
+    how = "all compared" if found.exact else "by an index"
+    title = f"Nearest of {found.rows:,} images, {how}"
+    table(title, ("rank", "cosine", "verdict", "text, url, uid"), rows)
 
 
 def printable(text: str | None) -> str:

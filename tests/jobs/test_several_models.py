@@ -160,7 +160,7 @@ def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) ->
     options = ["--recipe", folder / "both.yaml", "--image", sink, "-k", 3]
     for more in ([], ["--model", second]):
         said = done("search", folder / "dataset", *options, *more, "--page", folder / "found.html")
-        assert "Nearest of 12, all compared" in said
+        assert "Nearest of 12 images, all compared" in said
         page = (folder / "found.html").read_text()
         assert page.count("data:image/jpeg;base64,") == 3
         assert "picture number 3" in page
