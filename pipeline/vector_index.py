@@ -6,6 +6,8 @@ call nearest is compared once more with the stored vectors, so every cosine retu
 one; what the index costs is that some of the nearest are missed. It is built once and kept in the
 dataset with a fingerprint of the files that it was built from.
 
+Measured: 200,000 clustered vectors of 64 dimensions, the 20 nearest to each of 100 queries: codes
+alone find 68 %, with ten times as many compared once more 100 % (docs/vectors.md).
 Source: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search" (TPAMI 2011); the
 number of lists follows faiss's guidelines for choosing an index.
 """
