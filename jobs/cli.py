@@ -49,6 +49,11 @@ Address = Annotated[
     str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
 ]
 
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Folder under `embed/`; needed if there are several."),
+]
+
 
 @app.command()
 def init(
@@ -225,6 +230,55 @@ def run(
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.walk(name)
     places(job.store, name)
+
+
+@app.command()
+def export(
+    dataset: DatasetArgument,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL to write to.")],
+    model: Model = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Selection whose survivors; default: all.")
+    ] = None,
+) -> None:
+    """Write vectors and metadata in the layout of clip-retrieval."""
+    from pairsieve.pipeline import export
+    from pairsieve.pipeline.store import Store
+
+    done = export.run(Store.at(dataset), Store.at(out), model, name)
+    typer.echo(f"{done['rows']:,} rows in {done['parts']:,} parts in {Store.at(out).url}")
+
+
+@app.command()
+def search(
+    dataset: DatasetArgument,
+    text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Look for what is like this picture.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Recipe that says where a local model is.")
+    ] = None,
+    model: Model = None,
+    name: Name = "default",
+    count: Annotated[int, typer.Option("-k", min=1, max=1000, help="Pairs to find.")] = 20,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
+    ] = None,
+) -> None:
+    """Find the pairs whose images are nearest to a text or a picture."""
+    from pairsieve.jobs.tables import found_table
+    from pairsieve.pipeline import search
+    from pairsieve.pipeline.store import Store
+    from pairsieve.schemas.recipe_file import load
+
+    query = search.Query(text, image)
+    asked = load(recipe) if recipe else None
+    found = search.run(Store.at(dataset), query, asked, model, name, count)
+    found_table(found)
+    if page:
+        page.write_text(search.page(Store.at(dataset), found), encoding="utf-8")
+        typer.echo(page)
 
 
 @app.command()

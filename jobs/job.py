@@ -64,9 +64,9 @@ class Job:
 
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
-        if self.recipe.embed:
-            clip.check(self.recipe.embed)
-            ways.check(self.recipe.embed)
+        for model in self.recipe.models:
+            clip.check(model)
+            ways.check(model)
         semantic.options(self.recipe)
 
     @contextmanager

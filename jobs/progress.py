@@ -90,7 +90,7 @@ class Display:
             "group": marker.rows,
             "shard": self._kept,
         }
-        return totals.get(verb, self._pairs)
+        return totals.get(verb.partition(" ")[0], self._pairs)
 
     def _say(self, name: str, verb: "_Verb") -> None:
         """Print where a verb is, as one plain line."""

@@ -42,7 +42,7 @@ PARTS = (
     ("shard", "one row per survivor", SHARDED),
 )
 INNER = {"embed": ("Scores", "Way")}  # sections inside a section
-UNWRITTEN = ("filter", "options")  # fields of an entry of `keep` that are not keys in the YAML
+UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 
 
@@ -60,6 +60,8 @@ def recipe_page() -> str:
     ]
     schema = Recipe.model_json_schema()
     for name, field in Recipe.model_fields.items():
+        if name in UNWRITTEN:
+            continue
         section = schema["$defs"][name.title()]
         needed = " (required)" if field.is_required() else ""
         lines.append(f"## `{name}`{needed}")

@@ -9,9 +9,12 @@ from rich.table import Table
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.diagnosis import clock
 from pairsieve.pipeline.ledger import current_shards
+from pairsieve.pipeline.search import Found
 from pairsieve.pipeline.status import Status
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
+
+TEXT_PRINTED = 120  # code points of a caption or URL in a table
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
@@ -74,6 +77,25 @@ def status_table(found: Status) -> None:
         said(sentence)
     for complaint in found.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+
+
+def found_table(found: Found) -> None:
+    """Print what a search has found, nearest first, three lines for each pair."""
+    rows = []
+    for pair in found.pairs:
+        names = "\n".join(printable(pair[name]) for name in ("text", "url", "uid"))
+        rows.append((pair["rank"], f"{pair['cosine']:.4f}", printable(pair["verdict"]), names))
+    how = "all compared" if found.exact else "by an index"
+    title = f"Nearest of {found.rows:,} images, {how}"
+    table(title, ("rank", "cosine", "verdict", "text, url, uid"), rows)
+
+
+def printable(text: str | None) -> str:
+    """Return a text from the web as a terminal can be trusted with it: cut, without controls."""
+    some = (text or "")[:TEXT_PRINTED]
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in some
+    )
 
 
 def said(sentence: str) -> None:

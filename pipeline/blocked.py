@@ -47,7 +47,7 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
     files = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
-    wanted = fingerprint(files, recipe.blocklist.max_distance, inputs(store, None))
+    wanted = fingerprint(files, recipe.blocklist.max_distance, inputs(store, {}))
     if done := current(store, BLOCKED_MARKER, wanted):
         return done
     listed = blocklist.load(recipe.blocklist)

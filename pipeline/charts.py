@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.stats import measured_numbers, rows
+from pairsieve.pipeline.stats import rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,11 +19,12 @@ CHART = (300, 96)  # px, width and height of the bars
 
 def charts(connection: "DuckDBPyConnection", conditions: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield per measured number what its histogram is drawn from."""
-    bounds = list(_bounds(conditions))
+    measures = rows(connection, "FROM measures")
+    bounds = list(_bounds(conditions, [measure["name"] for measure in measures]))
     bins: dict[str, list[dict[str, Any]]] = {}
     for entry in rows(connection, "FROM histograms ORDER BY name, bin"):
         bins.setdefault(entry["name"], []).append(entry)
-    for measure in rows(connection, "FROM measures"):
+    for measure in measures:
         own = bins.get(measure["name"])
         if own:
             lines = sorted({bound for name, bound in bounds if name == measure["name"]})
@@ -79,9 +80,9 @@ def _across(bins: list[dict[str, Any]], value: float) -> float | None:
     return None
 
 
-def _bounds(conditions: Iterable[str]) -> Iterator[tuple[str, float]]:
+def _bounds(conditions: Iterable[str], measured: list[str]) -> Iterator[tuple[str, float]]:
     """Yield (column, bound) of the comparisons with a number that a condition is made of."""
-    names = "|".join(column.name for column in measured_numbers())
+    names = "|".join(measured)
     comparison = re.compile(rf"\(*({names})\s*[<>]=?\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\)*", re.I)
     for condition in conditions:
         for part in re.split(r"\s+and\s+", condition.strip(), flags=re.I):

@@ -65,34 +65,41 @@ class Embedder:
 
 
 def run(
-    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str]
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    pieces: Iterable[str],
+    model: Embed | None = None,
 ) -> Iterator[tuple[str, Marker]]:
     """Embed the gathered `pieces`, taken as they come; yield (piece, marker) as they commit.
+
+    The recipe's main model does it, unless another one is given.
 
     Raises:
         BadOption: the recipe names no model, one that cannot be had, or another one than that
             which made the vectors in its folder.
         Stopped: a stored image cannot be read back, or a piece kept killing the model's process.
     """
-    if recipe.embed is None:
+    options = model or recipe.embed
+    if options is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
-    name = folder(recipe.embed)
+    name = folder(options)
     left = iter(pieces)
     for first in left:
         marker = store.marker(_marker(name, first))
-        if marker is None or store.marker(_marker(scores_folder(recipe.embed), first)) is None:
+        if marker is None or store.marker(_marker(scores_folder(options), first)) is None:
             break
         yield first, marker
     else:
         return
-    clip.check(recipe.embed)
-    ways.check(recipe.embed)
+    clip.check(options)
+    ways.check(options)
     asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
     for piece, result in engine.map_with(
-        partial(_embedder, store, name, recipe.embed),
-        partial(_embed, store, (name, scores_folder(recipe.embed)), asked),
+        partial(_embedder, store, name, options),
+        partial(_embed, store, (name, scores_folder(options)), asked),
         itertools.chain([first], left),
-        gpus=recipe.embed.num_gpus if recipe.embed.device != "cpu" else 0,
+        gpus=options.num_gpus if options.device != "cpu" else 0,
     ):
         if isinstance(result, Crashed):
             raise Stopped(
@@ -123,11 +130,25 @@ def scores_folder(options: Embed) -> str:
     return scored.folder(folder(options), options)
 
 
-def unscored_pieces(store: Store, options: Embed) -> int:
-    """Return how many pieces have vectors and lack the recipe's scores."""
-    folders = (folder(options), scores_folder(options))
-    made, measured = (set(store.marker_names(f"{FOLDER}/{name}")) for name in folders)
-    return len(made - measured)
+def folders(recipe: Recipe) -> dict[str, str]:
+    """Return the folder of the scores of each of the recipe's models, by name; "" is the main one.
+
+    Raises:
+        BadOption: a local file is missing.
+    """
+    return {model.name or "": scores_folder(model) for model in recipe.models}
+
+
+def unscored_pieces(store: Store, recipe: Recipe) -> int:
+    """Return how many pieces have vectors of a model of the recipe's and lack its scores."""
+    unscored = 0
+    for model in recipe.models:
+        made, measured = (
+            set(store.marker_names(f"{FOLDER}/{name}"))
+            for name in (folder(model), scores_folder(model))
+        )
+        unscored += len(made - measured)
+    return unscored
 
 
 def _name(value: str) -> str:

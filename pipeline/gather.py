@@ -48,7 +48,8 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
-    check(rules(recipe), pa.schema([*arrow_schema(COLUMNS), *plan.schema]))
+    columns = arrow_schema(COLUMNS + recipe.other_scores)
+    check(rules(recipe), pa.schema([*columns, *plan.schema]))
     blocklist.load(recipe.blocklist)
     todo = pieces.pending(plan, store.marker_names(FOLDER))
     yield from work(recipe, store, plan, engine, todo)

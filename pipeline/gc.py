@@ -30,6 +30,7 @@ MARKERS = (
     "group/evaluation/*.json",
     "group/evaluation/*/*.json",
     "blocklist/done.json",
+    "search/*/done.json",
     "select/*/done.json",
     "shards/*/done.json",
     "shards/*/parts.json",

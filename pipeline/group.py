@@ -9,7 +9,7 @@ DuckDB sorts, joins and groups, spilling to disk.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
-from pairsieve.pipeline.embed import scores_folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.rules import reads
@@ -53,13 +53,13 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     """
     from pairsieve.pipeline.hamming_spread import near
 
-    embedding = scores_folder(recipe.embed) if recipe.embed else None
+    embeddings = folders(recipe)
     steps = asked(recipe)
     distance = copies.max_distance(recipe)
     wanted = fingerprint(
         distance,
         recipe.group.model_dump(),
-        inputs(store, embedding),
+        inputs(store, embeddings),
         steps,
         known.versions(recipe),
         evaluation.versions(recipe),
@@ -70,7 +70,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     path = f"group/{attempt()}.parquet"
     columns = (ROW, *GROUPED)
     with connect(store) as connection:
-        attach(connection, store, embedding)
+        attach(connection, store, embeddings)
         _take_images(connection)
         copies.find(connection, recipe, store, forest)
         if "semantic" in steps:

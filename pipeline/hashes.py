@@ -64,7 +64,7 @@ def write(
     with connect(store) as connection:
         if scratch:
             connection.execute(f"SET temp_directory = {quoted(str(scratch))}")
-        attach(connection, store, None, selection)
+        attach(connection, store, selection=selection)
         found = ", ".join(f"min_by({c.name}, row) AS {c.name}" for c in COLUMNS[1:])
         query = (
             f"SELECT uid, {found} FROM ledger WHERE outcome = '{Outcome.OK}' {kept} "

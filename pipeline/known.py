@@ -256,4 +256,4 @@ def _version(asked: Known, place: str) -> Any:
         return source.location, source.bytes, source.version
     store = Store.at(place)
     marker = store.marker(select_marker(asked.selection)) if asked.selection is not None else None
-    return inputs(store, None), sorted(marker.files) if marker else []
+    return inputs(store, {}), sorted(marker.files) if marker else []

@@ -6,7 +6,7 @@ the whole; a part that does not exist yet is empty, so its columns are null. Of 
 tried again `gathered` has the latest layer, `superseded` what came before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import RawIOBase
 from typing import IO, TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def connect(store: Store, file: str = ":memory:") -> "DuckDBPyConnection":
 def attach(
     connection: "DuckDBPyConnection",
     store: Store,
-    embedding: str | None = None,
+    embeddings: Mapping[str, str] | None = None,
     selection: str | None = None,
 ) -> None:
     """Define the parts and the view `ledger` on `connection`.
@@ -72,12 +72,15 @@ def attach(
     Args:
         connection: From `connect`.
         store: The dataset.
-        embedding: Folder of scores under `embed/` to join; None for none.
+        embeddings: Folders under `embed/` whose scores to join: that of the main model by the name
+            "", and those of others, whose columns end in `_` and their name.
         selection: Name of the selection whose verdicts and shards to join; None for none.
     """
     _attach_gathered(connection, store)
+    further = dict(embeddings or {})
+    main = further.pop("", None)
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
-        ("embedded", EMBEDDED, embedded_files(store, embedding) if embedding else []),
+        ("embedded", EMBEDDED, embedded_files(store, main) if main else []),
         ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
         ("listed", LISTED, _result_files(store, BLOCKED_MARKER)),
         ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
@@ -86,6 +89,11 @@ def attach(
     for name, columns, names in parts:
         _view(connection, store, name, columns, names)
     others = ", ".join(f"{part}.{column.name}" for part, columns, _ in parts for column in columns)
+    for name, folder in further.items():
+        part = f"embedded_{name}"
+        _view(connection, store, part, EMBEDDED, embedded_files(store, folder))
+        others += "".join(f", {part}.{c.name} AS {c.name}_{name}" for c in EMBEDDED)
+        parts.append((part, EMBEDDED, []))
     joins = " ".join(f"LEFT JOIN {part} ON {part}.row = gathered.row" for part, _, _ in parts)
     connection.execute(f"CREATE VIEW ledger AS SELECT gathered.*, {others} FROM gathered {joins}")
 
@@ -136,13 +144,15 @@ def embedded_files(store: Store, embedding: str) -> list[str]:
     return files(store.markers(f"embed/{embedding}").values(), ".scores.parquet")
 
 
-def inputs(store: Store, embedding: str | None) -> list[str]:
+def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
     """Return the names of the committed files that the whole-pool steps read, in marker order.
 
     Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
     """
     gathered = files(store.markers(FOLDER).values(), ".parquet")
-    return gathered + (embedded_files(store, embedding) if embedding else [])
+    return gathered + [
+        name for folder in embeddings.values() for name in embedded_files(store, folder)
+    ]
 
 
 def gathered_fingerprint(names: Iterable[str]) -> str:

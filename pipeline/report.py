@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
-from pairsieve.pipeline.embed import scores_folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, select_marker
 from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
+from pairsieve.pipeline.pages import TEXT_SHOWN, render, shown
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.scores import described
 from pairsieve.pipeline.select import MINOR
 from pairsieve.pipeline.stats import build, finish, rows
 from pairsieve.pipeline.store import Marker, Store
 from pairsieve.pipeline.thumbnails import thumbnail
-from pairsieve.schemas.columns import COLUMNS
+from pairsieve.schemas.columns import COLUMNS, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -39,7 +40,6 @@ DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
 CLUSTERS_SHOWN = 6
 COPIES_SHOWN = 4  # per cluster; with the above at most 60 thumbnails
 ROWS_SHOWN = 12  # hosts and languages
-TEXT_SHOWN = 220  # code points of a caption, URL or condition
 # What the funnel asks without being listed in the recipe.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
@@ -55,8 +55,6 @@ SIZES = """
     FROM duplicates GROUP BY ceil(log2(pairs)) ORDER BY least
 """
 UNSHOWN = ("outcome", "blocklist", MINOR.name)  # rules of which no sample is shown
-# Control characters would vanish from the page or spoil it: they become their pictures.
-PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 
 
 def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
@@ -73,10 +71,11 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         connect(store) as connection,
     ):
         file = Path(place) / STATS
-        attach(connection, store, scores_folder(recipe.embed) if recipe.embed else None, name)
+        attach(connection, store, folders(recipe), name)
         politeness.attach(connection, store)
-        build(connection, file, selection.extra["funnel"])
-        page = _page(_content(connection, recipe, store, selection, name))
+        build(connection, file, selection.extra["funnel"], recipe.other_scores)
+        content = _content(connection, recipe, store, selection, name)
+        page = render("report.html.j2", content)
         finish(connection)
         _put(store, file)
     store.write(REPORT, page.encode())
@@ -90,21 +89,6 @@ def _put(store: Store, file: Path) -> None:
         return
     with file.open("rb") as source, store.writer(STATS) as sink:
         shutil.copyfileobj(source, sink, 8 << 20)
-
-
-def _page(content: dict[str, Any]) -> str:
-    """Return the page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "share": _share, "shown": _shown}
-    return environment.get_template("report.html.j2").render(content)
 
 
 def _content(
@@ -130,11 +114,11 @@ def _content(
             ]
     overlapping = [pair for each in tested for pair in each["pairs"]]
     add_evaluation_images(recipe, store, overlapping)
-    shown = [pair for _, pairs in samples for pair in pairs] + overlapping
-    shown += [pair for cluster in clusters for pair in cluster["copies"]]
-    _add_thumbnails(store, shown)
+    pictured = [pair for _, pairs in samples for pair in pairs] + overlapping
+    pictured += [pair for cluster in clusters for pair in cluster["copies"]]
+    _add_thumbnails(store, pictured)
     for rule, pairs in samples:
-        _add_facts(pairs, conditions.get(rule or "", ""))
+        _add_facts(pairs, conditions.get(rule or "", ""), COLUMNS + recipe.other_scores)
     return {
         "name": name,
         "counts": selection.counts,
@@ -207,21 +191,23 @@ def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, An
 def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
     """Return the ledger's rows of that number, in that order, with long texts cut."""
     cut = ("url", "text", "final_url", "detail")
-    shown = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
-    shown["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
-    names = ", ".join(shown.get(c.name, f'"{c.name}"') + f' AS "{c.name}"' for c in COLUMNS)
+    told = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
+    told["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
+    known = [column.name for column in COLUMNS]
+    known += [m["name"] for m in rows(connection, "FROM measures") if m["name"] not in known]
+    names = ", ".join(told.get(name, f'"{name}"') + f' AS "{name}"' for name in known)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
     found = rows(connection, query, [wanted])
     return sorted(found, key=lambda pair: wanted.index(pair["row"]))
 
 
-def _add_facts(pairs: list[dict[str, Any]], condition: str) -> None:
-    """Give each pair the `facts` to show: its size and the columns that a condition reads."""
+def _add_facts(pairs: list[dict[str, Any]], condition: str, columns: tuple[Column, ...]) -> None:
+    """Give each pair the `facts` to show: its size and those `columns` that a condition reads."""
     words = set(re.findall(r"\w+", condition))
-    wanted = [c for c in COLUMNS if c.name in words - {"outcome", "url", "text"}]
+    wanted = [c for c in columns if c.name in words - {"outcome", "url", "text"}]
     for pair in pairs:
         size = [("size", f"{pair['width']} x {pair['height']}")] if pair["width"] else []
-        read = [(c.name, _value(pair[c.name])) for c in wanted]
+        read = [(c.name, _value(pair[c.name])) for c in wanted if c.name in pair]
         similarity = [("clip_similarity", _value(pair["clip_similarity"]))]
         pair["facts"] = size + (read or (similarity if pair["keep"] else []))
 
@@ -249,26 +235,10 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
         pair["thumbnail"] = thumbnail(data)
 
 
-def _number(value: int) -> str:
-    """Return a count with its thousands apart."""
-    return f"{value:,}"
-
-
-def _share(part: int, whole: int) -> str:
-    """Return `part` of `whole` in percent."""
-    return f"{100 * part / whole:.1f} %" if whole else "-"
-
-
 def _value(value: Any) -> str:
     """Return the value of a column as the page shows it."""
     if value is None:
         return "not measured"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return figure(value)
-    return _shown(value)
-
-
-def _shown(text: Any, most: int = TEXT_SHOWN) -> str:
-    """Return a text as the page shows it: cut, its control characters as pictures."""
-    whole = "" if text is None else str(text)
-    return (whole[:most] + "…" if len(whole) > most else whole).translate(PICTURES)
+    return shown(value)

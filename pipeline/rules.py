@@ -69,7 +69,8 @@ def rules(recipe: Recipe) -> tuple[Rule, ...]:
         BadOption: an unknown filter or option, an impossible value, a condition that is not SQL,
             a name given twice, a gate on what is known too late, a model's score without a model.
     """
-    listed = [_rule(f"keep.{place}", entry) for place, entry in enumerate(recipe.keep)]
+    scores = EMBEDDED + recipe.other_scores
+    listed = [_rule(f"keep.{place}", entry, scores) for place, entry in enumerate(recipe.keep)]
     _check_vectors(listed, recipe)
     if recipe.embed:
         for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
@@ -131,7 +132,7 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
             )
 
 
-def _rule(place: str, entry: Keep) -> Rule:
+def _rule(place: str, entry: Keep, scores: tuple[Column, ...]) -> Rule:
     """Return the rule of one entry of `keep`."""
     if entry.where is not None:
         name, sql = entry.where, entry.where
@@ -140,7 +141,7 @@ def _rule(place: str, entry: Keep) -> Rule:
     else:
         assert entry.filter is not None
         name, sql = entry.filter, _filter(place, entry.filter, entry.options).rule()
-    stage = Stage.POOL if entry.top_fraction is not None else _stage(place, sql)
+    stage = Stage.POOL if entry.top_fraction is not None else _stage(place, sql, scores)
     if entry.gate and stage > Stage.IMAGE:
         raise BadOption(
             f"{place}: `{name}` cannot be a gate: what it reads is known only after "
@@ -193,15 +194,18 @@ def _filter(place: str, name: str, options: dict[str, Any]) -> Rules:
     return made
 
 
-def _stage(place: str, sql: str) -> Stage:
-    """Return the first stage at which every column that `sql` reads is there."""
+def _stage(place: str, sql: str, scores: tuple[Column, ...]) -> Stage:
+    """Return the first stage at which every column that `sql` reads is there.
+
+    `scores` are the columns that the recipe's models measure.
+    """
     try:
         columns = {name.lower() for name in _columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
     for stage, group in (
         (Stage.POOL, GROUPED + LISTED),
-        (Stage.VECTORS, EMBEDDED),
+        (Stage.VECTORS, scores),
         (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
     ):
         if columns & {column.name for column in group}:

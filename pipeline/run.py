@@ -75,13 +75,17 @@ def retried(
 def embedded(
     recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str], told: Told
 ) -> None:
-    """Embed the pieces as they come.
+    """Embed the pieces as they come with the main model; then with each of the others.
 
     Raises:
         BadOption: the recipe names no model, or one that cannot be had.
     """
     if recipe.embed is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
-    before = set(store.marker_names(f"{embed.FOLDER}/{embed.scores_folder(recipe.embed)}"))
-    for piece, marker in embed.run(recipe, store, engine, pieces):
-        told("embed", marker, piece not in before)
+    for model in recipe.models:
+        before = set(store.marker_names(f"{embed.FOLDER}/{embed.scores_folder(model)}"))
+        done = []
+        for piece, marker in embed.run(recipe, store, engine, pieces, model):
+            told(f"embed {model.name}" if model.name else "embed", marker, piece not in before)
+            done.append(piece)
+        pieces = done

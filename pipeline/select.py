@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import blocked, group
-from pairsieve.pipeline.embed import scores_folder, unscored_pieces
+from pairsieve.pipeline.embed import folders, unscored_pieces
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
     attach,
@@ -45,26 +45,27 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
             `group` has not measured for it.
     """
     asked = _asked(recipe)
-    if recipe.embed and (unscored := unscored_pieces(store, recipe.embed)):
+    if unscored := unscored_pieces(store, recipe):
         raise BadOption(
             f"embed: {unscored} pieces have vectors, but no scores by this recipe's prompts, heads "
             "and classifiers; `pairsieve embed` measures them from the vectors"
         )
-    embedding = scores_folder(recipe.embed) if recipe.embed else None
+    embeddings = folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     group.check_asked(recipe, grouped)
-    measured = inputs(store, embedding)
+    measured = inputs(store, embeddings)
     listed = blocked.run(recipe, store)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
         measured,
+        [model.name for model in recipe.other_models],
         sorted(grouped.files) if grouped else [],
         sorted(listed.files) if listed else [],
     )
     if done := current(store, select_marker(name), wanted):
         return done
     with connect(store) as connection:
-        attach(connection, store, embedding)
+        attach(connection, store, embeddings)
         check(asked, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
         _judge(connection, asked)
         path = f"select/{name}/{attempt()}.parquet"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.embed import scores_folder
+from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
 from pairsieve.pipeline.store import (
@@ -132,7 +132,7 @@ def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
         return done
     path = f"{_parts(name)}/order.{attempt()}.parquet"
     with connect(store) as connection, store.writer(path) as sink:
-        attach(connection, store, scores_folder(recipe.embed) if recipe.embed else None, name)
+        attach(connection, store, folders(recipe), name)
         key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
         batches = _batches(
             connection,
@@ -171,7 +171,7 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shar
         samples = pq.ParquetFile(source).read_row_group(shard)
     tar_path = f"shards/{name}/{_stem(shard)}.tar"
     with store.writer(tar_path) as tar:
-        offsets = _write_samples(store, samples, tar, recipe.image.format)
+        offsets = _write_samples(store, samples, tar, recipe)
     table = pa.table(
         {
             ROW.name: samples[ROW.name],
@@ -189,7 +189,7 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shar
     return commit(store, f"{_parts(name)}/{_stem(shard)}.json", marker)
 
 
-def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -> list[int]:
+def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
     """Write the samples to a tar; return where each begins, in bytes."""
     from webdataset import TarWriter
 
@@ -204,19 +204,21 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, extension: str) -
             writer.write(
                 {
                     "__key__": sample[UID.name],
-                    extension: image,
+                    recipe.image.format: image,
                     "txt": sample[TEXT.name].encode(),
-                    "json": _told(sample),
+                    "json": _told(sample, recipe),
                 }
             )
     writer.close()
     return offsets
 
 
-def _told(sample: dict[str, Any]) -> bytes:
+def _told(sample: dict[str, Any], recipe: Recipe) -> bytes:
     """Return what the dataset says of a sample as JSON; missing values are left out."""
     untold = {column.name for column in UNTOLD}
-    own = {column.name for column in COLUMNS if pa.types.is_float32(column.type)}
+    untold |= {f"{column.name}_{model.name}" for column in UNTOLD for model in recipe.other_models}
+    columns = COLUMNS + recipe.other_scores
+    own = {column.name for column in columns if pa.types.is_float32(column.type)}
     told: dict[str, Any] = {
         name: _rounded(value) if name in own else value
         for name, value in sample.items()

@@ -172,13 +172,19 @@ VIEWS = {
 }
 
 
-def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, Any]]) -> None:
+def build(
+    connection: "DuckDBPyConnection",
+    file: Path,
+    funnel: list[dict[str, Any]],
+    others: tuple[Column, ...] = (),
+) -> None:
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
     Args:
         connection: In memory, with the views of `ledger.attach` and `politeness.attach`.
         file: Where to write; nothing may be there.
         funnel: One entry per rule with the columns of FUNNEL.
+        others: Columns of the ledger that further models measured.
     """
     connection.execute(f"ATTACH {quoted(str(file))} AS stats (STORAGE_VERSION '{STORAGE}')")
     connection.execute("CREATE SCHEMA stats.data")
@@ -190,13 +196,14 @@ def build(connection: "DuckDBPyConnection", file: Path, funnel: list[dict[str, A
     connection.execute(f"CREATE TABLE stats.data.politeness AS {PER_HOST}")
     connection.execute("USE stats")
     _table(connection, "funnel", funnel)
-    _table(connection, "measures", list(_measures(connection)))
-    _table(connection, "histograms", list(_histograms(connection)))
+    numbers = measured_numbers(others)
+    _table(connection, "measures", list(_measures(connection, numbers)))
+    _table(connection, "histograms", list(_histograms(connection, numbers)))
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     for table, columns in TABLES.items():
-        for column in columns:
+        for column in (*columns, *others) if table == "ledger" else columns:
             doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
             connection.execute(f'COMMENT ON COLUMN data.{table}."{column.name}" IS {quoted(doc)}')
 
@@ -208,11 +215,14 @@ def finish(connection: "DuckDBPyConnection") -> None:
     connection.execute("DETACH stats")
 
 
-def measured_numbers() -> tuple[Column, ...]:
-    """Return the columns worth a histogram: numbers with a unit that say something of a pair."""
+def measured_numbers(others: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+    """Return the columns worth a histogram: numbers with a unit that say something of a pair.
+
+    `others` are the columns that further models measured.
+    """
     return tuple(
         column
-        for column in COLUMNS
+        for column in (*COLUMNS, *others)
         if column.unit
         and column not in PLACES
         and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
@@ -239,9 +249,11 @@ def _table(connection: "DuckDBPyConnection", name: str, content: list[dict[str, 
     connection.unregister("content")
 
 
-def _measures(connection: "DuckDBPyConnection") -> Iterator[dict[str, Any]]:
+def _measures(
+    connection: "DuckDBPyConnection", numbers: tuple[Column, ...]
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.measures`."""
-    for column in measured_numbers():
+    for column in numbers:
         (row,) = rows(
             connection,
             f"SELECT count(v) AS measured, count(*) - count(v) AS unmeasured, "
@@ -250,13 +262,15 @@ def _measures(connection: "DuckDBPyConnection") -> Iterator[dict[str, Any]]:
         yield {"name": column.name, "unit": column.unit, "doc": column.doc, **row}
 
 
-def _histograms(connection: "DuckDBPyConnection") -> Iterator[dict[str, Any]]:
+def _histograms(
+    connection: "DuckDBPyConnection", numbers: tuple[Column, ...]
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.histograms`.
 
     A bin is as wide as a round number; the outermost 1 % on either side share the end bins, so one
     value far out does not flatten the rest.
     """
-    for column in measured_numbers():
+    for column in numbers:
         values = _values(column)
         measured = rows(connection, f"SELECT count(v) AS pairs FROM ({values})")[0]["pairs"]
         if not measured:

@@ -6,7 +6,7 @@ meaning is a new column. Columns of the input that pairsieve does not use travel
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -287,6 +287,15 @@ PROMPT_LOGITS = Column(
     "Scaled cosines to the filter's prompts, one per class.",
     False,
 )
+
+
+def scores_of(names: Iterable[str]) -> tuple[Column, ...]:
+    """Return the columns of scores by further models: `<column>_<name>`, a set for each name."""
+    return tuple(
+        replace(c, name=f"{c.name}_{name}", doc=f"{c.doc} By the model `{name}`.")
+        for name in names
+        for c in EMBEDDED
+    )
 
 
 def arrow_schema(columns: Iterable[Column]) -> pa.Schema:

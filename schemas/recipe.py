@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE, Decontaminate, Known
+from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.group import Group
 from pairsieve.schemas.scoring import Concepts, Scores, Tags
 from pairsieve.schemas.section import Section
@@ -265,6 +266,11 @@ class Embed(Section):
     tags: Tags = Field(
         {}, description="Tags, and the prompts of each; every image gets the most probable one."
     )
+    name: str | None = Field(
+        None,
+        pattern="^[a-z][a-z0-9_]*$",
+        description="Of a further model: what its columns end in, e.g. `clip_similarity_l14`.",
+    )
 
     @model_validator(mode="after")
     def _several_tags(self) -> Self:
@@ -314,7 +320,11 @@ class Keep(Section):
 
 
 class Recipe(Section):
-    """The whole recipe."""
+    """The whole recipe.
+
+    In the file `embed` is one model or a list of them; here the first is `embed`, the others are
+    `other_models`.
+    """
 
     input: Input
     fetch: Fetch | None = None
@@ -323,9 +333,38 @@ class Recipe(Section):
     decontaminate: Decontaminate | None = None
     image: Image = Image()
     embed: Embed | None = None
+    other_models: tuple[Embed, ...] = ()
     group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_and_others(cls, given: Any) -> Any:
+        """Part a list of models; an empty one is none."""
+        if not isinstance(given, dict) or not isinstance(given.get("embed"), list):
+            return given
+        first, *others = given["embed"] or [None]
+        return given | {"embed": first, "other_models": others}
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """Refuse models whose columns or vectors would meet."""
+        names = [other.name for other in self.other_models]
+        known = {column.name for column in COLUMNS}
+        if self.embed and self.embed.name:
+            raise ValueError("embed: the first model has the plain columns: leave out its `name`")
+        for place, name in enumerate(names, 1):
+            if name is None:
+                raise ValueError(f"embed.{place}: a further model needs a `name`, e.g. `name: l14`")
+            if name in names[: place - 1]:
+                raise ValueError(f"embed.{place}.name: a second model is called `{name}`")
+            if known & {column.name for column in scores_of([name])}:
+                raise ValueError(f"embed.{place}.name: with `{name}` two columns would be the same")
+        made = [(model.model, model.pretrained) for model in self.models]
+        if len(set(made)) < len(made):
+            raise ValueError("embed: the same model is listed twice")
+        return self
 
     @model_validator(mode="after")
     def _vectors_are_made(self) -> Self:
@@ -333,3 +372,13 @@ class Recipe(Section):
         if "embedding" in self.group.verify and self.embed is None:
             raise ValueError("group.verify: `embedding` needs the section `embed`")
         return self
+
+    @property
+    def models(self) -> tuple[Embed, ...]:
+        """Return all models, the main one first."""
+        return (self.embed, *self.other_models) if self.embed else ()
+
+    @property
+    def other_scores(self) -> tuple[Column, ...]:
+        """Return the columns that the models but the main one measure."""
+        return scores_of(model.name or "" for model in self.other_models)

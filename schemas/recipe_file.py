@@ -24,6 +24,8 @@ def load(path: Path) -> Recipe:
         raise BadOption(f"{path}: no such recipe; `pairsieve init` writes one") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadOption(f"{path}: not a readable YAML file: {error}") from error
+    if isinstance(content, dict) and "other_models" in content:
+        raise BadOption(f"{path}: other_models: unknown key; list further models under `embed`")
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
@@ -34,7 +36,7 @@ def load(path: Path) -> Recipe:
 
 def _explain(error: ErrorDetails) -> str:
     """Return place, value and what is allowed for one of pydantic's complaints."""
-    place = ".".join(str(part) for part in error["loc"]) or "recipe"
+    place = ".".join(str(part) for part in _as_written(error["loc"])) or "recipe"
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
         return f"{place}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
@@ -42,6 +44,13 @@ def _explain(error: ErrorDetails) -> str:
         return f"{place}: missing, and there is no default"
     given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
     return f"{place}: {error['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _as_written(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return a place as the file has it: further models stand in the list `embed`."""
+    if place[:1] != ("other_models",) or not isinstance(place[1], int):
+        return place
+    return ("embed", place[1] + 1, *place[2:])
 
 
 def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
@@ -82,16 +91,19 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
         )
         changes["decontaminate"] = recipe.decontaminate.model_copy(update={"sets": sets})
     if recipe.embed:
-        files = {
-            key: anchored(value)
-            for key, value in (
-                ("model", recipe.embed.model),
-                ("pretrained", recipe.embed.pretrained),
-            )
-            if (folder / Path(value).expanduser()).is_file()
-        }
-        changes["embed"] = _with_ways_from(folder, recipe.embed.model_copy(update=files))
+        first, *others = (_with_files_from(folder, model) for model in recipe.models)
+        changes |= {"embed": first, "other_models": tuple(others)}
     return recipe.model_copy(update=changes)
+
+
+def _with_files_from(folder: Path, model: Embed) -> Embed:
+    """Return a model with its local files made absolute from `folder`; names stay names."""
+    files = {
+        key: str(folder / Path(value).expanduser())
+        for key, value in (("model", model.model), ("pretrained", model.pretrained))
+        if (folder / Path(value).expanduser()).is_file()
+    }
+    return _with_ways_from(folder, model.model_copy(update=files))
 
 
 def _with_ways_from(folder: Path, embed: Embed) -> Embed:

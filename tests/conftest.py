@@ -1,19 +1,22 @@
 """Fixtures shared by all tests: real servers on loopback, started here."""
 
+import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from pairsieve.pipeline.store import Marker, Store, commit
-from pairsieve.schemas.columns import GATHERED, arrow_schema
+from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
 
@@ -112,5 +115,44 @@ def put_gathered() -> PutGathered:
         counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
         marker = Marker(len(rows), {"gather/00000000.test.parquet": sink.entry()}, counts)
         commit(store, "gather/00000000.json", marker)
+
+    return put
+
+
+PutVectors = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def put_vectors() -> PutVectors:
+    """Return a function that commits vectors, and scores on them, for some rows of one piece."""
+
+    def put(
+        store: Store,
+        model: str,
+        rows: Sequence[int],
+        images: NDArray[np.float16],
+        texts: NDArray[np.float16],
+        piece: str = "00000000",
+    ) -> None:
+        measured = {c.name: 0.0 for c in EMBEDDED if pa.types.is_float32(c.type)}
+        scores = [{**measured, "row": row, "clip_similarity": row / 100} for row in rows]
+        kind = pa.list_(pa.float16(), images.shape[1])
+        flat = [pa.array(matrix.astype(np.float16).reshape(-1)) for matrix in (images, texts)]
+        lists = [pa.FixedSizeListArray.from_arrays(values, type=kind) for values in flat]
+        names = ["row", "image_embedding", "text_embedding"]
+        tables = {
+            "vectors": pa.Table.from_arrays([pa.array(rows, pa.int64()), *lists], names=names),
+            "scores": pa.Table.from_pylist(scores, schema=arrow_schema((ROW, *EMBEDDED))),
+        }
+        files = {}
+        for part, table in tables.items():
+            name = f"embed/{model}/{piece}.{part}.parquet"
+            with store.writer(name) as sink:
+                pq.write_table(table, sink)
+            files[name] = sink.entry()
+        claim = {"model": model, "pretrained": "none", "dimensions": images.shape[1]}
+        store.create(f"embed/{model}.json", json.dumps(claim).encode())
+        marker = Marker(len(rows), files, {"embedded": len(rows)})
+        commit(store, f"embed/{model}/{piece}.json", marker)
 
     return put

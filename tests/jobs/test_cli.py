@@ -51,6 +51,8 @@ def test_help_names_every_verb() -> None:
         "demo",
         "gc",
         "hashes",
+        "export",
+        "search",
     ]:
         assert f" {verb} " in said
 
@@ -177,3 +179,20 @@ def test_hashes_of_one_dataset_make_the_other_known(tmp_path: Path, recipe: Path
     said = pairsieve("hashes", tmp_path / "d", "--out", out, "--name", "none")
     assert said.returncode == 2
     assert "there is no selection `none`" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("export", "d", "out"), "holds no vectors"),
+        (("search", "d", "a red bus"), "holds no vectors"),
+        (("search", "d"), "a text, or --image FILE"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_with_a_reason(
+    tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    verb, *places = arguments
+    said = pairsieve(verb, *(tmp_path / p if p in ("d", "out") else p for p in places))
+    assert (said.returncode, complaint in said.stderr) == (2, True)
+    assert not list(tmp_path.iterdir())

@@ -242,3 +242,48 @@ def test_yes_and_no_may_name_classes_and_one_class_is_a_list_of_it(tmp_path: Pat
 def test_a_way_that_cannot_measure_is_refused(tmp_path: Path, keys: str, words: str) -> None:
     text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, {keys}}}"
     assert re.search(words, refusal(tmp_path, text))
+
+
+def test_further_models_stand_in_a_list_behind_the_main_one(tmp_path: Path) -> None:
+    (tmp_path / "large.json").write_text("{}")
+    text = """
+input: {path: p}
+embed:
+  - {model: ViT-B-32, pretrained: openai}
+  - {model: large.json, pretrained: openai, name: l14}
+"""
+    recipe = load(written(tmp_path, text))
+    assert recipe.embed is not None
+    assert [model.name for model in recipe.models] == [None, "l14"]
+    assert recipe.other_models[0].model == str(tmp_path.resolve() / "large.json")
+    assert "clip_similarity_l14" in [column.name for column in recipe.other_scores]
+
+
+MAIN = "{model: a, pretrained: b}"
+
+
+@pytest.mark.parametrize(
+    ("embed", "complaint"),
+    [
+        (f"[{MAIN}, {{model: c, pretrained: d}}]", "embed.1: a further model needs a `name`"),
+        (f"[{MAIN}, {{model: c, pretrained: d, name: L14}}]", r"embed\.1\.name: .*got 'L14'"),
+        (f"[{MAIN}, {{model: c, pretrained: d, nam: x}}]", r"embed\.1\.nam: unknown key.*`name`"),
+        ("[{model: a, pretrained: b, name: x}]", "leave out its `name`"),
+        (f"[{MAIN}, {{model: a, pretrained: b, name: x}}]", "same model is listed twice"),
+        (
+            f"[{MAIN}, {{model: c, pretrained: d, name: x}}, {{model: c, pretrained: e, name: x}}]",
+            "embed.2.name: a second model is called `x`",
+        ),
+    ],
+)
+def test_models_that_could_not_be_told_apart_are_refused(
+    tmp_path: Path, embed: str, complaint: str
+) -> None:
+    with pytest.raises(BadOption, match=complaint):
+        load(written(tmp_path, f"input: {{path: p}}\nembed: {embed}"))
+
+
+def test_other_models_have_no_key_of_their_own(tmp_path: Path) -> None:
+    text = f"input: {{path: p}}\nembed: {MAIN}\nother_models: [{MAIN}]"
+    with pytest.raises(BadOption, match="other_models: unknown key"):
+        load(written(tmp_path, text))

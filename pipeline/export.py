@@ -1,0 +1,195 @@
+"""Export: vectors in the layout of clip-retrieval, so that the tools made for it work on them.
+
+`img_emb/img_emb_0.npy`, `text_emb/text_emb_0.npy` and `metadata/metadata_0.parquet` have the same
+rows in the same order: that of the input. All is streamed, so memory holds one unit's vectors
+whatever the size of a part, and the same dataset gives the same bytes. An export has no markers: it
+is whole when `export.json` is there, and the same command begins it anew.
+
+Source: clip-retrieval's `clip inference` writes these folders, with `image_path` and `caption` as
+columns and part numbers padded with zeros to one width; embedding-reader, and autofaiss through it,
+sorts the files of a folder by name and counts on vectors and metadata being aligned.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline import vectors
+from pairsieve.pipeline.embedded import recorded
+from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.store import Store
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    HEIGHT,
+    ROW,
+    SHA256,
+    TEXT,
+    UID,
+    URL,
+    WIDTH,
+    Column,
+    arrow_schema,
+)
+from pairsieve.schemas.errors import BadOption
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PART_ROWS = 1_000_000  # clip-retrieval's own default
+ROWS_AT_ONCE = 65_536  # rows of metadata held, and of one row group
+DONE = "export.json"
+FOLDERS = ("img_emb", "text_emb", "metadata")
+UNTOLD = "minor_safety"  # a score that leaves the dataset nowhere
+TOLD = (URL, UID, ROW, WIDTH, HEIGHT, SHA256, *(c for c in EMBEDDED if c.name != UNTOLD))
+# What clip-retrieval calls two of our columns: the key of a sample, and its text.
+IMAGE_PATH = Column("image_path", UID.type, "", "Key of the sample in the shards: the uid.", False)
+CAPTION = Column("caption", TEXT.type, "", TEXT.doc)
+METADATA = (IMAGE_PATH, CAPTION, *TOLD)
+
+
+def run(
+    store: Store,
+    out: Store,
+    model: str | None = None,
+    selection: str | None = None,
+    part_rows: int = PART_ROWS,
+) -> dict[str, Any]:
+    """Write the vectors of a model to `out`; return what `export.json` says of them.
+
+    Args:
+        store: The dataset.
+        out: Where to; empty, or with an earlier export, which is replaced.
+        model: Folder of the model; None for the only one.
+        selection: Export its survivors; None for every embedded pair not on the blocklist.
+        part_rows: Rows of a part; the last has fewer.
+
+    Raises:
+        BadOption: no such model or selection, or `out` holds something else.
+    """
+    name = vectors.chosen(store, model)
+    selected = store.marker(select_marker(selection)) if selection else None
+    if selection and selected is None:
+        raise BadOption(f"--name: there is no selection `{selection}`; `pairsieve select` makes it")
+    _clear(store, out)
+    units = vectors.units(store, name)
+    with connect(store) as connection:
+        attach(connection, store, vectors.scored(store, name), selection)
+        rows = _take_rows(connection, store, units, selection)
+        parts = -(-rows // part_rows)
+        dimensions = recorded(store, name)["dimensions"]
+        tables = _Tables(connection)
+        found = _Vectors(store, units)
+        for part in range(parts):
+            stem = str(part).zfill(len(str(parts)))
+            size = min(part_rows, rows - part * part_rows)
+            _write_part(out, stem, (size, dimensions), tables, found)
+    done = {
+        "model": recorded(store, name),
+        "selection": selection,
+        "fingerprint": selected.extra["fingerprint"] if selected else None,
+        "rows": rows,
+        "parts": parts,
+    }
+    out.write(DONE, json.dumps(done, indent=1).encode())
+    return done
+
+
+def _clear(store: Store, out: Store) -> None:
+    """Delete an earlier export in `out`; refuse to touch anything else."""
+    if f"{out.url}/".startswith(f"{store.url}/"):
+        raise BadOption(f"{out.url}: is in the dataset, where `gc` would sweep it; name another")
+    there = [path for path, _, _ in out.list()]
+    for path in there:
+        if path != DONE and path.partition("/")[0] not in FOLDERS:
+            raise BadOption(f"{out.url}: holds `{path}`, which is of no export; name another")
+    out.delete(sorted(there, key=lambda path: path != DONE))  # first what says that it is whole
+
+
+def _take_rows(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    units: list[vectors.Unit],
+    selection: str | None,
+) -> int:
+    """Define the view `exported`, a row of metadata per pair; return how many there are."""
+    paths = [store.location(name) for unit in units for name in unit.files]
+    if not paths:
+        return 0
+    connection.read_parquet(paths).project(ROW.name).create_view("with_vectors")
+    told = ", ".join(column.name for column in TOLD)
+    connection.execute(
+        f"CREATE VIEW exported AS SELECT {UID.name} AS {IMAGE_PATH.name}, "
+        f"{TEXT.name} AS {CAPTION.name}, {told} FROM ledger SEMI JOIN with_vectors USING (row) "
+        f"WHERE blocked IS NULL {'AND keep' if selection else ''}"
+    )
+    ((rows,),) = connection.execute("SELECT count(*) FROM exported").fetchall()
+    return int(rows)
+
+
+def _write_part(
+    out: Store, stem: str, shape: tuple[int, int], tables: "_Tables", found: "_Vectors"
+) -> None:
+    """Write the next rows as one part: two arrays (n, d) and their metadata."""
+    import pyarrow.parquet as pq
+
+    names = [f"{folder}/{folder}_{stem}" for folder in FOLDERS]
+    schema = arrow_schema(METADATA)
+    with ExitStack() as stack:
+        arrays = [stack.enter_context(out.writer(f"{name}.npy")) for name in names[:2]]
+        sink = stack.enter_context(out.writer(f"{names[2]}.parquet"))
+        told = stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
+        for array in arrays:
+            head = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(array, head)
+        for table in tables.take(shape[0]):
+            told.write_table(table.cast(schema))
+            for matrices in found.at(table[ROW.name].to_numpy()):
+                for array, matrix in zip(arrays, matrices, strict=True):
+                    array.write(matrix)
+
+
+class _Tables:
+    """The view `exported` in row order, a few rows at a time; DuckDB sorts it, spilling to disk."""
+
+    def __init__(self, connection: "DuckDBPyConnection") -> None:
+        self._connection = connection
+        self._batches: Iterator[pa.RecordBatch] | None = None
+        self._held: pa.Table | None = None
+
+    def take(self, rows: int) -> Iterator[pa.Table]:
+        """Yield tables of the next `rows` rows together."""
+        if self._batches is None:
+            query = self._connection.sql("FROM exported ORDER BY row")
+            self._batches = iter(query.to_arrow_reader(ROWS_AT_ONCE))
+        while rows:
+            if not self._held:
+                self._held = pa.Table.from_batches([next(self._batches)])
+            some, self._held = self._held[:rows], self._held[rows:]
+            rows -= some.num_rows
+            yield some
+
+
+class _Vectors:
+    """The vectors of rows asked for in ascending order; those of one unit are held."""
+
+    def __init__(self, store: Store, units: list[vectors.Unit]) -> None:
+        self._store = store
+        self._units = iter(units)
+        self._rows = np.zeros(0, np.int64)
+        self._matrices: list[NDArray[np.float16]] = []
+
+    def at(self, rows: NDArray[np.int64]) -> Iterator[list[NDArray[np.float16]]]:
+        """Yield the image and text vectors of `rows`, unit by unit."""
+        while len(rows):
+            held = np.searchsorted(rows, self._rows[-1], "right") if len(self._rows) else 0
+            if held:
+                places = np.searchsorted(self._rows, rows[:held])
+                yield [matrix[places] for matrix in self._matrices]
+                rows = rows[held:]
+            else:
+                self._rows, self._matrices = vectors.read(self._store, next(self._units))

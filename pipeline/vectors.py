@@ -1,0 +1,93 @@
+"""The vectors of a dataset: which models made some, and reading them in row order.
+
+A model's vectors lie in a folder of their own, a file per piece; they are read a unit at a time,
+because the pieces of a unit, after a crash or a retry, hold its rows in no order of their names.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.embed import FOLDER
+from pairsieve.pipeline.ledger import files
+from pairsieve.pipeline.pieces import parsed
+from pairsieve.pipeline.store import Marker, Store
+from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, Column
+from pairsieve.schemas.errors import BadOption, Stopped, nearest
+
+SUFFIX = ".vectors.parquet"
+BOTH = (IMAGE_EMBEDDING, TEXT_EMBEDDING)
+
+
+class Unit(NamedTuple):
+    """The committed files of one unit's vectors, and how many rows they have."""
+
+    files: tuple[str, ...]
+    rows: int
+
+
+def chosen(store: Store, asked: str | None) -> str:
+    """Return the folder of the model that is asked for, or of the only one there is.
+
+    Raises:
+        BadOption: there is no such model, or there are several and none is asked for.
+    """
+    made = store.marker_names(FOLDER)
+    if not made:
+        raise BadOption(f"{store.url}: holds no vectors; `pairsieve embed` makes them")
+    if asked is None and len(made) > 1:
+        raise BadOption(f"--model: say which of the models' vectors: {', '.join(made)}")
+    if asked is not None and asked not in made:
+        raise BadOption(f"--model: there are no vectors of `{asked}`; {nearest(asked, made)}")
+    return asked or made[0]
+
+
+def units(store: Store, model: str) -> list[Unit]:
+    """Return the units that have vectors of this model, in row order."""
+    of_unit: dict[int, list[Marker]] = {}
+    for name, marker in store.markers(f"{FOLDER}/{model}").items():
+        of_unit.setdefault(parsed(name)[0], []).append(marker)
+    return [
+        Unit(tuple(files(found, SUFFIX)), sum(marker.counts["embedded"] for marker in found))
+        for _, found in sorted(of_unit.items())
+    ]
+
+
+def read(
+    store: Store, unit: Unit, columns: Sequence[Column] = BOTH
+) -> tuple[NDArray[np.int64], list[NDArray[np.float16]]]:
+    """Return the rows of a unit, ascending, (n,), and of each column the vectors, (n, d)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    for name in unit.files:
+        try:
+            with store.reader(name) as source:
+                parts.append(pq.read_table(source, columns=[c.name for c in (ROW, *columns)]))
+        except FileNotFoundError as error:
+            raise Stopped(f"{store.location(name)}: committed, but gone") from error
+    table = pa.concat_tables(parts)
+    rows = table[ROW.name].to_numpy()
+    order = np.argsort(rows)
+    return rows[order], [_matrix(table[column.name])[order] for column in columns]
+
+
+def scored(store: Store, model: str) -> dict[str, str]:
+    """Return what `attach` joins: the scores on these vectors, those measured last."""
+    made = [
+        (entry["last_modified"], entry["path"])
+        for entry in store.entries(f"{FOLDER}/{model}")
+        if entry["path"].endswith(".scores.parquet")
+    ]
+    return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(FOLDER))} if made else {}
+
+
+def _matrix(column: Any) -> NDArray[np.float16]:
+    """Return a column of fixed-size lists as an array, (n, d)."""
+    values = column.combine_chunks()
+    matrix: NDArray[np.float16] = values.flatten().to_numpy(zero_copy_only=False)
+    return matrix.reshape(len(values), column.type.list_size)

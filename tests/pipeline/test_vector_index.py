@@ -1,0 +1,133 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pairsieve.pipeline import gc, vector_index, vectors
+from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.vector_index import nearest
+
+DIMENSIONS, UNITS, EACH = 32, 4, 1000
+PutVectors = Callable[..., None]
+
+
+def clustered(count: int, seed: int) -> NDArray[np.float16]:
+    """Return vectors around 50 centres, length 1, (n, d)."""
+    random = np.random.default_rng(7)
+    centres = random.normal(size=(50, DIMENSIONS))
+    random = np.random.default_rng(seed)
+    made = centres[random.integers(50, size=count)] + 0.3 * random.normal(size=(count, DIMENSIONS))
+    unit: NDArray[np.float16] = (made / np.linalg.norm(made, axis=1)[:, None]).astype(np.float16)
+    return unit
+
+
+STORED = clustered(UNITS * EACH, 1)
+QUERIES = clustered(20, 2).astype(np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Let faiss use one thread: many, waiting for one another on a busy machine, take minutes."""
+    faiss.omp_set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path: Path, put_vectors: PutVectors) -> Store:
+    """Return a dataset of 4,000 vectors in four units; rows count from 0 in steps of 3."""
+    made = Store.at(tmp_path)
+    for unit in range(UNITS):
+        part = slice(unit * EACH, (unit + 1) * EACH)
+        rows = list(range(3 * part.start, 3 * part.stop, 3))
+        put_vectors(made, "tiny", rows, STORED[part], STORED[part], f"{unit:08d}")
+    return made
+
+
+def expected(query: NDArray[np.float32], count: int) -> tuple[list[int], list[float]]:
+    """Return what faiss's flat index finds in the vectors, as rows, and the cosines."""
+    index = faiss.IndexFlatIP(DIMENSIONS)
+    exact = STORED.astype(np.float32)
+    faiss.normalize_L2(exact)
+    index.add(exact)
+    cosines, places = index.search(query[None] / np.linalg.norm(query), count)
+    return [3 * place for place in places[0].tolist()], cosines[0].tolist()
+
+
+def unit(query: NDArray[np.float32]) -> NDArray[np.float32]:
+    return query / np.linalg.norm(query)
+
+
+def test_few_rows_are_all_compared_as_a_flat_index_does(store: Store) -> None:
+    for query in QUERIES:
+        found = nearest(store, "tiny", unit(query), 10)
+        rows, cosines = expected(query, 10)
+        assert found.rows == rows
+        assert found.cosines == pytest.approx(cosines, abs=1e-6)
+        assert found.exact
+    assert not list(store.list("search"))
+
+
+def test_more_rows_than_there_are_give_all(store: Store) -> None:
+    assert len(nearest(store, "tiny", unit(QUERIES[0]), 5000).rows) == UNITS * EACH
+
+
+def test_equal_cosines_stand_in_row_order(tmp_path: Path, put_vectors: PutVectors) -> None:
+    same = np.repeat(STORED[:1], 5, axis=0)
+    put_vectors(Store.at(tmp_path), "tiny", [9, 4, 7, 1, 3], same, same)
+    found = nearest(Store.at(tmp_path), "tiny", unit(STORED[0].astype(np.float32)), 3)
+    assert found.rows == [1, 3, 4]
+
+
+def test_the_index_finds_nearly_all_of_them_with_true_cosines(store: Store) -> None:
+    hits = 0
+    for query in QUERIES:
+        found = nearest(store, "tiny", unit(query), 10, exact_rows=100)
+        rows, _ = expected(query, 10)
+        hits += len(set(found.rows) & set(rows))
+        of_row = dict(zip(*expected(query, UNITS * EACH), strict=True))
+        assert found.cosines == pytest.approx([of_row[row] for row in found.rows], abs=1e-6)
+        assert found.cosines == sorted(found.cosines, reverse=True)
+        assert not found.exact
+    assert hits >= 0.9 * 10 * len(QUERIES)
+
+
+def test_the_index_is_built_once_and_again_when_vectors_come(
+    store: Store, put_vectors: PutVectors
+) -> None:
+    query = unit(QUERIES[0])
+    nearest(store, "tiny", query, 5, exact_rows=100)
+    first = list(store.list("search"))
+    nearest(store, "tiny", query, 5, exact_rows=100)
+    assert list(store.list("search")) == first
+
+    put_vectors(store, "tiny", [99_999], query[None], query[None], "00000009")
+    assert nearest(store, "tiny", query, 1, exact_rows=100).rows == [99_999]
+    second = list(store.list("search"))
+    assert len(second) == len(first) == 2  # the marker and one index: the old one is deleted
+    assert {path for path, _, _ in first} ^ {path for path, _, _ in second}
+
+
+def test_garbage_collection_leaves_the_index_alone(store: Store) -> None:
+    nearest(store, "tiny", unit(QUERIES[0]), 5, exact_rows=100)
+    store.write("search/tiny/dead.faiss", b"left by a killed attempt")
+    gc.run(store, 0)
+    assert not store.exists("search/tiny/dead.faiss")
+    assert len(list(store.list("search"))) == 2
+
+
+def test_an_index_lies_in_an_object_store_too(s3: str, put_vectors: PutVectors) -> None:
+    made = Store.at(f"{s3}/vector-index")
+    put_vectors(made, "tiny", list(range(EACH)), STORED[:EACH], STORED[:EACH])
+    for _ in range(2):  # built, then read
+        query = unit(STORED[17].astype(np.float32))
+        assert nearest(made, "tiny", query, 1, exact_rows=100).rows == [17]
+
+
+def test_the_sample_to_learn_from_is_seeded_and_of_the_size_asked_for(store: Store) -> None:
+    units = vectors.units(store, "tiny")
+    one, two = (vector_index._sample(store, units, 500) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert one.shape == (500, DIMENSIONS)
+    assert len(np.unique(one, axis=0)) == 500
