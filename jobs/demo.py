@@ -12,7 +12,7 @@ import typer
 
 from pairsieve.jobs import tables
 from pairsieve.jobs.job import Job
-from pairsieve.jobs.littleweb.score import Score, score
+from pairsieve.jobs.littleweb.score import Captions, Score, captions, score
 from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
 from pairsieve.jobs.littleweb.serving import Site
 from pairsieve.jobs.littleweb.web import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
@@ -42,8 +42,8 @@ blocklist: {{files: [web/{blocklist}]}}
 
 image: {{min_side: 256}}
 
-# Random weights: they show the road, they cannot tell a right caption from a wrong one.
-embed: {{model: model/demo.json, pretrained: model/demo.safetensors}}
+# Knows drawn scenes like those of the little web and nothing else; for real pictures name another.
+embed: {{model: pairsieve-tiny, pretrained: demo}}
 
 keep:
   - caption_words: {{min_words: 3}}
@@ -57,19 +57,15 @@ keep:
   - sharpness: {{min_sharpness: 0.55}}   # drawn scenes are softer than photographs
   - upscaled: {{}}
   - duplicate: {{max_distance: 4}}
+  - clip_similarity: {{min_similarity: -0.05}}   # of this model; another needs another
 
 shard: {{samples: 500}}
 """
 PORTS = (8123, 8124)  # served, and refusing
-MODEL = {
-    "embed_dim": 64,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
-}
 
 
 def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -> None:
-    """Build the web, the model and the recipe in `folder` if they are not there; run; compare.
+    """Build the web and the recipe in `folder` if they are not there; run; compare.
 
     Raises:
         BadOption: `folder` holds something else, or a demo of another size or seed.
@@ -82,14 +78,15 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
         reserved = _reserve()
         build(web, seed, reserved.site, pairs)
         reserved.close()
-    make_model(folder / "model", seed)
     with serving(web) as site:
         _say(start, f"serving it at {site.base_url}")
         (folder / "recipe.yaml").write_text(recipe_text(folder, site))
         _say(start, f"running {folder / 'recipe.yaml'}")
         Job(folder / "recipe.yaml", str(folder / "dataset"), *engine).walk("default")
     _say(start, "done; planted against found:")
-    _print_scores(score(folder / "dataset" / "stats.duckdb", web / TRUTH))
+    stats = folder / "dataset" / "stats.duckdb"
+    _print_scores(score(stats, web / TRUTH))
+    _print_captions(captions(stats, web / TRUTH))
     tables.places(Store.at(folder / "dataset"), "default")
 
 
@@ -121,24 +118,6 @@ def _reserve() -> Reserved:
         return reserve()
 
 
-def make_model(folder: Path, seed: int) -> None:
-    """Write an open_clip model with random weights, as config and checkpoint."""
-    import torch
-    from open_clip.model import CLIP
-    from safetensors.torch import save_file
-
-    if (folder / "demo.safetensors").exists():
-        return
-    folder.mkdir(exist_ok=True)
-    (folder / "demo.json").write_text(json.dumps(MODEL))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = CLIP(**MODEL)
-    partial = folder / "demo.safetensors.partial"
-    save_file(model.state_dict(), partial)
-    partial.rename(folder / "demo.safetensors")
-
-
 def recipe_text(folder: Path, site: Site) -> str:
     """Return the demo's recipe, YAML, for a web in `folder` that is served at `site`."""
     served, refused = (int(url.rpartition(":")[2]) for url in (site.base_url, site.refused_url))
@@ -153,6 +132,14 @@ def _print_scores(scores: list[Score]) -> None:
         "Planted against found",
         ("planted", "pairs", "found", "kept", "expected"),
         [(s.defect, s.planted, s.found, s.kept, _expected(s)) for s in scores],
+    )
+
+
+def _print_captions(found: Captions) -> None:
+    """Print how well wrong captions were told from true ones."""
+    typer.echo(
+        f"wrong captions: recall {found.recall:.2f} ({found.found:,} of {found.wrong:,} refused by "
+        f"clip_similarity), precision {found.precision:.2f} ({found.lost:,} true ones refused)"
     )
 
 

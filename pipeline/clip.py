@@ -25,7 +25,7 @@ from pairsieve.pipeline.attention import replace_attention
 from pairsieve.pipeline.encoders import Encoder
 from pairsieve.pipeline.lanes import Meter, in_order
 from pairsieve.pipeline.preprocess import Pixels, Preprocess, preprocess
-from pairsieve.pipeline.pretrained import find
+from pairsieve.pipeline.pretrained import described, find
 from pairsieve.pipeline.tokens import bounded, identity, tokenizer
 from pairsieve.pipeline.towers import Towers, towers
 from pairsieve.schemas.arrays import Vectors
@@ -184,7 +184,7 @@ def load(options: Embed, recorded: str | None = None) -> Model:
     reader = tokenizer(options, source)
     loaded = network.load(options, source)
     config = loaded.visual.preprocess_cfg
-    settings = [source.config, source.quick_gelu, config, identity(reader)]
+    settings = [described(source.config), source.quick_gelu, config, identity(reader)]
     bias = getattr(loaded, "logit_bias", None)
     weights = _sha256(loaded.state_dict())
     replace_attention(loaded)

@@ -54,7 +54,7 @@ def sentences(store: Store) -> list[str]:
 
 def stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
     """Return the table with the model's record in the metadata of every column it made."""
-    stamp = {f"model.{key}": str(value) for key, value in record.items()}
+    stamp = {f"model.{key}": str(value) for key, value in sorted(record.items())}
     fields = [
         field
         if field.name == ROW.name

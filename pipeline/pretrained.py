@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pairsieve.pipeline import builtin
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 
@@ -28,6 +29,7 @@ TEXT_FILES = {
     "hf_tokenizer_name": ("tokenizer_config.json", "tokenizer.json", "vocab.txt", "vocab.json"),
 }
 FETCHED = ("--include '*.json'", "'*.txt'", "'*.model'")  # all but weights
+VOCABULARY = "bpe_path"  # option of open_clip's tokenizer: a file of byte-pair merges
 BLOCKS, BLOCK_BYTES = 64, 65_536  # how much of a checkpoint is read to tell it from another
 
 
@@ -61,6 +63,7 @@ def find(options: Embed) -> Source:
         BadOption: an unknown model or tag, a missing or unreadable file, weights, tokenizer or text
             tower not downloaded.
     """
+    options = builtin.as_files(options)
     local = _is_path(options.model, CONFIGS)
     if local:
         name, config, preprocess = _read_config(options.model)
@@ -107,6 +110,16 @@ def local_fingerprint(options: Embed) -> str:
                 file.seek(max(0, size - BLOCK_BYTES) * block // (BLOCKS - 1))
                 digest.update(file.read(BLOCK_BYTES))
     return digest.hexdigest()[:8] if files else ""
+
+
+def described(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the SHA-256 of its vocabulary in place of the path."""
+    text = config["text_cfg"]
+    kwargs = text.get("tokenizer_kwargs") or {}
+    if VOCABULARY not in kwargs:
+        return config
+    hashed = hashlib.sha256(Path(kwargs[VOCABULARY]).read_bytes()).hexdigest()
+    return config | {"text_cfg": text | {"tokenizer_kwargs": kwargs | {VOCABULARY: hashed}}}
 
 
 def fetch_command(options: Embed) -> str:
@@ -156,15 +169,28 @@ def _read_config(value: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
             f"embed.model: {value}: not a model config of open_clip's; "
             f"it lacks {', '.join(missing)}"
         )
+    config = _with_vocabulary(path, config)
     preprocess = both.get("preprocess_cfg", {})
     return path.stem, config, {key: preprocess[key] for key in _PREPROCESS if key in preprocess}
+
+
+def _with_vocabulary(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config at `path` with its vocabulary's path, if it names one, made absolute."""
+    text = config["text_cfg"]
+    kwargs = text.get("tokenizer_kwargs") or {}
+    if VOCABULARY not in kwargs:
+        return config
+    file = _existing("embed.model", str(path.parent / kwargs[VOCABULARY]))
+    return config | {
+        "text_cfg": text | {"tokenizer_kwargs": kwargs | {VOCABULARY: str(file.resolve())}}
+    }
 
 
 def _known_config(model: str) -> dict[str, Any]:
     """Return the config of a model that open_clip knows by name."""
     import open_clip
 
-    known = open_clip.list_models()
+    known = [*builtin.TAGS, *open_clip.list_models()]
     if model not in known:
         raise BadOption(
             f"embed.model: open_clip has no model `{model}`, and there is no file of that name; "

@@ -120,7 +120,7 @@ DEFECTS = (
     Defect("no_caption", 30, Outcome.NO_TEXT, caption="none"),
     Defect("boilerplate", 60, None, "caption_words", caption="boilerplate"),
     Defect("other_language", 180, None, "language", caption="translated"),
-    Defect("wrong_caption", 150, later="clip_similarity", caption="wrong"),
+    Defect("wrong_caption", 150, None, "clip_similarity", caption="wrong"),
     Defect("phrase", 30, later="caption_frequency", caption="phrase"),
     Defect("shared_caption", 200, later="caption_frequency", caption="shared"),
 )

@@ -105,7 +105,7 @@ def random_scene(rng: np.random.Generator) -> Scene:
         angle=float(rng.uniform(0, 180)),
     )
     groups = _random_groups(rng, ground.colour)
-    places = _places(rng, len(groups))
+    places = random_places(rng, len(groups))
     shapes = tuple(
         Shape(kind, colour, x, y, radius, float(rng.uniform(-18, 18)))
         for (colour, kind), (x, y, radius) in zip(groups, places, strict=True)
@@ -128,7 +128,7 @@ def _random_groups(rng: np.random.Generator, ground: str) -> list[tuple[str, str
     return shapes[: len(_RADII)]
 
 
-def _places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
+def random_places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
     """Return x, y and radius of `count` discs inside the unit square that do not overlap."""
     placed: list[tuple[float, float, float]] = []
     largest = _RADII[count - 1]

@@ -28,6 +28,45 @@ GROUP BY t.defect
 """
 
 
+# Of pairs that were measured and say something of a picture: wrong captions, those of them that
+# the rule refused, and true ones that it refused.
+_CAPTIONS = """
+SELECT
+    count(*) FILTER (t.defect IN $wrong),
+    count(*) FILTER (t.defect IN $wrong AND list_contains(l.failing, $rule)),
+    count(*) FILTER (t.defect IN $true AND list_contains(l.failing, $rule))
+FROM read_parquet($truth) AS t
+JOIN ledger AS l ON l.row = t.row
+WHERE l.clip_similarity IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """What `clip_similarity` made of the captions that say something of a picture.
+
+    Attributes:
+        wrong: Pairs with a caption of another scene.
+        found: Of these, pairs that the rule refused.
+        lost: Pairs with a true caption that the rule refused.
+    """
+
+    wrong: int
+    found: int
+    lost: int
+
+    @property
+    def precision(self) -> float:
+        """Return which share of the refused pairs have a wrong caption; 1 if none is refused."""
+        refused = self.found + self.lost
+        return self.found / refused if refused else 1.0
+
+    @property
+    def recall(self) -> float:
+        """Return which share of the wrong captions is refused; 1 if there are none."""
+        return self.found / self.wrong if self.wrong else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What became of one kind of planted pair.
@@ -66,3 +105,21 @@ def score(stats: Path, truth: Path) -> list[Score]:
         if defect.name in counted
         for planted, found, kept in [counted[defect.name]]
     ]
+
+
+def captions(stats: Path, truth: Path) -> Captions:
+    """Return what became of wrong and true captions, from `stats.duckdb` and the truth.
+
+    Captions that describe no picture are in neither, nor are pictures that show nothing.
+    """
+    import duckdb
+
+    names = {
+        kind: [d.name for d in DEFECTS if d.caption == kind and d.picture != "card"]
+        for kind in ("true", "wrong")
+    }
+    with duckdb.connect(str(stats), read_only=True) as connection:
+        asked = names | {"truth": str(truth), "rule": "clip_similarity"}
+        row = connection.execute(_CAPTIONS, asked).fetchone()
+    assert row is not None  # an aggregate has one row
+    return Captions(*row)

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,17 @@ from pairsieve.schemas.errors import BadOption
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
-def test_the_demo_ends_with_two_tables_and_three_paths(tmp_path: Path) -> None:
+def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "demo"
     command = [*COMMAND, "demo", str(folder), "--pairs", "200", "--engine", "serial"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert said.index("Funnel") < said.index("Planted against found")
-    assert "clip_similarity (not yet)" in said
+    assert "caption_frequency (not yet)" in said
+    told = re.search(r"wrong captions: recall ([\d.]+) .*precision ([\d.]+)", said)
+    assert told
+    assert min(float(figure) for figure in told.groups()) >= 0.9
     for path in ("shards/default", "stats.duckdb", "report.html"):
         assert f"{folder}/dataset/{path}" in said
         assert (folder / "dataset" / path).exists()

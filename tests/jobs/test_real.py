@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.jobs.demo import MODEL, make_model
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.store import Store
@@ -80,7 +79,6 @@ def curated(
     texts = pairs["text"].to_pylist() + ["a bridge"] * 5
     sets = pairs["set"].to_pylist() + ["made"] * 5
     pq.write_table(pa.table({"url": urls, "text": texts, "set": sets}), folder / "pairs.parquet")
-    make_model(folder / "model", 0)
     recipe = Recipe.model_validate(
         {
             "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": 200},
@@ -91,10 +89,7 @@ def curated(
                 "ports": [int(url.rpartition(":")[2]) for url in (base, more)],
             },
             "image": {"min_side": 256},
-            "embed": {
-                "model": str(folder / "model/demo.json"),
-                "pretrained": str(folder / "model/demo.safetensors"),
-            },
+            "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
             "keep": [{"aspect_ratio": {"max_ratio": 3}}, {"where": "width >= 64"}],
             "shard": {"samples": 200},
         }
@@ -179,7 +174,7 @@ def test_open_clips_trainer_reads_the_shards(curated: Curated) -> None:
         world_size=1,
         distributed=False,
     )
-    size = MODEL["vision_cfg"]["image_size"]  # type: ignore[index]
+    size = 64
     info = get_wds_dataset(
         options, image_transform(size, is_train=True), True, tokenizer=get_tokenizer("ViT-B-32")
     )

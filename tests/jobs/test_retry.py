@@ -22,8 +22,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from pairsieve.jobs.demo import make_model
-
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 PAIRS = 48
 UNIT = 8
@@ -90,7 +88,6 @@ def recipe(tmp_path: Path, web: Web) -> Path:
         "text": [f"picture number {row}" for row in range(PAIRS)],
     }
     pq.write_table(pa.table(pairs), tmp_path / "pairs.parquet")
-    make_model(tmp_path, 1)
     content = {
         "input": {"path": "pairs.parquet", "unit_pairs": UNIT},
         "fetch": {
@@ -102,7 +99,7 @@ def recipe(tmp_path: Path, web: Web) -> Path:
             "ports": [web.server_port],
             "retries": 0,
         },
-        "embed": {"model": "demo.json", "pretrained": "demo.safetensors", "batch": 8},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "batch": 8},
         "shard": {"samples": 20},
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from pairsieve.jobs.demo import make_model, recipe_text
+from pairsieve.jobs.demo import recipe_text
 from pairsieve.jobs.littleweb.defects import DEFECTS
 from pairsieve.jobs.littleweb.score import score
 from pairsieve.jobs.littleweb.server import little_web
@@ -53,7 +53,6 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("road")
     with little_web(folder / "web", 1, PAIRS) as web:
-        make_model(folder / "model", 1)
         recipe = yaml.safe_load(recipe_text(folder, web.site))
         recipe["input"]["unit_pairs"] = 20
         recipe["fetch"] |= {"first_byte_timeout_s": 1, "timeout_s": 2, "max_bytes": 2_000_000}

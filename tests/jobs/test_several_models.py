@@ -15,10 +15,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
+from open_clip.model import CLIP
 from PIL import Image
+from safetensors.torch import save_file
 
-from pairsieve.jobs.demo import make_model
 from pairsieve.jobs.job import Job
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
@@ -26,6 +28,22 @@ from pairsieve.schemas.errors import BadOption
 PAIRS = 12
 FIRST = {"model": "one/demo.json", "pretrained": "one/demo.safetensors", "batch": 4}
 SECOND = {"model": "two/demo.json", "pretrained": "two/demo.safetensors", "batch": 4, "name": "b"}
+
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+
+
+def make_model(folder: Path, seed: int) -> None:
+    """Write a model with random weights, as config and checkpoint."""
+    folder.mkdir()
+    (folder / "demo.json").write_text(json.dumps(CONFIG))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_file(CLIP(**CONFIG).state_dict(), folder / "demo.safetensors")
 
 
 class Counting(BaseHTTPRequestHandler):

@@ -1,0 +1,97 @@
+"""How well a model tells true captions of drawn scenes from wrong ones, on scenes kept aside.
+
+The figure is the area under the ROC curve over all pictures together, as one threshold serves all
+of them: the share of (true, wrong) couples, of any two pictures, in which the true one scores more.
+
+    python -m pairsieve.jobs.tiny_trial
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from pairsieve.jobs.littleweb.altered import ATTRIBUTES
+from pairsieve.jobs.littleweb.captions import true_caption
+from pairsieve.jobs.littleweb.scenes import Scene, random_scene
+from pairsieve.jobs.tiny_pool import empty_captions, one_wrong, picture
+from pairsieve.pipeline import clip
+from pairsieve.pipeline.builtin import MODELS, TINY
+from pairsieve.pipeline.clip import Model
+from pairsieve.schemas.arrays import Floats
+from pairsieve.schemas.recipe import Embed
+
+RANDOM, EMPTY = "another scene", "empty"
+
+
+def trial(model: Model, scenes: int, seed: int) -> dict[str, float]:
+    """Return the area under the curve per way in which captions are wrong, of so many scenes each.
+
+    Its keys are RANDOM (a true caption of another scene), EMPTY (one that says nothing) and
+    ATTRIBUTES (wrong in one attribute, right in everything else).
+    """
+    rng = np.random.default_rng((seed, 2))
+    drawn = [random_scene(rng) for _ in range(scenes)]
+    texts = [true_caption(scene, rng) for scene in drawn]
+    images = _images(model, drawn, rng)
+    right = _cosines(images, model.texts(texts))
+    wrong = {
+        RANDOM: np.roll(texts, 1).tolist(),
+        EMPTY: empty_captions(rng, scenes),
+    }
+    found = {
+        name: area(right, _cosines(images, model.texts(captions)))
+        for name, captions in wrong.items()
+    }
+    return found | {name: _attribute(model, name, scenes, seed) for name in ATTRIBUTES}
+
+
+def _attribute(model: Model, attribute: str, scenes: int, seed: int) -> float:
+    """Return the area for captions that are wrong in `attribute` alone."""
+    rng = np.random.default_rng((seed, 3))
+    drawn: list[Scene] = []
+    right, wrong = [], []
+    while len(drawn) < scenes:
+        scene = random_scene(rng)
+        for _, true, false in one_wrong(scene, attribute, rng):
+            drawn.append(scene)
+            right.append(true)
+            wrong.append(false)
+    images = _images(model, drawn, rng)
+    return area(*(_cosines(images, model.texts(texts)) for texts in (right, wrong)))
+
+
+def _images(model: Model, scenes: list[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
+    return model.images(picture(scene, rng, spoiled=False) for scene in scenes)
+
+
+def _cosines(images: NDArray[np.float32], texts: NDArray[np.float32]) -> Floats:
+    """Return the cosine of each image to its text, (n,)."""
+    cosines: Floats = np.einsum("nd,nd->n", images, texts)
+    return cosines
+
+
+def area(right: Floats, wrong: Floats) -> float:
+    """Return the chance that one of `right` is larger than one of `wrong`; a tie is a half."""
+    ordered = np.sort(wrong)
+    below = np.searchsorted(ordered, right, "left") + np.searchsorted(ordered, right, "right")
+    return float(below.mean() / 2 / len(wrong))
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the model is.")] = MODELS,
+    scenes: Annotated[int, typer.Option("--scenes", min=2, help="Scenes of each kind.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the scenes.")] = 1,
+) -> None:
+    """Print the areas under the curve."""
+    files = [str(folder / f"{TINY}{suffix}") for suffix in (".json", ".safetensors")]
+    found = trial(clip.load(Embed(model=files[0], pretrained=files[1])), scenes, seed)
+    for name, area_found in found.items():
+        typer.echo(f"{name:16} {area_found:.3f}")
+    typer.echo(f"{'mean attribute':16} {np.mean([found[name] for name in ATTRIBUTES]):.3f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

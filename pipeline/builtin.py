@@ -1,0 +1,36 @@
+"""The models that come with pairsieve: their files, found by the name and tag that a recipe says.
+
+There is one, `pairsieve-tiny` with the tag `demo`: trained on the demo's drawn scenes
+(`jobs/train_tiny.py`) for the demo and the tests, and of no use for real pictures.
+"""
+
+from pathlib import Path
+
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Embed
+
+TINY, DEMO = "pairsieve-tiny", "demo"
+TAGS = {TINY: (DEMO,)}
+MODELS = Path(__file__).parent / "models"
+
+
+def as_files(options: Embed) -> Embed:
+    """Return `options` with the paths of config and weights where they name a model of ours.
+
+    A checkpoint of the user's own stays: `pretrained` may name one for our architecture too.
+
+    Raises:
+        BadOption: a model of ours has no such tag.
+    """
+    tags = TAGS.get(options.model)
+    if tags is None:
+        return options
+    files = {"model": str(MODELS / f"{options.model}.json")}
+    if options.pretrained in tags:
+        files["pretrained"] = str(MODELS / f"{options.model}.safetensors")
+    elif not options.pretrained.endswith((".safetensors", ".pt", ".pth", ".bin")):
+        raise BadOption(
+            f"embed.pretrained: `{options.model}` has no pretrained tag `{options.pretrained}`; "
+            f"{nearest(options.pretrained, list(tags))}"
+        )
+    return options.model_copy(update=files)
