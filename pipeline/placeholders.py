@@ -59,7 +59,7 @@ def find(connection: "DuckDBPyConnection") -> None:
         FROM words a JOIN words b USING (cluster) WHERE a.caption < b.caption GROUP BY ALL;
         CREATE TEMP TABLE placeholders AS
         SELECT row, coalesce(hosts, 1) AS {PLACEHOLDER_HOSTS.name},
-               coalesce(captions, 1) AS {PLACEHOLDER_CAPTIONS.name},
+               coalesce(seen.captions, 1) AS {PLACEHOLDER_CAPTIONS.name},
                coalesce(share, 0) AS {PLACEHOLDER_UNRELATED.name}
         FROM copies LEFT JOIN seen USING (cluster) LEFT JOIN unrelated USING (cluster)
         """

@@ -187,8 +187,10 @@ def measure(setting: Setting) -> Cost:
         connection.execute(
             f"""
             CREATE TABLE images AS SELECT range AS row, format('{{:032x}}', range) AS uid,
-                hash(range) % 1000 AS pixels, NULL::FLOAT AS clip_similarity
+                hash(range) % 1000 AS pixels
             FROM range({setting.count});
+            CREATE TABLE ledger AS
+            SELECT row, NULL::FLOAT AS clip_similarity, NULL::INTEGER AS caption_words FROM images;
             CREATE TABLE copies AS
             SELECT row, false AS repeated, NULL::VARCHAR AS duplicate_of FROM images
             """

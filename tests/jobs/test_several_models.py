@@ -38,12 +38,16 @@ CONFIG: dict[str, Any] = {
 
 
 def make_model(folder: Path, seed: int) -> None:
-    """Write a model with random weights, as config and checkpoint."""
+    """Write a model with random weights, as config and checkpoint.
+
+    Its temperature is so high that no prompt is likelier than the others: it sees minors nowhere.
+    """
     folder.mkdir()
     (folder / "demo.json").write_text(json.dumps(CONFIG))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        save_file(CLIP(**CONFIG).state_dict(), folder / "demo.safetensors")
+        weights = CLIP(**CONFIG).state_dict() | {"logit_scale": torch.zeros(())}
+    save_file(weights, folder / "demo.safetensors")
 
 
 class Counting(BaseHTTPRequestHandler):

@@ -114,7 +114,8 @@ def test_shapes_that_change_places_turn_the_relation_round() -> None:
 
 
 def test_a_number_is_never_told_wrong_by_a_caption_with_places() -> None:
-    words = ("corner", " side", "middle", "at the", " of a", "above", "below")
+    where = ("corner", "left side", "right side", "in the middle", "at the top", "at the bottom")
+    words = (*where, "left of", "right of", "above", "below")
     for number in range(60):
         for _, true, wrong in one_wrong(random_scene(rng(number)), "count", rng(number)):
             assert not any(word in text for word in words for text in (true, wrong))
