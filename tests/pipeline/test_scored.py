@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     torch.manual_seed(0)
     torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
     files = {"model": str(folder / "tiny.json"), "pretrained": str(folder / "weights.pt")}
-    return files | {"batch": 4, "device": "cpu"}
+    return files | {"batch": 4, "device": "cpu", "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
