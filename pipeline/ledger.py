@@ -25,6 +25,7 @@ from pairsieve.schemas.columns import (
     Column,
     arrow_schema,
 )
+from pairsieve.schemas.errors import BadOption
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -75,6 +76,9 @@ def attach(
         embeddings: Folders under `embed/` whose scores to join: that of the main model by the name
             "", and those of others, whose columns end in `_` and their name.
         selection: Name of the selection whose verdicts and shards to join; None for none.
+
+    Raises:
+        BadOption: a further model's column is called as one of the input.
     """
     _attach_gathered(connection, store)
     further = dict(embeddings or {})
@@ -89,8 +93,14 @@ def attach(
     for name, columns, names in parts:
         _view(connection, store, name, columns, names)
     others = ", ".join(f"{part}.{column.name}" for part, columns, _ in parts for column in columns)
+    travelling = set(connection.table("gathered").columns)
     for name, folder in further.items():
         part = f"embedded_{name}"
+        if taken := travelling & {f"{column.name}_{name}" for column in EMBEDDED}:
+            raise BadOption(
+                f"embed: with the name `{name}`, a model's column would be called {min(taken)}, as "
+                "one of the input is; choose another name"
+            )
         _view(connection, store, part, EMBEDDED, embedded_files(store, folder))
         others += "".join(f", {part}.{c.name} AS {c.name}_{name}" for c in EMBEDDED)
         parts.append((part, EMBEDDED, []))

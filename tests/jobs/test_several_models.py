@@ -175,6 +175,15 @@ def test_a_further_models_score_cannot_be_a_gate(folder: Path, port: int) -> Non
         Job(path, str(folder / "dataset"), "serial")
 
 
+def test_a_models_column_cannot_have_the_name_of_one_of_the_input(folder: Path, port: int) -> None:
+    row = {"url": [f"http://127.0.0.1:{port}/0"], "text": ["a picture"], "nsfw_b": [0.5]}
+    pq.write_table(pa.table(row), folder / "named.parquet")
+    recipe = write(folder, "named.yaml", port, embed=[FIRST, SECOND])
+    recipe.write_text(recipe.read_text().replace("pairs.parquet", "named.parquet"))
+    with pytest.raises(BadOption, match="a model's column would be called nsfw_b, as one of the"):
+        Job(recipe, str(folder / "named"), "serial").walk("default")
+
+
 def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) -> None:
     second = next(path.stem for path in (folder / "dataset/embed").glob("*.json"))
     sink = folder / "asked.png"
