@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import embed, evaluation_images
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.store import Marker, Store, attempt, replace
+from pairsieve.pipeline.vectors import matrix
 from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
@@ -155,7 +156,8 @@ def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> 
         table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
     sets = evaluation_images.read(store, marker, vectors=True)
     places, cosines = highest(
-        _matrix(table[IMAGE_EMBEDDING.name]), _matrix(sets[evaluation_images.VECTOR])
+        matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
+        matrix(sets[evaluation_images.VECTOR]).astype(np.float32),
     )
     path = f"{evaluation_images.FOLDER}/{name}/{piece}.{attempt()}.parquet"
     with store.writer(path) as sink:
@@ -193,13 +195,6 @@ def highest(vectors: Vectors, others: Vectors) -> tuple[Numbers, NDArray[np.floa
 def _of_length_1(vectors: Vectors) -> Vectors:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     made: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
-    return made
-
-
-def _matrix(column: pa.ChunkedArray) -> Vectors:
-    """Return a column of fixed-size lists as (n, d), in single precision."""
-    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    made: Vectors = flat.astype(np.float32).reshape(-1, column.type.list_size)
     return made
 
 

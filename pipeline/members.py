@@ -16,6 +16,7 @@ from pairsieve.filters.turned_hashes import TURNED
 from pairsieve.pipeline.embed import FOLDER, folder
 from pairsieve.pipeline.ledger import files
 from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.vectors import SUFFIX, matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.group import Group
 from pairsieve.schemas.recipe import Recipe
@@ -139,18 +140,14 @@ def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
         return np.empty((len(rows), 0), np.float32)
     ascending = np.argsort(rows)
     vectors = np.zeros((len(rows), 1), np.float32)
-    for name in files(
-        store.markers(f"{FOLDER}/{folder(recipe.embed)}").values(), ".vectors.parquet"
-    ):
+    for name in files(store.markers(f"{FOLDER}/{folder(recipe.embed)}").values(), SUFFIX):
         with store.reader(name) as source:
             table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
         theirs = _numbers(table[ROW.name])
         kept = np.isin(theirs, rows)
-        column = table[IMAGE_EMBEDDING.name].combine_chunks()
-        width = column.type.list_size
-        if vectors.shape[1] != width:
-            vectors = np.zeros((len(rows), width), np.float32)
-        values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)[kept]
+        values = matrix(table[IMAGE_EMBEDDING.name])[kept]
+        if vectors.shape[1] != values.shape[1]:
+            vectors = np.zeros((len(rows), values.shape[1]), np.float32)
         vectors[ascending[np.searchsorted(rows, theirs[kept], sorter=ascending)]] = values
     return vectors
 

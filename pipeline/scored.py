@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import scores
 from pairsieve.pipeline.embedded import stamped
 from pairsieve.pipeline.scores import Pairs, Prepared
 from pairsieve.pipeline.store import Marker, Place, Store, attempt, commit, fingerprint
+from pairsieve.pipeline.vectors import SUFFIX, matrix
 from pairsieve.pipeline.ways import Pictures
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
@@ -77,7 +77,7 @@ def _pairs(store: Store, gathered: Marker, embedded: Marker, opened: Opened) -> 
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with store.reader(embedded.file(".vectors.parquet")) as file:
+    with store.reader(embedded.file(SUFFIX)) as file:
         vectors = pq.read_table(file)
     with store.reader(gathered.file(".parquet")) as file:
         table = pq.read_table(file, columns=[c.name for c in (ROW, TEXT, *STORED_AT)])
@@ -87,15 +87,8 @@ def _pairs(store: Store, gathered: Marker, embedded: Marker, opened: Opened) -> 
     at = {place: number for number, place in enumerate(places)}
     return Pairs(
         vectors[ROW.name],
-        _matrix(vectors[IMAGE_EMBEDDING.name]),
-        _matrix(vectors[TEXT_EMBEDDING.name]),
+        matrix(vectors[IMAGE_EMBEDDING.name]),
+        matrix(vectors[TEXT_EMBEDDING.name]),
         table[TEXT.name].to_pylist(),
         Pictures(lambda: opened(list(places)), np.array([at[one] for one in stored], np.intp)),
     )
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float16]:
-    """Return a column of fixed-size lists as an array, (n, d)."""
-    values: Any = column.combine_chunks()
-    matrix: NDArray[np.float16] = values.flatten().to_numpy(zero_copy_only=False)
-    return matrix.reshape(len(values), column.type.list_size)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.alike import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.rounds import Numbered
 from pairsieve.pipeline.store import FILES_AT_ONCE, Marker, Store, attempt, commit
+from pairsieve.pipeline.vectors import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 
 FEW = 10_000  # vectors that are compared all with all
@@ -244,8 +245,7 @@ def _ranked(search: Search, file: str) -> tuple[Ranks, Ranks, Halves]:
 
     with search.store.reader(file) as source:
         table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
-    vectors = table[IMAGE_EMBEDDING.name].combine_chunks()
-    wide = vectors.flatten().to_numpy().reshape(table.num_rows, vectors.type.list_size)
+    wide = matrix(table[IMAGE_EMBEDDING.name])
     rows = table[ROW.name].to_numpy()
     if not len(rows):
         return rows, rows, wide

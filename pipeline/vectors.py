@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.embed import FOLDER
+from pairsieve.pipeline.embedded import FOLDER
 from pairsieve.pipeline.ledger import files
 from pairsieve.pipeline.pieces import parsed
 from pairsieve.pipeline.store import Marker, Store
@@ -73,7 +73,7 @@ def read(
     table = pa.concat_tables(parts)
     rows = table[ROW.name].to_numpy()
     order = np.argsort(rows)
-    return rows[order], [_matrix(table[column.name])[order] for column in columns]
+    return rows[order], [matrix(table[column.name])[order] for column in columns]
 
 
 def scored(store: Store, model: str) -> dict[str, str]:
@@ -86,8 +86,8 @@ def scored(store: Store, model: str) -> dict[str, str]:
     return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(FOLDER))} if made else {}
 
 
-def _matrix(column: Any) -> NDArray[np.float16]:
+def matrix(column: Any) -> NDArray[np.float16]:
     """Return a column of fixed-size lists as an array, (n, d)."""
     values = column.combine_chunks()
-    matrix: NDArray[np.float16] = values.flatten().to_numpy(zero_copy_only=False)
-    return matrix.reshape(len(values), column.type.list_size)
+    flat: NDArray[np.float16] = values.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(values), column.type.list_size)
