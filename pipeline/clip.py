@@ -173,7 +173,8 @@ def load(options: Embed, recorded: str | None = None) -> Model:
         recorded: The precision that `auto` took when the first vectors were made.
 
     Raises:
-        BadOption: what `check` refuses, and weights that give no numbers.
+        BadOption: what `check` refuses, weights that give no numbers, and a model that cannot be
+            compiled.
     """
     import torch
 
@@ -202,7 +203,26 @@ def load(options: Embed, recorded: str | None = None) -> Model:
         weights=weights,
         settings=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
     )
-    return _at_a_precision(unfinished, both, options, recorded)
+    model = _at_a_precision(unfinished, both, options, recorded)
+    if options.compile and isinstance(model.image, encoders.Torch):
+        _compile(model, model.image)
+    return model
+
+
+def _compile(model: Model, image: encoders.Torch) -> None:
+    """Compile the half that reads images; texts are a few per cent of the work, in many lengths.
+
+    Raises:
+        BadOption: it cannot be compiled here.
+    """
+    from torch._dynamo.exc import TorchDynamoException
+
+    image.compile()
+    try:
+        model.images(precision.pictures())
+    except TorchDynamoException as error:
+        why = " ".join(str(error).partition("\n\n")[0].split())  # advice on debugging follows
+        raise BadOption(f"embed.compile: the model cannot be compiled here: {why}") from error
 
 
 def _at_a_precision(
@@ -230,10 +250,11 @@ def _encoders(both: Towers, options: Embed, kind: str) -> tuple[Encoder, Encoder
     """
     device = _device(options)
     if kind == "int8":
-        precision.check(options.model_copy(update={"precision": kind, "device": device}))
+        asked = {"precision": kind, "device": device, "compile": False}
+        precision.check(options.model_copy(update=asked))
         return encoders.by_onnx(both)
     batch = CPU_BATCH if options.batch == "auto" else options.batch
-    image, text = encoders.by_torch(both, precision.TYPES[kind], device, batch, options.compile)
+    image, text = encoders.by_torch(both, precision.TYPES[kind], device, batch)
     if options.batch == "auto" and device == "cuda":
         image.batch = encoders.largest_batch(image, both.pixels, options.num_gpus)
         text.batch = image.batch

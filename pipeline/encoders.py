@@ -57,6 +57,13 @@ class Torch:
     batch: int
     _halving: threading.Lock = field(default_factory=threading.Lock)
 
+    def compile(self) -> None:
+        """Compile the tower; the work is done by the next call, for the size of its batch.
+
+        Source: `torch.compile`.
+        """
+        self.tower.compile(dynamic=False)
+
     def __call__(self, rows: Any) -> Vectors:
         """Return the vectors of the rows; in several calls once memory has run out."""
         import torch
@@ -108,10 +115,15 @@ class Torch:
 
 @dataclass(frozen=True)
 class Onnx:
-    """A tower run by ONNX Runtime, a row at a time on one thread."""
+    """A tower run by ONNX Runtime, a row at a time on one thread.
+
+    Attributes:
+        session: ONNX Runtime's.
+        batch: Rows of a call of this; handing over each for itself cost 3 % more CPU time.
+    """
 
     session: Any
-    batch: int = 1
+    batch: int = 8
 
     def __call__(self, rows: Any) -> Vectors:
         """Return the vectors of the rows."""
@@ -119,9 +131,7 @@ class Onnx:
         return np.concatenate(made)
 
 
-def by_torch(
-    towers: Towers, kind: str, device: str, batch: int, compiled: bool = False
-) -> tuple[Torch, Torch]:
+def by_torch(towers: Towers, kind: str, device: str, batch: int) -> tuple[Torch, Torch]:
     """Return the encoders of images and of texts in PyTorch's type `kind` on the device."""
     import torch
 
@@ -132,8 +142,6 @@ def by_torch(
     text = text.to(device, dtype)
     for name in ("mean", "std"):  # these stay exact
         setattr(image, name, getattr(towers.image, name).to(device))
-    if compiled:
-        image, text = (torch.compile(tower, dynamic=False) for tower in (image, text))
     return Torch(image, device, batch), Torch(text, device, batch)
 
 

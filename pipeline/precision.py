@@ -50,6 +50,10 @@ def check(options: Embed) -> None:
     """
     if options.precision != "int8":
         return
+    if options.compile:
+        raise BadOption(
+            "embed.compile: int8 is run by ONNX Runtime, not by what compiles; say false"
+        )
     if options.device == "cuda":
         raise BadOption("embed.precision: int8 is for CPU; say fp16, bf16 or auto with `cuda`")
     if not _has_onnx():

@@ -253,7 +253,9 @@ class Embed(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="Numbers it computes in; `auto` is the fastest that is exact enough."
     )
-    compile: bool = Field(False, description="Compile the model; pays on a GPU, after minutes.")
+    compile: bool = Field(
+        False, description="Compile what reads images; pays on a GPU, after minutes."
+    )
     num_gpus: float = Field(
         1, gt=0, le=1, description="GPU that one process of the model takes; 0.5: two share one."
     )

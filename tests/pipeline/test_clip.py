@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from torch._dynamo.utils import counters
 
 from pairsieve.pipeline.clip import Model, check, load
+from pairsieve.pipeline.encoders import Torch
 from pairsieve.pipeline.pretrained import find, local_fingerprint
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
@@ -239,6 +242,25 @@ def test_weights_that_give_no_numbers_are_refused(files: Path) -> None:
 def test_a_gpu_that_is_not_there_is_refused(files: Path) -> None:
     with pytest.raises(BadOption, match="no GPU here"):
         load(options(files).model_copy(update={"device": "cuda"}))
+
+
+@pytest.mark.skipif(not which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_model_gives_the_same_vectors(model: Model, files: Path) -> None:
+    compiled = load(options(files).model_copy(update={"compile": True}))
+    counters["frames"].clear()
+    assert np.allclose(compiled.images(images(11)), model.images(images(11)), atol=1e-6)
+    assert not counters["frames"]  # compiled when it was loaded, for every batch
+
+
+def test_a_model_that_cannot_be_compiled_here_is_refused(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(*asked: Any) -> Any:
+        raise RuntimeError("no compiler found")
+
+    monkeypatch.setattr(Torch, "compile", lambda self: self.tower.compile(backend=no_compiler))
+    with pytest.raises(BadOption, match="compiled here: .*: no compiler found$"):
+        load(options(files).model_copy(update={"compile": True}))
 
 
 def test_local_files_are_told_apart_by_their_content(files: Path, tmp_path: Path) -> None:

@@ -88,6 +88,8 @@ def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch)
     check(Embed.model_validate(asked))
     with pytest.raises(BadOption, match="int8 is for CPU"):
         check(Embed.model_validate(asked | {"device": "cuda"}))
+    with pytest.raises(BadOption, match="embed.compile: int8 is run by ONNX Runtime"):
+        check(Embed.model_validate(asked | {"compile": True}))
     monkeypatch.setattr(precision, "_has_onnx", lambda: False)
     with pytest.raises(BadOption, match=r"pip install 'pairsieve\[onnx\]'"):
         check(Embed.model_validate(asked))
