@@ -49,6 +49,7 @@ from pairsieve.schemas.recipe import Embed, Recipe
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
 READS_AHEAD = 3  # such readings under way while others are decoded
+GROUP_ROWS = 1024  # of a row group of vectors: what reading a few of them costs
 JPEG = b"\xff\xd8"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -338,5 +339,7 @@ def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     with store.writer(path) as sink:
-        pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+        pq.write_table(
+            table, sink, compression="zstd", use_dictionary=False, row_group_size=GROUP_ROWS
+        )
     return sink.entry()

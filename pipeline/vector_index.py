@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import vectors
-from pairsieve.pipeline.ledger import connect
 from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.arrays import Vectors
-from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
+from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import BadOption
 
+VERSION = 2  # of an index in a dataset
 EXACT_ROWS = 1_000_000  # up to so many all are compared
 MAX_LISTS = 65_536
 TRAINED_PER_LIST = 40  # rows that centres and codes are learnt from; faiss asks for 39
@@ -68,8 +68,8 @@ def nearest(
     index = _index(store, model, units, len(query))
     wanted = min(count * CANDIDATES, rows)
     _, places = index.search(query[None].astype(np.float32), wanted)
-    candidates = [int(row) for row in places[0] if row >= 0]
-    return Nearest(*_compared(store, units, candidates, query, count), exact=False)
+    found = places[0][places[0] >= 0]
+    return Nearest(*_compared(store, units, found, query, count), exact=False)
 
 
 def _among_all(
@@ -87,19 +87,18 @@ def _among_all(
 
 
 def _compared(
-    store: Store, units: list[vectors.Unit], candidates: list[int], query: Vectors, count: int
+    store: Store, units: list[vectors.Unit], places: NDArray[np.int64], query: Vectors, count: int
 ) -> tuple[list[int], list[float]]:
-    """Return the nearest of the candidates by their stored vectors, and their cosines."""
-    with connect(store) as connection:
-        paths = [store.location(name) for unit in units for name in unit.files]
-        relation = connection.read_parquet(paths).project(f"{ROW.name}, {IMAGE_EMBEDDING.name}")
-        relation.create_view("stored")
-        found = connection.execute(
-            "SELECT * FROM stored WHERE row IN (SELECT unnest(?))", [candidates]
-        ).fetchall()
-    rows = np.array([row for row, _ in found], np.int64)
-    matrix = np.array([vector for _, vector in found], np.float32).reshape(len(rows), len(query))
-    cosines = _unit_length(matrix) @ query
+    """Return the nearest of the rows at these places by their stored vectors, and their cosines."""
+    ends = np.cumsum([unit.rows for unit in units])
+    unit_of = np.searchsorted(ends, places, side="right")
+    rows, cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    for number in np.unique(unit_of):
+        unit = units[number]
+        within = places[unit_of == number] - (ends[number] - unit.rows)
+        these, matrix = vectors.read_some(store, unit, within, IMAGE_EMBEDDING)
+        rows = np.concatenate([rows, these])
+        cosines = np.concatenate([cosines, _unit_length(matrix) @ query])
     best = np.lexsort((rows, -cosines))[:count]
     return rows[best].tolist(), cosines[best].tolist()
 
@@ -123,7 +122,7 @@ def _index(store: Store, model: str, units: list[vectors.Unit], dimensions: int)
     """Return the index over the units, from the dataset if it is there and up to date."""
     faiss = _faiss()
     path = f"search/{model}/done.json"
-    wanted = fingerprint([unit.files for unit in units], TRAINED_PER_LIST, CODE_DIMENSIONS)
+    wanted = fingerprint(VERSION, [unit.files for unit in units], TRAINED_PER_LIST, CODE_DIMENSIONS)
     done = current(store, path, wanted)
     if done is None:
         built = _built(store, units, dimensions)
@@ -151,10 +150,9 @@ def _built(store: Store, units: list[vectors.Unit], dimensions: int) -> Any:
     codes = max(m for m in range(1, dimensions // CODE_DIMENSIONS + 1) if dimensions % m == 0)
     made = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
     made.train(_sample(store, units, min(rows, max(lists, 256) * TRAINED_PER_LIST)))
-    for unit in units:
-        these, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
-        if len(these):
-            made.add_with_ids(_unit_length(matrix), these)
+    for unit in units:  # numbered from 0 as they come: the rows of a unit ascend
+        _, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
+        made.add(_unit_length(matrix))
     return made
 
 

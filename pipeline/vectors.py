@@ -5,8 +5,9 @@ because the pieces of a unit, after a crash or a retry, hold its rows in no orde
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +66,36 @@ def read(
 
     parts = []
     for name in unit.files:
-        try:
-            with store.reader(name) as source:
-                parts.append(pq.read_table(source, columns=[c.name for c in (ROW, *columns)]))
-        except FileNotFoundError as error:
-            raise Stopped(f"{store.location(name)}: committed, but gone") from error
+        with _open(store, name) as source:
+            parts.append(pq.read_table(source, columns=[c.name for c in (ROW, *columns)]))
     table = pa.concat_tables(parts)
     rows = table[ROW.name].to_numpy()
     order = np.argsort(rows)
     return rows[order], [matrix(table[column.name])[order] for column in columns]
+
+
+def read_some(
+    store: Store, unit: Unit, places: NDArray[np.int64], column: Column
+) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    """Return the rows at some places of a unit's ascending ones, (n,), and their vectors, (n, d).
+
+    They come in the order in which they are stored. Only row groups with such rows are read.
+    """
+    import pyarrow.parquet as pq
+
+    with ExitStack() as opened:
+        parts = [pq.ParquetFile(opened.enter_context(_open(store, name))) for name in unit.files]
+        rows = np.concatenate([part.read([ROW.name])[ROW.name].to_numpy() for part in parts])
+        stored = np.sort(np.argsort(rows)[places])
+        groups = [(part, number) for part in parts for number in range(part.num_row_groups)]
+        ends = np.cumsum([part.metadata.row_group(number).num_rows for part, number in groups])
+        group_of = np.searchsorted(ends, stored, side="right")
+        found = []
+        for group in np.unique(group_of):
+            part, number = groups[group]
+            vectors = matrix(part.read_row_group(number, [column.name])[column.name])
+            found.append(vectors[stored[group_of == group] - (ends[group] - len(vectors))])
+    return rows[stored], np.concatenate(found)
 
 
 def scored(store: Store, model: str) -> dict[str, str]:
@@ -84,6 +106,14 @@ def scored(store: Store, model: str) -> dict[str, str]:
         if entry["path"].endswith(".scores.parquet")
     ]
     return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(FOLDER))} if made else {}
+
+
+def _open(store: Store, name: str) -> BinaryIO:
+    """Return a committed file, open."""
+    try:
+        return store.reader(name)
+    except FileNotFoundError as error:
+        raise Stopped(f"{store.location(name)}: committed, but gone") from error
 
 
 def matrix(column: Any) -> NDArray[np.float16]:

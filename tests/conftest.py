@@ -148,7 +148,7 @@ def put_vectors() -> PutVectors:
         for part, table in tables.items():
             name = f"embed/{model}/{piece}.{part}.parquet"
             with store.writer(name) as sink:
-                pq.write_table(table, sink)
+                pq.write_table(table, sink, row_group_size=100)
             files[name] = sink.entry()
         claim = {"model": model, "pretrained": "none", "dimensions": images.shape[1]}
         store.create(f"embed/{model}.json", json.dumps(claim).encode())

@@ -3,12 +3,15 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import gc, vector_index, vectors
 from pairsieve.pipeline.store import Store
 from pairsieve.pipeline.vector_index import nearest
+from pairsieve.schemas.columns import IMAGE_EMBEDDING
 
 DIMENSIONS, UNITS, EACH = 32, 4, 1000
 PutVectors = Callable[..., None]
@@ -115,6 +118,37 @@ def test_garbage_collection_leaves_the_index_alone(store: Store) -> None:
     gc.run(store, 0)
     assert not store.exists("search/tiny/dead.faiss")
     assert len(list(store.list("search"))) == 2
+
+
+def test_only_row_groups_with_candidates_are_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = unit(QUERIES[0])
+    nearest(store, "tiny", query, 1, exact_rows=100)  # builds the index
+    read: list[int] = []
+    whole = pq.ParquetFile.read_row_group
+
+    def counted(self: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+        table = whole(self, group, columns)
+        read.append(len(table))
+        return table
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert nearest(store, "tiny", query, 1, exact_rows=100).rows == expected(query, 1)[0]
+    assert 100 <= sum(read) <= vector_index.CANDIDATES * 100
+
+
+def test_some_rows_of_a_unit_in_pieces_are_read_by_their_place(
+    tmp_path: Path, put_vectors: PutVectors
+) -> None:
+    store = Store.at(tmp_path)
+    later, earlier = np.arange(1, 600, 2), np.arange(0, 600, 2)  # pieces of a unit, and rows
+    for piece, rows in (("00000000.0+1", later), ("00000000.1+1", earlier)):
+        put_vectors(store, "tiny", rows.tolist(), STORED[rows], STORED[rows], piece)
+    (both,) = vectors.units(store, "tiny")
+    rows, matrix = vectors.read_some(store, both, np.array([598, 3, 250, 2]), IMAGE_EMBEDDING)
+    assert sorted(rows.tolist()) == [2, 3, 250, 598]
+    np.testing.assert_array_equal(matrix, STORED[rows])
 
 
 def test_an_index_lies_in_an_object_store_too(s3: str, put_vectors: PutVectors) -> None:
