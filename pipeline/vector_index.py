@@ -148,7 +148,7 @@ def _built(store: Store, units: list[vectors.Unit], dimensions: int) -> Any:
     rows = sum(unit.rows for unit in units)
     lists = min(MAX_LISTS, 2 ** round(math.log2(4 * math.sqrt(rows))))
     codes = max(m for m in range(1, dimensions // CODE_DIMENSIONS + 1) if dimensions % m == 0)
-    made = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}", faiss.METRIC_INNER_PRODUCT)
+    made = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
     made.train(_sample(store, units, min(rows, max(lists, 256) * TRAINED_PER_LIST)))
     for unit in units:  # numbered from 0 as they come: the rows of a unit ascend
         _, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
