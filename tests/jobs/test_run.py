@@ -34,13 +34,17 @@ class Demo:
     recipe: Path
 
     def start(self, dataset: str, *options: str) -> subprocess.Popen[str]:
-        """Start `pairsieve run` in a process of its own."""
+        """Start `pairsieve run` in a process of its own, which an interrupt reaches.
+
+        Shells let what they start in the background ignore interrupts, and children inherit that.
+        """
         place = str(self.folder / dataset)
         return subprocess.Popen(
             [*COMMAND, "run", str(self.recipe), "--dataset", place, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, dataset: str, *options: str) -> Path:
