@@ -188,6 +188,7 @@ HANGING = (
 
 def test_the_time_of_a_unit_is_bounded_by_its_limits(site: "Site", fetch_options: Options) -> None:
     """No server can hold a unit up for longer than attempts x (limits and waits) in its queue."""
+    site.behaviours["robots.txt"] = site.whole(b"", "404 Not Found")
     site.behaviours["busy"] = site.whole(b"", "429 Later", "Retry-After: 9999")
     urls = [site.url(f"{path}/{n}") for path in (*HANGING, "busy") for n in range(4)]
     limits = fetch_options(
@@ -207,4 +208,5 @@ def test_the_time_of_a_unit_is_bounded_by_its_limits(site: "Site", fetch_options
     results = list(fetch(urls, limits))
     assert len(results) == len(urls)
     assert Outcome.OK not in {result.outcome for result in results}
+    assert {site.url(path[1:]) for path in site.paths()} >= set(urls)  # none was held back
     assert time.monotonic() - start < 5 * bound_s  # 5: for a machine that is busy otherwise
