@@ -15,10 +15,11 @@ them is kept; with `captions: all_as_list` it has the other captions as a list.
 
 DuckDB sorts and joins, spilling to disk; the search for near hashes holds arrays only: at most 120
 bytes per pair with an image, and what follows 200 per pair that is near another. Where the search
-was spread over tasks, what it found is given as a forest, and only turned images are searched here.
+was spread over tasks, what it found is given as a forest: only the rows in it and equal files are
+held then. Turned images are searched here all the same, and that takes all rows.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -77,19 +78,38 @@ def _find_components(
     """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
     from pairsieve.pipeline.hamming import joined
 
-    query = "SELECT row, same_file, perceptual_hash FROM images ORDER BY row"
-    found = connection.execute(query).fetchnumpy()
+    turns = recipe.group.compared
+    found = _joinable(connection, None if turns else forest)
     rows: NDArray[np.int64] = found["row"]
     same_file = np.searchsorted(rows, found["same_file"])
     near = forest.positions(rows) if forest else _near(found["perceptual_hash"], distance)
     labels = joined(same_file, near)
-    if turns := recipe.group.compared:
+    if turns:
         labels = joined(labels, labels_of_turns(connection, len(turns), distance, _near))
     shared = np.bincount(labels, minlength=len(rows))[labels] > 1
     components = pa.table({"row": rows[shared], "component": rows[labels[shared]]})
     connection.register("found_components", components)
     connection.execute("CREATE TEMP TABLE components AS FROM found_components")
     connection.unregister("found_components")
+
+
+def _joinable(connection: "DuckDBPyConnection", forest: "Forest | None") -> dict[str, Any]:
+    """Return `row`, ascending, `same_file` and `perceptual_hash` of what may join another image.
+
+    Without a forest that is every image; with one, those in it and those of equal files.
+    """
+    where = ""
+    if forest:
+        connection.register("forest", pa.table(forest._asdict()))
+        where = """
+            WHERE row IN (SELECT unnest([rows, labels]) FROM forest)
+               OR row IN (SELECT unnest([row, same_file]) FROM images WHERE same_file <> row)
+            """
+    query = f"SELECT row, same_file, perceptual_hash FROM images {where} ORDER BY row"
+    found = connection.execute(query).fetchnumpy()
+    if forest:
+        connection.unregister("forest")
+    return found
 
 
 def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:

@@ -106,7 +106,10 @@ def test_equal_files_and_near_hashes_become_one_cluster(tmp_path: Path) -> None:
     assert marker.rows == 5
 
 
-def test_equal_files_are_one_cluster_whatever_their_hashes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("partitions", [None, 2])
+def test_equal_files_are_one_cluster_whatever_their_hashes(
+    tmp_path: Path, partitions: int | None
+) -> None:
     rows = [
         image("a", "f1", 0),
         image("b", "f2", 1),
@@ -116,7 +119,7 @@ def test_equal_files_are_one_cluster_whatever_their_hashes(tmp_path: Path) -> No
         image("f", "f4", None),
     ]
     store = gathered(tmp_path, rows)
-    group.run(recipe(), store, Serial())
+    group.run(recipe(), store, Serial(), partitions)
     assert grouped(store) == [
         (0, False, None, None, 0),
         (1, False, "a", 1, 0),
