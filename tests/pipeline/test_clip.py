@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -106,6 +107,12 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(model: Model) -> None:
     whole, alone = model.images(images(11)), [model.images([array]) for array in images(11)]
     assert whole.tobytes() == np.concatenate(alone).tobytes()
     assert model.texts(TEXTS[:1]).tobytes() == model.texts(TEXTS[::-1])[-1:].tobytes()
+
+
+def test_preparing_ahead_of_a_gpu_or_in_the_lanes_of_a_cpu_changes_nothing(model: Model) -> None:
+    ahead = replace(model, device="cuda")  # its encoders stay on the CPU
+    assert np.array_equal(ahead.images(images(20)), model.images(images(20)))
+    assert np.array_equal(ahead.texts(TEXTS), model.texts(TEXTS))
 
 
 def test_no_rows_give_no_vectors(model: Model) -> None:
