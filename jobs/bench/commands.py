@@ -146,7 +146,7 @@ def semantic(
 
 @bench.command()
 def embed(
-    images: Annotated[int, typer.Option("--images", min=8, help="Pictures of a run.")] = 64,
+    images: Annotated[int, typer.Option("--images", min=8, help="Pictures of a run.")] = 128,
     model: Annotated[
         str, typer.Option("--model", help="Name of an open_clip model, or the path of a config.")
     ] = "ViT-B-32",
