@@ -49,7 +49,7 @@ from pairsieve.schemas.recipe import Embed, Recipe
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
 READS_AHEAD = 3  # such readings under way while others are decoded
-GROUP_ROWS = 1024  # of a row group of vectors: what reading a few of them costs
+GROUP_ROWS = 256  # of a row group of vectors: what must be read for one of them
 JPEG = b"\xff\xd8"
 
 Key = TypeVar("Key", bound=Hashable)
