@@ -1,13 +1,15 @@
-"""What fetching and decoding are tested with: a badly behaved web server, and small pictures."""
+"""What the pipeline is tested with: a badly behaved web server, small pictures, small models."""
 
 import gzip
 import io
+import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 import brotli
@@ -18,6 +20,7 @@ from PIL import Image, ImageCms
 
 from pairsieve.pipeline import sites, transfers
 from pairsieve.pipeline.decode import Rejected
+from pairsieve.pipeline.engine import Crashed, Serial
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas import recipe
@@ -326,3 +329,41 @@ def linear_profile() -> bytes:
             profile[start : start + 14] = b"curv" + bytes(4) + struct.pack(">IH", 1, 256)
             profile[at + 8 : at + 12] = struct.pack(">I", 14)
     return bytes(profile)
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Callable[..., dict[str, str]]:
+    """Return a function that writes a model with random weights and gives the recipe's keys."""
+
+    def write(folder: Path, config: dict[str, Any], seed: int = 0) -> dict[str, str]:
+        import open_clip
+        import torch
+
+        (folder / "tiny.json").write_text(json.dumps(config))
+        torch.manual_seed(seed)
+        torch.save(open_clip.model.CLIP(**config).state_dict(), folder / "weights.pt")
+        return {"model": str(folder / "tiny.json"), "pretrained": str(folder / "weights.pt")}
+
+    return write
+
+
+class _Dying(Serial):
+    """Stops for good after so many tasks of all maps together."""
+
+    def __init__(self, tasks: int) -> None:
+        self.left = tasks
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any]
+    ) -> Generator[tuple[Any, Any | Crashed]]:
+        for item in items:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            yield item, function(item)
+
+
+@pytest.fixture(scope="session")
+def dying() -> type[_Dying]:
+    """Return an engine that stops for good after so many tasks."""
+    return _Dying

@@ -27,6 +27,8 @@ from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Embed, Recipe
 
+COMPUTED: dict[str, Any] = {"batch": 4, "device": "cpu", "precision": "fp32"}
+RandomModel = Callable[..., dict[str, str]]
 CONFIG: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -48,9 +50,10 @@ SIZES = [(40, 40), (40, 160), (50, 45), (33, 64), (64, 33)]  # height, width
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> Embed:
+def options(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> Embed:
     """Return a model of ours with random weights."""
-    return model_in(tmp_path_factory.mktemp("tiny"), seed=0)
+    files = random_model(tmp_path_factory.mktemp("tiny"), CONFIG)
+    return Embed.model_validate(files | COMPUTED)
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +70,6 @@ def store(tmp_path: Path) -> Store:
     put_piece(made, PIECES[0], 0, FIRST)
     put_piece(made, PIECES[1], 10, SECOND)
     return made
-
-
-def model_in(folder: Path, seed: int) -> Embed:
-    (folder / "tiny.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(seed)
-    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
-    return Embed(
-        model=str(folder / "tiny.json"),
-        pretrained=str(folder / "weights.pt"),
-        batch=4,
-        device="cpu",
-        precision="fp32",
-    )
 
 
 def picture(number: int) -> NDArray[np.uint8]:
@@ -375,8 +365,10 @@ def test_record_and_columns_name_the_model(store: Store, options: Embed) -> None
     }.items() <= said.items()
 
 
-def test_each_model_has_a_folder_of_its_own(store: Store, options: Embed, tmp_path: Path) -> None:
-    other = model_in(tmp_path, seed=1)
+def test_each_model_has_a_folder_of_its_own(
+    store: Store, options: Embed, tmp_path: Path, random_model: RandomModel
+) -> None:
+    other = Embed.model_validate(random_model(tmp_path, CONFIG, seed=1) | COMPUTED)
     first, second = embedded(store, options), embedded(store, other)
     assert set(first[PIECES[0]].files).isdisjoint(second[PIECES[0]].files)
     assert contents(first) != contents(second)

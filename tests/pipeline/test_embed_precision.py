@@ -1,18 +1,18 @@
 """The precision that was taken first holds for all who embed with the model later."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import pytest
-import torch
 
 from pairsieve.pipeline import embed, embedded, precision
 from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
+RandomModel = Callable[..., dict[str, str]]
 CONFIG: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -21,11 +21,8 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> Embed:
-    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(0)
-    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), tmp_path / "weights.pt")
-    return Embed(model=str(tmp_path / "tiny.json"), pretrained=str(tmp_path / "weights.pt"))
+def options(tmp_path: Path, random_model: RandomModel) -> Embed:
+    return Embed.model_validate(random_model(tmp_path, CONFIG))
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """Evaluation sets against a dataset whose images come from a WebDataset and are really embedded."""
 
 import io
-import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -24,6 +22,7 @@ from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
+RandomModel = Callable[..., dict[str, str]]
 CONFIG: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -53,12 +52,8 @@ def put_tar(path: Path, content: dict[str, bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "tiny.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(0)
-    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
-    files = {"model": str(folder / "tiny.json"), "pretrained": str(folder / "weights.pt")}
+def model(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> dict[str, Any]:
+    files = random_model(tmp_path_factory.mktemp("model"), CONFIG)
     return {**files, "batch": 4, "device": "cpu"}
 
 

@@ -90,22 +90,6 @@ def labels(store: Store, engine: Engine, count: int, distance: int, partitions: 
     return list(forest.positions(np.arange(count)).tolist())
 
 
-class Dying(Serial):
-    """Stops for good after so many tasks of all maps together."""
-
-    def __init__(self, tasks: int) -> None:
-        self.left = tasks
-
-    def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any]
-    ) -> Generator[tuple[Any, Any | Crashed]]:
-        for item in items:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            yield item, function(item)
-
-
 class Crashing(Serial):
     """Loses the process of every task."""
 
@@ -148,10 +132,10 @@ def test_eight_partitions_give_the_labels_of_one_machine(
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("tasks", [0, 1, 17, 43])
 def test_a_search_that_stopped_goes_on_with_what_is_left(
-    many: Store, wanted: list[int], tasks: int
+    many: Store, wanted: list[int], tasks: int, dying: Callable[[int], Engine]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        labels(many, Dying(tasks), MANY, 4, 8)
+        labels(many, dying(tasks), MANY, 4, 8)
     before = {path: version for path, _, version in many.list("group/near")}
     assert sum(path.endswith(".json") for path in before) == tasks
     assert labels(many, Serial(), MANY, 4, 8) == wanted

@@ -1,8 +1,8 @@
 """Heads, concepts, tags and classifiers end to end: a small model with random weights, no Ray."""
 
 import io
-import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 WIDTH = 24
+RandomModel = Callable[..., dict[str, str]]
 CONFIG: dict[str, Any] = {
     "embed_dim": WIDTH,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -39,13 +40,9 @@ PIECE = "00000000"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def model(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> dict[str, Any]:
     """Return the recipe's keys of a model with random weights."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "tiny.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(0)
-    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), folder / "weights.pt")
-    files = {"model": str(folder / "tiny.json"), "pretrained": str(folder / "weights.pt")}
+    files = random_model(tmp_path_factory.mktemp("model"), CONFIG)
     return files | {"batch": 4, "device": "cpu", "precision": "fp32"}
 
 

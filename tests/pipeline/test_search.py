@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,6 +21,7 @@ from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
 
+RandomModel = Callable[..., dict[str, str]]
 CONFIG: dict[str, Any] = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
@@ -44,13 +43,9 @@ def png(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def recipe(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> Recipe:
     """Return a recipe with a model of ours with random weights."""
-    files = tmp_path_factory.mktemp("tiny")
-    (files / "tiny.json").write_text(json.dumps(CONFIG))
-    torch.manual_seed(0)
-    torch.save(open_clip.model.CLIP(**CONFIG).state_dict(), files / "weights.pt")
-    model = {"model": f"{files}/tiny.json", "pretrained": f"{files}/weights.pt", "device": "cpu"}
+    model = {**random_model(tmp_path_factory.mktemp("tiny"), CONFIG), "device": "cpu"}
     keep = [{"where": "row <> 2", "name": "no_twos"}]
     return Recipe.model_validate({"input": {"path": "p"}, "embed": model, "keep": keep})
 

@@ -1,6 +1,6 @@
 """The step of `group` that finds what shows the same, over real pieces of vectors."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline import group, semantic, semantic_clusters
 from pairsieve.pipeline.embed import folder
-from pairsieve.pipeline.engine import Crashed, Serial, open_engine
+from pairsieve.pipeline.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.ledger import GROUP_MARKER
 from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.store import Marker, Store, commit
@@ -215,24 +215,8 @@ def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
     assert len(found(one)) > 300
 
 
-class Dying(Serial):
-    """Stops for good after so many tasks of all maps together."""
-
-    def __init__(self, tasks: int) -> None:
-        self.left = tasks
-
-    def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any]
-    ) -> Generator[tuple[Any, Any | Crashed]]:
-        for item in items:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            yield item, function(item)
-
-
 def test_a_search_that_stopped_goes_on_with_what_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: Callable[[int], Engine]
 ) -> None:
     monkeypatch.setattr(semantic, "SENT", 200)
     monkeypatch.setattr(semantic, "STARRED", 300)
@@ -243,7 +227,7 @@ def test_a_search_that_stopped_goes_on_with_what_is_left(
     wanted = grouped(whole, asked)
     for tasks in (0, 1, 2, 5, 3):  # 1 trains, 5 send, 7 decide
         with pytest.raises(KeyboardInterrupt):
-            group.run(asked, stopped, Dying(tasks))
+            group.run(asked, stopped, dying(tasks))
     markers = [path for path, _, _ in stopped.list("group/near") if path.endswith(".json")]
     assert len(markers) == 1 + sum((0, 1, 2, 5, 3))  # and the ranks
     assert grouped(stopped, asked) == wanted
