@@ -158,41 +158,39 @@ def siglip(folder: Path) -> Made:
     ), {"logit_bias": -10.0, "logit_scale": np.exp(2.3), "longest": 16}  # fmt: skip
 
 
-def multilingual(folder: Path) -> Made:
+def mean_of_tokens(folder: Path, tower: str) -> Made:
     text: dict[str, Any] = {
-        "hf_model_name": tower_in(folder, "xlm-roberta"),
+        "hf_model_name": tower_in(folder, tower),
         "hf_pooler_type": "mean_pooler",
     }
     text |= {"hf_tokenizer_name": tokenizer_in(folder, "unigram"), "context_length": 32}
     return made(folder, vision_cfg=VISION, text_cfg=text), {"longest": 32}
 
 
-def nllb(folder: Path) -> Made:
+def first_token(folder: Path, tower: str) -> Made:
     text: dict[str, Any] = {
-        "hf_model_name": tower_in(folder, "m2m_100"),
+        "hf_model_name": tower_in(folder, tower),
         "hf_pooler_type": "cls_pooler",
     }
     text |= {"hf_tokenizer_name": tokenizer_in(folder), "hf_proj_type": "linear"}
     return made(folder, vision_cfg=VISION, text_cfg=text | {"context_length": 32}), {"longest": 32}
 
 
+def multilingual(folder: Path) -> Made:
+    return mean_of_tokens(folder, "xlm-roberta")
+
+
+def nllb(folder: Path) -> Made:
+    return first_token(folder, "m2m_100")
+
+
 def mt5(folder: Path) -> Made:
-    text: dict[str, Any] = {
-        "hf_model_name": tower_in(folder, "mt5"),
-        "hf_pooler_type": "mean_pooler",
-    }
-    text |= {"hf_tokenizer_name": tokenizer_in(folder, "unigram"), "context_length": 32}
-    return made(folder, vision_cfg=VISION, text_cfg=text), {"longest": 32}
+    return mean_of_tokens(folder, "mt5")
 
 
 def chinese(folder: Path) -> Made:
     """Chinese-CLIP has BERT and reads its first token."""
-    text: dict[str, Any] = {
-        "hf_model_name": tower_in(folder, "bert"),
-        "hf_pooler_type": "cls_pooler",
-    }
-    text |= {"hf_tokenizer_name": tokenizer_in(folder), "hf_proj_type": "linear"}
-    return made(folder, vision_cfg=VISION, text_cfg=text | {"context_length": 32}), {"longest": 32}
+    return first_token(folder, "bert")
 
 
 def mobileclip(folder: Path) -> Made:
