@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -150,12 +151,15 @@ def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
     """Kill one of the processes that have a unit in hand."""
 
-    def victims() -> list[psutil.Process]:
-        family = psutil.Process(process.pid).children(recursive=True)
-        return [child for child in family if title(child).startswith("ray::task")]
+    def killed() -> bool:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if title(child).startswith("ray::task"):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+                    return True
+        return False
 
-    wait_for(lambda: bool(victims()), process)
-    victims()[0].kill()
+    wait_for(killed, process)
 
 
 def title(process: psutil.Process) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +98,15 @@ def committed(dataset: Path, folder: str, count: int) -> Callable[[], bool]:
 def kill_one(process: subprocess.Popen[str], title: str) -> None:
     """Kill one of the run's processes whose title begins with `title`."""
 
-    def victims() -> list[psutil.Process]:
-        family = psutil.Process(process.pid).children(recursive=True)
-        return [child for child in family if cmdline(child).startswith(title)]
+    def killed() -> bool:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if cmdline(child).startswith(title):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+                    return True
+        return False
 
-    wait_for(lambda: bool(victims()), process)
-    victims()[0].send_signal(signal.SIGKILL)
+    wait_for(killed, process)
 
 
 def cmdline(process: psutil.Process) -> str:
