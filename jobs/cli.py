@@ -243,7 +243,7 @@ def export(
 ) -> None:
     """Write vectors and metadata in the layout of clip-retrieval."""
     from pairsieve.pipeline import export
-    from pairsieve.pipeline.store import Store
+    from pairsieve.pipeline.dataset.store import Store
 
     done = export.run(Store.at(dataset), Store.at(out), model, name)
     typer.echo(f"{done['rows']:,} rows in {done['parts']:,} parts in {Store.at(out).url}")
@@ -269,7 +269,7 @@ def search(
     """Find the pairs whose images are nearest to a text or a picture."""
     from pairsieve.jobs.tables import found_table
     from pairsieve.pipeline import search
-    from pairsieve.pipeline.store import Store
+    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
 
     query = search.Query(text, image)
@@ -291,8 +291,8 @@ def status(
     import json
 
     from pairsieve.jobs.tables import status_table
+    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.status import status
-    from pairsieve.pipeline.store import Store
 
     found = status(Store.at(dataset), name)
     if as_json:
@@ -312,7 +312,7 @@ def gc(
 ) -> None:
     """Delete what killed attempts left behind; 0 hours only while nothing runs."""
     from pairsieve.pipeline import gc
-    from pairsieve.pipeline.store import Store
+    from pairsieve.pipeline.dataset.store import Store
 
     files, size = gc.run(Store.at(dataset), min_age_h)
     typer.echo(f"deleted {files:,} files, {size:,} bytes")
@@ -328,8 +328,8 @@ def hashes(
 ) -> None:
     """Write what a dataset's images are known by, for the `known` of another recipe."""
     from pairsieve.pipeline import hashes
+    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.inputs import place
-    from pairsieve.pipeline.store import Store
 
     source = Store.at(dataset)
     hashes.check(source, name)

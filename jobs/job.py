@@ -19,11 +19,11 @@ from pairsieve.pipeline import (
     semantic,
     ways,
 )
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import rules
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
 

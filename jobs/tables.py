@@ -7,11 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairsieve.pipeline import politeness
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.diagnosis import clock
 from pairsieve.pipeline.ledger import current_shards
 from pairsieve.pipeline.search import Found
 from pairsieve.pipeline.status import Status
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
 TEXT_PRINTED = 120  # code points of a caption or URL in a table

@@ -26,8 +26,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import Duplicate
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.members import Members, labels_of_turns, take
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW
 
 FOLDER = "embed"

@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import embed, evaluation_images
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, replace
 from pairsieve.pipeline.engine import Crashed, Engine
-from pairsieve.pipeline.store import Marker, Store, attempt, replace
 from pairsieve.pipeline.vectors import matrix
 from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors

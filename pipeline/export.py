@@ -20,9 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import vectors
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.ledger import attach, connect, select_marker
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.columns import (
     EMBEDDED,
     HEIGHT,

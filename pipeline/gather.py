@@ -18,6 +18,7 @@ import pyarrow as pa
 from pairsieve.pipeline import blocklist, fetch_img2dataset, inputs, pieces, politeness
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.blocklist import Listed
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
@@ -26,7 +27,6 @@ from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Piece
 from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import Stage, check, gates, rules
-from pairsieve.pipeline.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.tally import KEY, tally
 from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.plan import staged_files
-from pairsieve.pipeline.store import Store
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

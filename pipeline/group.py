@@ -9,11 +9,11 @@ DuckDB sorts, joins and groups, spilling to disk.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.rules import reads
-from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import GROUPED, ROW, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

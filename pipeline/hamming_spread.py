@@ -29,6 +29,7 @@ from functools import partial
 import numpy as np
 
 from pairsieve.pipeline import forests, rounds
+from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
 from pairsieve.pipeline.distinct import distinct
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.forests import Forest
@@ -41,7 +42,6 @@ from pairsieve.pipeline.ledger import SEARCHES
 from pairsieve.pipeline.pieces import FOLDER as GATHERED
 from pairsieve.pipeline.pieces import parsed
 from pairsieve.pipeline.rounds import Numbered
-from pairsieve.pipeline.store import Marker, Store, fingerprint
 from pairsieve.pipeline.union_find import unite
 from pairsieve.schemas.outcomes import Outcome
 

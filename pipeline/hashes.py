@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.inputs import Source, opened
 from pairsieve.pipeline.ledger import attach, connect, export, quoted, select_marker
 from pairsieve.pipeline.parquets import footer
 from pairsieve.pipeline.pieces import FOLDER
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import PERCEPTUAL_HASH, SHA256, UID
 from pairsieve.schemas.errors import BadOption

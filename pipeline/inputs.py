@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

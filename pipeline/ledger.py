@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
 from pairsieve.pipeline.pieces import FOLDER, layer_of
-from pairsieve.pipeline.store import Marker, Store, fingerprint
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import connect, files
 from pairsieve.pipeline.pieces import FOLDER
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.columns import Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

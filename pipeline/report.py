@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
+from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
@@ -23,7 +24,6 @@ from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.scores import described
 from pairsieve.pipeline.select import MINOR
 from pairsieve.pipeline.stats import build, finish, rows
-from pairsieve.pipeline.store import Marker, Store
 from pairsieve.pipeline.thumbnails import thumbnail
 from pairsieve.schemas.columns import COLUMNS, Column
 from pairsieve.schemas.errors import BadOption

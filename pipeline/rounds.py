@@ -7,8 +7,8 @@ have none, and the next begins when all are there.
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine import Crashed, Engine
-from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.errors import Stopped
 
 Item = TypeVar("Item")

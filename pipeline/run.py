@@ -9,11 +9,11 @@ from typing import Protocol
 
 from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine import Engine
 from pairsieve.pipeline.layers import Begun
 from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.store import Marker, Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import scores
+from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit, fingerprint
 from pairsieve.pipeline.embedded import stamped
 from pairsieve.pipeline.scores import Pairs, Prepared
-from pairsieve.pipeline.store import Marker, Place, Store, attempt, commit, fingerprint
 from pairsieve.pipeline.vectors import SUFFIX, matrix
 from pairsieve.pipeline.ways import Pictures
 from pairsieve.schemas.columns import (

@@ -13,12 +13,12 @@ import numpy as np
 
 from pairsieve.filters import FILTERS
 from pairsieve.pipeline import clip, vectors
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.ledger import attach, connect
 from pairsieve.pipeline.pages import TEXT_SHOWN, render
 from pairsieve.pipeline.stats import rows
-from pairsieve.pipeline.store import Store
 from pairsieve.pipeline.thumbnails import thumbnail
 from pairsieve.pipeline.vector_index import EXACT_ROWS, Nearest, check, nearest
 from pairsieve.schemas.arrays import Vectors

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import blocked, group
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders, unscored_pieces
 from pairsieve.pipeline.ledger import (
     GROUP_MARKER,
@@ -19,7 +20,6 @@ from pairsieve.pipeline.ledger import (
     select_marker,
 )
 from pairsieve.pipeline.rules import Rule, Stage, check, rules
-from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

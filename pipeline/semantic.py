@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline import rounds
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
 from pairsieve.pipeline.embed import FOLDER as EMBEDDED
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Engine
@@ -36,7 +37,6 @@ from pairsieve.pipeline.semantic_clusters import (
     star,
     train,
 )
-from pairsieve.pipeline.store import Marker, Store, attempt, commit, fingerprint
 from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.embed import folders
-from pairsieve.pipeline.engine import Crashed, Engine
-from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
-from pairsieve.pipeline.store import (
+from pairsieve.pipeline.dataset.store import (
     Marker,
     Store,
     attempt,
@@ -24,6 +21,9 @@ from pairsieve.pipeline.store import (
     fingerprint,
     replace,
 )
+from pairsieve.pipeline.embed import folders
+from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     BLOCKED,

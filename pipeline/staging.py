@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.store import Store, attempt
 from pairsieve.pipeline.records import Record
-from pairsieve.pipeline.store import Store, attempt
 from pairsieve.pipeline.travelling import IMAGE_PLACE, Kinds, escaped, is_json, source_of
 from pairsieve.schemas.columns import TEXT, URL
 from pairsieve.schemas.errors import BadOption

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import export
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.columns import Column
 
 if TYPE_CHECKING:

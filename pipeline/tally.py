@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pairsieve.pipeline.dataset.store import Marker
 from pairsieve.pipeline.diagnosis import Fetches, answer, step_s, worst
 from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.store import Marker
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 
 KEY = "fetches"  # in a marker's `extra`

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import vectors
-from pairsieve.pipeline.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import BadOption

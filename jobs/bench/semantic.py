@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import peak_mb
 from pairsieve.jobs.tables import table
+from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Serial
-from pairsieve.pipeline.store import Marker, Store, commit
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe

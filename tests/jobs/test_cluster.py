@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.status import status
-from pairsieve.pipeline.store import Store
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.run import run
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
 BRIDGE = "pdq/bridge-mods-aaa-orig.jpg"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
 HOSTILE = [

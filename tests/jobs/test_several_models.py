@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pairsieve.jobs.job import Job
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption
 
 PAIRS = 12

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import select
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import attach, connect
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]

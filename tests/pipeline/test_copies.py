@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group, select, shard
+from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.ledger import GROUP_MARKER
-from pairsieve.pipeline.store import Marker, Store, commit
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

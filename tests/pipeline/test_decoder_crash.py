@@ -13,8 +13,8 @@ import pytest
 from PIL import BmpImagePlugin, Image, ImageFile
 
 from pairsieve.pipeline import decode, gather, plan
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Engine, Item, Result, open_engine
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pairsieve.pipeline import embed, embedded, precision
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import export, select
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import gather, plan
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Serial
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

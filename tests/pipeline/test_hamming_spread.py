@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import gc, group
+from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.forests import Forest, merged
 from pairsieve.pipeline.hamming import components
 from pairsieve.pipeline.hamming_deal import cut
 from pairsieve.pipeline.hamming_spread import near
 from pairsieve.pipeline.ledger import GROUP_MARKER
-from pairsieve.pipeline.store import Marker, Store, commit
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -150,7 +150,7 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
     script = (
         "import sys; from pairsieve.pipeline.engine import Serial\n"
         "from pairsieve.pipeline.hamming_spread import near\n"
-        "from pairsieve.pipeline.store import Store\n"
+        "from pairsieve.pipeline.dataset.store import Store\n"
         "near(Store.at(sys.argv[1]), Serial(), 4, 64)"
     )
     assert many.local is not None

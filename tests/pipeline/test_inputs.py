@@ -4,8 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.inputs import find, format_of, place, stream
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

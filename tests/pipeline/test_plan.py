@@ -9,9 +9,9 @@ import pytest
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline import staging
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.plan import read_unit
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 

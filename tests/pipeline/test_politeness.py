@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import politeness
-from pairsieve.pipeline.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.schemas.recipe import Recipe
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.pipeline import clip, embed, search, select, vectors
+from pairsieve.pipeline.dataset.store import Marker, Store, replace
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.search import Query
-from pairsieve.pipeline.store import Marker, Store, replace
 from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import select
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

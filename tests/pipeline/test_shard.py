@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import select, shard
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import Serial
 from pairsieve.pipeline.ledger import current_shards
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

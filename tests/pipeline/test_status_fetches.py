@@ -6,8 +6,8 @@ import pytest
 
 from pairsieve.jobs.tables import status_table
 from pairsieve.pipeline import plan
+from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.status import status
-from pairsieve.pipeline.store import Marker, Store, commit
 from pairsieve.schemas.recipe import Recipe
 
 HALF = {"ok": 30, "dns": 20}

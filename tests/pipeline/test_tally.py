@@ -2,8 +2,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.store import Marker
 from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.store import Marker
 from pairsieve.pipeline.tally import HOSTS, KEY, STEPS_OF_PIECE, tally, total, wider
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME
 

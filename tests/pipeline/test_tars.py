@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.inputs import find, place
 from pairsieve.pipeline.records import Record
-from pairsieve.pipeline.store import Store
 from pairsieve.pipeline.tars import records
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.plan import read_unit
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.store import Store
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import gc, vector_index, vectors
-from pairsieve.pipeline.store import Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vector_index import nearest
 from pairsieve.schemas.columns import IMAGE_EMBEDDING
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.pipeline.store import Marker, Store, commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.store import Marker, Store, commit, current, fingerprint, replace
 from pairsieve.schemas.errors import BadOption, Stopped
 
 

@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from pairsieve.pipeline.streams import HashingWriter, Seekable, storage_errors
+from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
 from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
