@@ -17,7 +17,7 @@ from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
 from pairsieve.jobs.littleweb.serving import Site
 from pairsieve.jobs.littleweb.web import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import Kind
+from pairsieve.pipeline.engine.engine import Kind
 from pairsieve.schemas.errors import BadOption
 
 RECIPE = """\

@@ -20,7 +20,7 @@ from pairsieve.pipeline import (
     ways,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.ledger import select_marker
 from pairsieve.pipeline.planned import Plan
 from pairsieve.pipeline.rules import rules

@@ -23,7 +23,7 @@ import numpy as np
 from pairsieve.pipeline import encoders, network, precision
 from pairsieve.pipeline.attention import replace_attention
 from pairsieve.pipeline.encoders import Encoder
-from pairsieve.pipeline.lanes import Meter, in_order
+from pairsieve.pipeline.engine.ordered_threads import Meter, in_order
 from pairsieve.pipeline.preprocess import Pixels, Preprocess, preprocess
 from pairsieve.pipeline.pretrained import described, find
 from pairsieve.pipeline.tokens import bounded, identity, tokenizer

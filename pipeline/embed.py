@@ -28,8 +28,8 @@ from pairsieve.pipeline import clip, pretrained, scored, scores, ways
 from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit
 from pairsieve.pipeline.embedded import FOLDER as FOLDER
 from pairsieve.pipeline.embedded import record_of, recorded, stamped
-from pairsieve.pipeline.engine import Crashed, Engine
-from pairsieve.pipeline.lanes import in_order
+from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.rules import Rule, Stage, gates, passing
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,

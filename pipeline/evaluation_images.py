@@ -19,7 +19,7 @@ from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.pipeline import embed
 from pairsieve.pipeline.clip import Model
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
-from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.inputs import Source, listed, opened, place
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.tars import IMAGES, members

@@ -19,7 +19,7 @@ from pairsieve.pipeline import blocklist, fetch_img2dataset, inputs, pieces, pol
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
-from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.layers import REPLACED, Before

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders
-from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.rules import reads
 from pairsieve.schemas.columns import GROUPED, ROW, Column

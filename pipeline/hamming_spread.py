@@ -28,10 +28,12 @@ from functools import partial
 
 import numpy as np
 
-from pairsieve.pipeline import forests, rounds
+from pairsieve.pipeline import forests
 from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
 from pairsieve.pipeline.distinct import distinct
-from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.forests import Forest
 from pairsieve.pipeline.hamming_deal import Cut, Unit, cut, deal, dealt
 from pairsieve.pipeline.hamming_plan import Costs, widths
@@ -41,7 +43,6 @@ from pairsieve.pipeline.layers import outcomes
 from pairsieve.pipeline.ledger import SEARCHES
 from pairsieve.pipeline.pieces import FOLDER as GATHERED
 from pairsieve.pipeline.pieces import parsed
-from pairsieve.pipeline.rounds import Numbered
 from pairsieve.pipeline.union_find import unite
 from pairsieve.schemas.outcomes import Outcome
 

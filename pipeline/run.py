@@ -10,7 +10,7 @@ from typing import Protocol
 from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
-from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.layers import Begun
 from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.planned import Plan

@@ -20,11 +20,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
-from pairsieve.pipeline import rounds
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
 from pairsieve.pipeline.embed import FOLDER as EMBEDDED
 from pairsieve.pipeline.embed import folder
-from pairsieve.pipeline.engine import Engine
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import ROWS_AT_ONCE, SEARCHES
 from pairsieve.pipeline.members import order
 from pairsieve.pipeline.semantic_clusters import (

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.alike import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
-from pairsieve.pipeline.rounds import Numbered
+from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.vectors import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 

@@ -22,7 +22,7 @@ from pairsieve.pipeline.dataset.store import (
     replace,
 )
 from pairsieve.pipeline.embed import folders
-from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
 from pairsieve.schemas.columns import (
     ATTEMPTS,

@@ -29,7 +29,7 @@ from pairsieve.jobs.bench.group import peak_mb
 from pairsieve.jobs.tables import table
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
-from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.run import run
 from pairsieve.schemas.recipe import Recipe
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 
 from pairsieve.pipeline import sites, transfers
 from pairsieve.pipeline.decode import Rejected
-from pairsieve.pipeline.engine import Crashed, Serial
+from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas import recipe

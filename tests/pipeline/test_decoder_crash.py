@@ -14,7 +14,7 @@ from PIL import BmpImagePlugin, Image, ImageFile
 
 from pairsieve.pipeline import decode, gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import Engine, Item, Result, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Item, Result, open_engine
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]

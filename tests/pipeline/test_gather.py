@@ -15,7 +15,7 @@ from PIL import Image
 
 from pairsieve.pipeline import gather, pieces, plan
 from pairsieve.pipeline.dataset.store import Marker, Store
-from pairsieve.pipeline.engine import Crashed, Serial
+from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

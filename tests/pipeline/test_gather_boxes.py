@@ -11,7 +11,7 @@ from PIL import Image
 
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
-from pairsieve.pipeline.engine import Crashed, Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.forests import Forest, merged
 from pairsieve.pipeline.hamming import components
 from pairsieve.pipeline.hamming_deal import cut
@@ -148,7 +148,7 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
     many: Store, wanted: list[int]
 ) -> None:
     script = (
-        "import sys; from pairsieve.pipeline.engine import Serial\n"
+        "import sys; from pairsieve.pipeline.engine.engine import Serial\n"
         "from pairsieve.pipeline.hamming_spread import near\n"
         "from pairsieve.pipeline.dataset.store import Store\n"
         "near(Store.at(sys.argv[1]), Serial(), 4, 64)"

@@ -16,7 +16,7 @@ from PIL import Image
 from pairsieve.pipeline import group, report, select, shard
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import scores_folder
-from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pairsieve.pipeline import group, politeness, report, select
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
-from pairsieve.pipeline.engine import Serial
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.recipe import Recipe
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]

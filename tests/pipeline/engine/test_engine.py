@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairsieve.pipeline.engine import Crashed, Engine, open_engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
 from pairsieve.schemas.errors import BadOption, Stopped
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pairsieve.pipeline.dataset.store import Marker, Store
-from pairsieve.pipeline.engine import Crashed, Engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.errors import Stopped
 
 Item = TypeVar("Item")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pairsieve.pipeline.lanes import Meter, in_order
+from pairsieve.pipeline.engine.ordered_threads import Meter, in_order
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
