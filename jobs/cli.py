@@ -184,7 +184,7 @@ def shard(
     """Pack the survivors of a selection into WebDataset tars."""
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import shard
-    from pairsieve.pipeline.ledger import current_shards
+    from pairsieve.pipeline.ledger.ledger import current_shards
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     with job.engine() as running:

@@ -21,9 +21,9 @@ from pairsieve.pipeline import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
-from pairsieve.pipeline.ledger import select_marker
+from pairsieve.pipeline.ledger.ledger import select_marker
+from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.rules import rules
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
 

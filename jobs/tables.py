@@ -9,7 +9,7 @@ from rich.table import Table
 from pairsieve.pipeline import politeness
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.diagnosis import clock
-from pairsieve.pipeline.ledger import current_shards
+from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import Found
 from pairsieve.pipeline.status import Status
 from pairsieve.schemas.recipe import Recipe

@@ -7,7 +7,7 @@ selection of the same dataset may have the rule.
 
 from pairsieve.pipeline import evaluation, known
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.rules import reads
+from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas.columns import EVAL_OVERLAP
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

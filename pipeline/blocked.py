@@ -13,7 +13,7 @@ import pyarrow as pa
 from pairsieve.pipeline import blocklist
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
-from pairsieve.pipeline.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs
+from pairsieve.pipeline.ledger.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs
 from pairsieve.pipeline.stats import host_of
 from pairsieve.schemas.columns import (
     BLOCKED,

@@ -30,7 +30,7 @@ from pairsieve.pipeline.embedded import FOLDER as FOLDER
 from pairsieve.pipeline.embedded import record_of, recorded, stamped
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.engine.ordered_threads import in_order
-from pairsieve.pipeline.rules import Rule, Stage, gates, passing
+from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import vectors
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embedded import recorded
-from pairsieve.pipeline.ledger import attach, connect, select_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect, select_marker
 from pairsieve.schemas.columns import (
     EMBEDDED,
     HEIGHT,

@@ -23,10 +23,10 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.layers import REPLACED, Before
+from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Piece
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.rules import Stage, check, gates, rules
 from pairsieve.pipeline.tally import KEY, tally
 from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption

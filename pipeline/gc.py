@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.plan import staged_files
 
 if TYPE_CHECKING:

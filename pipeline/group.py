@@ -12,8 +12,8 @@ from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
-from pairsieve.pipeline.rules import reads
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
+from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas.columns import GROUPED, ROW, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

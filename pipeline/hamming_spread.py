@@ -40,7 +40,7 @@ from pairsieve.pipeline.hamming_plan import Costs, widths
 from pairsieve.pipeline.hamming_scan import Arena, meetings
 from pairsieve.pipeline.hamming_tasks import Task
 from pairsieve.pipeline.layers import outcomes
-from pairsieve.pipeline.ledger import SEARCHES
+from pairsieve.pipeline.ledger.ledger import SEARCHES
 from pairsieve.pipeline.pieces import FOLDER as GATHERED
 from pairsieve.pipeline.pieces import parsed
 from pairsieve.pipeline.union_find import unite

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.inputs import Source, opened
-from pairsieve.pipeline.ledger import attach, connect, export, quoted, select_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted, select_marker
 from pairsieve.pipeline.parquets import footer
 from pairsieve.pipeline.pieces import FOLDER
 from pairsieve.schemas.arrays import Hashes

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.ledger.rules import text_columns
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
 from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.rules import text_columns
 from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome

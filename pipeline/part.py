@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, measured
-from pairsieve.pipeline.rules import Rule, passing
+from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.pipeline.travelling import IMAGE_PLACE, RESERVED
 from pairsieve.schemas.columns import (
     DETAIL,

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pairsieve.pipeline import inputs, parquets, records, staging, tars
 from pairsieve.pipeline.dataset.store import Store, fingerprint
 from pairsieve.pipeline.inputs import Found, Source
+from pairsieve.pipeline.ledger.rules import Stage, gates
 from pairsieve.pipeline.planned import PATH, File, Plan, Slice
-from pairsieve.pipeline.rules import Stage, gates
 from pairsieve.pipeline.travelling import IMAGE_PLACE as IMAGE_PLACE
 from pairsieve.pipeline.travelling import RESERVED as RESERVED
 from pairsieve.pipeline.travelling import Types, called, of_kinds, of_types, source_of, widen

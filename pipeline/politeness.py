@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger import connect, files
+from pairsieve.pipeline.ledger.ledger import connect, files
 from pairsieve.pipeline.pieces import FOLDER
 from pairsieve.schemas.columns import Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe

@@ -17,10 +17,10 @@ from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.embedded import sentences
 from pairsieve.pipeline.fetches import fetches
-from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect, select_marker
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect, select_marker
+from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
 from pairsieve.pipeline.pages import TEXT_SHOWN, render, shown
-from pairsieve.pipeline.rules import rules
 from pairsieve.pipeline.scores import described
 from pairsieve.pipeline.select import MINOR
 from pairsieve.pipeline.stats import build, finish, rows

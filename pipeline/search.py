@@ -16,7 +16,7 @@ from pairsieve.pipeline import clip, vectors
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.embedded import recorded
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.pages import TEXT_SHOWN, render
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.thumbnails import thumbnail

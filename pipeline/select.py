@@ -9,7 +9,7 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import blocked, group
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders, unscored_pieces
-from pairsieve.pipeline.ledger import (
+from pairsieve.pipeline.ledger.ledger import (
     GROUP_MARKER,
     attach,
     connect,
@@ -19,7 +19,7 @@ from pairsieve.pipeline.ledger import (
     quoted,
     select_marker,
 )
-from pairsieve.pipeline.rules import Rule, Stage, check, rules
+from pairsieve.pipeline.ledger.rules import Rule, Stage, check, rules
 from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

@@ -25,7 +25,7 @@ from pairsieve.pipeline.embed import FOLDER as EMBEDDED
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger import ROWS_AT_ONCE, SEARCHES
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, SEARCHES
 from pairsieve.pipeline.members import order
 from pairsieve.pipeline.semantic_clusters import (
     SENT,

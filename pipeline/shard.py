@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.store import (
 )
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.ledger import attach, connect, quoted, select_marker, shard_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect, quoted, select_marker, shard_marker
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     BLOCKED,

@@ -8,7 +8,12 @@ from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.layers import Layer
-from pairsieve.pipeline.ledger import current_shards, files, gathered_fingerprint, select_marker
+from pairsieve.pipeline.ledger.ledger import (
+    current_shards,
+    files,
+    gathered_fingerprint,
+    select_marker,
+)
 from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.tally import total, wider
 from pairsieve.schemas.outcomes import Outcome

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger import export
+from pairsieve.pipeline.ledger.ledger import export
 from pairsieve.schemas.columns import Column
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The recipe: one YAML file that says what comes in, what is measured and what is kept.
 
-Everything is checked here or in `pipeline/rules.py` before any input or output is touched; the file
+Everything is checked here or in `pipeline/ledger/rules.py` before any input or output is touched; the file
 itself is read by `recipe_file.py`.
 """
 

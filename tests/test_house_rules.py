@@ -204,7 +204,7 @@ def test_there_is_a_recipe() -> None:
 
 @pytest.mark.parametrize("path", _recipes(), ids=_named)
 def test_recipe_loads_and_its_rules_exist(path: Path) -> None:
-    from pairsieve.pipeline.rules import rules
+    from pairsieve.pipeline.ledger.rules import rules
 
     recipe = load(path)
     assert len(rules(recipe)) == len(recipe.keep)

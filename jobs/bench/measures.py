@@ -27,8 +27,8 @@ from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
 from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+from pairsieve.pipeline.ledger.rules import Rule, Stage, passing
 from pairsieve.pipeline.pixels import Picture, picture
-from pairsieve.pipeline.rules import Rule, Stage, passing
 from pairsieve.schemas import recipe
 from pairsieve.schemas.columns import LUMA, LUMA_256, Column
 

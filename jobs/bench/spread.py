@@ -27,7 +27,7 @@ from pairsieve.jobs.bench.group import WARM, hashes, peak_mb
 from pairsieve.jobs.tables import table
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Crashed, Item, Result, Serial
-from pairsieve.pipeline.ledger import SEARCHES
+from pairsieve.pipeline.ledger.ledger import SEARCHES
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import (
     GATHERED,

@@ -7,7 +7,7 @@ import pytest
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.recipe import Recipe
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]

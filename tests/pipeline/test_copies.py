@@ -14,7 +14,7 @@ from pairsieve.pipeline import group, select, shard
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import GROUP_MARKER
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

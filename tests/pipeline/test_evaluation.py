@@ -18,7 +18,7 @@ from PIL import Image
 from pairsieve.pipeline import evaluation, evaluation_images, gc, group, run, select
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -10,7 +10,7 @@ from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import GROUP_MARKER, attach, connect
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, ROW, Column, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

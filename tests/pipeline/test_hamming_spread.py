@@ -24,7 +24,7 @@ from pairsieve.pipeline.forests import Forest, merged
 from pairsieve.pipeline.hamming import components
 from pairsieve.pipeline.hamming_deal import cut
 from pairsieve.pipeline.hamming_spread import near
-from pairsieve.pipeline.ledger import GROUP_MARKER
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe

@@ -10,7 +10,7 @@ import pytest
 from pairsieve.pipeline import gc, group, hashes, known, select, superseded
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.columns import GATHERED, PERCEPTUAL_HASH, SHA256, UID, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

@@ -14,7 +14,7 @@ from PIL import Image
 from pairsieve.pipeline import gather, gc, group, layers, plan, select, shard
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.pieces import Again, Piece, layer_of, parsed
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.status import Status, status

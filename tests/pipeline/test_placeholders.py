@@ -9,7 +9,7 @@ import pytest
 from pairsieve.pipeline import group, placeholders, select
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]

@@ -21,7 +21,7 @@ from timm.data.transforms_factory import create_transform
 from pairsieve.pipeline import clip, embed, scores, select, ways
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.rules import rules
+from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

@@ -15,7 +15,7 @@ from pairsieve.pipeline import clip, embed, search, select, vectors
 from pairsieve.pipeline.dataset.store import Marker, Store, replace
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import select_marker
+from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.search import Query
 from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption

@@ -16,8 +16,8 @@ from pairsieve.pipeline import group, semantic, semantic_clusters
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
-from pairsieve.pipeline.ledger import GROUP_MARKER
-from pairsieve.pipeline.rules import rules
+from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
+from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

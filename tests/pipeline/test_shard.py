@@ -14,7 +14,7 @@ from PIL import Image
 from pairsieve.pipeline import select, shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import current_shards
+from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
-from pairsieve.pipeline import named_scores
+from pairsieve.pipeline.ledger import score_checks
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -75,7 +75,7 @@ def rules(recipe: Recipe) -> tuple[Rule, ...]:
     if recipe.embed:
         for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
             read = {name.lower() for name in _columns_of(rule.sql)}
-            named_scores.check(f"keep.{place}", entry, read, rule.sql, recipe.embed)
+            score_checks.check(f"keep.{place}", entry, read, rule.sql, recipe.embed)
     names = [rule.name for rule in listed]
     for place, name in enumerate(names):
         if name in names[:place]:

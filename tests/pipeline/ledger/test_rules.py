@@ -3,7 +3,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pairsieve.pipeline.rules import Rule, Stage, check, gates, passing, rules
+from pairsieve.pipeline.ledger.rules import Rule, Stage, check, gates, passing, rules
 from pairsieve.schemas.columns import COLUMNS, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
