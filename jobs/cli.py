@@ -329,7 +329,7 @@ def hashes(
     """Write what a dataset's images are known by, for the `known` of another recipe."""
     from pairsieve.pipeline import hashes
     from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.pipeline.inputs import place
+    from pairsieve.pipeline.input.files import place
 
     source = Store.at(dataset)
     hashes.check(source, name)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.addresses import Refused, Target, target_of
-from pairsieve.pipeline.inputs import Source, listed, stream
+from pairsieve.pipeline.input.files import Source, listed, stream
 from pairsieve.pipeline.near import Near
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE
 from pairsieve.schemas.arrays import Hashes

@@ -15,13 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import blocklist, fetch_img2dataset, inputs, pieces, politeness
+from pairsieve.pipeline import blocklist, fetch_img2dataset, pieces, politeness
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.fetch import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
+from pairsieve.pipeline.input import files as input_files
 from pairsieve.pipeline.layers import REPLACED, Before
 from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
 from pairsieve.pipeline.part import Part
@@ -157,7 +158,7 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
             for row in rows:
                 yield [row], Fetched(part.values[URL.name][row], Outcome.ABSENT)
             continue
-        source, name = inputs.place(file)
+        source, name = input_files.place(file)
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
             places = [part.images[row] for row in some]

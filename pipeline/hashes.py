@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.inputs import Source, opened
+from pairsieve.pipeline.input.files import Source, opened
+from pairsieve.pipeline.input.parquet import footer
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted, select_marker
-from pairsieve.pipeline.parquets import footer
 from pairsieve.pipeline.pieces import FOLDER
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import PERCEPTUAL_HASH, SHA256, UID

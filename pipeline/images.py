@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import blocklist
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.boxes import Box, parsed
-from pairsieve.pipeline.expected import Expected
 from pairsieve.pipeline.fetch import Fetched
+from pairsieve.pipeline.input.expected_hashes import Expected
 from pairsieve.pipeline.part import Part
 from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.planned import Plan

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import hashes, superseded
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.inputs import Source, listed
+from pairsieve.pipeline.input.files import Source, listed
 from pairsieve.pipeline.ledger.ledger import inputs, select_marker
 from pairsieve.schemas.against import Known
 from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID

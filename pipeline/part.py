@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, measured
+from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, RESERVED
 from pairsieve.pipeline.ledger.rules import Rule, passing
-from pairsieve.pipeline.travelling import IMAGE_PLACE, RESERVED
 from pairsieve.schemas.columns import (
     DETAIL,
     GATHERED,

@@ -13,14 +13,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import inputs, parquets, records, staging, tars
 from pairsieve.pipeline.dataset.store import Store, fingerprint
-from pairsieve.pipeline.inputs import Found, Source
+from pairsieve.pipeline.input import files, parquet, staging, text, webdataset
+from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE as IMAGE_PLACE
+from pairsieve.pipeline.input.extra_columns import RESERVED as RESERVED
+from pairsieve.pipeline.input.extra_columns import (
+    Types,
+    called,
+    of_kinds,
+    of_types,
+    source_of,
+    widen,
+)
+from pairsieve.pipeline.input.files import Found, Source
 from pairsieve.pipeline.ledger.rules import Stage, gates
 from pairsieve.pipeline.planned import PATH, File, Plan, Slice
-from pairsieve.pipeline.travelling import IMAGE_PLACE as IMAGE_PLACE
-from pairsieve.pipeline.travelling import RESERVED as RESERVED
-from pairsieve.pipeline.travelling import Types, called, of_kinds, of_types, source_of, widen
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe
@@ -36,7 +43,7 @@ def run(recipe: Recipe, store: Store) -> Plan:
             for other files or other measuring options.
     """
     options = measuring(recipe)
-    found = inputs.find(recipe.input, store.url)
+    found = files.find(recipe.input, store.url)
     if not store.exists(PATH):
         made = _made(recipe, store, found, options)
         if store.create(PATH, made.dumps()):
@@ -123,7 +130,7 @@ def _within(slices: Sequence[Slice], first: int, rows: int) -> Iterator[Slice]:
 
 def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
     name, total = plan.staged[file]
-    table = parquets.read(Store.at(plan.dataset).location(name), first, rows, total)
+    table = parquet.read(Store.at(plan.dataset).location(name), first, rows, total)
     schema = _unit_schema(plan)
     own = [table[name] for name in schema.names[: len(schema) - len(plan.schema)]]
     others = staging.expanded(table[staging.OTHERS], plan.schema)
@@ -132,15 +139,15 @@ def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
 
 def _input_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
     source = plan.files[file]
-    table = parquets.read(source.path, first, rows, source.rows)
+    table = parquet.read(source.path, first, rows, source.rows)
     columns = [
-        parquets.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
+        parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
     ]
     for field in plan.schema:
         name = source_of(field)
         known = name in table.column_names
         columns.append(
-            parquets.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
+            parquet.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
         )
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
 
@@ -198,7 +205,7 @@ def _staged(
     """Stage the input; return rows per input file, the staged files, the travelling columns."""
     counts = [0] * len(found.sources)
 
-    def pairs() -> Iterator[records.Record]:
+    def pairs() -> Iterator[text.Record]:
         for place, source in enumerate(found.sources):
             for record in _records(recipe, found, source):
                 counts[place] += 1
@@ -208,10 +215,10 @@ def _staged(
     return counts, staged, of_kinds(kinds)
 
 
-def _records(recipe: Recipe, found: Found, source: Source) -> Iterator[records.Record]:
+def _records(recipe: Recipe, found: Found, source: Source) -> Iterator[text.Record]:
     if found.format == "webdataset":
-        return tars.records(source, found.companions.get(source.name), recipe.input)
-    return records.records(source, found.format, recipe.input)
+        return webdataset.records(source, found.companions.get(source.name), recipe.input)
+    return text.records(source, found.format, recipe.input)
 
 
 def _footers(recipe: Recipe, found: Found) -> tuple[list[int], pa.Schema]:
@@ -221,7 +228,7 @@ def _footers(recipe: Recipe, found: Found) -> tuple[list[int], pa.Schema]:
     types: Types = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         for source, footer in zip(
-            found.sources, pool.map(parquets.footer, found.sources), strict=True
+            found.sources, pool.map(parquet.footer, found.sources), strict=True
         ):
             rows, schema = footer
             counts.append(rows)
@@ -236,7 +243,7 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
     """Refuse a file without the URL or text column, or with other than text in it."""
     for key, name in used.items():
         if name not in schema.names:
-            raise records.column_error(location, key, name, schema.names)
+            raise text.column_error(location, key, name, schema.names)
         type = schema.field(name).type
         if type not in (pa.string(), pa.binary(), pa.null()):
             raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
@@ -251,7 +258,7 @@ def _check_hashes(options: Input, schema: pa.Schema) -> None:
         field = called(schema, name)
         if field is None:
             known = [source_of(each) for each in schema]
-            raise records.column_error(options.path, key, name, known)
+            raise text.column_error(options.path, key, name, known)
         if field.type not in (pa.string(), pa.binary()):
             raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 

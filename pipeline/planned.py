@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from pairsieve.pipeline.travelling import called, source_of
+from pairsieve.pipeline.input.extra_columns import called, source_of
 from pairsieve.schemas.errors import BadOption, nearest
 
 PATH = "plan.json"

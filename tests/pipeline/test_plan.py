@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline import staging
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.plan import read_unit
 from pairsieve.pipeline.planned import Plan
 from pairsieve.schemas.errors import BadOption, Stopped

@@ -18,10 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.inputs import Source, opened
-from pairsieve.pipeline.parquets import footer, read
-from pairsieve.pipeline.parquets import plain as plain_column
-from pairsieve.pipeline.records import MAX_LINE, Record, column_error, json_object, string
+from pairsieve.pipeline.input.files import Source, opened
+from pairsieve.pipeline.input.parquet import footer, read
+from pairsieve.pipeline.input.parquet import plain as plain_column
+from pairsieve.pipeline.input.text import MAX_LINE, Record, column_error, json_object, string
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

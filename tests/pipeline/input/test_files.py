@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.inputs import find, format_of, place, stream
+from pairsieve.pipeline.input.files import find, format_of, place, stream
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

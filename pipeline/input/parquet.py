@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pairsieve.pipeline.inputs import Source, opened
+from pairsieve.pipeline.input.files import Source, opened
 from pairsieve.schemas.errors import BadOption, Stopped
 
 BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows wanted

@@ -10,9 +10,9 @@ import pytest
 import webdataset
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.inputs import find, place
-from pairsieve.pipeline.records import Record
-from pairsieve.pipeline.tars import records
+from pairsieve.pipeline.input.files import find, place
+from pairsieve.pipeline.input.text import Record
+from pairsieve.pipeline.input.webdataset import records
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline.inputs import find
-from pairsieve.pipeline.records import MAX_LINE, Record, records
+from pairsieve.pipeline.input.files import find
+from pairsieve.pipeline.input.text import MAX_LINE, Record, records
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 

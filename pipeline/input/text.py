@@ -18,8 +18,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pairsieve.pipeline.inputs import Source, stream
-from pairsieve.pipeline.parquets import distinct
+from pairsieve.pipeline.input.files import Source, stream
+from pairsieve.pipeline.input.parquet import distinct
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import HASHES, Input
 
