@@ -28,7 +28,7 @@ test: install img2dataset
 	$(BIN)/python -m pytest
 
 fuzz: install
-	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/test_pixels_fuzz.py
+	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/image/test_pixels_fuzz.py
 
 check: install
 	$(BIN)/ruff format --check .

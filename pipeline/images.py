@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import blocklist
 from pairsieve.pipeline.blocklist import Listed
-from pairsieve.pipeline.boxes import Box, parsed
 from pairsieve.pipeline.fetch import Fetched
+from pairsieve.pipeline.image.blur import Box, parsed
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.expected_hashes import Expected
 from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.planned import Plan
 from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline import evaluation, evaluation_images
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.ledger import quoted
 from pairsieve.pipeline.ledger.rules import reads_any, rules
-from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.thumbnails import thumbnail
 from pairsieve.schemas.errors import PairsieveError

@@ -21,7 +21,7 @@ from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
 from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels, jpeg
 from pairsieve.jobs.bench.strangers import strangers
 from pairsieve.jobs.tables import table
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.group import Group
@@ -77,7 +77,7 @@ def opened(folder: Path) -> Iterator[Pixels]:
     """Yield the pictures in a folder, by name, with shorter sides of at most 512 px."""
     from PIL import Image
 
-    from pairsieve.pipeline.reduce import reduced
+    from pairsieve.pipeline.image.area_resize import reduced
 
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES:

@@ -2,7 +2,7 @@
 
 AUC is the probability that a spoiled picture scores worse than a fine one, of all pairs of them.
 False alarms and recall are shares of fine and spoiled pictures that the default rule drops. Every
-picture goes the way of a fetched one, through `pipeline/pixels.py`. The plots of the documentation
+picture goes the way of a fetched one, through `pipeline/image/pixels.py`. The plots of the documentation
 are made from the same scores:
 
     pairsieve bench measures --folder DIR --plots docs/plots
@@ -27,8 +27,8 @@ from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
 from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import Rule, Stage, passing
-from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.columns import LUMA, LUMA_256, Column
 

@@ -19,8 +19,8 @@ from pairsieve.filters.base import Measures, measured
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.images import PICTURES_AT_ONCE
-from pairsieve.pipeline.pixels import Picture, picture
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Image

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.filters.perceptual_hash import PerceptualHash, reduce_to_square
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 
 Plane = NDArray[np.uint8]

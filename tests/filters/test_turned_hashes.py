@@ -10,7 +10,7 @@ from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
 from pairsieve.jobs.littleweb.drawing import draw
 from pairsieve.jobs.littleweb.scenes import random_scene
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 
 Plane = NDArray[np.uint8]

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pairsieve.pipeline import sites, transfers
-from pairsieve.pipeline.decode import Rejected
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.fetch import Fetched, fetch
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.decode import Rejected
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

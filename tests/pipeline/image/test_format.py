@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline.kinds import kind_of, other_kind_of
+from pairsieve.pipeline.image.format import kind_of, other_kind_of
 from pairsieve.schemas.outcomes import Outcome
 
 Saved = Callable[..., bytes]

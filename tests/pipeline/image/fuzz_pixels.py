@@ -1,6 +1,6 @@
 """Damage files at random and hand them to `picture`, in a process that may not grow or hang.
 
-    python tests/pipeline/fuzz_pixels.py FOLDER FIRST CASES
+    python tests/pipeline/image/fuzz_pixels.py FOLDER FIRST CASES
 
 Every case is made from the files in FOLDER and its number alone, so it can be run again by itself.
 Prints the outcomes and how often each came. A case that raises, crashes the process, takes more
@@ -14,8 +14,8 @@ import resource
 import sys
 from pathlib import Path
 
-from pairsieve.pipeline.decode import decoder_of
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.decode import decoder_of
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

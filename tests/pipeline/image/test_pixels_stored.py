@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 
 Saved = Callable[..., bytes]

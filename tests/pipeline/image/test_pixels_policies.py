@@ -12,8 +12,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.decode import MOST_SCANNED
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.decode import MOST_SCANNED
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

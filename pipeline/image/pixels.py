@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS
-from pairsieve.pipeline import boxes as blurring
-from pairsieve.pipeline.boxes import Box
-from pairsieve.pipeline.colours import converted, to_srgb
-from pairsieve.pipeline.decode import Decoded, Rejected, decode
-from pairsieve.pipeline.encode import KINDS, bare, encoded
-from pairsieve.pipeline.kinds import kind_of, other_kind_of
-from pairsieve.pipeline.resize import SIDEWAYS, Fit, fit, padded, resized
+from pairsieve.pipeline.image import blur as blurring
+from pairsieve.pipeline.image.blur import Box
+from pairsieve.pipeline.image.colour_profile import converted, to_srgb
+from pairsieve.pipeline.image.decode import Decoded, Rejected, decode
+from pairsieve.pipeline.image.encode import KINDS, bare, encoded
+from pairsieve.pipeline.image.format import kind_of, other_kind_of
+from pairsieve.pipeline.image.resize import SIDEWAYS, Fit, fit, padded, resized
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
@@ -130,7 +130,7 @@ def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _reduced_luma(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return `luma` by area averages with a shorter side of at most `LUMA_SIDE` px."""
-    from pairsieve.pipeline.reduce import reduced
+    from pairsieve.pipeline.image.area_resize import reduced
 
     height, width = luma.shape
     scale = LUMA_SIDE / min(height, width)
@@ -144,7 +144,7 @@ def _colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Of a side with fewer pixels than cells, a pixel is the mean of several.
     """
-    from pairsieve.pipeline.reduce import reduced
+    from pairsieve.pipeline.image.area_resize import reduced
 
     height, width = pixels.shape[:2]
     small = reduced(pixels, min(CELLS, width), min(CELLS, height))

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.boxes import blurred, parsed
-from pairsieve.pipeline.decode import Rejected
-from pairsieve.pipeline.pixels import Picture, picture
-from pairsieve.pipeline.resize import turned
+from pairsieve.pipeline.image.blur import blurred, parsed
+from pairsieve.pipeline.image.decode import Rejected
+from pairsieve.pipeline.image.pixels import Picture, picture
+from pairsieve.pipeline.image.resize import turned
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 CASES = int(os.environ.get("PAIRSIEVE_FUZZ_CASES", "500"))
 FUZZ = Path(__file__).parent / "fuzz_pixels.py"
-REAL = Path(__file__).parents[3] / "shared/real/www/pdq"
+REAL = Path(__file__).parents[4] / "shared/real/www/pdq"
 SMALL = 60_000  # bytes of a real file that is damaged too
 
 Saved = Callable[..., bytes]

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.pixels import Picture
+from pairsieve.pipeline.image.pixels import Picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
@@ -69,7 +69,7 @@ def test_truncated_heif_is_a_bad_image(
 def test_heif_without_the_extra_is_a_bad_image_that_says_so() -> None:
     program = (
         "import sys; sys.modules['pillow_heif'] = None\n"
-        "from pairsieve.pipeline.pixels import picture\n"
+        "from pairsieve.pipeline.image.pixels import picture\n"
         "from pairsieve.schemas.recipe import Image\n"
         "body = b'\\0\\0\\0\\x18ftypheic\\0\\0\\0\\0mif1heic' + bytes(100)\n"
         "print(picture(body, Image()).detail)"
@@ -79,5 +79,5 @@ def test_heif_without_the_extra_is_a_bad_image_that_says_so() -> None:
 
 
 def test_the_extra_changes_nothing_in_pillow() -> None:
-    importlib.import_module("pairsieve.pipeline.decode").decoder_of("heif")
+    importlib.import_module("pairsieve.pipeline.image.decode").decoder_of("heif")
     assert "HEIF" not in Image.OPEN

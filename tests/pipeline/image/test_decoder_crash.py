@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import BmpImagePlugin, Image, ImageFile
 
-from pairsieve.pipeline import decode, gather, plan
+from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Item, Result, open_engine
+from pairsieve.pipeline.image import decode
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]

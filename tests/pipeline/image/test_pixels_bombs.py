@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

@@ -9,11 +9,11 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
-REAL = Path(__file__).parents[3] / "shared/real/www/pdq"
+REAL = Path(__file__).parents[4] / "shared/real/www/pdq"
 FILES = sorted(REAL.glob("*")) if REAL.is_dir() else []
 T = Image.Transpose
 # How an upright image must lie in the file so that each EXIF orientation sets it upright again.

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.reduce import reduced
+from pairsieve.pipeline.image.area_resize import reduced
 
 sides = st.integers(1, 60)
 

@@ -28,8 +28,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from pairsieve.pipeline.colours import to_srgb
-from pairsieve.pipeline.resize import fit
+from pairsieve.pipeline.image.colour_profile import to_srgb
+from pairsieve.pipeline.image.resize import fit
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 

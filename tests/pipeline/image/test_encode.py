@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.encode import bare
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.encode import bare
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 
 Saved = Callable[..., bytes]

@@ -83,7 +83,7 @@ def _at_size(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
         return pixels
     if size[0] > width or size[1] > height:
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-    from pairsieve.pipeline.reduce import reduced
+    from pairsieve.pipeline.image.area_resize import reduced
 
     return reduced(pixels, *size)
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.pixels import Picture
-from pairsieve.pipeline.resize import turned
+from pairsieve.pipeline.image.pixels import Picture
+from pairsieve.pipeline.image.resize import turned
 from pairsieve.schemas import recipe
 
 Saved = Callable[..., bytes]

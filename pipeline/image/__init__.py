@@ -1,0 +1,1 @@
+"""From the bytes of an image to the stored image, and from the stored image back to pixels."""
