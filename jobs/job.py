@@ -8,19 +8,10 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import (
-    against,
-    blocklist,
-    clip,
-    fetch_img2dataset,
-    layers,
-    plan,
-    run,
-    semantic,
-    ways,
-)
+from pairsieve.pipeline import against, blocklist, clip, layers, plan, run, semantic, ways
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.fetch import img2dataset
 from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.planned import Plan
@@ -59,8 +50,8 @@ class Job:
     def check_fetch(self) -> None:
         """Refuse a downloader that is not installed, before any work; warn of what it cannot do."""
         if self.recipe.fetch and self.recipe.fetch.engine == "img2dataset":
-            fetch_img2dataset.check()
-            typer.echo(f"Warning: {fetch_img2dataset.WARNING}", err=True)
+            img2dataset.check()
+            typer.echo(f"Warning: {img2dataset.WARNING}", err=True)
 
     def check_model(self) -> None:
         """Refuse a model that cannot be had, before any work is done that needs it later."""

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pairsieve.pipeline import politeness
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.diagnosis import clock
+from pairsieve.pipeline.fetch import request_rates
+from pairsieve.pipeline.fetch.diagnosis import clock
 from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import Found
 from pairsieve.pipeline.status import Status
@@ -105,9 +105,9 @@ def said(sentence: str) -> None:
 
 def rate(store: Store, recipe: Recipe) -> None:
     """Print the highest rate that any host saw, and the limit that was asked for."""
-    peak = politeness.highest(store)
+    peak = request_rates.highest(store)
     if peak:
-        said(politeness.sentence(peak, recipe))
+        said(request_rates.sentence(peak, recipe))
 
 
 def places(store: Store, name: str) -> None:

@@ -28,7 +28,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.addresses import Refused, Target, target_of
+from pairsieve.pipeline.fetch.addresses import Refused, Target, target_of
 from pairsieve.pipeline.input.files import Source, listed, stream
 from pairsieve.pipeline.near import Near
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE

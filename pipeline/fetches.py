@@ -3,8 +3,8 @@
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline import politeness
-from pairsieve.pipeline.diagnosis import Fetches, answer, diagnose, worst
+from pairsieve.pipeline.fetch import request_rates
+from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, diagnose, worst
 from pairsieve.pipeline.stats import HOST, rows
 from pairsieve.pipeline.timeline import TIMELINE, timeline
 from pairsieve.schemas.recipe import Recipe
@@ -38,7 +38,7 @@ def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict
         "worst_hosts": worst(counted.hosts, most),
         "timeline": timeline(list(outcomes.items()), over_time[0]["seconds"] if over_time else 1),
         "timeline_size": TIMELINE,
-        "politeness": politeness.sentence(peak[0], recipe) if peak else None,
+        "politeness": request_rates.sentence(peak[0], recipe) if peak else None,
     }
 
 

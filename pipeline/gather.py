@@ -15,12 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import blocklist, fetch_img2dataset, pieces, politeness
+from pairsieve.pipeline import blocklist, pieces
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch import img2dataset, request_rates
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.input import files as input_files
 from pairsieve.pipeline.layers import REPLACED, Before
@@ -143,7 +144,7 @@ def _fetch(
     """Return what each URL gives, by the downloader that the recipe names."""
     assert recipe.fetch is not None
     if recipe.fetch.engine == "img2dataset":
-        return fetch_img2dataset.fetch(urls, recipe.fetch)
+        return img2dataset.fetch(urls, recipe.fetch)
     return fetch(urls, recipe.fetch, share, seen, listed.of_target if listed else None)
 
 
@@ -173,9 +174,9 @@ def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dic
     """Write what each host has seen, if anything, and return the file as a marker names it."""
     if not seen:
         return {}
-    path = f"{FOLDER}/{piece.name}.{attempt()}{politeness.SUFFIX}"
+    path = f"{FOLDER}/{piece.name}.{attempt()}{request_rates.SUFFIX}"
     with store.writer(path) as sink:
-        politeness.write(seen, sink)
+        request_rates.write(seen, sink)
     return {path: sink.entry()}
 
 

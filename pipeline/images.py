@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import blocklist
 from pairsieve.pipeline.blocklist import Listed
-from pairsieve.pipeline.fetch import Fetched
+from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import Box, parsed
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.expected_hashes import Expected

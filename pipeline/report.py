@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline import politeness
 from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.embedded import sentences
+from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect, select_marker
 from pairsieve.pipeline.ledger.rules import rules
@@ -72,7 +72,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
     ):
         file = Path(place) / STATS
         attach(connection, store, folders(recipe), name)
-        politeness.attach(connection, store)
+        request_rates.attach(connection, store)
         build(connection, file, selection.extra["funnel"], recipe.other_scores)
         content = _content(connection, recipe, store, selection, name)
         page = render("report.html.j2", content)

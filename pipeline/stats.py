@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.diagnosis import STEPS_S
+from pairsieve.pipeline.fetch.diagnosis import STEPS_S
+from pairsieve.pipeline.fetch.request_rates import PER_HOST, POLITENESS
 from pairsieve.pipeline.ledger.ledger import quoted
-from pairsieve.pipeline.politeness import PER_HOST, POLITENESS
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     CLUSTER,

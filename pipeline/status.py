@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pairsieve.pipeline import embedded, layers
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
-from pairsieve.pipeline.diagnosis import diagnose, failures, worst
+from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.layers import Layer
 from pairsieve.pipeline.ledger.ledger import (
     current_shards,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pairsieve.pipeline.dataset.store import Marker
-from pairsieve.pipeline.diagnosis import Fetches, answer, step_s, worst
+from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, step_s, worst
 from pairsieve.pipeline.part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 

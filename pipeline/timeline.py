@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pairsieve.pipeline.diagnosis import clock
+from pairsieve.pipeline.fetch.diagnosis import clock
 
 TIMELINE = (1080, 150)  # px, width and height of the bars
 APART = 5  # failures with a colour of their own, the commonest; the rest share one

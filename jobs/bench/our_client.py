@@ -3,7 +3,7 @@
 from typing import Any
 
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
-from pairsieve.pipeline.fetch import fetch
+from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch

@@ -20,8 +20,8 @@ import pycurl
 
 from pairsieve.jobs.bench.our_client import options
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
-from pairsieve.pipeline import hosts
-from pairsieve.pipeline.fetch import fetch
+from pairsieve.pipeline.fetch import host_queue
+from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 
@@ -120,9 +120,9 @@ def watch_libcurl() -> Meter:
 def watch_turns() -> Meter:
     """Measure from now on everything that decides whose turn it is."""
     meter = Meter()
-    for name, method in list(vars(hosts.Hosts).items()):
+    for name, method in list(vars(host_queue.Hosts).items()):
         if callable(method) and not name.startswith("_"):
-            setattr(hosts.Hosts, name, meter.timed(method))
+            setattr(host_queue.Hosts, name, meter.timed(method))
     return meter
 
 

@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline import sites, transfers
 from pairsieve.pipeline.engine.engine import Crashed, Serial
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch import origins, scheduler
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.image.decode import Rejected
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
@@ -233,8 +233,8 @@ def other_site() -> Iterator[Site]:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Start a server; while it runs, the waits between attempts are short."""
-    monkeypatch.setattr(transfers, "BACKOFF_S", 0.02)
-    sites.KNOWN.clear()
+    monkeypatch.setattr(scheduler, "BACKOFF_S", 0.02)
+    origins.KNOWN.clear()
     with closing(Site()) as site:
         yield site
 

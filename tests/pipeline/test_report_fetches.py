@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import group, politeness, report, select
+from pairsieve.pipeline import group, report, select
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.fetch import request_rates
 from pairsieve.schemas.recipe import Recipe
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]
@@ -51,9 +52,9 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
     Image.new("RGB", (40, 30)).save(sink, "JPEG")
     made.write("gather/x.tar", sink.getvalue())
     put_gathered(made, _rows(sink.getvalue()))
-    path = f"gather/1.x{politeness.SUFFIX}"
+    path = f"gather/1.x{request_rates.SUFFIX}"
     with made.writer(path) as requests:
-        politeness.write(Counter({("b.example", 60): 7}), requests)
+        request_rates.write(Counter({("b.example", 60): 7}), requests)
     commit(made, "gather/1.json", Marker(0, {path: requests.entry()}))
     return made
 

@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-from pairsieve.pipeline.addresses import Addresses, Refused, Target
-from pairsieve.pipeline.held import Held
-from pairsieve.pipeline.hosts import Hosts
-from pairsieve.pipeline.multi import Multi
-from pairsieve.pipeline.robots import MAX_REDIRECTS, TIMEOUT_S, product
-from pairsieve.pipeline.sites import Sites
-from pairsieve.pipeline.transfer import Answer, Transfer
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.event_loop import Multi
+from pairsieve.pipeline.fetch.host_queue import Hosts
+from pairsieve.pipeline.fetch.memory_budget import Held
+from pairsieve.pipeline.fetch.origins import Sites
+from pairsieve.pipeline.fetch.request import Answer, Transfer
+from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

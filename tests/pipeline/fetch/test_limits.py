@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline import held
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch import memory_budget
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -143,8 +143,8 @@ def test_the_cap_on_header_bytes_is_inclusive(site: "Site", fetch_one: FetchOne)
 def test_what_is_held_is_bounded_whatever_the_number_of_transfers(
     site: "Site", fetch_options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "BACKLOG_BYTES", 2_000_000)
-    monkeypatch.setattr(held, "LIMIT_BYTES", 4_000_000)
+    monkeypatch.setattr(memory_budget, "BACKLOG_BYTES", 2_000_000)
+    monkeypatch.setattr(memory_budget, "LIMIT_BYTES", 4_000_000)
     body = bytes(1_900_000)
     site.behaviours["big"] = site.whole(body)
     urls = [site.url(f"big/{number}") for number in range(40)]  # 76 MB
@@ -169,7 +169,7 @@ def test_what_is_held_is_bounded_whatever_the_number_of_transfers(
 def test_a_pause_is_no_fault_of_the_server(
     site: "Site", fetch_options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "LIMIT_BYTES", 300_000)
+    monkeypatch.setattr(memory_budget, "LIMIT_BYTES", 300_000)
     site.behaviours["big"] = site.whole(bytes(900_000))
     urls = [site.url(f"big/{number}") for number in range(8)]
     outcomes = []

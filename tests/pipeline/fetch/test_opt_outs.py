@@ -3,8 +3,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline.fetch import Fetched
-from pairsieve.pipeline.headers import read
+from pairsieve.pipeline.fetch.client import Fetched
+from pairsieve.pipeline.fetch.headers import read
 from pairsieve.schemas.outcomes import Outcome
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.ready import READ, ready
-from pairsieve.pipeline.transfer import Transfer
+from pairsieve.pipeline.fetch.ready import READ, ready
+from pairsieve.pipeline.fetch.request import Transfer
 
 
 class Multi:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

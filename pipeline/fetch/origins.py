@@ -6,9 +6,9 @@ process; a site that fails, or whose robots.txt cannot be had, gets another chan
 
 from typing import Generic, Literal, TypeVar
 
-from pairsieve.pipeline import robots
-from pairsieve.pipeline.addresses import Target
-from pairsieve.pipeline.transfer import Answer
+from pairsieve.pipeline.fetch import robots
+from pairsieve.pipeline.fetch.addresses import Target
+from pairsieve.pipeline.fetch.request import Answer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

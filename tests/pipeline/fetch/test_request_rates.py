@@ -4,8 +4,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.pipeline import politeness
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.fetch import request_rates
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -19,15 +19,15 @@ def store(tmp_path: Path) -> Store:
             Counter({("a.example", 60): 3, ("b.example", 60): 4}),
         )
     ):
-        path = f"gather/{unit}.x{politeness.SUFFIX}"
+        path = f"gather/{unit}.x{request_rates.SUFFIX}"
         with made.writer(path) as sink:
-            politeness.write(seen, sink)
+            request_rates.write(seen, sink)
         commit(made, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))
     return made
 
 
 def test_units_at_the_same_time_are_added_up(store: Store) -> None:
-    assert politeness.highest(store) == {
+    assert request_rates.highest(store) == {
         "host": "a.example", "requests": 6, "peak_per_s": 5, "per_s": 0.1
     }  # fmt: skip
 
@@ -41,15 +41,15 @@ def test_the_file_is_small_and_sorted(store: Store) -> None:
 
 
 def test_a_dataset_that_asked_nobody_has_no_rate(tmp_path: Path) -> None:
-    assert politeness.highest(Store.at(tmp_path)) is None
+    assert request_rates.highest(Store.at(tmp_path)) is None
 
 
 def test_the_sentence_tells_host_rate_and_limit(store: Store) -> None:
     fetch = {"user_agent": "lab (+https://example.org/)", "per_host_per_s": 2.5}
     recipe = Recipe.model_validate({"input": {"path": "p"}, "fetch": fetch})
-    peak = politeness.highest(store)
+    peak = request_rates.highest(store)
     assert peak is not None
-    assert politeness.sentence(peak, recipe) == (
+    assert request_rates.sentence(peak, recipe) == (
         "Most requests that any host saw in one second: 5 (a.example; 0.10 per second over its "
         "busiest minute); the limit was 2.5 per second."
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairsieve.pipeline.addresses import MAX_URL_CHARS, Addresses, Refused, Target
+from pairsieve.pipeline.fetch.addresses import MAX_URL_CHARS, Addresses, Refused, Target
 from pairsieve.schemas.outcomes import Outcome
 
 PUBLIC = Addresses((), ())

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
-from pairsieve.pipeline.addresses import Addresses, Refused, Target
-from pairsieve.pipeline.transfers import Ended, Job, Transfers
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.scheduler import Ended, Job, Transfers
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

@@ -11,7 +11,7 @@ HTTP/2 connection.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairsieve.pipeline.transfer import Transfer
+    from pairsieve.pipeline.fetch.request import Transfer
 
 BACKLOG_BYTES = 32_000_000  # held: beyond this no transfer starts
 LIMIT_BYTES = 64_000_000  # held: beyond this all but the oldest transfer pause

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline import held
-from pairsieve.pipeline.fetch import Fetched, fetch
-from pairsieve.pipeline.transfer import Transfer
+from pairsieve.pipeline.fetch import memory_budget
+from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.request import Transfer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -27,7 +27,7 @@ def fetch_threads() -> list[threading.Thread]:
 def test_a_consumer_that_waits_bounds_what_is_fetched(
     site: "Site", fetch_options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "BACKLOG_BYTES", 1_000_000)
+    monkeypatch.setattr(memory_budget, "BACKLOG_BYTES", 1_000_000)
     site.behaviours["big"] = site.whole(bytes(200_000))
     urls = [site.url(f"big/{number}") for number in range(60)]
     with closing(fetch(urls, fetch_options(site.port, concurrency=4))) as results:

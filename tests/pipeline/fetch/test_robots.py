@@ -1,7 +1,7 @@
 import pytest
 
-from pairsieve.pipeline import robots
-from pairsieve.pipeline.robots import Known, product, rules
+from pairsieve.pipeline.fetch import robots
+from pairsieve.pipeline.fetch.robots import Known, product, rules
 
 A = "https://example.org/a.jpg"
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import pairsieve
 from pairsieve.jobs.bench.runs import img2dataset_python
-from pairsieve.pipeline.fetch_img2dataset import outcome_of
+from pairsieve.pipeline.fetch.img2dataset import outcome_of
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

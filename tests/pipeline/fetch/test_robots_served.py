@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairsieve.pipeline import robots, sites
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch import origins, robots
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -66,7 +66,7 @@ def test_a_site_is_asked_once_in_a_day_also_for_other_units(
     for number in range(3):
         obey(site, f"ok/{number}")
     assert asked_for_robots(site) == 1
-    monkeypatch.setattr(sites, "KNOWN", robots.Known(fresh_s=-1))  # what is kept is stale at once
+    monkeypatch.setattr(origins, "KNOWN", robots.Known(fresh_s=-1))  # what is kept is stale at once
     obey(site, "ok/4")
     assert asked_for_robots(site) >= 2
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.addresses import Target, numeric
+from pairsieve.pipeline.fetch.addresses import Target, numeric
 from pairsieve.schemas.recipe import Fetch
 
 RECEIVED_BYTES = 10_000_000  # before decoding; a robots.txt may be longer than `max_bytes`

@@ -18,9 +18,9 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline import headers, libcurl, robots
-from pairsieve.pipeline.addresses import Addresses, Target
-from pairsieve.pipeline.held import Held
+from pairsieve.pipeline.fetch import curl_options, headers, robots
+from pairsieve.pipeline.fetch.addresses import Addresses, Target
+from pairsieve.pipeline.fetch.memory_budget import Held
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -98,7 +98,7 @@ class Transfer:
         self.paused = 0.0
         self.curl: Any = pycurl.Curl()
         self.curl.transfer = self
-        for option, value in libcurl.settings(options).items():
+        for option, value in curl_options.settings(options).items():
             self.curl.setopt(option, value)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.write)  # costs no frame of Python
@@ -122,7 +122,7 @@ class Transfer:
         self._opened = False
         self.curl.setopt(pycurl.URL, target.url)
         if self._options.resolve:
-            self.curl.setopt(pycurl.RESOLVE, libcurl.resolved(target, self._options))
+            self.curl.setopt(pycurl.RESOLVE, curl_options.resolved(target, self._options))
 
     def close(self) -> None:
         """Close the handle, which must be in no multi handle any more."""

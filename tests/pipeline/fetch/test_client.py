@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline import sites
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch import origins
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -175,7 +175,7 @@ def test_any_behaviour_of_servers_gives_one_outcome_per_url(
         resolve={f"{name}.test": ("127.0.0.1",) for name in "abc"},
     )
     site.heads.clear()
-    sites.KNOWN.clear()
+    origins.KNOWN.clear()
     seen: Counter[tuple[str, int]] = Counter()
     results = list(fetch([site.url(path) for path in paths], limits, seen=seen))
     assert Counter(result.url for result in results) == Counter(map(site.url, paths))

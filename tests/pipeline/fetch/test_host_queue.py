@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pairsieve.pipeline.hosts import Hosts
+from pairsieve.pipeline.fetch.host_queue import Hosts
 
 
 def taken(hosts: Hosts[str], at_most: int, now: float = 1000.0) -> list[str]:

@@ -17,7 +17,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 
-from pairsieve.pipeline.fetch import Fetched, fetch
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

@@ -20,8 +20,8 @@ from functools import lru_cache
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
-from pairsieve.pipeline.addresses import Addresses, Refused, Target
-from pairsieve.pipeline.fetch import Fetched
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch

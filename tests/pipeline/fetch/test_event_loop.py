@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pairsieve.pipeline.ready import READ, WRITE, Epoll, Ready, Selector, ready
+from pairsieve.pipeline.fetch.ready import READ, WRITE, Epoll, Ready, Selector, ready
 
 Pair = tuple[socket.socket, socket.socket]
 
