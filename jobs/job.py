@@ -8,12 +8,13 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import against, blocklist, clip, layers, plan, run, semantic, ways
+from pairsieve.pipeline import against, blocklist, layers, plan, run, semantic, ways
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.fetch import img2dataset
 from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
+from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.planned import Plan
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load

@@ -17,9 +17,9 @@ from pairsieve.jobs.littleweb.altered import ATTRIBUTES
 from pairsieve.jobs.littleweb.captions import true_caption
 from pairsieve.jobs.littleweb.scenes import Scene, random_scene
 from pairsieve.jobs.tiny_pool import empty_captions, one_wrong, picture
-from pairsieve.pipeline import clip
-from pairsieve.pipeline.builtin import MODELS, TINY
-from pairsieve.pipeline.clip import Model
+from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.builtin import MODELS, TINY
+from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas.arrays import Floats
 from pairsieve.schemas.recipe import Embed
 

@@ -24,13 +24,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import clip, pretrained, scored, scores, ways
+from pairsieve.pipeline import scored, scores, ways
 from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit
 from pairsieve.pipeline.embedded import FOLDER as FOLDER
 from pairsieve.pipeline.embedded import record_of, recorded, stamped
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
+from pairsieve.pipeline.models import clip, pretrained
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.pipeline import embed
-from pairsieve.pipeline.clip import Model
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
+from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas import recipe
 from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors

@@ -19,7 +19,7 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import ways
-from pairsieve.pipeline.clip import Model
+from pairsieve.pipeline.models.clip import Model
 from pairsieve.pipeline.ways import Compared, Pictures, Score
 from pairsieve.schemas.columns import (
     CONCEPTS,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pairsieve.filters import FILTERS
-from pairsieve.pipeline import clip, vectors
+from pairsieve.pipeline import vectors
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.pages import TEXT_SHOWN, render
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.thumbnails import thumbnail

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import softmax
-from pairsieve.pipeline import classifier, heads, pretrained
-from pairsieve.pipeline.clip import Model
+from pairsieve.pipeline.models import classifier, heads, pretrained
+from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed

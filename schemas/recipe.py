@@ -1,7 +1,7 @@
 """The recipe: one YAML file that says what comes in, what is measured and what is kept.
 
-Everything is checked here or in `pipeline/ledger/rules.py` before any input or output is touched; the file
-itself is read by `recipe_file.py`.
+Everything is checked here or in `pipeline/ledger/rules.py` before any input or output is touched;
+the file itself is read by `recipe_file.py`.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 AUC is the probability that a spoiled picture scores worse than a fine one, of all pairs of them.
 False alarms and recall are shares of fine and spoiled pictures that the default rule drops. Every
-picture goes the way of a fetched one, through `pipeline/image/pixels.py`. The plots of the documentation
-are made from the same scores:
+picture goes the way of a fetched one, through `pipeline/image/pixels.py`. The plots of the
+documentation are made from the same scores:
 
     pairsieve bench measures --folder DIR --plots docs/plots
 """

@@ -12,10 +12,10 @@ from statistics import median
 from typing import Any, TypeVar
 
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
-from pairsieve.pipeline import clip
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import bodies, decoded
-from pairsieve.pipeline.encoders import Encoder
+from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.encoder import Encoder
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.recipe import Embed
 

@@ -1,1 +1,1 @@
-"""Where tasks run: serial, Ray, rounds of resumable tasks, threads whose results keep their order."""
+"""Where tasks run: serial, Ray, rounds of resumable tasks, threads that keep results in order."""

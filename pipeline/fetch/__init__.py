@@ -1,1 +1,1 @@
-"""Getting bytes from the web: scheduler, one request, address policy, robots.txt, rates, what failures mean."""
+"""Getting bytes from the web: scheduler, request, addresses, robots.txt, rates, diagnosis."""

@@ -9,7 +9,7 @@ from pairsieve.jobs import tiny_trial, train_tiny
 from pairsieve.jobs.littleweb.altered import ATTRIBUTES, altered, captions
 from pairsieve.jobs.littleweb.scenes import Ground, Scene, Shape, random_scene
 from pairsieve.jobs.tiny_pool import one_wrong
-from pairsieve.pipeline import clip
+from pairsieve.pipeline.models import clip
 from pairsieve.schemas.recipe import Embed
 
 STEPS = (6, 8)  # of the image tower alone, of both
@@ -70,7 +70,7 @@ def test_the_same_training_gives_the_same_weights(
 def test_the_built_in_vocabulary_and_config_are_what_training_writes(
     trained: tuple[Path, list[float]],
 ) -> None:
-    from pairsieve.pipeline.builtin import MODELS
+    from pairsieve.pipeline.models.builtin import MODELS
 
     folder, _ = trained
     for suffix in (".json", ".bpe.gz"):

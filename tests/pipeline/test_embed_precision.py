@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline import embed, embedded, precision
+from pairsieve.pipeline import embed, embedded
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.models import precision
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -18,10 +18,11 @@ from PIL import Image
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
-from pairsieve.pipeline import clip, embed, scores, select, ways
+from pairsieve.pipeline import embed, scores, select, ways
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
+from pairsieve.pipeline.models import clip
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline import clip, embed, search, select, vectors
+from pairsieve.pipeline import embed, search, select, vectors
 from pairsieve.pipeline.dataset.store import Marker, Store, replace
 from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import select_marker
+from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.search import Query
 from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption

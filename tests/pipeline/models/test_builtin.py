@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from pairsieve.pipeline import clip, embed
-from pairsieve.pipeline.builtin import DEMO, MODELS, TINY
+from pairsieve.pipeline import embed
+from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.builtin import DEMO, MODELS, TINY
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

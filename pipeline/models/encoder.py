@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pairsieve.pipeline.precision import Unfit
-from pairsieve.pipeline.quiet import quiet
-from pairsieve.pipeline.towers import Towers
+from pairsieve.pipeline.models.precision import Unfit
+from pairsieve.pipeline.models.quiet import quiet
+from pairsieve.pipeline.models.towers import Towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 

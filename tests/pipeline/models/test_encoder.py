@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pairsieve.pipeline.encoders import Torch
+from pairsieve.pipeline.models.encoder import Torch
 from pairsieve.schemas.errors import BadOption
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pairsieve.pipeline.preprocess import Pixels
+from pairsieve.pipeline.models.preprocess import Pixels
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pairsieve.pipeline.preprocess import Preprocess
+from pairsieve.pipeline.models.preprocess import Preprocess
 
 STEP = 16  # tokens
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from pairsieve.pipeline.preprocess import Preprocess, by_pillow, by_torch, preprocess
+from pairsieve.pipeline.models.preprocess import Preprocess, by_pillow, by_torch, preprocess
 
 MODES = ("shortest", "longest", "squash")
 INTERPOLATIONS = ("bicubic", "bilinear")

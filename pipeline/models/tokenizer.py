@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from pairsieve.pipeline.network import registered
-from pairsieve.pipeline.pretrained import Source, fetch_command
+from pairsieve.pipeline.models.open_clip import registered
+from pairsieve.pipeline.models.pretrained import Source, fetch_command
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch._dynamo.utils import counters
 
-from pairsieve.pipeline.clip import Model, check, load
-from pairsieve.pipeline.encoders import Torch
-from pairsieve.pipeline.pretrained import find, local_fingerprint
+from pairsieve.pipeline.models.clip import Model, check, load
+from pairsieve.pipeline.models.encoder import Torch
+from pairsieve.pipeline.models.pretrained import find, local_fingerprint
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -136,7 +136,7 @@ def test_a_megabyte_of_text_costs_no_more_than_the_tokens_read(model: Model) -> 
 def test_the_words_remembered_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["several words", "are forgotten", "<start_of_text> is remembered"]
     before = model.texts(texts)
-    monkeypatch.setattr("pairsieve.pipeline.tokens.WORDS_REMEMBERED", 3)
+    monkeypatch.setattr("pairsieve.pipeline.models.tokenizer.WORDS_REMEMBERED", 3)
     assert model.texts(texts).tobytes() == before.tobytes()
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import precision
-from pairsieve.pipeline.precision import Unfit, check, choose, pictures
+from pairsieve.pipeline.models import precision
+from pairsieve.pipeline.models.precision import Unfit, check, choose, pictures
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pairsieve.pipeline import builtin
+from pairsieve.pipeline.models import builtin
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.clip import check, load
+from pairsieve.pipeline.models.clip import check, load
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pairsieve.pipeline import heads
+from pairsieve.pipeline.models import heads
 from pairsieve.schemas.errors import BadOption
 
 # By hand, of (3, 4), which is (0.6, 0.8) at length 1: 2 * 0.6 - 1 * 0.8 + 0.5 = 0.9.

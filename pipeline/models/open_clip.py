@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pairsieve.pipeline.pretrained import Source
-from pairsieve.pipeline.quiet import quiet
+from pairsieve.pipeline.models.pretrained import Source
+from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 

@@ -20,14 +20,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pairsieve.pipeline import encoders, network, precision
-from pairsieve.pipeline.attention import replace_attention
-from pairsieve.pipeline.encoders import Encoder
 from pairsieve.pipeline.engine.ordered_threads import Meter, in_order
-from pairsieve.pipeline.preprocess import Pixels, Preprocess, preprocess
-from pairsieve.pipeline.pretrained import described, find
-from pairsieve.pipeline.tokens import bounded, identity, tokenizer
-from pairsieve.pipeline.towers import Towers, towers
+from pairsieve.pipeline.models import encoder as encoders
+from pairsieve.pipeline.models import open_clip, precision
+from pairsieve.pipeline.models.attention import replace_attention
+from pairsieve.pipeline.models.encoder import Encoder
+from pairsieve.pipeline.models.preprocess import Pixels, Preprocess, preprocess
+from pairsieve.pipeline.models.pretrained import described, find
+from pairsieve.pipeline.models.tokenizer import bounded, identity, tokenizer
+from pairsieve.pipeline.models.towers import Towers, towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
@@ -175,7 +176,7 @@ def check(options: Embed) -> None:
     precision.check(options)
     source = find(options)
     tokenizer(options, source)
-    network.check(options, source)
+    open_clip.check(options, source)
 
 
 def load(options: Embed, recorded: str | None = None) -> Model:
@@ -196,7 +197,7 @@ def load(options: Embed, recorded: str | None = None) -> Model:
     source = find(options)
     torch.set_num_threads(1)  # the lanes are what runs in parallel
     reader = tokenizer(options, source)
-    loaded = network.load(options, source)
+    loaded = open_clip.load(options, source)
     config = loaded.visual.preprocess_cfg
     settings = [described(source.config), source.quick_gelu, config, identity(reader)]
     bias = getattr(loaded, "logit_bias", None)

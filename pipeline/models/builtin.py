@@ -11,7 +11,7 @@ from pairsieve.schemas.recipe import Embed
 
 TINY, DEMO = "pairsieve-tiny", "demo"
 TAGS = {TINY: (DEMO,)}
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent
 
 
 def as_files(options: Embed) -> Embed:

@@ -1,0 +1,1 @@
+"""CLIP and other networks: find, load, run at a precision; the shipped `pairsieve-tiny`."""
