@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import against, blocklist, layers, plan, run, semantic, ways
+from pairsieve.pipeline import against, blocklist, layers, plan, run, semantic
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.fetch import img2dataset
@@ -16,6 +16,7 @@ from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
 
@@ -58,7 +59,7 @@ class Job:
         """Refuse a model that cannot be had, before any work is done that needs it later."""
         for model in self.recipe.models:
             clip.check(model)
-            ways.check(model)
+            scorers.check(model)
         semantic.options(self.recipe)
 
     @contextmanager

@@ -24,14 +24,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import scored, scores, ways
 from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit
-from pairsieve.pipeline.embedded import FOLDER as FOLDER
-from pairsieve.pipeline.embedded import record_of, recorded, stamped
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.models import clip, pretrained
+from pairsieve.pipeline.vectors import score_commit, scorers, scores
+from pairsieve.pipeline.vectors.model_record import FOLDER as FOLDER
+from pairsieve.pipeline.vectors.model_record import record_of, recorded, stamped
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,
@@ -95,7 +95,7 @@ def run(
     else:
         return
     clip.check(options)
-    ways.check(options)
+    scorers.check(options)
     asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
     for piece, result in engine.map_with(
         partial(_embedder, store, name, options),
@@ -129,7 +129,7 @@ def scores_folder(options: Embed) -> str:
     Raises:
         BadOption: a local file is missing.
     """
-    return scored.folder(folder(options), options)
+    return score_commit.folder(folder(options), options)
 
 
 def folders(recipe: Recipe) -> dict[str, str]:
@@ -221,7 +221,7 @@ def _embed(
     name, beside = folders
     made = store.marker(_marker(name, piece))
     made = made or _put_vectors(store, _marker(name, piece), asked, embedder, gathered)
-    scored.score(
+    score_commit.score(
         store,
         f"{FOLDER}/{beside}/{piece}",
         (embedder.prepared, embedder.how, embedder.record),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import embed, evaluation_images
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, replace
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.vectors import matrix
+from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (

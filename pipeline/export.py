@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import vectors
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.ledger.ledger import attach, connect, select_marker
+from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.model_record import recorded
 from pairsieve.schemas.columns import (
     EMBEDDED,
     HEIGHT,
@@ -71,14 +71,14 @@ def run(
     Raises:
         BadOption: no such model or selection, or `out` holds something else.
     """
-    name = vectors.chosen(store, model)
+    name = reader.chosen(store, model)
     selected = store.marker(select_marker(selection)) if selection else None
     if selection and selected is None:
         raise BadOption(f"--name: there is no selection `{selection}`; `pairsieve select` makes it")
     _clear(store, out)
-    units = vectors.units(store, name)
+    units = reader.units(store, name)
     with connect(store) as connection:
-        attach(connection, store, vectors.scored(store, name), selection)
+        attach(connection, store, reader.scored(store, name), selection)
         rows = _take_rows(connection, store, units, selection)
         parts = -(-rows // part_rows)
         dimensions = recorded(store, name)["dimensions"]
@@ -113,7 +113,7 @@ def _clear(store: Store, out: Store) -> None:
 def _take_rows(
     connection: "DuckDBPyConnection",
     store: Store,
-    units: list[vectors.Unit],
+    units: list[reader.Unit],
     selection: str | None,
 ) -> int:
     """Define the view `exported`, a row of metadata per pair; return how many there are."""
@@ -177,7 +177,7 @@ class _Tables:
 class _Vectors:
     """The vectors of rows asked for in ascending order; those of one unit are held."""
 
-    def __init__(self, store: Store, units: list[vectors.Unit]) -> None:
+    def __init__(self, store: Store, units: list[reader.Unit]) -> None:
         self._store = store
         self._units = iter(units)
         self._rows = np.zeros(0, np.int64)
@@ -192,4 +192,4 @@ class _Vectors:
                 yield [matrix[places] for matrix in self._matrices]
                 rows = rows[held:]
             else:
-                self._rows, self._matrices = vectors.read(self._store, next(self._units))
+                self._rows, self._matrices = reader.read(self._store, next(self._units))

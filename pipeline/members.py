@@ -16,7 +16,7 @@ from pairsieve.filters.turned_hashes import TURNED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import FOLDER, folder
 from pairsieve.pipeline.ledger.ledger import files
-from pairsieve.pipeline.vectors import SUFFIX, matrix
+from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.group import Group
 from pairsieve.schemas.recipe import Recipe

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pairsieve.filters import FILTERS
-from pairsieve.pipeline import vectors
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
-from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.pages import TEXT_SHOWN, render
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.thumbnails import thumbnail
-from pairsieve.pipeline.vector_index import EXACT_ROWS, Nearest, check, nearest
+from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.index import EXACT_ROWS, Nearest, check, nearest
+from pairsieve.pipeline.vectors.model_record import recorded
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
@@ -92,14 +92,14 @@ def run(
     """
     if model is None and recipe and recipe.embed:
         model = folder(recipe.embed)
-    name = vectors.chosen(store, model)
+    name = reader.chosen(store, model)
     options = _options(store, name, recipe)
-    searched = sum(unit.rows for unit in vectors.units(store, name))
+    searched = sum(unit.rows for unit in reader.units(store, name))
     check(searched, exact_rows)
     asked = _embedded(query, _loaded(store, name, options))
     found = nearest(store, name, asked, count, exact_rows)
     with connect(store) as connection:
-        attach(connection, store, vectors.scored(store, name), selection)
+        attach(connection, store, reader.scored(store, name), selection)
         pairs = _pairs(connection, found)
     return Found(query, name, searched, found.exact, pairs)
 

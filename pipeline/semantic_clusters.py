@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.alike import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.rounds import Numbered
-from pairsieve.pipeline.vectors import matrix
+from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 
 FEW = 10_000  # vectors that are compared all with all

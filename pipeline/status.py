@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline import embedded, layers
+from pairsieve.pipeline import layers
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
@@ -16,6 +16,7 @@ from pairsieve.pipeline.ledger.ledger import (
 )
 from pairsieve.pipeline.pieces import FOLDER, layer_of
 from pairsieve.pipeline.tally import total, wider
+from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.outcomes import Outcome
 
 HOSTS_TOLD = 5
@@ -93,7 +94,7 @@ def status(store: Store, name: str) -> Status:
     found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
     steps = wider(dict(fetches.steps), STEPS_TOLD)
     found.over_time = [(start, *failures(counts)) for start, counts in steps]
-    found.models = embedded.sentences(store)
+    found.models = model_record.sentences(store)
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")

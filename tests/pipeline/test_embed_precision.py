@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline import embed, embedded
+from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import precision
+from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -41,7 +42,7 @@ def test_what_auto_took_first_is_recorded_and_taken_again(
 ) -> None:
     monkeypatch.setattr(precision, "ORDER", {"cpu": ("bf16", "fp32")})
     monkeypatch.setattr(precision, "_has", lambda *_: True)
-    assert loaded(store, options) == "bf16" == embedded.recorded(store, "tiny")["precision"]
+    assert loaded(store, options) == "bf16" == model_record.recorded(store, "tiny")["precision"]
     monkeypatch.setattr(precision, "_has", lambda *_: False)  # a machine that would take fp32
     assert loaded(store, options) == "bf16"
 
@@ -51,12 +52,12 @@ def test_the_first_of_two_that_chose_at_the_same_time_wins(
 ) -> None:
     monkeypatch.setattr(precision, "_has", lambda *_: False)
     assert loaded(store, options) == "fp32"
-    record = embedded.recorded(store, "tiny") | {"precision": "bf16"}
+    record = model_record.recorded(store, "tiny") | {"precision": "bf16"}
     read_before = iter(
         [dict[str, str]()]
     )  # the other one puts its choice there after this one has looked
     monkeypatch.setattr(embed, "recorded", lambda *asked: next(read_before, record))
-    store.write(embedded.record_of("tiny"), json.dumps(record).encode())
+    store.write(model_record.record_of("tiny"), json.dumps(record).encode())
     assert loaded(store, options) == "bf16"
 
 

@@ -11,13 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline import embed, search, select, vectors
+from pairsieve.pipeline import embed, search, select
 from pairsieve.pipeline.dataset.store import Marker, Store, replace
-from pairsieve.pipeline.embedded import recorded
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.search import Query
+from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.model_record import recorded
 from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
@@ -89,8 +90,8 @@ def test_a_stored_picture_is_nearest_to_itself(
 def test_a_text_finds_what_its_own_vector_is_nearest_to(store: Store, recipe: Recipe) -> None:
     found = search.run(store, Query("a red bus"), recipe, count=3)
     (text,) = clip.load(options(recipe)).texts(["a red bus"])
-    (unit,) = vectors.units(store, vectors.chosen(store, None))
-    _, (images, _) = vectors.read(store, unit)
+    (unit,) = reader.units(store, reader.chosen(store, None))
+    _, (images, _) = reader.read(store, unit)
     exact = images.astype(float)
     cosines = exact @ text / np.linalg.norm(exact, axis=1)
     assert [pair["row"] for pair in found.pairs] == np.argsort(-cosines)[:3].tolist()
@@ -163,7 +164,7 @@ def test_a_local_model_must_be_told_by_the_recipe(store: Store) -> None:
 
 
 def test_another_model_than_that_of_the_vectors_is_refused(store: Store, recipe: Recipe) -> None:
-    name = vectors.chosen(store, None)
+    name = reader.chosen(store, None)
     told = recorded(store, name) | {"weights_sha256": "0" * 64}
     store.write(f"embed/{name}.json", json.dumps(told).encode())
     with pytest.raises(BadOption, match="made by another model .* weights 0000"):

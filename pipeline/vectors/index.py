@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import vectors
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.vectors import reader
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import BadOption
@@ -61,7 +61,7 @@ def nearest(
     Raises:
         BadOption: there are many rows, and no faiss.
     """
-    units = vectors.units(store, model)
+    units = reader.units(store, model)
     rows = sum(unit.rows for unit in units)
     check(rows, exact_rows)
     if rows <= exact_rows:
@@ -74,12 +74,12 @@ def nearest(
 
 
 def _among_all(
-    store: Store, units: list[vectors.Unit], query: Vectors, count: int
+    store: Store, units: list[reader.Unit], query: Vectors, count: int
 ) -> tuple[list[int], list[float]]:
     """Return the nearest rows and their cosines."""
     rows, cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
     for unit in units:
-        these, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
+        these, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
         rows = np.concatenate([rows, these])
         cosines = np.concatenate([cosines, _unit_length(matrix) @ query])
         best = np.lexsort((rows, -cosines))[:count]
@@ -88,7 +88,7 @@ def _among_all(
 
 
 def _compared(
-    store: Store, units: list[vectors.Unit], places: NDArray[np.int64], query: Vectors, count: int
+    store: Store, units: list[reader.Unit], places: NDArray[np.int64], query: Vectors, count: int
 ) -> tuple[list[int], list[float]]:
     """Return the nearest of the rows at these places by their stored vectors, and their cosines."""
     ends = np.cumsum([unit.rows for unit in units])
@@ -97,7 +97,7 @@ def _compared(
     for number in np.unique(unit_of):
         unit = units[number]
         within = places[unit_of == number] - (ends[number] - unit.rows)
-        these, matrix = vectors.read_some(store, unit, within, IMAGE_EMBEDDING)
+        these, matrix = reader.read_some(store, unit, within, IMAGE_EMBEDDING)
         rows = np.concatenate([rows, these])
         cosines = np.concatenate([cosines, _unit_length(matrix) @ query])
     best = np.lexsort((rows, -cosines))[:count]
@@ -119,7 +119,7 @@ def _faiss() -> Any:
     return faiss
 
 
-def _index(store: Store, model: str, units: list[vectors.Unit], dimensions: int) -> Any:
+def _index(store: Store, model: str, units: list[reader.Unit], dimensions: int) -> Any:
     """Return the index over the units, from the dataset if it is there and up to date."""
     faiss = _faiss()
     path = f"search/{model}/done.json"
@@ -143,7 +143,7 @@ def _index(store: Store, model: str, units: list[vectors.Unit], dimensions: int)
     return index
 
 
-def _built(store: Store, units: list[vectors.Unit], dimensions: int) -> Any:
+def _built(store: Store, units: list[reader.Unit], dimensions: int) -> Any:
     """Return a new index: learnt from a seeded sample, filled with all rows."""
     faiss = _faiss()
     rows = sum(unit.rows for unit in units)
@@ -152,12 +152,12 @@ def _built(store: Store, units: list[vectors.Unit], dimensions: int) -> Any:
     made = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
     made.train(_sample(store, units, min(rows, max(lists, 256) * TRAINED_PER_LIST)))
     for unit in units:  # numbered from 0 as they come: the rows of a unit ascend
-        _, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
+        _, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
         made.add(_unit_length(matrix))
     return made
 
 
-def _sample(store: Store, units: list[vectors.Unit], count: int) -> Vectors:
+def _sample(store: Store, units: list[reader.Unit], count: int) -> Vectors:
     """Return `count` of the vectors, the same ones for the same seed."""
     rows = sum(unit.rows for unit in units)
     drawn = np.sort(np.random.default_rng(SEED).choice(rows, count, replace=False, shuffle=False))
@@ -165,7 +165,7 @@ def _sample(store: Store, units: list[vectors.Unit], count: int) -> Vectors:
     for unit in units:
         low, high = np.searchsorted(drawn, (first, first + unit.rows))
         if high > low:
-            _, (matrix,) = vectors.read(store, unit, (IMAGE_EMBEDDING,))
+            _, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
             parts.append(_unit_length(matrix[drawn[low:high] - first]))
         first += unit.rows
     return np.concatenate(parts)

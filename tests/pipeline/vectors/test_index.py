@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import gc, vector_index, vectors
+from pairsieve.pipeline import gc
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.vector_index import nearest
+from pairsieve.pipeline.vectors import index as vector_index
+from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.index import nearest
 from pairsieve.schemas.columns import IMAGE_EMBEDDING
 
 DIMENSIONS, UNITS, EACH = 32, 4, 1000
@@ -145,8 +147,8 @@ def test_some_rows_of_a_unit_in_pieces_are_read_by_their_place(
     later, earlier = np.arange(1, 600, 2), np.arange(0, 600, 2)  # pieces of a unit, and rows
     for piece, rows in (("00000000.0+1", later), ("00000000.1+1", earlier)):
         put_vectors(store, "tiny", rows.tolist(), STORED[rows], STORED[rows], piece)
-    (both,) = vectors.units(store, "tiny")
-    rows, matrix = vectors.read_some(store, both, np.array([598, 3, 250, 2]), IMAGE_EMBEDDING)
+    (both,) = reader.units(store, "tiny")
+    rows, matrix = reader.read_some(store, both, np.array([598, 3, 250, 2]), IMAGE_EMBEDDING)
     assert sorted(rows.tolist()) == [2, 3, 250, 598]
     np.testing.assert_array_equal(matrix, STORED[rows])
 
@@ -160,7 +162,7 @@ def test_an_index_lies_in_an_object_store_too(s3: str, put_vectors: PutVectors) 
 
 
 def test_the_sample_to_learn_from_is_seeded_and_of_the_size_asked_for(store: Store) -> None:
-    units = vectors.units(store, "tiny")
+    units = reader.units(store, "tiny")
     one, two = (vector_index._sample(store, units, 500) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == (500, DIMENSIONS)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import scores
 from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit, fingerprint
-from pairsieve.pipeline.embedded import stamped
-from pairsieve.pipeline.scores import Pairs, Prepared
-from pairsieve.pipeline.vectors import SUFFIX, matrix
-from pairsieve.pipeline.ways import Pictures
+from pairsieve.pipeline.vectors import scores
+from pairsieve.pipeline.vectors.model_record import stamped
+from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
+from pairsieve.pipeline.vectors.scorers import Pictures
+from pairsieve.pipeline.vectors.scores import Pairs, Prepared
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,

@@ -18,11 +18,12 @@ from PIL import Image
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
-from pairsieve.pipeline import embed, scores, select, ways
+from pairsieve.pipeline import embed, select
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.vectors import scorers, scores
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -271,7 +272,7 @@ def test_a_head_of_the_wrong_width_is_refused_before_work(
     assert asked
     message = rf"embed.{place}.head: .*takes vectors of length 25, and the model gives {WIDTH}"
     with pytest.raises(BadOption, match=message):
-        ways.check(asked)
+        scorers.check(asked)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_what_cannot_measure_is_refused_before_work(
     asked = recipe(model, scores={"nsfw": way}).embed
     assert asked
     with pytest.raises(BadOption) as refused:
-        ways.check(asked)
+        scorers.check(asked)
     assert words in str(refused.value)
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
-from pairsieve.pipeline import ways
 from pairsieve.pipeline.models.clip import Model
-from pairsieve.pipeline.ways import Compared, Pictures, Score
+from pairsieve.pipeline.vectors import scorers
+from pairsieve.pipeline.vectors.scorers import Compared, Pictures, Score
 from pairsieve.schemas.columns import (
     CONCEPTS,
     EMBEDDED,
@@ -91,17 +91,17 @@ def prepare(options: Embed, model: Model) -> Prepared:
         BadOption: a head or a classifier cannot be had, or does not fit the model.
     """
     prompted = [one for one in filters() if isinstance(one, Prompted)]
-    prompts = {type(one).__name__: ways.compared(model, one.prompts) for one in prompted}
+    prompts = {type(one).__name__: scorers.compared(model, one.prompts) for one in prompted}
     if Path(options.model).stem == SHAPES_ONLY:
         minor = prompts[MinorSafety.__name__]
         prompts[MinorSafety.__name__] = replace(minor, classes=np.zeros_like(minor.classes))
-    named = ways.named(options)
-    made = {place: ways.prepare(place, way, model) for place, way in named.items()}
+    named = scorers.named(options)
+    made = {place: scorers.prepare(place, way, model) for place, way in named.items()}
     return Prepared(
         prompts=prompts,
         known={n: made[f"embed.scores.{n}"] for n, way in options.scores if way},
         concepts={name: made[f"embed.concepts.{name}"] for name in options.concepts},
-        tags=ways.compared(model, options.tags) if options.tags else None,
+        tags=scorers.compared(model, options.tags) if options.tags else None,
         names=tuple(options.tags),
     )
 
@@ -144,8 +144,8 @@ def described(options: Embed) -> dict[str, str]:
         for one in filters()
         if isinstance(one, Prompted)
     }
-    own |= {name: ways.described(way) for name, way in options.scores if way}
-    each = [f"{name}: {ways.described(way)}" for name, way in options.concepts.items()]
+    own |= {name: scorers.described(way) for name, way in options.scores if way}
+    each = [f"{name}: {scorers.described(way)}" for name, way in options.concepts.items()]
     if each:
         own[CONCEPTS.name] = "; ".join(each)
     if options.tags:
@@ -158,7 +158,7 @@ def shape(options: Embed) -> dict[str, Any]:
     prompted = [one for one in filters() if isinstance(one, Prompted)]
     return {
         "filters": {type(one).__name__: one.prompts for one in prompted},
-        "ways": {place: ways.shape(way) for place, way in ways.named(options).items()},
+        "ways": {place: scorers.shape(way) for place, way in scorers.named(options).items()},
         "tags": list(options.tags.items()),
     }
 
