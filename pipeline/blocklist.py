@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.fetch.addresses import Refused, Target, target_of
+from pairsieve.pipeline.hamming.lookup import Near
 from pairsieve.pipeline.input.files import Source, listed, stream
-from pairsieve.pipeline.near import Near
 from pairsieve.schemas.against import MAX_PHASH_DISTANCE
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import BadOption, nearest

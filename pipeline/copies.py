@@ -34,7 +34,7 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pairsieve.pipeline.forests import Forest
+    from pairsieve.pipeline.hamming.forest import Forest
 
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
@@ -76,7 +76,7 @@ def _find_components(
     connection: "DuckDBPyConnection", recipe: Recipe, distance: int, forest: "Forest | None"
 ) -> None:
     """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
-    from pairsieve.pipeline.hamming import joined
+    from pairsieve.pipeline.hamming.components import joined
 
     turns = recipe.group.compared
     found = _joinable(connection, None if turns else forest)
@@ -114,7 +114,7 @@ def _joinable(connection: "DuckDBPyConnection", forest: "Forest | None") -> dict
 
 def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     """Return the smallest position, (n,), in each one's component; a masked hash is near none."""
-    from pairsieve.pipeline.hamming import components
+    from pairsieve.pipeline.hamming.components import components
 
     there = np.flatnonzero(~np.ma.getmaskarray(hashes))
     labels = np.arange(len(hashes))

@@ -91,7 +91,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
 
 def _hash_matches(connection: "DuckDBPyConnection", sets: pa.Table, distance: int) -> None:
     """Make the table `by_hash`: `row`, `place` of the nearest evaluation image, and `bits`."""
-    from pairsieve.pipeline.nearest import nearest
+    from pairsieve.pipeline.hamming.nearest import nearest
 
     column = sets[PERCEPTUAL_HASH.name]
     there = np.flatnonzero(column.is_valid().to_numpy())

@@ -51,7 +51,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
             earlier dataset or evaluation set cannot be read.
         Stopped: a task's process kept dying.
     """
-    from pairsieve.pipeline.hamming_spread import near
+    from pairsieve.pipeline.hamming.distributed import near
 
     embeddings = folders(recipe)
     steps = asked(recipe)

@@ -166,7 +166,7 @@ def _search(images: Images, location: str, distance: int, newer: bool) -> Found:
 
 def _nearest(asked: Images, listed: Images, distance: int) -> tuple[Numbers, Numbers]:
     """Return the rank of the nearest listed image to each asked, and its position; both (n,)."""
-    from pairsieve.pipeline.nearest import nearest
+    from pairsieve.pipeline.hamming.nearest import nearest
 
     rank = np.full(len(asked.rows), FAR, np.int64)
     place = np.full(len(rank), -1, np.int64)

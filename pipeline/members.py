@@ -117,7 +117,7 @@ def labels_of_turns(
     connection: "DuckDBPyConnection", turns: int, distance: int, near: Labels
 ) -> Ints:
     """Return the smallest place, (n,), in each image's component, turned images compared too."""
-    from pairsieve.pipeline.hamming import joined
+    from pairsieve.pipeline.hamming.components import joined
 
     found = connection.sql(
         "SELECT images.perceptual_hash, turned_hashes FROM images JOIN ledger USING (row) "

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.popcount import popcount
+from pairsieve.pipeline.hamming.popcount import popcount
 
 Ints = NDArray[np.int64]
 INDEXED = 2048  # pictures of a component that are worth an index

@@ -172,7 +172,7 @@ def found(copies: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[n
 
 def false_joins(others: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return which pictures another takes for its copies, (n,), all compared upright."""
-    from pairsieve.pipeline.hamming import components
+    from pairsieve.pipeline.hamming.components import components
     from pairsieve.pipeline.stars import stars
 
     labels = components(np.ascontiguousarray(others.looks.hashes[:, 0]), distance)

@@ -103,7 +103,7 @@ def recall(given: Hashes, distance: int) -> tuple[int, int]:
 
     Every pair is compared, so the time grows with the square of the hashes.
     """
-    from pairsieve.pipeline.hamming import components
+    from pairsieve.pipeline.hamming.components import components
 
     labels = components(given, distance)
     counted = [_joined(given, labels, low, distance) for low in range(0, len(given), CHUNK)]
@@ -131,7 +131,7 @@ def cost(size: int, setting: Setting) -> Cost:
 
 def measure(size: int, distance: int, seed: int) -> Cost:
     """Search that many hashes here and return what it cost."""
-    from pairsieve.pipeline.hamming import components
+    from pairsieve.pipeline.hamming.components import components
 
     components(hashes(WARM, seed), distance)
     given = hashes(size, seed)
@@ -154,7 +154,7 @@ def peak_mb() -> float:
 
 def _growth(measured: list[tuple[int, Cost]], distance: int) -> str:
     """Return by how much the CPU-seconds grew per tenfold number of hashes, and why."""
-    from pairsieve.pipeline.hamming_plan import BITS, TINIEST, Costs, expected_s, widths
+    from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, Costs, expected_s, widths
 
     (least, first), (most, last) = measured[0], measured[-1]
     factor = last.cpu_s / first.cpu_s

@@ -135,8 +135,8 @@ def cost(setting: Setting) -> Cost:
 
 def measure(setting: Setting, folder: Path) -> Cost:
     """Search here, with a dataset in `folder`, and return what it cost."""
-    from pairsieve.pipeline.hamming import components
-    from pairsieve.pipeline.hamming_spread import near
+    from pairsieve.pipeline.hamming.components import components
+    from pairsieve.pipeline.hamming.distributed import near
 
     warm, store, engine = Store.at(folder / "warm"), Store.at(folder / "dataset"), Timed()
     put(warm, hashes(WARM, setting.seed))
@@ -188,9 +188,9 @@ def _part(rows: NDArray[np.int64], given: Hashes) -> pa.Table:
 
 def _reckoned(size: int, setting: Setting, found: Cost) -> str:
     """Return what a search of `size` hashes should take."""
-    from pairsieve.pipeline.hamming_deal import cut
-    from pairsieve.pipeline.hamming_plan import Costs, expected_s
-    from pairsieve.pipeline.hamming_spread import PER_TASK
+    from pairsieve.pipeline.hamming.cost_model import Costs, expected_s
+    from pairsieve.pipeline.hamming.distributed import PER_TASK
+    from pairsieve.pipeline.hamming.partition import cut
 
     times = size / setting.size
     planned, here = (expected_s(n, setting.distance, Costs()) for n in (size, setting.size))

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
-from pairsieve.pipeline.forests import Forest, merged
-from pairsieve.pipeline.hamming import components
-from pairsieve.pipeline.hamming_deal import cut
-from pairsieve.pipeline.hamming_spread import near
+from pairsieve.pipeline.hamming.components import components
+from pairsieve.pipeline.hamming.distributed import near
+from pairsieve.pipeline.hamming.forest import Forest, merged
+from pairsieve.pipeline.hamming.partition import cut
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
@@ -149,7 +149,7 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
 ) -> None:
     script = (
         "import sys; from pairsieve.pipeline.engine.engine import Serial\n"
-        "from pairsieve.pipeline.hamming_spread import near\n"
+        "from pairsieve.pipeline.hamming.distributed import near\n"
         "from pairsieve.pipeline.dataset.store import Store\n"
         "near(Store.at(sys.argv[1]), Serial(), 4, 64)"
     )

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.hamming import components, joined, near_pairs
-from pairsieve.pipeline.hamming_plan import TINIEST, Costs, expected_s, widths
-from pairsieve.pipeline.hamming_scan import BUFFER
+from pairsieve.pipeline.hamming.components import components, joined, near_pairs
+from pairsieve.pipeline.hamming.cost_model import TINIEST, Costs, expected_s, widths
+from pairsieve.pipeline.hamming.scan import BUFFER
 
 DISTANCES = range(11)
 # Cutting costs next to nothing, so that even two hashes are cut; and what is left to the default.
@@ -259,7 +259,7 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
     (pipeline / "__pycache__").write_text("a file, so that no folder can be made")
     (tmp_path / "home").write_text("a file too")
     code = (
-        "import numpy as np; from pairsieve.pipeline import hamming; "
+        "import numpy as np; from pairsieve.pipeline.hamming import components as hamming; "
         "print(hamming.joined(np.arange(3), np.array([0, 1, 1])), hamming.__file__)"
     )
     home = str(tmp_path / "home")

@@ -34,11 +34,11 @@ import numba
 import numpy as np
 
 from pairsieve.filters.duplicate import MAX_DISTANCE
-from pairsieve.pipeline.distinct import Distinct, distinct
-from pairsieve.pipeline.hamming_plan import BITS, TINIEST, Costs, Widths, widths
-from pairsieve.pipeline.hamming_scan import BUFFER, Arena, meetings
-from pairsieve.pipeline.hamming_tasks import Task, tasks
-from pairsieve.pipeline.union_find import Labels, Pairs, Parents, flatten, join, unite
+from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, Costs, Widths, widths
+from pairsieve.pipeline.hamming.distinct import Distinct, distinct
+from pairsieve.pipeline.hamming.scan import BUFFER, Arena, meetings
+from pairsieve.pipeline.hamming.tasks import Task, tasks
+from pairsieve.pipeline.hamming.union_find import Labels, Pairs, Parents, flatten, join, unite
 from pairsieve.schemas.arrays import Hashes
 
 FEW = 100_000  # hashes that are not worth a second thread

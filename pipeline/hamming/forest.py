@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
-from pairsieve.pipeline.union_find import Labels, Parents, flatten, unite
+from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, unite
 
 
 class Forest(NamedTuple):

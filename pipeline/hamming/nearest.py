@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
 from pairsieve.filters.duplicate import MAX_DISTANCE
-from pairsieve.pipeline.popcount import LANES, near_lanes, popcount
+from pairsieve.pipeline.hamming.popcount import LANES, near_lanes, popcount
 from pairsieve.schemas.arrays import Hashes
 
 BITS = 64

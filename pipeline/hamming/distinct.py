@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.union_find import Parents
+from pairsieve.pipeline.hamming.union_find import Parents
 from pairsieve.schemas.arrays import Hashes
 
 PART_BITS = 13  # of the number of rows wanted in a part: their table stays in the cache of a core

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.distinct import Distinct
+from pairsieve.pipeline.hamming.distinct import Distinct
 from pairsieve.schemas.arrays import Hashes
 
 TILE = 1024  # hashes picked at once

@@ -28,22 +28,22 @@ from functools import partial
 
 import numpy as np
 
-from pairsieve.pipeline import forests
 from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
-from pairsieve.pipeline.distinct import distinct
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.engine.rounds import Numbered
-from pairsieve.pipeline.forests import Forest
-from pairsieve.pipeline.hamming_deal import Cut, Unit, cut, deal, dealt
-from pairsieve.pipeline.hamming_plan import Costs, widths
-from pairsieve.pipeline.hamming_scan import Arena, meetings
-from pairsieve.pipeline.hamming_tasks import Task
+from pairsieve.pipeline.hamming import forest
+from pairsieve.pipeline.hamming.cost_model import Costs, widths
+from pairsieve.pipeline.hamming.distinct import distinct
+from pairsieve.pipeline.hamming.forest import Forest
+from pairsieve.pipeline.hamming.partition import Cut, Unit, cut, deal, dealt
+from pairsieve.pipeline.hamming.scan import Arena, meetings
+from pairsieve.pipeline.hamming.tasks import Task
+from pairsieve.pipeline.hamming.union_find import unite
 from pairsieve.pipeline.layers import outcomes
 from pairsieve.pipeline.ledger.ledger import SEARCHES
 from pairsieve.pipeline.pieces import FOLDER as GATHERED
 from pairsieve.pipeline.pieces import parsed
-from pairsieve.pipeline.union_find import unite
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
@@ -98,7 +98,7 @@ def find(
     while len(left) > 1:
         level += 1
         left = _merge_level(store, engine, f"{folder}/merge{level}", left)
-    return forests.read(store, left[0])
+    return forest.read(store, left[0])
 
 
 def _files(markers: dict[str, Marker]) -> list[str]:
@@ -145,7 +145,7 @@ def _meet(store: Store, search: Search, files: list[str], item: tuple[int, int])
         plan = widths(how.distance, Costs())
         for pairs in meetings(found, task, plan, True, Arena()):
             unite(parents, pairs)
-    return forests.write(store, place, forests.planted(parents, rows), {"hashes": len(rows)})
+    return forest.write(store, place, forest.planted(parents, rows), {"hashes": len(rows)})
 
 
 def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> list[str]:
@@ -162,5 +162,5 @@ def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
     place = f"{folder}/{number:06d}.json"
     if done := store.marker(place):
         return done
-    found = forests.merged([forests.read(store, file) for file in files])
-    return forests.write(store, place, found, {"merged": len(files)})
+    found = forest.merged([forest.read(store, file) for file in files])
+    return forest.write(store, place, found, {"merged": len(files)})

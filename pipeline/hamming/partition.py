@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from pairsieve.filters.base import compiled
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.rounds import Numbered
-from pairsieve.pipeline.hamming_plan import BITS, TINIEST, WIDEST, Costs, widths
-from pairsieve.pipeline.hamming_tasks import Ends, Rows
+from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, WIDEST, Costs, widths
+from pairsieve.pipeline.hamming.tasks import Ends, Rows
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import OUTCOME, PERCEPTUAL_HASH, ROW
 from pairsieve.schemas.outcomes import Outcome

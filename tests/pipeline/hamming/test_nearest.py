@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline import nearest as searched
-from pairsieve.pipeline.nearest import nearest
+from pairsieve.pipeline.hamming import nearest as searched
+from pairsieve.pipeline.hamming.nearest import nearest
 from pairsieve.schemas.arrays import Hashes
 
 HASHES = st.integers(0, 2**64 - 1)

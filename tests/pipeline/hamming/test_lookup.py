@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline import near
-from pairsieve.pipeline.near import Near
+from pairsieve.pipeline.hamming import lookup
+from pairsieve.pipeline.hamming.lookup import Near
 
 HASHES = st.integers(0, 2**64 - 1)
 
@@ -39,7 +39,7 @@ def test_finds_what_comparing_all_finds(
 def test_hashes_that_share_every_block_are_compared_in_bounded_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(near, "COMPARED_AT_ONCE", 10)
+    monkeypatch.setattr(lookup, "COMPARED_AT_ONCE", 10)
     listed = np.arange(7, dtype=np.uint64)  # equal in every block but the lowest
     asked = np.array([0, 6, 1 << 63, 0b1111 << 32, 6], np.uint64)
     assert list(Near(listed, 2).find(asked)) == [(0, 0, 0), (1, 6, 0), (2, 0, 1), (4, 6, 0)]

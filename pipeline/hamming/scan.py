@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.distinct import Distinct
-from pairsieve.pipeline.hamming_plan import BITS, TINIEST, WIDEST, Widths
-from pairsieve.pipeline.hamming_tasks import Rows, Task, pick
-from pairsieve.pipeline.popcount import LANES, near_lanes, popcount
-from pairsieve.pipeline.union_find import Pairs
+from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, WIDEST, Widths
+from pairsieve.pipeline.hamming.distinct import Distinct
+from pairsieve.pipeline.hamming.popcount import LANES, near_lanes, popcount
+from pairsieve.pipeline.hamming.tasks import Rows, Task, pick
+from pairsieve.pipeline.hamming.union_find import Pairs
 from pairsieve.schemas.arrays import Hashes
 
 BUFFER = 65_536  # pairs
