@@ -327,15 +327,15 @@ def hashes(
     ] = None,
 ) -> None:
     """Write what a dataset's images are known by, for the `known` of another recipe."""
-    from pairsieve.pipeline import hashes
     from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.external import hash_file
     from pairsieve.pipeline.input.files import place
 
     source = Store.at(dataset)
-    hashes.check(source, name)
+    hash_file.check(source, name)
     store, path = place(out)
     with store.writer(path) as sink:
-        hashes.write(source, name, sink)
+        hash_file.write(source, name, sink)
     typer.echo(f"Wrote {out}")
 
 

@@ -8,9 +8,10 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import against, blocklist, layers, plan, run, semantic
+from pairsieve.pipeline import layers, plan, run, semantic
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.external import blocklist, check
 from pairsieve.pipeline.fetch import img2dataset
 from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
@@ -37,7 +38,7 @@ class Job:
         rules(self.recipe)
         blocklist.load(self.recipe.blocklist)
         self.store = Store.at(dataset)
-        for warning in against.check(self.recipe, self.store):
+        for warning in check.check(self.recipe, self.store):
             typer.echo(f"Warning: {warning}", err=True)
         self._engine = kind, workers, address
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import blocklist, pieces
+from pairsieve.pipeline import pieces
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.blocklist import Listed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.external import blocklist
+from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.images import Checks, Images

@@ -8,10 +8,11 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline import copies, evaluation, known, placeholders, semantic
+from pairsieve.pipeline import copies, placeholders, semantic
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, SEARCHES, attach, connect, export, inputs
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas.columns import GROUPED, ROW, Column
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 # The steps that run only when the recipe asks: the table each makes, and its columns.
 ASKED = {
     "semantic": (semantic.shaping, semantic.COLUMNS),
-    "known": (known.options, known.COLUMNS),
-    "evaluation": (evaluation.options, evaluation.COLUMNS),
+    "known": (earlier_datasets.options, earlier_datasets.COLUMNS),
+    "evaluation": (evaluation_sets.options, evaluation_sets.COLUMNS),
     "placeholders": (placeholders.options, placeholders.COLUMNS),
 }
 
@@ -61,8 +62,8 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
         recipe.group.model_dump(),
         inputs(store, embeddings),
         steps,
-        known.versions(recipe),
-        evaluation.versions(recipe),
+        earlier_datasets.versions(recipe),
+        evaluation_sets.versions(recipe),
     )
     if done := current(store, GROUP_MARKER, wanted):
         return done
@@ -76,9 +77,9 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
         if "semantic" in steps:
             semantic.find(connection, store, engine, recipe)
         if "known" in steps:
-            known.find(connection, recipe, store)
+            earlier_datasets.find(connection, recipe, store)
         if "evaluation" in steps:
-            evaluation.find(connection, recipe, store, engine)
+            evaluation_sets.find(connection, recipe, store, engine)
         if "placeholders" in steps:
             placeholders.find(connection)
         joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in ("copies", *steps))

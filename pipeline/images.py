@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import blocklist
-from pairsieve.pipeline.blocklist import Listed
+from pairsieve.pipeline.external import blocklist
+from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import Box, parsed
 from pairsieve.pipeline.image.pixels import Picture, picture

@@ -5,8 +5,8 @@ The evaluation image is read from where it was found; one that is gone is shown 
 
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline import evaluation, evaluation_images
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.ledger import quoted
 from pairsieve.pipeline.ledger.rules import reads_any, rules
@@ -28,7 +28,7 @@ def overlaps(connection: "DuckDBPyConnection", recipe: Recipe) -> list[dict[str,
     Counted and shown is what a rule on evaluation sets drops and what is near by pHash; the
     nearest first.
     """
-    deciding = [rule.name for rule in rules(recipe) if reads_any(rule, evaluation.COLUMNS)]
+    deciding = [rule.name for rule in rules(recipe) if reads_any(rule, evaluation_sets.COLUMNS)]
     listed = ", ".join(map(quoted, deciding))
     dropped = f"list_has_any(failing, [{listed}]::VARCHAR[])"
     order = "eval_distance NULLS LAST, eval_overlap DESC NULLS LAST, row"

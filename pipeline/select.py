@@ -6,9 +6,10 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.filters.minor_safety import MinorSafety
-from pairsieve.pipeline import blocked, group
+from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
 from pairsieve.pipeline.embed import folders, unscored_pieces
+from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import (
     GROUP_MARKER,
     attach,
@@ -54,7 +55,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     grouped = store.marker(GROUP_MARKER)
     group.check_asked(recipe, grouped)
     measured = inputs(store, embeddings)
-    listed = blocked.run(recipe, store)
+    listed = blocklist_recheck.run(recipe, store)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
         measured,

@@ -24,8 +24,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import hashes, superseded
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import Source, listed
 from pairsieve.pipeline.ledger.ledger import inputs, select_marker
 from pairsieve.schemas.against import Known
@@ -55,8 +55,8 @@ class Images:
     """
 
     rows: Numbers
-    keys: hashes.Masked
-    hashes: hashes.Masked
+    keys: hash_file.Masked
+    hashes: hash_file.Masked
 
 
 def options(recipe: Recipe) -> dict[str, Any] | None:
@@ -83,11 +83,11 @@ def check(asked: Known, store: Store | None = None) -> None:
             raise BadOption(f"known.datasets: {place} is listed twice")
         try:
             if source := _file(place):
-                hashes.check_file(source)
+                hash_file.check_file(source)
             elif store and Store.at(place).url == store.url:
                 raise BadOption(f"{place}: is the dataset being made; all of it would be known")
             else:
-                hashes.check(Store.at(place), asked.selection)
+                hash_file.check(Store.at(place), asked.selection)
         except BadOption as error:
             raise BadOption(f"known.datasets: {error}") from error
 
@@ -114,10 +114,10 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None
                 rank[nearer], place[nearer] = found.rank[nearer], found.place[nearer]
                 source[nearer] = number
                 wanted = np.unique(found.place[nearer])
-                uids.append(hashes.uids(location, wanted))
+                uids.append(hash_file.uids(location, wanted))
                 place[nearer] = np.searchsorted(wanted, place[nearer])
                 if newer:
-                    uids_there = hashes.uids(location, found.superseded)
+                    uids_there = hash_file.uids(location, found.superseded)
                     rows, bits = images.rows[found.by], _bits(found.by_rank)
                     superseded.add(connection, name, uids_there, rows, bits)
     _register(connection, images, names, (rank, source, place), uids)
@@ -149,7 +149,7 @@ def _search(images: Images, location: str, distance: int, newer: bool) -> Found:
     place = np.full(len(rank), -1, np.int64)
     backwards: list[tuple[Numbers, Numbers, Numbers]] = []
     first = 0
-    for keys, known in hashes.chunks(location, ROWS_AT_ONCE):
+    for keys, known in hash_file.chunks(location, ROWS_AT_ONCE):
         there = Images(np.arange(first, first + len(keys)), keys, known)
         near, at = _nearest(images, there, distance)
         nearer = near < rank
@@ -174,8 +174,8 @@ def _nearest(asked: Images, listed: Images, distance: int) -> tuple[Numbers, Num
         (asked.keys, listed.keys, 0, SAME_FILE),
         (asked.hashes, listed.hashes, distance, SAME_FILE + 1),
     ):
-        mine, values = hashes.known_rows(ours)
-        others, known = hashes.known_rows(theirs)
+        mine, values = hash_file.known_rows(ours)
+        others, known = hash_file.known_rows(theirs)
         if not len(mine) or not len(others):
             continue
         at, bits = nearest(values, known, most)
@@ -187,7 +187,7 @@ def _nearest(asked: Images, listed: Images, distance: int) -> tuple[Numbers, Num
 
 def _images(connection: "DuckDBPyConnection") -> Images:
     """Return what the table `images` holds."""
-    key = hashes.key_of("sha256")
+    key = hash_file.key_of("sha256")
     query = f"SELECT row, {key} AS key, perceptual_hash FROM images ORDER BY row"
     found = connection.execute(query).fetchnumpy()
     return Images(
@@ -235,7 +235,7 @@ def _hashes_of(place: str, selection: str | None, scratch: Path) -> Iterator[str
         return
     path = scratch / "hashes.parquet"
     with path.open("wb") as sink:
-        hashes.write(Store.at(place), selection, sink, scratch)
+        hash_file.write(Store.at(place), selection, sink, scratch)
     yield str(path)
     path.unlink()
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline import evaluation, evaluation_images, gc, group, run, select
+from pairsieve.pipeline import gc, group, run, select
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
+from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -97,7 +98,7 @@ def walked(asked: Recipe, store: Store, engine: Engine | None = None) -> None:
 
 def found(store: Store) -> list[tuple[Any, ...]]:
     """Return eval_set, eval_image, eval_distance and eval_overlap, in input order."""
-    names = ", ".join(column.name for column in evaluation.COLUMNS)
+    names = ", ".join(column.name for column in evaluation_sets.COLUMNS)
     with connect(store) as connection:
         attach(connection, store)
         return connection.execute(f"SELECT {names} FROM ledger ORDER BY row").fetchall()
@@ -232,7 +233,7 @@ def refusal(tmp_path: Path, path: str) -> str:
     asked = recipe(tmp_path, [{"name": "val", "path": path}]).decontaminate
     assert asked is not None
     with pytest.raises(BadOption) as refused:
-        evaluation.check(asked)
+        evaluation_sets.check(asked)
     return str(refused.value)
 
 
@@ -270,8 +271,8 @@ def test_highest_is_what_comparing_all_gives(
     vectors, others = (chance.normal(size=(n, 8)).astype(np.float32) for n in (rows, images))
     others[images // 2] = 0  # not decoded
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "IMAGES_AT_ONCE", at_once)
-        places, cosines = evaluation.highest(vectors, others)
+        patch.setattr(evaluation_sets, "IMAGES_AT_ONCE", at_once)
+        places, cosines = evaluation_sets.highest(vectors, others)
     lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-30)
     every = vectors @ others.T / np.linalg.norm(vectors, axis=1, keepdims=True) / lengths
     every[:, images // 2] = -9
@@ -282,8 +283,8 @@ def test_highest_is_what_comparing_all_gives(
 def test_a_rows_answer_does_not_depend_on_its_company() -> None:
     chance = np.random.default_rng(0)
     vectors, others = (chance.normal(size=(n, 64)).astype(np.float32) for n in (700, 300))
-    places, cosines = evaluation.highest(vectors, others)
+    places, cosines = evaluation_sets.highest(vectors, others)
     for cut in (1, 255, 256, 257):
-        first, last = (evaluation.highest(part, others) for part in np.split(vectors, [cut]))
+        first, last = (evaluation_sets.highest(part, others) for part in np.split(vectors, [cut]))
         assert np.array_equal(places, np.concatenate([first[0], last[0]]))
         assert np.array_equal(cosines, np.concatenate([first[1], last[1]]))

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import embed, evaluation_images
+from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, replace
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairsieve.pipeline import blocklist
-from pairsieve.pipeline.blocklist import Listed
+from pairsieve.pipeline.external import blocklist
+from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Blocklist
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import against
+from pairsieve.pipeline.external import check
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -30,41 +30,41 @@ def sections(tmp_path: Path) -> dict[str, Any]:
 
 def test_a_rule_without_its_section_is_refused() -> None:
     with pytest.raises(BadOption, match="has no `known`; list there the earlier `datasets`"):
-        against.check(recipe({"known": {}}))
+        check.check(recipe({"known": {}}))
     with pytest.raises(BadOption, match="has no `decontaminate`; list there the `sets`"):
-        against.check(recipe({"eval_overlap": {}}))
+        check.check(recipe({"eval_overlap": {}}))
     with pytest.raises(BadOption, match="has no `known`"):
-        against.check(recipe({"where": "KNOWN_distance IS NULL"}))
+        check.check(recipe({"where": "KNOWN_distance IS NULL"}))
 
 
 def test_a_section_without_a_rule_is_worth_a_warning(sections: dict[str, Any]) -> None:
-    known, evaluation = against.check(recipe(**sections))
+    known, evaluation = check.check(recipe(**sections))
     assert "no rule in `keep` decides on what it finds; `- known: {}` drops it" in known
     assert "`- eval_overlap: {}` drops it" in evaluation
 
 
 def test_sections_with_their_rules_are_right(sections: dict[str, Any]) -> None:
-    assert against.check(recipe({"known": {}}, {"eval_overlap": {}}, **sections)) == []
+    assert check.check(recipe({"known": {}}, {"eval_overlap": {}}, **sections)) == []
 
 
 def test_to_keep_the_newer_and_to_drop_them_is_refused(sections: dict[str, Any]) -> None:
     newer = {"known": sections["known"] | {"keep": "newer"}}
-    assert against.check(recipe(**newer)) == []
+    assert check.check(recipe(**newer)) == []
     with pytest.raises(BadOption, match="`newer` keeps what is known, and the rule `known` drops"):
-        against.check(recipe({"known": {}}, **newer))
+        check.check(recipe({"known": {}}, **newer))
 
 
 def test_cosines_need_vectors_and_vectors_a_model(sections: dict[str, Any]) -> None:
     rule = {"eval_overlap": {"min_cosine": 0.9}}
     with pytest.raises(BadOption, match="say `vectors: true` in `decontaminate`"):
-        against.check(recipe(rule, embed=MODEL, **sections))
+        check.check(recipe(rule, embed=MODEL, **sections))
     sections["decontaminate"]["vectors"] = True
     with pytest.raises(BadOption, match=r"decontaminate.vectors: needs a model"):
-        against.check(recipe({"eval_overlap": {}}, decontaminate=sections["decontaminate"]))
-    assert against.check(recipe(rule, {"known": {}}, embed=MODEL, **sections)) == []
+        check.check(recipe({"eval_overlap": {}}, decontaminate=sections["decontaminate"]))
+    assert check.check(recipe(rule, {"known": {}}, embed=MODEL, **sections)) == []
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     known = {"datasets": [str(tmp_path / "none.parquet")]}
     with pytest.raises(BadOption, match=r"known.datasets: .*none.parquet: no such file"):
-        against.check(recipe({"known": {}}, known=known))
+        check.check(recipe({"known": {}}, known=known))

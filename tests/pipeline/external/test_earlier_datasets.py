@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.pipeline import gc, group, hashes, known, select, superseded
+from pairsieve.pipeline import gc, group, select
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.external import earlier_datasets, hash_file, superseded
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.columns import GATHERED, PERCEPTUAL_HASH, SHA256, UID, arrow_schema
 from pairsieve.schemas.errors import BadOption
@@ -126,7 +127,7 @@ def test_a_file_of_hashes_gives_what_its_dataset_gives(tmp_path: Path, put_gathe
     grouped(newer, recipe(older.url))
     by_dataset = {uid: rest[1:] for uid, rest in found(newer).items()}
     with (tmp_path / "hashes.parquet").open("wb") as sink:
-        hashes.write(older, None, sink)
+        hash_file.write(older, None, sink)
     grouped(newer, recipe(tmp_path / "hashes.parquet"))
     assert {uid: rest[1:] for uid, rest in found(newer).items()} == by_dataset
     assert by_dataset == {f"n{n:03}": (f"o{n:03}", 1) for n in range(300)}
@@ -141,7 +142,7 @@ def test_how_many_are_searched_together_changes_nothing(
     put_gathered(store, [image(f"n{n:03}", "a", value) for n, value in enumerate(values[200:])])
     grouped(store, recipe(path, max_distance=3))
     whole = found(store)
-    monkeypatch.setattr(known, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(earlier_datasets, "ROWS_AT_ONCE", 7)
     grouped(store, recipe(path, max_distance=3, selection="another fingerprint"))
     assert found(store) == whole
     assert len(whole) > 100
@@ -200,7 +201,7 @@ def test_datasets_and_files_may_lie_in_an_object_store(s3: str, put_gathered: Pu
     put_gathered(older, [image("o1", "a", 0)])
     put_gathered(other, [image("o2", "b", 0xFF)])
     with Store.at(s3).writer("shared/hashes.parquet") as sink:
-        hashes.write(other, None, sink)
+        hash_file.write(other, None, sink)
     newer = Store.at(f"{s3}/newer")
     put_gathered(newer, [image("n1", "a", 0xF0F0), image("n2", "c", 0xFE)])
     file = f"{s3}/shared/hashes.parquet"
@@ -224,7 +225,7 @@ def test_select_refuses_what_group_has_not_compared(tmp_path: Path, put_gathered
 def refusal(asked: Recipe, store: Store | None = None) -> str:
     assert asked.known is not None
     with pytest.raises(BadOption) as refused:
-        known.check(asked.known, store)
+        earlier_datasets.check(asked.known, store)
     return str(refused.value)
 
 

@@ -5,8 +5,8 @@ and is refused; a section on which no rule decides is only worth a warning, beca
 selection of the same dataset may have the rule.
 """
 
-from pairsieve.pipeline import evaluation, known
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas.columns import EVAL_OVERLAP
 from pairsieve.schemas.errors import BadOption
@@ -19,7 +19,10 @@ def check(recipe: Recipe, store: Store | None = None) -> list[str]:
     Raises:
         BadOption: a rule and a section do not fit, or what a section names cannot be read.
     """
-    knowing, testing = reads(recipe, known.COLUMNS), reads(recipe, evaluation.COLUMNS)
+    knowing, testing = (
+        reads(recipe, earlier_datasets.COLUMNS),
+        reads(recipe, evaluation_sets.COLUMNS),
+    )
     if knowing and recipe.known is None:
         raise BadOption(
             "keep: a rule asks what is known, and the recipe has no `known`; list there the "
@@ -33,11 +36,11 @@ def check(recipe: Recipe, store: Store | None = None) -> list[str]:
     _check_sections(recipe)
     warnings = []
     if recipe.known:
-        known.check(recipe.known, store)
+        earlier_datasets.check(recipe.known, store)
         if recipe.known.keep == "older" and not knowing:
             warnings.append(_unused("known", "known: {}"))
     if recipe.decontaminate:
-        evaluation.check(recipe.decontaminate)
+        evaluation_sets.check(recipe.decontaminate)
         if not testing:
             warnings.append(_unused("decontaminate", "eval_overlap: {}"))
     return warnings

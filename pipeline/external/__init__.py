@@ -1,0 +1,1 @@
+"""Lists from outside that pairs are compared with: blocklist, earlier datasets, evaluation sets."""
