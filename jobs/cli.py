@@ -100,7 +100,7 @@ def gather(
     With --retry, every pair that has one of these outcomes is then tried once more, as a new layer.
     """
     from pairsieve.jobs.job import Job
-    from pairsieve.pipeline.layers import reasons
+    from pairsieve.pipeline.unit.retry_layers import reasons
 
     again = reasons(retry) if retry is not None else ()
     Job(recipe, dataset, engine.value, workers, ray_address).gather(again)
@@ -116,8 +116,8 @@ def embed(
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import Job
-    from pairsieve.pipeline.pieces import FOLDER
     from pairsieve.pipeline.run import embedded
+    from pairsieve.pipeline.unit.pieces import FOLDER
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.check_model()

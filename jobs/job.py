@@ -8,7 +8,7 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import layers, plan, run, semantic
+from pairsieve.pipeline import plan, run, semantic
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.external import blocklist, check
@@ -16,7 +16,8 @@ from pairsieve.pipeline.fetch import img2dataset
 from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit import retry_layers
+from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
@@ -48,7 +49,7 @@ class Job:
 
     def progress(self, pairs: int) -> AbstractContextManager[Display]:
         """Show progress towards `pairs`, with those that layers try again."""
-        return progress(pairs, sum(layer.pairs for layer in layers.decided(self.store)))
+        return progress(pairs, sum(layer.pairs for layer in retry_layers.decided(self.store)))
 
     def check_fetch(self) -> None:
         """Refuse a downloader that is not installed, before any work; warn of what it cannot do."""
@@ -87,7 +88,7 @@ class Job:
                     continue
             if not again:
                 return
-            begun = layers.begin(self.store, made, again)
+            begun = retry_layers.begin(self.store, made, again)
             if begun is None:
                 typer.echo("Nothing to try again.")
                 return

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import pieces
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -23,14 +22,15 @@ from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
-from pairsieve.pipeline.images import Checks, Images
 from pairsieve.pipeline.input import files as input_files
-from pairsieve.pipeline.layers import REPLACED, Before
 from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
-from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.pieces import FOLDER, Piece
-from pairsieve.pipeline.planned import Plan
-from pairsieve.pipeline.tally import KEY, tally
+from pairsieve.pipeline.unit import pieces
+from pairsieve.pipeline.unit.fetch_summary import KEY, tally
+from pairsieve.pipeline.unit.ledger_part import Part
+from pairsieve.pipeline.unit.pieces import FOLDER, Piece
+from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.unit.retry_layers import REPLACED, Before
+from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

@@ -27,7 +27,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import Found, Source
 from pairsieve.pipeline.ledger.rules import Stage, gates
-from pairsieve.pipeline.planned import PATH, File, Plan, Slice
+from pairsieve.pipeline.unit.plan_file import PATH, File, Plan, Slice
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe

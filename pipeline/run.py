@@ -11,9 +11,9 @@ from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.layers import Begun
-from pairsieve.pipeline.pieces import FOLDER, layer_of
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
+from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.unit.retry_layers import Begun
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline import layers
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.layers import Layer
 from pairsieve.pipeline.ledger.ledger import (
     current_shards,
     files,
     gathered_fingerprint,
     select_marker,
 )
-from pairsieve.pipeline.pieces import FOLDER, layer_of
-from pairsieve.pipeline.tally import total, wider
+from pairsieve.pipeline.unit import retry_layers
+from pairsieve.pipeline.unit.fetch_summary import total, wider
+from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
+from pairsieve.pipeline.unit.retry_layers import Layer
 from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.outcomes import Outcome
 
@@ -86,7 +86,7 @@ def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
     plan = plans.read(store)
     gathered = store.markers(FOLDER)
-    outcomes = layers.outcomes(gathered.values())
+    outcomes = retry_layers.outcomes(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
     found = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
@@ -98,8 +98,8 @@ def status(store: Store, name: str) -> Status:
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
-    for layer in layers.decided(store):
-        _add_retry(found, layer, layers.tried(layer, gathered).values())
+    for layer in retry_layers.decided(store):
+        _add_retry(found, layer, retry_layers.tried(layer, gathered).values())
     selected = store.marker(select_marker(name))
     judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
     found.outdated = selected is not None and selected.extra["gathered"] != judged
@@ -114,9 +114,11 @@ def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:
     rows = sum(marker.rows for marker in markers)
     won = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)
     found.retries.append(
-        Retry(layer.number, layers.spelled(layer.outcomes), layer.pairs, layer.pairs - rows, won)
+        Retry(
+            layer.number, retry_layers.spelled(layer.outcomes), layer.pairs, layer.pairs - rows, won
+        )
     )
-    replaced = sum(sum(marker.extra[layers.REPLACED].values()) for marker in markers)
+    replaced = sum(sum(marker.extra[retry_layers.REPLACED].values()) for marker in markers)
     told = sum(sum(marker.counts.values()) for marker in markers)
     what = f"pairs that layer {layer.number}"
     _expect(found, f"{what} replaced", replaced, "pairs tried again", rows)

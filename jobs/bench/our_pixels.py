@@ -20,7 +20,7 @@ from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.images import PICTURES_AT_ONCE
+from pairsieve.pipeline.unit.stored_images import PICTURES_AT_ONCE
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Image

@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.files import Source, opened
 from pairsieve.pipeline.input.parquet import footer
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted, select_marker
-from pairsieve.pipeline.pieces import FOLDER
+from pairsieve.pipeline.unit.pieces import FOLDER
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import PERCEPTUAL_HASH, SHA256, UID
 from pairsieve.schemas.errors import BadOption

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import connect, files
-from pairsieve.pipeline.pieces import FOLDER
+from pairsieve.pipeline.unit.pieces import FOLDER
 from pairsieve.schemas.columns import Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

@@ -40,10 +40,10 @@ from pairsieve.pipeline.hamming.partition import Cut, Unit, cut, deal, dealt
 from pairsieve.pipeline.hamming.scan import Arena, meetings
 from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
-from pairsieve.pipeline.layers import outcomes
 from pairsieve.pipeline.ledger.ledger import SEARCHES
-from pairsieve.pipeline.pieces import FOLDER as GATHERED
-from pairsieve.pipeline.pieces import parsed
+from pairsieve.pipeline.unit.pieces import FOLDER as GATHERED
+from pairsieve.pipeline.unit.pieces import parsed
+from pairsieve.pipeline.unit.retry_layers import outcomes
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes

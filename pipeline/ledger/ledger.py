@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
-from pairsieve.pipeline.pieces import FOLDER, layer_of
+from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,

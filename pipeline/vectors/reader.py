@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.ledger.ledger import files
-from pairsieve.pipeline.pieces import parsed
+from pairsieve.pipeline.unit.pieces import parsed
 from pairsieve.pipeline.vectors.model_record import FOLDER
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, Column
 from pairsieve.schemas.errors import BadOption, Stopped, nearest

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import gather, pieces, plan
+from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
+from pairsieve.pipeline.unit import pieces
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 

@@ -11,7 +11,7 @@ from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.plan import read_unit
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 

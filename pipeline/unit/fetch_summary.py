@@ -10,7 +10,7 @@ from typing import Any
 
 from pairsieve.pipeline.dataset.store import Marker
 from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, step_s, worst
-from pairsieve.pipeline.part import Part
+from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 
 KEY = "fetches"  # in a marker's `extra`

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.ledger.rules import text_columns
-from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit.ledger_part import Part
+from pairsieve.pipeline.unit.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
+from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import gather, gc, group, layers, plan, select, shard
+from pairsieve.pipeline import gather, gc, group, plan, select, shard
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.pieces import Again, Piece, layer_of, parsed
 from pairsieve.pipeline.stats import rows
 from pairsieve.pipeline.status import Status, status
+from pairsieve.pipeline.unit import retry_layers
+from pairsieve.pipeline.unit.pieces import Again, Piece, layer_of, parsed
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -52,9 +53,9 @@ class World:
         done = gather.run(self.recipe, self.store, planned, engine or Serial())
         return [piece for piece, _ in done]
 
-    def begin(self, asked: str = "transient") -> layers.Begun | None:
+    def begin(self, asked: str = "transient") -> retry_layers.Begun | None:
         planned = plan.run(self.recipe, self.store)
-        return layers.begin(self.store, planned, layers.reasons(asked))
+        return retry_layers.begin(self.store, planned, retry_layers.reasons(asked))
 
     def working(
         self, asked: str = "transient", engine: Any = None
@@ -119,26 +120,29 @@ def world(tmp_path: Path, site: Any) -> MakeWorld:
 
 
 def test_transient_stands_for_every_outcome_that_time_may_cure() -> None:
-    assert set(layers.reasons("transient")) == {
+    assert set(retry_layers.reasons("transient")) == {
         *("host_paused", "dns", "refused", "unreachable", "timeout_connect", "timeout_first_byte"),
         *("timeout_total", "too_slow", "interrupted", "http_5xx"),
     }
 
 
 def test_asked_for_outcomes_come_in_the_order_of_the_list() -> None:
-    assert layers.reasons("timeout_total, dns,dns") == ("dns", "timeout_total")
-    assert set(layers.reasons("http_4xx,transient")) == {"http_4xx", *layers.reasons("transient")}
+    assert retry_layers.reasons("timeout_total, dns,dns") == ("dns", "timeout_total")
+    assert set(retry_layers.reasons("http_4xx,transient")) == {
+        "http_4xx",
+        *retry_layers.reasons("transient"),
+    }
 
 
 @pytest.mark.parametrize("name", ["ok", "gated", "no_url", "not_an_image", "", "dns,,dns"])
 def test_what_cannot_be_tried_again_is_refused(name: str) -> None:
     with pytest.raises(BadOption, match=r"--retry: `.*` cannot be tried again; known: transient"):
-        layers.reasons(name)
+        retry_layers.reasons(name)
 
 
 def test_refusal_names_the_nearest_outcome() -> None:
     with pytest.raises(BadOption, match="did you mean `timeout_total`"):
-        layers.reasons("timeout_totl")
+        retry_layers.reasons("timeout_totl")
 
 
 @pytest.mark.parametrize("name", ["00000012", "00000012.3+4", "00000012.r2", "00000012.r2.3+4"])
@@ -181,7 +185,7 @@ def test_what_fails_again_is_in_the_layer_too_and_the_next_takes_it(world: MakeW
     made.gather()
     for layer in (1, 2, 3):
         assert [layer_of(name) for name in made.retry()] == [layer]
-        assert layers.decided(made.store)[-1].pairs == 4 - layer
+        assert retry_layers.decided(made.store)[-1].pairs == 4 - layer
         assert made.status().retries[-1].won == 1
     assert made.told() == [
         (0, 0, "ok"), (1, 3, "ok"), (2, 1, "ok"), (3, 2, "ok"), (4, 0, "http_4xx"),
@@ -221,7 +225,7 @@ def test_stopped_layer_is_finished_before_another_begins(world: MakeWorld) -> No
         made.begin("http_5xx")
     assert made.retry() == ["00000001.r1", "00000002.r1"]
     assert made.told() == [(row, 1, "ok") for row in range(12)]
-    assert [layer.number for layer in layers.decided(made.store)] == [1]
+    assert [layer.number for layer in retry_layers.decided(made.store)] == [1]
 
 
 def test_gated_pair_is_not_tried_again(world: MakeWorld) -> None:

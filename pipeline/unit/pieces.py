@@ -8,7 +8,7 @@ told from names alone.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit.plan_file import Plan
 
 FOLDER = "gather"
 

@@ -20,8 +20,8 @@ from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import Box, parsed
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.expected_hashes import Expected
-from pairsieve.pipeline.part import Part
-from pairsieve.pipeline.planned import Plan
+from pairsieve.pipeline.unit.ledger_part import Part
+from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
     ATTEMPTS,
