@@ -8,8 +8,9 @@ import typer
 
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.tables import funnel, rate
-from pairsieve.pipeline import plan, run, semantic
+from pairsieve.pipeline import plan, run
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup import semantic
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.external import blocklist, check
 from pairsieve.pipeline.fetch import img2dataset

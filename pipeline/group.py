@@ -8,8 +8,8 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline import copies, placeholders, semantic
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
@@ -56,7 +56,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
 
     embeddings = folders(recipe)
     steps = asked(recipe)
-    distance = copies.max_distance(recipe)
+    distance = near_duplicates.max_distance(recipe)
     wanted = fingerprint(
         distance,
         recipe.group.model_dump(),
@@ -73,7 +73,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     with connect(store) as connection:
         attach(connection, store, embeddings)
         _take_images(connection)
-        copies.find(connection, recipe, store, forest)
+        near_duplicates.find(connection, recipe, store, forest)
         if "semantic" in steps:
             semantic.find(connection, store, engine, recipe)
         if "known" in steps:
@@ -144,7 +144,7 @@ def _take_images(connection: "DuckDBPyConnection") -> None:
 
 def _counts(connection: "DuckDBPyConnection", semantic_too: bool) -> dict[str, int]:
     """Return the marker's counts."""
-    from pairsieve.pipeline.stars import SIGNALS
+    from pairsieve.pipeline.dedup.star_clusters import SIGNALS
 
     apart = [
         f"count(*) FILTER (objected & {1 << bit} > 0) AS kept_apart_by_{signal}"

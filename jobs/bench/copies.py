@@ -105,7 +105,7 @@ def _edited(photographs: Iterable[Pixels], edited: Path | None) -> Iterator[tupl
 
 def measured(pictures: Iterable[tuple[str, Pixels]]) -> Measured:
     """Return the looks of pictures, each served as a JPEG and decoded as `gather` does."""
-    from pairsieve.pipeline.stars import Looks, turned_cells
+    from pairsieve.pipeline.dedup.star_clusters import Looks, turned_cells
 
     kinds: list[str] = []
     parts: list[list[NDArray[Any]]] = []
@@ -148,7 +148,7 @@ def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
 
 def limits(distance: int, verify: tuple[str, ...]) -> Any:
     """Return what alike means with the default thresholds."""
-    from pairsieve.pipeline.stars import SIGNALS, Limits
+    from pairsieve.pipeline.dedup.star_clusters import SIGNALS, Limits
 
     default = Group()
     uses = sum(1 << SIGNALS.index(signal) for signal in verify)
@@ -157,7 +157,7 @@ def limits(distance: int, verify: tuple[str, ...]) -> Any:
 
 def found(copies: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return which pictures are alike to the last original before them, (n,); turned if it says."""
-    from pairsieve.pipeline.stars import pairs_alike
+    from pairsieve.pipeline.dedup.star_clusters import pairs_alike
 
     places = np.arange(len(copies.kinds))
     originals = np.maximum.accumulate(np.where(copies.kinds == "original", places, 0))
@@ -172,8 +172,8 @@ def found(copies: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[n
 
 def false_joins(others: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return which pictures another takes for its copies, (n,), all compared upright."""
+    from pairsieve.pipeline.dedup.star_clusters import stars
     from pairsieve.pipeline.hamming.components import components
-    from pairsieve.pipeline.stars import stars
 
     labels = components(np.ascontiguousarray(others.looks.hashes[:, 0]), distance)
     order = np.lexsort((np.arange(len(labels)), labels))

@@ -179,7 +179,7 @@ def measure(setting: Setting) -> Cost:
     """Search the dataset in the setting's folder and return what it cost."""
     import duckdb
 
-    from pairsieve.pipeline import semantic
+    from pairsieve.pipeline.dedup import semantic
 
     store = Store.at(f"{setting.folder}/dataset")
     wall, cpu = time.perf_counter(), time.process_time()

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pairsieve.pipeline import group, placeholders, select
+from pairsieve.pipeline import group, select
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup import placeholders
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.recipe import Recipe

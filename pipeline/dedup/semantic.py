@@ -21,13 +21,8 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
-from pairsieve.pipeline.embed import FOLDER as EMBEDDED
-from pairsieve.pipeline.embed import folder
-from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, SEARCHES
-from pairsieve.pipeline.members import order
-from pairsieve.pipeline.semantic_clusters import (
+from pairsieve.pipeline.dedup.candidates import order
+from pairsieve.pipeline.dedup.semantic_rounds import (
     SENT,
     STARRED,
     Search,
@@ -37,6 +32,11 @@ from pairsieve.pipeline.semantic_clusters import (
     star,
     train,
 )
+from pairsieve.pipeline.embed import FOLDER as EMBEDDED
+from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, SEARCHES
 from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.alike import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
+from pairsieve.pipeline.dedup.cosine_pairs import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
-from pairsieve.pipeline import group, semantic, semantic_clusters
+from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dedup import semantic, semantic_rounds
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
@@ -209,7 +210,7 @@ def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
         group.run(asked, one, engine)
     monkeypatch.setattr(semantic, "SENT", 250)
     monkeypatch.setattr(semantic, "STARRED", 300)
-    monkeypatch.setattr(semantic_clusters, "AT_ONCE", 37)
+    monkeypatch.setattr(semantic_rounds, "AT_ONCE", 37)
     group.run(asked, other, Serial())
     assert found(one) == found(other)
     assert len(found(one)) > 300
@@ -248,10 +249,10 @@ def test_ranks_are_settled_in_order_by_hand() -> None:
 
 def test_the_sample_of_training_is_from_as_few_files_as_are_enough() -> None:
     files = [(f"f{number:03}", 10_000) for number in range(500)]
-    looked = semantic_clusters.looked_at(files, 1_000)
+    looked = semantic_rounds.looked_at(files, 1_000)
     assert len(looked) == 26  # 4 x 64 x 1,000 rows, and none in vain at the edge
     assert looked == sorted(looked)
-    assert semantic_clusters.looked_at(files[:3], 1_000) == ["f000", "f001", "f002"]
+    assert semantic_rounds.looked_at(files[:3], 1_000) == ["f000", "f001", "f002"]
 
 
 def test_two_rules_that_do_not_agree_are_refused() -> None:

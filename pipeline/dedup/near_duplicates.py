@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.members import Members, labels_of_turns, take
+from pairsieve.pipeline.dedup.candidates import Members, labels_of_turns, take
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -124,7 +124,7 @@ def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
 
 def _clusters(members: Members, recipe: Recipe, distance: int) -> pa.Table:
     """Return a row per member: its keeper's row, the cluster, and how far it is from its keeper."""
-    from pairsieve.pipeline.stars import FAR, SIGNALS, Limits, chains, stars, told
+    from pairsieve.pipeline.dedup.star_clusters import FAR, SIGNALS, Limits, chains, stars, told
 
     options, looks, rows = recipe.group, members.looks, members.rows
     uses = sum(1 << SIGNALS.index(signal) for signal in options.verify)

@@ -24,7 +24,7 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pairsieve.pipeline.stars import Looks
+    from pairsieve.pipeline.dedup.star_clusters import Looks
 
 Ints = NDArray[np.int64]
 Labels = Callable[[NDArray[np.uint64], int], Ints]
@@ -70,7 +70,7 @@ class Members(NamedTuple):
 
 def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Members:
     """Return the images of the table `components`."""
-    from pairsieve.pipeline.stars import Looks, turned_cells
+    from pairsieve.pipeline.dedup.star_clusters import Looks, turned_cells
 
     found = connection.sql(
         f"""

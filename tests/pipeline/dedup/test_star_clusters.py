@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS
 from pairsieve.filters.turned_hashes import TURNED
-from pairsieve.pipeline import stars as module
-from pairsieve.pipeline.stars import (
+from pairsieve.pipeline.dedup import star_clusters as module
+from pairsieve.pipeline.dedup.star_clusters import (
     INDEXED,
     Limits,
     Looks,

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline import alike as module
-from pairsieve.pipeline.alike import Halves, alike
+from pairsieve.pipeline.dedup import cosine_pairs as module
+from pairsieve.pipeline.dedup.cosine_pairs import Halves, alike
 
 
 def at(*degrees: float) -> Halves:
