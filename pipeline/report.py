@@ -11,18 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.charts import CHART, charts, figure
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.fetches import fetches
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect, select_marker
 from pairsieve.pipeline.ledger.rules import rules
-from pairsieve.pipeline.overlaps import add_evaluation_images, overlaps
-from pairsieve.pipeline.pages import TEXT_SHOWN, render, shown
 from pairsieve.pipeline.select import MINOR
-from pairsieve.pipeline.stats import build, finish, rows
-from pairsieve.pipeline.thumbnails import thumbnail
+from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
+from pairsieve.pipeline.stats.fetch_section import fetches
+from pairsieve.pipeline.stats.histograms import CHART, charts, figure
+from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown
+from pairsieve.pipeline.stats.stats_db import build, finish, rows
+from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors.model_record import sentences
 from pairsieve.pipeline.vectors.scores import described
 from pairsieve.schemas.columns import COLUMNS, Column

@@ -14,7 +14,7 @@ from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fi
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.ledger.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs
-from pairsieve.pipeline.stats import host_of
+from pairsieve.pipeline.stats.stats_db import host_of
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,

@@ -15,7 +15,7 @@ from pairsieve.pipeline import gather, gc, group, plan, select, shard
 from pairsieve.pipeline.dataset.store import Marker, Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.stats import rows
+from pairsieve.pipeline.stats.stats_db import rows
 from pairsieve.pipeline.status import Status, status
 from pairsieve.pipeline.unit import retry_layers
 from pairsieve.pipeline.unit.pieces import Again, Piece, layer_of, parsed

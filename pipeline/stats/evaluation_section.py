@@ -10,8 +10,8 @@ from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.ledger import quoted
 from pairsieve.pipeline.ledger.rules import reads_any, rules
-from pairsieve.pipeline.stats import rows
-from pairsieve.pipeline.thumbnails import thumbnail
+from pairsieve.pipeline.stats.stats_db import rows
+from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.schemas.errors import PairsieveError
 from pairsieve.schemas.recipe import Recipe
 

@@ -1,4 +1,4 @@
-from pairsieve.pipeline.timeline import APART, TIMELINE, timeline
+from pairsieve.pipeline.stats.timeline import APART, TIMELINE, timeline
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 

@@ -4,7 +4,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pairsieve.pipeline.stats import build, finish, rows
+from pairsieve.pipeline.stats.stats_db import build, finish, rows
 from pairsieve.schemas.columns import COLUMNS
 
 
