@@ -36,7 +36,7 @@ check: install
 	$(BIN)/mypy
 
 reference: install
-	$(BIN)/python -m pairsieve.jobs.reference
+	$(BIN)/python -m pairsieve.jobs.write_docs
 
 clean:
 	rm -rf .venv .venv-img2dataset pairsieve-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

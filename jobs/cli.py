@@ -164,8 +164,8 @@ def select(
     ray_address: Address = None,
 ) -> None:
     """Apply the rules; print the funnel."""
+    from pairsieve.jobs.console import funnel
     from pairsieve.jobs.job import Job
-    from pairsieve.jobs.tables import funnel
     from pairsieve.pipeline import select
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
@@ -204,8 +204,8 @@ def report(
     ray_address: Address = None,
 ) -> None:
     """Write stats.duckdb and report.html for a selection."""
+    from pairsieve.jobs.console import rate
     from pairsieve.jobs.job import Job
-    from pairsieve.jobs.tables import rate
     from pairsieve.pipeline import report
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
@@ -224,8 +224,8 @@ def run(
     ray_address: Address = None,
 ) -> None:
     """Walk the whole road, from pairs to shards and report; stop and start it at will."""
+    from pairsieve.jobs.console import places
     from pairsieve.jobs.job import Job
-    from pairsieve.jobs.tables import places
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.walk(name)
@@ -267,7 +267,7 @@ def search(
     ] = None,
 ) -> None:
     """Find the pairs whose images are nearest to a text or a picture."""
-    from pairsieve.jobs.tables import found_table
+    from pairsieve.jobs.console import found_table
     from pairsieve.pipeline import search
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
@@ -290,7 +290,7 @@ def status(
     """Say where every pair is; exit 1 if they do not add up."""
     import json
 
-    from pairsieve.jobs.tables import status_table
+    from pairsieve.jobs.console import status_table
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.status import status
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from pairsieve.jobs import tables
+from pairsieve.jobs import console
 from pairsieve.jobs.job import Job
 from pairsieve.jobs.littleweb.score import Captions, Score, captions, score
 from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
@@ -87,7 +87,7 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
     stats = folder / "dataset" / "stats.duckdb"
     _print_scores(score(stats, web / TRUTH))
     _print_captions(captions(stats, web / TRUTH))
-    tables.places(Store.at(folder / "dataset"), "default")
+    console.places(Store.at(folder / "dataset"), "default")
 
 
 def _say(start: float, text: str) -> None:
@@ -128,7 +128,7 @@ def recipe_text(folder: Path, site: Site) -> str:
 
 def _print_scores(scores: list[Score]) -> None:
     """Print what was planted and what was found, kind by kind."""
-    tables.table(
+    console.table(
         "Planted against found",
         ("planted", "pairs", "found", "kept", "expected"),
         [(s.defect, s.planted, s.found, s.kept, _expected(s)) for s in scores],

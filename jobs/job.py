@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from pairsieve.jobs.console import funnel, rate
 from pairsieve.jobs.progress import Display, progress
-from pairsieve.jobs.tables import funnel, rate
 from pairsieve.pipeline import plan, run
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic

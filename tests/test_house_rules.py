@@ -174,7 +174,7 @@ def test_embed_is_imported_without_the_libraries_of_models() -> None:
 def _commands() -> Iterator[tuple[str, list[str]]]:
     """Yield every command of the command line, also those of groups, with its options."""
     from pairsieve.jobs.cli import app
-    from pairsieve.jobs.reference import commands
+    from pairsieve.jobs.write_docs import commands
 
     for name, command in commands(typer.main.get_command(app)):
         yield name, [o for p in command.params for o in p.opts if o.startswith("--")]

@@ -20,7 +20,7 @@ from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
 from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels, jpeg
 from pairsieve.jobs.bench.strangers import strangers
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.errors import BadOption

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pairsieve.jobs.bench.corpus import ASPECTS, photograph
 from pairsieve.jobs.bench.runs import Result, alternating, median, ours
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.store import Place
 
 SIDE = 512  # px, shorter side of a stored picture by default

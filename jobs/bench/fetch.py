@@ -18,7 +18,7 @@ from pairsieve.jobs.bench.runs import (
     theirs,
 )
 from pairsieve.jobs.bench.server import HOST, Served, serving
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import Stopped
 
 NO_FILE = "/nonexistent"  # names no bundle, so that the folder alone is asked

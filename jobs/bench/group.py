@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import Stopped
 

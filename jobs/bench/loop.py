@@ -11,7 +11,7 @@ from typing import Any
 from pairsieve.jobs.bench.authority import Authority
 from pairsieve.jobs.bench.runs import Contestant, alternating, median, ours
 from pairsieve.jobs.bench.server import HOST, Served, serving
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 
 CONCURRENCY = 256
 LARGE_BODY = 200_000  # bytes, for memory: 256 of them under way are 51 MB

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pairsieve.jobs.bench.corpus import BASELINE, KINDS, Sample, corpus, own_photographs
 from pairsieve.jobs.bench.runs import alternating, answer, median, ours, ratio, theirs
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import BadOption, Stopped
 
 SIDE = 256  # px, shorter side of the stored image

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import peak_mb
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial

@@ -24,7 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import WARM, hashes, peak_mb
-from pairsieve.jobs.tables import table
+from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.engine.engine import Crashed, Item, Result, Serial
 from pairsieve.pipeline.ledger.ledger import SEARCHES

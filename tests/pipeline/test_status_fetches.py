@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.jobs.tables import status_table
+from pairsieve.jobs.console import status_table
 from pairsieve.pipeline import plan
 from pairsieve.pipeline.dataset.store import Marker, Store, commit
 from pairsieve.pipeline.status import status

@@ -1,6 +1,6 @@
 """The reference pages of the documentation, written from the code so that they cannot go stale.
 
-`python -m pairsieve.jobs.reference` in a checkout rewrites them; a test compares them.
+`python -m pairsieve.jobs.write_docs` in a checkout rewrites them; a test compares them.
 """
 
 import inspect
@@ -32,7 +32,7 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
-NOTE = "<!-- Written by `python -m pairsieve.jobs.reference`; edit the code instead. -->"
+NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 PARTS = (
     ("gather", "one row per input pair, and one more for each layer that tries it again", GATHERED),
     ("embed", "one row per pair that was embedded", EMBEDDED),
