@@ -11,18 +11,18 @@ from pathlib import Path
 import typer
 
 from pairsieve.jobs import console
+from pairsieve.jobs.demo_web.build import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
+from pairsieve.jobs.demo_web.responses import Site
+from pairsieve.jobs.demo_web.score import Captions, Score, captions, score
+from pairsieve.jobs.demo_web.server import Reserved, reserve, serving
 from pairsieve.jobs.job import Job
-from pairsieve.jobs.littleweb.score import Captions, Score, captions, score
-from pairsieve.jobs.littleweb.server import Reserved, reserve, serving
-from pairsieve.jobs.littleweb.serving import Site
-from pairsieve.jobs.littleweb.web import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Kind
 from pairsieve.schemas.errors import BadOption
 
 RECIPE = """\
 # The demo's recipe: pairsieve run {here}/recipe.yaml --dataset {here}/dataset
-# (the little web must be served: python -m pairsieve.jobs.littleweb.server {here}/web)
+# (the little web must be served: python -m pairsieve.jobs.demo_web.server {here}/web)
 
 input: {{path: web/{pairs}, url: url, text: caption, sha256: sha256, unit_pairs: 500}}
 

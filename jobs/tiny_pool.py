@@ -16,10 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.littleweb.altered import ATTRIBUTES, MOST, PLACE, RELATION, altered, captions
-from pairsieve.jobs.littleweb.captions import CAPTIONS
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import COLOURS, KINDS, TEXTURES, Scene, random_scene
+from pairsieve.jobs.demo_web.captions import CAPTIONS
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.hard_negatives import (
+    ATTRIBUTES,
+    MOST,
+    PLACE,
+    RELATION,
+    altered,
+    captions,
+)
+from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, TEXTURES, Scene, random_scene
 
 SIDE = 64  # px, both sides: what the model sees
 STORED = 256  # px, shorter side: what the demo stores

@@ -13,9 +13,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pairsieve.jobs.littleweb.altered import ATTRIBUTES
-from pairsieve.jobs.littleweb.captions import true_caption
-from pairsieve.jobs.littleweb.scenes import Scene, random_scene
+from pairsieve.jobs.demo_web.captions import true_caption
+from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES
+from pairsieve.jobs.demo_web.scenes import Scene, random_scene
 from pairsieve.jobs.tiny_pool import empty_captions, one_wrong, picture
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.builtin import MODELS, TINY

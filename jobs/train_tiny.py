@@ -27,8 +27,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pairsieve.jobs.littleweb.captions import true_caption
-from pairsieve.jobs.littleweb.scenes import random_scene
+from pairsieve.jobs.demo_web.captions import true_caption
+from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.jobs.tiny_pool import FACTS, SIDE, Pool, empty_captions, pool
 
 NAME = "pairsieve-tiny"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.texts import captioned, text_card
-from pairsieve.jobs.littleweb import cards
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import random_scene
+from pairsieve.jobs.demo_web import placeholder_cards
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.scenes import random_scene
 
 Plane = NDArray[np.uint8]  # (h, w), luma
 Random = np.random.Generator
@@ -132,7 +132,7 @@ def _both(first: Way, second: Way) -> Way:
 
 
 def _card(plane: Plane, rng: Random) -> Plane:
-    pixels = cards.notice(rng, plane.shape[1], plane.shape[0])
+    pixels = placeholder_cards.notice(rng, plane.shape[1], plane.shape[0])
     return _jpeg(85)(pixels[:, :, 1], rng)
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pairsieve.jobs.bench.edits import Pixels
-from pairsieve.jobs.littleweb.captions import true_caption
-from pairsieve.jobs.littleweb.drawing import draw, outline
-from pairsieve.jobs.littleweb.scenes import COLOURS, random_scene
-from pairsieve.jobs.littleweb.scenes import KINDS as KINDS_OF_SHAPE
+from pairsieve.jobs.demo_web.captions import true_caption
+from pairsieve.jobs.demo_web.drawing import draw, outline
+from pairsieve.jobs.demo_web.scenes import COLOURS, random_scene
+from pairsieve.jobs.demo_web.scenes import KINDS as KINDS_OF_SHAPE
 
 SHORT = 256  # px, shorter side: enough for every measure
 KINDS = ("scene",) * 6 + ("card",) * 2 + ("graphic",) * 2

@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import random_scene
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 

@@ -17,8 +17,8 @@ from pairsieve.jobs.bench.copies import (
 )
 from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels
 from pairsieve.jobs.bench.strangers import strangers
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import random_scene
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.group import Group
 

@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from pairsieve.jobs.demo import recipe_text
-from pairsieve.jobs.littleweb.defects import DEFECTS
-from pairsieve.jobs.littleweb.score import score
-from pairsieve.jobs.littleweb.server import little_web
-from pairsieve.jobs.littleweb.web import TRUTH
+from pairsieve.jobs.demo_web.build import TRUTH
+from pairsieve.jobs.demo_web.defects import DEFECTS
+from pairsieve.jobs.demo_web.score import score
+from pairsieve.jobs.demo_web.server import little_web
 
 PAIRS = 200
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]

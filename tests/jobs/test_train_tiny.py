@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pairsieve.jobs import tiny_trial, train_tiny
-from pairsieve.jobs.littleweb.altered import ATTRIBUTES, altered, captions
-from pairsieve.jobs.littleweb.scenes import Ground, Scene, Shape, random_scene
+from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES, altered, captions
+from pairsieve.jobs.demo_web.scenes import Ground, Scene, Shape, random_scene
 from pairsieve.jobs.tiny_pool import one_wrong
 from pairsieve.pipeline.models import clip
 from pairsieve.schemas.recipe import Embed

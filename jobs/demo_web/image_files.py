@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.littleweb import cards
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import Scene
+from pairsieve.jobs.demo_web import placeholder_cards
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.scenes import Scene
 
 Pixels = NDArray[np.uint8]  # (h, w, 3), RGB
 Random = np.random.Generator
@@ -144,7 +144,7 @@ def _enlarged(scene: Scene, rng: Random) -> Picture:
 def _card(scene: Scene, rng: Random) -> Picture:
     """Return what is served where there is no picture: every third a blank card."""
     width, height = (int(side) for side in rng.integers(300, 600, 2))
-    made = cards.blank if rng.random() < 1 / 3 else cards.notice
+    made = placeholder_cards.blank if rng.random() < 1 / 3 else placeholder_cards.notice
     return jpeg(made(rng, width, height), 85)
 
 

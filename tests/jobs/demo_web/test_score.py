@@ -2,7 +2,7 @@ from pathlib import Path
 
 import duckdb
 
-from pairsieve.jobs.littleweb.score import Captions, captions, score
+from pairsieve.jobs.demo_web.score import Captions, captions, score
 
 
 def test_planted_against_found(tmp_path: Path) -> None:

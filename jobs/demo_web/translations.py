@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairsieve.jobs.littleweb.scenes import COLOURS, KINDS, Scene
+from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, Scene
 
 
 @dataclass(frozen=True, slots=True)

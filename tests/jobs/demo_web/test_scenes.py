@@ -14,9 +14,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from pairsieve.filters.sharpness import Sharpness
-from pairsieve.jobs.littleweb import captions, pictures, translations
-from pairsieve.jobs.littleweb.drawing import draw
-from pairsieve.jobs.littleweb.scenes import COLOURS, KINDS, Ground, Scene, Shape, random_scene
+from pairsieve.jobs.demo_web import captions, image_files, translations
+from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, Ground, Scene, Shape, random_scene
 
 SEED = 7
 Tell = Callable[[str], tuple[str, float]]
@@ -102,11 +102,11 @@ def test_different_scenes_have_distant_hashes() -> None:
 
 
 def test_pictures_in_focus_are_sharper_than_any_blurred_one() -> None:
-    fine = [sharpness(pictures.pixels(scene, rng(n))) for n, scene in enumerate(scenes(60))]
+    fine = [sharpness(image_files.pixels(scene, rng(n))) for n, scene in enumerate(scenes(60))]
     blurred = [
         sharpness(np.asarray(Image.open(io.BytesIO(blur(scene, rng(n)).body))))
         for n, scene in enumerate(scenes(60))
-        for blur in [pictures.PICTURES["blurred"]]
+        for blur in [image_files.PICTURES["blurred"]]
     ]
     assert min(fine) > Sharpness().min_sharpness > max(blurred)
 
@@ -156,9 +156,9 @@ def test_boilerplate_is_of_at_most_two_words() -> None:
 def test_turning_by_exif_gives_back_the_scene() -> None:
     scene, turned = scenes(1)[0], set()
     for number in range(12):
-        body = pictures.PICTURES["exif_rotated"](scene, rng(number)).body
+        body = image_files.PICTURES["exif_rotated"](scene, rng(number)).body
         served = Image.open(io.BytesIO(body))
         turned.add(served.getexif()[0x0112])
-        drawn = pictures.pixels(scene, rng(number)).astype(float)
+        drawn = image_files.pixels(scene, rng(number)).astype(float)
         assert np.abs(np.asarray(ImageOps.exif_transpose(served), float) - drawn).mean() < 12
     assert turned == {3, 6, 8}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.littleweb.scenes import COLOURS, Ground, Scene, Shape
+from pairsieve.jobs.demo_web.scenes import COLOURS, Ground, Scene, Shape
 
 Bytes = NDArray[Any]  # uint8, (h, w) or (h, w, 3)
 

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.jobs.littleweb import pictures
-from pairsieve.jobs.littleweb.captions import CAPTIONS
-from pairsieve.jobs.littleweb.defects import (
+from pairsieve.jobs.demo_web import image_files
+from pairsieve.jobs.demo_web.captions import CAPTIONS
+from pairsieve.jobs.demo_web.defects import (
     COPIES,
     DEFECTS,
     FULL_SIZE,
@@ -25,8 +25,8 @@ from pairsieve.jobs.littleweb.defects import (
     Defect,
     counts,
 )
-from pairsieve.jobs.littleweb.scenes import Scene, random_scene
-from pairsieve.jobs.littleweb.serving import ROBOTS, SERVINGS, Place, Route, Site
+from pairsieve.jobs.demo_web.responses import ROBOTS, SERVINGS, Place, Route, Site
+from pairsieve.jobs.demo_web.scenes import Scene, random_scene
 from pairsieve.schemas.outcomes import Outcome
 
 PAIRS = "pairs.parquet"
@@ -140,7 +140,7 @@ class _Maker:
         self._site = site
         self._bodies = bodies
         self._offset = 0
-        self._known: dict[int, tuple[pictures.Picture, int]] = {}  # originals and their offsets
+        self._known: dict[int, tuple[image_files.Picture, int]] = {}  # originals and their offsets
         self._entries: dict[int, _Entry] = {}
         self.routes["/robots.txt"] = self._route(ROBOTS, "text/plain")
 
@@ -180,11 +180,11 @@ class _Maker:
 
     def _picture(
         self, pair: _Pair, scene: Scene, rng: np.random.Generator
-    ) -> tuple[pictures.Picture, Route]:
+    ) -> tuple[image_files.Picture, Route]:
         """Return the file of `pair` and the route that serves it; write the bytes if new."""
-        copy = pictures.COPIES.get(pair.defect.picture)
+        copy = image_files.COPIES.get(pair.defect.picture)
         if copy is None:
-            picture = pictures.PICTURES[pair.defect.picture](scene, rng)
+            picture = image_files.PICTURES[pair.defect.picture](scene, rng)
         else:
             original, offset = self._known[pair.subject]
             picture = copy(original, rng)

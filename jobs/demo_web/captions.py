@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pairsieve.jobs.littleweb.scenes import Scene, Shape, random_scene
-from pairsieve.jobs.littleweb.translations import LANGUAGES, translated_caption
+from pairsieve.jobs.demo_web.scenes import Scene, Shape, random_scene
+from pairsieve.jobs.demo_web.translations import LANGUAGES, translated_caption
 
 _COLOUR_WORDS = {"purple": ("purple", "violet"), "grey": ("grey", "gray")}
 _KIND_WORDS = {

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pairsieve.jobs.littleweb.captions import place, true_caption
-from pairsieve.jobs.littleweb.scenes import COLOURS, KINDS, TEXTURES, Scene, Shape, random_places
+from pairsieve.jobs.demo_web.captions import place, true_caption
+from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, TEXTURES, Scene, Shape, random_places
 
 MOST = 6, 4  # shapes in a scene, and in a group, as random scenes have them
 MOVED = 0.25  # least move along one side, as a fraction of it: no doubt that the place is another

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairsieve.jobs.littleweb.defects import DEFECTS
+from pairsieve.jobs.demo_web.defects import DEFECTS
 
 # `duplicate` is judged by the cluster, since which of the copies is kept is the keeper's choice.
 # What comes later counts as found as soon as an outcome or a rule of that name says so.

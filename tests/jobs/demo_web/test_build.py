@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pairsieve.jobs.littleweb import captions, pictures
-from pairsieve.jobs.littleweb.defects import COPIES, DEFECTS, counts
-from pairsieve.jobs.littleweb.server import Reserved, little_web, requests, reserve, serving
-from pairsieve.jobs.littleweb.serving import SERVINGS, Site
-from pairsieve.jobs.littleweb.web import BLOCKLIST, BODIES, PAIRS, ROUTES, TRUTH, build
+from pairsieve.jobs.demo_web import captions, image_files
+from pairsieve.jobs.demo_web.build import BLOCKLIST, BODIES, PAIRS, ROUTES, TRUTH, build
+from pairsieve.jobs.demo_web.defects import COPIES, DEFECTS, counts
+from pairsieve.jobs.demo_web.responses import SERVINGS, Site
+from pairsieve.jobs.demo_web.server import Reserved, little_web, requests, reserve, serving
 from pairsieve.schemas.errors import BadOption
 
 SEED = 7
@@ -78,7 +78,7 @@ def phash(body: bytes) -> imagehash.ImageHash:
 
 
 def test_every_defect_can_be_made() -> None:
-    made = pictures.PICTURES.keys() | pictures.COPIES.keys()
+    made = image_files.PICTURES.keys() | image_files.COPIES.keys()
     assert {defect.picture for defect in DEFECTS} == made
     assert {defect.serving for defect in DEFECTS} == SERVINGS.keys()
     assert {defect.caption for defect in DEFECTS} == captions.CAPTIONS.keys()
@@ -353,7 +353,7 @@ def test_a_folder_without_a_web_is_refused(tmp_path: Path) -> None:
 
 def test_the_server_runs_from_the_command_line(tmp_path: Path) -> None:
     build(tmp_path, SEED, SITE, 200)
-    command = [sys.executable, "-m", "pairsieve.jobs.littleweb.server", str(tmp_path), "--port=0"]
+    command = [sys.executable, "-m", "pairsieve.jobs.demo_web.server", str(tmp_path), "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]

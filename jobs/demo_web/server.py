@@ -22,9 +22,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from pairsieve.jobs.littleweb.defects import FULL_SIZE
-from pairsieve.jobs.littleweb.serving import Route, Site
-from pairsieve.jobs.littleweb.web import BODIES, ROUTES, build
+from pairsieve.jobs.demo_web.build import BODIES, ROUTES, build
+from pairsieve.jobs.demo_web.defects import FULL_SIZE
+from pairsieve.jobs.demo_web.responses import Route, Site
 from pairsieve.schemas.errors import BadOption
 
 HOST = "127.0.0.1"

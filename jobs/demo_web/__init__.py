@@ -1,0 +1,1 @@
+"""The seeded web of the demo: pictures, captions, planted defects, the server."""

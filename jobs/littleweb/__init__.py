@@ -1,1 +1,0 @@
-"""A seeded little web: drawn pictures, captions and every planted defect, served on loopback."""
