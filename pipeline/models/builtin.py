@@ -1,7 +1,7 @@
 """The models that come with pairsieve: their files, found by the name and tag that a recipe says.
 
 There is one, `pairsieve-tiny` with the tag `demo`: trained on the demo's drawn scenes
-(`jobs/train_tiny.py`) for the demo and the tests, and of no use for real pictures.
+(`jobs/tiny_model/train.py`) for the demo and the tests, and of no use for real pictures.
 """
 
 from pathlib import Path

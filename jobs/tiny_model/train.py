@@ -1,6 +1,6 @@
 """Train `pairsieve-tiny`, the small CLIP model of the demo and the tests, from nothing.
 
-    python -m pairsieve.jobs.train_tiny FOLDER
+    python -m pairsieve.jobs.tiny_model.train FOLDER
 
 It learns the drawn scenes of the little web and nothing else. The image tower is a ResNet: a step
 takes a fifth of the time that it takes a transformer of the size. At first it learns alone, by
@@ -29,7 +29,7 @@ import typer
 
 from pairsieve.jobs.demo_web.captions import true_caption
 from pairsieve.jobs.demo_web.scenes import random_scene
-from pairsieve.jobs.tiny_pool import FACTS, SIDE, Pool, empty_captions, pool
+from pairsieve.jobs.tiny_model.data import FACTS, SIDE, Pool, empty_captions, pool
 
 NAME = "pairsieve-tiny"
 CONTEXT_LENGTH = 40  # tokens; the longest true caption has 36
@@ -295,10 +295,10 @@ def main(
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
     """Train the model, write it and try it on scenes that it has not seen."""
-    from pairsieve.jobs import tiny_trial
+    from pairsieve.jobs.tiny_model import evaluate
 
     train(folder, alone, together, pairs, workers)
-    tiny_trial.main(folder)
+    evaluate.main(folder)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairsieve.jobs import tiny_trial, train_tiny
 from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES, altered, captions
 from pairsieve.jobs.demo_web.scenes import Ground, Scene, Shape, random_scene
-from pairsieve.jobs.tiny_pool import one_wrong
+from pairsieve.jobs.tiny_model import evaluate, train
+from pairsieve.jobs.tiny_model.data import one_wrong
 from pairsieve.pipeline.models import clip
 from pairsieve.schemas.recipe import Embed
 
@@ -23,12 +23,12 @@ def rng(number: int = 0) -> np.random.Generator:
 @pytest.fixture(scope="module")
 def areas() -> dict[str, float]:
     """The areas under the curve of the built-in model, by 100 scenes of each kind."""
-    return tiny_trial.trial(clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 100, SEED)
+    return evaluate.trial(clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 100, SEED)
 
 
 def test_captions_of_other_scenes_are_told_from_true_ones(areas: dict[str, float]) -> None:
-    assert areas[tiny_trial.RANDOM] >= 0.98
-    assert areas[tiny_trial.EMPTY] >= 0.98
+    assert areas[evaluate.RANDOM] >= 0.98
+    assert areas[evaluate.EMPTY] >= 0.98
 
 
 def test_captions_wrong_in_one_attribute_are_told_from_true_ones(areas: dict[str, float]) -> None:
@@ -39,7 +39,7 @@ def test_captions_wrong_in_one_attribute_are_told_from_true_ones(areas: dict[str
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     """A folder with a model after a few steps, and the losses."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder, train_tiny.train(folder, *STEPS, pairs=64, workers=2)
+    return folder, train.train(folder, *STEPS, pairs=64, workers=2)
 
 
 def test_a_short_training_lowers_the_loss(trained: tuple[Path, list[float]]) -> None:
@@ -62,7 +62,7 @@ def test_the_same_training_gives_the_same_weights(
     trained: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     folder, losses = trained
-    assert train_tiny.train(tmp_path, *STEPS, pairs=64, workers=1) == losses
+    assert train.train(tmp_path, *STEPS, pairs=64, workers=1) == losses
     for file in folder.iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
 
@@ -139,4 +139,4 @@ def test_a_moved_shape_is_elsewhere_beyond_doubt() -> None:
 def test_the_area_is_the_share_of_couples_in_order(
     right: list[float], wrong: list[float], expected: float
 ) -> None:
-    assert tiny_trial.area(np.array(right, np.float32), np.array(wrong, np.float32)) == expected
+    assert evaluate.area(np.array(right, np.float32), np.array(wrong, np.float32)) == expected

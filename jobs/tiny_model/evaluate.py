@@ -3,7 +3,7 @@
 The figure is the area under the ROC curve over all pictures together, as one threshold serves all
 of them: the share of (true, wrong) couples, of any two pictures, in which the true one scores more.
 
-    python -m pairsieve.jobs.tiny_trial
+    python -m pairsieve.jobs.tiny_model.evaluate
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pairsieve.jobs.demo_web.captions import true_caption
 from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES
 from pairsieve.jobs.demo_web.scenes import Scene, random_scene
-from pairsieve.jobs.tiny_pool import empty_captions, one_wrong, picture
+from pairsieve.jobs.tiny_model.data import empty_captions, one_wrong, picture
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.builtin import MODELS, TINY
 from pairsieve.pipeline.models.clip import Model

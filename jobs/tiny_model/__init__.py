@@ -1,0 +1,1 @@
+"""`pairsieve-tiny`: its data, training and evaluation."""
