@@ -81,7 +81,7 @@ def measures(
     ] = None,
 ) -> None:
     """Tell how well the image measures find spoiled pictures, and what they cost."""
-    from pairsieve.jobs.bench.measures import bench
+    from pairsieve.jobs.bench.quality_filters import bench
 
     bench(folder or (), pictures, seed, typer.echo, plots)
 
@@ -110,13 +110,15 @@ def group(
 
     With --partitions, what it costs spread over tasks, and whether it finds the same.
     """
-    from pairsieve.jobs.bench import group, spread
+    from pairsieve.jobs.bench import group, group_distributed
 
     if partitions is None:
         group.bench(group.Setting(tuple(sizes or group.SIZES), distance, checked, seed), typer.echo)
         return
     for size in sizes or (SPREAD,):
-        spread.bench(spread.Setting(size, seed, distance, partitions), typer.echo)
+        group_distributed.bench(
+            group_distributed.Setting(size, seed, distance, partitions), typer.echo
+        )
 
 
 @bench.command()
@@ -181,14 +183,14 @@ def copies(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
 ) -> None:
     """Tell how many edited copies are found, and how many different pictures are joined."""
-    from pairsieve.jobs.bench.copies import Setting, bench
+    from pairsieve.jobs.bench.near_duplicates import Setting, bench
 
     bench(Setting(folder or (), edited, pictures, seed), typer.echo)
 
 
 def _opponent(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
-    from pairsieve.jobs.bench.runs import img2dataset_python
+    from pairsieve.jobs.bench.alternate import img2dataset_python
 
     if without:
         typer.echo("img2dataset is left out, so nothing is compared with it.")

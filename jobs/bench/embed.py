@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
 from pairsieve.jobs.bench.corpus import ASPECTS, photograph
-from pairsieve.jobs.bench.runs import Result, alternating, median, ours
 from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.store import Place
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairsieve.jobs.bench import loop
-from pairsieve.jobs.bench.authority import Authority, authority
-from pairsieve.jobs.bench.runs import (
+from pairsieve.jobs.bench import fetch_loop
+from pairsieve.jobs.bench.alternate import (
     Contestant,
     Result,
     alternating,
@@ -17,6 +16,7 @@ from pairsieve.jobs.bench.runs import (
     ratio,
     theirs,
 )
+from pairsieve.jobs.bench.authority import Authority, authority
 from pairsieve.jobs.bench.server import HOST, Served, serving
 from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import Stopped
@@ -77,8 +77,8 @@ def bench(setting: Setting, told: Callable[[str], None]) -> None:
                 told(f"{case.name}: {setting.runs} runs ...")
                 measured.append((case, compare(case, setting, made, served)))
             _print(setting, measured)
-            inside = loop.Setting(setting.images, setting.hosts, setting.runs)
-            loop.bench(inside, made, served, told)
+            inside = fetch_loop.Setting(setting.images, setting.hosts, setting.runs)
+            fetch_loop.bench(inside, made, served, told)
 
 
 def compare(case: Case, setting: Setting, made: Authority, served: Served) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome

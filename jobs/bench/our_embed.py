@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any, TypeVar
 
-from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import bodies, decoded
 from pairsieve.pipeline.models import clip

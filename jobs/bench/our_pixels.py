@@ -18,7 +18,7 @@ import numpy as np
 from pairsieve.filters.base import Measures, measured
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
-from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.unit.stored_images import PICTURES_AT_ONCE
 from pairsieve.schemas.columns import Column

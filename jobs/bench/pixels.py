@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pairsieve.jobs.bench.alternate import alternating, answer, median, ours, ratio, theirs
 from pairsieve.jobs.bench.corpus import BASELINE, KINDS, Sample, corpus, own_photographs
-from pairsieve.jobs.bench.runs import alternating, answer, median, ours, ratio, theirs
 from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import BadOption, Stopped
 

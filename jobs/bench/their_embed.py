@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from pairsieve.jobs.bench.runs import Result, cpu_s, serve_job
+from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 
 BATCH = 32
 WARM = 8  # pictures before it counts

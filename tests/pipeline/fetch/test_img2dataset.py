@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import pairsieve
-from pairsieve.jobs.bench.runs import img2dataset_python
+from pairsieve.jobs.bench.alternate import img2dataset_python
 from pairsieve.pipeline.fetch.img2dataset import outcome_of
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch

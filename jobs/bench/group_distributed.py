@@ -125,7 +125,7 @@ def bench(setting: Setting, told: Callable[[str], None]) -> None:
 
 def cost(setting: Setting) -> Cost:
     """Return what the search costs, in a process of its own."""
-    command = [sys.executable, "-m", "pairsieve.jobs.bench.spread"]
+    command = [sys.executable, "-m", "pairsieve.jobs.bench.group_distributed"]
     job = json.dumps(asdict(setting))
     done = subprocess.run(command, input=job, capture_output=True, text=True)
     if done.returncode:

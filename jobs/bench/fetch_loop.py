@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pairsieve.jobs.bench.alternate import Contestant, alternating, median, ours
 from pairsieve.jobs.bench.authority import Authority
-from pairsieve.jobs.bench.runs import Contestant, alternating, median, ours
 from pairsieve.jobs.bench.server import HOST, Served, serving
 from pairsieve.jobs.console import table
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pairsieve.jobs.bench.copies import (
+from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels
+from pairsieve.jobs.bench.near_duplicates import (
     Measured,
     Setting,
     bench,
@@ -15,7 +16,6 @@ from pairsieve.jobs.bench.copies import (
     measured,
     opened,
 )
-from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels
 from pairsieve.jobs.bench.strangers import strangers
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import random_scene

@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pairsieve.jobs.bench.commands import bench
-from pairsieve.jobs.bench.measures import SUBJECTS, Line, Spoiled, Subject, auc
 from pairsieve.jobs.bench.plots import Curve, Scale, svg
+from pairsieve.jobs.bench.quality_filters import SUBJECTS, Line, Spoiled, Subject, auc
 from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
 
-PLOTS = Path(__file__).parents[2] / "docs/plots"
+PLOTS = Path(__file__).parents[3] / "docs/plots"
 SHARPNESS = SUBJECTS[0]
 (TEXT,) = (subject for subject in SUBJECTS if subject.name == "text_coverage")
 OTHERS = [subject for subject in SUBJECTS if subject not in (SHARPNESS, TEXT)]

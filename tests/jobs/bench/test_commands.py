@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pairsieve.jobs.bench.alternate import (
+    Contestant,
+    alternating,
+    img2dataset_python,
+    median,
+    ratio,
+)
 from pairsieve.jobs.bench.authority import ROOT_NAME, authority, subject_hash
 from pairsieve.jobs.bench.corpus import BASELINE, FULL_COLOUR, PROGRESSIVE, corpus, own_photographs
 from pairsieve.jobs.bench.our_loop import Meter, clock
-from pairsieve.jobs.bench.runs import Contestant, alternating, img2dataset_python, median, ratio
 from pairsieve.schemas.errors import BadOption, Stopped
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()", "bench"]

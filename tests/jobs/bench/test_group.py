@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pairsieve.jobs.bench import spread
+from pairsieve.jobs.bench import group_distributed
 from pairsieve.jobs.bench.group import Setting, bench, cost, hashes, recall
 
 
@@ -41,6 +41,8 @@ def test_the_spread_search_is_told_beside_the_one_in_memory(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     told: list[str] = []
-    spread.bench(spread.Setting(size=30_000, seed=1, distance=4, partitions=3), told.append)
+    group_distributed.bench(
+        group_distributed.Setting(size=30_000, seed=1, distance=4, partitions=3), told.append
+    )
     assert "equal" in capsys.readouterr().out
     assert told[-1].startswith("reckoned, 10,000,000,000 hashes: 5 x 400 tasks of 25,000,000")
