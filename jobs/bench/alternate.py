@@ -49,8 +49,8 @@ def ours(name: str, module: str, *arguments: str, **environment: str) -> Contest
 
 
 def theirs(name: str, python: Path, script: str, *arguments: str, **environment: str) -> Contestant:
-    """Return a contestant that runs a script beside this file in img2dataset's environment."""
-    path = Path(__file__).with_name(script)
+    """Return a contestant that runs a script of `bench_contestants` with img2dataset's Python."""
+    path = Path(__file__).parents[1] / "bench_contestants" / script
     # -P: the script's own folder is not searched, whose files would hide the standard library's.
     return Contestant(name, (str(python), "-P", str(path), *arguments), environment)
 

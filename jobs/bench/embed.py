@@ -62,10 +62,10 @@ def bench(setting: Setting, told: Callable[[str], None]) -> dict[str, list[Resul
             "pretrained": str(weights),
         }
         entered = [
-            ours(precision, "pairsieve.jobs.bench.our_embed", precision)
+            ours(precision, "pairsieve.jobs.bench_contestants.our_embed", precision)
             for precision in setting.precisions
         ]
-        entered.append(ours(OPEN_CLIP, "pairsieve.jobs.bench.their_embed"))
+        entered.append(ours(OPEN_CLIP, "pairsieve.jobs.bench_contestants.open_clip_embed"))
         told(f"{', '.join(each.name for each in entered)}: {setting.runs} runs each ...")
         results = alternating(entered, job, setting.runs)
     _print(setting, results)

@@ -98,7 +98,7 @@ def _contestants(case: Case, setting: Setting, made: Authority) -> list[Contesta
     bundle = {"SSL_CERT_FILE": str(made.bundle), "SSL_CERT_DIR": NO_FILE}
     folder = {"SSL_CERT_FILE": NO_FILE, "SSL_CERT_DIR": str(made.folder)}
     trusted = bundle if case.bundle else folder
-    entered = [ours(PAIRSIEVE, "pairsieve.jobs.bench.our_client", **bundle)]
+    entered = [ours(PAIRSIEVE, "pairsieve.jobs.bench_contestants.our_fetch", **bundle)]
     if setting.python:
         python = img2dataset_python(setting.python)
         entered.append(theirs(IMG2DATASET, python, "their_clients.py", IMG2DATASET, **trusted))

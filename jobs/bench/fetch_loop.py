@@ -43,7 +43,12 @@ def bench(setting: Setting, made: Authority, served: Served, told: Callable[[str
 
 
 def _watching(what: str, made: Authority) -> Contestant:
-    return ours(what, "pairsieve.jobs.bench.our_loop", what, SSL_CERT_FILE=str(made.bundle))
+    return ours(
+        what,
+        "pairsieve.jobs.bench_contestants.our_fetch_loop",
+        what,
+        SSL_CERT_FILE=str(made.bundle),
+    )
 
 
 def _unit(urls: list[str], port: int, pause_s: float = 0) -> dict[str, Any]:

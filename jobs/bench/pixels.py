@@ -16,7 +16,7 @@ from pairsieve.schemas.errors import BadOption, Stopped
 
 SIDE = 256  # px, shorter side of the stored image
 QUALITY = 95  # img2dataset's default
-OURS = "pairsieve.jobs.bench.our_pixels"
+OURS = "pairsieve.jobs.bench_contestants.our_pixels"
 PAIRSIEVE, IMG2DATASET = "pairsieve", "img2dataset"
 LEAST_SHARE = 0.005  # steps below it are not shown
 

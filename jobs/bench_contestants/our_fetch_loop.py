@@ -19,7 +19,7 @@ from typing import Any
 import pycurl
 
 from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
-from pairsieve.jobs.bench.our_client import options
+from pairsieve.jobs.bench_contestants.our_fetch import options
 from pairsieve.pipeline.fetch import host_queue
 from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.errors import Stopped
