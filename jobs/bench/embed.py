@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
-from pairsieve.jobs.bench.corpus import ASPECTS, photograph
+from pairsieve.jobs.bench_data.photos import ASPECTS, photograph
 from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.store import Place
 

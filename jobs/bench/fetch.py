@@ -16,8 +16,8 @@ from pairsieve.jobs.bench.alternate import (
     ratio,
     theirs,
 )
-from pairsieve.jobs.bench.authority import Authority, authority
-from pairsieve.jobs.bench.server import HOST, Served, serving
+from pairsieve.jobs.bench_data.certificates import Authority, authority
+from pairsieve.jobs.bench_data.server import HOST, Served, serving
 from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import Stopped
 

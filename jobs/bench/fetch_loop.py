@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pairsieve.jobs.bench.alternate import Contestant, alternating, median, ours
-from pairsieve.jobs.bench.authority import Authority
-from pairsieve.jobs.bench.server import HOST, Served, serving
+from pairsieve.jobs.bench_data.certificates import Authority
+from pairsieve.jobs.bench_data.server import HOST, Served, serving
 from pairsieve.jobs.console import table
 
 CONCURRENCY = 256

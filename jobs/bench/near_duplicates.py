@@ -18,8 +18,8 @@ from pairsieve.filters.colour import CELLS, Colour
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
-from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels, jpeg
-from pairsieve.jobs.bench.strangers import strangers
+from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels, jpeg
+from pairsieve.jobs.bench_data.lookalikes import strangers
 from pairsieve.jobs.console import table
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe

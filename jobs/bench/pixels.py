@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairsieve.jobs.bench.alternate import alternating, answer, median, ours, ratio, theirs
-from pairsieve.jobs.bench.corpus import BASELINE, KINDS, Sample, corpus, own_photographs
+from pairsieve.jobs.bench_data.photos import BASELINE, KINDS, Sample, corpus, own_photographs
 from pairsieve.jobs.console import table
 from pairsieve.schemas.errors import BadOption, Stopped
 

@@ -26,7 +26,7 @@ from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
-from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+from pairsieve.jobs.bench_data.degraded import WAYS, Plane, photographs, scenes
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import Rule, Stage, passing
 from pairsieve.schemas import recipe

@@ -16,9 +16,15 @@ from pairsieve.jobs.bench.alternate import (
     median,
     ratio,
 )
-from pairsieve.jobs.bench.authority import ROOT_NAME, authority, subject_hash
-from pairsieve.jobs.bench.corpus import BASELINE, FULL_COLOUR, PROGRESSIVE, corpus, own_photographs
 from pairsieve.jobs.bench_contestants.our_fetch_loop import Meter, clock
+from pairsieve.jobs.bench_data.certificates import ROOT_NAME, authority, subject_hash
+from pairsieve.jobs.bench_data.photos import (
+    BASELINE,
+    FULL_COLOUR,
+    PROGRESSIVE,
+    corpus,
+    own_photographs,
+)
 from pairsieve.schemas.errors import BadOption, Stopped
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()", "bench"]

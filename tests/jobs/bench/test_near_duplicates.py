@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pairsieve.jobs.bench.edits import EDITS, TURNS, Pixels
 from pairsieve.jobs.bench.near_duplicates import (
     Measured,
     Setting,
@@ -16,7 +15,8 @@ from pairsieve.jobs.bench.near_duplicates import (
     measured,
     opened,
 )
-from pairsieve.jobs.bench.strangers import strangers
+from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels
+from pairsieve.jobs.bench_data.lookalikes import strangers
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.schemas.errors import BadOption

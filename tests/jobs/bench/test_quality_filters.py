@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench.plots import Curve, Scale, svg
 from pairsieve.jobs.bench.quality_filters import SUBJECTS, Line, Spoiled, Subject, auc
-from pairsieve.jobs.bench.spoiled import WAYS, Plane, photographs, scenes
+from pairsieve.jobs.bench_data.degraded import WAYS, Plane, photographs, scenes
 
 PLOTS = Path(__file__).parents[3] / "docs/plots"
 SHARPNESS = SUBJECTS[0]

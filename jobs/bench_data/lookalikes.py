@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pairsieve.jobs.bench.edits import Pixels
+from pairsieve.jobs.bench_data.edits import Pixels
 from pairsieve.jobs.demo_web.captions import true_caption
 from pairsieve.jobs.demo_web.drawing import draw, outline
 from pairsieve.jobs.demo_web.scenes import COLOURS, random_scene

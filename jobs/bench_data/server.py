@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairsieve.jobs.bench.authority import Authority
+from pairsieve.jobs.bench_data.certificates import Authority
 
 HOST = "127.0.0.1"
 _BACKLOG = 1024

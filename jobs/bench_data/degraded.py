@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.bench.texts import captioned, text_card
+from pairsieve.jobs.bench_data.text_overlays import captioned, text_card
 from pairsieve.jobs.demo_web import placeholder_cards
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import random_scene

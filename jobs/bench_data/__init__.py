@@ -1,0 +1,1 @@
+"""Pictures, servers and certificates that benchmarks are fed with."""
