@@ -16,11 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from pairsieve.schemas.against import MAX_PHASH_DISTANCE, Decontaminate, Known
 from pairsieve.schemas.columns import COLUMNS, Column, scores_of
-from pairsieve.schemas.group import Group
-from pairsieve.schemas.scoring import Concepts, Scores, Tags
-from pairsieve.schemas.section import Section
+from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, Known
+from pairsieve.schemas.recipe_group import Group
+from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 _PRODUCT = re.compile(r"[A-Za-z0-9]")

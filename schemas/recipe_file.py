@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed, Recipe
-from pairsieve.schemas.scoring import Way
+from pairsieve.schemas.recipe_scores import Way
 
 
 def load(path: Path) -> Recipe:

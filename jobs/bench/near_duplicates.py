@@ -24,7 +24,7 @@ from pairsieve.jobs.console import table
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.group import Group
+from pairsieve.schemas.recipe_group import Group
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 BATCH = 64  # pictures measured together

@@ -18,8 +18,8 @@ from pairsieve.pipeline.embed import FOLDER, folder
 from pairsieve.pipeline.ledger.ledger import files
 from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
-from pairsieve.schemas.group import Group
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_group import Group
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

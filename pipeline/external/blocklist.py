@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.fetch.addresses import Refused, Target, target_of
 from pairsieve.pipeline.hamming.lookup import Near
 from pairsieve.pipeline.input.files import Source, listed, stream
-from pairsieve.schemas.against import MAX_PHASH_DISTANCE
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Blocklist
+from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE
 
 ALLOWED = {
     "host": "a host name, e.g. `host example.org`",

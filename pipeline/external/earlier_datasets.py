@@ -28,10 +28,10 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import Source, listed
 from pairsieve.pipeline.ledger.ledger import inputs, select_marker
-from pairsieve.schemas.against import Known
 from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_external import Known
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -24,11 +24,11 @@ from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas import recipe
-from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import PERCEPTUAL_HASH
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_external import Decontaminate
 
 FOLDER = "group/evaluation"
 VECTOR = "vector"

@@ -20,7 +20,6 @@ from pairsieve.pipeline.dataset.store import Marker, Store, attempt, replace
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.vectors.reader import matrix
-from pairsieve.schemas.against import Decontaminate
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
     EVAL_DISTANCE,
@@ -33,6 +32,7 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_external import Decontaminate
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

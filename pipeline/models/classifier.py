@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.scoring import Way
+from pairsieve.schemas.recipe_scores import Way
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # what timm calls the weights in a folder
 BATCH = 16  # images per forward pass

@@ -19,7 +19,7 @@ from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
-from pairsieve.schemas.scoring import Way
+from pairsieve.schemas.recipe_scores import Way
 
 RATING = "embed.scores.aesthetic"  # the score that is no probability
 

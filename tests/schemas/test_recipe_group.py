@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pairsieve.schemas.group import Group
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_group import Group
 
 
 def test_colours_and_dhash_verify_by_default_and_none_stands_for_nothing() -> None:

@@ -20,7 +20,7 @@ from pairsieve.jobs.bench_data.lookalikes import strangers
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.group import Group
+from pairsieve.schemas.recipe_group import Group
 
 DEFAULT = Group().verify
 

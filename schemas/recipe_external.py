@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pairsieve.schemas.section import Section
+from pairsieve.schemas.recipe_base import Section
 
 MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 

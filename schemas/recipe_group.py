@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from pairsieve.schemas.errors import nearest
-from pairsieve.schemas.section import Section
+from pairsieve.schemas.recipe_base import Section
 
 # The ways in which a copy may be turned, and what undoes each.
 TURNS = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from pairsieve.schemas.section import Section
+from pairsieve.schemas.recipe_base import Section
 
 WAYS = ("prompts", "head", "classifier")  # of these keys exactly one
 
