@@ -101,10 +101,10 @@ def _contestants(case: Case, setting: Setting, made: Authority) -> list[Contesta
     entered = [ours(PAIRSIEVE, "pairsieve.jobs.bench_contestants.our_fetch", **bundle)]
     if setting.python:
         python = img2dataset_python(setting.python)
-        entered.append(theirs(IMG2DATASET, python, "their_clients.py", IMG2DATASET, **trusted))
+        entered.append(theirs(IMG2DATASET, python, "their_fetch.py", IMG2DATASET, **trusted))
     if not case.bundle:
         python = setting.python or Path(entered[0].command[0])
-        entered.append(theirs(URLLIB, python, "their_clients.py", URLLIB, **trusted))
+        entered.append(theirs(URLLIB, python, "their_fetch.py", URLLIB, **trusted))
     return entered
 
 

@@ -88,7 +88,7 @@ def compare(case: Case, files: list[str], setting: Setting) -> dict[str, float]:
     """Return the CPU-milliseconds per image of each contestant, the median of its runs."""
     entered = [ours(PAIRSIEVE, OURS, case.task)]
     if setting.python:
-        entered.append(theirs(IMG2DATASET, setting.python, "their_resizer.py"))
+        entered.append(theirs(IMG2DATASET, setting.python, "img2dataset_resizer.py"))
     results = alternating(entered, _job(files, setting), setting.runs)
     made = len(files) * setting.passes
     done = {name: {run["done"] for run in runs} for name, runs in results.items()}

@@ -1,1 +1,1 @@
-"""Copies inside the pool: near-duplicates, semantic duplicates, placeholders; the steps of `group`."""
+"""Copies inside the pool: near-duplicates, semantic duplicates, placeholders; `group`'s steps."""
