@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from pairsieve.pipeline.dataset.store import Marker
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.schemas.outcomes import Outcome
 
 MEASURING = ("gather", "retry", "embed")

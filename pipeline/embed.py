@@ -24,7 +24,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing

@@ -16,7 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed

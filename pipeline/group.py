@@ -8,7 +8,9 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Engine

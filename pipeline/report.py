@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect, select_marker

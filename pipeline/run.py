@@ -9,7 +9,8 @@ from typing import Protocol
 
 from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
 from pairsieve.pipeline.unit.plan_file import Plan

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import group
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders, unscored_pieces
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import (

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import (
-    Marker,
-    Store,
-    attempt,
-    commit,
-    current,
-    fingerprint,
-    replace,
-)
+from pairsieve.pipeline.dataset.commit import attempt, commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.ledger import attach, connect, quoted, select_marker, shard_marker

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"

@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import peak_mb
 from pairsieve.jobs.console import table
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW

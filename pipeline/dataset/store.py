@@ -1,25 +1,21 @@
-"""The dataset's storage: one interface over local disk, S3, GCS and Azure, and the commit protocol.
+"""The dataset's storage: one interface over local disk, S3, GCS and Azure.
 
-A task writes its files under attempt-unique names, then commits them with one small JSON marker
-that is put only if absent. Readers open only files named in markers, so a killed or beaten attempt
-leaves nothing visible; `pairsieve gc` sweeps what it left. obstore does the work because its
-conditional put holds on local disk and on every object store alike.
+obstore does the work because its conditional put, on which the commit stands, holds on local disk
+and on every object store alike.
 """
 
-import hashlib
 import io
-import json
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
-from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.schemas.errors import BadOption
 
 if TYPE_CHECKING:
     import builtins
@@ -33,37 +29,6 @@ Place = tuple[str, int, int]  # path, offset and length of some bytes of it
 MARKERS_AT_ONCE = 32  # read together: object stores answer slowly but many at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
 BUFFER_BYTES = 8 << 20  # of a stream to or from an object
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """The JSON that commits one piece of work.
-
-    Attributes:
-        rows: Pairs the piece answers for.
-        files: Name in the dataset -> {"bytes": size, "sha256": hex} of what the piece wrote.
-        counts: What the readers of progress want to know without a scan, e.g. pairs per outcome.
-        extra: What else the stage must remember of the piece.
-    """
-
-    rows: int
-    files: dict[str, dict[str, Any]]
-    counts: dict[str, int] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def dumps(self) -> bytes:
-        """Return the marker as JSON, the same bytes for the same content."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
-
-    @classmethod
-    def loads(cls, data: bytes) -> Self:
-        """Return the marker that `dumps` wrote."""
-        return cls(**json.loads(data))
-
-    def file(self, suffix: str) -> str:
-        """Return the name of the piece's one file that ends in `suffix`."""
-        (name,) = (name for name in self.files if name.endswith(suffix))
-        return name
 
 
 @dataclass(frozen=True)
@@ -247,45 +212,6 @@ class Store:
         with ThreadPoolExecutor(MARKERS_AT_ONCE) as pool:
             found = pool.map(self.marker, (f"{folder}/{name}.json" for name in names))
             return {name: m for name, m in zip(names, found, strict=True) if m is not None}
-
-
-def attempt() -> str:
-    """Return a short token that no other attempt at the same work has."""
-    return uuid.uuid4().hex[:12]
-
-
-def commit(store: Store, path: str, marker: Marker) -> Marker:
-    """Commit a piece of work at `path` and return the marker that holds.
-
-    When another attempt was first, this one's files are deleted and the other's marker returned.
-    """
-    if store.create(path, marker.dumps()):
-        return marker
-    winner = store.marker(path)
-    if winner is None:
-        raise Stopped(f"{store.location(path)}: the marker vanished while committing; run again")
-    store.delete(set(marker.files) - set(winner.files))
-    return winner
-
-
-def current(store: Store, path: str, wanted: str) -> Marker | None:
-    """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`."""
-    marker = store.marker(path)
-    return marker if marker and marker.extra.get("fingerprint") == wanted else None
-
-
-def replace(store: Store, path: str, marker: Marker) -> None:
-    """Commit the result of a whole-pool step in place of an older one, whose files are deleted."""
-    old = store.marker(path)
-    store.write(path, marker.dumps())
-    if old:
-        store.delete(set(old.files) - set(marker.files))
-
-
-def fingerprint(*parts: Any) -> str:
-    """Return 16 hex digits that stand for the JSON form of `parts`."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=64)

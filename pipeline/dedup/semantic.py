@@ -20,7 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import order
 from pairsieve.pipeline.dedup.semantic_rounds import (
     SENT,

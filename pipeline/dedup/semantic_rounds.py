@@ -25,7 +25,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.pipeline.dedup.cosine_pairs import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.vectors.reader import matrix

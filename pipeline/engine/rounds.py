@@ -7,7 +7,8 @@ have none, and the next begins when all are there.
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.errors import Stopped
 

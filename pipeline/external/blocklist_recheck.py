@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.ledger.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.pipeline import embed
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.files import Source, listed, opened, place

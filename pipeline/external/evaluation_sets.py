@@ -16,7 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline import embed
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, replace
+from pairsieve.pipeline.dataset.commit import attempt, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.vectors.reader import matrix

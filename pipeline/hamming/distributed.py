@@ -28,7 +28,9 @@ from functools import partial
 
 import numpy as np
 
-from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
+from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.engine.rounds import Numbered

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, unite
 
 

@@ -24,7 +24,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Marker, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, WIDEST, Costs, widths
 from pairsieve.pipeline.hamming.tasks import Ends, Rows

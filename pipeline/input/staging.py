@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import Store, attempt
+from pairsieve.pipeline.dataset.commit import attempt
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, Kinds, escaped, is_json, source_of
 from pairsieve.pipeline.input.text import Record
 from pairsieve.schemas.columns import TEXT, URL

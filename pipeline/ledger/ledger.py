@@ -12,7 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import Marker, Store, fingerprint
+from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
 from pairsieve.schemas.columns import (
     EMBEDDED,

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pairsieve.pipeline.dataset.store import Marker
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, step_s, worst
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL

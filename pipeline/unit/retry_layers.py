@@ -16,7 +16,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.rules import text_columns
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed

@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors import reader
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import IMAGE_EMBEDDING

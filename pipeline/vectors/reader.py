@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import files
 from pairsieve.pipeline.unit.pieces import parsed
 from pairsieve.pipeline.vectors.model_record import FOLDER

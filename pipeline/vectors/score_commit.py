@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Marker, Place, Store, attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.vectors import scores
 from pairsieve.pipeline.vectors.model_record import stamped
 from pairsieve.pipeline.vectors.reader import SUFFIX, matrix

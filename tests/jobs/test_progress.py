@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from pairsieve.jobs.progress import Display
-from pairsieve.pipeline.dataset.store import Marker
+from pairsieve.pipeline.dataset.marker import Marker
 
 
 def told(*commits: tuple[str, Marker, bool], terminal: bool = False, again: int = 0) -> str:

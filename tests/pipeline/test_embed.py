@@ -20,7 +20,8 @@ from PIL import Image
 
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.pipeline import embed
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
 from pairsieve.pipeline.vectors import model_record as embedded_by
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema

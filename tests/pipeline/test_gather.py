@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import gather, plan
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.unit import pieces
 from pairsieve.schemas.errors import BadOption

@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group
-from pairsieve.pipeline.dataset.store import Marker, Store, attempt, commit
+from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect

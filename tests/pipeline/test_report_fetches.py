@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import group, report, select
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.schemas.recipe import Recipe

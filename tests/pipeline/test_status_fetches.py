@@ -6,7 +6,9 @@ import pytest
 
 from pairsieve.jobs.console import status_table
 from pairsieve.pipeline import plan
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.recipe import Recipe
 

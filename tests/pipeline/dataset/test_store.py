@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.pipeline.dataset.store import Marker, Store, commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption, Stopped
 
 

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group, select, shard
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import GROUP_MARKER

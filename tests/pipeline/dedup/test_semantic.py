@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline import group
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic, semantic_rounds
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine

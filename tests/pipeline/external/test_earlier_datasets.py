@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import gc, group, select
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.external import earlier_datasets, hash_file, superseded
 from pairsieve.pipeline.ledger.ledger import attach, connect

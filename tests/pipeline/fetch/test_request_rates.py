@@ -4,7 +4,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.pipeline.dataset.store import Marker, Store, commit
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.schemas.recipe import Recipe
 

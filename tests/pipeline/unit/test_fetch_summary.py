@@ -2,7 +2,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.store import Marker
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.fetch_summary import HOSTS, KEY, STEPS_OF_PIECE, tally, total, wider
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME

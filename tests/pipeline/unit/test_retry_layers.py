@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import gather, gc, group, plan, select, shard
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.stats.stats_db import rows

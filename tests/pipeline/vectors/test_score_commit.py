@@ -19,7 +19,8 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
 from pairsieve.pipeline import embed, select
-from pairsieve.pipeline.dataset.store import Marker, Store
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip

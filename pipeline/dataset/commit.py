@@ -1,0 +1,52 @@
+"""The commit protocol: files under attempt-unique names, then one marker put only if absent.
+
+A killed or beaten attempt leaves nothing visible: readers open only files named in markers.
+"""
+
+import hashlib
+import json
+import uuid
+from typing import Any
+
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.errors import Stopped
+
+
+def attempt() -> str:
+    """Return a short token that no other attempt at the same work has."""
+    return uuid.uuid4().hex[:12]
+
+
+def commit(store: Store, path: str, marker: Marker) -> Marker:
+    """Commit a piece of work at `path` and return the marker that holds.
+
+    When another attempt was first, this one's files are deleted and the other's marker returned.
+    """
+    if store.create(path, marker.dumps()):
+        return marker
+    winner = store.marker(path)
+    if winner is None:
+        raise Stopped(f"{store.location(path)}: the marker vanished while committing; run again")
+    store.delete(set(marker.files) - set(winner.files))
+    return winner
+
+
+def current(store: Store, path: str, wanted: str) -> Marker | None:
+    """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`."""
+    marker = store.marker(path)
+    return marker if marker and marker.extra.get("fingerprint") == wanted else None
+
+
+def replace(store: Store, path: str, marker: Marker) -> None:
+    """Commit the result of a whole-pool step in place of an older one, whose files are deleted."""
+    old = store.marker(path)
+    store.write(path, marker.dumps())
+    if old:
+        store.delete(set(old.files) - set(marker.files))
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return 16 hex digits that stand for the JSON form of `parts`."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,36 @@
+"""The marker: the small JSON that commits one piece of work and names its files."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The JSON that commits one piece of work.
+
+    Attributes:
+        rows: Pairs the piece answers for.
+        files: Name in the dataset -> {"bytes": size, "sha256": hex} of what the piece wrote.
+        counts: What the readers of progress want to know without a scan, e.g. pairs per outcome.
+        extra: What else the stage must remember of the piece.
+    """
+
+    rows: int
+    files: dict[str, dict[str, Any]]
+    counts: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def dumps(self) -> bytes:
+        """Return the marker as JSON, the same bytes for the same content."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+
+    @classmethod
+    def loads(cls, data: bytes) -> Self:
+        """Return the marker that `dumps` wrote."""
+        return cls(**json.loads(data))
+
+    def file(self, suffix: str) -> str:
+        """Return the name of the piece's one file that ends in `suffix`."""
+        (name,) = (name for name in self.files if name.endswith(suffix))
+        return name
