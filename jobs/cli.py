@@ -116,14 +116,14 @@ def embed(
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import Job
+    from pairsieve.pipeline.dataset.paths import GATHER
     from pairsieve.pipeline.run import embedded
-    from pairsieve.pipeline.unit.pieces import FOLDER
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.check_model()
     made = job.plan()
     with job.engine() as running, job.progress(made.pairs) as told:
-        pieces = job.store.marker_names(FOLDER)
+        pieces = job.store.marker_names(GATHER)
         embedded(job.recipe, job.store, running, pieces, told)
 
 

@@ -9,12 +9,12 @@ import typer
 from pairsieve.jobs.console import funnel, rate
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.pipeline import plan, run
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.external import blocklist, check
 from pairsieve.pipeline.fetch import img2dataset
-from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.unit import retry_layers

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import EMBED as EMBED
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.models import clip, pretrained
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
-from pairsieve.pipeline.vectors.model_record import FOLDER as FOLDER
 from pairsieve.pipeline.vectors.model_record import record_of, recorded, stamped
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
@@ -148,7 +148,7 @@ def unscored_pieces(store: Store, recipe: Recipe) -> int:
     unscored = 0
     for model in recipe.models:
         made, measured = (
-            set(store.marker_names(f"{FOLDER}/{name}"))
+            set(store.marker_names(f"{EMBED}/{name}"))
             for name in (folder(model), scores_folder(model))
         )
         unscored += len(made - measured)
@@ -163,7 +163,7 @@ def _name(value: str) -> str:
 
 def _marker(name: str, piece: str) -> str:
     """Return where a piece of the folder `name` is committed."""
-    return f"{FOLDER}/{name}/{piece}.json"
+    return f"{EMBED}/{name}/{piece}.json"
 
 
 def loaded(store: Store, options: Embed) -> clip.Model:
@@ -225,7 +225,7 @@ def _embed(
     made = made or _put_vectors(store, _marker(name, piece), asked, embedder, gathered)
     score_commit.score(
         store,
-        f"{FOLDER}/{beside}/{piece}",
+        f"{EMBED}/{beside}/{piece}",
         (embedder.prepared, embedder.how, embedder.record),
         (gathered, made),
         partial(_pixels, store),

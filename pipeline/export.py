@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.ledger import attach, connect, select_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.vectors import reader
 from pairsieve.pipeline.vectors.model_record import recorded
 from pairsieve.schemas.columns import (

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GATHER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import blocklist
@@ -29,7 +30,7 @@ from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
 from pairsieve.pipeline.unit import pieces
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.pipeline.unit.pieces import FOLDER, Piece
+from pairsieve.pipeline.unit.pieces import Piece
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import REPLACED, Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
@@ -56,7 +57,7 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check(rules(recipe), pa.schema([*columns, *plan.schema]))
     blocklist.load(recipe.blocklist)
-    todo = pieces.pending(plan, store.marker_names(FOLDER))
+    todo = pieces.pending(plan, store.marker_names(GATHER))
     yield from work(recipe, store, plan, engine, todo)
 
 
@@ -92,7 +93,7 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
     seen: Counter[tuple[str, int]] = Counter()
-    path = f"{FOLDER}/{piece.name}.{attempt()}.tar"
+    path = f"{GATHER}/{piece.name}.{attempt()}.tar"
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
         fetched_by = partial(_fetch, recipe, share, seen, checks.listed)
@@ -177,7 +178,7 @@ def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dic
     """Write what each host has seen, if anything, and return the file as a marker names it."""
     if not seen:
         return {}
-    path = f"{FOLDER}/{piece.name}.{attempt()}{request_rates.SUFFIX}"
+    path = f"{GATHER}/{piece.name}.{attempt()}{request_rates.SUFFIX}"
     with store.writer(path) as sink:
         request_rates.write(seen, sink)
     return {path: sink.entry()}
@@ -189,14 +190,14 @@ def _commit(
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
 
-    path = f"{FOLDER}/{piece.name}.{attempt()}.parquet"
+    path = f"{GATHER}/{piece.name}.{attempt()}.parquet"
     with store.writer(path) as sink:
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     extra = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
-    return commit(store, f"{FOLDER}/{piece.name}.json", marker)
+    return commit(store, f"{GATHER}/{piece.name}.json", marker)
 
 
 def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Marker:

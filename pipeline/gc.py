@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.plan import staged_files
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, attach, connect, select_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.select import MINOR
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps

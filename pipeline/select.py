@@ -9,18 +9,17 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders, unscored_pieces
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import (
-    GROUP_MARKER,
     attach,
     connect,
     export,
     gathered_fingerprint,
     inputs,
     quoted,
-    select_marker,
 )
 from pairsieve.pipeline.ledger.rules import Rule, Stage, check, rules
 from pairsieve.schemas.columns import ROW, SELECTED

@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import attempt, commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.ledger.ledger import attach, connect, quoted, select_marker, shard_marker
+from pairsieve.pipeline.ledger.ledger import attach, connect, quoted
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     BLOCKED,

@@ -5,17 +5,12 @@ from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GATHER, files, layer_of, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.ledger.ledger import (
-    current_shards,
-    files,
-    gathered_fingerprint,
-    select_marker,
-)
+from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.unit import retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
-from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
 from pairsieve.pipeline.unit.retry_layers import Layer
 from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.outcomes import Outcome
@@ -86,7 +81,7 @@ class Status:
 def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
     plan = plans.read(store)
-    gathered = store.markers(FOLDER)
+    gathered = store.markers(GATHER)
     outcomes = retry_layers.outcomes(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
     found = Status(plan.pairs, plan.pairs - done, dict(outcomes))

@@ -27,9 +27,9 @@ from pairsieve.jobs.bench.group import WARM, hashes, peak_mb
 from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import SEARCHES
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Item, Result, Serial
-from pairsieve.pipeline.ledger.ledger import SEARCHES
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import (
     GATHERED,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.turned_hashes import TURNED
+from pairsieve.pipeline.dataset.paths import EMBED, files
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import FOLDER, folder
-from pairsieve.pipeline.ledger.ledger import files
+from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.recipe import Recipe
@@ -140,7 +140,7 @@ def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
         return np.empty((len(rows), 0), np.float32)
     ascending = np.argsort(rows)
     vectors = np.zeros((len(rows), 1), np.float32)
-    for name in files(store.markers(f"{FOLDER}/{folder(recipe.embed)}").values(), SUFFIX):
+    for name in files(store.markers(f"{EMBED}/{folder(recipe.embed)}").values(), SUFFIX):
         with store.reader(name) as source:
             table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
         theirs = _numbers(table[ROW.name])

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import EMBED, SEARCHES
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import order
 from pairsieve.pipeline.dedup.semantic_rounds import (
@@ -34,11 +35,10 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
     star,
     train,
 )
-from pairsieve.pipeline.embed import FOLDER as EMBEDDED
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, SEARCHES
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
 from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -203,7 +203,7 @@ def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count
 
 def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
     """Return the files of vectors, in order, with the rows of their pieces."""
-    markers = store.markers(f"{EMBEDDED}/{embedding}").values()
+    markers = store.markers(f"{EMBED}/{embedding}").values()
     return [(marker.file(".vectors.parquet"), marker.counts["embedded"]) for marker in markers]
 
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import BLOCKED_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
-from pairsieve.pipeline.ledger.ledger import BLOCKED_MARKER, ROWS_AT_ONCE, attach, connect, inputs
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach, connect, inputs
 from pairsieve.pipeline.stats.stats_db import host_of
 from pairsieve.schemas.columns import (
     BLOCKED,

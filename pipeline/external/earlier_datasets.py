@@ -24,10 +24,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import Source, listed
-from pairsieve.pipeline.ledger.ledger import inputs, select_marker
+from pairsieve.pipeline.ledger.ledger import inputs
 from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

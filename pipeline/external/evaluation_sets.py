@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.commit import attempt, replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
@@ -127,7 +128,7 @@ def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -
 
 def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: Marker) -> list[str]:
     """Return the committed files of what the comparison of each embedded piece gave."""
-    made = store.markers(f"{embed.FOLDER}/{embedding}")
+    made = store.markers(f"{EMBED}/{embedding}")
     vectors = {piece: done.file(".vectors.parquet") for piece, done in made.items()}
     done = store.markers(f"{evaluation_images.FOLDER}/{name}")
     files = [

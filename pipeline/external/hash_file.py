@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.paths import GATHER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.files import Source, opened
 from pairsieve.pipeline.input.parquet import footer
-from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted, select_marker
-from pairsieve.pipeline.unit.pieces import FOLDER
+from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import PERCEPTUAL_HASH, SHA256, UID
 from pairsieve.schemas.errors import BadOption
@@ -44,7 +44,7 @@ def check(store: Store, selection: str | None) -> None:
     Raises:
         BadOption: saying which.
     """
-    if not store.marker_names(FOLDER):
+    if not store.marker_names(GATHER):
         raise BadOption(f"{store.url}: neither a dataset with gathered images nor a Parquet file")
     if selection is not None and not store.marker(select_marker(selection)):
         raise BadOption(f"{store.url}: there is no selection `{selection}` in this dataset")

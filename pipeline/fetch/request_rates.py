@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.paths import GATHER, files
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.ledger import connect, files
-from pairsieve.pipeline.unit.pieces import FOLDER
+from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.schemas.columns import Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
@@ -53,7 +53,7 @@ def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
 
 def attach(connection: "DuckDBPyConnection", store: Store) -> None:
     """Define the view `requests`, all that the dataset's pieces have sent."""
-    names = files(store.markers(FOLDER).values(), SUFFIX)
+    names = files(store.markers(GATHER).values(), SUFFIX)
     if names:
         relation = connection.read_parquet([store.location(name) for name in names])
     else:

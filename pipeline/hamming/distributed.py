@@ -30,6 +30,8 @@ import numpy as np
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GATHER as GATHERED
+from pairsieve.pipeline.dataset.paths import SEARCHES, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
@@ -42,9 +44,6 @@ from pairsieve.pipeline.hamming.partition import Cut, Unit, cut, deal, dealt
 from pairsieve.pipeline.hamming.scan import Arena, meetings
 from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
-from pairsieve.pipeline.ledger.ledger import SEARCHES
-from pairsieve.pipeline.unit.pieces import FOLDER as GATHERED
-from pairsieve.pipeline.unit.pieces import parsed
 from pairsieve.pipeline.unit.retry_layers import outcomes
 from pairsieve.schemas.outcomes import Outcome
 

@@ -14,8 +14,16 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import (
+    BLOCKED_MARKER,
+    GATHER,
+    GROUP_MARKER,
+    files,
+    layer_of,
+    select_marker,
+    shard_marker,
+)
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.unit.pieces import FOLDER, layer_of
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -33,19 +41,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
-GROUP_MARKER = "group/done.json"
-SEARCHES = "group/near"  # what searches for near hashes leave, until `group` is committed
-BLOCKED_MARKER = "blocklist/done.json"
-
-
-def select_marker(name: str) -> str:
-    """Return where the selection `name` is committed."""
-    return f"select/{name}/done.json"
-
-
-def shard_marker(name: str) -> str:
-    """Return where the shards of the selection `name` are committed."""
-    return f"shards/{name}/done.json"
 
 
 def connect(store: Store, file: str = ":memory:") -> "DuckDBPyConnection":
@@ -115,7 +110,7 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
 
     Only the rows of later layers are grouped; the first gather's many are merely probed.
     """
-    markers = store.markers(FOLDER)
+    markers = store.markers(GATHER)
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
     first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
     if not again:
@@ -146,11 +141,6 @@ def current_shards(store: Store, selection: str) -> Marker | None:
     return shards if shards.extra["selection"] == selected.extra["fingerprint"] else None
 
 
-def files(markers: Iterable[Marker], suffix: str) -> list[str]:
-    """Return the names of the committed files that end in `suffix`, in marker order."""
-    return [name for marker in markers for name in marker.files if name.endswith(suffix)]
-
-
 def embedded_files(store: Store, embedding: str) -> list[str]:
     """Return the committed files of scores in one folder under `embed/`."""
     return files(store.markers(f"embed/{embedding}").values(), ".scores.parquet")
@@ -161,7 +151,7 @@ def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
 
     Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
     """
-    gathered = files(store.markers(FOLDER).values(), ".parquet")
+    gathered = files(store.markers(GATHER).values(), ".parquet")
     return gathered + [
         name for folder in embeddings.values() for name in embedded_files(store, folder)
     ]
@@ -169,7 +159,7 @@ def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
 
 def gathered_fingerprint(names: Iterable[str]) -> str:
     """Return what stands for the ledger parts that `gather` made, among the names of files."""
-    return fingerprint([name for name in names if name.startswith(f"{FOLDER}/")])
+    return fingerprint([name for name in names if name.startswith(f"{GATHER}/")])
 
 
 def export(

@@ -8,11 +8,8 @@ told from names alone.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from pairsieve.pipeline.dataset.paths import Span, parsed
 from pairsieve.pipeline.unit.plan_file import Plan
-
-FOLDER = "gather"
-
-Span = tuple[int, int]  # first pair of a unit, from 0, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +54,6 @@ class Piece:
             replace(self, rows=at, whole=False),
             replace(self, first=self.first + at, rows=self.rows - at, whole=False),
         ]
-
-
-def parsed(name: str) -> tuple[int, int, Span | None]:
-    """Return unit, layer and slice of a committed piece; no slice when it is the whole unit."""
-    unit, *rest = name.split(".")
-    layer = int(rest.pop(0)[1:]) if rest and rest[0].startswith("r") else 0
-    if not rest:
-        return int(unit), layer, None
-    first, rows = map(int, rest[0].split("+"))
-    return int(unit), layer, (first, rows)
-
-
-def layer_of(name: str) -> int:
-    """Return the layer of a committed piece; 0 is the first gather."""
-    return parsed(name)[1]
 
 
 def pending(plan: Plan, names: Iterable[str]) -> list[Piece]:

@@ -17,16 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GATHER, Span, layer_of, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.rules import text_columns
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.pipeline.unit.pieces import FOLDER, Again, Piece, Span, gaps, layer_of, parsed
+from pairsieve.pipeline.unit.pieces import Again, Piece, gaps
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
-DECISIONS = f"{FOLDER}/layers"
+DECISIONS = f"{GATHER}/layers"
 TRANSIENT = "transient"  # stands for every outcome that time may cure
 REPLACED = "replaced"  # in a marker's extra: pairs per outcome that the piece puts out of date
 
@@ -110,7 +111,7 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
         BadOption: the unfinished layer has other outcomes.
     """
     layers = decided(store)
-    markers = store.markers(FOLDER)
+    markers = store.markers(GATHER)
     if layers and (todo := list(_pieces(plan, layers[-1], markers))):
         last = layers[-1]
         if last.outcomes != asked:

@@ -9,15 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW
-
-FOLDER = "embed"
 
 
 def record_of(name: str) -> str:
     """Return where the record of the model in the folder `name` is."""
-    return f"{FOLDER}/{name}.json"
+    return f"{EMBED}/{name}.json"
 
 
 def recorded(store: Store, name: str) -> dict[str, Any]:
@@ -34,14 +33,14 @@ def recorded(store: Store, name: str) -> dict[str, Any]:
 
 def models(store: Store) -> dict[str, dict[str, Any]]:
     """Return the record of each model that made vectors, by the name of its folder."""
-    return {name: recorded(store, name) for name in store.marker_names(FOLDER)}
+    return {name: recorded(store, name) for name in store.marker_names(EMBED)}
 
 
 def sentences(store: Store) -> list[str]:
     """Return a sentence per model: its fingerprints, its precision, and how busy it was kept."""
     said = []
     for name, record in models(store).items():
-        extras = [marker.extra for marker in store.markers(f"{FOLDER}/{name}").values()]
+        extras = [marker.extra for marker in store.markers(f"{EMBED}/{name}").values()]
         spent, lasted = (sum(one.get(key, 0) for one in extras) for key in ("model_s", "seconds"))
         busy = f"; it computed {spent / lasted:.0%} of the time" if lasted else ""
         said.append(

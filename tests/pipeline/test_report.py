@@ -17,8 +17,8 @@ from PIL import Image
 
 from pairsieve.pipeline import report
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER, select_marker, shard_marker
 from pairsieve.pipeline.stats.stats_db import VIEWS
 from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, SELECTED, SHARDED, arrow_schema
 from pairsieve.schemas.errors import BadOption

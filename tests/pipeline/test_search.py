@@ -14,9 +14,9 @@ from PIL import Image
 from pairsieve.pipeline import embed, search, select
 from pairsieve.pipeline.dataset.commit import replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger.ledger import select_marker
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.search import Query
 from pairsieve.pipeline.vectors import reader

@@ -13,10 +13,10 @@ import pytest
 from pairsieve.pipeline import group, select, shard
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

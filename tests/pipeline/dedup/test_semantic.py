@@ -15,11 +15,11 @@ from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic, semantic_rounds
 from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.hamming.components import components
 from pairsieve.pipeline.hamming.distributed import near
 from pairsieve.pipeline.hamming.forest import Forest, merged
 from pairsieve.pipeline.hamming.partition import cut
-from pairsieve.pipeline.ledger.ledger import GROUP_MARKER
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
