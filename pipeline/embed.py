@@ -8,16 +8,10 @@ how long the piece took and how much of that the model computed.
 """
 
 import itertools
-import json
-import re
 import time
 from collections.abc import Hashable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,11 +23,12 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import EMBED as EMBED
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.engine.ordered_threads import in_order
+from pairsieve.pipeline.image.stored import bodies, decoded
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
-from pairsieve.pipeline.models import clip, pretrained
+from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
-from pairsieve.pipeline.vectors.model_record import record_of, recorded, stamped
+from pairsieve.pipeline.vectors.folders import folder, piece_marker, scores_folder
+from pairsieve.pipeline.vectors.model_record import claimed, stamped
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,
@@ -50,10 +45,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
 READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
-IMAGES_AT_ONCE = 64  # stored images read together; bounds the memory for their bytes
-READS_AHEAD = 3  # such readings under way while others are decoded
 GROUP_ROWS = 256  # of a row group of vectors: what must be read for one of them
-JPEG = b"\xff\xd8"
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -90,8 +82,8 @@ def run(
     name = folder(options)
     left = iter(pieces)
     for first in left:
-        marker = store.marker(_marker(name, first))
-        if marker is None or store.marker(_marker(scores_folder(options), first)) is None:
+        marker = store.marker(piece_marker(name, first))
+        if marker is None or store.marker(piece_marker(scores_folder(options), first)) is None:
             break
         yield first, marker
     else:
@@ -113,104 +105,10 @@ def run(
         yield piece, result
 
 
-def folder(options: Embed) -> str:
-    """Return the name of the model's folder: model and tag, and a hash where files are local.
-
-    Raises:
-        BadOption: a local file is missing.
-    """
-    names = [_name(options.model), _name(options.pretrained)]
-    if hashed := pretrained.local_fingerprint(options):
-        names.append(hashed)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
-
-
-def scores_folder(options: Embed) -> str:
-    """Return the name of the folder of the recipe's scores, in that of the model.
-
-    Raises:
-        BadOption: a local file is missing.
-    """
-    return score_commit.folder(folder(options), options)
-
-
-def folders(recipe: Recipe) -> dict[str, str]:
-    """Return the folder of the scores of each of the recipe's models, by name; "" is the main one.
-
-    Raises:
-        BadOption: a local file is missing.
-    """
-    return {model.name or "": scores_folder(model) for model in recipe.models}
-
-
-def unscored_pieces(store: Store, recipe: Recipe) -> int:
-    """Return how many pieces have vectors of a model of the recipe's and lack its scores."""
-    unscored = 0
-    for model in recipe.models:
-        made, measured = (
-            set(store.marker_names(f"{EMBED}/{name}"))
-            for name in (folder(model), scores_folder(model))
-        )
-        unscored += len(made - measured)
-    return unscored
-
-
-def _name(value: str) -> str:
-    """Return a model or tag as people call it: of a file, its name without folder and suffix."""
-    path = Path(value)
-    return path.stem if path.suffix in pretrained.SUFFIXES else path.name
-
-
-def _marker(name: str, piece: str) -> str:
-    """Return where a piece of the folder `name` is committed."""
-    return f"{EMBED}/{name}/{piece}.json"
-
-
-def loaded(store: Store, options: Embed) -> clip.Model:
-    """Return the loaded model, if it is the one that made the vectors in its folder."""
-    return _claimed(store, folder(options), options)[0]
-
-
 def _embedder(store: Store, name: str, options: Embed) -> Embedder:
     """Return what an actor keeps."""
-    model, taken = _claimed(store, name, options)
+    model, taken = claimed(store, name, options)
     return Embedder(model, taken, scores.prepare(options, model), scores.described(options))
-
-
-def _claimed(store: Store, name: str, options: Embed) -> tuple[clip.Model, dict[str, Any]]:
-    """Return the loaded model and what its folder says of it; refuse another than made that."""
-    model = clip.load(options, recorded(store, name).get("precision"))
-    taken = _claim(store, name, options, model)
-    if taken["precision"] != model.precision:  # another machine's choice was the first
-        model = clip.load(options, taken["precision"])
-    return model, taken
-
-
-def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:
-    """Put down which model makes the vectors of a folder; return what holds, refuse any other."""
-    mine = {
-        "model": _name(options.model),
-        "pretrained": _name(options.pretrained),
-        "dimensions": model.dimensions,
-        "logit_scale": model.logit_scale,
-        "logit_bias": model.logit_bias,
-        "weights_sha256": model.weights,
-        "settings_sha256": model.settings,
-        "precision": model.precision,
-    }
-    if store.create(record_of(name), json.dumps(mine, indent=1).encode()):
-        return mine
-    theirs = recorded(store, name)
-    free = {"precision"} if options.precision == "auto" else set()
-    other = [key for key in mine.keys() - free if theirs.get(key) != mine[key]]
-    if other:
-        key = min(other, key=list(mine).index)
-        raise BadOption(
-            f"embed: {store.location(record_of(name))} says that the vectors there were made by "
-            f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
-            "anew, delete that file and the folder beside it"
-        )
-    return theirs
 
 
 def _embed(
@@ -221,8 +119,8 @@ def _embed(
     if gathered is None:
         raise Stopped(f"embed: {store.location('gather')} holds no piece {piece}")
     name, beside = folders
-    made = store.marker(_marker(name, piece))
-    made = made or _put_vectors(store, _marker(name, piece), asked, embedder, gathered)
+    made = store.marker(piece_marker(name, piece))
+    made = made or _put_vectors(store, piece_marker(name, piece), asked, embedder, gathered)
     score_commit.score(
         store,
         f"{EMBED}/{beside}/{piece}",
@@ -278,51 +176,6 @@ def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
 def _pixels(store: Store, places: list[Place]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
     return map(decoded, bodies(store, places))
-
-
-def bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
-    """Yield the bytes of the stored images, and where they are; read some way ahead."""
-    some = [
-        (file, group[at : at + IMAGES_AT_ONCE])
-        for file, group in _by_file(places)
-        for at in range(0, len(group), IMAGES_AT_ONCE)
-    ]
-
-    def read(part: tuple[str, list[Place]]) -> list[tuple[bytes, str]]:
-        file, within = part
-        _, starts, lengths = zip(*within, strict=True)
-        try:
-            found = store.read_ranges(file, starts, lengths)
-        except FileNotFoundError as error:
-            raise Stopped(f"{store.location(file)}: committed, but gone") from error
-        where = (f"{store.location(file)}: the image at byte {start}" for start in starts)
-        return list(zip(found, where, strict=True))
-
-    with ThreadPoolExecutor(READS_AHEAD) as pool:
-        for part in in_order(pool, read, some, READS_AHEAD):
-            yield from part
-
-
-def _by_file(places: list[Place]) -> list[tuple[str, list[Place]]]:
-    """Return the places, those that follow each other in a file together."""
-    groups = itertools.groupby(places, key=lambda place: place[0])
-    return [(file, list(group)) for file, group in groups]
-
-
-def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
-    """Return a stored image as RGB, (h, w, 3), from its bytes and where they are."""
-    import simplejpeg
-    from PIL import Image, UnidentifiedImageError
-
-    body, where = stored
-    if body.startswith(JPEG):
-        with suppress(ValueError):  # of other colours, or damaged: Pillow decides
-            return np.asarray(simplejpeg.decode_jpeg(body, "RGB"))
-    try:
-        with Image.open(BytesIO(body)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Stopped(f"{where} cannot be read back: the file is damaged: {error}") from error
 
 
 def _vectors(

@@ -13,11 +13,11 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
-from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
 from pairsieve.pipeline.ledger.rules import reads
+from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.schemas.columns import GROUPED, ROW, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

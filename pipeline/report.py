@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folders
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.rules import rules
@@ -25,6 +24,7 @@ from pairsieve.pipeline.stats.histograms import CHART, charts, figure
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown
 from pairsieve.pipeline.stats.stats_db import build, finish, rows
 from pairsieve.pipeline.stats.thumbnails import thumbnail
+from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.pipeline.vectors.model_record import sentences
 from pairsieve.pipeline.vectors.scores import described
 from pairsieve.schemas.columns import COLUMNS, Column

@@ -15,6 +15,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import Begun
+from pairsieve.pipeline.vectors import folders
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -84,7 +85,7 @@ def embedded(
     if recipe.embed is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
     for model in recipe.models:
-        before = set(store.marker_names(f"{EMBED}/{embed.scores_folder(model)}"))
+        before = set(store.marker_names(f"{EMBED}/{folders.scores_folder(model)}"))
         done = []
         for piece, marker in embed.run(recipe, store, engine, pieces, model):
             told(f"embed {model.name}" if model.name else "embed", marker, piece not in before)

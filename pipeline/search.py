@@ -13,13 +13,13 @@ import numpy as np
 
 from pairsieve.filters import FILTERS
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render
 from pairsieve.pipeline.stats.stats_db import rows
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.pipeline.vectors.index import EXACT_ROWS, Nearest, check, nearest
 from pairsieve.pipeline.vectors.model_record import recorded
 from pairsieve.schemas.arrays import Vectors

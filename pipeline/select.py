@@ -11,7 +11,6 @@ from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, rep
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folders, unscored_pieces
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import (
     attach,
@@ -22,6 +21,7 @@ from pairsieve.pipeline.ledger.ledger import (
     quoted,
 )
 from pairsieve.pipeline.ledger.rules import Rule, Stage, check, rules
+from pairsieve.pipeline.vectors.folders import folders, unscored_pieces
 from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome

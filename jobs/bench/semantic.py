@@ -30,8 +30,8 @@ from pairsieve.jobs.console import table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe

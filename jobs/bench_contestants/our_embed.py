@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import bodies, decoded
+from pairsieve.pipeline.image.stored import bodies, decoded
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.encoder import Encoder
 from pairsieve.schemas.arrays import Vectors

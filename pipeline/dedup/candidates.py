@@ -15,7 +15,7 @@ from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.turned_hashes import TURNED
 from pairsieve.pipeline.dataset.paths import EMBED, files
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folder
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.recipe import Recipe

@@ -35,10 +35,10 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
     star,
     train,
 )
-from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

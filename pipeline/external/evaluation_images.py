@@ -16,15 +16,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.perceptual_hash import PerceptualHash
-from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.image.stored import decoded
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip import Model
+from pairsieve.pipeline.vectors import folders, model_record
 from pairsieve.schemas import recipe
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import PERCEPTUAL_HASH
@@ -85,7 +86,7 @@ def versions(asked: Recipe) -> list[Any]:
     if asked.decontaminate is None:
         return []
     files = {name: list(map(astuple, own)) for name, own in sources(asked.decontaminate).items()}
-    model = embed.folder(asked.embed) if asked.decontaminate.vectors and asked.embed else None
+    model = folders.folder(asked.embed) if asked.decontaminate.vectors and asked.embed else None
     return [files, asked.image.model_dump(), model]
 
 
@@ -172,7 +173,7 @@ def _measured(
     parts = enumerate(images[start : start + IMAGES_AT_ONCE] for start in starts)
     if asked.decontaminate.vectors:
         assert asked.embed is not None
-        setup = partial(embed.loaded, store, asked.embed)
+        setup = partial(model_record.loaded, store, asked.embed)
         gpus = asked.embed.num_gpus if asked.embed.device != "cpu" else 0
         results = engine.map_with(setup, partial(_measure, asked.image), parts, gpus)
     else:
@@ -213,7 +214,7 @@ def _measure(
 
 def _pixels(one: Picture) -> NDArray[np.uint8]:
     """Return the pixels that the stored image has, (h, w, 3)."""
-    return embed.decoded((one.stored, "an evaluation image"))
+    return decoded((one.stored, "an evaluation image"))
 
 
 def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:

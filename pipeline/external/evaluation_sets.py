@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.commit import attempt, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
+from pairsieve.pipeline.vectors import folders
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
@@ -77,7 +77,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
     files = []
     if recipe.decontaminate.vectors and recipe.embed:
         name = evaluation_images.name_of(recipe)
-        files = _compared(store, engine, name, embed.folder(recipe.embed), marker)
+        files = _compared(store, engine, name, folders.folder(recipe.embed), marker)
     _cosines(connection, store, files)
     sets = sets.append_column("place", pa.array(np.arange(len(sets))))
     connection.register("evaluation_images", sets)

@@ -11,7 +11,13 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.schemas.columns import ROW
+from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.vectors.folders import folder, model_name
+from pairsieve.schemas.columns import (
+    ROW,
+)
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Embed
 
 
 def record_of(name: str) -> str:
@@ -61,3 +67,44 @@ def stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
         for field in table.schema
     ]
     return table.cast(pa.schema(fields))
+
+
+def loaded(store: Store, options: Embed) -> clip.Model:
+    """Return the loaded model, if it is the one that made the vectors in its folder."""
+    return claimed(store, folder(options), options)[0]
+
+
+def claimed(store: Store, name: str, options: Embed) -> tuple[clip.Model, dict[str, Any]]:
+    """Return the loaded model and what its folder says of it; refuse another than made that."""
+    model = clip.load(options, recorded(store, name).get("precision"))
+    taken = _claim(store, name, options, model)
+    if taken["precision"] != model.precision:  # another machine's choice was the first
+        model = clip.load(options, taken["precision"])
+    return model, taken
+
+
+def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:
+    """Put down which model makes the vectors of a folder; return what holds, refuse any other."""
+    mine = {
+        "model": model_name(options.model),
+        "pretrained": model_name(options.pretrained),
+        "dimensions": model.dimensions,
+        "logit_scale": model.logit_scale,
+        "logit_bias": model.logit_bias,
+        "weights_sha256": model.weights,
+        "settings_sha256": model.settings,
+        "precision": model.precision,
+    }
+    if store.create(record_of(name), json.dumps(mine, indent=1).encode()):
+        return mine
+    theirs = recorded(store, name)
+    free = {"precision"} if options.precision == "auto" else set()
+    other = [key for key in mine.keys() - free if theirs.get(key) != mine[key]]
+    if other:
+        key = min(other, key=list(mine).index)
+        raise BadOption(
+            f"embed: {store.location(record_of(name))} says that the vectors there were made by "
+            f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
+            "anew, delete that file and the folder beside it"
+        )
+    return theirs

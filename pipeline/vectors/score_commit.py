@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.vectors import scores
@@ -28,19 +28,9 @@ from pairsieve.schemas.columns import (
     TEXT,
     TEXT_EMBEDDING,
 )
-from pairsieve.schemas.recipe import Embed
 
 Opened = Callable[[list[Place]], Iterator[NDArray[np.uint8]]]
 STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
-
-
-def folder(model: str, options: Embed) -> str:
-    """Return the folder of the recipe's scores in that of the model's vectors.
-
-    Raises:
-        BadOption: a file of a head or a classifier is missing.
-    """
-    return f"{model}/scores-{fingerprint(scores.shape(options))}"
 
 
 def score(

@@ -23,6 +23,7 @@ from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
+from pairsieve.pipeline.vectors import folders
 from pairsieve.pipeline.vectors import model_record as embedded_by
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -115,7 +116,7 @@ def embedded(
 ) -> dict[str, Marker]:
     """Return for each piece one marker of its vectors and its scores."""
     found = embed.run(recipe(options, **more), store, engine or open_engine("serial"), pieces)
-    beside = f"embed/{embed.scores_folder(options)}"
+    beside = f"embed/{folders.scores_folder(options)}"
     return {
         piece: replace(marker, files=marker.files | store.markers(beside)[piece].files)
         for piece, marker in found
@@ -285,7 +286,7 @@ def test_committed_pieces_are_yielded_without_work(store: Store, options: Embed)
 
 def test_only_what_is_missing_is_embedded(store: Store, options: Embed) -> None:
     first = embedded(store, options)
-    name = embed.folder(options)
+    name = folders.folder(options)
     store.delete([f"embed/{name}/{PIECES[0]}.json", f"gather/{PIECES[1]}.a1.tar"])
     again = embedded(store, options)
     assert again[PIECES[1]] == first[PIECES[1]]
@@ -320,7 +321,7 @@ def test_a_killed_actor_loses_nothing(
     flag = tmp_path / "killed"
     killed = embedded(store, options, Killing(ray, flag))
     assert flag.exists()
-    store.delete([f"embed/{embed.folder(options)}/{piece}.json" for piece in PIECES])
+    store.delete([f"embed/{folders.folder(options)}/{piece}.json" for piece in PIECES])
     assert contents(killed) == contents(embedded(store, options))
 
 
@@ -349,9 +350,9 @@ def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Em
 
 def test_other_weights_are_refused_under_the_same_name(store: Store, options: Embed) -> None:
     embedded(store, options)
-    record = json.loads(store.read(path := f"embed/{embed.folder(options)}.json"))
+    record = json.loads(store.read(path := f"embed/{folders.folder(options)}.json"))
     store.write(path, json.dumps(record | {"weights_sha256": "0" * 64}).encode())
-    store.delete([f"embed/{embed.folder(options)}/{PIECES[0]}.json"])
+    store.delete([f"embed/{folders.folder(options)}/{PIECES[0]}.json"])
     with pytest.raises(BadOption, match=f"{path}.* weights_sha256 was 0000.*to embed anew"):
         embedded(store, options)
 
@@ -376,7 +377,7 @@ def test_each_model_has_a_folder_of_its_own(
 
 
 def test_a_folder_of_local_files_has_a_hash(options: Embed) -> None:
-    stem, _, digits = embed.folder(options).rpartition("--")
+    stem, _, digits = folders.folder(options).rpartition("--")
     assert (stem, len(digits), int(digits, 16) >= 0) == ("tiny--weights", 8, True)
 
 

@@ -11,9 +11,9 @@ from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.vectors.folders import scores_folder
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, ROW, Column, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

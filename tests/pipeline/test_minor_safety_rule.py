@@ -17,8 +17,8 @@ from pairsieve.pipeline import group, report, select, shard
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import scores_folder
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.vectors.folders import scores_folder
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

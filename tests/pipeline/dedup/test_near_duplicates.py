@@ -15,8 +15,8 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 

@@ -18,9 +18,9 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic, semantic_rounds
-from pairsieve.pipeline.embed import folder
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.ledger.rules import rules
+from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe

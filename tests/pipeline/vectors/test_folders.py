@@ -1,6 +1,6 @@
 import pytest
 
-from pairsieve.pipeline import embed
+from pairsieve.pipeline.vectors import folders
 from pairsieve.schemas.recipe import Embed
 
 
@@ -13,4 +13,4 @@ from pairsieve.schemas.recipe import Embed
     ],
 )
 def test_a_folder_is_readable_and_safe(model: str, pretrained: str, name: str) -> None:
-    assert embed.folder(Embed(model=model, pretrained=pretrained)) == name
+    assert folders.folder(Embed(model=model, pretrained=pretrained)) == name

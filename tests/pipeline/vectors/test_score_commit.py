@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
-from pairsieve.pipeline.vectors import scorers, scores
+from pairsieve.pipeline.vectors import folders, scorers, scores
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -98,7 +98,7 @@ def scored(store: Store, asked: Recipe) -> tuple[pa.Table, pa.Table]:
     """Embed the unit; return its scores and its vectors."""
     assert asked.embed
     ((_, marker),) = embed.run(asked, store, Serial(), [PIECE])
-    beside = store.marker(f"embed/{embed.scores_folder(asked.embed)}/{PIECE}.json")
+    beside = store.marker(f"embed/{folders.scores_folder(asked.embed)}/{PIECE}.json")
     assert beside
     found = (beside.file(".scores.parquet"), marker.file(".vectors.parquet"))
     first, second = (pq.read_table(store.location(name)) for name in found)
@@ -246,10 +246,10 @@ def test_another_file_of_the_same_name_means_other_scores(
 ) -> None:
     asked = recipe(model, scores={"aesthetic": {"head": linear(tmp_path / "head.pth")}}).embed
     assert asked
-    before = embed.scores_folder(asked)
-    assert embed.scores_folder(asked) == before
+    before = folders.scores_folder(asked)
+    assert folders.scores_folder(asked) == before
     torch.save({"weight": torch.ones(1, WIDTH)}, tmp_path / "head.pth")
-    assert embed.scores_folder(asked) != before
+    assert folders.scores_folder(asked) != before
 
 
 def test_scores_lost_after_the_vectors_are_made_again_without_images(
@@ -258,7 +258,7 @@ def test_scores_lost_after_the_vectors_are_made_again_without_images(
     asked = recipe(model)
     before, _ = scored(store, asked)
     assert asked.embed
-    store.delete([f"embed/{embed.scores_folder(asked.embed)}/{PIECE}.json", "gather/a.tar"])
+    store.delete([f"embed/{folders.scores_folder(asked.embed)}/{PIECE}.json", "gather/a.tar"])
     again, _ = scored(store, asked)
     assert again.equals(before)
 
