@@ -27,7 +27,7 @@ from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.input import files as input_files
 from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
-from pairsieve.pipeline.unit import pieces
+from pairsieve.pipeline.unit import pieces, plan_file
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.pieces import Piece
@@ -106,7 +106,7 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
 
 def _part(store: Store, plan: Plan, piece: Piece) -> tuple[Part, Before | None]:
     """Return the empty ledger part of a piece; in a layer, of the pairs that it tries again."""
-    table = plans.read_unit(plan, piece.unit, piece.first, piece.rows)
+    table = plan_file.read_unit(plan, piece.unit, piece.first, piece.rows)
     if not piece.again:
         return Part(table), None
     before = Before.read(store, piece)
@@ -210,4 +210,4 @@ def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Mark
 @lru_cache(maxsize=1)
 def _plan(store: Store) -> Plan:
     """Return the plan, read once per process."""
-    return plans.read(store)
+    return plan_file.read(store)

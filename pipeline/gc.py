@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.plan import staged_files
+from pairsieve.pipeline.unit.plan_file import staged_files
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

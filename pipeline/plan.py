@@ -28,8 +28,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import Found, Source
 from pairsieve.pipeline.ledger.rules import Stage, gates
-from pairsieve.pipeline.unit.plan_file import PATH, File, Plan, Slice
-from pairsieve.schemas.columns import ROW, TEXT, URL
+from pairsieve.pipeline.unit.plan_file import PATH, File, Plan, Slice, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe
 
@@ -56,24 +55,6 @@ def run(recipe: Recipe, store: Store) -> Plan:
     return plan
 
 
-def read(store: Store) -> Plan:
-    """Return the dataset's plan.
-
-    Raises:
-        BadOption: there is none.
-    """
-    try:
-        return Plan.loads(store.read(PATH), store.url)
-    except FileNotFoundError as error:
-        message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
-        raise BadOption(message) from error
-
-
-def staged_files(store: Store) -> list[str]:
-    """Return the names of the staged files that the plan names; none without a plan."""
-    return [name for name, _ in read(store).staged] if store.exists(PATH) else []
-
-
 def measuring(recipe: Recipe) -> dict[str, Any]:
     """Return the options that shape what is measured, as JSON; not timeouts or politeness.
 
@@ -87,70 +68,6 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         "group": {"orientations": list(recipe.group.compared)},
         "gates": sorted(rule.sql for rule in gates(recipe, Stage.TEXT)),
     }
-
-
-def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:
-    """Return pairs of a unit.
-
-    The columns are `row`, `url`, `text`, `IMAGE_PLACE` if the input holds images, and the
-    travelling ones; URL and text are as found, null where there is none.
-
-    Args:
-        plan: The plan.
-        unit: Which unit, from 0.
-        first: First pair of it, from 0.
-        rows: How many; None for all that follow.
-
-    Raises:
-        Stopped: an input file is gone or has another number of rows than when it was planned.
-    """
-    slices = list(_within(plan.units[unit], first, plan.pairs if rows is None else rows))
-    tables = [_staged_slice(plan, *s) if plan.staged else _input_slice(plan, *s) for s in slices]
-    table = pa.concat_tables([_unit_schema(plan).empty_table(), *tables])
-    start = unit * plan.unit_pairs + first
-    positions = pa.array(range(start, start + table.num_rows), ROW.type)
-    return table.add_column(0, pa.field(ROW.name, ROW.type, False), positions)
-
-
-def _unit_schema(plan: Plan) -> pa.Schema:
-    """Return the schema of `read_unit`, without `row`."""
-    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_PLACE]
-    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *places]
-    return pa.schema([*own, *plan.schema])
-
-
-def _within(slices: Sequence[Slice], first: int, rows: int) -> Iterator[Slice]:
-    """Yield the part of `slices` that begins `first` rows in and has at most `rows` rows."""
-    for file, start, count in slices:
-        part = min(count - first, rows)
-        if part > 0:
-            yield file, start + first, part
-            rows -= part
-        first = max(0, first - count)
-
-
-def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
-    name, total = plan.staged[file]
-    table = parquet.read(Store.at(plan.dataset).location(name), first, rows, total)
-    schema = _unit_schema(plan)
-    own = [table[name] for name in schema.names[: len(schema) - len(plan.schema)]]
-    others = staging.expanded(table[staging.OTHERS], plan.schema)
-    return pa.Table.from_arrays([*own, *others], schema=schema)
-
-
-def _input_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
-    source = plan.files[file]
-    table = parquet.read(source.path, first, rows, source.rows)
-    columns = [
-        parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
-    ]
-    for field in plan.schema:
-        name = source_of(field)
-        known = name in table.column_names
-        columns.append(
-            parquet.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
-        )
-    return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
 
 
 def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -> Plan:

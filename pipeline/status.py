@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER, files, layer_of, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
-from pairsieve.pipeline.unit import retry_layers
+from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import Layer
 from pairsieve.pipeline.vectors import model_record
@@ -80,7 +79,7 @@ class Status:
 
 def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
-    plan = plans.read(store)
+    plan = plan_file.read(store)
     gathered = store.markers(GATHER)
     outcomes = retry_layers.outcomes(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))

@@ -20,8 +20,8 @@ from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.image.stored import decoded
 from pairsieve.pipeline.image.pixels import Picture, picture
+from pairsieve.pipeline.image.stored import decoded
 from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip import Model

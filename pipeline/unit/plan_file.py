@@ -2,13 +2,21 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.extra_columns import called, source_of
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input import parquet, staging
+from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE as IMAGE_PLACE
+from pairsieve.pipeline.input.extra_columns import RESERVED as RESERVED
+from pairsieve.pipeline.input.extra_columns import (
+    called,
+    source_of,
+)
+from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 
 PATH = "plan.json"
@@ -104,3 +112,85 @@ class Plan:
         content["staged"] = [(name, rows) for name, rows in content["staged"]]
         schema = pa.py_buffer(base64.b64decode(content.pop("schema")))
         return cls(dataset=dataset, schema=pa.ipc.read_schema(schema), **content)
+
+
+def read(store: Store) -> Plan:
+    """Return the dataset's plan.
+
+    Raises:
+        BadOption: there is none.
+    """
+    try:
+        return Plan.loads(store.read(PATH), store.url)
+    except FileNotFoundError as error:
+        message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
+        raise BadOption(message) from error
+
+
+def staged_files(store: Store) -> list[str]:
+    """Return the names of the staged files that the plan names; none without a plan."""
+    return [name for name, _ in read(store).staged] if store.exists(PATH) else []
+
+
+def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:
+    """Return pairs of a unit.
+
+    The columns are `row`, `url`, `text`, `IMAGE_PLACE` if the input holds images, and the
+    travelling ones; URL and text are as found, null where there is none.
+
+    Args:
+        plan: The plan.
+        unit: Which unit, from 0.
+        first: First pair of it, from 0.
+        rows: How many; None for all that follow.
+
+    Raises:
+        Stopped: an input file is gone or has another number of rows than when it was planned.
+    """
+    slices = list(_within(plan.units[unit], first, plan.pairs if rows is None else rows))
+    tables = [_staged_slice(plan, *s) if plan.staged else _input_slice(plan, *s) for s in slices]
+    table = pa.concat_tables([_unit_schema(plan).empty_table(), *tables])
+    start = unit * plan.unit_pairs + first
+    positions = pa.array(range(start, start + table.num_rows), ROW.type)
+    return table.add_column(0, pa.field(ROW.name, ROW.type, False), positions)
+
+
+def _unit_schema(plan: Plan) -> pa.Schema:
+    """Return the schema of `read_unit`, without `row`."""
+    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_PLACE]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *places]
+    return pa.schema([*own, *plan.schema])
+
+
+def _within(slices: Sequence[Slice], first: int, rows: int) -> Iterator[Slice]:
+    """Yield the part of `slices` that begins `first` rows in and has at most `rows` rows."""
+    for file, start, count in slices:
+        part = min(count - first, rows)
+        if part > 0:
+            yield file, start + first, part
+            rows -= part
+        first = max(0, first - count)
+
+
+def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
+    name, total = plan.staged[file]
+    table = parquet.read(Store.at(plan.dataset).location(name), first, rows, total)
+    schema = _unit_schema(plan)
+    own = [table[name] for name in schema.names[: len(schema) - len(plan.schema)]]
+    others = staging.expanded(table[staging.OTHERS], plan.schema)
+    return pa.Table.from_arrays([*own, *others], schema=schema)
+
+
+def _input_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
+    source = plan.files[file]
+    table = parquet.read(source.path, first, rows, source.rows)
+    columns = [
+        parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
+    ]
+    for field in plan.schema:
+        name = source_of(field)
+        known = name in table.column_names
+        columns.append(
+            parquet.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
+        )
+    return pa.Table.from_arrays(columns, schema=_unit_schema(plan))

@@ -10,8 +10,8 @@ import pytest
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
-from pairsieve.pipeline.plan import read_unit
-from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.unit import plan_file
+from pairsieve.pipeline.unit.plan_file import Plan, read_unit
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 
@@ -145,7 +145,7 @@ def test_plan_json_gives_the_same_plan_back(tmp_path: Path) -> None:
     write_parquet(tmp_path / "in/a.parquet", 0, 6, lang=["en"] * 6)
     plan = plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
     again = Plan.loads(plan.dumps(), plan.dataset)
-    assert again == plan == plans.read(Store.at(tmp_path / "out"))
+    assert again == plan == plan_file.read(Store.at(tmp_path / "out"))
     assert again.dumps() == plan.dumps()
 
 
@@ -153,13 +153,13 @@ def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
     store.write("plan.json", b'{"version": 99}')
     with pytest.raises(BadOption, match="has version 99, this pairsieve reads 1"):
-        plans.read(store)
+        plan_file.read(store)
 
 
 def test_reading_where_no_dataset_is_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="no dataset here yet"):
-        plans.read(Store.at(tmp_path))
-    assert plans.staged_files(Store.at(tmp_path)) == []
+        plan_file.read(Store.at(tmp_path))
+    assert plan_file.staged_files(Store.at(tmp_path)) == []
 
 
 def test_planning_again_changes_nothing_and_stages_nothing(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_planning_again_changes_nothing_and_stages_nothing(tmp_path: Path) -> No
     before = list(store.list())
     assert plans.run(recipe(path, keep=[{"where": "width > 9"}]), store) == first
     assert list(store.list()) == before
-    assert plans.staged_files(store) == staged_names(store)
+    assert plan_file.staged_files(store) == staged_names(store)
 
 
 def test_staged_pairs_do_not_need_their_text_file_and_may_move(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_staged_pairs_do_not_need_their_text_file_and_may_move(tmp_path: Path) -
     plans.run(recipe(path), Store.at(tmp_path / "out"))
     path.unlink()
     (tmp_path / "out").rename(tmp_path / "elsewhere")
-    plan = plans.read(Store.at(tmp_path / "elsewhere"))
+    plan = plan_file.read(Store.at(tmp_path / "elsewhere"))
     assert column(plan, "text") == HOSTILE
 
 
@@ -252,7 +252,7 @@ def test_the_loser_of_a_race_takes_the_winners_plan_and_leaves_no_files(tmp_path
 
     store = Late.at(tmp_path / "out")
     plan = plans.run(recipe(path), store)
-    assert plan.staged == plans.read(Store.at(tmp_path / "winner")).staged
+    assert plan.staged == plan_file.read(Store.at(tmp_path / "winner")).staged
     assert staged_names(store) == [name for name, _ in plan.staged]
 
 

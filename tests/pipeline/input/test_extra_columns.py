@@ -8,8 +8,7 @@ import pytest
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.plan import read_unit
-from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.unit.plan_file import Plan, read_unit
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
