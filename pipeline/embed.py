@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED as EMBED
+from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import bodies, decoded

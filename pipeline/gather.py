@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.commit import attempt, commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER
@@ -26,6 +25,7 @@ from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.input import files as input_files
+from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE
 from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
 from pairsieve.pipeline.unit import pieces, plan_file
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
@@ -157,7 +157,7 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
     assert part.images is not None
     by_file: dict[str | None, list[int]] = {}
     for row in alive:
-        by_file.setdefault(part.images[row][plans.IMAGE_PLACE[0]], []).append(row)
+        by_file.setdefault(part.images[row][IMAGE_PLACE[0]], []).append(row)
     for file, rows in by_file.items():
         if file is None:
             for row in rows:
@@ -167,8 +167,8 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
             places = [part.images[row] for row in some]
-            starts = [place[plans.IMAGE_PLACE[1]] for place in places]
-            lengths = [place[plans.IMAGE_PLACE[2]] for place in places]
+            starts = [place[IMAGE_PLACE[1]] for place in places]
+            lengths = [place[IMAGE_PLACE[2]] for place in places]
             for row, body in zip(some, source.read_ranges(name, starts, lengths), strict=True):
                 outcome = Outcome.OK if body else Outcome.EMPTY
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)

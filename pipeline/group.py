@@ -13,26 +13,17 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
+from pairsieve.pipeline.dedup.steps import ASKED, asked
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
-from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.schemas.columns import GROUPED, ROW, Column
-from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-# The steps that run only when the recipe asks: the table each makes, and its columns.
-ASKED = {
-    "semantic": (semantic.shaping, semantic.COLUMNS),
-    "known": (earlier_datasets.options, earlier_datasets.COLUMNS),
-    "evaluation": (evaluation_sets.options, evaluation_sets.COLUMNS),
-    "placeholders": (placeholders.options, placeholders.COLUMNS),
-}
 
 
 def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = None) -> Marker:
@@ -96,28 +87,6 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     replace(store, GROUP_MARKER, marker)
     store.delete(file for file, _, _ in store.list(SEARCHES))
     return marker
-
-
-def asked(recipe: Recipe) -> dict[str, str]:
-    """Return the steps that the recipe asks for, and what stands for their options."""
-    wanted = {step: options(recipe) for step, (options, _) in ASKED.items()}
-    return {step: fingerprint(options) for step, options in wanted.items() if options is not None}
-
-
-def check_asked(recipe: Recipe, grouped: Marker | None) -> None:
-    """Refuse rules on what `group` has not measured as this recipe asks: they would be wrong.
-
-    Raises:
-        BadOption: saying what to do.
-    """
-    done = grouped.extra.get("steps", {}) if grouped else {}
-    for step, options in asked(recipe).items():
-        if done.get(step) != options and reads(recipe, ASKED[step][1]):
-            names = ", ".join(column.name for column in ASKED[step][1])
-            raise BadOption(
-                f"keep: a rule reads one of {names}, which `group` has not measured as this recipe "
-                "asks; run `pairsieve group` with it first"
-            )
 
 
 def _selected(column: Column, steps: dict[str, str]) -> str:

@@ -16,8 +16,6 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import files, parquet, staging, text, webdataset
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE as IMAGE_PLACE
-from pairsieve.pipeline.input.extra_columns import RESERVED as RESERVED
 from pairsieve.pipeline.input.extra_columns import (
     Types,
     called,

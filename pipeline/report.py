@@ -16,13 +16,13 @@ from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.ledger.rules import rules
-from pairsieve.pipeline.select import MINOR
+from pairsieve.pipeline.ledger.rules import MINOR, rules
+from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
 from pairsieve.pipeline.stats.fetch_section import fetches
 from pairsieve.pipeline.stats.histograms import CHART, charts, figure
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown
-from pairsieve.pipeline.stats.stats_db import build, finish, rows
+from pairsieve.pipeline.stats.stats_db import build, finish
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.pipeline.vectors.model_record import sentences

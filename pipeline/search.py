@@ -14,9 +14,9 @@ import numpy as np
 from pairsieve.filters import FILTERS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render
-from pairsieve.pipeline.stats.stats_db import rows
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors import reader
 from pairsieve.pipeline.vectors.folders import folder

@@ -5,22 +5,15 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.filters.minor_safety import MinorSafety
-from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.external import blocklist_recheck
-from pairsieve.pipeline.ledger.ledger import (
-    attach,
-    connect,
-    export,
-    gathered_fingerprint,
-    inputs,
-    quoted,
-)
-from pairsieve.pipeline.ledger.rules import Rule, Stage, check, rules
+from pairsieve.pipeline.ledger.ledger import attach, connect, export, gathered_fingerprint, inputs
+from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, Stage, check, rules
+from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import folders, unscored_pieces
 from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
@@ -31,9 +24,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
-BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Stage.TEXT)
-REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
-MINOR = Rule("minor_safety", MinorSafety().rule(), False, Stage.VECTORS)
 
 
 def run(recipe: Recipe, store: Store, name: str) -> Marker:
@@ -54,7 +44,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         )
     embeddings = folders(recipe)
     grouped = store.marker(GROUP_MARKER)
-    group.check_asked(recipe, grouped)
+    steps.check_asked(recipe, grouped)
     measured = inputs(store, embeddings)
     listed = blocklist_recheck.run(recipe, store)
     wanted = fingerprint(

@@ -17,7 +17,8 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.ledger.ledger import attach, connect, quoted
+from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.schemas.columns import (
     ATTEMPTS,

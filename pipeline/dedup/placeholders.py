@@ -8,7 +8,7 @@ pairs, however large the cluster of the commonest placeholder is.
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline.ledger.rules import reads
-from pairsieve.pipeline.stats.stats_db import host_of
+from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
     PLACEHOLDER_CAPTIONS,
     PLACEHOLDER_HOSTS,

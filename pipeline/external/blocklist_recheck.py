@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach, connect, inputs
-from pairsieve.pipeline.stats.stats_db import host_of
+from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,

@@ -16,7 +16,8 @@ from pairsieve.pipeline.dataset.paths import GATHER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.files import Source, opened
 from pairsieve.pipeline.input.parquet import footer
-from pairsieve.pipeline.ledger.ledger import attach, connect, export, quoted
+from pairsieve.pipeline.ledger.ledger import attach, connect, export
+from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import PERCEPTUAL_HASH, SHA256, UID
 from pairsieve.schemas.errors import BadOption

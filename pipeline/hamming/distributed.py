@@ -30,8 +30,7 @@ import numpy as np
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GATHER as GATHERED
-from pairsieve.pipeline.dataset.paths import SEARCHES, parsed
+from pairsieve.pipeline.dataset.paths import GATHER, SEARCHES, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
@@ -73,7 +72,7 @@ def near(store: Store, engine: Engine, distance: int, partitions: int | None) ->
     Raises:
         Stopped: a task's process kept dying.
     """
-    markers = store.markers(GATHERED)
+    markers = store.markers(GATHER)
     images = outcomes(markers.values())[Outcome.OK]
     if partitions is None and images <= ALONE:
         return None

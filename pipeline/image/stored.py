@@ -9,7 +9,6 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.paths import EMBED as EMBED
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.schemas.errors import Stopped

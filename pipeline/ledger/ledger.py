@@ -24,6 +24,7 @@ from pairsieve.pipeline.dataset.paths import (
     shard_marker,
 )
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -175,11 +176,6 @@ def export(
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-
-
-def quoted(text: str) -> str:
-    """Return `text` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _result_files(store: Store, marker: str) -> list[str]:

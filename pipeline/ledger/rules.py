@@ -4,11 +4,9 @@ Gates come first, by the stage at which they are asked: what a gate stops is nev
 so no later rule can be asked of it.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,9 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Rules
+from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline.ledger import score_checks
+from pairsieve.pipeline.ledger.sql import columns_of
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -74,7 +74,7 @@ def rules(recipe: Recipe) -> tuple[Rule, ...]:
     _check_vectors(listed, recipe)
     if recipe.embed:
         for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
-            read = {name.lower() for name in _columns_of(rule.sql)}
+            read = {name.lower() for name in columns_of(rule.sql)}
             score_checks.check(f"keep.{place}", entry, read, rule.sql, recipe.embed)
     names = [rule.name for rule in listed]
     for place, name in enumerate(names):
@@ -124,7 +124,7 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
     """Refuse rules on vectors in a recipe without a model: they would drop every pair."""
     scores = {column.name for column in (*EMBEDDED, SEMANTIC_OF, SEMANTIC_COSINE)}
     for place, rule in enumerate(listed):
-        read = {name.lower() for name in _columns_of(rule.sql)} & scores
+        read = {name.lower() for name in columns_of(rule.sql)} & scores
         if read and recipe.embed is None:
             raise BadOption(
                 f"keep.{place}: `{rule.name}` reads {', '.join(sorted(read))}, which a model "
@@ -200,7 +200,7 @@ def _stage(place: str, sql: str, scores: tuple[Column, ...]) -> Stage:
     `scores` are the columns that the recipe's models measure.
     """
     try:
-        columns = {name.lower() for name in _columns_of(sql)}
+        columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
     for stage, group in (
@@ -229,32 +229,10 @@ def reads(recipe: Recipe, columns: Sequence[Column]) -> bool:
 
 def reads_any(rule: Rule, columns: Sequence[Column]) -> bool:
     """Return whether a rule reads one of the columns."""
-    read = {name.lower() for name in _columns_of(rule.sql)}
+    read = {name.lower() for name in columns_of(rule.sql)}
     return not read.isdisjoint(column.name for column in columns)
 
 
-@lru_cache(maxsize=1024)
-def _columns_of(sql: str) -> frozenset[str]:
-    """Return the names of the columns that a condition reads; ValueError if it is not one."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        query = "SELECT json_serialize_sql(?)"
-        text = connection.execute(query, [f"SELECT ({sql}) FROM ledger"]).fetchone()
-    tree = json.loads(text[0]) if text else {}
-    if tree.get("error"):
-        raise ValueError(tree["error_message"])
-    return frozenset(_column_references(tree))
-
-
-def _column_references(node: Any) -> Iterator[str]:
-    """Yield the column of every reference in DuckDB's JSON form of a query."""
-    if isinstance(node, dict):
-        if node.get("class") == "COLUMN_REF":
-            table, *column = node["column_names"]
-            yield column[0] if column and table.lower() == "ledger" else table
-        for child in node.values():
-            yield from _column_references(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _column_references(child)
+BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Stage.TEXT)
+REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
+MINOR = Rule("minor_safety", MinorSafety().rule(), False, Stage.VECTORS)

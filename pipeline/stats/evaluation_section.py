@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.ledger.ledger import quoted
 from pairsieve.pipeline.ledger.rules import reads_any, rules
-from pairsieve.pipeline.stats.stats_db import rows
+from pairsieve.pipeline.ledger.sql import quoted, rows
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.schemas.errors import PairsieveError
 from pairsieve.schemas.recipe import Recipe

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, diagnose, worst
-from pairsieve.pipeline.stats.stats_db import HOST, rows
+from pairsieve.pipeline.ledger.sql import HOST, rows
 from pairsieve.pipeline.stats.timeline import TIMELINE, timeline
 from pairsieve.schemas.recipe import Recipe
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.stats.stats_db import rows
+from pairsieve.pipeline.ledger.sql import rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.fetch.diagnosis import STEPS_S
 from pairsieve.pipeline.fetch.request_rates import PER_HOST, POLITENESS
-from pairsieve.pipeline.ledger.ledger import quoted
+from pairsieve.pipeline.ledger.sql import HOST, quoted, rows
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     CLUSTER,
@@ -100,13 +100,6 @@ STEP = (
 )
 
 
-def host_of(column: str) -> str:
-    """Return the SQL expression of the host name in a URL, lower case as the URL writes it."""
-    expression = r"'^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)'"
-    return f"lower(regexp_extract({column}, {expression}, 1))"
-
-
-HOST = host_of("url")
 # View -> what a row is, its query.
 VIEWS = {
     "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),
@@ -227,18 +220,6 @@ def measured_numbers(others: tuple[Column, ...] = ()) -> tuple[Column, ...]:
         and column not in PLACES
         and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
     )
-
-
-def rows(
-    connection: "DuckDBPyConnection", query: str, parameters: object = None
-) -> list[dict[str, Any]]:
-    """Return the result of a query, one dictionary per row.
-
-    By way of Arrow, since DuckDB by itself makes no Python time with a zone without `pytz`.
-    """
-    table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
 
 
 def _table(connection: "DuckDBPyConnection", name: str, content: list[dict[str, Any]]) -> None:

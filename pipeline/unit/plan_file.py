@@ -10,12 +10,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE as IMAGE_PLACE
-from pairsieve.pipeline.input.extra_columns import RESERVED as RESERVED
-from pairsieve.pipeline.input.extra_columns import (
-    called,
-    source_of,
-)
+from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, called, source_of
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from pairsieve.pipeline.dataset.commit import fingerprint
-from pairsieve.pipeline.dataset.paths import EMBED as EMBED
+from pairsieve.pipeline.dataset.paths import EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import pretrained
 from pairsieve.pipeline.vectors import scores

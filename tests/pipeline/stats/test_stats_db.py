@@ -4,7 +4,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pairsieve.pipeline.stats.stats_db import build, finish, rows
+from pairsieve.pipeline.ledger.sql import rows
+from pairsieve.pipeline.stats.stats_db import build, finish
 from pairsieve.schemas.columns import COLUMNS
 
 

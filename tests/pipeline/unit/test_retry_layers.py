@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.paths import layer_of, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.stats.stats_db import rows
+from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.status import Status, status
 from pairsieve.pipeline.unit import retry_layers
 from pairsieve.pipeline.unit.pieces import Again, Piece
