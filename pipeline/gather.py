@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import attempt, commit
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import GATHER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -32,7 +32,7 @@ from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.pieces import Piece
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.pipeline.unit.retry_layers import REPLACED, Before
+from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER, files, layer_of, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
@@ -81,7 +81,7 @@ def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
     plan = plan_file.read(store)
     gathered = store.markers(GATHER)
-    outcomes = retry_layers.outcomes(gathered.values())
+    outcomes = outcome_counts(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
     found = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
@@ -113,7 +113,7 @@ def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:
             layer.number, retry_layers.spelled(layer.outcomes), layer.pairs, layer.pairs - rows, won
         )
     )
-    replaced = sum(sum(marker.extra[retry_layers.REPLACED].values()) for marker in markers)
+    replaced = sum(sum(marker.extra[REPLACED].values()) for marker in markers)
     told = sum(sum(marker.counts.values()) for marker in markers)
     what = f"pairs that layer {layer.number}"
     _expect(found, f"{what} replaced", replaced, "pairs tried again", rows)

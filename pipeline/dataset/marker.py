@@ -1,8 +1,12 @@
 """The marker: the small JSON that commits one piece of work and names its files."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+REPLACED = "replaced"  # in `extra`: pairs per outcome that the piece supersedes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,12 @@ class Marker:
         """Return the name of the piece's one file that ends in `suffix`."""
         (name,) = (name for name in self.files if name.endswith(suffix))
         return name
+
+
+def outcome_counts(markers: Iterable[Marker]) -> Counter[str]:
+    """Return how many pairs have each outcome, that of a pair's latest layer."""
+    counts: Counter[str] = Counter()
+    for marker in markers:
+        counts.update(marker.counts)
+        counts.subtract(marker.extra.get(REPLACED, {}))
+    return Counter({name: pairs for name, pairs in sorted(counts.items()) if pairs})

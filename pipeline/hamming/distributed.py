@@ -29,7 +29,7 @@ from functools import partial
 import numpy as np
 
 from pairsieve.pipeline.dataset.commit import fingerprint
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER, SEARCHES, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
@@ -43,7 +43,6 @@ from pairsieve.pipeline.hamming.partition import Cut, Unit, cut, deal, dealt
 from pairsieve.pipeline.hamming.scan import Arena, meetings
 from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
-from pairsieve.pipeline.unit.retry_layers import outcomes
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
@@ -73,7 +72,7 @@ def near(store: Store, engine: Engine, distance: int, partitions: int | None) ->
         Stopped: a task's process kept dying.
     """
     markers = store.markers(GATHER)
-    images = outcomes(markers.values())[Outcome.OK]
+    images = outcome_counts(markers.values())[Outcome.OK]
     if partitions is None and images <= ALONE:
         return None
     how = cut(images, distance, partitions or -(-images // PER_TASK))

@@ -9,14 +9,14 @@ they replace. The latest layer of a row is what holds.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER, Span, layer_of, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.rules import text_columns
@@ -29,7 +29,6 @@ from pairsieve.schemas.outcomes import Outcome
 
 DECISIONS = f"{GATHER}/layers"
 TRANSIENT = "transient"  # stands for every outcome that time may cure
-REPLACED = "replaced"  # in a marker's extra: pairs per outcome that the piece puts out of date
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Layer:
     """What one layer tries again: its number from 1, the outcomes, the pairs that had them."""
 
     number: int
-    outcomes: tuple[str, ...]
+    outcome_counts: tuple[str, ...]
     pairs: int
 
     @property
@@ -76,7 +75,7 @@ def reasons(asked: str) -> tuple[str, ...]:
 
 def spelled(outcomes: tuple[str, ...]) -> str:
     """Return what to write behind `--retry` for these outcomes."""
-    return TRANSIENT if outcomes == reasons(TRANSIENT) else ",".join(outcomes)
+    return TRANSIENT if outcome_counts == reasons(TRANSIENT) else ",".join(outcome_counts)
 
 
 def decided(store: Store) -> list[Layer]:
@@ -86,15 +85,6 @@ def decided(store: Store) -> list[Layer]:
         content = json.loads(store.read(f"{DECISIONS}/{name}.json"))
         found.append(Layer(content["number"], tuple(content["outcomes"]), content["pairs"]))
     return found
-
-
-def outcomes(markers: Iterable[Marker]) -> Counter[str]:
-    """Return how many pairs have each outcome, that of a pair's latest layer."""
-    counts: Counter[str] = Counter()
-    for marker in markers:
-        counts.update(marker.counts)
-        counts.subtract(marker.extra.get(REPLACED, {}))
-    return Counter({name: pairs for name, pairs in sorted(counts.items()) if pairs})
 
 
 def tried(layer: Layer, markers: dict[str, Marker]) -> dict[str, Marker]:
@@ -120,7 +110,7 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
                 f"finish it first: --retry {spelled(last.outcomes)}"
             )
         return Begun(last, tried(last, markers), todo)
-    now = outcomes(markers.values())
+    now = outcome_counts(markers.values())
     new = Layer(len(layers) + 1, asked, sum(now[outcome] for outcome in asked))
     if not new.pairs:
         return None
@@ -140,7 +130,7 @@ def _pieces(plan: Plan, layer: Layer, markers: dict[str, Marker]) -> Iterator[Pi
         elif number < layer.number:
             earlier.setdefault(unit, []).append((number, marker))
     for unit, parts in sorted(earlier.items()):
-        before = outcomes(marker for _, marker in parts)
+        before = outcome_counts(marker for _, marker in parts)
         if any(before[outcome] for outcome in layer.outcomes):
             files = sorted((number, marker.file(".parquet")) for number, marker in parts)
             again = Again(layer.number, layer.outcomes, tuple(file for _, file in files))
