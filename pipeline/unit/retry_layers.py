@@ -36,7 +36,7 @@ class Layer:
     """What one layer tries again: its number from 1, the outcomes, the pairs that had them."""
 
     number: int
-    outcome_counts: tuple[str, ...]
+    outcomes: tuple[str, ...]
     pairs: int
 
     @property
@@ -75,7 +75,7 @@ def reasons(asked: str) -> tuple[str, ...]:
 
 def spelled(outcomes: tuple[str, ...]) -> str:
     """Return what to write behind `--retry` for these outcomes."""
-    return TRANSIENT if outcome_counts == reasons(TRANSIENT) else ",".join(outcome_counts)
+    return TRANSIENT if outcomes == reasons(TRANSIENT) else ",".join(outcomes)
 
 
 def decided(store: Store) -> list[Layer]:
