@@ -18,6 +18,7 @@ from pairsieve.filters.language import Language
 from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
+from pairsieve.filters.orientation_hashes import OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
@@ -25,7 +26,6 @@ from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_coverage import TextCoverage
-from pairsieve.filters.turned_hashes import TurnedHashes
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.filters.violence import Violence
 from pairsieve.filters.watermark import Watermark
@@ -44,7 +44,7 @@ FILTERS: tuple[type[Any], ...] = (
     PerceptualHash,
     Dhash,
     Colour,
-    TurnedHashes,
+    OrientationHashes,
     ClipSimilarity,
     Nsfw,
     Violence,

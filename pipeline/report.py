@@ -218,7 +218,7 @@ def _relation(pair: dict[str, Any]) -> str:
     """Return what a pair is in its cluster."""
     if pair["duplicate_of"] is None:
         return "chosen" if pair["keep"] else "chosen, dropped by a rule"
-    distance, turn = pair["duplicate_distance"], pair["duplicate_turn"]
+    distance, turn = pair["duplicate_distance"], pair["duplicate_orientation"]
     what = "copy" if turn is None else f"{turn.replace('_', ' ')} copy"
     return what if distance is None else f"{what}, {distance} bits away"
 

@@ -111,8 +111,8 @@ COLOUR = Column(
     "[0, 255]",
     "Mean red, green and blue of the stored image's 5 x 5 cells, row by row.",
 )
-TURNED_HASHES = Column(
-    "turned_hashes",
+ORIENTATION_HASHES = Column(
+    "orientation_hashes",
     pa.list_(pa.uint64()),
     "",
     "pHash and dhash of the image in each of `group.orientations`, one after the other.",
@@ -160,8 +160,8 @@ DUPLICATE_COLOUR = Column(
     ">= 0",
     "Largest difference of a cell's colour from the kept copy's, over the contrast of both.",
 )
-DUPLICATE_TURN = Column(
-    "duplicate_turn", pa.string(), "", "How it must be turned to look like the kept copy."
+DUPLICATE_ORIENTATION = Column(
+    "duplicate_orientation", pa.string(), "", "How to rotate or mirror it to match the kept copy."
 )
 CAPTIONS = Column(
     "captions",
@@ -228,17 +228,17 @@ GATHERED = (
     STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
     CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
     TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH, DHASH, COLOUR,
-    TURNED_HASHES,
+    ORIENTATION_HASHES,
 )  # fmt: skip
 EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
     TAG_PROBABILITY, TAGS,
 )  # fmt: skip
 GROUPED = (
-    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR, DUPLICATE_TURN,
-    CLUSTER, CAPTIONS, SEMANTIC_OF, SEMANTIC_COSINE, KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE, EVAL_SET,
-    EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS,
-    PLACEHOLDER_UNRELATED,
+    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
+    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS, SEMANTIC_OF, SEMANTIC_COSINE, KNOWN_IN, KNOWN_UID,
+    KNOWN_DISTANCE, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS,
+    PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED,
 )  # fmt: skip
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)

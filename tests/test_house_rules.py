@@ -42,7 +42,7 @@ TRANSIENT = (
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
-UNITLESS = ("language", "perceptual_hash", "dhash", "turned_hashes")  # a code and hashes
+UNITLESS = ("language", "perceptual_hash", "dhash", "orientation_hashes")  # a code and hashes
 
 
 def _key(f: type[Any]) -> str:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, Colour
 from pairsieve.filters.dhash import Dhash
+from pairsieve.filters.orientation_hashes import ORIENTED, OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
-from pairsieve.filters.turned_hashes import TURNED, TurnedHashes
 from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels, jpeg
 from pairsieve.jobs.bench_data.lookalikes import strangers
 from pairsieve.jobs.console import table
@@ -127,7 +127,7 @@ def measured(pictures: Iterable[tuple[str, Pixels]]) -> Measured:
         colours,
         np.empty((count, 0), np.float32),
         np.full(count, 7, np.uint8),
-        turned_cells(list(TURNED.values()), CELLS),
+        turned_cells(list(ORIENTED.values()), CELLS),
     )
     return Measured(looks, np.array(kinds))
 
@@ -137,11 +137,11 @@ def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
     planes, colours = np.empty(len(batch), object), np.empty(len(batch), object)
     for place, made in enumerate(batch):
         planes[place], colours[place] = made.luma_256, made.colours
-    turns = np.array([list(TURNED)] * len(batch)).reshape(len(batch), len(TURNED))
+    turns = np.array([list(ORIENTED)] * len(batch)).reshape(len(batch), len(ORIENTED))
     return [
         PerceptualHash().measure(planes),
         Dhash().measure(planes),
-        TurnedHashes().measure(planes, turns),
+        OrientationHashes().measure(planes, turns),
         Colour().measure(colours),
     ]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
-from pairsieve.filters.turned_hashes import TURNED
+from pairsieve.filters.orientation_hashes import ORIENTED
 from pairsieve.pipeline.dataset.paths import EMBED, files
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors.folders import folder
@@ -75,14 +75,14 @@ def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Memb
     found = connection.sql(
         f"""
         SELECT c.component, i.row, i.same_file, i.again, ledger.perceptual_hash, dhash, colour,
-               turned_hashes
+               orientation_hashes
         FROM components c JOIN images i ON i.row = c.row JOIN ledger ON ledger.row = c.row
         ORDER BY component, again, {order(recipe.group)}
         """
     ).to_arrow_table()
     rows = _numbers(found["row"])
     turns = recipe.group.compared
-    turned = _lists(found["turned_hashes"], 2 * len(turns), np.uint64)
+    turned = _lists(found["orientation_hashes"], 2 * len(turns), np.uint64)
     vectors = _vectors(store, recipe, rows)
     known = np.zeros(len(rows), np.uint8)
     for bit, name in enumerate(("perceptual_hash", "dhash", "colour")):
@@ -94,7 +94,7 @@ def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Memb
         _lists(found["colour"], LEVELS, np.uint8),
         vectors,
         known,
-        turned_cells([TURNED[turn] for turn in turns], CELLS),
+        turned_cells([ORIENTED[turn] for turn in turns], CELLS),
     )
     components = _numbers(found["component"])
     ends = np.flatnonzero(np.diff(components, append=-1)) + 1
@@ -120,12 +120,12 @@ def labels_of_turns(
     from pairsieve.pipeline.hamming.components import joined
 
     found = connection.sql(
-        "SELECT images.perceptual_hash, turned_hashes FROM images JOIN ledger USING (row) "
+        "SELECT images.perceptual_hash, orientation_hashes FROM images JOIN ledger USING (row) "
         "ORDER BY row"
     ).to_arrow_table()
-    missing = _missing(found["perceptual_hash"]) | _missing(found["turned_hashes"])
+    missing = _missing(found["perceptual_hash"]) | _missing(found["orientation_hashes"])
     own = _numbers(found["perceptual_hash"], np.uint64)
-    turned = _lists(found["turned_hashes"], 2 * turns, np.uint64)[:, ::2]
+    turned = _lists(found["orientation_hashes"], 2 * turns, np.uint64)[:, ::2]
     hashes = np.concatenate((own, *turned.T))
     lost = np.tile(missing, 1 + turns)
     same = np.tile(np.arange(len(own)), 1 + turns)

@@ -149,7 +149,7 @@ def _clusters(members: Members, recipe: Recipe, distance: int) -> pa.Table:
             "duplicate_distance": pa.array(bits, mask=itself | (bits == FAR)),
             "duplicate_dhash": pa.array(dhashes, mask=itself | (dhashes < 0)),
             "duplicate_colour": pa.array(colours, mask=itself | (colours < 0)),
-            "duplicate_turn": pa.array(names, pa.string(), mask=itself),
+            "duplicate_orientation": pa.array(names, pa.string(), mask=itself),
             "objected": objected,
         }
     )
@@ -159,7 +159,7 @@ def _make_copies(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
     """Make the table `copies` out of `found`; who is alone is a cluster."""
     asked = recipe.group.captions == "all_as_list"
     lists = _captions() if asked else "SELECT NULL::BIGINT AS row, NULL::VARCHAR[] AS captions"
-    of_keeper = ("distance", "dhash", "colour", "turn")
+    of_keeper = ("distance", "dhash", "colour", "orientation")
     connection.execute(
         f"""
         CREATE TEMP TABLE copies AS

@@ -257,7 +257,7 @@ def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, 
     ]
 
 
-def test_signals_of_looks_are_measured_and_turned_hashes_only_when_asked(
+def test_signals_of_looks_are_measured_and_orientation_hashes_only_when_asked(
     tmp_path: Path, web: tuple[Path, str]
 ) -> None:
     folder, base = web
@@ -269,8 +269,8 @@ def test_signals_of_looks_are_measured_and_turned_hashes_only_when_asked(
         means = np.asarray(image.resize((5, 5), Image.Resampling.BOX)).ravel()
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("L")
     assert np.abs(np.array(plain["colour"]) - means).max() <= 1
-    assert plain["turned_hashes"] is None
+    assert plain["orientation_hashes"] is None
     assert (turned["dhash"], turned["colour"]) == (plain["dhash"], plain["colour"])
-    assert len(turned["turned_hashes"]) == 2
+    assert len(turned["orientation_hashes"]) == 2
     phash = int(str(imagehash.phash(mirrored)), 16)
-    assert (turned["turned_hashes"][0] ^ phash).bit_count() <= 4
+    assert (turned["orientation_hashes"][0] ^ phash).bit_count() <= 4

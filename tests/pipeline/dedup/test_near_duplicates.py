@@ -88,7 +88,7 @@ def test_the_distances_to_the_keeper_are_told_signal_by_signal(
 ) -> None:
     put_gathered(store, [image("a", 0), image("b", 3, dhash=7), image("c", 2**64 - 1)])
     group.run(recipe(), store, Serial())
-    names = ("duplicate_distance", "duplicate_dhash", "duplicate_colour", "duplicate_turn")
+    names = ("duplicate_distance", "duplicate_dhash", "duplicate_colour", "duplicate_orientation")
     assert grouped(store, *names) == [(None,) * 4, (2, 3, 0.0, None), (None,) * 4]
 
 
@@ -184,16 +184,16 @@ def test_turned_copies_are_found_and_only_those_asked_for(
 ) -> None:
     far = [2**63 - 1, 5]
     rows = [
-        image("a", 0, turned_hashes=far),
-        image("b", 0xFFFF << 40, turned_hashes=[1, 0]),  # mirrored, 1 bit from the first
-        image("c", 0xFFFF << 20, turned_hashes=far),
+        image("a", 0, orientation_hashes=far),
+        image("b", 0xFFFF << 40, orientation_hashes=[1, 0]),  # mirrored, 1 bit from the first
+        image("c", 0xFFFF << 20, orientation_hashes=far),
     ]
     put_gathered(store, rows)
     group.run(recipe(), store, Serial())
     assert grouped(store, "cluster") == [0, 1, 2]
     asked = recipe(orientations=["mirrored"], verify=["dhash"])
     group.run(asked, store, Serial())
-    assert grouped(store, "cluster", "duplicate_turn", "duplicate_distance") == [
+    assert grouped(store, "cluster", "duplicate_orientation", "duplicate_distance") == [
         (0, None, None), (0, "mirrored", 1), (2, None, None),
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS
-from pairsieve.filters.turned_hashes import TURNED
+from pairsieve.filters.orientation_hashes import ORIENTED
 from pairsieve.pipeline.dedup import star_clusters as module
 from pairsieve.pipeline.dedup.star_clusters import (
     INDEXED,
@@ -52,7 +52,7 @@ def looks(
         cells,
         np.array(vectors or [[]] * len(hashes), np.float32).reshape(len(hashes), -1),
         known,
-        turned_cells([TURNED[turn] for turn in turns], CELLS),
+        turned_cells([ORIENTED[turn] for turn in turns], CELLS),
     )
 
 
