@@ -6,7 +6,7 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +21,13 @@ from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import folders
 from pairsieve.schemas.columns import (
-    ATTEMPTS,
-    BLOCKED,
-    COLOUR,
     COLUMNS,
-    CONCEPTS,
-    DETAIL,
-    ETAG,
-    FAILING,
-    FETCH_MS,
-    FETCHED_AT,
-    FIRST_FAILING,
     IMAGE_BYTES,
     IMAGE_FILE,
     IMAGE_OFFSET,
-    KEEP,
-    LAST_MODIFIED,
-    LAYER,
-    MINOR_SAFETY,
-    ORIENTATION_HASHES,
-    OUTCOME,
     ROW,
     SHARD,
     SHARD_OFFSET,
-    TAGS,
     TEXT,
     UID,
     Column,
@@ -60,14 +43,6 @@ SAMPLES_AT_ONCE = 256  # samples whose images are read together
 STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
-
-# What a sample's JSON leaves out: what differs from run to run, is the same for all survivors, or
-# is only there to be compared, and a score by which nobody shall choose samples.
-UNTOLD = (
-    ROW, LAYER, OUTCOME, DETAIL, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, IMAGE_FILE,
-    IMAGE_OFFSET, IMAGE_BYTES, COLOUR, ORIENTATION_HASHES, BLOCKED, MINOR_SAFETY, KEEP,
-    FIRST_FAILING, FAILING, SHARD, SHARD_OFFSET,
-)  # fmt: skip
 
 
 def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Marker]:
@@ -189,6 +164,7 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     from webdataset import TarWriter
 
     offsets = []
+    columns = COLUMNS + recipe.other_scores
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
@@ -201,27 +177,33 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
                     "__key__": sample[UID.name],
                     recipe.image.format: image,
                     "txt": sample[TEXT.name].encode(),
-                    "json": _told(sample, recipe),
+                    "json": sample_json(sample, columns),
                 }
             )
     writer.close()
     return offsets
 
 
-def _told(sample: dict[str, Any], recipe: Recipe) -> bytes:
-    """Return what the dataset says of a sample as JSON; missing values are left out."""
-    untold = {column.name for column in UNTOLD}
-    untold |= {f"{column.name}_{model.name}" for column in UNTOLD for model in recipe.other_models}
-    columns = COLUMNS + recipe.other_scores
-    own = {column.name for column in columns if pa.types.is_float32(column.type)}
-    told: dict[str, Any] = {
-        name: _rounded(value) if name in own else value
-        for name, value in sample.items()
-        if value is not None and name not in untold
-    }
-    for name in {CONCEPTS.name, TAGS.name} & told.keys():
-        told[name] = {key: _rounded(one) for key, one in told[name]}
-    return json.dumps(told, ensure_ascii=False, sort_keys=True, default=str).encode()
+def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
+    """Return the JSON of a sample: those of `columns` that belong there, and the extra columns.
+
+    What is not among `columns`, pairsieve's own, is an extra column of the input. Missing values
+    are left out.
+    """
+    own = {column.name: column for column in columns}
+    content: dict[str, Any] = {}
+    for name, value in sample.items():
+        column = own.get(name)
+        if value is not None and (column is None or column.in_sample):
+            content[name] = _digits(column, value) if column else value
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, default=str).encode()
+
+
+def _digits(column: Column, value: Any) -> Any:
+    """Return the value of a column, its float32 numbers by the digits that they have."""
+    if pa.types.is_map(column.type):
+        return {key: _rounded(one) for key, one in value}
+    return _rounded(value) if pa.types.is_float32(column.type) else value
 
 
 def _rounded(value: float) -> float:

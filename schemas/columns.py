@@ -7,6 +7,7 @@ meaning is a new column. Columns of the input that pairsieve does not use travel
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -21,6 +22,9 @@ class Column:
         unit: Unit or range of one value, e.g. "px", "[-1, 1]"; "" for text, flags and ids.
         doc: What the value is.
         nullable: True when the value is missing for some pairs.
+        in_sample: True when the JSON of a sample in the shards has the value. Not what differs
+            from run to run, is the same for all survivors or is only there to be compared, nor a
+            score by which nobody shall choose samples.
     """
 
     name: str
@@ -28,13 +32,16 @@ class Column:
     unit: str
     doc: str
     nullable: bool = True
+    in_sample: bool = False
 
+
+InSample = partial(Column, in_sample=True)
 
 # Who the pair is.
 ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from 0.", False)
-UID = Column("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex digits.", False)
-URL = Column("url", pa.string(), "", "Image URL as found.")
-TEXT = Column("text", pa.string(), "", "Alt text as found, not normalised.")
+UID = InSample("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex digits.", False)
+URL = InSample("url", pa.string(), "", "Image URL as found.")
+TEXT = InSample("text", pa.string(), "", "Alt text as found, not normalised.")
 # What became of the fetch and the decode.
 LAYER = Column(
     "layer", pa.int16(), "", "0 for the first gather; n where the n-th retry fetched again.", False
@@ -43,10 +50,10 @@ OUTCOME = Column("outcome", pa.string(), "", "`ok`, or why there is no image.", 
 DETAIL = Column(
     "detail", pa.string(), "", "The library's own words on an outcome that is not `ok`."
 )
-HTTP_STATUS = Column("http_status", pa.int16(), "", "Status of the last HTTP answer.")
-FINAL_URL = Column("final_url", pa.string(), "", "URL after redirects, without credentials.")
-CONTENT_TYPE = Column("content_type", pa.string(), "", "Content-Type as claimed by the server.")
-FETCH_BYTES = Column("fetch_bytes", pa.int64(), "bytes", "Size of the body received.")
+HTTP_STATUS = InSample("http_status", pa.int16(), "", "Status of the last HTTP answer.")
+FINAL_URL = InSample("final_url", pa.string(), "", "URL after redirects, without credentials.")
+CONTENT_TYPE = InSample("content_type", pa.string(), "", "Content-Type as claimed by the server.")
+FETCH_BYTES = InSample("fetch_bytes", pa.int64(), "bytes", "Size of the body received.")
 FETCH_MS = Column("fetch_ms", pa.int32(), "ms", "Time from the first attempt's start to the end.")
 ATTEMPTS = Column("attempts", pa.int16(), "", "How often the URL was asked for.")
 FETCHED_AT = Column(
@@ -54,57 +61,57 @@ FETCHED_AT = Column(
 )
 ETAG = Column("etag", pa.string(), "", "ETag of the last HTTP answer.")
 LAST_MODIFIED = Column("last_modified", pa.string(), "", "Last-Modified as the server writes it.")
-SHA256 = Column("sha256", pa.string(), "", "SHA-256 of the bytes received, hex.")
-IMAGE_KIND = Column("image_kind", pa.string(), "", "Kind of image, told from its bytes.")
-WIDTH = Column("width", pa.int32(), "px", "Width of the image as published, upright.")
-HEIGHT = Column("height", pa.int32(), "px", "Height of the image as published, upright.")
-STORED_WIDTH = Column("stored_width", pa.int32(), "px", "Width of the stored image.")
-STORED_HEIGHT = Column("stored_height", pa.int32(), "px", "Height of the stored image.")
+SHA256 = InSample("sha256", pa.string(), "", "SHA-256 of the bytes received, hex.")
+IMAGE_KIND = InSample("image_kind", pa.string(), "", "Kind of image, told from its bytes.")
+WIDTH = InSample("width", pa.int32(), "px", "Width of the image as published, upright.")
+HEIGHT = InSample("height", pa.int32(), "px", "Height of the image as published, upright.")
+STORED_WIDTH = InSample("stored_width", pa.int32(), "px", "Width of the stored image.")
+STORED_HEIGHT = InSample("stored_height", pa.int32(), "px", "Height of the stored image.")
 IMAGE_FILE = Column(
     "image_file", pa.string(), "", "Tar in the dataset that holds the stored image."
 )
 IMAGE_OFFSET = Column("image_offset", pa.int64(), "bytes", "Where its bytes begin in that tar.")
 IMAGE_BYTES = Column("image_bytes", pa.int64(), "bytes", "How many bytes the stored image has.")
 # Measures: one file each in filters/.
-CAPTION_WORDS = Column(
+CAPTION_WORDS = InSample(
     "caption_words", pa.int32(), "words", "Whitespace-separated words of the text."
 )
-CAPTION_CHARS = Column(
+CAPTION_CHARS = InSample(
     "caption_chars", pa.int32(), "code points", "Unicode code points of the text."
 )
-LANGUAGE = Column("language", pa.string(), "", "Most likely language of the text, ISO 639 code.")
-LANGUAGE_CONFIDENCE = Column(
+LANGUAGE = InSample("language", pa.string(), "", "Most likely language of the text, ISO 639 code.")
+LANGUAGE_CONFIDENCE = InSample(
     "language_confidence", pa.float32(), "[0, 1]", "Probability of that language."
 )
-ASPECT_RATIO = Column("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
-SHARPNESS = Column(
+ASPECT_RATIO = InSample("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
+SHARPNESS = InSample(
     "sharpness",
     pa.float32(),
     "[0, 1]",
     "Share of gradient energy that is at the finest scale, in the worst direction, at 256 px.",
 )
-LOW_INFORMATION = Column(
+LOW_INFORMATION = InSample(
     "low_information", pa.float32(), "[0, 1]", "Share of the area without any change in luma."
 )
-TEXT_COVERAGE = Column(
+TEXT_COVERAGE = InSample(
     "text_coverage", pa.float32(), "[0, 1]", "Share of the area that looks like lines of text."
 )
-EXPOSURE_DARK = Column(
+EXPOSURE_DARK = InSample(
     "exposure_dark", pa.int32(), "[0, 255]", "Luma that the darkest 2 % do not exceed."
 )
-EXPOSURE_BRIGHT = Column(
+EXPOSURE_BRIGHT = InSample(
     "exposure_bright", pa.int32(), "[0, 255]", "Luma that all but the brightest 2 % do not exceed."
 )
-UPSCALED = Column(
+UPSCALED = InSample(
     "upscaled",
     pa.float32(),
     ">= 1",
     "How many times smaller the stored image's sides could be without loss.",
 )
-PERCEPTUAL_HASH = Column(
+PERCEPTUAL_HASH = InSample(
     "perceptual_hash", pa.uint64(), "", "64-bit pHash of the stored image's luma."
 )
-DHASH = Column("dhash", pa.uint64(), "", "64-bit difference hash of the stored image's luma.")
+DHASH = InSample("dhash", pa.uint64(), "", "64-bit difference hash of the stored image's luma.")
 COLOUR = Column(
     "colour",
     pa.list_(pa.uint8()),
@@ -117,13 +124,13 @@ ORIENTATION_HASHES = Column(
     "",
     "pHash and dhash of the image in each of `group.orientations`, one after the other.",
 )
-CLIP_SIMILARITY = Column(
+CLIP_SIMILARITY = InSample(
     "clip_similarity", pa.float32(), "[-1, 1]", "Cosine of image and text vectors."
 )
-NSFW = Column("nsfw", pa.float32(), "[0, 1]", "Probability that the image is not safe for work.")
-VIOLENCE = Column("violence", pa.float32(), "[0, 1]", "Probability that it shows violence.")
-WATERMARK = Column("watermark", pa.float32(), "[0, 1]", "Probability that it bears a watermark.")
-AESTHETIC = Column(
+NSFW = InSample("nsfw", pa.float32(), "[0, 1]", "Probability that the image is not safe for work.")
+VIOLENCE = InSample("violence", pa.float32(), "[0, 1]", "Probability that it shows violence.")
+WATERMARK = InSample("watermark", pa.float32(), "[0, 1]", "Probability that it bears a watermark.")
+AESTHETIC = InSample(
     "aesthetic", pa.float32(), "about 1 to 10", "What a head trained on ratings expects of them."
 )
 MINOR_SAFETY = Column(
@@ -132,79 +139,79 @@ MINOR_SAFETY = Column(
     "[0, 1]",
     "`nsfw` where image or text point to a minor, else 0; never in a shard.",
 )
-CONCEPTS = Column(
+CONCEPTS = InSample(
     "concepts",
     pa.map_(pa.string(), pa.float32()),
     "[0, 1]",
     "Probability of each concept of the recipe, by name.",
 )
-TAG = Column("tag", pa.string(), "", "The most probable tag of the recipe.")
-TAG_PROBABILITY = Column("tag_probability", pa.float32(), "[0, 1]", "Probability of that tag.")
-TAGS = Column(
+TAG = InSample("tag", pa.string(), "", "The most probable tag of the recipe.")
+TAG_PROBABILITY = InSample("tag_probability", pa.float32(), "[0, 1]", "Probability of that tag.")
+TAGS = InSample(
     "tags", pa.map_(pa.string(), pa.float32()), "[0, 1]", "Probability of every tag; they add to 1."
 )
 # What needs the whole pool.
-REPEATED = Column("repeated", pa.bool_(), "", "The same URL and text are kept from another row.")
-DUPLICATE_OF = Column(
+REPEATED = InSample("repeated", pa.bool_(), "", "The same URL and text are kept from another row.")
+DUPLICATE_OF = InSample(
     "duplicate_of", pa.string(), "", "uid of the kept copy, if this is not the one."
 )
-DUPLICATE_DISTANCE = Column(
+DUPLICATE_DISTANCE = InSample(
     "duplicate_distance", pa.int32(), "bits", "Hamming distance of its pHash to the kept copy's."
 )
-DUPLICATE_DHASH = Column(
+DUPLICATE_DHASH = InSample(
     "duplicate_dhash", pa.int32(), "bits", "Hamming distance of its dhash to the kept copy's."
 )
-DUPLICATE_COLOUR = Column(
+DUPLICATE_COLOUR = InSample(
     "duplicate_colour",
     pa.float32(),
     ">= 0",
     "Largest difference of a cell's colour from the kept copy's, over the contrast of both.",
 )
-DUPLICATE_ORIENTATION = Column(
+DUPLICATE_ORIENTATION = InSample(
     "duplicate_orientation", pa.string(), "", "How to rotate or mirror it to match the kept copy."
 )
-CAPTIONS = Column(
+CAPTIONS = InSample(
     "captions",
     pa.list_(pa.string()),
     "",
     "Different texts of the kept copy and its copies, its own first, if the recipe asks.",
 )
-CLUSTER = Column(
+CLUSTER = InSample(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
 )
-SEMANTIC_OF = Column(
+SEMANTIC_OF = InSample(
     "semantic_of", pa.string(), "", "uid of the kept pair whose image shows the same."
 )
-SEMANTIC_COSINE = Column(
+SEMANTIC_COSINE = InSample(
     "semantic_cosine", pa.float32(), "[-1, 1]", "Cosine of both image vectors."
 )
-KNOWN_IN = Column(
+KNOWN_IN = InSample(
     "known_in", pa.string(), "", "The earlier dataset or file of hashes that has this image."
 )
-KNOWN_UID = Column("known_uid", pa.string(), "", "uid of the image there that is nearest.")
-KNOWN_DISTANCE = Column(
+KNOWN_UID = InSample("known_uid", pa.string(), "", "uid of the image there that is nearest.")
+KNOWN_DISTANCE = InSample(
     "known_distance", pa.int32(), "bits", "Hamming distance to its pHash; 0 for the same file."
 )
-EVAL_SET = Column(
+EVAL_SET = InSample(
     "eval_set", pa.string(), "", "Evaluation set of the image nearest by pHash, else by vector."
 )
-EVAL_IMAGE = Column("eval_image", pa.string(), "", "Name of that image in the set.")
-EVAL_DISTANCE = Column(
+EVAL_IMAGE = InSample("eval_image", pa.string(), "", "Name of that image in the set.")
+EVAL_DISTANCE = InSample(
     "eval_distance",
     pa.int32(),
     "bits",
     "Hamming distance to the nearest pHash of an evaluation image; null where none is near.",
 )
-EVAL_OVERLAP = Column(
+EVAL_OVERLAP = InSample(
     "eval_overlap", pa.float32(), "[-1, 1]", "Highest cosine to the vector of an evaluation image."
 )
-PLACEHOLDER_HOSTS = Column(
+PLACEHOLDER_HOSTS = InSample(
     "placeholder_hosts", pa.int32(), "hosts", "Different hosts that show a copy of this image."
 )
-PLACEHOLDER_CAPTIONS = Column(
+PLACEHOLDER_CAPTIONS = InSample(
     "placeholder_captions", pa.int32(), "texts", "Different captions of its copies, as words."
 )
-PLACEHOLDER_UNRELATED = Column(
+PLACEHOLDER_UNRELATED = InSample(
     "placeholder_unrelated",
     pa.float32(),
     "[0, 1]",

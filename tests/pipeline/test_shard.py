@@ -3,10 +3,12 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -15,6 +17,7 @@ from pairsieve.pipeline import select, shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import current_shards
+from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -102,6 +105,19 @@ def test_a_sample_is_image_text_and_json_under_its_uid(store: Store) -> None:
         if name.endswith(".jpg"):
             with Image.open(io.BytesIO(body)) as image:
                 assert image.size == (24, 16)
+
+
+def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
+    fresh = Column("fresh", pa.string(), "", "Just added.")
+    shown = replace(fresh, name="shown", in_sample=True)
+    sample = {"fresh": "secret", "shown": "a", "input_extra": "b", "uid": "0", "etag": "x"}
+    content = shard.sample_json(sample, (*COLUMNS, fresh, shown))
+    assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
+
+
+def test_scores_of_further_models_follow_the_main_ones() -> None:
+    named = {column.name: column.in_sample for column in scores_of(["l14"])}
+    assert (named["nsfw_l14"], named["minor_safety_l14"]) == (True, False)
 
 
 def test_the_manifest_finds_every_sample_and_checks_every_shard(store: Store) -> None:
