@@ -1,6 +1,7 @@
-"""SQL over the ledger: what a condition reads, and how text and hosts are written in it."""
+"""SQL over the ledger: what a condition reads, and how text and the host of a URL are written."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,10 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+# The host as a URL writes it, for RE2 (in DuckDB) and for `re`: no construct here differs.
+HOST_PATTERN = r"^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)"
+_HOST = re.compile(HOST_PATTERN)
 
 
 @lru_cache(maxsize=1024)
@@ -44,9 +49,14 @@ def quoted(text: str) -> str:
 
 
 def host_of(column: str) -> str:
-    """Return the SQL expression of the host name in a URL, lower case as the URL writes it."""
-    expression = r"'^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)'"
-    return f"lower(regexp_extract({column}, {expression}, 1))"
+    """Return the SQL expression of the host name in a URL, lower case; '' where there is none."""
+    return f"lower(regexp_extract({column}, {quoted(HOST_PATTERN)}, 1))"
+
+
+def host(url: str) -> str:
+    """Return what `host_of` gives for a URL; lower-case forms of several letters may differ."""
+    match = _HOST.match(url)
+    return match[1].lower() if match else ""
 
 
 HOST = host_of("url")
@@ -60,5 +70,5 @@ def rows(
     By way of Arrow, since DuckDB by itself makes no Python time with a zone without `pytz`.
     """
     table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
+    result: list[dict[str, Any]] = table.to_pylist()
+    return result

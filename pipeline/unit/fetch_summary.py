@@ -3,13 +3,13 @@
 Bounded, whatever the piece: pairs per answer, the hosts with most failures, a few steps of time.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, step_s, worst
+from pairsieve.pipeline.ledger.sql import host
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 
@@ -17,7 +17,6 @@ KEY = "fetches"  # in a marker's `extra`
 HOSTS = 10  # with the most failures, of each piece
 STEPS_OF_PIECE = 12
 STEPS = 60  # of all pieces together
-HOST = re.compile(r"[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)")  # as `stats.host_of`
 
 
 def tally(part: Part) -> dict[str, Any]:
@@ -30,12 +29,12 @@ def tally(part: Part) -> dict[str, Any]:
     for outcome, status, url, fetched_at in rows:
         said = answer(str(outcome), status)
         answers[said] += 1
-        found = HOST.match(url or "")
-        if found and found[1].isprintable():
-            hosts[found[1].lower()[:253]][said] += 1
+        name = host(url or "")
+        if name and name.isprintable():
+            hosts[name[:253]][said] += 1
         if fetched_at is not None:
             times.append((fetched_at // 1000, said))
-    most = {host: dict(hosts[host]) for host, *_ in worst(hosts, HOSTS)}
+    most = {name: dict(hosts[name]) for name, *_ in worst(hosts, HOSTS)}
     return {"answers": dict(answers), "hosts": most, "steps": _steps(times, STEPS_OF_PIECE)}
 
 
@@ -47,8 +46,8 @@ def total(markers: Iterable[Marker]) -> Fetches:
     for marker in markers:
         told = marker.extra.get(KEY, {})
         answers.update(told.get("answers", {}))
-        for host, counts in told.get("hosts", {}).items():
-            hosts[host].update(counts)
+        for name, counts in told.get("hosts", {}).items():
+            hosts[name].update(counts)
         for start, counts in told.get("steps", {}).items():
             steps[int(start)].update(counts)
     return Fetches(answers, hosts, wider(steps, STEPS))
