@@ -13,8 +13,7 @@ median is 0.004.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pairsieve.filters.base import probability
-from pairsieve.schemas.arrays import Floats, Vectors
+from pairsieve.filters import zero_shot
 from pairsieve.schemas.columns import PROMPT_LOGITS, VIOLENCE, Column
 
 
@@ -46,16 +45,7 @@ class Violence:
     max_probability: float = 0.5  # probability, [0, 1]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_probability <= 1:
-            raise ValueError(f"max_probability must be in [0, 1], got {self.max_probability}")
+        zero_shot.check(self)
 
-    def measure(self, prompt_logits: Vectors) -> Floats:
-        """Return the softmax probability of the class `violent`, (n,), in [0, 1].
-
-        `prompt_logits` has one column per class of `prompts`, (n, 2): cosine times temperature.
-        """
-        return probability(prompt_logits, self.prompts, "violent")
-
-    def rule(self) -> str:
-        """Return the SQL condition of a pair to keep; the bound itself is kept."""
-        return f"{VIOLENCE.name} <= {self.max_probability!r}"
+    measure = zero_shot.measure
+    rule = zero_shot.rule

@@ -10,8 +10,7 @@ classifier, taken over as a start. The prompts are ours.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pairsieve.filters.base import probability
-from pairsieve.schemas.arrays import Floats, Vectors
+from pairsieve.filters import zero_shot
 from pairsieve.schemas.columns import PROMPT_LOGITS, WATERMARK, Column
 
 
@@ -39,16 +38,7 @@ class Watermark:
     max_probability: float = 0.5  # probability, [0, 1]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_probability <= 1:
-            raise ValueError(f"max_probability must be in [0, 1], got {self.max_probability}")
+        zero_shot.check(self)
 
-    def measure(self, prompt_logits: Vectors) -> Floats:
-        """Return the softmax probability of the class `watermarked`, (n,), in [0, 1].
-
-        `prompt_logits` has one column per class of `prompts`, (n, 2): cosine times temperature.
-        """
-        return probability(prompt_logits, self.prompts, "watermarked")
-
-    def rule(self) -> str:
-        """Return the SQL condition of a pair to keep; the bound itself is kept."""
-        return f"{WATERMARK.name} <= {self.max_probability!r}"
+    measure = zero_shot.measure
+    rule = zero_shot.rule
