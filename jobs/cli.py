@@ -116,14 +116,14 @@ def embed(
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import Job
-    from pairsieve.pipeline.dataset.paths import GATHER
+    from pairsieve.pipeline.dataset.paths import GATHER_FOLDER
     from pairsieve.pipeline.run import embedded
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
     job.check_model()
     made = job.plan()
     with job.engine() as running, job.progress(made.pairs) as told:
-        pieces = job.store.marker_names(GATHER)
+        pieces = job.store.marker_names(GATHER_FOLDER)
         embedded(job.recipe, job.store, running, pieces, told)
 
 
@@ -184,6 +184,7 @@ def shard(
     """Pack the survivors of a selection into WebDataset tars."""
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import shard
+    from pairsieve.pipeline.dataset.paths import shards_folder
     from pairsieve.pipeline.ledger.ledger import current_shards
 
     job = Job(recipe, dataset, engine.value, workers, ray_address)
@@ -191,7 +192,7 @@ def shard(
         for marker in shard.run(job.recipe, job.store, running, name):
             typer.echo(f"{marker.file('.tar')}  {marker.rows:,} samples")
     done = current_shards(job.store, name)
-    typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(f'shards/{name}')}")
+    typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(shards_folder(name))}")
 
 
 @app.command()
@@ -309,13 +310,19 @@ def gc(
     min_age_h: Annotated[
         float, typer.Option("--min-age-h", min=0, help="Leave what is younger, hours.")
     ] = 24,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be deleted; delete nothing.")
+    ] = False,
 ) -> None:
     """Delete what killed attempts left behind; 0 hours only while nothing runs."""
     from pairsieve.pipeline import gc
     from pairsieve.pipeline.dataset.store import Store
 
-    files, size = gc.run(Store.at(dataset), min_age_h)
-    typer.echo(f"deleted {files:,} files, {size:,} bytes")
+    garbage = gc.run(Store.at(dataset), min_age_h, dry_run)
+    for file in garbage if dry_run else ():
+        typer.echo(f"{file.bytes:>14,}  {file.path}")
+    size = sum(file.bytes for file in garbage)
+    typer.echo(f"{'would delete' if dry_run else 'deleted'} {len(garbage):,} files, {size:,} bytes")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS, shards_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
@@ -114,9 +115,9 @@ def places(store: Store, name: str) -> None:
     """Print where shards, statistics and report are."""
     shards = current_shards(store, name)
     for label, path in (
-        ("shards", f"shards/{name}"),
-        ("statistics", "stats.duckdb"),
-        ("report", "report.html"),
+        ("shards", shards_folder(name)),
+        ("statistics", STATS),
+        ("report", REPORT_PAGE),
     ):
         note = f"  ({shards.rows:,} samples)" if shards and label == "shards" else ""
         Console().print(

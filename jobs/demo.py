@@ -16,6 +16,7 @@ from pairsieve.jobs.demo_web.responses import Site
 from pairsieve.jobs.demo_web.score import Captions, Score, captions, score
 from pairsieve.jobs.demo_web.server import Reserved, reserve, serving
 from pairsieve.jobs.job import Job
+from pairsieve.pipeline.dataset.paths import STATS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Kind
 from pairsieve.schemas.errors import BadOption
@@ -84,7 +85,7 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
         _say(start, f"running {folder / 'recipe.yaml'}")
         Job(folder / "recipe.yaml", str(folder / "dataset"), *engine).walk("default")
     _say(start, "done; planted against found:")
-    stats = folder / "dataset" / "stats.duckdb"
+    stats = folder / "dataset" / STATS
     _print_scores(score(stats, web / TRUTH))
     _print_captions(captions(stats, web / TRUTH))
     console.places(Store.at(folder / "dataset"), "default")

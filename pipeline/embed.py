@@ -18,16 +18,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    VECTORS_SUFFIX,
+    beside,
+    embed_marker,
+    marker_path,
+)
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import bodies, decoded
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
-from pairsieve.pipeline.vectors.folders import folder, piece_marker, scores_folder
+from pairsieve.pipeline.vectors.folders import folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claimed, stamped
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
@@ -82,8 +88,8 @@ def run(
     name = folder(options)
     left = iter(pieces)
     for first in left:
-        marker = store.marker(piece_marker(name, first))
-        if marker is None or store.marker(piece_marker(scores_folder(options), first)) is None:
+        marker = store.marker(embed_marker(name, first))
+        if marker is None or store.marker(embed_marker(scores_folder(options), first)) is None:
             break
         yield first, marker
     else:
@@ -115,15 +121,15 @@ def _embed(
     store: Store, folders: tuple[str, str], asked: list[Rule], embedder: Embedder, piece: str
 ) -> Marker:
     """Embed one gathered piece and commit it; then its scores, in the second of the folders."""
-    gathered = store.marker(f"gather/{piece}.json")
+    gathered = store.marker(marker_path(GATHER_FOLDER, piece))
     if gathered is None:
-        raise Stopped(f"embed: {store.location('gather')} holds no piece {piece}")
-    name, beside = folders
-    made = store.marker(piece_marker(name, piece))
-    made = made or _put_vectors(store, piece_marker(name, piece), asked, embedder, gathered)
+        raise Stopped(f"embed: {store.location(GATHER_FOLDER)} holds no piece {piece}")
+    name, scored_in = folders
+    made = store.marker(embed_marker(name, piece))
+    made = made or _put_vectors(store, embed_marker(name, piece), asked, embedder, gathered)
     score_commit.score(
         store,
-        f"{EMBED}/{beside}/{piece}",
+        embed_marker(scored_in, piece),
         (embedder.prepared, embedder.how, embedder.record),
         (gathered, made),
         partial(_pixels, store),
@@ -148,7 +154,7 @@ def _put_vectors(
         "seconds": round(time.monotonic() - began, 6),
     }
     content = stamped(_vectors(table[ROW.name], of_images, of_texts), embedder.record)
-    path = f"{marker.removesuffix('.json')}.{attempt()}.vectors.parquet"
+    path = beside(marker, VECTORS_SUFFIX)
     files = {path: _write(store, path, content)}
     counts = {"embedded": table.num_rows, "images": len(places), "texts": len(texts)}
     return commit(store, marker, Marker(gathered.rows, files, counts, spent))

@@ -15,9 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
-from pairsieve.pipeline.dataset.paths import GATHER
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, content
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import blocklist
@@ -57,7 +58,7 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check(rules(recipe), pa.schema([*columns, *plan.schema]))
     blocklist.load(recipe.blocklist)
-    todo = pieces.pending(plan, store.marker_names(GATHER))
+    todo = pieces.pending(plan, store.marker_names(GATHER_FOLDER))
     yield from work(recipe, store, plan, engine, todo)
 
 
@@ -93,7 +94,7 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
     seen: Counter[tuple[str, int]] = Counter()
-    path = f"{GATHER}/{piece.name}.{attempt()}.tar"
+    path = content(GATHER_FOLDER, piece.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
         fetched_by = partial(_fetch, recipe, share, seen, checks.listed)
@@ -178,7 +179,7 @@ def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dic
     """Write what each host has seen, if anything, and return the file as a marker names it."""
     if not seen:
         return {}
-    path = f"{GATHER}/{piece.name}.{attempt()}{request_rates.SUFFIX}"
+    path = content(GATHER_FOLDER, piece.name, REQUESTS_SUFFIX)
     with store.writer(path) as sink:
         request_rates.write(seen, sink)
     return {path: sink.entry()}
@@ -190,14 +191,14 @@ def _commit(
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
 
-    path = f"{GATHER}/{piece.name}.{attempt()}.parquet"
+    path = content(GATHER_FOLDER, piece.name, ".parquet")
     with store.writer(path) as sink:
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     extra = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
-    return commit(store, f"{GATHER}/{piece.name}.json", marker)
+    return commit(store, paths.marker_path(GATHER_FOLDER, piece.name), marker)
 
 
 def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Marker:

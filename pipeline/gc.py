@@ -1,88 +1,106 @@
 """Garbage collection: delete what killed or beaten attempts left behind.
 
-Only files named in a marker belong to the dataset, with the few whose names are fixed. What is
-younger than `min_age_h` stays, because an attempt under way has not committed yet. A search for
+Only files named in a marker belong to the dataset, with the few whose names are fixed. Deleted is
+what `paths.role` knows for a name that pairsieve gives to content and that nothing names; whatever
+else lies in the folder was put there by somebody else, or by a newer pairsieve, and stays. What is
+younger than `min_age_h` stays too, because an attempt under way has not committed yet. A search for
 near-duplicates keeps its files until `group` has committed what came of it.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, PLAN_FILE, SEARCHES, Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import staged_files
+from pairsieve.schemas.errors import BadOption
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-FIXED = (
-    "plan.json", "stats.duckdb", "report.html", "embed/*.json", "gather/layers/*.json",
-    "group/superseded.parquet",
-)  # fmt: skip
-MARKERS = (
-    "gather/*.json",
-    "embed/*/*.json",
-    "embed/*/*/*.json",
-    GROUP_MARKER,
-    f"{SEARCHES}/*/*/*.json",
-    "group/evaluation/*.json",
-    "group/evaluation/*/*.json",
-    "blocklist/done.json",
-    "search/*/done.json",
-    "select/*/done.json",
-    "shards/*/done.json",
-    "shards/*/parts.json",
-    "shards/*/parts/*.json",
-)
-STAGING = re.compile(r"#\d+$")  # how the local store names a file it has not finished
+UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
 
 
-def run(store: Store, min_age_h: float) -> tuple[int, int]:
-    """Delete what nothing names and is at least `min_age_h` hours old; return (files, bytes)."""
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A file that nothing names: its path in the dataset and its size, bytes."""
+
+    path: str
+    bytes: int
+
+
+def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[Garbage]:
+    """Delete what nothing names and is at least `min_age_h` hours old; return it, by path.
+
+    With `dry_run` nothing is deleted.
+
+    Raises:
+        BadOption: there is no dataset.
+    """
+    if not store.exists(PLAN_FILE):
+        raise BadOption(
+            f"gc: {store.url} holds no {PLAN_FILE}, so it is no dataset; nothing was deleted"
+        )
     latest = datetime.now(UTC) - timedelta(hours=min_age_h)
-    entries = store.entries()
-    named = {entry["path"] for entry in entries if _matches(entry["path"], FIXED + MARKERS)}
-    named -= _searched(entries)
-    named |= set(staged_files(store))
-    for path in [path for path in named if _matches(path, MARKERS)]:
-        marker = store.marker(path)
-        named |= set(marker.files if marker else ())
-    garbage = [
-        (entry["path"], entry["size"])
-        for entry in entries
-        if entry["path"] not in named and entry["last_modified"] <= latest
-    ]
-    store.delete(path for path, _ in garbage)
-    garbage += _unfinished(store, latest)
-    return len(garbage), sum(size for _, size in garbage)
+    unnamed, unfinished = list(_unnamed(store, latest)), list(_unfinished(store, latest))
+    if not dry_run:
+        store.delete(file.path for file in unnamed)
+        for file in unfinished:
+            Path(store.url, file.path).unlink(missing_ok=True)
+    return sorted([*unnamed, *unfinished], key=lambda file: file.path)
+
+
+def _unnamed(store: Store, latest: datetime) -> Iterator[Garbage]:
+    """Yield the content that no marker names, and the searches whose result is committed."""
+    entries = [entry for entry in store.entries() if _in_dataset(store, entry["path"])]
+    roles = {entry["path"]: role(entry["path"]) for entry in entries}
+    searched = _searched(entries)
+    named = set(staged_files(store))
+    for path, kind in roles.items():
+        if kind is Role.MARKER and path not in searched:
+            marker = store.marker(path)
+            named |= set(marker.files if marker else ())
+    for entry in entries:
+        path = entry["path"]
+        content = roles[path] is Role.CONTENT and path not in named
+        if (content or path in searched) and entry["last_modified"] <= latest:
+            yield Garbage(path, entry["size"])
 
 
 def _searched(entries: "list[ObjectMeta]") -> set[str]:
-    """Return the files of searches that are older than the result of `group`."""
+    """Return the markers of searches that are older than the result of `group`."""
     committed = [entry["last_modified"] for entry in entries if entry["path"] == GROUP_MARKER]
     searches = [entry for entry in entries if entry["path"].startswith(f"{SEARCHES}/")]
     return {
-        entry["path"] for entry in searches for last in committed if entry["last_modified"] <= last
+        entry["path"]
+        for entry in searches
+        for last in committed
+        if role(entry["path"]) is Role.MARKER and entry["last_modified"] <= last
     }
 
 
-def _unfinished(store: Store, latest: datetime) -> list[tuple[str, int]]:
-    """Delete the local store's own unfinished files, which its listing hides."""
+def _unfinished(store: Store, latest: datetime) -> Iterator[Garbage]:
+    """Yield the local store's own unfinished files, which its listing hides."""
     if store.local is None:
-        return []
-    found = []
+        return
     for path in store.local.rglob("*#*"):
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        if path.is_file() and STAGING.search(path.name) and changed <= latest:
-            found.append((str(path.relative_to(store.local)), path.stat().st_size))
-            path.unlink()
-    return found
+        name = path.relative_to(store.local).as_posix()
+        if not UNFINISHED.search(name) or role(UNFINISHED.sub("", name)) is None:
+            continue
+        changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+        if path.is_file() and _in_dataset(store, name) and changed <= latest:
+            yield Garbage(name, path.stat().st_size)
 
 
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    """Return True if `path` matches a pattern whose `*` stops at a slash."""
-    return any(
-        path.count("/") == pattern.count("/") and fnmatchcase(path, pattern) for pattern in patterns
+def _in_dataset(store: Store, path: str) -> bool:
+    """Return False for what lies behind a link: that is another folder's."""
+    if store.local is None:
+        return True
+    parts = Path(path).parts
+    return not any(
+        store.local.joinpath(*parts[:end]).is_symlink() for end in range(1, len(parts) + 1)
     )

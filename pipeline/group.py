@@ -8,9 +8,10 @@ DuckDB sorts, joins and groups, spilling to disk.
 
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES, result
+from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
 from pairsieve.pipeline.dedup.steps import ASKED, asked
@@ -62,7 +63,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     if done := current(store, GROUP_MARKER, wanted):
         return done
     forest = near(store, engine, distance, partitions)
-    path = f"group/{attempt()}.parquet"
+    path = result(GROUP.folder)
     columns = (ROW, *GROUPED)
     with connect(store) as connection:
         attach(connection, store, embeddings)

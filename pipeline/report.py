@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.paths import (
+    GROUP_MARKER,
+    REPORT_PAGE,
+    SCRATCH,
+    STATS,
+    select_marker,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
@@ -35,8 +41,6 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-STATS = "stats.duckdb"
-REPORT = "report.html"
 KEPT_SHOWN = 12
 DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
 CLUSTERS_SHOWN = 6
@@ -69,7 +73,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
     if selection is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     with (
-        tempfile.TemporaryDirectory(prefix="report.", dir=store.local) as place,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as place,
         connect(store) as connection,
     ):
         file = Path(place) / STATS
@@ -80,8 +84,8 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         page = render("report.html.j2", content)
         finish(connection)
         _put(store, file)
-    store.write(REPORT, page.encode())
-    return store.location(STATS), store.location(REPORT)
+    store.write(REPORT_PAGE, page.encode())
+    return store.location(STATS), store.location(REPORT_PAGE)
 
 
 def _put(store: Store, file: Path) -> None:

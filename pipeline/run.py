@@ -10,7 +10,7 @@ from typing import Protocol
 from pairsieve.pipeline import embed, gather, group, report, select, shard
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED, GATHER, layer_of
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -56,7 +56,7 @@ def measure(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told
 
 def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> Iterator[str]:
     """Yield every piece: those committed before, of all layers, then the others as they commit."""
-    for piece, marker in store.markers(GATHER).items():
+    for piece, marker in store.markers(GATHER_FOLDER).items():
         told("retry" if layer_of(piece) else "gather", marker, new=False)
         yield piece
     for piece, marker in gather.run(recipe, store, plan, engine):
@@ -85,7 +85,7 @@ def embedded(
     if recipe.embed is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
     for model in recipe.models:
-        before = set(store.marker_names(f"{EMBED}/{folders.scores_folder(model)}"))
+        before = set(store.marker_names(vectors_folder(folders.scores_folder(model))))
         done = []
         for piece, marker in embed.run(recipe, store, engine, pieces, model):
             told(f"embed {model.name}" if model.name else "embed", marker, piece not in before)

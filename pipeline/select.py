@@ -5,9 +5,14 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.paths import (
+    GROUP_MARKER,
+    result,
+    select_marker,
+    selection_folder,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.external import blocklist_recheck
@@ -60,7 +65,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         attach(connection, store, embeddings)
         check(asked, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
         _judge(connection, asked)
-        path = f"select/{name}/{attempt()}.parquet"
+        path = result(selection_folder(name))
         with store.writer(path) as sink:
             columns = ", ".join(column.name for column in (ROW, *SELECTED))
             export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, (ROW, *SELECTED))

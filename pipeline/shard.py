@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import attempt, commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import select_marker, shard_marker
+from pairsieve.pipeline.dataset.paths import (
+    content,
+    manifest,
+    select_marker,
+    shard_file,
+    shard_marker,
+    shard_order,
+    shard_parts,
+    shards_folder,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.ledger import attach, connect
@@ -61,7 +71,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
         return
     _clear(store, name, wanted)
     order = _order(recipe, store, name, wanted)
-    done = store.markers(_parts(name))
+    done = store.markers(shard_parts(name))
     yield from done.values()
     shards = range(-(-selected.counts["kept"] // recipe.shard.samples))
     todo = [shard for shard in shards if _stem(shard) not in done]
@@ -85,8 +95,8 @@ def _stem(shard: int) -> str:
 def _clear(store: Store, name: str, wanted: str) -> None:
     """Delete what was made under this name for another selection or with other options."""
     markers = {shard_marker(name): store.marker(shard_marker(name))} | {
-        f"{_parts(name)}/{stem}.json": marker
-        for stem, marker in store.markers(_parts(name)).items()
+        paths.marker_path(shard_parts(name), stem): marker
+        for stem, marker in store.markers(shard_parts(name)).items()
     }
     for path, marker in markers.items():
         if marker and marker.extra["fingerprint"] != wanted:
@@ -97,10 +107,10 @@ def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
     """Return the marker of a Parquet file with the survivors in order, a row group per shard."""
     import pyarrow.parquet as pq
 
-    place = f"shards/{name}/parts.json"
+    place = shard_order(name)
     if done := current(store, place, wanted):
         return done
-    path = f"{_parts(name)}/order.{attempt()}.parquet"
+    path = content(shard_parts(name), "order", ".parquet")
     with connect(store) as connection, store.writer(path) as sink:
         attach(connection, store, folders(recipe), name)
         key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
@@ -139,24 +149,24 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shar
 
     with store.reader(order) as source:
         samples = pq.ParquetFile(source).read_row_group(shard)
-    tar_path = f"shards/{name}/{_stem(shard)}.tar"
+    tar_path = f"{shards_folder(name)}/{shard_file(shard)}"
     with store.writer(tar_path) as tar:
         offsets = _write_samples(store, samples, tar, recipe)
     table = pa.table(
         {
             ROW.name: samples[ROW.name],
             UID.name: samples[UID.name],
-            SHARD.name: [f"{_stem(shard)}.tar"] * samples.num_rows,
+            SHARD.name: [shard_file(shard)] * samples.num_rows,
             SHARD_OFFSET.name: offsets,
             SHARD_SHA256.name: [tar.entry()["sha256"]] * samples.num_rows,
         }
     )
-    part_path = f"{_parts(name)}/{_stem(shard)}.{attempt()}.parquet"
+    part_path = content(shard_parts(name), _stem(shard), ".parquet")
     with store.writer(part_path) as sink:
         pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
     made = {tar_path: tar.entry(), part_path: sink.entry()}
     marker = Marker(samples.num_rows, made, {}, {"fingerprint": wanted})
-    return commit(store, f"{_parts(name)}/{_stem(shard)}.json", marker)
+    return commit(store, paths.marker_path(shard_parts(name), _stem(shard)), marker)
 
 
 def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
@@ -215,8 +225,8 @@ def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
     """Put the parts together: `sizes.json`, `manifest.parquet` and the marker that commits all."""
     import pyarrow.parquet as pq
 
-    parts = store.markers(_parts(name))
-    path = f"shards/{name}/manifest.parquet"
+    parts = store.markers(shard_parts(name))
+    path = manifest(name)
     with (
         store.writer(path) as sink,
         pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
@@ -224,8 +234,8 @@ def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
         for marker in parts.values():
             with store.reader(marker.file(".parquet")) as source:
                 writer.write_table(pq.read_table(source))
-    sizes = {f"{stem}.tar": marker.rows for stem, marker in parts.items()}
-    sizes_path = f"shards/{name}/sizes.json"
+    sizes = {shard_file(int(stem)): marker.rows for stem, marker in parts.items()}
+    sizes_path = paths.sizes(name)
     store.write(sizes_path, json.dumps(sizes, indent=1).encode())
     made: dict[str, dict[str, Any]] = {sizes_path: {}, path: sink.entry()}
     for marker in parts.values():
@@ -240,5 +250,5 @@ def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
 
 def _tidy(store: Store, name: str) -> None:
     """Delete what was only needed while the shards were made."""
-    store.delete([file for file, _, _ in store.list(_parts(name))])
-    store.delete([f"shards/{name}/parts.json"])
+    store.delete([file for file, _, _ in store.list(shard_parts(name))])
+    store.delete([shard_order(name)])

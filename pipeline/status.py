@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
-from pairsieve.pipeline.dataset.paths import GATHER, files, layer_of, select_marker
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, files, layer_of, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
@@ -80,7 +80,7 @@ class Status:
 def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it."""
     plan = plan_file.read(store)
-    gathered = store.markers(GATHER)
+    gathered = store.markers(GATHER_FOLDER)
     outcomes = outcome_counts(gathered.values())
     done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
     found = Status(plan.pairs, plan.pairs - done, dict(outcomes))

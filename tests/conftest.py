@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
@@ -83,6 +84,31 @@ def s3() -> Iterator[str]:
         else:
             os.environ[name] = value
     server.stop()
+
+
+PutPlan = Callable[[Store], None]
+
+
+@pytest.fixture(scope="session")
+def put_plan() -> PutPlan:
+    """Return a function that puts a plan of one pair where nothing was planned."""
+
+    def put(store: Store) -> None:
+        plan = Plan(
+            dataset=store.url,
+            pairs=1,
+            fetch=True,
+            format="parquet",
+            measuring={"input": {"unit_pairs": 1}},
+            files=[],
+            staged=[],
+            units=[],
+            schema=pa.schema([]),
+            fingerprints={},
+        )
+        store.create("plan.json", plan.dumps())
+
+    return put
 
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]

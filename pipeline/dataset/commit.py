@@ -5,17 +5,11 @@ A killed or beaten attempt leaves nothing visible: readers open only files named
 
 import hashlib
 import json
-import uuid
 from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import Stopped
-
-
-def attempt() -> str:
-    """Return a short token that no other attempt at the same work has."""
-    return uuid.uuid4().hex[:12]
 
 
 def commit(store: Store, path: str, marker: Marker) -> Marker:

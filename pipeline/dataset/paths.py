@@ -1,26 +1,185 @@
-"""Every name in a dataset, made and parsed here."""
+"""Every name in a dataset, made and told apart here.
 
+A task writes files under names that no other attempt has, and commits them with a marker. So three
+kinds of names are enough: fixed ones, markers, and content that belongs to the dataset only if a
+marker names it. `role` tells them apart, and knows nothing else: what it does not know was not made
+by pairsieve, and `gc` leaves it alone.
+"""
+
+import re
+import uuid
 from collections.abc import Iterable
+from enum import StrEnum
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.stages import (
+    BLOCKLIST,
+    EMBED,
+    GATHER,
+    GROUP,
+    PLAN,
+    SELECT,
+    SHARD,
+    STAGES,
+    Scope,
+)
 
-GATHER = "gather"
-EMBED = "embed"
-GROUP_MARKER = "group/done.json"
-SEARCHES = "group/near"  # what searches for near hashes leave, until `group` is committed
-BLOCKED_MARKER = "blocklist/done.json"
+GATHER_FOLDER = GATHER.folder
+EMBED_FOLDER = EMBED.folder
+PLAN_FILE = "plan.json"
+STATS = "stats.duckdb"
+REPORT_PAGE = "report.html"
+SUPERSEDED = f"{GROUP.folder}/superseded.parquet"
+RETRY_LAYERS = f"{GATHER.folder}/layers"  # what was decided of each retry layer
+SEARCHES = f"{GROUP.folder}/near"  # what distributed searches leave until `group` is committed
+EVALUATION = f"{GROUP.folder}/evaluation"
+INDEXES = "search"
+SPILL = "tmp"  # what DuckDB spills to the disk of a local dataset
+SCRATCH = "scratch."  # how folders begin that live as long as one command
+DONE = "done"  # the name of the one marker of a folder
+
+VECTORS_SUFFIX = ".vectors.parquet"
+SCORES_SUFFIX = ".scores.parquet"
+REQUESTS_SUFFIX = ".requests.pq"  # not `.parquet`: ledger parts are found by that
 
 Span = tuple[int, int]  # first pair of a unit, from 0, and how many
 
 
+class Role(StrEnum):
+    """What a name in a dataset stands for."""
+
+    FIXED = "fixed"  # it belongs to the dataset as it is
+    MARKER = "marker"  # so does it, and what it names
+    CONTENT = "content"  # it belongs to the dataset if a marker or the plan names it
+
+
+def attempt() -> str:
+    """Return a short token that no other attempt at the same work has."""
+    return uuid.uuid4().hex[:12]
+
+
+def marker_path(folder: str, name: str = DONE) -> str:
+    """Return where the work `name` in `folder` is committed."""
+    return f"{folder}/{name}.json"
+
+
+def content(folder: str, name: str, suffix: str) -> str:
+    """Return a new name for a file that the work `name` in `folder` writes."""
+    return f"{folder}/{name}.{attempt()}{suffix}"
+
+
+def beside(path: str, suffix: str) -> str:
+    """Return a new name for a file that the marker at `path` is to name."""
+    return f"{path.removesuffix('.json')}.{attempt()}{suffix}"
+
+
+def result(folder: str, suffix: str = ".parquet") -> str:
+    """Return a new name for the one file of the work whose marker is `done.json` in `folder`."""
+    return f"{folder}/{attempt()}{suffix}"
+
+
+def staged(token: str, number: int) -> str:
+    """Return the name of a staged input file; `token` is that of the attempt."""
+    return f"{PLAN.folder}/{token}.{number:06d}.parquet"
+
+
+def retry_layer(number: int) -> str:
+    """Return where it is put down what a retry layer fetches again."""
+    return marker_path(RETRY_LAYERS, f"{number:04d}")
+
+
+def vectors_folder(model: str) -> str:
+    """Return the folder of a model's vectors, or of scores in it: `<model>/scores-<hash>`."""
+    return f"{EMBED.folder}/{model}"
+
+
+def embed_marker(folder: str, name: str) -> str:
+    """Return where a task slice is committed in a folder of vectors or of scores."""
+    return marker_path(vectors_folder(folder), name)
+
+
+def model_record(model: str) -> str:
+    """Return where the record of the model in the folder `model` is."""
+    return marker_path(EMBED.folder, model)
+
+
+def evaluation_folder(name: str) -> str:
+    """Return the folder of what was compared with evaluation sets; its marker lies beside it."""
+    return f"{EVALUATION}/{name}"
+
+
+def search_folder(name: str) -> str:
+    """Return the folder of a distributed search."""
+    return f"{SEARCHES}/{name}"
+
+
+def task_name(number: int) -> str:
+    """Return the name under which the task `number` of a round is committed."""
+    return f"{number:06d}"
+
+
+def partition_name(table: int, partition: int) -> str:
+    """Return the name under which the search of one partition of a table is committed."""
+    return f"{table:02d}.{partition:04d}"
+
+
+def round_folder(search: str, name: str) -> str:
+    """Return the folder of a round of a distributed search, given the folder of that."""
+    return f"{search}/{name}"
+
+
+def index_folder(model: str) -> str:
+    """Return the folder of the index over a model's vectors."""
+    return f"{INDEXES}/{model}"
+
+
+def selection_folder(name: str) -> str:
+    """Return the folder of the selection `name`."""
+    return f"{SELECT.folder}/{name}"
+
+
+def shards_folder(name: str) -> str:
+    """Return the folder of the shards of the selection `name`."""
+    return f"{SHARD.folder}/{name}"
+
+
+def shard_parts(name: str) -> str:
+    """Return the folder of what is known of single shards while they are made."""
+    return f"{shards_folder(name)}/parts"
+
+
+def shard_file(number: int) -> str:
+    """Return what a shard is called, in its folder and in the ledger."""
+    return f"{number:05d}.tar"
+
+
+GROUP_MARKER = marker_path(GROUP.folder)
+BLOCKLIST_MARKER = marker_path(BLOCKLIST.folder)
+
+
 def select_marker(name: str) -> str:
     """Return where the selection `name` is committed."""
-    return f"select/{name}/done.json"
+    return marker_path(selection_folder(name))
 
 
 def shard_marker(name: str) -> str:
     """Return where the shards of the selection `name` are committed."""
-    return f"shards/{name}/done.json"
+    return marker_path(shards_folder(name))
+
+
+def shard_order(name: str) -> str:
+    """Return where the order of the samples is committed while shards are made."""
+    return marker_path(shards_folder(name), "parts")
+
+
+def manifest(name: str) -> str:
+    """Return where it stands which sample lies in which shard."""
+    return f"{shards_folder(name)}/manifest.parquet"
+
+
+def sizes(name: str) -> str:
+    """Return where the samples per shard stand, as open_clip and webdataset's readers like it."""
+    return f"{shards_folder(name)}/sizes.json"
 
 
 def files(markers: Iterable[Marker], suffix: str) -> list[str]:
@@ -29,7 +188,7 @@ def files(markers: Iterable[Marker], suffix: str) -> list[str]:
 
 
 def parsed(name: str) -> tuple[int, int, Span | None]:
-    """Return unit, layer and slice of a committed piece; no slice when it is the whole unit."""
+    """Return unit, retry layer and span of a committed task slice; no span for a whole unit."""
     unit, *rest = name.split(".")
     layer = int(rest.pop(0)[1:]) if rest and rest[0].startswith("r") else 0
     if not rest:
@@ -39,5 +198,69 @@ def parsed(name: str) -> tuple[int, int, Span | None]:
 
 
 def layer_of(name: str) -> int:
-    """Return the layer of a committed piece; 0 is the first gather."""
+    """Return the retry layer of a committed task slice; 0 is the first gather."""
     return parsed(name)[1]
+
+
+# What a part of a name can be.
+_ANY = r"[^/]+"
+_ATTEMPT = r"[0-9a-f]{12}"
+_SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
+_TASK = r"\d{6,}|\d\d\.\d{4}"
+_HASH = r"[0-9a-f]{16}"
+_ROUND = r"[a-z]+\d*"
+_SPILLED = r"duckdb_temp_[\w-]+\.(?:tmp|block)"
+
+_STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the content, by scope
+    Scope.TASK_SLICE: (
+        rf"{_SLICE}\.json",
+        rf"{_SLICE}\.{_ATTEMPT}(?:\.tar|\.parquet|{re.escape(REQUESTS_SUFFIX)})",
+    ),
+    Scope.MODEL: (
+        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.json",
+        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores)\.parquet",
+    ),
+    Scope.POOL: (r"done\.json", rf"{_ATTEMPT}\.parquet"),
+    Scope.SELECTION: (rf"{_ANY}/done\.json", rf"{_ANY}/{_ATTEMPT}\.parquet"),
+}
+_FOLDERS = [stage for stage in STAGES if stage.scope in _STAGE_PATTERNS]
+_PATTERNS: dict[Role, list[str]] = {
+    Role.FIXED: [
+        *map(re.escape, (PLAN_FILE, STATS, REPORT_PAGE, SUPERSEDED)),
+        rf"{RETRY_LAYERS}/\d{{4}}\.json",
+        rf"{EMBED.folder}/{_ANY}\.json",
+    ],
+    Role.MARKER: [
+        *(
+            f"{s.folder}/{_STAGE_PATTERNS[s.scope][0]}"
+            for s in STAGES
+            if s.scope in _STAGE_PATTERNS
+        ),
+        rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.json",
+        rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.json",
+        rf"{INDEXES}/{_ANY}/done\.json",
+        rf"{SHARD.folder}/{_ANY}/parts\.json",
+        rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.json",
+    ],
+    Role.CONTENT: [
+        *(
+            f"{s.folder}/{_STAGE_PATTERNS[s.scope][1]}"
+            for s in STAGES
+            if s.scope in _STAGE_PATTERNS
+        ),
+        rf"{PLAN.folder}/{_ATTEMPT}\.\d{{6,}}\.parquet",
+        rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
+        rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
+        rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
+        rf"{SHARD.folder}/{_ANY}/(?:\d{{5,}}\.tar|manifest\.parquet|sizes\.json)",
+        rf"{SHARD.folder}/{_ANY}/parts/(?:\d{{5,}}|order)\.{_ATTEMPT}\.parquet",
+        rf"{SPILL}/{_SPILLED}",
+        rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:\w+\.(?:duckdb(?:\.wal)?|parquet)|{_SPILLED})",
+    ],
+}
+_ROLES = {role: re.compile("|".join(patterns)) for role, patterns in _PATTERNS.items()}
+
+
+def role(path: str) -> Role | None:
+    """Return what a name in a dataset stands for; None for one that pairsieve never makes."""
+    return next((role for role, names in _ROLES.items() if names.fullmatch(path)), None)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.orientation_hashes import ORIENTED
-from pairsieve.pipeline.dataset.paths import EMBED, files
+from pairsieve.pipeline.dataset.paths import files, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors.folders import folder
 from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
@@ -140,7 +140,7 @@ def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
         return np.empty((len(rows), 0), np.float32)
     ascending = np.argsort(rows)
     vectors = np.zeros((len(rows), 1), np.float32)
-    for name in files(store.markers(f"{EMBED}/{folder(recipe.embed)}").values(), SUFFIX):
+    for name in files(store.markers(vectors_folder(folder(recipe.embed))).values(), SUFFIX):
         with store.reader(name) as source:
             table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
         theirs = _numbers(table[ROW.name])

@@ -20,9 +20,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
-from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED, SEARCHES
+from pairsieve.pipeline.dataset.paths import (
+    beside,
+    marker_path,
+    round_folder,
+    search_folder,
+    task_name,
+    vectors_folder,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import order
 from pairsieve.pipeline.dedup.semantic_rounds import (
@@ -141,16 +148,16 @@ def _stars(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> 
     store, place = search.store, search.folder
     if search.clusters > 1:
         sample = rounds.numbered([looked_at(files, search.clusters)])
-        rounds.run(store, engine, f"{place}/train", partial(train, search), sample)
+        rounds.run(store, engine, round_folder(place, "train"), partial(train, search), sample)
     batches = rounds.numbered(_batches(files))
-    rounds.run(store, engine, f"{place}/send", partial(send, search), batches)
-    sent = rounds.files(store, f"{place}/send", ".bin")
+    rounds.run(store, engine, round_folder(place, "send"), partial(send, search), batches)
+    sent = rounds.files(store, round_folder(place, "send"), ".bin")
     tasks = min(search.clusters, -(-search.count * search.probes // STARRED))
     edges = np.linspace(0, search.clusters, tasks + 1).astype(int).tolist()
-    spans = {f"{low:06d}": (low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)}
-    rounds.run(store, engine, f"{place}/star", partial(star, search, sent), spans)
+    spans = {task_name(low): (low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)}
+    rounds.run(store, engine, round_folder(place, "star"), partial(star, search, sent), spans)
     parts = []
-    for file in rounds.files(store, f"{place}/star", ".parquet"):
+    for file in rounds.files(store, round_folder(place, "star"), ".parquet"):
         with store.reader(file) as source:
             parts.append(pq.read_table(source))
     return pa.concat_tables(parts).combine_chunks()
@@ -168,8 +175,10 @@ def _search(
     probes = min(asked.probes, clusters)
     summed = connection.execute("SELECT bit_xor(hash(row, rank)) FROM ranks").fetchall()
     made = fingerprint(RULE, files, summed, clusters, probes, asked.min_cosine, SENT, STARRED)
-    place = f"{SEARCHES}/{made}"
-    ranks = _put_ranks(connection, store, f"{place}/rank/000000.json", count)
+    place = search_folder(made)
+    ranks = _put_ranks(
+        connection, store, marker_path(round_folder(place, "rank"), task_name(0)), count
+    )
     return Search(store, place, ranks, count, clusters, probes, asked.min_cosine)
 
 
@@ -192,7 +201,7 @@ def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count
 
     if done := store.marker(place):
         return done.file(".parquet")
-    path = f"{place.removesuffix('.json')}.{attempt()}.parquet"
+    path = beside(place, ".parquet")
     schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
     with store.writer(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         ordered = connection.sql("SELECT row, rank FROM ranks ORDER BY row")
@@ -203,7 +212,7 @@ def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count
 
 def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
     """Return the files of vectors, in order, with the rows of their pieces."""
-    markers = store.markers(f"{EMBED}/{embedding}").values()
+    markers = store.markers(vectors_folder(embedding)).values()
     return [(marker.file(".vectors.parquet"), marker.counts["embedded"]) for marker in markers]
 
 

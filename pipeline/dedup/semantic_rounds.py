@@ -25,8 +25,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import beside, marker_path, round_folder, task_name
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.pipeline.dedup.cosine_pairs import Alike, Doubles, Halves, alike, squares
 from pairsieve.pipeline.engine.rounds import Numbered
@@ -70,7 +71,7 @@ class Search:
 
     def centres(self) -> Doubles:
         """Return the centres, (clusters, d), of length about 1."""
-        found = self.store.marker(f"{self.folder}/train/000000.json")
+        found = self.store.marker(marker_path(round_folder(self.folder, "train"), task_name(0)))
         assert found is not None
         with self.store.reader(found.file(".npy")) as source:
             return np.asarray(np.load(source)).astype(np.float64)
@@ -84,12 +85,12 @@ def clusters_for(count: int) -> int:
 def train(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     """Find the centres, from vectors of these files, and commit them."""
     number, files = item
-    place = f"{search.folder}/train/{number:06d}.json"
+    place = marker_path(round_folder(search.folder, "train"), task_name(number))
     if done := search.store.marker(place):
         return done
     sample = np.concatenate([_sampled(search, file, len(files)) for file in files])
     made = _centres(sample, search.clusters).astype(np.float16)
-    path = f"{search.folder}/train/{number:06d}.{attempt()}.npy"
+    path = beside(place, ".npy")
     with search.store.writer(path) as sink:
         np.save(sink, made)
     return commit(search.store, place, Marker(len(sample), {path: sink.entry()}))
@@ -109,7 +110,7 @@ def looked_at(files: Sequence[tuple[str, int]], clusters: int) -> list[str]:
 def send(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     """Write the vectors of these files in the order of their clusters, and commit."""
     number, files = item
-    place = f"{search.folder}/send/{number:06d}.json"
+    place = marker_path(round_folder(search.folder, "send"), task_name(number))
     if done := search.store.marker(place):
         return done
     parts = [_ranked(search, file) for file in files]
@@ -119,7 +120,7 @@ def send(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     order = np.argsort(near.ravel(), kind="stable")
     rows = order // search.probes
     starts = np.searchsorted(near.ravel()[order], np.arange(search.clusters + 1))
-    path = f"{search.folder}/send/{number:06d}.{attempt()}.bin"
+    path = beside(place, ".bin")
     with search.store.writer(path) as sink:
         sink.write(np.array([len(rows), vectors.shape[1]], "<i8").tobytes())
         sink.write(starts.astype("<i8").tobytes())
@@ -131,7 +132,7 @@ def send(search: Search, item: Numbered[Sequence[str]]) -> Marker:
 def star(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
     """Decide the clusters [low, high), and commit which vectors go, and for which."""
     low, high = item
-    place = f"{search.folder}/star/{low:06d}.json"
+    place = marker_path(round_folder(search.folder, "star"), task_name(low))
     if done := search.store.marker(place):
         return done
     found, compared = [], 0
@@ -141,7 +142,7 @@ def star(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
         by_rank = ranks[order]
         found.append(Alike(by_rank[near.gone], by_rank[near.kept], near.cosine))
         compared += len(ranks)
-    path = f"{search.folder}/star/{low:06d}.{attempt()}.parquet"
+    path = beside(place, ".parquet")
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     table = pa.table(dict(zip(Alike._fields, columns, strict=True)))
     return _written(search.store, place, path, table, {"compared": compared})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.errors import Stopped
@@ -46,4 +47,4 @@ def files(store: Store, folder: str, suffix: str) -> list[str]:
 
 def numbered(items: Iterable[Item]) -> dict[str, Numbered[Item]]:
     """Return items with their number, by the name of their marker."""
-    return {f"{number:06d}": (number, item) for number, item in enumerate(items)}
+    return {task_name(number): (number, item) for number, item in enumerate(items)}

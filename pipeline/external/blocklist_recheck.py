@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import BLOCKED_MARKER
+from pairsieve.pipeline.dataset.paths import BLOCKLIST_MARKER, result
+from pairsieve.pipeline.dataset.stages import BLOCKLIST
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
@@ -44,14 +45,14 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
         BadOption: a file of the blocklist is not there, or a line in it is not an entry.
     """
     if recipe.blocklist is None:
-        if old := store.marker(BLOCKED_MARKER):
-            store.delete([BLOCKED_MARKER, *old.files])
+        if old := store.marker(BLOCKLIST_MARKER):
+            store.delete([BLOCKLIST_MARKER, *old.files])
         return None
     files = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
     wanted = fingerprint(files, recipe.blocklist.max_distance, inputs(store, {}))
-    if done := current(store, BLOCKED_MARKER, wanted):
+    if done := current(store, BLOCKLIST_MARKER, wanted):
         return done
     listed = blocklist.load(recipe.blocklist)
     assert listed is not None
@@ -61,11 +62,11 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
             f"CREATE VIEW images AS SELECT * FROM gathered WHERE outcome = '{Outcome.OK}'"
         )
         found = _found(connection, listed)
-    path = f"blocklist/{attempt()}.parquet"
+    path = result(BLOCKLIST.folder)
     with store.writer(path) as sink:
         _write(found, sink)
     marker = Marker(len(found), {path: sink.entry()}, {}, {"fingerprint": wanted})
-    replace(store, BLOCKED_MARKER, marker)
+    replace(store, BLOCKLIST_MARKER, marker)
     return marker
 
 

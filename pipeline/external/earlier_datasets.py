@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline.dataset.paths import SCRATCH, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import Source, listed
@@ -107,7 +107,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None
     names = recipe.known.datasets
     uids: list[pa.ChunkedArray] = []
     superseded.begin(connection)
-    with tempfile.TemporaryDirectory(prefix="known.", dir=store.local) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch:
         for number, name in enumerate(names):
             with _hashes_of(name, recipe.known.selection, Path(scratch)) as location:
                 found = _search(images, location, recipe.known.max_distance, newer)

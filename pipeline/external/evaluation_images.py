@@ -16,8 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.perceptual_hash import PerceptualHash
-from pairsieve.pipeline.dataset.commit import attempt, commit, fingerprint
+from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import beside
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
@@ -33,7 +35,6 @@ from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_external import Decontaminate
 
-FOLDER = "group/evaluation"
 VECTOR = "vector"
 IMAGES_AT_ONCE = 128  # of one task; bounds the memory for their pixels
 PACKED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
@@ -95,6 +96,11 @@ def name_of(asked: Recipe) -> str:
     return fingerprint(versions(asked))
 
 
+def marker_of(asked: Recipe) -> str:
+    """Return where the sets are committed."""
+    return paths.marker_path(paths.EVALUATION, name_of(asked))
+
+
 def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
     """Hash and embed the sets and commit; without a change nothing is done.
 
@@ -105,8 +111,8 @@ def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
         Stopped: an image kept killing the process that decoded it.
     """
     assert asked.decontaminate is not None
-    path = f"{FOLDER}/{name_of(asked)}"
-    if done := store.marker(f"{path}.json"):
+    path = marker_of(asked)
+    if done := store.marker(path):
         return done
     images = list(_images(asked.decontaminate))
     hashes, vectors = _measured(asked, store, engine, images)
@@ -122,11 +128,9 @@ def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
         kind = pa.list_(pa.float16(), vectors.shape[1])
         flat = pa.array(vectors.astype(np.float16).reshape(-1))
         table = table.append_column(VECTOR, pa.FixedSizeListArray.from_arrays(flat, type=kind))
-    file = f"{path}.{attempt()}.parquet"
+    file = beside(path, ".parquet")
     counts = {"images": len(images), "unreadable": sum(unreadable.values())}
-    return commit(
-        store, f"{path}.json", Marker(len(images), {file: _write(store, file, table)}, counts)
-    )
+    return commit(store, path, Marker(len(images), {file: _write(store, file, table)}, counts))
 
 
 def read(store: Store, marker: Marker, vectors: bool = False) -> pa.Table:

@@ -15,9 +15,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, replace
+from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED
+from pairsieve.pipeline.dataset.paths import (
+    VECTORS_SUFFIX,
+    content,
+    evaluation_folder,
+    vectors_folder,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
@@ -128,9 +134,9 @@ def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -
 
 def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: Marker) -> list[str]:
     """Return the committed files of what the comparison of each embedded piece gave."""
-    made = store.markers(f"{EMBED}/{embedding}")
-    vectors = {piece: done.file(".vectors.parquet") for piece, done in made.items()}
-    done = store.markers(f"{evaluation_images.FOLDER}/{name}")
+    made = store.markers(vectors_folder(embedding))
+    vectors = {piece: done.file(VECTORS_SUFFIX) for piece, done in made.items()}
+    done = store.markers(evaluation_folder(name))
     files = [
         each.file(".parquet")
         for piece, each in done.items()
@@ -163,10 +169,10 @@ def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> 
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
         matrix(sets[evaluation_images.VECTOR]).astype(np.float32),
     )
-    path = f"{evaluation_images.FOLDER}/{name}/{piece}.{attempt()}.parquet"
+    path = content(evaluation_folder(name), piece, ".parquet")
     with store.writer(path) as sink:
         pq.write_table(_found(table[ROW.name], places, cosines), sink, compression="zstd")
-    commits = f"{evaluation_images.FOLDER}/{name}/{piece}.json"
+    commits = paths.marker_path(evaluation_folder(name), piece)
     replace(store, commits, Marker(len(table), {path: sink.entry()}, extra={"vectors": file}))
     return path
 

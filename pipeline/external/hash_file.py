@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.paths import GATHER, select_marker
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.files import Source, opened
 from pairsieve.pipeline.input.parquet import footer
@@ -45,7 +45,7 @@ def check(store: Store, selection: str | None) -> None:
     Raises:
         BadOption: saying which.
     """
-    if not store.marker_names(GATHER):
+    if not store.marker_names(GATHER_FOLDER):
         raise BadOption(f"{store.url}: neither a dataset with gathered images nor a Parquet file")
     if selection is not None and not store.marker(select_marker(selection)):
         raise BadOption(f"{store.url}: there is no selection `{selection}` in this dataset")

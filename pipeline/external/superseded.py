@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.paths import SUPERSEDED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import export
 from pairsieve.schemas.columns import Column
@@ -13,7 +14,6 @@ from pairsieve.schemas.columns import Column
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FILE = "group/superseded.parquet"
 COLUMNS = (
     Column("known_in", pa.string(), "", "The earlier dataset or file of hashes.", False),
     Column("known_uid", pa.string(), "", "uid of its superseded image."),
@@ -48,11 +48,11 @@ def add(
 def end(connection: "DuckDBPyConnection", store: Store, newer: bool) -> None:
     """Write the list, or delete an older one if it is not wanted."""
     if not newer:
-        store.delete([FILE])
+        store.delete([SUPERSEDED])
         return
     query = (
         "SELECT known_in, known_uid, uid, distance FROM superseded_images JOIN images USING (row) "
         "ORDER BY known_in, known_uid, uid"
     )
-    with store.writer(FILE) as sink:
+    with store.writer(SUPERSEDED) as sink:
         export(connection, query, sink, COLUMNS)

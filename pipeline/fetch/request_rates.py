@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.paths import GATHER, files
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, files
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.schemas.columns import Column, arrow_schema
@@ -19,7 +19,6 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SUFFIX = ".requests.pq"
 REQUESTS = (
     Column("host", pa.string(), "", "Host name that was asked.", False),
     Column("second", pa.int64(), "s", "Second since 1970 UTC.", False),
@@ -53,7 +52,7 @@ def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
 
 def attach(connection: "DuckDBPyConnection", store: Store) -> None:
     """Define the view `requests`, all that the dataset's pieces have sent."""
-    names = files(store.markers(GATHER).values(), SUFFIX)
+    names = files(store.markers(GATHER_FOLDER).values(), REQUESTS_SUFFIX)
     if names:
         relation = connection.read_parquet([store.location(name) for name in names])
     else:

@@ -30,7 +30,15 @@ import numpy as np
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker, outcome_counts
-from pairsieve.pipeline.dataset.paths import GATHER, SEARCHES, parsed
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    marker_path,
+    parsed,
+    partition_name,
+    round_folder,
+    search_folder,
+    task_name,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
@@ -71,12 +79,12 @@ def near(store: Store, engine: Engine, distance: int, partitions: int | None) ->
     Raises:
         Stopped: a task's process kept dying.
     """
-    markers = store.markers(GATHER)
+    markers = store.markers(GATHER_FOLDER)
     images = outcome_counts(markers.values())[Outcome.OK]
     if partitions is None and images <= ALONE:
         return None
     how = cut(images, distance, partitions or -(-images // PER_TASK))
-    search = Search(f"{SEARCHES}/{fingerprint([*markers], _files(markers), how, DEALT)}", how)
+    search = Search(search_folder(fingerprint([*markers], _files(markers), how, DEALT)), how)
     return find(store, engine, search, _batches(markers))
 
 
@@ -85,18 +93,18 @@ def find(
 ) -> Forest:
     """Return the forest of the hashes of these units, which are in row order."""
     folder, how = search.folder, search.how
-    deals = partial(deal, store, f"{folder}/deal", how)
-    rounds.run(store, engine, f"{folder}/deal", deals, rounds.numbered(batches))
-    files = rounds.files(store, f"{folder}/deal", ".bin")
+    deals = partial(deal, store, round_folder(folder, "deal"), how)
+    rounds.run(store, engine, round_folder(folder, "deal"), deals, rounds.numbered(batches))
+    files = rounds.files(store, round_folder(folder, "deal"), ".bin")
     places = [(table, part) for table in range(how.tables) for part in range(how.partitions)]
-    named = {f"{table:02d}.{part:04d}": (table, part) for table, part in places}
+    named = {partition_name(table, part): (table, part) for table, part in places}
     meets = partial(_meet, store, search, files)
-    rounds.run(store, engine, f"{folder}/meet", meets, named)
-    left = rounds.files(store, f"{folder}/meet", ".parquet")
+    rounds.run(store, engine, round_folder(folder, "meet"), meets, named)
+    left = rounds.files(store, round_folder(folder, "meet"), ".parquet")
     level = 0
     while len(left) > 1:
         level += 1
-        left = _merge_level(store, engine, f"{folder}/merge{level}", left)
+        left = _merge_level(store, engine, round_folder(folder, f"merge{level}"), left)
     return forest.read(store, left[0])
 
 
@@ -130,7 +138,10 @@ def _meet(store: Store, search: Search, files: list[str], item: tuple[int, int])
     Rows with equal hashes are in one partition of every table; the first table joins them.
     """
     table, partition = item
-    how, place = search.how, f"{search.folder}/meet/{table:02d}.{partition:04d}.json"
+    how, place = (
+        search.how,
+        marker_path(round_folder(search.folder, "meet"), partition_name(table, partition)),
+    )
     if done := store.marker(place):
         return done
     hashes, rows = dealt(store, files, how, table, partition)
@@ -158,7 +169,7 @@ def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> 
 def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
     """Merge some forests, commit and return the marker."""
     number, files = item
-    place = f"{folder}/{number:06d}.json"
+    place = marker_path(folder, task_name(number))
     if done := store.marker(place):
         return done
     found = forest.merged([forest.read(store, file) for file in files])

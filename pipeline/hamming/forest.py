@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import beside
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, unite
 
@@ -66,7 +67,7 @@ def write(store: Store, place: str, forest: Forest, counts: dict[str, int]) -> M
     """Write a forest beside its marker at `place`, commit, and return the marker that holds."""
     import pyarrow.parquet as pq
 
-    path = f"{place.removesuffix('.json')}.{attempt()}.parquet"
+    path = beside(place, ".parquet")
     table = pa.table({"row": forest.rows, "label": forest.labels})
     with store.writer(path) as sink:
         pq.write_table(

@@ -24,8 +24,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import compiled
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import beside, marker_path, task_name
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, WIDEST, Costs, widths
@@ -83,13 +84,13 @@ def cut(count: int, distance: int, partitions: int) -> Cut:
 def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) -> Marker:
     """Deal the hashes of some units, in input order, and commit."""
     number, units = item
-    place = f"{folder}/{number:06d}.json"
+    place = marker_path(folder, task_name(number))
     if done := store.marker(place):
         return done
     hashes, rows = _hashes(store, units)
     base = int(rows[0]) if len(rows) else 0
     near = (rows - base).astype(np.uint32)
-    path = f"{folder}/{number:06d}.{attempt()}.bin"
+    path = beside(place, ".bin")
     starts = np.array([_starts(hashes, table, how) for table in range(how.tables)], "<i8")
     to_hashes, to_rows = np.empty_like(hashes), np.empty_like(near)
     with store.writer(path) as sink:

@@ -13,14 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import attempt
+from pairsieve.pipeline.dataset.paths import attempt, staged
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, Kinds, escaped, is_json, source_of
 from pairsieve.pipeline.input.text import Record
 from pairsieve.schemas.columns import TEXT, URL
 from pairsieve.schemas.errors import BadOption
 
-FOLDER = "plan"
 UNITS_PER_FILE = 100
 GROUP_CHARS = 16 << 20  # a row group ends early when it holds this much text: bounds memory
 MAX_KEYS = 1000  # names of travelling values
@@ -49,7 +48,7 @@ def stage(
     name = ""
     try:
         for group in groups:
-            name = f"{FOLDER}/{token}.{len(files):06d}.parquet"
+            name = staged(token, len(files))
             parts = itertools.chain([group], groups)
             files.append((name, _write(store, name, parts, unit_pairs * UNITS_PER_FILE)))
     except BaseException:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
-    BLOCKED_MARKER,
-    GATHER,
+    BLOCKLIST_MARKER,
+    GATHER_FOLDER,
     GROUP_MARKER,
     files,
     layer_of,
@@ -84,7 +84,7 @@ def attach(
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
         ("embedded", EMBEDDED, embedded_files(store, main) if main else []),
         ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
-        ("listed", LISTED, _result_files(store, BLOCKED_MARKER)),
+        ("listed", LISTED, _result_files(store, BLOCKLIST_MARKER)),
         ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
         ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
     ]
@@ -111,7 +111,7 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
 
     Only the rows of later layers are grouped; the first gather's many are merely probed.
     """
-    markers = store.markers(GATHER)
+    markers = store.markers(GATHER_FOLDER)
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
     first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
     if not again:
@@ -152,7 +152,7 @@ def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
 
     Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
     """
-    gathered = files(store.markers(GATHER).values(), ".parquet")
+    gathered = files(store.markers(GATHER_FOLDER).values(), ".parquet")
     return gathered + [
         name for folder in embeddings.values() for name in embedded_files(store, folder)
     ]
@@ -160,7 +160,7 @@ def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
 
 def gathered_fingerprint(names: Iterable[str]) -> str:
     """Return what stands for the ledger parts that `gather` made, among the names of files."""
-    return fingerprint([name for name in names if name.startswith(f"{GATHER}/")])
+    return fingerprint([name for name in names if name.startswith(f"{GATHER_FOLDER}/")])
 
 
 def export(

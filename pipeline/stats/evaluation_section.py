@@ -55,9 +55,7 @@ def _places(
 ) -> dict[tuple[str, str], tuple[str, int, int]]:
     """Return file, offset and size of the evaluation images of these sets and names."""
     try:
-        marker = store.marker(
-            f"{evaluation_images.FOLDER}/{evaluation_images.name_of(recipe)}.json"
-        )
+        marker = store.marker(evaluation_images.marker_of(recipe))
     except PairsieveError:  # a set is gone
         marker = None
     if marker is None or not wanted:

@@ -17,7 +17,15 @@ import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker, outcome_counts
-from pairsieve.pipeline.dataset.paths import GATHER, Span, layer_of, parsed
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    RETRY_LAYERS,
+    Span,
+    layer_of,
+    marker_path,
+    parsed,
+    retry_layer,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.rules import text_columns
 from pairsieve.pipeline.unit.ledger_part import Part
@@ -27,7 +35,6 @@ from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW,
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
-DECISIONS = f"{GATHER}/layers"
 TRANSIENT = "transient"  # stands for every outcome that time may cure
 
 
@@ -42,7 +49,7 @@ class Layer:
     @property
     def path(self) -> str:
         """Return where the layer is put down."""
-        return f"{DECISIONS}/{self.number:04d}.json"
+        return retry_layer(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,8 @@ def spelled(outcomes: tuple[str, ...]) -> str:
 def decided(store: Store) -> list[Layer]:
     """Return the layers that have been begun, in order."""
     found = []
-    for name in store.marker_names(DECISIONS):
-        content = json.loads(store.read(f"{DECISIONS}/{name}.json"))
+    for name in store.marker_names(RETRY_LAYERS):
+        content = json.loads(store.read(marker_path(RETRY_LAYERS, name)))
         found.append(Layer(content["number"], tuple(content["outcomes"]), content["pairs"]))
     return found
 
@@ -101,7 +108,7 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
         BadOption: the unfinished layer has other outcomes.
     """
     layers = decided(store)
-    markers = store.markers(GATHER)
+    markers = store.markers(GATHER_FOLDER)
     if layers and (todo := list(_pieces(plan, layers[-1], markers))):
         last = layers[-1]
         if last.outcomes != asked:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from pairsieve.pipeline.dataset.commit import fingerprint
-from pairsieve.pipeline.dataset.paths import EMBED
+from pairsieve.pipeline.dataset.paths import vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import pretrained
 from pairsieve.pipeline.vectors import scores
@@ -46,7 +46,7 @@ def unscored_pieces(store: Store, recipe: Recipe) -> int:
     unscored = 0
     for model in recipe.models:
         made, measured = (
-            set(store.marker_names(f"{EMBED}/{name}"))
+            set(store.marker_names(vectors_folder(name)))
             for name in (folder(model), scores_folder(model))
         )
         unscored += len(made - measured)
@@ -57,11 +57,6 @@ def model_name(value: str) -> str:
     """Return a model or tag as people call it: of a file, its name without folder and suffix."""
     path = Path(value)
     return path.stem if path.suffix in pretrained.SUFFIXES else path.name
-
-
-def piece_marker(name: str, piece: str) -> str:
-    """Return where a piece of the folder `name` is committed."""
-    return f"{EMBED}/{name}/{piece}.json"
 
 
 def scores_folder_in(model: str, options: Embed) -> str:

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import index_folder, marker_path, result
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors import reader
 from pairsieve.schemas.arrays import Vectors
@@ -124,12 +125,12 @@ def _faiss() -> Any:
 def _index(store: Store, model: str, units: list[reader.Unit], dimensions: int) -> Any:
     """Return the index over the units, from the dataset if it is there and up to date."""
     faiss = _faiss()
-    path = f"search/{model}/done.json"
+    path = marker_path(index_folder(model))
     wanted = fingerprint(VERSION, [unit.files for unit in units], TRAINED_PER_LIST, CODE_DIMENSIONS)
     done = current(store, path, wanted)
     if done is None:
         built = _built(store, units, dimensions)
-        name = f"search/{model}/{attempt()}.faiss"
+        name = result(index_folder(model), ".faiss")
         with store.writer(name) as sink:
             faiss.write_index(built, faiss.PyCallbackIOWriter(sink.write))
         extra = {"fingerprint": wanted, "lists": built.nlist}

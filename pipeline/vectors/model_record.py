@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.paths import EMBED
+from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, model_record, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.vectors.folders import folder, model_name
@@ -20,18 +20,13 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
 
-def record_of(name: str) -> str:
-    """Return where the record of the model in the folder `name` is."""
-    return f"{EMBED}/{name}.json"
-
-
 def recorded(store: Store, name: str) -> dict[str, Any]:
     """Return which model makes the vectors of a folder; nothing where there are none yet.
 
     Before precisions could be chosen it was fp32.
     """
     try:
-        record: dict[str, Any] = json.loads(store.read(record_of(name)))
+        record: dict[str, Any] = json.loads(store.read(model_record(name)))
     except FileNotFoundError:
         return {}
     return {"precision": "fp32"} | record
@@ -39,14 +34,14 @@ def recorded(store: Store, name: str) -> dict[str, Any]:
 
 def models(store: Store) -> dict[str, dict[str, Any]]:
     """Return the record of each model that made vectors, by the name of its folder."""
-    return {name: recorded(store, name) for name in store.marker_names(EMBED)}
+    return {name: recorded(store, name) for name in store.marker_names(EMBED_FOLDER)}
 
 
 def sentences(store: Store) -> list[str]:
     """Return a sentence per model: its fingerprints, its precision, and how busy it was kept."""
     said = []
     for name, record in models(store).items():
-        extras = [marker.extra for marker in store.markers(f"{EMBED}/{name}").values()]
+        extras = [marker.extra for marker in store.markers(vectors_folder(name)).values()]
         spent, lasted = (sum(one.get(key, 0) for one in extras) for key in ("model_s", "seconds"))
         busy = f"; it computed {spent / lasted:.0%} of the time" if lasted else ""
         said.append(
@@ -95,7 +90,7 @@ def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[s
         "settings_sha256": model.settings,
         "precision": model.precision,
     }
-    if store.create(record_of(name), json.dumps(mine, indent=1).encode()):
+    if store.create(model_record(name), json.dumps(mine, indent=1).encode()):
         return mine
     theirs = recorded(store, name)
     free = {"precision"} if options.precision == "auto" else set()
@@ -103,7 +98,7 @@ def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[s
     if other:
         key = min(other, key=list(mine).index)
         raise BadOption(
-            f"embed: {store.location(record_of(name))} says that the vectors there were made by "
+            f"embed: {store.location(model_record(name))} says that the vectors there were made by "
             f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
             "anew, delete that file and the folder beside it"
         )

@@ -13,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import EMBED, files, parsed
+from pairsieve.pipeline.dataset.paths import (
+    EMBED_FOLDER,
+    SCORES_SUFFIX,
+    VECTORS_SUFFIX,
+    files,
+    parsed,
+    vectors_folder,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, Column
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-SUFFIX = ".vectors.parquet"
+SUFFIX = VECTORS_SUFFIX
 BOTH = (IMAGE_EMBEDDING, TEXT_EMBEDDING)
 
 
@@ -35,7 +42,7 @@ def chosen(store: Store, asked: str | None) -> str:
     Raises:
         BadOption: there is no such model, or there are several and none is asked for.
     """
-    made = store.marker_names(EMBED)
+    made = store.marker_names(EMBED_FOLDER)
     if not made:
         raise BadOption(f"{store.url}: holds no vectors; `pairsieve embed` makes them")
     if asked is None and len(made) > 1:
@@ -48,7 +55,7 @@ def chosen(store: Store, asked: str | None) -> str:
 def units(store: Store, model: str) -> list[Unit]:
     """Return the units that have vectors of this model, in row order."""
     of_unit: dict[int, list[Marker]] = {}
-    for name, marker in store.markers(f"{EMBED}/{model}").items():
+    for name, marker in store.markers(vectors_folder(model)).items():
         of_unit.setdefault(parsed(name)[0], []).append(marker)
     return [
         Unit(tuple(files(found, SUFFIX)), sum(marker.counts["embedded"] for marker in found))
@@ -101,10 +108,10 @@ def scored(store: Store, model: str) -> dict[str, str]:
     """Return what `attach` joins: the scores on these vectors, those measured last."""
     made = [
         (entry["last_modified"], entry["path"])
-        for entry in store.entries(f"{EMBED}/{model}")
-        if entry["path"].endswith(".scores.parquet")
+        for entry in store.entries(vectors_folder(model))
+        if entry["path"].endswith(SCORES_SUFFIX)
     ]
-    return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(EMBED))} if made else {}
+    return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(EMBED_FOLDER))} if made else {}
 
 
 def _open(store: Store, name: str) -> BinaryIO:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, beside
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.vectors import scores
 from pairsieve.pipeline.vectors.model_record import stamped
@@ -44,12 +45,12 @@ def score(
 
     Args:
         store: The dataset.
-        path: The marker to be, without `.json`.
+        path: Where they are committed.
         made: What measures, how each column is measured, in words, and the record of the model.
         parts: The markers of the gathered piece and of its vectors.
         opened: Yields the stored images at some places.
     """
-    if done := store.marker(f"{path}.json"):
+    if done := store.marker(path):
         return done
     import pyarrow.parquet as pq
 
@@ -57,11 +58,11 @@ def score(
     gathered, embedded = parts
     pairs = _pairs(store, gathered, embedded, opened)
     table = stamped(scores.measure(pairs, prepared, how), record)
-    name = f"{path}.{attempt()}.scores.parquet"
+    name = beside(path, SCORES_SUFFIX)
     with store.writer(name) as sink:
         pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     marker = Marker(gathered.rows, {name: sink.entry()}, {"scored": table.num_rows}, {"how": how})
-    return commit(store, f"{path}.json", marker)
+    return commit(store, path, marker)
 
 
 def _pairs(store: Store, gathered: Marker, embedded: Marker, opened: Opened) -> Pairs:

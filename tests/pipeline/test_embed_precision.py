@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pairsieve.pipeline import embed
+from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import precision
 from pairsieve.pipeline.vectors import model_record
@@ -57,7 +58,7 @@ def test_the_first_of_two_that_chose_at_the_same_time_wins(
         [dict[str, str]()]
     )  # the other one puts its choice there after this one has looked
     monkeypatch.setattr(embed, "recorded", lambda *asked: next(read_before, record))
-    store.write(model_record.record_of("tiny"), json.dumps(record).encode())
+    store.write(paths.model_record("tiny"), json.dumps(record).encode())
     assert loaded(store, options) == "bf16"
 
 

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group
-from pairsieve.pipeline.dataset.commit import attempt, commit
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, attempt
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect

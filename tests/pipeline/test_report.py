@@ -17,7 +17,7 @@ from PIL import Image
 
 from pairsieve.pipeline import report
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker, shard_marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, REPORT_PAGE, select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.stats.stats_db import VIEWS
 from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, SELECTED, SHARDED, arrow_schema
@@ -369,7 +369,7 @@ def test_sizes_of_clusters_are_told_in_steps_of_powers_of_two(dataset: Store) ->
         )
         found = connection.execute(report.SIZES).fetchall()
     assert found == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]
-    assert "pairs in a cluster" in dataset.read(report.REPORT).decode()
+    assert "pairs in a cluster" in dataset.read(REPORT_PAGE).decode()
 
 
 def test_what_the_signals_kept_apart_is_told_by_name() -> None:

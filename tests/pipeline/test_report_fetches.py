@@ -13,6 +13,7 @@ from PIL import Image
 from pairsieve.pipeline import group, report, select
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.fetch import request_rates
@@ -54,7 +55,7 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
     Image.new("RGB", (40, 30)).save(sink, "JPEG")
     made.write("gather/x.tar", sink.getvalue())
     put_gathered(made, _rows(sink.getvalue()))
-    path = f"gather/1.x{request_rates.SUFFIX}"
+    path = f"gather/1.x{REQUESTS_SUFFIX}"
     with made.writer(path) as requests:
         request_rates.write(Counter({("b.example", 60): 7}), requests)
     commit(made, "gather/1.json", Marker(0, {path: requests.entry()}))

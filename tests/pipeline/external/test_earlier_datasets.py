@@ -10,9 +10,10 @@ import pytest
 from pairsieve.pipeline import gc, group, select
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import SUPERSEDED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.external import earlier_datasets, hash_file, superseded
+from pairsieve.pipeline.external import earlier_datasets, hash_file
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.columns import GATHERED, PERCEPTUAL_HASH, SHA256, UID, arrow_schema
 from pairsieve.schemas.errors import BadOption
@@ -20,6 +21,7 @@ from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
 Put = Callable[[Store, list[Row]], None]
+PutPlan = Callable[[Store], None]
 SHA = {letter: letter * 64 for letter in "abcdef0123456789"}
 
 
@@ -151,12 +153,12 @@ def test_how_many_are_searched_together_changes_nothing(
 
 
 def listed(store: Store) -> list[tuple[Any, ...]]:
-    table = pq.read_table(store.location(superseded.FILE))
+    table = pq.read_table(store.location(SUPERSEDED))
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
 def test_newer_lists_every_superseded_image_with_what_it_gives_way_to(
-    tmp_path: Path, put_gathered: Put
+    tmp_path: Path, put_gathered: Put, put_plan: PutPlan
 ) -> None:
     older, newer = Store.at(tmp_path / "older"), Store.at(tmp_path / "newer")
     put_gathered(older, [image("o1", "a", 0), image("o2", "b", 0b1), image("o3", "c", 0xFFFF)])
@@ -165,9 +167,10 @@ def test_newer_lists_every_superseded_image_with_what_it_gives_way_to(
     grouped(newer, asked)
     assert listed(newer) == [(older.url, "o1", "n1", 0), (older.url, "o2", "n1", 1)]
     assert select.run(asked, newer, "default").counts["kept"] == 2
-    assert gc.run(newer, 0)[0] == 0
+    put_plan(newer)
+    assert gc.run(newer, 0) == []
     grouped(newer, recipe(older.url))
-    assert not newer.exists(superseded.FILE)
+    assert not newer.exists(SUPERSEDED)
 
 
 def test_run_again_does_nothing_and_a_changed_file_is_read_again(
@@ -209,7 +212,7 @@ def test_datasets_and_files_may_lie_in_an_object_store(s3: str, put_gathered: Pu
     file = f"{s3}/shared/hashes.parquet"
     grouped(newer, recipe(older.url, file, keep="newer"))
     assert found(newer) == {"n1": (older.url, "o1", 0), "n2": (file, "o2", 1)}
-    assert newer.exists(superseded.FILE)
+    assert newer.exists(SUPERSEDED)
 
 
 def test_select_refuses_what_group_has_not_compared(tmp_path: Path, put_gathered: Put) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.pipeline import gc, group, run, select
+from pairsieve.pipeline.dataset.paths import EVALUATION
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
@@ -182,19 +183,20 @@ def test_both_engines_find_the_same(
 
 
 def test_sets_are_measured_once_and_again_when_a_file_changes(
-    tmp_path: Path, sets: list[dict[str, str]]
+    tmp_path: Path, sets: list[dict[str, str]], put_plan: Callable[[Store], None]
 ) -> None:
     store, asked = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
     walked(asked, store)
-    before = store.marker_names(evaluation_images.FOLDER)
+    before = store.marker_names(EVALUATION)
     first = group.run(asked, store, Serial())
     assert first == group.run(asked, store, Serial())
     group.run(recipe(tmp_path, sets, shard={"seed": 1}), store, Serial())
-    assert store.marker_names(evaluation_images.FOLDER) == before
+    assert store.marker_names(EVALUATION) == before
     (tmp_path / "eval/photos/val/four.png").write_bytes(file_of(picture(4)))
     assert group.run(asked, store, Serial()) != first
     assert found(store)[4][:3] == ("photos", "val/four.png", 0)
-    assert gc.run(store, 0)[0] == 0
+    put_plan(store)
+    assert gc.run(store, 0) == []
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(
@@ -204,7 +206,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     asked = recipe(tmp_path, sets, decontaminate={"sets": sets, "vectors": True}, embed=model)
     walked(asked, store)
     whole = found(store)
-    folder = f"{evaluation_images.FOLDER}/{evaluation_images.name_of(asked)}"
+    folder = f"{EVALUATION}/{evaluation_images.name_of(asked)}"
     pieces = store.markers(folder)
     assert list(pieces) == ["00000000", "00000001"]
     store.delete([f"{folder}/00000001.json", "group/done.json"])

@@ -6,6 +6,7 @@ import pytest
 
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.schemas.recipe import Recipe
@@ -21,7 +22,7 @@ def store(tmp_path: Path) -> Store:
             Counter({("a.example", 60): 3, ("b.example", 60): 4}),
         )
     ):
-        path = f"gather/{unit}.x{request_rates.SUFFIX}"
+        path = f"gather/{unit}.x{REQUESTS_SUFFIX}"
         with made.writer(path) as sink:
             request_rates.write(seen, sink)
         commit(made, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))

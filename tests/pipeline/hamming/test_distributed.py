@@ -101,6 +101,9 @@ class Crashing(Serial):
         yield from ((item, Crashed("OutOfMemoryError")) for item in items)
 
 
+PutPlan = Callable[[Store], None]
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store.at(tmp_path_factory.mktemp("many") / "dataset")
@@ -281,18 +284,24 @@ def test_group_gives_the_same_whether_it_spreads_the_search_and_leaves_nothing_o
     assert not list(small.list("group/near"))
 
 
-def test_gc_keeps_a_search_that_can_go_on_and_sweeps_what_no_marker_names(small: Store) -> None:
+def test_gc_keeps_a_search_that_can_go_on_and_sweeps_what_no_marker_names(
+    small: Store, put_plan: PutPlan
+) -> None:
+    put_plan(small)
     near(small, Serial(), 4, 2)
     before = list(small.list("group/near"))
-    small.write("group/near/other/deal/000000.dead.bin", b"left behind")
-    assert gc.run(small, 0) == (1, 11)
+    left = "group/near/0123456789abcdef/deal/000000.0123456789ab.bin"
+    small.write(left, b"left behind")
+    assert gc.run(small, 0) == [gc.Garbage(left, 11)]
     assert list(small.list("group/near")) == before
 
 
-def test_gc_sweeps_a_search_whose_result_group_has_committed(small: Store) -> None:
+def test_gc_sweeps_a_search_whose_result_group_has_committed(
+    small: Store, put_plan: PutPlan
+) -> None:
+    put_plan(small)
     near(small, Serial(), 4, 2)
     left = len(list(small.list("group/near")))
     small.write(GROUP_MARKER, Marker(0, {}).dumps())
-    files, _ = gc.run(small, 0)
-    assert files == left
+    assert len(gc.run(small, 0)) == left
     assert not list(small.list("group/near"))

@@ -339,8 +339,9 @@ def test_gc_deletes_nothing_of_a_layer_that_is_named(world: MakeWorld) -> None:
     made.gather()
     next(made.working())
     before = list(made.store.list())
-    made.store.write("gather/00000001.r1.dead.tar", b"left behind")
-    assert gc.run(made.store, 0) == (1, 11)
+    left = "gather/00000001.r1.0123456789ab.tar"
+    made.store.write(left, b"left behind")
+    assert gc.run(made.store, 0) == [gc.Garbage(left, 11)]
     assert list(made.store.list()) == before
 
 

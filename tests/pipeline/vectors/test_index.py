@@ -17,6 +17,7 @@ from pairsieve.schemas.columns import IMAGE_EMBEDDING
 
 DIMENSIONS, UNITS, EACH = 32, 4, 1000
 PutVectors = Callable[..., None]
+PutPlan = Callable[[Store], None]
 
 
 def clustered(count: int, seed: int) -> NDArray[np.float16]:
@@ -114,11 +115,12 @@ def test_the_index_is_built_once_and_again_when_vectors_come(
     assert {path for path, _, _ in first} ^ {path for path, _, _ in second}
 
 
-def test_garbage_collection_leaves_the_index_alone(store: Store) -> None:
+def test_garbage_collection_leaves_the_index_alone(store: Store, put_plan: PutPlan) -> None:
+    put_plan(store)
     nearest(store, "tiny", unit(QUERIES[0]), 5, exact_rows=100)
-    store.write("search/tiny/dead.faiss", b"left by a killed attempt")
+    store.write("search/tiny/0123456789ab.faiss", b"left by a killed attempt")
     gc.run(store, 0)
-    assert not store.exists("search/tiny/dead.faiss")
+    assert not store.exists("search/tiny/0123456789ab.faiss")
     assert len(list(store.list("search"))) == 2
 
 
