@@ -66,6 +66,7 @@ def status_table(found: Status) -> None:
     ):
         rows.append((label, "-" if number is None else number))
     table("Status", ("", "pairs"), rows)
+    said(f"Stages done: {', '.join(found.stages)}.")
     if found.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
     if found.worst_hosts:

@@ -1,4 +1,4 @@
-"""Progress of a run: a live bar per verb on a terminal, plain lines anywhere else."""
+"""Progress of a run: a live bar per stage on a terminal, plain lines anywhere else."""
 
 import time
 from collections import Counter
@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
 from pairsieve.schemas.outcomes import Outcome
 
-MEASURING = ("gather", "retry", "embed")
 OUTCOMES = frozenset(Outcome)
-LINE_EVERY_S = 2.0  # plain lines: at most one per verb in this time, and one at its end
+LINE_EVERY_S = 2.0  # plain lines: at most one per stage in this time, and one at its end
 
 
 class Display:
     """Hears of commits and shows rate, counts per outcome and the time left."""
 
-    def __init__(self, pairs: int, console: Console, again: int = 0) -> None:
-        """Show progress on `console` towards `pairs`, of which `again` are tried once more."""
+    def __init__(self, pairs: int, console: Console, retried: int = 0) -> None:
+        """Show progress on `console` towards `pairs`, of which `retried` are fetched once more."""
         self._pairs = pairs
-        self._again = again
+        self._retried = retried
         self._console = console
         self._bars = (
             Progress(
@@ -38,9 +38,9 @@ class Display:
             if console.is_terminal
             else None
         )
-        self._verbs: dict[str, _Verb] = {}
+        self._stages: dict[str, _StageProgress] = {}
         self._kept = 0
-        self._start = self._heard = time.monotonic()
+        self._start = self._last_commit = time.monotonic()
 
     def __enter__(self) -> Self:
         """Start the live display, if there is one."""
@@ -54,58 +54,59 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Say the last of every verb and end the live display."""
+        """Say the last of every stage and end the live display."""
         if self._bars:
             self._bars.stop()
             return
-        for name, verb in self._verbs.items():
-            if verb.unsaid:
-                self._say(name, verb)
+        for name, stage in self._stages.items():
+            if stage.unsaid:
+                self._say(name, stage)
 
-    def __call__(self, verb: str, marker: Marker, new: bool = True) -> None:
-        """Take note of one commit of `verb`; not `new` if an earlier run made it."""
-        if verb not in self._verbs:
+    def __call__(self, stage: str, marker: Marker, new: bool = True) -> None:
+        """Take note of one commit of `stage`; not `new` if an earlier run made it."""
+        if stage not in self._stages:
             # Gathering and embedding overlap from the start, the others follow one another.
-            start = self._start if verb in MEASURING else self._heard
-            self._verbs[verb] = _Verb(start, self._total(verb, marker))
+            start = self._start if stage_of(stage) in MEASURING else self._last_commit
+            self._stages[stage] = _StageProgress(start, self._total(stage, marker))
             if self._bars:
-                total = self._verbs[verb].total
-                self._verbs[verb].task = self._bars.add_task(verb, total=total, note="")
-        known = self._verbs[verb]
-        known.add(marker, new)
-        self._heard = time.monotonic()
+                total = self._stages[stage].total
+                self._stages[stage].task = self._bars.add_task(stage, total=total, note="")
+        shown = self._stages[stage]
+        shown.add(marker, new)
+        self._last_commit = time.monotonic()
         self._kept = marker.counts.get("kept", self._kept)
-        if self._bars and known.task is not None:
-            self._bars.update(known.task, completed=known.pairs, note=known.note())
-        elif known.due():
-            self._say(verb, known)
+        if self._bars and shown.task is not None:
+            self._bars.update(shown.task, completed=shown.pairs, note=shown.note())
+        elif shown.due():
+            self._say(stage, shown)
         else:
-            known.unsaid = True
+            shown.unsaid = True
 
-    def _total(self, verb: str, marker: Marker) -> int:
-        """Return how many pairs the verb will answer for; a pair tried again counts again."""
+    def _total(self, stage: str, marker: Marker) -> int:
+        """Return how many pairs the stage will answer for; a retried pair counts again."""
         totals = {
-            "retry": self._again,
-            "embed": self._pairs + self._again,
-            "group": marker.rows,
-            "shard": self._kept,
+            Pairs.ALL: self._pairs,
+            Pairs.RETRIED: self._retried,
+            Pairs.ATTEMPTED: self._pairs + self._retried,
+            Pairs.IN_MARKER: marker.rows,
+            Pairs.KEPT: self._kept,
         }
-        return totals.get(verb.partition(" ")[0], self._pairs)
+        return totals[stage_of(stage).pairs]
 
-    def _say(self, name: str, verb: "_Verb") -> None:
-        """Print where a verb is, as one plain line."""
-        seconds = (verb.total - verb.pairs) / verb.rate() if verb.rate() else 0
+    def _say(self, name: str, stage: "_StageProgress") -> None:
+        """Print where a stage is, as one plain line."""
+        seconds = (stage.total - stage.pairs) / stage.rate() if stage.rate() else 0
         left = f", about {seconds:,.0f} s left" if seconds > 0 else ""
         self._console.print(
-            f"{name:<8}{verb.pairs:>8,} pairs{left}  {verb.note()}".rstrip(),
+            f"{name:<8}{stage.pairs:>8,} pairs{left}  {stage.note()}".rstrip(),
             highlight=False,
             soft_wrap=True,
         )
-        verb.unsaid = False
+        stage.unsaid = False
 
 
-class _Verb:
-    """What is known of one verb's progress."""
+class _StageProgress:
+    """What is known of one stage's progress."""
 
     def __init__(self, start: float, total: int) -> None:
         self.total = total
@@ -141,7 +142,7 @@ class _Verb:
 
 
 @contextmanager
-def progress(pairs: int, again: int = 0) -> Iterator[Display]:
-    """Show progress towards `pairs` and `again` tried once more on the standard error stream."""
-    with Display(pairs, Console(stderr=True), again) as display:
+def progress(pairs: int, retried: int = 0) -> Iterator[Display]:
+    """Show progress towards `pairs`, and `retried` fetched once more, on standard error."""
+    with Display(pairs, Console(stderr=True), retried) as display:
         yield display

@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pairsieve.filters import FILTERS
+from pairsieve.pipeline.dataset.stages import STAGES
 from pairsieve.schemas.columns import (
-    EMBEDDED,
-    GATHERED,
-    GROUPED,
     IMAGE_EMBEDDING,
-    LISTED,
     PROMPT_LOGITS,
-    SELECTED,
-    SHARDED,
     TEXT,
     TEXT_EMBEDDING,
     URL,
@@ -33,14 +28,6 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
-PARTS = (
-    ("gather", "one row per input pair, and one more for each layer that tries it again", GATHERED),
-    ("embed", "one row per pair that was embedded", EMBEDDED),
-    ("group", "one row per pair whose outcome is `ok`", GROUPED),
-    ("select", "the blocklist: one row per stored image that is on it", LISTED),
-    ("select", "one row per input pair", SELECTED),
-    ("shard", "one row per survivor", SHARDED),
-)
 INNER = {"embed": ("Scores", "Way")}  # sections inside a section
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
@@ -86,8 +73,10 @@ def columns_page() -> str:
         "not use travel along under their own names. Unit and meaning are in the Parquet files "
         "too, as field metadata.",
     ]
-    for verb, rows, columns in PARTS:
-        lines += [f"## `{verb}`: {rows}", _columns_table(columns)]
+    for stage in STAGES:
+        if stage.columns:
+            verb = stage.verb or stage.name
+            lines += [f"## `{verb}`: {stage.rows}", _columns_table(stage.columns)]
     return _page(lines)
 
 
@@ -309,7 +298,7 @@ def _sentence(f: type[Any]) -> str:
 def _deciding(f: type[Any]) -> str:
     """Return the columns that the default rule of a filter reads."""
     rule = f().rule() if hasattr(f, "rule") else ""
-    known = [c.name for _, _, columns in PARTS for c in columns]
+    known = [c.name for stage in STAGES for c in stage.columns]
     return ", ".join(f"`{name}`" for name in known if re.search(rf"\b{name}\b", rule)) or "(none)"
 
 

@@ -8,6 +8,7 @@ change how the page works or reads.
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from pairsieve.pipeline.dataset.paths import (
     select_marker,
 )
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.rules import MINOR, rules
@@ -61,6 +63,12 @@ SIZES = """
     FROM duplicates GROUP BY ceil(log2(pairs)) ORDER BY least
 """
 UNSHOWN = ("outcome", "blocklist", MINOR.name)  # rules of which no sample is shown
+
+
+def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
+    """Yield nothing, since pages have no marker; so `run` calls every stage that decides."""
+    run(recipe, store, name)
+    yield from ()
 
 
 def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:

@@ -1,16 +1,20 @@
-"""Run: the whole road, from pairs to shards and report; stop it anywhere and run it again.
+"""Run: the whole pipeline, from pairs to shards and report; stop it anywhere and run it again.
 
 Every verb commits its own work and skips what is committed, so this only puts them in order.
-Embedding takes units as their gathering commits: the two overlap wherever the engine lets them.
+Embedding takes units as their gathering commits: the two overlap wherever the engine lets them. The
+stages that decide over the whole pool follow in the order of the table of stages, each by the
+function `decide` of its verb's file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Protocol
 
-from pairsieve.pipeline import embed, gather, group, report, select, shard
+from pairsieve.pipeline import embed, gather
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
+from pairsieve.pipeline.dataset.stages import DECIDING
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -20,62 +24,75 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 
-class Told(Protocol):
+class ProgressListener(Protocol):
     """Hears of every commit, those of earlier runs first."""
 
-    def __call__(self, verb: str, marker: Marker, new: bool = True) -> None:
-        """Take note that `verb` has committed `marker`; not `new` if an earlier run did."""
+    def __call__(self, stage: str, marker: Marker, new: bool = True) -> None:
+        """Take note that `stage` has committed `marker`; not `new` if an earlier run did."""
         ...
 
 
-def run(recipe: Recipe, store: Store, engine: Engine, name: str, told: Told) -> None:
-    """Walk the whole road for the selection `name`; `told` hears of every commit.
+Decide = Callable[[Recipe, Store, Engine, str], Iterable[Marker]]
+
+
+def run(
+    recipe: Recipe, store: Store, engine: Engine, name: str, listener: ProgressListener
+) -> None:
+    """Go through the whole pipeline for the selection `name`; `listener` hears of every commit.
 
     Raises:
         BadOption: the input or the model cannot be had as the recipe says.
         Stopped: the work cannot go on now; the same call goes on from there.
     """
     plan = plans.run(recipe, store)
-    measure(recipe, store, engine, plan, told)
-    told("group", group.run(recipe, store, engine))
-    told("select", select.run(recipe, store, name))
-    for marker in shard.run(recipe, store, engine, name):
-        told("shard", marker)
-    report.run(recipe, store, name)
+    measure(recipe, store, engine, plan, listener)
+    for stage in DECIDING:
+        decide: Decide = import_module(f"{__package__}.{stage.name}").decide
+        for marker in decide(recipe, store, engine, name):
+            listener(stage.name, marker)
 
 
-def measure(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> None:
+def measure(
+    recipe: Recipe, store: Store, engine: Engine, plan: Plan, listener: ProgressListener
+) -> None:
     """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
-    pieces = gathered(recipe, store, engine, plan, told)
+    pieces = gathered(recipe, store, engine, plan, listener)
     if recipe.embed:
-        embedded(recipe, store, engine, pieces, told)
+        embedded(recipe, store, engine, pieces, listener)
     else:
         for _ in pieces:
             continue
 
 
-def gathered(recipe: Recipe, store: Store, engine: Engine, plan: Plan, told: Told) -> Iterator[str]:
+def gathered(
+    recipe: Recipe, store: Store, engine: Engine, plan: Plan, listener: ProgressListener
+) -> Iterator[str]:
     """Yield every piece: those committed before, of all layers, then the others as they commit."""
     for piece, marker in store.markers(GATHER_FOLDER).items():
-        told("retry" if layer_of(piece) else "gather", marker, new=False)
+        listener("retry" if layer_of(piece) else "gather", marker, new=False)
         yield piece
     for piece, marker in gather.run(recipe, store, plan, engine):
-        told("gather", marker)
+        listener("gather", marker)
         yield piece
 
 
 def retried(
-    recipe: Recipe, store: Store, engine: Engine, plan: Plan, begun: Begun, told: Told
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    plan: Plan,
+    begun: Begun,
+    listener: ProgressListener,
 ) -> None:
     """Finish a layer; every unit must be gathered."""
     for marker in begun.done.values():
-        told("retry", marker, new=False)
+        listener("retry", marker, new=False)
     for _, marker in gather.work(recipe, store, plan, engine, begun.todo):
-        told("retry", marker)
+        listener("retry", marker)
 
 
 def embedded(
-    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str], told: Told
+    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str], listener: ProgressListener
 ) -> None:
     """Embed the pieces as they come with the main model; then with each of the others.
 
@@ -88,6 +105,6 @@ def embedded(
         before = set(store.marker_names(vectors_folder(folders.scores_folder(model))))
         done = []
         for piece, marker in embed.run(recipe, store, engine, pieces, model):
-            told(f"embed {model.name}" if model.name else "embed", marker, piece not in before)
+            listener(f"embed {model.name}" if model.name else "embed", marker, piece not in before)
             done.append(piece)
         pieces = done

@@ -3,6 +3,7 @@
 Reads ledger columns only: no network, no pixels, so another threshold is a matter of seconds.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
@@ -15,6 +16,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, gathered_fingerprint, inputs
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, Stage, check, rules
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
+
+
+def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
+    """Yield the marker; so `run` calls every stage that decides."""
+    yield run(recipe, store, name)
 
 
 def run(recipe: Recipe, store: Store, name: str) -> Marker:

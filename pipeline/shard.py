@@ -55,6 +55,11 @@ SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard fil
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
 
+def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
+    """Yield the marker of each shard; so `run` calls every stage that decides."""
+    yield from run(recipe, store, engine, name)
+
+
 def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Marker]:
     """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
 

@@ -4,10 +4,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
-from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, files, layer_of, select_marker
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    PLAN_FILE,
+    REPORT_PAGE,
+    files,
+    layer_of,
+    select_marker,
+)
+from pairsieve.pipeline.dataset.stages import PLAN, REPORT, VERBS, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
+from pairsieve.pipeline.ledger.ledger import current_result, current_shards, gathered_fingerprint
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import Layer
@@ -54,6 +62,7 @@ class Status:
             told from the worst of each unit.
         over_time: (start, s since 1970 UTC, failed, asked for, commonest failure) of equal steps.
         models: A sentence on each model that made vectors.
+        stages: Those that have left something, in the order of the pipeline.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -70,6 +79,7 @@ class Status:
     worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
     over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -90,6 +100,7 @@ def status(store: Store, name: str) -> Status:
     steps = wider(dict(fetches.steps), STEPS_TOLD)
     found.over_time = [(start, *failures(counts)) for start, counts in steps]
     found.models = model_record.sentences(store)
+    found.stages = [stage.name for stage in VERBS if _committed(store, stage, name)]
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
@@ -102,6 +113,15 @@ def status(store: Store, name: str) -> Status:
         _add_selection(found, selected, done)
         _add_shards(found, current_shards(store, name))
     return found
+
+
+def _committed(store: Store, stage: Stage, name: str) -> bool:
+    """Return whether a stage has left something: of those per selection, for the one `name`."""
+    if stage.scope in (Scope.POOL, Scope.SELECTION):
+        return current_result(store, stage, name) is not None
+    if stage.scope is Scope.DATASET:
+        return store.exists({PLAN: PLAN_FILE, REPORT: REPORT_PAGE}[stage])
+    return bool(store.marker_names(stage.folder))
 
 
 def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:

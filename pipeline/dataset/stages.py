@@ -43,6 +43,7 @@ class Stage:
         pairs: Which pairs it answers for when it is done.
         view: The view of the ledger that has its columns; none where it leaves no columns.
         columns: What it knows of a pair.
+        rows: Of what there is a row with these columns, in words.
         verb: The command that runs it, where that has another name.
     """
 
@@ -52,21 +53,71 @@ class Stage:
     pairs: Pairs = Pairs.ALL
     view: str = ""
     columns: tuple[Column, ...] = ()
+    rows: str = ""
     verb: str = ""
 
 
 PLAN = Stage("plan", "plan", Scope.DATASET)
-GATHER = Stage("gather", "gather", Scope.TASK_SLICE, Pairs.ALL, "gathered", GATHERED)
+GATHER = Stage(
+    "gather",
+    "gather",
+    Scope.TASK_SLICE,
+    view="gathered",
+    columns=GATHERED,
+    rows="one row per input pair, and one more for each retry layer that fetches it again",
+)
 RETRY = Stage("retry", "gather", Scope.TASK_SLICE, Pairs.RETRIED, verb="gather")
-EMBED = Stage("embed", "embed", Scope.MODEL, Pairs.ATTEMPTED, "embedded", EMBEDDED)
-GROUP = Stage("group", "group", Scope.POOL, Pairs.IN_MARKER, "grouped", GROUPED)
-BLOCKLIST = Stage("blocklist", "blocklist", Scope.POOL, Pairs.IN_MARKER, "listed", LISTED, "select")
-SELECT = Stage("select", "select", Scope.SELECTION, Pairs.ALL, "selected", SELECTED)
-SHARD = Stage("shard", "shards", Scope.SELECTION, Pairs.KEPT, "sharded", SHARDED)
+EMBED = Stage(
+    "embed",
+    "embed",
+    Scope.MODEL,
+    Pairs.ATTEMPTED,
+    view="embedded",
+    columns=EMBEDDED,
+    rows="one row per pair that was embedded",
+)
+GROUP = Stage(
+    "group",
+    "group",
+    Scope.POOL,
+    Pairs.IN_MARKER,
+    view="grouped",
+    columns=GROUPED,
+    rows="one row per pair whose outcome is `ok`",
+)
+BLOCKLIST = Stage(
+    "blocklist",
+    "blocklist",
+    Scope.POOL,
+    Pairs.IN_MARKER,
+    view="listed",
+    columns=LISTED,
+    rows="one row per stored image that is on the blocklist",
+    verb="select",
+)
+SELECT = Stage(
+    "select",
+    "select",
+    Scope.SELECTION,
+    view="selected",
+    columns=SELECTED,
+    rows="one row per input pair",
+)
+SHARD = Stage(
+    "shard",
+    "shards",
+    Scope.SELECTION,
+    Pairs.KEPT,
+    view="sharded",
+    columns=SHARDED,
+    rows="one row per sample in a shard",
+)
 REPORT = Stage("report", "", Scope.DATASET)
 
 STAGES = (PLAN, GATHER, RETRY, EMBED, GROUP, BLOCKLIST, SELECT, SHARD, REPORT)
-MEASURING = (GATHER, RETRY, EMBED)  # they overlap in time, the others follow one another
+VERBS = tuple(stage for stage in STAGES if not stage.verb)
+MEASURING = (GATHER, RETRY, EMBED)  # they overlap in time
+DECIDING = tuple(stage for stage in VERBS if stage not in (PLAN, *MEASURING))  # one after another
 
 
 def stage_of(name: str) -> Stage:

@@ -3,7 +3,7 @@
 Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
 read. `gathered`, `embedded`, `grouped`, `listed`, `selected` and `sharded` are the parts, `ledger`
 the whole; a part that does not exist yet is empty, so its columns are null. Of a pair that was
-tried again `gathered` has the latest layer, `superseded` what came before.
+retried `gathered` has the latest retry layer, `superseded` what came before.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,24 +15,19 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
-    BLOCKLIST_MARKER,
     GATHER_FOLDER,
-    GROUP_MARKER,
     files,
     layer_of,
+    marker_path,
     select_marker,
-    shard_marker,
 )
+from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
-    GROUPED,
-    LISTED,
     ROW,
-    SELECTED,
-    SHARDED,
     Column,
     arrow_schema,
 )
@@ -82,19 +77,20 @@ def attach(
     further = dict(embeddings or {})
     main = further.pop("", None)
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
-        ("embedded", EMBEDDED, embedded_files(store, main) if main else []),
-        ("grouped", GROUPED, _result_files(store, GROUP_MARKER)),
-        ("listed", LISTED, _result_files(store, BLOCKLIST_MARKER)),
-        ("selected", SELECTED, _result_files(store, select_marker(selection)) if selection else []),
-        ("sharded", SHARDED, _shard_files(store, selection) if selection else []),
+        (EMBED.view, EMBED.columns, embedded_files(store, main) if main else [])
+    ]
+    parts += [
+        (stage.view, stage.columns, result_files(store, stage, selection))
+        for stage in STAGES
+        if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
     ]
     for name, columns, names in parts:
         _view(connection, store, name, columns, names)
     others = ", ".join(f"{part}.{column.name}" for part, columns, _ in parts for column in columns)
-    travelling = set(connection.table("gathered").columns)
+    extra_columns = set(connection.table("gathered").columns)
     for name, folder in further.items():
         part = f"embedded_{name}"
-        if taken := travelling & {f"{column.name}_{name}" for column in EMBEDDED}:
+        if taken := extra_columns & {f"{column.name}_{name}" for column in EMBEDDED}:
             raise BadOption(
                 f"embed: with the name `{name}`, a model's column would be called {min(taken)}, as "
                 "one of the input is; choose another name"
@@ -107,9 +103,9 @@ def attach(
 
 
 def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
-    """Define `gathered`, a row per pair, and `superseded`, the rows that a later layer replaced.
+    """Define `gathered`, a row per pair, and `superseded`, the rows that a retry layer replaced.
 
-    Only the rows of later layers are grouped; the first gather's many are merely probed.
+    Only the rows of retry layers are grouped; the first gather's many are merely probed.
     """
     markers = store.markers(GATHER_FOLDER)
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
@@ -119,27 +115,46 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
         _view(connection, store, "superseded", GATHERED, [])
         return
     _view(connection, store, "first_gather", GATHERED, first)
-    _view(connection, store, "tried_again", GATHERED, again)
+    _view(connection, store, "retried", GATHERED, again)
     connection.execute(
         """
-        CREATE VIEW latest AS SELECT row, max(layer) AS layer FROM tried_again GROUP BY row;
+        CREATE VIEW latest AS SELECT row, max(layer) AS layer FROM retried GROUP BY row;
         CREATE VIEW gathered AS
         FROM first_gather ANTI JOIN latest USING (row) UNION ALL BY NAME
-        FROM tried_again SEMI JOIN latest USING (row, layer);
+        FROM retried SEMI JOIN latest USING (row, layer);
         CREATE VIEW superseded AS
         FROM first_gather SEMI JOIN latest USING (row) UNION ALL BY NAME
-        FROM tried_again ANTI JOIN latest USING (row, layer)
+        FROM retried ANTI JOIN latest USING (row, layer)
         """
     )
 
 
+def current_result(store: Store, stage: Stage, selection: str | None) -> Marker | None:
+    """Return the marker of a stage over the pool; None where it is missing or outdated.
+
+    What belongs to a selection is outdated as soon as that was made anew.
+    """
+    if stage.scope is Scope.POOL:
+        return store.marker(marker_path(stage.folder))
+    if selection is None:
+        return None
+    marker = store.marker(marker_path(f"{stage.folder}/{selection}"))
+    if marker is None or "selection" not in marker.extra:
+        return marker
+    selected = store.marker(select_marker(selection))
+    current = selected and marker.extra["selection"] == selected.extra["fingerprint"]
+    return marker if current else None
+
+
 def current_shards(store: Store, selection: str) -> Marker | None:
     """Return the marker of a selection's shards, None where they are missing or outdated."""
-    selected = store.marker(select_marker(selection))
-    shards = store.marker(shard_marker(selection))
-    if not selected or not shards:
-        return None
-    return shards if shards.extra["selection"] == selected.extra["fingerprint"] else None
+    return current_result(store, SHARD, selection)
+
+
+def result_files(store: Store, stage: Stage, selection: str | None) -> list[str]:
+    """Return the Parquet files of a stage over the pool, none where it has no current result."""
+    result = current_result(store, stage, selection)
+    return files([result], ".parquet") if result else []
 
 
 def embedded_files(store: Store, embedding: str) -> list[str]:
@@ -176,18 +191,6 @@ def export(
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-
-
-def _result_files(store: Store, marker: str) -> list[str]:
-    """Return the Parquet files of a whole-pool step, none if it is not committed."""
-    found = store.marker(marker)
-    return files([found], ".parquet") if found else []
-
-
-def _shard_files(store: Store, selection: str) -> list[str]:
-    """Return the manifest of a selection's shards, none while they are those of an older one."""
-    shards = current_shards(store, selection)
-    return files([shards], ".parquet") if shards else []
 
 
 def _view(
