@@ -51,7 +51,9 @@ Address = Annotated[
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Folder under `embed/`; needed if there are several."),
+    typer.Option(
+        "--model", help="Which model's vectors: a folder under `embed/`; default: the only one."
+    ),
 ]
 
 
@@ -246,8 +248,8 @@ def export(
     from pairsieve.pipeline import export
     from pairsieve.pipeline.dataset.store import Store
 
-    done = export.run(Store.at(dataset), Store.at(out), model, name)
-    typer.echo(f"{done['rows']:,} rows in {done['parts']:,} parts in {Store.at(out).url}")
+    written = export.run(Store.at(dataset), Store.at(out), model, name)
+    typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
 
 
 @app.command()
@@ -258,11 +260,12 @@ def search(
         Path | None, typer.Option("--image", help="Look for what is like this picture.")
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="Recipe that says where a local model is.")
+        Path | None,
+        typer.Option("--recipe", help="Recipe of the dataset; needed if its model is local files."),
     ] = None,
     model: Model = None,
     name: Name = "default",
-    count: Annotated[int, typer.Option("-k", min=1, max=1000, help="Pairs to find.")] = 20,
+    count: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many pairs to show.")] = 20,
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
     ] = None,
@@ -274,11 +277,11 @@ def search(
     from pairsieve.schemas.recipe_file import load
 
     query = search.Query(text, image)
-    asked = load(recipe) if recipe else None
-    found = search.run(Store.at(dataset), query, asked, model, name, count)
-    found_table(found)
+    loaded = load(recipe) if recipe else None
+    result = search.run(Store.at(dataset), query, loaded, model, name, count)
+    found_table(result)
     if page:
-        page.write_text(search.page(Store.at(dataset), found), encoding="utf-8")
+        page.write_text(search.page(Store.at(dataset), result), encoding="utf-8")
         typer.echo(page)
 
 

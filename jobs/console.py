@@ -11,7 +11,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
 from pairsieve.pipeline.ledger.ledger import current_shards
-from pairsieve.pipeline.search import Found
+from pairsieve.pipeline.search import SearchResult
 from pairsieve.pipeline.status import Status
 from pairsieve.schemas.recipe import Recipe
 
@@ -81,14 +81,14 @@ def status_table(found: Status) -> None:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
 
 
-def found_table(found: Found) -> None:
-    """Print what a search has found, nearest first, three lines for each pair."""
+def found_table(result: SearchResult) -> None:
+    """Print the pairs of a search, nearest first, three lines for each."""
     rows = []
-    for pair in found.pairs:
+    for pair in result.pairs:
         names = "\n".join(printable(pair[name]) for name in ("text", "url", "uid"))
         rows.append((pair["rank"], f"{pair['cosine']:.4f}", printable(pair["verdict"]), names))
-    how = "all compared" if found.exact else "by an index"
-    title = f"Nearest of {found.rows:,} images, {how}"
+    method = "all compared" if result.exact else "by an index"
+    title = f"Nearest of {result.rows:,} images, {method}"
     table(title, ("rank", "cosine", "verdict", "text, url, uid"), rows)
 
 

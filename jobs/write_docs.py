@@ -28,7 +28,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
-INNER = {"embed": ("Scores", "Way")}  # sections inside a section
+INNER = {"embed": ("Scores", "Scorer")}  # sections inside a section
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 

@@ -1,18 +1,18 @@
-"""Embed: the images and texts of a gathered piece become CLIP vectors and the scores on them.
+"""Embed: the images and texts of gathered task slices become CLIP vectors and the scores on them.
 
 One pass of the model; every score is arithmetic on the vectors as they are stored, rounded to
 float16, so that anybody can compute it again from what the dataset holds. Vectors are committed
 first, then the scores, which another recipe measures anew from the same vectors. An actor keeps the
-model and embeds whole pieces; it streams their images from the tars, a few at a time. A marker says
-how long the piece took and how much of that the model computed.
+model and embeds whole task slices; it streams their images from the tars, a few at a time. A marker
+says how long the slice took and how much of that the model computed.
 """
 
 import itertools
 import time
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,17 +29,16 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.image.stored import bodies, decoded
+from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
-from pairsieve.pipeline.vectors.folders import folder, scores_folder
-from pairsieve.pipeline.vectors.model_record import claimed, stamped
+from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
+from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
+from pairsieve.pipeline.vectors.score_commit import BYTE_RANGE, Scoring
+from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.columns import (
-    IMAGE_BYTES,
     IMAGE_EMBEDDING,
-    IMAGE_FILE,
-    IMAGE_OFFSET,
     OUTCOME,
     ROW,
     TEXT,
@@ -50,138 +49,148 @@ from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
-READ = (ROW, TEXT, OUTCOME, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
+READ = (ROW, TEXT, OUTCOME, *BYTE_RANGE)
 GROUP_ROWS = 256  # of a row group of vectors: what must be read for one of them
 
 Key = TypeVar("Key", bound=Hashable)
 
 
+class Folders(NamedTuple):
+    """The folders under `embed/` of a model's vectors and of the recipe's scores on them."""
+
+    vectors: str
+    scores: str
+
+
 @dataclass(frozen=True)
 class Embedder:
-    """What an actor keeps: the model, its record, what measures the scores, and how, in words."""
+    """What an actor keeps: the model, and what it measures scores with."""
 
     model: clip.Model
-    record: dict[str, Any]
-    prepared: scores.Prepared
-    how: dict[str, str]
+    scoring: Scoring
 
 
 def run(
     recipe: Recipe,
     store: Store,
     engine: Engine,
-    pieces: Iterable[str],
+    slice_names: Iterable[str],
     model: Embed | None = None,
 ) -> Iterator[tuple[str, Marker]]:
-    """Embed the gathered `pieces`, taken as they come; yield (piece, marker) as they commit.
+    """Embed gathered task slices, taken as they come; yield (name, marker) as they commit.
 
     The recipe's main model does it, unless another one is given.
 
     Raises:
         BadOption: the recipe names no model, one that cannot be had, or another one than that
             which made the vectors in its folder.
-        Stopped: a stored image cannot be read back, or a piece kept killing the model's process.
+        Stopped: a stored image cannot be read back, or a slice kept killing the model's process.
     """
     options = model or recipe.embed
     if options is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
-    name = folder(options)
-    left = iter(pieces)
-    for first in left:
-        marker = store.marker(embed_marker(name, first))
-        if marker is None or store.marker(embed_marker(scores_folder(options), first)) is None:
+    folders = Folders(model_folder(options), scores_folder(options))
+    remaining = iter(slice_names)
+    for first in remaining:
+        marker = _committed(store, folders, first)
+        if marker is None:
             break
         yield first, marker
     else:
         return
     clip.check(options)
     scorers.check(options)
-    asked = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
-    for piece, result in engine.map_with(
-        partial(_embedder, store, name, options),
-        partial(_embed, store, (name, scores_folder(options)), asked),
-        itertools.chain([first], left),
+    rules = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
+    for slice_name, result in engine.map_with(
+        partial(_embedder, store, folders, options),
+        partial(_embed, store, folders, rules),
+        itertools.chain([first], remaining),
         gpus=options.num_gpus if options.device != "cpu" else 0,
     ):
         if isinstance(result, Crashed):
             raise Stopped(
-                f"embed: the model's process died at every attempt at piece {piece} "
+                f"embed: the model's process died at every attempt at task slice {slice_name} "
                 f"({result.reason}); the same command goes on from there"
             )
-        yield piece, result
+        yield slice_name, result
 
 
-def _embedder(store: Store, name: str, options: Embed) -> Embedder:
+def _committed(store: Store, folders: Folders, slice_name: str) -> Marker | None:
+    """Return the marker of a slice's vectors if both they and its scores are there."""
+    marker = store.marker(embed_marker(folders.vectors, slice_name))
+    if marker is None or store.marker(embed_marker(folders.scores, slice_name)) is None:
+        return None
+    return marker
+
+
+def _embedder(store: Store, folders: Folders, options: Embed) -> Embedder:
     """Return what an actor keeps."""
-    model, taken = claimed(store, name, options)
-    return Embedder(model, taken, scores.prepare(options, model), scores.described(options))
+    model, record = claim_folder(store, folders.vectors, options)
+    return Embedder(model, Scoring(scores.prepare(options, model), scores.sources(options), record))
 
 
 def _embed(
-    store: Store, folders: tuple[str, str], asked: list[Rule], embedder: Embedder, piece: str
+    store: Store, folders: Folders, rules: Sequence[Rule], embedder: Embedder, slice_name: str
 ) -> Marker:
-    """Embed one gathered piece and commit it; then its scores, in the second of the folders."""
-    gathered = store.marker(marker_path(GATHER_FOLDER, piece))
+    """Commit the vectors of one gathered slice, then its scores; return the vectors' marker."""
+    gathered = store.marker(marker_path(GATHER_FOLDER, slice_name))
     if gathered is None:
-        raise Stopped(f"embed: {store.location(GATHER_FOLDER)} holds no piece {piece}")
-    name, scored_in = folders
-    made = store.marker(embed_marker(name, piece))
-    made = made or _put_vectors(store, embed_marker(name, piece), asked, embedder, gathered)
-    score_commit.score(
+        raise Stopped(f"embed: {store.location(GATHER_FOLDER)} holds no task slice {slice_name}")
+    path = embed_marker(folders.vectors, slice_name)
+    embedded = store.marker(path) or _commit_vectors(store, path, rules, embedder, gathered)
+    score_commit.commit_scores(
         store,
-        embed_marker(scored_in, piece),
-        (embedder.prepared, embedder.how, embedder.record),
-        (gathered, made),
+        embed_marker(folders.scores, slice_name),
+        embedder.scoring,
+        (gathered, embedded),
         partial(_pixels, store),
     )
-    return made
+    return embedded
 
 
-def _put_vectors(
-    store: Store, marker: str, asked: list[Rule], embedder: Embedder, gathered: Marker
+def _commit_vectors(
+    store: Store, path: str, rules: Sequence[Rule], embedder: Embedder, gathered: Marker
 ) -> Marker:
-    """Turn the pairs of a gathered piece into vectors and commit them at `marker`."""
-    table = _rows(store, gathered, asked)
-    columns = [table[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)]
-    places, image_of = _distinct(zip(*columns, strict=True))
+    """Turn the pairs of a gathered slice into vectors and commit them at `path`."""
+    table = _pairs(store, gathered, rules)
+    columns = [table[column.name].to_pylist() for column in BYTE_RANGE]
+    ranges, image_of = _distinct(zip(*columns, strict=True))
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
-    began, busy_s = time.monotonic(), embedder.model.busy_s
-    pictures = embedder.model.pictures(bodies(store, places), decoded)
-    of_images = pictures.astype(np.float16)[image_of]
-    of_texts = embedder.model.texts(texts).astype(np.float16)[text_of]
-    spent = {
-        "model_s": round(embedder.model.busy_s - busy_s, 6),
-        "seconds": round(time.monotonic() - began, 6),
-    }
-    content = stamped(_vectors(table[ROW.name], of_images, of_texts), embedder.record)
-    path = beside(marker, VECTORS_SUFFIX)
-    files = {path: _write(store, path, content)}
-    counts = {"embedded": table.num_rows, "images": len(places), "texts": len(texts)}
-    return commit(store, marker, Marker(gathered.rows, files, counts, spent))
+    model = embedder.model
+    began, computed_s = time.monotonic(), model.busy_s
+    images = model.pictures(read_images(store, ranges), decode_image).astype(np.float16)
+    captions = model.texts(texts).astype(np.float16)
+    spent = EmbedTime(model.busy_s - computed_s, time.monotonic() - began)
+    vectors = _vectors(table[ROW.name], images[image_of], captions[text_of])
+    name = beside(path, VECTORS_SUFFIX)
+    content = with_model_metadata(vectors, embedder.scoring.model)
+    files = {name: _write(store, name, content)}
+    counts = {"embedded": table.num_rows, "images": len(ranges), "texts": len(texts)}
+    return commit(store, path, Marker(gathered.rows, files, counts, dict(spent.to_json())))
 
 
-def _rows(store: Store, gathered: Marker, asked: list[Rule]) -> pa.Table:
-    """Return the pairs of a piece that have an image and pass the gates, with columns `READ`."""
+def _pairs(store: Store, gathered: Marker, rules: Sequence[Rule]) -> pa.Table:
+    """Return the pairs of a slice that have an image and pass the gates, with columns `READ`."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     names = [column.name for column in READ]
     with store.reader(gathered.file(".parquet")) as file:
-        table = pq.read_table(file, columns=None if asked else names)  # rules read any column
+        table = pq.read_table(file, columns=None if rules else names)  # rules read any column
     table = table.filter(pc.equal(table[OUTCOME.name], str(Outcome.OK)))
-    return table.filter(pa.array(passing(table, asked))).select(names)
+    return table.filter(pa.array(passing(table, rules))).select(names)
 
 
 def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
-    """Return the distinct keys as they first occur, and for each key its place among them, (n,)."""
-    found: dict[Key, int] = {}
-    places = [found.setdefault(key, len(found)) for key in keys]
-    return list(found), np.array(places, np.intp)
+    """Return the distinct keys as they first occur, and each key's index among them, (n,)."""
+    index_of: dict[Key, int] = {}
+    indices = [index_of.setdefault(key, len(index_of)) for key in keys]
+    return list(index_of), np.array(indices, np.intp)
 
 
-def _pixels(store: Store, places: list[Place]) -> Iterator[NDArray[np.uint8]]:
+def _pixels(store: Store, ranges: list[Place]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
-    return map(decoded, bodies(store, places))
+    return map(decode_image, read_images(store, ranges))
 
 
 def _vectors(

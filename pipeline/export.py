@@ -13,6 +13,7 @@ sorts the files of a folder by name and counts on vectors and metadata being ali
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.vectors import reader
-from pairsieve.pipeline.vectors.model_record import recorded
+from pairsieve.pipeline.vectors.model_record import ModelRecord, read_record
 from pairsieve.schemas.columns import (
     EMBEDDED,
     HEIGHT,
@@ -42,15 +43,40 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PART_ROWS = 1_000_000  # clip-retrieval's own default
-ROWS_AT_ONCE = 65_536  # rows of metadata held, and of one row group
-DONE = "export.json"
+ROWS_AT_ONCE = 65_536  # rows of metadata in memory, and of one row group
+RECORD = "export.json"
 FOLDERS = ("img_emb", "text_emb", "metadata")
-UNTOLD = "minor_safety"  # a score that leaves the dataset nowhere
-TOLD = (URL, UID, ROW, WIDTH, HEIGHT, SHA256, *(c for c in EMBEDDED if c.name != UNTOLD))
+PRIVATE = "minor_safety"  # a score that leaves the dataset nowhere
+PUBLIC = (URL, UID, ROW, WIDTH, HEIGHT, SHA256, *(c for c in EMBEDDED if c.name != PRIVATE))
 # What clip-retrieval calls two of our columns: the key of a sample, and its text.
 IMAGE_PATH = Column("image_path", UID.type, "", "Key of the sample in the shards: the uid.", False)
 CAPTION = Column("caption", TEXT.type, "", TEXT.doc)
-METADATA = (IMAGE_PATH, CAPTION, *TOLD)
+METADATA = (IMAGE_PATH, CAPTION, *PUBLIC)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """What `export.json` says of a whole export.
+
+    Attributes:
+        model: The record of the model that made the vectors.
+        selection: Name of the selection whose survivors it has; None for all embedded pairs.
+        fingerprint: Of that selection.
+        rows: Pairs.
+        parts: Files of each kind.
+    """
+
+    model: ModelRecord
+    selection: str | None
+    fingerprint: str | None
+    rows: int
+    parts: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name, in the order in which they are written."""
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "model": self.model.to_json()
+        }
 
 
 def run(
@@ -59,56 +85,51 @@ def run(
     model: str | None = None,
     selection: str | None = None,
     part_rows: int = PART_ROWS,
-) -> dict[str, Any]:
+) -> ExportRecord:
     """Write the vectors of a model to `out`; return what `export.json` says of them.
 
     Args:
         store: The dataset.
         out: Where to; empty, or with an earlier export, which is replaced.
-        model: Folder of the model; None for the only one.
+        model: Folder of the model's vectors; None for the only one.
         selection: Export its survivors; None for every embedded pair not on the blocklist.
         part_rows: Rows of a part; the last has fewer.
 
     Raises:
         BadOption: no such model or selection, or `out` holds something else.
     """
-    name = reader.chosen(store, model)
+    folder = reader.choose_folder(store, model)
     selected = store.marker(select_marker(selection)) if selection else None
     if selection and selected is None:
         raise BadOption(f"--name: there is no selection `{selection}`; `pairsieve select` makes it")
     _clear(store, out)
-    units = reader.units(store, name)
+    units = reader.units(store, folder)
+    record = read_record(store, folder)
     with connect(store) as connection:
-        attach(connection, store, reader.scored(store, name), selection)
+        attach(connection, store, reader.latest_scores(store, folder), selection)
         rows = _take_rows(connection, store, units, selection)
         parts = -(-rows // part_rows)
-        dimensions = recorded(store, name)["dimensions"]
         tables = _Tables(connection)
-        found = _Vectors(store, units)
+        vectors = _Vectors(store, units)
         for part in range(parts):
             stem = str(part).zfill(len(str(parts)))
             size = min(part_rows, rows - part * part_rows)
-            _write_part(out, stem, (size, dimensions), tables, found)
-    done = {
-        "model": recorded(store, name),
-        "selection": selection,
-        "fingerprint": selected.extra["fingerprint"] if selected else None,
-        "rows": rows,
-        "parts": parts,
-    }
-    out.write(DONE, json.dumps(done, indent=1).encode())
-    return done
+            _write_part(out, stem, (size, record.dimensions), tables, vectors)
+    fingerprint = selected.extra["fingerprint"] if selected else None
+    export = ExportRecord(record, selection, fingerprint, rows, parts)
+    out.write(RECORD, json.dumps(export.to_json(), indent=1).encode())
+    return export
 
 
 def _clear(store: Store, out: Store) -> None:
     """Delete an earlier export in `out`; refuse to touch anything else."""
     if f"{out.url}/".startswith(f"{store.url}/"):
         raise BadOption(f"{out.url}: is in the dataset, where `gc` would sweep it; name another")
-    there = [path for path, _, _ in out.list()]
-    for path in there:
-        if path != DONE and path.partition("/")[0] not in FOLDERS:
+    paths = [path for path, _, _ in out.list()]
+    for path in paths:
+        if path != RECORD and path.partition("/")[0] not in FOLDERS:
             raise BadOption(f"{out.url}: holds `{path}`, which is of no export; name another")
-    out.delete(sorted(there, key=lambda path: path != DONE))  # first what says that it is whole
+    out.delete(sorted(paths, key=lambda path: path != RECORD))  # first what says that it is whole
 
 
 def _take_rows(
@@ -122,10 +143,10 @@ def _take_rows(
     if not paths:
         return 0
     connection.read_parquet(paths).project(ROW.name).create_view("with_vectors")
-    told = ", ".join(column.name for column in TOLD)
+    columns = ", ".join(column.name for column in PUBLIC)
     connection.execute(
         f"CREATE VIEW exported AS SELECT {UID.name} AS {IMAGE_PATH.name}, "
-        f"{TEXT.name} AS {CAPTION.name}, {told} FROM ledger SEMI JOIN with_vectors USING (row) "
+        f"{TEXT.name} AS {CAPTION.name}, {columns} FROM ledger SEMI JOIN with_vectors USING (row) "
         f"WHERE blocked IS NULL {'AND keep' if selection else ''}"
     )
     ((rows,),) = connection.execute("SELECT count(*) FROM exported").fetchall()
@@ -133,7 +154,7 @@ def _take_rows(
 
 
 def _write_part(
-    out: Store, stem: str, shape: tuple[int, int], tables: "_Tables", found: "_Vectors"
+    out: Store, stem: str, shape: tuple[int, int], tables: "_Tables", vectors: "_Vectors"
 ) -> None:
     """Write the next rows as one part: two arrays (n, d) and their metadata."""
     import pyarrow.parquet as pq
@@ -143,13 +164,13 @@ def _write_part(
     with ExitStack() as stack:
         arrays = [stack.enter_context(out.writer(f"{name}.npy")) for name in names[:2]]
         sink = stack.enter_context(out.writer(f"{names[2]}.parquet"))
-        told = stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
+        metadata = stack.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
         for array in arrays:
             head = {"descr": "<f2", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(array, head)
         for table in tables.take(shape[0]):
-            told.write_table(table.cast(schema))
-            for matrices in found.at(table[ROW.name].to_numpy()):
+            metadata.write_table(table.cast(schema))
+            for matrices in vectors.at(table[ROW.name].to_numpy()):
                 for array, matrix in zip(arrays, matrices, strict=True):
                     array.write(matrix)
 
@@ -160,7 +181,7 @@ class _Tables:
     def __init__(self, connection: "DuckDBPyConnection") -> None:
         self._connection = connection
         self._batches: Iterator[pa.RecordBatch] | None = None
-        self._held: pa.Table | None = None
+        self._buffered: pa.Table | None = None
 
     def take(self, rows: int) -> Iterator[pa.Table]:
         """Yield tables of the next `rows` rows together."""
@@ -168,15 +189,15 @@ class _Tables:
             query = self._connection.sql("FROM exported ORDER BY row")
             self._batches = iter(query.to_arrow_reader(ROWS_AT_ONCE))
         while rows:
-            if not self._held:
-                self._held = pa.Table.from_batches([next(self._batches)])
-            some, self._held = self._held[:rows], self._held[rows:]
-            rows -= some.num_rows
-            yield some
+            if not self._buffered:
+                self._buffered = pa.Table.from_batches([next(self._batches)])
+            table, self._buffered = self._buffered[:rows], self._buffered[rows:]
+            rows -= table.num_rows
+            yield table
 
 
 class _Vectors:
-    """The vectors of rows asked for in ascending order; those of one unit are held."""
+    """The vectors of rows requested in ascending order; those of one unit are in memory."""
 
     def __init__(self, store: Store, units: list[reader.Unit]) -> None:
         self._store = store
@@ -187,10 +208,10 @@ class _Vectors:
     def at(self, rows: NDArray[np.int64]) -> Iterator[list[NDArray[np.float16]]]:
         """Yield the image and text vectors of `rows`, unit by unit."""
         while len(rows):
-            held = np.searchsorted(rows, self._rows[-1], "right") if len(self._rows) else 0
-            if held:
-                places = np.searchsorted(self._rows, rows[:held])
-                yield [matrix[places] for matrix in self._matrices]
-                rows = rows[held:]
+            in_unit = np.searchsorted(rows, self._rows[-1], "right") if len(self._rows) else 0
+            if in_unit:
+                indices = np.searchsorted(self._rows, rows[:in_unit])
+                yield [matrix[indices] for matrix in self._matrices]
+                rows = rows[in_unit:]
             else:
                 self._rows, self._matrices = reader.read(self._store, next(self._units))

@@ -19,7 +19,7 @@ from pairsieve.pipeline.dedup.steps import ASKED, asked
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
-from pairsieve.pipeline.vectors.folders import folders
+from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import GROUPED, ROW, Column
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -55,7 +55,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
     """
     from pairsieve.pipeline.hamming.distributed import near
 
-    embeddings = folders(recipe)
+    embeddings = scores_folders(recipe)
     steps = asked(recipe)
     distance = near_duplicates.max_distance(recipe)
     wanted = fingerprint(

@@ -32,9 +32,9 @@ from pairsieve.pipeline.stats.histograms import CHART, charts, figure
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown
 from pairsieve.pipeline.stats.stats_db import build, finish
 from pairsieve.pipeline.stats.thumbnails import thumbnail
-from pairsieve.pipeline.vectors.folders import folders
-from pairsieve.pipeline.vectors.model_record import sentences
-from pairsieve.pipeline.vectors.scores import described
+from pairsieve.pipeline.vectors.folders import scores_folders
+from pairsieve.pipeline.vectors.model_record import model_sentences
+from pairsieve.pipeline.vectors.scores import sources
 from pairsieve.schemas.columns import COLUMNS, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -85,7 +85,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         connect(store) as connection,
     ):
         file = Path(place) / STATS
-        attach(connection, store, folders(recipe), name)
+        attach(connection, store, scores_folders(recipe), name)
         request_rates.attach(connection, store)
         build(connection, file, selection.extra["funnel"], recipe.other_scores)
         content = _content(connection, recipe, store, selection, name)
@@ -157,8 +157,8 @@ def _content(
         "cluster_sizes": rows(connection, SIZES),
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
-        "models": sentences(store),
-        "measured": list(described(recipe.embed).items()) if recipe.embed else [],
+        "models": model_sentences(store),
+        "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
         "chart": CHART,
     }
 

@@ -1,4 +1,4 @@
-"""Search: the pairs whose images are nearest to a text or a picture, told from the stored vectors.
+"""Search: the pairs whose images are nearest to a text or a picture, by their stored vectors.
 
 The query is embedded by the model that made the vectors, and by no other: the dataset says which it
 was, with the SHA-256 of its weights. Of local files it knows only the names, so the recipe must say
@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
+from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors import reader
-from pairsieve.pipeline.vectors.folders import folder
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.pipeline.vectors.index import EXACT_ROWS, Nearest, check, nearest
-from pairsieve.pipeline.vectors.model_record import recorded
+from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
@@ -44,17 +46,29 @@ class Query:
             raise BadOption("search: give a text, or --image FILE, and not both")
 
     def __str__(self) -> str:
-        """Return the query as the page tells it."""
+        """Return the query as the page shows it."""
         return self.text if self.text is not None else str(self.image)
+
+    def vector(self, model: clip.Model) -> Vectors:
+        """Return the vector of the query, (d,), of length 1.
+
+        Raises:
+            BadOption: the picture cannot be read.
+        """
+        if self.image is not None:
+            (vector,) = model.images([_pixels(self.image)])
+        else:
+            (vector,) = model.texts([str(self)])
+        return np.asarray(vector, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search has found.
+class SearchResult:
+    """The pairs that a search returns.
 
     Attributes:
         query: What was looked for.
-        model: Folder of the model.
+        model: Folder of the model's vectors.
         rows: How many images were searched.
         exact: True when none can have been missed.
         pairs: The pairs, nearest first: columns of the ledger, `rank`, `cosine` and `verdict`.
@@ -75,15 +89,15 @@ def run(
     selection: str = "default",
     count: int = 20,
     exact_rows: int = EXACT_ROWS,
-) -> Found:
+) -> SearchResult:
     """Return the `count` pairs whose images are nearest to the query.
 
     Args:
         store: The dataset.
         query: A text or a picture.
         recipe: Says where the files of a local model are; None for a model of open_clip's.
-        model: Folder of the model; None for the recipe's, or the only one.
-        selection: Whose verdicts to tell, where it exists.
+        model: Folder of the model's vectors; None for that of the recipe's, or the only one.
+        selection: Whose verdicts to add, where it exists.
         count: How many pairs.
         exact_rows: Up to so many rows all are compared.
 
@@ -91,25 +105,25 @@ def run(
         BadOption: the model that made the vectors cannot be had, or the picture cannot be read.
     """
     if model is None and recipe and recipe.embed:
-        model = folder(recipe.embed)
-    name = reader.chosen(store, model)
-    options = _options(store, name, recipe)
-    searched = sum(unit.rows for unit in reader.units(store, name))
-    check(searched, exact_rows)
-    asked = _embedded(query, _loaded(store, name, options))
-    found = nearest(store, name, asked, count, exact_rows)
+        model = model_folder(recipe.embed)
+    folder = reader.choose_folder(store, model)
+    options = _options(store, folder, recipe)
+    rows = sum(unit.rows for unit in reader.units(store, folder))
+    check(rows, exact_rows)
+    vector = query.vector(_load_model(store, folder, options))
+    neighbours = nearest(store, folder, vector, count, exact_rows)
     with connect(store) as connection:
-        attach(connection, store, reader.scored(store, name), selection)
-        pairs = _pairs(connection, found)
-    return Found(query, name, searched, found.exact, pairs)
+        attach(connection, store, reader.latest_scores(store, folder), selection)
+        pairs = _pairs(connection, neighbours)
+    return SearchResult(query, folder, rows, neighbours.exact, pairs)
 
 
-def page(store: Store, found: Found) -> str:
-    """Return the page with the pictures that were found."""
-    seen = [pair for pair in found.pairs if pair["image_file"] and not pair["withheld"]]
-    places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in seen]
-    bodies = dict(zip((pair["row"] for pair in seen), store.read_places(places), strict=True))
-    shown = [
+def page(store: Store, result: SearchResult) -> str:
+    """Return the page with the pictures of a search's pairs."""
+    pictured = [pair for pair in result.pairs if pair["image_file"] and not pair["withheld"]]
+    ranges = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in pictured]
+    bodies = dict(zip((pair["row"] for pair in pictured), store.read_places(ranges), strict=True))
+    tiles = [
         pair
         | {
             "thumbnail": thumbnail(bodies[pair["row"]]) if pair["row"] in bodies else None,
@@ -118,68 +132,64 @@ def page(store: Store, found: Found) -> str:
                 ("verdict", pair["verdict"]),
             ],
         }
-        for pair in found.pairs
+        for pair in result.pairs
     ]
     content = {
-        "query": str(found.query),
-        "kind": "picture" if found.query.image else "text",
-        "model": found.model,
-        "rows": found.rows,
-        "exact": found.exact,
-        "found": shown,
+        "query": str(result.query),
+        "kind": "picture" if result.query.image else "text",
+        "model": result.model,
+        "rows": result.rows,
+        "exact": result.exact,
+        "pairs": tiles,
     }
     return render("search.html.j2", content)
 
 
-def _options(store: Store, name: str, recipe: Recipe | None) -> Embed:
+def _options(store: Store, folder: str, recipe: Recipe | None) -> Embed:
     """Return how to load the model that made the vectors of a folder."""
     if recipe:
         for options in recipe.models:
-            if folder(options) == name:
+            if model_folder(options) == folder:
                 return options
-        raise BadOption(f"--recipe: names no model whose vectors are in {store.location('embed')}")
-    told = recorded(store, name)
-    options = Embed(model=told["model"], pretrained=told["pretrained"])
-    if folder(options) != name:
         raise BadOption(
-            f"search: the vectors in {store.location(f'embed/{name}')} were made by local files, "
-            f"{told['model']} and {told['pretrained']}; say where these are: --recipe RECIPE"
+            f"--recipe: names no model whose vectors are in {store.location(EMBED_FOLDER)}"
+        )
+    record = read_record(store, folder)
+    options = Embed(model=record.model, pretrained=record.pretrained)
+    if model_folder(options) != folder:
+        raise BadOption(
+            f"search: the vectors in {store.location(vectors_folder(folder))} were made by local "
+            f"files, {record.model} and {record.pretrained}; say where these are: --recipe RECIPE"
         )
     return options
 
 
-def _loaded(store: Store, name: str, options: Embed) -> clip.Model:
+def _load_model(store: Store, folder: str, options: Embed) -> clip.Model:
     """Return the model, if it is the one that made the vectors of a folder."""
-    told = recorded(store, name)
-    model = clip.load(options.model_copy(update={"batch": 1}), told.get("precision"))
-    theirs = told["weights_sha256"], told["settings_sha256"]
-    if theirs != (model.weights, model.settings):
+    record = read_record(store, folder)
+    model = clip.load(options.model_copy(update={"batch": 1}), record.precision)
+    if (record.weights_sha256, record.settings_sha256) != (model.weights, model.settings):
         raise BadOption(
-            f"search: the vectors in {store.location(f'embed/{name}')} were made by another model "
-            f"of this name, with weights {theirs[0][:16]}, not {model.weights[:16]}"
+            f"search: the vectors in {store.location(vectors_folder(folder))} were made by another "
+            f"model of this name, with weights {record.weights_sha256[:16]}, "
+            f"not {model.weights[:16]}"
         )
     return model
 
 
-def _embedded(query: Query, model: clip.Model) -> Vectors:
-    """Return the vector of the query, (d,), of length 1."""
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    """Return the picture in a file, upright, (h, w, 3)."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if query.text is not None:
-        (vector,) = model.texts([query.text])
-        return np.asarray(vector, np.float32)
-    assert query.image is not None
     try:
-        with Image.open(query.image) as image:
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadOption(f"--image: {query.image}: not a readable picture: {error}") from error
-    (vector,) = model.images([pixels])
-    return np.asarray(vector, np.float32)
+        raise BadOption(f"--image: {path}: not a readable picture: {error}") from error
 
 
-def _pairs(connection: "DuckDBPyConnection", found: Nearest) -> list[dict[str, Any]]:
-    """Return the ledger's rows that were found, in order, with long texts cut.
+def _pairs(connection: "DuckDBPyConnection", neighbours: Nearest) -> list[dict[str, Any]]:
+    """Return the ledger's rows of the neighbours, nearest first, with long texts cut.
 
     `withheld` is true of a pair whose picture must not be shown.
     """
@@ -197,8 +207,10 @@ def _pairs(connection: "DuckDBPyConnection", found: Nearest) -> list[dict[str, A
                {" OR ".join(withheld)} AS withheld
         FROM ledger WHERE row IN (SELECT unnest(?))
         """
-    by_row = {pair["row"]: pair for pair in rows(connection, query, [found.rows])}
+    by_row = {pair["row"]: pair for pair in sql.rows(connection, query, [neighbours.rows])}
     return [
         by_row[row] | {"rank": rank, "cosine": cosine}
-        for rank, (row, cosine) in enumerate(zip(found.rows, found.cosines, strict=True), 1)
+        for rank, (row, cosine) in enumerate(
+            zip(neighbours.rows, neighbours.cosines, strict=True), 1
+        )
     ]

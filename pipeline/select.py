@@ -21,7 +21,7 @@ from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, gathered_fingerprint, inputs
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, Stage, check, rules
 from pairsieve.pipeline.ledger.sql import quoted
-from pairsieve.pipeline.vectors.folders import folders, unscored_pieces
+from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
 from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -49,12 +49,12 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
             `group` has not measured for it.
     """
     asked = _asked(recipe)
-    if unscored := unscored_pieces(store, recipe):
+    if unscored := unscored_slices(store, recipe):
         raise BadOption(
-            f"embed: {unscored} pieces have vectors, but no scores by this recipe's prompts, heads "
-            "and classifiers; `pairsieve embed` measures them from the vectors"
+            f"embed: {unscored} task slices have vectors, but no scores by this recipe's prompts, "
+            "heads and classifiers; `pairsieve embed` measures them from the vectors"
         )
-    embeddings = folders(recipe)
+    embeddings = scores_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     steps.check_asked(recipe, grouped)
     measured = inputs(store, embeddings)

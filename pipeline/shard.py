@@ -29,7 +29,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import quoted
-from pairsieve.pipeline.vectors.folders import folders
+from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     COLUMNS,
     IMAGE_BYTES,
@@ -117,7 +117,7 @@ def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
         return done
     path = content(shard_parts(name), "order", ".parquet")
     with connect(store) as connection, store.writer(path) as sink:
-        attach(connection, store, folders(recipe), name)
+        attach(connection, store, scores_folders(recipe), name)
         key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
         batches = _batches(
             connection,

@@ -99,7 +99,7 @@ def status(store: Store, name: str) -> Status:
     found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
     steps = wider(dict(fetches.steps), STEPS_TOLD)
     found.over_time = [(start, *failures(counts)) for start, counts in steps]
-    found.models = model_record.sentences(store)
+    found.models = model_record.model_sentences(store)
     found.stages = [stage.name for stage in VERBS if _committed(store, stage, name)]
     _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:

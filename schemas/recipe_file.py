@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed, Recipe
-from pairsieve.schemas.recipe_scores import Way
+from pairsieve.schemas.recipe_scores import Scorer
 
 
 def load(path: Path) -> Recipe:
@@ -103,20 +103,20 @@ def _with_files_from(folder: Path, model: Embed) -> Embed:
         for key, value in (("model", model.model), ("pretrained", model.pretrained))
         if (folder / Path(value).expanduser()).is_file()
     }
-    return _with_ways_from(folder, model.model_copy(update=files))
+    return _with_scorer_files_from(folder, model.model_copy(update=files))
 
 
-def _with_ways_from(folder: Path, embed: Embed) -> Embed:
+def _with_scorer_files_from(folder: Path, embed: Embed) -> Embed:
     """Return the section with the files of heads and classifiers made absolute from `folder`."""
 
-    def anchored(way: Way) -> Way:
-        files = {key: getattr(way, key) for key in ("head", "classifier", "weights")}
-        places = {key: folder / Path(value).expanduser() for key, value in files.items() if value}
-        # A classifier that is no folder is a name; a head that is missing is told with its place.
-        found = {k: str(p) for k, p in places.items() if k != "classifier" or p.exists()}
-        return way.model_copy(update=found)
+    def anchored(scorer: Scorer) -> Scorer:
+        files = {key: getattr(scorer, key) for key in ("head", "classifier", "weights")}
+        paths = {key: folder / Path(value).expanduser() for key, value in files.items() if value}
+        # A classifier that is no folder is a name; a missing head is reported with its path.
+        absolute = {k: str(p) for k, p in paths.items() if k != "classifier" or p.exists()}
+        return scorer.model_copy(update=absolute)
 
-    known = {name: anchored(way) for name, way in embed.scores if way}
-    concepts = {name: anchored(way) for name, way in embed.concepts.items()}
-    scores = embed.scores.model_copy(update=known)
+    scorers = {name: anchored(scorer) for name, scorer in embed.scores if scorer}
+    concepts = {name: anchored(scorer) for name, scorer in embed.concepts.items()}
+    scores = embed.scores.model_copy(update=scorers)
     return embed.model_copy(update={"scores": scores, "concepts": concepts})

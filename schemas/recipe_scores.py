@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from pairsieve.schemas.recipe_base import Section
 
-WAYS = ("prompts", "head", "classifier")  # of these keys exactly one
+KINDS = ("prompts", "head", "classifier")  # of these keys exactly one
 
 
 def _word(name: Any) -> Any:
@@ -18,23 +18,24 @@ def _word(name: Any) -> Any:
     return {True: "yes", False: "no"}[name] if isinstance(name, bool) else name
 
 
-def _worded(given: Any) -> Any:
-    return (
-        {_word(name): texts for name, texts in given.items()} if isinstance(given, dict) else given
-    )
+def _with_words(classes: Any) -> Any:
+    """Return the classes with words for names; pydantic refuses what is no mapping."""
+    if not isinstance(classes, dict):
+        return classes
+    return {_word(name): texts for name, texts in classes.items()}
 
 
-def _listed(given: Any) -> Any:
+def _as_list(names: Any) -> Any:
     """Return one class as a list of it."""
-    return [_word(one) for one in (given if isinstance(given, list | tuple) else [given])]
+    return [_word(name) for name in (names if isinstance(names, list | tuple) else [names])]
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
-Classes = Annotated[dict[Text, Texts], BeforeValidator(_worded), Field(min_length=2)]
+Classes = Annotated[dict[Text, Texts], BeforeValidator(_with_words), Field(min_length=2)]
 
 
-class Way(Section):
+class Scorer(Section):
     """How one score is measured: by `prompts`, by a `head` or by a `classifier`."""
 
     prompts: Classes | None = Field(
@@ -54,17 +55,17 @@ class Way(Section):
     activation: Literal["relu", "none"] = Field(
         "relu", description="What is between the layers of a head with several."
     )
-    positive: Annotated[tuple[int | str, ...], BeforeValidator(_listed)] | None = Field(
+    positive: Annotated[tuple[int | str, ...], BeforeValidator(_as_list)] | None = Field(
         None, min_length=1, description="The class, or classes, whose probability is the score: "
-        "names or places from 0."
+        "names or indices from 0."
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        """Refuse no way, two, and keys of another."""
-        said = [key for key in WAYS if getattr(self, key) is not None]
-        if len(said) != 1:
-            raise ValueError(f"say one of {', '.join(WAYS)}, not {' and '.join(said) or 'none'}")
+    def _one_kind(self) -> Self:
+        """Refuse none, two, and keys of another kind."""
+        kinds = [key for key in KINDS if getattr(self, key) is not None]
+        if len(kinds) != 1:
+            raise ValueError(f"say one of {', '.join(KINDS)}, not {' and '.join(kinds) or 'none'}")
         if self.weights and not self.classifier:
             raise ValueError("`weights` are those of a `classifier`, and there is none")
         if "activation" in self.model_fields_set and not self.head:
@@ -73,12 +74,12 @@ class Way(Section):
 
 
 class Scores(Section):
-    """Scores that are measured in another way than by the prompts that come with pairsieve."""
+    """Scores that are measured by others than the prompts that come with pairsieve."""
 
-    nsfw: Way | None = Field(None, description="Probability of not being safe for work.")
-    violence: Way | None = Field(None, description="Probability of showing violence.")
-    watermark: Way | None = Field(None, description="Probability of bearing a watermark.")
-    aesthetic: Way | None = Field(
+    nsfw: Scorer | None = Field(None, description="Probability of not being safe for work.")
+    violence: Scorer | None = Field(None, description="Probability of showing violence.")
+    watermark: Scorer | None = Field(None, description="Probability of bearing a watermark.")
+    aesthetic: Scorer | None = Field(
         None, description="A head with one output, about 1 to 10; without it there is no score."
     )
 
@@ -89,5 +90,5 @@ class Scores(Section):
         return self
 
 
-Concepts = dict[Text, Way]
-Tags = Annotated[dict[Text, Texts], BeforeValidator(_worded)]
+Concepts = dict[Text, Scorer]
+Tags = Annotated[dict[Text, Texts], BeforeValidator(_with_words)]

@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.vectors.model_record import ModelRecord
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
@@ -178,8 +179,8 @@ def put_vectors() -> PutVectors:
             with store.writer(name) as sink:
                 pq.write_table(table, sink, row_group_size=100)
             files[name] = sink.entry()
-        claim = {"model": model, "pretrained": "none", "dimensions": images.shape[1]}
-        store.create(f"embed/{model}.json", json.dumps(claim).encode())
+        record = ModelRecord(model, "none", images.shape[1], 100.0, 0.0, "0" * 64, "0" * 64)
+        store.create(f"embed/{model}.json", json.dumps(record.to_json()).encode())
         marker = Marker(len(rows), files, {"embedded": len(rows)})
         commit(store, f"embed/{model}/{piece}.json", marker)
 

@@ -31,7 +31,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.vectors.folders import folder
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -149,7 +149,7 @@ def put(store: Store, setting: Setting) -> None:
     embed = recipe(setting, 1).embed
     assert embed is not None
     for number, vectors in enumerate(drawn(setting)):
-        place = f"embed/{folder(embed)}/{number:08d}"
+        place = f"embed/{model_folder(embed)}/{number:08d}"
         rows = np.arange(number * PIECE, number * PIECE + len(vectors))
         kind = pa.list_(pa.float16(), setting.width)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=kind)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.image.stored import bodies, decoded
+from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.encoder import Encoder
 from pairsieve.schemas.arrays import Vectors
@@ -65,12 +65,12 @@ def work(job: Result) -> Result:
     )
     model: Any = clip.load(options)
     store, places = Store.at(job["folder"]), [tuple(place) for place in job["places"]]
-    model.pictures(bodies(store, places[:WARM]), decoded)
-    prepared = [model.preprocess(decoded(each)) for each in bodies(store, places)]
+    model.pictures(read_images(store, places[:WARM]), decode_image)
+    prepared = [model.preprocess(decode_image(each)) for each in read_images(store, places)]
     bare = replace(model, preprocess=lambda row: row)
     wholes, alones = [], []
     for _ in range(ROUNDS):
-        wholes.append(_cpu_s(lambda: model.pictures(bodies(store, places), decoded)))
+        wholes.append(_cpu_s(lambda: model.pictures(read_images(store, places), decode_image)))
         alones.append(_cpu_s(lambda: bare.images(prepared)))
     return {
         "cpu_s": median(wholes),
@@ -96,7 +96,7 @@ def _steps(model: Any, store: Store, places: list[Any]) -> dict[str, float]:
         preprocess=clock.timed("resizing", model.preprocess),
     )
     began = cpu_s()
-    timed.pictures(bodies(store, places), clock.timed("decoding", decoded))
+    timed.pictures(read_images(store, places), clock.timed("decoding", decode_image))
     whole = cpu_s() - began
     shares = {step: clock.spent[step] / whole for step in ("decoding", "resizing", "model")}
     return shares | {"the rest": 1 - sum(shares.values())}

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.orientation_hashes import ORIENTED
-from pairsieve.pipeline.dataset.paths import files, vectors_folder
+from pairsieve.pipeline.dataset.paths import VECTORS_SUFFIX, files, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.vectors.folders import folder
-from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
+from pairsieve.pipeline.vectors.folders import model_folder
+from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_group import Group
@@ -140,7 +140,8 @@ def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
         return np.empty((len(rows), 0), np.float32)
     ascending = np.argsort(rows)
     vectors = np.zeros((len(rows), 1), np.float32)
-    for name in files(store.markers(vectors_folder(folder(recipe.embed))).values(), SUFFIX):
+    folder = vectors_folder(model_folder(recipe.embed))
+    for name in files(store.markers(folder).values(), VECTORS_SUFFIX):
         with store.reader(name) as source:
             table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
         theirs = _numbers(table[ROW.name])

@@ -45,7 +45,7 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
-from pairsieve.pipeline.vectors.folders import folder
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -95,7 +95,7 @@ def find(connection: "DuckDBPyConnection", store: Store, engine: Engine, recipe:
     asked = options(recipe)
     if asked is None or recipe.embed is None:
         return
-    files = _vectors(store, folder(recipe.embed))
+    files = _vectors(store, model_folder(recipe.embed))
     _rank(connection, recipe)
     ((count,),) = connection.execute("SELECT count(*) FROM ranks").fetchall()
     if not count or not files:

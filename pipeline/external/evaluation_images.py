@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.paths import beside
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.image.stored import decoded
+from pairsieve.pipeline.image.stored import decode_image
 from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip import Model
@@ -87,7 +87,9 @@ def versions(asked: Recipe) -> list[Any]:
     if asked.decontaminate is None:
         return []
     files = {name: list(map(astuple, own)) for name, own in sources(asked.decontaminate).items()}
-    model = folders.folder(asked.embed) if asked.decontaminate.vectors and asked.embed else None
+    model = (
+        folders.model_folder(asked.embed) if asked.decontaminate.vectors and asked.embed else None
+    )
     return [files, asked.image.model_dump(), model]
 
 
@@ -177,7 +179,7 @@ def _measured(
     parts = enumerate(images[start : start + IMAGES_AT_ONCE] for start in starts)
     if asked.decontaminate.vectors:
         assert asked.embed is not None
-        setup = partial(model_record.loaded, store, asked.embed)
+        setup = partial(model_record.load_model, store, asked.embed)
         gpus = asked.embed.num_gpus if asked.embed.device != "cpu" else 0
         results = engine.map_with(setup, partial(_measure, asked.image), parts, gpus)
     else:
@@ -218,7 +220,7 @@ def _measure(
 
 def _pixels(one: Picture) -> NDArray[np.uint8]:
     """Return the pixels that the stored image has, (h, w, 3)."""
-    return decoded((one.stored, "an evaluation image"))
+    return decode_image((one.stored, "an evaluation image"))
 
 
 def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
     files = []
     if recipe.decontaminate.vectors and recipe.embed:
         name = evaluation_images.name_of(recipe)
-        files = _compared(store, engine, name, folders.folder(recipe.embed), marker)
+        files = _compared(store, engine, name, folders.model_folder(recipe.embed), marker)
     _cosines(connection, store, files)
     sets = sets.append_column("place", pa.array(np.arange(len(sets))))
     connection.register("evaluation_images", sets)

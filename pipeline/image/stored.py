@@ -1,4 +1,9 @@
-"""Stored images, read back from the tars of gather."""
+"""Stored images, read back from the tars of gather as RGB.
+
+Whoever needs pixels again (embed, classifiers, evaluation sets) reads them here. Reading and
+decoding are two steps, because threads read some way ahead while others decode: object stores
+answer slowly, and memory must stay bounded however many images a task slice has.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -18,41 +23,49 @@ READS_AHEAD = 3  # such readings under way while others are decoded
 JPEG = b"\xff\xd8"
 
 
-def bodies(store: Store, places: list[Place]) -> Iterator[tuple[bytes, str]]:
-    """Yield the bytes of the stored images, and where they are; read some way ahead."""
-    some = [
-        (file, group[at : at + IMAGES_AT_ONCE])
-        for file, group in _by_file(places)
-        for at in range(0, len(group), IMAGES_AT_ONCE)
+def read_images(store: Store, ranges: list[Place]) -> Iterator[tuple[bytes, str]]:
+    """Yield the bytes of the stored images, and where they are; read some way ahead.
+
+    Raises:
+        Stopped: a file is gone.
+    """
+    batches = [
+        (path, in_file[start : start + IMAGES_AT_ONCE])
+        for path, in_file in _by_file(ranges)
+        for start in range(0, len(in_file), IMAGES_AT_ONCE)
     ]
 
-    def read(part: tuple[str, list[Place]]) -> list[tuple[bytes, str]]:
-        file, within = part
-        _, starts, lengths = zip(*within, strict=True)
+    def read(batch: tuple[str, list[Place]]) -> list[tuple[bytes, str]]:
+        path, in_file = batch
+        _, offsets, lengths = zip(*in_file, strict=True)
         try:
-            found = store.read_ranges(file, starts, lengths)
+            bodies = store.read_ranges(path, offsets, lengths)
         except FileNotFoundError as error:
-            raise Stopped(f"{store.location(file)}: committed, but gone") from error
-        where = (f"{store.location(file)}: the image at byte {start}" for start in starts)
-        return list(zip(found, where, strict=True))
+            raise Stopped(f"{store.location(path)}: committed, but gone") from error
+        locations = (f"{store.location(path)}: the image at byte {offset}" for offset in offsets)
+        return list(zip(bodies, locations, strict=True))
 
     with ThreadPoolExecutor(READS_AHEAD) as pool:
-        for part in in_order(pool, read, some, READS_AHEAD):
-            yield from part
+        for images in in_order(pool, read, batches, READS_AHEAD):
+            yield from images
 
 
-def _by_file(places: list[Place]) -> list[tuple[str, list[Place]]]:
-    """Return the places, those that follow each other in a file together."""
-    groups = itertools.groupby(places, key=lambda place: place[0])
-    return [(file, list(group)) for file, group in groups]
+def _by_file(ranges: list[Place]) -> list[tuple[str, list[Place]]]:
+    """Return the ranges in their order, those that follow each other in a file together."""
+    groups = itertools.groupby(ranges, key=lambda one: one[0])
+    return [(path, list(group)) for path, group in groups]
 
 
-def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
-    """Return a stored image as RGB, (h, w, 3), from its bytes and where they are."""
+def decode_image(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
+    """Return a stored image as RGB, (h, w, 3), from its bytes and where they are.
+
+    Raises:
+        Stopped: they are damaged; gather decoded them once, so the file has changed since.
+    """
     import simplejpeg
     from PIL import Image, UnidentifiedImageError
 
-    body, where = stored
+    body, location = stored
     if body.startswith(JPEG):
         with suppress(ValueError):  # of other colours, or damaged: Pillow decides
             return np.asarray(simplejpeg.decode_jpeg(body, "RGB"))
@@ -60,4 +73,4 @@ def decoded(stored: tuple[bytes, str]) -> NDArray[np.uint8]:
         with Image.open(BytesIO(body)) as image:
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Stopped(f"{where} cannot be read back: the file is damaged: {error}") from error
+        raise Stopped(f"{location} cannot be read back: the file is damaged: {error}") from error

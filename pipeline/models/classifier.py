@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe_scores import Way
+from pairsieve.schemas.recipe_scores import Scorer
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # what timm calls the weights in a folder
 BATCH = 16  # images per forward pass
 
 
 @dataclass(frozen=True)
-class Source:
+class ClassifierSource:
     """Where a classifier comes from.
 
     Attributes:
@@ -54,34 +54,34 @@ class Classifier:
     transform: Callable[[Any], Any]
     device: str
 
-    def answers(self, arrays: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    def logits(self, arrays: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Return the logits of upright RGB images (h, w, 3), (n, classes)."""
         import torch
         from PIL import Image
 
         tensors: Iterator[Any] = (self.transform(Image.fromarray(array)) for array in arrays)
-        made = [np.zeros((0, self.network.num_classes))]
+        batches = [np.zeros((0, self.network.num_classes))]
         with torch.inference_mode():
-            while some := list(islice(tensors, BATCH)):
-                filled = torch.stack(some + some[:1] * (BATCH - len(some)))
-                logits = self.network(filled.to(self.device))[: len(some)]
-                made.append(logits.double().cpu().numpy())
-        return np.concatenate(made)
+            while batch := list(islice(tensors, BATCH)):
+                filled = torch.stack(batch + batch[:1] * (BATCH - len(batch)))
+                logits = self.network(filled.to(self.device))[: len(batch)]
+                batches.append(logits.double().cpu().numpy())
+        return np.concatenate(batches)
 
 
-def find(place: str, way: Way) -> Source:
-    """Return where the classifier of `way` is, without building it.
+def find(key: str, scorer: Scorer) -> ClassifierSource:
+    """Return where the classifier is that the recipe has at `key`, without building it.
 
     Raises:
         BadOption: an unknown name, a missing file, or a folder that timm did not write.
     """
     import timm
 
-    value = str(way.classifier)
+    value = str(scorer.classifier)
     folder = Path(value)
     arguments: dict[str, Any] = {}
     if folder.is_dir():
-        config = _config(f"{place}.classifier", folder)
+        config = _config(f"{key}.classifier", folder)
         value = str(config["architecture"])
         arguments = dict(config.get("model_args") or {})
         arguments["pretrained_cfg"] = config.get("pretrained_cfg") or {}
@@ -92,16 +92,16 @@ def find(place: str, way: Way) -> Source:
         labels = ()
     if not timm.is_model(value):
         raise BadOption(
-            f"{place}.classifier: timm has no architecture `{value}`, and there is no folder of "
+            f"{key}.classifier: timm has no architecture `{value}`, and there is no folder of "
             f"that name; {nearest(value, timm.list_models())[-200:]}"
         )
-    weights = Path(way.weights) if way.weights else _beside(place, folder)
+    weights = Path(scorer.weights) if scorer.weights else _weights_in(key, folder)
     if not weights.is_file():
-        raise BadOption(f"{place}.weights: {weights}: no such file")
-    return Source(value, weights, arguments, labels)
+        raise BadOption(f"{key}.weights: {weights}: no such file")
+    return ClassifierSource(value, weights, arguments, labels)
 
 
-def load(place: str, way: Way, device: str) -> Classifier:
+def load(key: str, scorer: Scorer, device: str) -> Classifier:
     """Return the classifier on its device.
 
     Raises:
@@ -113,7 +113,7 @@ def load(place: str, way: Way, device: str) -> Classifier:
     from timm.data.transforms_factory import create_transform
     from timm.models import load_state_dict
 
-    source = find(place, way)
+    source = find(key, scorer)
     try:
         state = load_state_dict(str(source.weights), weights_only=True)
         arguments = {"num_classes": _classes(source, state)} | source.arguments
@@ -124,7 +124,7 @@ def load(place: str, way: Way, device: str) -> Classifier:
         *(AssertionError, pickle.UnpicklingError, SafetensorError),
     ) as error:
         raise BadOption(
-            f"{place}.weights: {source.weights} gives no weights for `{source.name}`: "
+            f"{key}.weights: {source.weights} gives no weights for `{source.name}`: "
             f"{str(error)[:500] or type(error).__name__}"
         ) from error
     settings: Any = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
@@ -132,30 +132,30 @@ def load(place: str, way: Way, device: str) -> Classifier:
     return Classifier(network.eval().requires_grad_(False).to(device), transform, device)
 
 
-def _config(place: str, folder: Path) -> dict[str, Any]:
+def _config(key: str, folder: Path) -> dict[str, Any]:
     """Return the description of a classifier in its folder."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise BadOption(f"{place}: {path}: not a description that timm writes: {error}") from error
+        raise BadOption(f"{key}: {path}: not a description that timm writes: {error}") from error
     if not isinstance(config, dict) or "architecture" not in config:
-        raise BadOption(f"{place}: {path}: not a description that timm writes: no `architecture`")
+        raise BadOption(f"{key}: {path}: not a description that timm writes: no `architecture`")
     return config
 
 
-def _beside(place: str, folder: Path) -> Path:
+def _weights_in(key: str, folder: Path) -> Path:
     """Return the file of weights in a classifier's folder."""
     for name in FILES:
         if (folder / name).is_file():
             return folder / name
     raise BadOption(
-        f"{place}: say the file of its `weights`: nothing is downloaded, and {folder} is no folder "
+        f"{key}: say the file of its `weights`: nothing is downloaded, and {folder} is no folder "
         f"with {' or '.join(FILES)}"
     )
 
 
-def _classes(source: Source, state: dict[str, Any]) -> int:
+def _classes(source: ClassifierSource, state: dict[str, Any]) -> int:
     """Return how many classes the weights are for: the rows of the last layer."""
     import timm
 

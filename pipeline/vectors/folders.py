@@ -1,4 +1,10 @@
-"""How the folders of vectors and of scores are named."""
+"""How the folders under `embed/` are named: one per model, in it one per way of scoring.
+
+A name says what shaped the content. A model of open_clip's is told by its name and tag; local files
+also by a hash, because another training may have the same file name. What shapes scores but not
+vectors (prompts, heads, classifiers) is in a folder of its own inside that of the vectors. So
+another recipe never mixes its vectors or scores with those that are there.
+"""
 
 import re
 from pathlib import Path
@@ -11,8 +17,8 @@ from pairsieve.pipeline.vectors import scores
 from pairsieve.schemas.recipe import Embed, Recipe
 
 
-def folder(options: Embed) -> str:
-    """Return the name of the model's folder: model and tag, and a hash where files are local.
+def model_folder(options: Embed) -> str:
+    """Return the folder of the model's vectors: model and tag, and a hash where files are local.
 
     Raises:
         BadOption: a local file is missing.
@@ -23,17 +29,23 @@ def folder(options: Embed) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
 
 
+def model_name(value: str) -> str:
+    """Return a model or tag as people call it: of a file, its name without folder and suffix."""
+    path = Path(value)
+    return path.stem if path.suffix in pretrained.SUFFIXES else path.name
+
+
 def scores_folder(options: Embed) -> str:
-    """Return the name of the folder of the recipe's scores, in that of the model.
+    """Return the folder of the recipe's scores on the model's vectors, inside `model_folder`.
 
     Raises:
-        BadOption: a local file is missing.
+        BadOption: a file of the model, of a head or of a classifier is missing.
     """
-    return scores_folder_in(folder(options), options)
+    return f"{model_folder(options)}/scores-{fingerprint(scores.identity(options))}"
 
 
-def folders(recipe: Recipe) -> dict[str, str]:
-    """Return the folder of the scores of each of the recipe's models, by name; "" is the main one.
+def scores_folders(recipe: Recipe) -> dict[str, str]:
+    """Return `scores_folder` of each of the recipe's models by its name; "" is the main one.
 
     Raises:
         BadOption: a local file is missing.
@@ -41,28 +53,11 @@ def folders(recipe: Recipe) -> dict[str, str]:
     return {model.name or "": scores_folder(model) for model in recipe.models}
 
 
-def unscored_pieces(store: Store, recipe: Recipe) -> int:
-    """Return how many pieces have vectors of a model of the recipe's and lack its scores."""
+def unscored_slices(store: Store, recipe: Recipe) -> int:
+    """Return how many task slices have vectors of a model of the recipe's and lack its scores."""
     unscored = 0
     for model in recipe.models:
-        made, measured = (
-            set(store.marker_names(vectors_folder(name)))
-            for name in (folder(model), scores_folder(model))
-        )
-        unscored += len(made - measured)
+        embedded = store.marker_names(vectors_folder(model_folder(model)))
+        scored = store.marker_names(vectors_folder(scores_folder(model)))
+        unscored += len(set(embedded) - set(scored))
     return unscored
-
-
-def model_name(value: str) -> str:
-    """Return a model or tag as people call it: of a file, its name without folder and suffix."""
-    path = Path(value)
-    return path.stem if path.suffix in pretrained.SUFFIXES else path.name
-
-
-def scores_folder_in(model: str, options: Embed) -> str:
-    """Return the folder of the recipe's scores in that of the model's vectors.
-
-    Raises:
-        BadOption: a file of a head or a classifier is missing.
-    """
-    return f"{model}/scores-{fingerprint(scores.shape(options))}"

@@ -30,12 +30,12 @@ from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import BadOption
 
 VERSION = 2  # of an index in a dataset
-EXACT_ROWS = 1_000_000  # up to so many all are compared
+EXACT_ROWS = 1_000_000  # up to so many, all are compared
 MAX_LISTS = 65_536
 TRAINED_PER_LIST = 40  # rows that centres and codes are learnt from; faiss asks for 39
 PROBED = 8  # of so many lists, one is looked into
 CODE_DIMENSIONS = 4  # about so many dimensions share a byte of a code
-CANDIDATES = 30  # rows compared once more, per row asked for
+CANDIDATES = 30  # rows compared once more, per row requested
 SEED = 0
 
 
@@ -57,23 +57,22 @@ def check(rows: int, exact_rows: int = EXACT_ROWS) -> None:
 
 
 def nearest(
-    store: Store, model: str, query: Vectors, count: int, exact_rows: int = EXACT_ROWS
+    store: Store, folder: str, query: Vectors, count: int, exact_rows: int = EXACT_ROWS
 ) -> Nearest:
     """Return the `count` rows whose image vectors have the highest cosine to `query`, (d,).
 
     Raises:
         BadOption: there are many rows, and no faiss.
     """
-    units = reader.units(store, model)
+    units = reader.units(store, folder)
     rows = sum(unit.rows for unit in units)
     check(rows, exact_rows)
     if rows <= exact_rows:
         return Nearest(*_among_all(store, units, query, count), exact=True)
-    index = _index(store, model, units, len(query))
-    wanted = min(count * CANDIDATES, rows)
-    _, places = index.search(query[None].astype(np.float32), wanted)
-    found = places[0][places[0] >= 0]
-    return Nearest(*_compared(store, units, found, query, count), exact=False)
+    index = _index(store, folder, units, len(query))
+    _, indices = index.search(query[None].astype(np.float32), min(count * CANDIDATES, rows))
+    candidates = indices[0][indices[0] >= 0]
+    return Nearest(*_among_candidates(store, units, candidates, query, count), exact=False)
 
 
 def _among_all(
@@ -82,26 +81,29 @@ def _among_all(
     """Return the nearest rows and their cosines."""
     rows, cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
     for unit in units:
-        these, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
-        rows = np.concatenate([rows, these])
+        unit_rows, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
+        rows = np.concatenate([rows, unit_rows])
         cosines = np.concatenate([cosines, _unit_length(matrix) @ query])
         best = np.lexsort((rows, -cosines))[:count]
         rows, cosines = rows[best], cosines[best]
     return rows.tolist(), cosines.tolist()
 
 
-def _compared(
-    store: Store, units: list[reader.Unit], places: NDArray[np.int64], query: Vectors, count: int
+def _among_candidates(
+    store: Store, units: list[reader.Unit], indices: NDArray[np.int64], query: Vectors, count: int
 ) -> tuple[list[int], list[float]]:
-    """Return the nearest of the rows at these places by their stored vectors, and their cosines."""
+    """Return the nearest of the rows at these indices by their stored vectors, and their cosines.
+
+    The indices count over all units.
+    """
     ends = np.cumsum([unit.rows for unit in units])
-    unit_of = np.searchsorted(ends, places, side="right")
+    unit_of = np.searchsorted(ends, indices, side="right")
     rows, cosines = np.zeros(0, np.int64), np.zeros(0, np.float32)
     for number in np.unique(unit_of):
         unit = units[number]
-        within = places[unit_of == number] - (ends[number] - unit.rows)
-        these, matrix = reader.read_some(store, unit, within, IMAGE_EMBEDDING)
-        rows = np.concatenate([rows, these])
+        in_unit = indices[unit_of == number] - (ends[number] - unit.rows)
+        unit_rows, matrix = reader.read_at(store, unit, in_unit, IMAGE_EMBEDDING)
+        rows = np.concatenate([rows, unit_rows])
         cosines = np.concatenate([cosines, _unit_length(matrix) @ query])
     best = np.lexsort((rows, -cosines))[:count]
     return rows[best].tolist(), cosines[best].tolist()
@@ -122,21 +124,22 @@ def _faiss() -> Any:
     return faiss
 
 
-def _index(store: Store, model: str, units: list[reader.Unit], dimensions: int) -> Any:
+def _index(store: Store, folder: str, units: list[reader.Unit], dimensions: int) -> Any:
     """Return the index over the units, from the dataset if it is there and up to date."""
     faiss = _faiss()
-    path = marker_path(index_folder(model))
-    wanted = fingerprint(VERSION, [unit.files for unit in units], TRAINED_PER_LIST, CODE_DIMENSIONS)
-    done = current(store, path, wanted)
-    if done is None:
-        built = _built(store, units, dimensions)
-        name = result(index_folder(model), ".faiss")
+    path = marker_path(index_folder(folder))
+    files = [unit.files for unit in units]
+    built_from = fingerprint(VERSION, files, TRAINED_PER_LIST, CODE_DIMENSIONS)
+    marker = current(store, path, built_from)
+    if marker is None:
+        built = _build(store, units, dimensions)
+        name = result(index_folder(folder), ".faiss")
         with store.writer(name) as sink:
             faiss.write_index(built, faiss.PyCallbackIOWriter(sink.write))
-        extra = {"fingerprint": wanted, "lists": built.nlist}
-        done = Marker(built.ntotal, {name: sink.entry()}, {"rows": built.ntotal}, extra)
-        replace(store, path, done)
-    name = done.file(".faiss")
+        extra = {"fingerprint": built_from, "lists": built.nlist}
+        marker = Marker(built.ntotal, {name: sink.entry()}, {"rows": built.ntotal}, extra)
+        replace(store, path, marker)
+    name = marker.file(".faiss")
     if store.local:
         index = faiss.read_index(str(store.local / name), faiss.IO_FLAG_MMAP)
     else:
@@ -146,18 +149,18 @@ def _index(store: Store, model: str, units: list[reader.Unit], dimensions: int) 
     return index
 
 
-def _built(store: Store, units: list[reader.Unit], dimensions: int) -> Any:
+def _build(store: Store, units: list[reader.Unit], dimensions: int) -> Any:
     """Return a new index: learnt from a seeded sample, filled with all rows."""
     faiss = _faiss()
     rows = sum(unit.rows for unit in units)
     lists = min(MAX_LISTS, 2 ** round(math.log2(4 * math.sqrt(rows))))
     codes = max(m for m in range(1, dimensions // CODE_DIMENSIONS + 1) if dimensions % m == 0)
-    made = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
-    made.train(_sample(store, units, min(rows, max(lists, 256) * TRAINED_PER_LIST)))
+    index = faiss.index_factory(dimensions, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
+    index.train(_sample(store, units, min(rows, max(lists, 256) * TRAINED_PER_LIST)))
     for unit in units:  # numbered from 0 as they come: the rows of a unit ascend
         _, (matrix,) = reader.read(store, unit, (IMAGE_EMBEDDING,))
-        made.add(_unit_length(matrix))
-    return made
+        index.add(_unit_length(matrix))
+    return index
 
 
 def _sample(store: Store, units: list[reader.Unit], count: int) -> Vectors:

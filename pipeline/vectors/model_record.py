@@ -1,105 +1,167 @@
-"""Which models made the vectors of a dataset: told from what they left beside them.
+"""Which models made the vectors of a dataset: the record that each leaves beside its folder.
 
-A threshold without its model means nothing. The record of a model is written once, before its first
-vectors, because a model may be added long after the plan, which never changes.
+A threshold on a score means nothing without the model that measured it. The record is written once,
+before the model's first vectors and not in the plan, because a model may be added long after the
+plan, which never changes. Whoever writes it first decides: weights, settings and precision of every
+later run must be the same, so vectors of two models never mix under one name.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, model_record, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import clip
-from pairsieve.pipeline.vectors.folders import folder, model_name
-from pairsieve.schemas.columns import (
-    ROW,
-)
-from pairsieve.schemas.errors import BadOption
+from pairsieve.pipeline.vectors.folders import model_folder, model_name
+from pairsieve.pipeline.vectors.slice_records import EmbedTime
+from pairsieve.schemas.columns import ROW
+from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Embed
 
 
-def recorded(store: Store, name: str) -> dict[str, Any]:
-    """Return which model makes the vectors of a folder; nothing where there are none yet.
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What is kept of the model that made the vectors of a folder.
 
-    Before precisions could be chosen it was fp32.
+    Attributes:
+        model: Name of the architecture, or of its config file.
+        pretrained: Tag of the weights, or the name of their file.
+        dimensions: Length of a vector.
+        logit_scale: What cosines are multiplied by before a softmax: the inverse temperature.
+        logit_bias: What SigLIP adds after that; 0 for models without one.
+        weights_sha256: Of the weights, hex.
+        settings_sha256: Of architecture, preprocessing and tokenizer, hex.
+        precision: Numbers it computed in. Records from before precisions could be chosen say
+            nothing: it was fp32.
     """
-    try:
-        record: dict[str, Any] = json.loads(store.read(model_record(name)))
-    except FileNotFoundError:
-        return {}
-    return {"precision": "fp32"} | record
 
+    model: str
+    pretrained: str
+    dimensions: int
+    logit_scale: float
+    logit_bias: float
+    weights_sha256: str
+    settings_sha256: str
+    precision: str = "fp32"
 
-def models(store: Store) -> dict[str, dict[str, Any]]:
-    """Return the record of each model that made vectors, by the name of its folder."""
-    return {name: recorded(store, name) for name in store.marker_names(EMBED_FOLDER)}
-
-
-def sentences(store: Store) -> list[str]:
-    """Return a sentence per model: its fingerprints, its precision, and how busy it was kept."""
-    said = []
-    for name, record in models(store).items():
-        extras = [marker.extra for marker in store.markers(vectors_folder(name)).values()]
-        spent, lasted = (sum(one.get(key, 0) for one in extras) for key in ("model_s", "seconds"))
-        busy = f"; it computed {spent / lasted:.0%} of the time" if lasted else ""
-        said.append(
-            f"Scores on vectors are measured with {record['model']} ({record['pretrained']}) in "
-            f"{record['precision']}: sha256 of the weights {record['weights_sha256']}, "
-            f"of preprocessing and tokenizer {record['settings_sha256']}{busy}."
+    @classmethod
+    def of(cls, options: Embed, model: clip.Model) -> Self:
+        """Return the record of a loaded model."""
+        return cls(
+            model=model_name(options.model),
+            pretrained=model_name(options.pretrained),
+            dimensions=model.dimensions,
+            logit_scale=model.logit_scale,
+            logit_bias=model.logit_bias,
+            weights_sha256=model.weights,
+            settings_sha256=model.settings,
+            precision=model.precision,
         )
-    return said
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the record that `to_json` made."""
+        return cls(**content)
+
+    def to_json(self) -> dict[str, str | int | float]:
+        """Return the fields by name, in the order in which they are written."""
+        return asdict(self)
+
+    def column_metadata(self) -> dict[str, str]:
+        """Return the fields as the Parquet metadata of a column that the model made."""
+        return {f"model.{key}": str(value) for key, value in sorted(self.to_json().items())}
 
 
-def stamped(table: pa.Table, record: dict[str, Any]) -> pa.Table:
+def find_record(store: Store, folder: str) -> ModelRecord | None:
+    """Return the record of the model with that folder, None where no model has claimed it yet."""
+    try:
+        return ModelRecord.from_json(json.loads(store.read(model_record(folder))))
+    except FileNotFoundError:
+        return None
+
+
+def read_record(store: Store, folder: str) -> ModelRecord:
+    """Return the record of the model that made the vectors of a folder.
+
+    Raises:
+        Stopped: the record is gone.
+    """
+    record = find_record(store, folder)
+    if record is None:
+        raise Stopped(f"{store.location(model_record(folder))}: gone, and there are vectors beside")
+    return record
+
+
+def read_records(store: Store) -> dict[str, ModelRecord]:
+    """Return the record of each model that made vectors, by the name of its folder."""
+    return {name: read_record(store, name) for name in store.marker_names(EMBED_FOLDER)}
+
+
+def model_sentences(store: Store) -> list[str]:
+    """Return a sentence per model: its fingerprints, its precision, and how busy it was kept."""
+    sentences = []
+    for name, record in read_records(store).items():
+        markers = store.markers(vectors_folder(name)).values()
+        times = [EmbedTime.from_json(marker.extra) for marker in markers]
+        seconds = sum(time.seconds for time in times)
+        share = sum(time.model_s for time in times) / seconds if seconds else 0
+        busy = f"; it computed {share:.0%} of the time" if seconds else ""
+        sentences.append(
+            f"Scores on vectors are measured with {record.model} ({record.pretrained}) in "
+            f"{record.precision}: sha256 of the weights {record.weights_sha256}, "
+            f"of preprocessing and tokenizer {record.settings_sha256}{busy}."
+        )
+    return sentences
+
+
+def with_model_metadata(table: pa.Table, record: ModelRecord) -> pa.Table:
     """Return the table with the model's record in the metadata of every column it made."""
-    stamp = {f"model.{key}": str(value) for key, value in sorted(record.items())}
+    metadata = record.column_metadata()
     fields = [
         field
         if field.name == ROW.name
-        else field.with_metadata({**(field.metadata or {}), **stamp})
+        else field.with_metadata({**(field.metadata or {}), **metadata})
         for field in table.schema
     ]
     return table.cast(pa.schema(fields))
 
 
-def loaded(store: Store, options: Embed) -> clip.Model:
+def load_model(store: Store, options: Embed) -> clip.Model:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
-    return claimed(store, folder(options), options)[0]
+    return claim_folder(store, model_folder(options), options)[0]
 
 
-def claimed(store: Store, name: str, options: Embed) -> tuple[clip.Model, dict[str, Any]]:
-    """Return the loaded model and what its folder says of it; refuse another than made that."""
-    model = clip.load(options, recorded(store, name).get("precision"))
-    taken = _claim(store, name, options, model)
-    if taken["precision"] != model.precision:  # another machine's choice was the first
-        model = clip.load(options, taken["precision"])
-    return model, taken
+def claim_folder(store: Store, folder: str, options: Embed) -> tuple[clip.Model, ModelRecord]:
+    """Return the loaded model and the record of its folder, written now if there is none.
+
+    Raises:
+        BadOption: the model cannot be had, or another one made the vectors of the folder.
+    """
+    earlier = find_record(store, folder)
+    model = clip.load(options, earlier.precision if earlier else None)
+    record = _claim(store, folder, options, ModelRecord.of(options, model))
+    if record.precision != model.precision:  # another machine's choice was the first
+        model = clip.load(options, record.precision)
+    return model, record
 
 
-def _claim(store: Store, name: str, options: Embed, model: clip.Model) -> dict[str, Any]:
-    """Put down which model makes the vectors of a folder; return what holds, refuse any other."""
-    mine = {
-        "model": model_name(options.model),
-        "pretrained": model_name(options.pretrained),
-        "dimensions": model.dimensions,
-        "logit_scale": model.logit_scale,
-        "logit_bias": model.logit_bias,
-        "weights_sha256": model.weights,
-        "settings_sha256": model.settings,
-        "precision": model.precision,
-    }
-    if store.create(model_record(name), json.dumps(mine, indent=1).encode()):
-        return mine
-    theirs = recorded(store, name)
-    free = {"precision"} if options.precision == "auto" else set()
-    other = [key for key in mine.keys() - free if theirs.get(key) != mine[key]]
-    if other:
-        key = min(other, key=list(mine).index)
-        raise BadOption(
-            f"embed: {store.location(model_record(name))} says that the vectors there were made by "
-            f"another model of this name: {key} was {theirs.get(key)}, is {mine[key]}; to embed "
-            "anew, delete that file and the folder beside it"
-        )
-    return theirs
+def _claim(store: Store, folder: str, options: Embed, record: ModelRecord) -> ModelRecord:
+    """Write the record unless there is one; return the one that holds, refuse any other model."""
+    path = model_record(folder)
+    if store.create(path, json.dumps(record.to_json(), indent=1).encode()):
+        return record
+    earlier = read_record(store, folder)
+    before = earlier.to_json()
+    chosen_here = "precision" if options.precision == "auto" else None
+    for key, value in record.to_json().items():
+        if key != chosen_here and before[key] != value:
+            raise BadOption(
+                f"embed: {store.location(path)} says that the vectors there were made by another "
+                f"model of this name: {key} was {before[key]}, is {value}; to embed anew, delete "
+                "that file and the folder beside it"
+            )
+    return earlier

@@ -1,7 +1,8 @@
 """The vectors of a dataset: which models made some, and reading them in row order.
 
-A model's vectors lie in a folder of their own, a file per piece; they are read a unit at a time,
-because the pieces of a unit, after a crash or a retry, hold its rows in no order of their names.
+A model's vectors lie in a folder of their own, a file per task slice; they are read a unit at a
+time, because the slices of a unit, after a crash or a retry, have its rows in no order of their
+names.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,6 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, Column
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-SUFFIX = VECTORS_SUFFIX
 BOTH = (IMAGE_EMBEDDING, TEXT_EMBEDDING)
 
 
@@ -36,30 +36,30 @@ class Unit(NamedTuple):
     rows: int
 
 
-def chosen(store: Store, asked: str | None) -> str:
-    """Return the folder of the model that is asked for, or of the only one there is.
+def choose_folder(store: Store, model: str | None) -> str:
+    """Return the folder of a model's vectors: the one named, or the only one there is.
 
     Raises:
-        BadOption: there is no such model, or there are several and none is asked for.
+        BadOption: there is no such folder, or there are several and none is named.
     """
-    made = store.marker_names(EMBED_FOLDER)
-    if not made:
+    folders = store.marker_names(EMBED_FOLDER)
+    if not folders:
         raise BadOption(f"{store.url}: holds no vectors; `pairsieve embed` makes them")
-    if asked is None and len(made) > 1:
-        raise BadOption(f"--model: say which of the models' vectors: {', '.join(made)}")
-    if asked is not None and asked not in made:
-        raise BadOption(f"--model: there are no vectors of `{asked}`; {nearest(asked, made)}")
-    return asked or made[0]
+    if model is None and len(folders) > 1:
+        raise BadOption(f"--model: say which of the models' vectors: {', '.join(folders)}")
+    if model is not None and model not in folders:
+        raise BadOption(f"--model: there are no vectors of `{model}`; {nearest(model, folders)}")
+    return model or folders[0]
 
 
-def units(store: Store, model: str) -> list[Unit]:
-    """Return the units that have vectors of this model, in row order."""
+def units(store: Store, folder: str) -> list[Unit]:
+    """Return the units that have vectors in a model's folder, in row order."""
     of_unit: dict[int, list[Marker]] = {}
-    for name, marker in store.markers(vectors_folder(model)).items():
+    for name, marker in store.markers(vectors_folder(folder)).items():
         of_unit.setdefault(parsed(name)[0], []).append(marker)
     return [
-        Unit(tuple(files(found, SUFFIX)), sum(marker.counts["embedded"] for marker in found))
-        for _, found in sorted(of_unit.items())
+        Unit(tuple(files(markers, VECTORS_SUFFIX)), sum(m.counts["embedded"] for m in markers))
+        for _, markers in sorted(of_unit.items())
     ]
 
 
@@ -80,10 +80,10 @@ def read(
     return rows[order], [matrix(table[column.name])[order] for column in columns]
 
 
-def read_some(
-    store: Store, unit: Unit, places: NDArray[np.int64], column: Column
+def read_at(
+    store: Store, unit: Unit, indices: NDArray[np.int64], column: Column
 ) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
-    """Return the rows at some places of a unit's ascending ones, (n,), and their vectors, (n, d).
+    """Return the rows at some indices of a unit's ascending ones, (n,), and their vectors, (n, d).
 
     They come in the order in which they are stored. Only row groups with such rows are read.
     """
@@ -92,26 +92,26 @@ def read_some(
     with ExitStack() as opened:
         parts = [pq.ParquetFile(opened.enter_context(_open(store, name))) for name in unit.files]
         rows = np.concatenate([part.read([ROW.name])[ROW.name].to_numpy() for part in parts])
-        stored = np.sort(np.argsort(rows)[places])
+        stored = np.sort(np.argsort(rows)[indices])
         groups = [(part, number) for part in parts for number in range(part.num_row_groups)]
         ends = np.cumsum([part.metadata.row_group(number).num_rows for part, number in groups])
         group_of = np.searchsorted(ends, stored, side="right")
-        found = []
+        parts_read = []
         for group in np.unique(group_of):
             part, number = groups[group]
             vectors = matrix(part.read_row_group(number, [column.name])[column.name])
-            found.append(vectors[stored[group_of == group] - (ends[group] - len(vectors))])
-    return rows[stored], np.concatenate(found)
+            parts_read.append(vectors[stored[group_of == group] - (ends[group] - len(vectors))])
+    return rows[stored], np.concatenate(parts_read)
 
 
-def scored(store: Store, model: str) -> dict[str, str]:
-    """Return what `attach` joins: the scores on these vectors, those measured last."""
-    made = [
+def latest_scores(store: Store, folder: str) -> dict[str, str]:
+    """Return the folder of the scores measured last on a model's vectors, as `attach` takes it."""
+    files = [
         (entry["last_modified"], entry["path"])
-        for entry in store.entries(vectors_folder(model))
+        for entry in store.entries(vectors_folder(folder))
         if entry["path"].endswith(SCORES_SUFFIX)
     ]
-    return {"": str(PurePosixPath(max(made)[1]).parent.relative_to(EMBED_FOLDER))} if made else {}
+    return {"": str(PurePosixPath(max(files)[1]).parent.relative_to(EMBED_FOLDER))} if files else {}
 
 
 def _open(store: Store, name: str) -> BinaryIO:

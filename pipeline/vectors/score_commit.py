@@ -1,25 +1,26 @@
 """Scores are committed apart from the vectors that they are measured on.
 
 Vectors depend on the model alone; scores also on prompts, heads and classifiers. What shapes them
-stands in the name of their folder beside the vectors, so another head means other scores, measured
+is in the name of their folder beside the vectors, so another head means other scores, measured
 from the stored vectors, and neither another pass of the model over the images nor a mixture.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, beside
+from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
 from pairsieve.pipeline.dataset.store import Place, Store
 from pairsieve.pipeline.vectors import scores
-from pairsieve.pipeline.vectors.model_record import stamped
-from pairsieve.pipeline.vectors.reader import SUFFIX, matrix
-from pairsieve.pipeline.vectors.scorers import Pictures
-from pairsieve.pipeline.vectors.scores import Pairs, Prepared
+from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
+from pairsieve.pipeline.vectors.reader import matrix
+from pairsieve.pipeline.vectors.scorers import StoredImages
+from pairsieve.pipeline.vectors.scores import EmbeddedPairs, PreparedScorers
+from pairsieve.pipeline.vectors.slice_records import ScoreSources
 from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_EMBEDDING,
@@ -30,58 +31,77 @@ from pairsieve.schemas.columns import (
     TEXT_EMBEDDING,
 )
 
-Opened = Callable[[list[Place]], Iterator[NDArray[np.uint8]]]
-STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
+ReadPixels = Callable[[list[Place]], Iterator[NDArray[np.uint8]]]
+BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)  # columns: where a stored image is
 
 
-def score(
+@dataclass(frozen=True)
+class Scoring:
+    """What measures the scores of one recipe with one model.
+
+    Attributes:
+        prepared: Measures them.
+        sources: Says of each column what measured it.
+        model: The record of the model that made the vectors.
+    """
+
+    prepared: PreparedScorers
+    sources: ScoreSources
+    model: ModelRecord
+
+
+def commit_scores(
     store: Store,
     path: str,
-    made: tuple[Prepared, dict[str, str], dict[str, Any]],
-    parts: tuple[Marker, Marker],
-    opened: Opened,
+    scoring: Scoring,
+    markers: tuple[Marker, Marker],
+    read_pixels: ReadPixels,
 ) -> Marker:
-    """Measure the scores of a piece and commit them at `path`, unless they are there.
+    """Measure the scores of a task slice and commit them at `path`, unless they are there.
 
     Args:
         store: The dataset.
-        path: Where they are committed.
-        made: What measures, how each column is measured, in words, and the record of the model.
-        parts: The markers of the gathered piece and of its vectors.
-        opened: Yields the stored images at some places.
+        path: The marker to be.
+        scoring: What measures.
+        markers: Those of the gathered slice and of its vectors.
+        read_pixels: Yields the stored images at some byte ranges.
     """
     if done := store.marker(path):
         return done
     import pyarrow.parquet as pq
 
-    prepared, how, record = made
-    gathered, embedded = parts
-    pairs = _pairs(store, gathered, embedded, opened)
-    table = stamped(scores.measure(pairs, prepared, how), record)
+    gathered, embedded = markers
+    pairs = _pairs(store, gathered, embedded, read_pixels)
+    measured = scores.measure(pairs, scoring.prepared, scoring.sources)
     name = beside(path, SCORES_SUFFIX)
     with store.writer(name) as sink:
+        table = with_model_metadata(measured, scoring.model)
         pq.write_table(table, sink, compression="zstd", use_dictionary=False)
-    marker = Marker(gathered.rows, {name: sink.entry()}, {"scored": table.num_rows}, {"how": how})
-    return commit(store, path, marker)
+    counts = {"scored": measured.num_rows}
+    extra = dict(scoring.sources.to_json())
+    return commit(store, path, Marker(gathered.rows, {name: sink.entry()}, counts, extra))
 
 
-def _pairs(store: Store, gathered: Marker, embedded: Marker, opened: Opened) -> Pairs:
-    """Return the pairs of a piece that have vectors."""
+def _pairs(
+    store: Store, gathered: Marker, embedded: Marker, read_pixels: ReadPixels
+) -> EmbeddedPairs:
+    """Return the pairs of a task slice that have vectors."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with store.reader(embedded.file(SUFFIX)) as file:
+    with store.reader(embedded.file(VECTORS_SUFFIX)) as file:
         vectors = pq.read_table(file)
     with store.reader(gathered.file(".parquet")) as file:
-        table = pq.read_table(file, columns=[c.name for c in (ROW, TEXT, *STORED_AT)])
+        table = pq.read_table(file, columns=[c.name for c in (ROW, TEXT, *BYTE_RANGE)])
     table = table.filter(pc.is_in(table[ROW.name], vectors[ROW.name].combine_chunks()))
-    stored = list(zip(*(table[column.name].to_pylist() for column in STORED_AT), strict=True))
-    places = dict.fromkeys(stored)
-    at = {place: number for number, place in enumerate(places)}
-    return Pairs(
+    ranges = list(zip(*(table[column.name].to_pylist() for column in BYTE_RANGE), strict=True))
+    distinct = list(dict.fromkeys(ranges))
+    index = {one: number for number, one in enumerate(distinct)}
+    index_of = np.array([index[one] for one in ranges], np.intp)
+    return EmbeddedPairs(
         vectors[ROW.name],
         matrix(vectors[IMAGE_EMBEDDING.name]),
         matrix(vectors[TEXT_EMBEDDING.name]),
         table[TEXT.name].to_pylist(),
-        Pictures(lambda: opened(list(places)), np.array([at[one] for one in stored], np.intp)),
+        StoredImages(lambda: read_pixels(distinct), index_of),
     )

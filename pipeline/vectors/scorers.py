@@ -1,11 +1,11 @@
-"""The ways in which a score is measured: prompts, a head on the vector, an image classifier.
+"""What a score is measured by: prompts, a head on the vector, an image classifier.
 
 Each gives a number per class, of which the softmax is taken; with one output its logistic function.
 The temperature of prompts and of prompt vectors is the model's own. SigLIP's bias adds the same to
 every class, so it cancels out of the softmax: both families of models are scored alike.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,73 +19,73 @@ from pairsieve.pipeline.models.clip import Model
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
-from pairsieve.schemas.recipe_scores import Way
+from pairsieve.schemas.recipe_scores import Scorer
 
-RATING = "embed.scores.aesthetic"  # the score that is no probability
+AESTHETIC = "embed.scores.aesthetic"  # the key of the score that is no probability
 
 
 @dataclass(frozen=True)
-class Pictures:
+class StoredImages:
     """The stored images of some pairs.
 
     Attributes:
-        opened: Yields every different image once, RGB, (h, w, 3).
-        places: For each pair, which of them is its own, (n,).
+        read: Yields every different image once, RGB, (h, w, 3).
+        index_of: For each pair, which of them is its own, (n,).
     """
 
-    opened: Callable[[], Iterator[NDArray[np.uint8]]]
-    places: NDArray[np.intp]
+    read: Callable[[], Iterator[NDArray[np.uint8]]]
+    index_of: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Classes that images are compared to.
+class PromptClasses:
+    """Classes, each the mean of its prompts, that images are compared to.
 
     Attributes:
-        classes: A vector of length 1 per class, (classes, d).
+        vectors: A vector of length 1 per class, (classes, d).
         scale: What a cosine is multiplied by: the model's inverse temperature.
     """
 
-    classes: Vectors
+    vectors: Vectors
     scale: float
 
-    def answers(self, images: Vectors) -> Vectors:
+    def logits(self, images: Vectors) -> Vectors:
         """Return the scaled cosines of image vectors to the classes, (n, classes)."""
-        cosines = [np.sum(images * vector, axis=1, dtype=np.float64) for vector in self.classes]
+        cosines = [np.sum(images * vector, axis=1, dtype=np.float64) for vector in self.vectors]
         return (self.scale * np.stack(cosines, axis=1)).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Score:
+class LoadedScorer:
     """What measures one score.
 
     Attributes:
-        answers: Gives a number per class, (n, classes), for image vectors and stored images.
-        positive: Places of the classes whose probabilities are added up.
+        outputs: Gives a number per class, (n, classes), for image vectors and stored images.
+        positive: Indices of the classes whose probabilities are added up.
         rating: True when the one number is the score itself.
     """
 
-    answers: Callable[[Vectors, Pictures], NDArray[Any]]
+    outputs: Callable[[Vectors, StoredImages], NDArray[Any]]
     positive: tuple[int, ...]
     rating: bool
 
-    def values(self, images: Vectors, pictures: Pictures) -> Floats:
+    def values(self, images: Vectors, stored: StoredImages) -> Floats:
         """Return the score of every pair, (n,); a probability in [0, 1] unless it is a rating."""
-        answers = self.answers(images, pictures)
+        outputs = self.outputs(images, stored)
         if self.rating:
-            rating: Floats = answers[:, 0].astype(np.float32)
+            rating: Floats = outputs[:, 0].astype(np.float32)
             return rating
-        if answers.shape[1] == 1:  # with a second class of logit 0, the softmax is the logistic
-            answers = np.concatenate([np.zeros_like(answers), answers], axis=1)
-        total = softmax(answers)[:, list(self.positive)].sum(axis=1)
+        if outputs.shape[1] == 1:  # with a second class of logit 0, the softmax is the logistic
+            outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
+        total = softmax(outputs)[:, list(self.positive)].sum(axis=1)
         probabilities: Floats = np.clip(total, 0, 1).astype(np.float32)
         return probabilities
 
 
-def named(options: Embed) -> dict[str, Way]:
-    """Return every way of the recipe by its place there."""
-    known = {f"embed.scores.{name}": way for name, way in options.scores if way}
-    return known | {f"embed.concepts.{name}": way for name, way in options.concepts.items()}
+def by_key(options: Embed) -> dict[str, Scorer]:
+    """Return every scorer of the recipe by its key there, as `embed.scores.nsfw`."""
+    scores = {f"embed.scores.{name}": scorer for name, scorer in options.scores if scorer}
+    return scores | {f"embed.concepts.{name}": each for name, each in options.concepts.items()}
 
 
 def check(options: Embed) -> None:
@@ -95,72 +95,73 @@ def check(options: Embed) -> None:
         BadOption: a missing, broken or unsafe file, a head for vectors of another length, a class
             that there is not.
     """
-    for place, way in named(options).items():
-        if way.head:
+    for key, scorer in by_key(options).items():
+        if scorer.head:
             width = int(pretrained.find(options).config["embed_dim"])
-            head = _head(place, way, width)
-            _positive(place, way, head.outputs)
-        elif way.classifier:
-            source = classifier.find(place, way)
-            count = source.arguments.get("num_classes")
-            _positive(place, way, count, source.labels)
-        elif way.prompts:
-            _positive(place, way, len(way.prompts), list(way.prompts))
+            head = _head(key, scorer, width)
+            _positive(key, scorer, head.output_count)
+        elif scorer.classifier:
+            source = classifier.find(key, scorer)
+            _positive(key, scorer, source.arguments.get("num_classes"), source.labels)
+        elif scorer.prompts:
+            _positive(key, scorer, len(scorer.prompts), list(scorer.prompts))
 
 
-def prepare(place: str, way: Way, model: Model) -> Score:
-    """Return what measures the score that the recipe names at `place`."""
-    if way.prompts:
-        classes = compared(model, way.prompts)
-        positive = _positive(place, way, len(way.prompts), list(way.prompts))
-        return Score(lambda images, _: classes.answers(images), positive, False)
-    if way.head:
-        head = _head(place, way, model.dimensions)
+def load(key: str, scorer: Scorer, model: Model) -> LoadedScorer:
+    """Return what measures the score that the recipe has at `key`."""
+    if scorer.prompts:
+        classes = prompt_classes(model, scorer.prompts)
+        positive = _positive(key, scorer, len(scorer.prompts), list(scorer.prompts))
+        return LoadedScorer(lambda images, _: classes.logits(images), positive, False)
+    if scorer.head:
+        head = _head(key, scorer, model.dimensions)
         scale = model.logit_scale if head.compares else 1.0
-        positive = _positive(place, way, head.outputs)
-        return Score(lambda images, _: scale * head.answers(images), positive, place == RATING)
-    network = classifier.load(place, way, model.device)
-    count, labels = network.network.num_classes, classifier.find(place, way).labels
-    return Score(
-        lambda _, pictures: network.answers(pictures.opened())[pictures.places],
-        _positive(place, way, count, labels),
+        positive = _positive(key, scorer, head.output_count)
+        return LoadedScorer(
+            lambda images, _: scale * head.outputs(images), positive, key == AESTHETIC
+        )
+    network = classifier.load(key, scorer, model.device)
+    count, labels = network.network.num_classes, classifier.find(key, scorer).labels
+    return LoadedScorer(
+        lambda _, stored: network.logits(stored.read())[stored.index_of],
+        _positive(key, scorer, count, labels),
         False,
     )
 
 
-def compared(model: Model, prompts: Mapping[str, tuple[str, ...]]) -> Compared:
+def prompt_classes(model: Model, prompts: Mapping[str, tuple[str, ...]]) -> PromptClasses:
     """Return the classes of prompts as the model sees them."""
-    return Compared(model.classes(dict(prompts)), model.logit_scale)
+    return PromptClasses(model.classes(dict(prompts)), model.logit_scale)
 
 
-def described(way: Way) -> str:
+def described(scorer: Scorer) -> str:
     """Return in words what measures a score; files by name and the start of their SHA-256."""
-    if way.head:
-        return f"the head {_file(way.head)}"
-    if way.classifier:
-        weights = f" {_file(way.weights)}" if way.weights else ""
-        return f"the classifier {Path(way.classifier).name}{weights}"
-    return f"the prompts of the recipe for {', '.join(way.prompts or {})}"
+    if scorer.head:
+        return f"the head {_file(scorer.head)}"
+    if scorer.classifier:
+        weights = f" {_file(scorer.weights)}" if scorer.weights else ""
+        return f"the classifier {Path(scorer.classifier).name}{weights}"
+    return f"the prompts of the recipe for {', '.join(scorer.prompts or {})}"
 
 
-def shape(way: Way) -> dict[str, Any]:
+def identity(scorer: Scorer) -> dict[str, Any]:
     """Return what shapes the score: the recipe's words, and files by their content."""
-    made = way.model_dump(exclude={"head", "weights", "classifier"})
-    made["prompts"] = list(way.prompts.items()) if way.prompts else None
-    made["files"] = [heads.sha256(str(path)) for path in _files(way)]
-    made["classifier"] = Path(way.classifier).name if way.classifier else None
-    return made
+    parts = scorer.model_dump(exclude={"head", "weights", "classifier"})
+    parts["prompts"] = list(scorer.prompts.items()) if scorer.prompts else None
+    parts["files"] = [heads.sha256(str(path)) for path in _files(scorer)]
+    parts["classifier"] = Path(scorer.classifier).name if scorer.classifier else None
+    return parts
 
 
-def _files(way: Way) -> Iterable[Path]:
-    """Yield the files that a way reads.
+def _files(scorer: Scorer) -> Iterator[Path]:
+    """Yield the files that a scorer reads.
 
     Raises:
         BadOption: one is missing.
     """
-    paths = [Path(path) for path in (way.head, way.weights) if path]
-    if way.classifier and Path(way.classifier).is_dir():
-        paths += sorted(path for path in Path(way.classifier).iterdir() if path.is_file())
+    paths = [Path(path) for path in (scorer.head, scorer.weights) if path]
+    if scorer.classifier and Path(scorer.classifier).is_dir():
+        paths += sorted(path for path in Path(scorer.classifier).iterdir() if path.is_file())
     for path in paths:
         if not path.is_file():
             raise BadOption(f"embed: {path}: no such file, and a score is measured by it")
@@ -171,47 +172,48 @@ def _file(value: str) -> str:
     return f"{Path(value).name} ({heads.sha256(value)[:12]})"
 
 
-def _head(place: str, way: Way, width: int) -> heads.Head:
-    """Return the head of `way`, if it takes vectors of that length."""
-    head = heads.load(f"{place}.head", str(way.head), way.activation)
+def _head(key: str, scorer: Scorer, width: int) -> heads.Head:
+    """Return the scorer's head, if it takes vectors of that length."""
+    head = heads.load(f"{key}.head", str(scorer.head), scorer.activation)
     if head.width != width:
         raise BadOption(
-            f"{place}.head: {way.head} takes vectors of length {head.width}, and the model gives "
+            f"{key}.head: {scorer.head} takes vectors of length {head.width}, and the model gives "
             f"{width}: a head belongs to the model that it was trained on"
         )
-    if place == RATING and head.outputs != 1:
+    if key == AESTHETIC and head.output_count != 1:
         raise BadOption(
-            f"{place}.head: {way.head} gives {head.outputs} numbers, and a rating is one"
+            f"{key}.head: {scorer.head} gives {head.output_count} numbers, and a rating is one"
         )
     return head
 
 
 def _positive(
-    place: str, way: Way, count: int | None, labels: Sequence[str] = ()
+    key: str, scorer: Scorer, count: int | None, labels: Sequence[str] = ()
 ) -> tuple[int, ...]:
-    """Return the places of the classes that are scored.
+    """Return the indices of the classes that are scored.
 
     Where the recipe names none: the first class of prompts, the only output, the second of two
     outputs of a head. `count` is how many there are, None where only the loaded model tells.
     """
-    if way.positive is None:
-        if way.prompts:
+    if scorer.positive is None:
+        if scorer.prompts:
             return (0,)
-        if count in (1, 2) and (count == 1 or way.head):
+        if count in (1, 2) and (count == 1 or scorer.head):
             return (1,)
         raise BadOption(
-            f"{place}.positive: missing; say which of the {count or ''} classes is scored"
+            f"{key}.positive: missing; say which of the {count or ''} classes is scored"
             + (f": {', '.join(labels)}" if labels else "")
         )
     if count == 1:
-        raise BadOption(f"{place}.positive: there is one output, whose logistic is the score")
-    places = []
-    for name in way.positive:
+        raise BadOption(f"{key}.positive: there is one output, whose logistic is the score")
+    indices = []
+    for name in scorer.positive:
         if isinstance(name, str) and name in labels:
-            places.append(labels.index(name))
+            indices.append(labels.index(name))
         elif isinstance(name, int) and 0 <= name < (count or name + 1):
-            places.append(name)
+            indices.append(name)
         else:
-            known = nearest(str(name), list(labels)) if labels else f"places from 0 to {count}"
-            raise BadOption(f"{place}.positive: there is no class {name!r}; {known}")
-    return tuple(dict.fromkeys(places))
+            last = f" to {count - 1}" if count else ""
+            known = nearest(str(name), list(labels)) if labels else f"indices count from 0{last}"
+            raise BadOption(f"{key}.positive: there is no class {name!r}; {known}")
+    return tuple(dict.fromkeys(indices))

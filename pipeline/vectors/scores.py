@@ -1,9 +1,9 @@
-"""The scores on a piece's vectors: every filter that reads them, and what the recipe adds.
+"""The scores on a task slice's vectors: every filter that reads them, and what the recipe adds.
 
 They are arithmetic on the vectors as the dataset stores them, rounded to float16, so that anybody
 can compute them again. Sums run row by row: a row's score does not depend on how many others there
-are, as it would in a matrix product. A score has one way of being measured: the filter's own
-prompts, or what the recipe says in their place (`ways.py`).
+are, as it would in a matrix product. A score is measured by one scorer: the filter's own prompts,
+or what the recipe says in their place (`scorers.py`).
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,8 @@ from pairsieve.filters.base import Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.pipeline.models.clip import Model
 from pairsieve.pipeline.vectors import scorers
-from pairsieve.pipeline.vectors.scorers import Compared, Pictures, Score
+from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
+from pairsieve.pipeline.vectors.slice_records import ScoreSources
 from pairsieve.schemas.columns import (
     CONCEPTS,
     EMBEDDED,
@@ -41,32 +42,32 @@ from pairsieve.schemas.recipe import Embed
 VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 READABLE = VECTORS | {TEXT, NSFW}
 # The demo's model has seen drawn shapes and no people: to it no picture is nearer to a minor than
-# to anybody else, so that `minor_safety`, which always holds, goes by the text alone.
+# to anybody else, so `minor_safety`, which always holds, goes by the text alone.
 # Measured: else it takes 6.5 % of 200 drawn scenes for minors.
 SHAPES_ONLY = "pairsieve-tiny"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedScorers:
     """What measures the scores of one recipe with one model.
 
     Attributes:
-        prompts: By the name of a prompted filter's class, the vectors of its classes.
-        known: By the column that it fills, what measures a score in the recipe's own way.
-        concepts: The same by the name of the concept.
-        tags: The vectors of the tags, None where there are none.
-        names: The names of the tags, in order.
+        prompts: By the name of a prompted filter's class, the classes of its prompts.
+        columns: By the name of a column, the recipe's own scorer in place of the prompts.
+        concepts: By the name of a concept, its scorer.
+        tags: The classes of the tags' prompts, None where there are no tags.
+        tag_names: The names of the tags, in order.
     """
 
-    prompts: dict[str, Compared]
-    known: dict[str, Score]
-    concepts: dict[str, Score]
-    tags: Compared | None
-    names: tuple[str, ...]
+    prompts: dict[str, PromptClasses]
+    columns: dict[str, LoadedScorer]
+    concepts: dict[str, LoadedScorer]
+    tags: PromptClasses | None
+    tag_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class EmbeddedPairs:
     """The pairs whose scores are measured, in row order.
 
     Attributes:
@@ -74,123 +75,124 @@ class Pairs:
         images: Vectors of the images as stored, (n, d).
         texts: Vectors of the texts as stored, (n, d).
         captions: The texts, (n,).
-        pictures: The stored images, read only if a classifier asks for them.
+        stored: The stored images, read only if a classifier needs them.
     """
 
     rows: pa.ChunkedArray
     images: NDArray[np.float16]
     texts: NDArray[np.float16]
     captions: list[str]
-    pictures: Pictures
+    stored: StoredImages
 
 
-def prepare(options: Embed, model: Model) -> Prepared:
-    """Return what measures the scores that the recipe asks for.
+def prepare(options: Embed, model: Model) -> PreparedScorers:
+    """Return what measures the scores of the recipe.
 
     Raises:
         BadOption: a head or a classifier cannot be had, or does not fit the model.
     """
     prompted = [one for one in filters() if isinstance(one, Prompted)]
-    prompts = {type(one).__name__: scorers.compared(model, one.prompts) for one in prompted}
+    prompts = {type(one).__name__: scorers.prompt_classes(model, one.prompts) for one in prompted}
     if Path(options.model).stem == SHAPES_ONLY:
         minor = prompts[MinorSafety.__name__]
-        prompts[MinorSafety.__name__] = replace(minor, classes=np.zeros_like(minor.classes))
-    named = scorers.named(options)
-    made = {place: scorers.prepare(place, way, model) for place, way in named.items()}
-    return Prepared(
+        prompts[MinorSafety.__name__] = replace(minor, vectors=np.zeros_like(minor.vectors))
+    loaded = {
+        key: scorers.load(key, scorer, model) for key, scorer in scorers.by_key(options).items()
+    }
+    return PreparedScorers(
         prompts=prompts,
-        known={n: made[f"embed.scores.{n}"] for n, way in options.scores if way},
-        concepts={name: made[f"embed.concepts.{name}"] for name in options.concepts},
-        tags=scorers.compared(model, options.tags) if options.tags else None,
-        names=tuple(options.tags),
+        columns={name: loaded[f"embed.scores.{name}"] for name, scorer in options.scores if scorer},
+        concepts={name: loaded[f"embed.concepts.{name}"] for name in options.concepts},
+        tags=scorers.prompt_classes(model, options.tags) if options.tags else None,
+        tag_names=tuple(options.tags),
     )
 
 
-def measure(pairs: Pairs, prepared: Prepared, how: dict[str, str]) -> pa.Table:
-    """Return `row` and every column of EMBEDDED; `how` says of a column how it is measured."""
+def measure(pairs: EmbeddedPairs, prepared: PreparedScorers, sources: ScoreSources) -> pa.Table:
+    """Return `row` and every column of EMBEDDED, with its source in the column's metadata."""
     images = pairs.images.astype(np.float32)
-    given: dict[Column, Any] = {
+    inputs: dict[Column, Any] = {
         IMAGE_EMBEDDING: images,
         TEXT_EMBEDDING: pairs.texts.astype(np.float32),
         TEXT: np.array(pairs.captions, object),
     }
-    found: dict[Column, Any] = {ROW: pairs.rows}
+    scores: dict[Column, Any] = {ROW: pairs.rows}
     for column in EMBEDDED:
-        if score := prepared.known.get(column.name):
-            found[column] = score.values(images, pairs.pictures)
+        if scorer := prepared.columns.get(column.name):
+            scores[column] = scorer.values(images, pairs.stored)
     for one in filters():
-        if one.writes[0] in found:
+        if one.writes[0] in scores:
             continue
         if isinstance(one, Prompted):
-            given[PROMPT_LOGITS] = prepared.prompts[type(one).__name__].answers(images)
-        found |= measured(one, given | found)
-    found |= _concepts(prepared, images, pairs.pictures) | _tags(prepared, images)
+            inputs[PROMPT_LOGITS] = prepared.prompts[type(one).__name__].logits(images)
+        scores |= measured(one, inputs | scores)
+    scores |= _concepts(prepared, images, pairs.stored) | _tags(prepared, images)
     columns = (ROW, *EMBEDDED)
     nulls = pa.nulls(len(pairs.rows))
     fields = [
-        field.with_metadata({**field.metadata, "measured": how[field.name]})
-        if field.name in how
-        else field
+        field.with_metadata({**field.metadata, **sources.column_metadata(field.name)})
         for field in arrow_schema(columns)
     ]
-    arrays = [_array(found.get(c, nulls), c.type) for c in columns]
+    arrays = [_array(scores.get(column, nulls), column.type) for column in columns]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def described(options: Embed) -> dict[str, str]:
-    """Return how each column is measured, in words, by its name; concepts one by one."""
-    own = {
+def sources(options: Embed) -> ScoreSources:
+    """Return what measures each column, in words; concepts one by one."""
+    by_column = {
         one.writes[0].name: "the prompts of pairsieve"
         for one in filters()
         if isinstance(one, Prompted)
     }
-    own |= {name: scorers.described(way) for name, way in options.scores if way}
-    each = [f"{name}: {scorers.described(way)}" for name, way in options.concepts.items()]
-    if each:
-        own[CONCEPTS.name] = "; ".join(each)
+    by_column |= {name: scorers.described(scorer) for name, scorer in options.scores if scorer}
+    concepts = [f"{name}: {scorers.described(each)}" for name, each in options.concepts.items()]
+    if concepts:
+        by_column[CONCEPTS.name] = "; ".join(concepts)
     if options.tags:
-        own[TAGS.name] = f"the prompts of the recipe for {', '.join(options.tags)}"
-    return own
+        by_column[TAGS.name] = f"the prompts of the recipe for {', '.join(options.tags)}"
+    return ScoreSources(by_column)
 
 
-def shape(options: Embed) -> dict[str, Any]:
+def identity(options: Embed) -> dict[str, Any]:
     """Return all that shapes the scores on given vectors: prompts, heads and classifiers."""
     prompted = [one for one in filters() if isinstance(one, Prompted)]
+    by_key = scorers.by_key(options)
     return {
         "filters": {type(one).__name__: one.prompts for one in prompted},
-        "ways": {place: scorers.shape(way) for place, way in scorers.named(options).items()},
+        # "ways" is hashed into the names of folders: another word would mean measuring anew.
+        "ways": {key: scorers.identity(scorer) for key, scorer in by_key.items()},
         "tags": list(options.tags.items()),
     }
 
 
 def filters() -> list[Measures]:
     """Return the filters that read vectors."""
-    made = (filter_() for filter_ in FILTERS)
+    instances = (filter_() for filter_ in FILTERS)
     return [
         one
-        for one in made
+        for one in instances
         if isinstance(one, Measures) and set(one.reads) & VECTORS and set(one.reads) <= READABLE
     ]
 
 
-def _concepts(prepared: Prepared, images: Any, pictures: Pictures) -> dict[Column, Any]:
+def _concepts(prepared: PreparedScorers, images: Any, stored: StoredImages) -> dict[Column, Any]:
     """Return the column of the concepts, a map per row; none without concepts."""
     if not prepared.concepts:
         return {}
-    values = [score.values(images, pictures) for score in prepared.concepts.values()]
+    values = [scorer.values(images, stored) for scorer in prepared.concepts.values()]
     return {CONCEPTS: _maps(prepared.concepts, np.stack(values, axis=1))}
 
 
-def _tags(prepared: Prepared, images: Any) -> dict[Column, Any]:
+def _tags(prepared: PreparedScorers, images: Any) -> dict[Column, Any]:
     """Return the columns of the tags; of equals the first is the most probable."""
     if prepared.tags is None:
         return {}
-    shares = softmax(prepared.tags.answers(images)).astype(np.float32)
+    shares = softmax(prepared.tags.logits(images)).astype(np.float32)
     best = shares.argmax(axis=1)
     return {
-        TAG: [prepared.names[place] for place in best],
+        TAG: [prepared.tag_names[index] for index in best],
         TAG_PROBABILITY: shares.max(axis=1),
-        TAGS: _maps(prepared.names, shares),
+        TAGS: _maps(prepared.tag_names, shares),
     }
 
 

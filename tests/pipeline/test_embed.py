@@ -23,8 +23,7 @@ from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
-from pairsieve.pipeline.vectors import folders
-from pairsieve.pipeline.vectors import model_record as embedded_by
+from pairsieve.pipeline.vectors import folders, model_record
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Embed, Recipe
@@ -46,7 +45,7 @@ FIRST = [
     (2, "a red square", "ok"),
 ]
 SECOND = [(3, "<b>\0 \u202e; DROP TABLE ledger", "ok"), (4, "x" * 100_000, "ok")]
-PIECES = ["00000000", "00000001.0+2"]
+SLICES = ["00000000", "00000001.0+2"]
 KINDS = ("scores", "vectors")
 SIZES = [(40, 40), (40, 160), (50, 45), (33, 64), (64, 33)]  # height, width
 
@@ -67,28 +66,28 @@ def ray() -> Iterator[Engine]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Return a dataset with two gathered pieces."""
-    made = Store.at(tmp_path / "dataset")
-    put_piece(made, PIECES[0], 0, FIRST)
-    put_piece(made, PIECES[1], 10, SECOND)
-    return made
+    """Return a dataset with two gathered task slices."""
+    dataset = Store.at(tmp_path / "dataset")
+    put_slice(dataset, SLICES[0], 0, FIRST)
+    put_slice(dataset, SLICES[1], 10, SECOND)
+    return dataset
 
 
 def picture(number: int) -> NDArray[np.uint8]:
     return np.random.default_rng(number).integers(0, 256, (*SIZES[number], 3), np.uint8)
 
 
-def put_piece(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> None:
-    """Write a gathered piece: its tar of stored images, its ledger part and its marker."""
+def put_slice(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> None:
+    """Write a gathered task slice: its tar of stored images, its ledger part and its marker."""
     tar_name, table_name = (f"gather/{name}.a1.{kind}" for kind in ("tar", "parquet"))
-    places: dict[int | None, dict[str, Any]] = {None: {}}
+    stored: dict[int | None, dict[str, Any]] = {None: {}}
     with store.writer(tar_name) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         for number in sorted({image for image, _, _ in pairs if image is not None}):
             file = io.BytesIO()
             Image.fromarray(picture(number)).save(file, "PNG")
             member = tarfile.TarInfo(f"{number}.png")
             member.size = len(file.getvalue())
-            places[number] = {
+            stored[number] = {
                 "aspect_ratio": max(SIZES[number]) / min(SIZES[number]),
                 "image_file": tar_name,
                 "image_offset": tar.offset + tarfile.BLOCKSIZE,
@@ -97,7 +96,7 @@ def put_piece(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> Non
             tar.addfile(member, io.BytesIO(file.getvalue()))
     rows = [
         {"row": row, "uid": f"{row:032x}", "text": text, "layer": 0, "outcome": outcome}
-        | places[image]
+        | stored[image]
         for row, (image, text, outcome) in enumerate(pairs, first)
     ]
     table = pa.Table.from_pylist(rows, schema=arrow_schema(GATHERED))
@@ -112,14 +111,22 @@ def recipe(options: Embed, **more: Any) -> Recipe:
 
 
 def embedded(
-    store: Store, options: Embed, engine: Any = None, pieces: Sequence[str] = PIECES, **more: Any
+    store: Store,
+    options: Embed,
+    engine: Any = None,
+    slice_names: Sequence[str] = SLICES,
+    **more: Any,
 ) -> dict[str, Marker]:
-    """Return for each piece one marker of its vectors and its scores."""
-    found = embed.run(recipe(options, **more), store, engine or open_engine("serial"), pieces)
-    beside = f"embed/{folders.scores_folder(options)}"
+    """Return for each task slice one marker of its vectors and its scores."""
+    committed = embed.run(
+        recipe(options, **more), store, engine or open_engine("serial"), slice_names
+    )
+    scores_folder = f"embed/{folders.scores_folder(options)}"
     return {
-        piece: replace(marker, files=marker.files | store.markers(beside)[piece].files)
-        for piece, marker in found
+        slice_name: replace(
+            marker, files=marker.files | store.markers(scores_folder)[slice_name].files
+        )
+        for slice_name, marker in committed
     }
 
 
@@ -132,10 +139,10 @@ def tables(store: Store, marker: Marker) -> tuple[pa.Table, pa.Table]:
 
 
 def contents(markers: dict[str, Marker]) -> dict[str, list[str]]:
-    """Return the checksums of what each piece committed, whatever the names of the attempts."""
+    """Return the checksums of what each slice committed, whatever the names of the attempts."""
     return {
-        piece: [marker.files[marker.file(f".{kind}.parquet")]["sha256"] for kind in KINDS]
-        for piece, marker in markers.items()
+        slice_name: [marker.files[marker.file(f".{kind}.parquet")]["sha256"] for kind in KINDS]
+        for slice_name, marker in markers.items()
     }
 
 
@@ -200,7 +207,7 @@ def die_once(flag: Path, function: Callable[[Any, Any], Any], state: Any, item: 
 def test_every_pair_with_an_image_has_the_vectors_of_open_clip(
     store: Store, options: Embed
 ) -> None:
-    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    scores, vectors = tables(store, embedded(store, options)[SLICES[0]])
     network, transform, tokenizer = reference(options)
     with torch.inference_mode():
         pictures = torch.stack([transform(Image.fromarray(picture(n))) for n in (0, 1, 0, 2)])
@@ -216,7 +223,7 @@ def test_every_pair_with_an_image_has_the_vectors_of_open_clip(
 
 
 def test_scores_can_be_computed_again_from_what_is_stored(store: Store, options: Embed) -> None:
-    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    scores, vectors = tables(store, embedded(store, options)[SLICES[0]])
     images, texts = (
         matrix(vectors, f"{kind}_embedding").astype(float) for kind in ("image", "text")
     )
@@ -237,7 +244,7 @@ def test_scores_can_be_computed_again_from_what_is_stored(store: Store, options:
 
 
 def test_files_say_what_their_columns_are(store: Store, options: Embed) -> None:
-    scores, vectors = tables(store, embedded(store, options)[PIECES[0]])
+    scores, vectors = tables(store, embedded(store, options)[SLICES[0]])
     assert scores.schema.equals(arrow_schema((ROW, *EMBEDDED)))
     assert scores.schema.field("nsfw").metadata[b"measured"] == b"the prompts of pairsieve"
     assert vectors.schema.field("image_embedding").type == pa.list_(pa.float16(), 24)
@@ -247,7 +254,7 @@ def test_files_say_what_their_columns_are(store: Store, options: Embed) -> None:
 def test_an_image_and_a_caption_that_occur_twice_are_embedded_once(
     store: Store, options: Embed
 ) -> None:
-    marker = embedded(store, options)[PIECES[0]]
+    marker = embedded(store, options)[SLICES[0]]
     assert marker.rows == 5
     assert marker.counts == {"embedded": 4, "images": 3, "texts": 3}
     assert 0 < marker.extra["model_s"] <= marker.extra["seconds"]
@@ -255,29 +262,29 @@ def test_an_image_and_a_caption_that_occur_twice_are_embedded_once(
 
 def test_a_pair_that_fails_a_gate_is_not_embedded(store: Store, options: Embed) -> None:
     keep = [{"aspect_ratio": {"max_ratio": 3}, "gate": True}, {"where": "row = 3"}]
-    scores, _ = tables(store, embedded(store, options, keep=keep)[PIECES[0]])
+    scores, _ = tables(store, embedded(store, options, keep=keep)[SLICES[0]])
     assert scores["row"].to_pylist() == [0, 3, 4]
 
 
-def test_a_piece_without_images_is_committed_empty(store: Store, options: Embed) -> None:
-    put_piece(store, "00000002", 20, [(None, "gone", "dns")])
-    (marker,) = embedded(store, options, pieces=["00000002"]).values()
+def test_a_slice_without_images_is_committed_empty(store: Store, options: Embed) -> None:
+    put_slice(store, "00000002", 20, [(None, "gone", "dns")])
+    (marker,) = embedded(store, options, slice_names=["00000002"]).values()
     scores, vectors = tables(store, marker)
     assert (marker.rows, scores.num_rows, vectors.num_rows) == (1, 0, 0)
 
 
 def test_a_row_has_the_same_bytes_however_its_unit_was_cut(store: Store, options: Embed) -> None:
-    put_piece(store, "00000002.0+3", 0, FIRST[:3])
-    put_piece(store, "00000002.3+2", 3, FIRST[3:])
-    whole = tables(store, embedded(store, options)[PIECES[0]])
-    pieces = ["00000002.0+3", "00000002.3+2"]
-    halves = embedded(store, options, pieces=pieces)
+    put_slice(store, "00000002.0+3", 0, FIRST[:3])
+    put_slice(store, "00000002.3+2", 3, FIRST[3:])
+    whole = tables(store, embedded(store, options)[SLICES[0]])
+    slice_names = ["00000002.0+3", "00000002.3+2"]
+    halves = embedded(store, options, slice_names=slice_names)
     for at in range(2):
-        joined = pa.concat_tables(tables(store, halves[piece])[at] for piece in pieces)
+        joined = pa.concat_tables(tables(store, halves[name])[at] for name in slice_names)
         assert joined.combine_chunks().equals(whole[at].combine_chunks())
 
 
-def test_committed_pieces_are_yielded_without_work(store: Store, options: Embed) -> None:
+def test_committed_slices_are_yielded_without_work(store: Store, options: Embed) -> None:
     first = embedded(store, options)
     before = list(store.list())
     assert embedded(store, options, Answering(pytest.fail)) == first
@@ -286,24 +293,24 @@ def test_committed_pieces_are_yielded_without_work(store: Store, options: Embed)
 
 def test_only_what_is_missing_is_embedded(store: Store, options: Embed) -> None:
     first = embedded(store, options)
-    name = folders.folder(options)
-    store.delete([f"embed/{name}/{PIECES[0]}.json", f"gather/{PIECES[1]}.a1.tar"])
+    name = folders.model_folder(options)
+    store.delete([f"embed/{name}/{SLICES[0]}.json", f"gather/{SLICES[1]}.a1.tar"])
     again = embedded(store, options)
-    assert again[PIECES[1]] == first[PIECES[1]]
+    assert again[SLICES[1]] == first[SLICES[1]]
     assert contents(again) == contents(first)
 
 
-def test_pieces_are_taken_as_they_come(store: Store, options: Embed) -> None:
+def test_slices_are_taken_as_they_come(store: Store, options: Embed) -> None:
     taken: list[str] = []
 
-    def pieces() -> Iterator[str]:
-        for piece in PIECES:
-            taken.append(piece)
-            yield piece
+    def slice_names() -> Iterator[str]:
+        for slice_name in SLICES:
+            taken.append(slice_name)
+            yield slice_name
 
-    running = embed.run(recipe(options), store, open_engine("serial"), pieces())
-    assert next(running)[0] == PIECES[0]
-    assert taken == PIECES[:1]
+    running = embed.run(recipe(options), store, open_engine("serial"), slice_names())
+    assert next(running)[0] == SLICES[0]
+    assert taken == SLICES[:1]
 
 
 def test_ray_gives_the_same_bytes(
@@ -321,19 +328,21 @@ def test_a_killed_actor_loses_nothing(
     flag = tmp_path / "killed"
     killed = embedded(store, options, Killing(ray, flag))
     assert flag.exists()
-    store.delete([f"embed/{folders.folder(options)}/{piece}.json" for piece in PIECES])
+    store.delete(
+        [f"embed/{folders.model_folder(options)}/{slice_name}.json" for slice_name in SLICES]
+    )
     assert contents(killed) == contents(embedded(store, options))
 
 
-def test_a_piece_that_kills_every_process_stops_the_run_by_name(
+def test_a_slice_that_kills_every_process_stops_the_run_by_name(
     store: Store, options: Embed
 ) -> None:
-    with pytest.raises(Stopped, match=r"piece 00000000 \(ActorDiedError\).*the same command"):
+    with pytest.raises(Stopped, match=r"task slice 00000000 \(ActorDiedError\).*the same command"):
         embedded(store, options, Answering(lambda _: Crashed("ActorDiedError")))
 
 
 def test_a_damaged_image_stops_the_run_and_is_named(store: Store, options: Embed) -> None:
-    name = f"gather/{PIECES[0]}.a1.tar"
+    name = f"gather/{SLICES[0]}.a1.tar"
     data = bytearray(store.read(name))
     data[600:700] = bytes(100)
     store.write(name, bytes(data))
@@ -342,7 +351,7 @@ def test_a_damaged_image_stops_the_run_and_is_named(store: Store, options: Embed
 
 
 def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Embed) -> None:
-    name = f"gather/{PIECES[1]}.a1.tar"
+    name = f"gather/{SLICES[1]}.a1.tar"
     store.delete([name])
     with pytest.raises(Stopped, match=f"{name.replace('+', '.')}: committed, but gone"):
         embedded(store, options)
@@ -350,21 +359,21 @@ def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Em
 
 def test_other_weights_are_refused_under_the_same_name(store: Store, options: Embed) -> None:
     embedded(store, options)
-    record = json.loads(store.read(path := f"embed/{folders.folder(options)}.json"))
+    record = json.loads(store.read(path := f"embed/{folders.model_folder(options)}.json"))
     store.write(path, json.dumps(record | {"weights_sha256": "0" * 64}).encode())
-    store.delete([f"embed/{folders.folder(options)}/{PIECES[0]}.json"])
+    store.delete([f"embed/{folders.model_folder(options)}/{SLICES[0]}.json"])
     with pytest.raises(BadOption, match=f"{path}.* weights_sha256 was 0000.*to embed anew"):
         embedded(store, options)
 
 
 def test_record_and_columns_name_the_model(store: Store, options: Embed) -> None:
-    _, vectors = tables(store, embedded(store, options)[PIECES[0]])
-    (record,), (sentence,) = embedded_by.models(store).values(), embedded_by.sentences(store)
-    assert f"tiny (weights) in fp32: sha256 of the weights {record['weights_sha256']}" in sentence
-    said = vectors.schema.field("text_embedding").metadata
-    assert {
-        f"model.{k}".encode(): str(v).encode() for k, v in record.items()
-    }.items() <= said.items()
+    _, vectors = tables(store, embedded(store, options)[SLICES[0]])
+    (record,) = model_record.read_records(store).values()
+    (sentence,) = model_record.model_sentences(store)
+    assert f"tiny (weights) in fp32: sha256 of the weights {record.weights_sha256}" in sentence
+    metadata = vectors.schema.field("text_embedding").metadata
+    for name, value in record.to_json().items():
+        assert metadata[f"model.{name}".encode()] == str(value).encode()
 
 
 def test_each_model_has_a_folder_of_its_own(
@@ -372,16 +381,16 @@ def test_each_model_has_a_folder_of_its_own(
 ) -> None:
     other = Embed.model_validate(random_model(tmp_path, CONFIG, seed=1) | COMPUTED)
     first, second = embedded(store, options), embedded(store, other)
-    assert set(first[PIECES[0]].files).isdisjoint(second[PIECES[0]].files)
+    assert set(first[SLICES[0]].files).isdisjoint(second[SLICES[0]].files)
     assert contents(first) != contents(second)
 
 
 def test_a_folder_of_local_files_has_a_hash(options: Embed) -> None:
-    stem, _, digits = folders.folder(options).rpartition("--")
+    stem, _, digits = folders.model_folder(options).rpartition("--")
     assert (stem, len(digits), int(digits, 16) >= 0) == ("tiny--weights", 8, True)
 
 
 def test_a_recipe_without_a_model_is_refused(store: Store) -> None:
     without = Recipe.model_validate({"input": {"path": "pairs.parquet"}})
     with pytest.raises(BadOption, match="embed: missing"):
-        list(embed.run(without, store, open_engine("serial"), PIECES))
+        list(embed.run(without, store, open_engine("serial"), SLICES))

@@ -17,8 +17,8 @@ from pairsieve.schemas.recipe import Recipe
 
 PAIRS = 23
 DIMENSIONS = 8
-# Rows of each piece: unit 1 was parted by a crash, and row 7 won by trying again.
-PIECES = {
+# Rows of each task slice: unit 1 was parted by a crash, and row 7 won by a retry.
+SLICES = {
     "00000000": [0, 1, 2, 5, 8, 9],
     "00000000.r1": [7],
     "00000001.0+4": [10, 11, 12],
@@ -26,7 +26,7 @@ PIECES = {
     "00000001.4+6": [14, 15, 16, 17, 18],
     "00000002": [],
 }
-ROWS = sorted(row for rows in PIECES.values() for row in rows)
+ROWS = sorted(row for rows in SLICES.values() for row in rows)
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]
 PutVectors = Callable[..., None]
 
@@ -34,19 +34,19 @@ PutVectors = Callable[..., None]
 def vectors(rows: list[int], seed: int) -> NDArray[np.float16]:
     """Return a vector of length 1 per row that depends on row and seed alone."""
     drawn = [np.random.default_rng([seed, row]).normal(size=DIMENSIONS) for row in rows]
-    made = np.array(drawn).reshape(len(rows), DIMENSIONS)
-    unit: NDArray[np.float16] = (made / np.linalg.norm(made, axis=1)[:, None]).astype(np.float16)
+    wide = np.array(drawn).reshape(len(rows), DIMENSIONS)
+    unit: NDArray[np.float16] = (wide / np.linalg.norm(wide, axis=1)[:, None]).astype(np.float16)
     return unit
 
 
 @pytest.fixture
 def store(tmp_path: Path, put_gathered: PutGathered, put_vectors: PutVectors) -> Store:
     """Return a dataset of 23 pairs, of which 17 have vectors."""
-    made = Store.at(tmp_path / "dataset")
-    put_gathered(made, [{"sharpness": row / PAIRS} for row in range(PAIRS)])
-    for piece, rows in PIECES.items():
-        put_vectors(made, "tiny", rows, vectors(rows, 0), vectors(rows, 1), piece)
-    return made
+    dataset = Store.at(tmp_path / "dataset")
+    put_gathered(dataset, [{"sharpness": row / PAIRS} for row in range(PAIRS)])
+    for slice_name, rows in SLICES.items():
+        put_vectors(dataset, "tiny", rows, vectors(rows, 0), vectors(rows, 1), slice_name)
+    return dataset
 
 
 @pytest.fixture
@@ -115,11 +115,11 @@ def test_faiss_finds_each_image_over_the_export(store: Store, out: Store) -> Non
 def test_survivors_alone_are_exported_on_request(store: Store, out: Store) -> None:
     keep = [{"where": "row % 2 = 0"}]
     select.run(Recipe.model_validate({"input": {"path": "p"}, "keep": keep}), store, "even")
-    done = export.run(store, out, selection="even", part_rows=4)
+    record = export.run(store, out, selection="even", part_rows=4)
     even = [row for row in ROWS if row % 2 == 0]
     assert metadata(out)["row"].to_pylist() == even
     np.testing.assert_array_equal(arrays(out, "img_emb"), vectors(even, 0))
-    assert (done["rows"], done["parts"], done["selection"]) == (len(even), 3, "even")
+    assert (record.rows, record.parts, record.selection) == (len(even), 3, "even")
 
 
 def test_the_same_dataset_gives_the_same_bytes(store: Store, out: Store, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_nothing_else_is_overwritten(store: Store, out: Store) -> None:
         export.run(store, Store.at(f"{store.url}/out"))
 
 
-def test_a_model_is_asked_for_where_there_are_several(
+def test_a_model_must_be_named_where_there_are_several(
     store: Store, out: Store, put_vectors: PutVectors
 ) -> None:
     put_vectors(store, "large", [3], vectors([3], 2), vectors([3], 3))

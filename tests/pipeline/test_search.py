@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.pipeline import embed, search, select
-from pairsieve.pipeline.dataset.commit import replace
+from pairsieve.pipeline.dataset import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
@@ -20,7 +21,7 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.search import Query
 from pairsieve.pipeline.vectors import reader
-from pairsieve.pipeline.vectors.model_record import recorded
+from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
@@ -62,8 +63,8 @@ def store(tmp_path: Path, recipe: Recipe, put_gathered: PutGathered) -> Store:
     bodies = b""
     for number in range(PAIRS):
         body = png(number)
-        place = {"image_offset": len(bodies), "image_bytes": len(body)}
-        rows.append({"image_file": "gather/images.tar", **place})
+        within = {"image_offset": len(bodies), "image_bytes": len(body)}
+        rows.append({"image_file": "gather/images.tar", **within})
         bodies += body
     rows[1]["text"] = HOSTILE
     made.write("gather/images.tar", bodies)
@@ -81,28 +82,28 @@ def options(recipe: Recipe) -> Embed:
 def test_a_stored_picture_is_nearest_to_itself(
     store: Store, recipe: Recipe, tmp_path: Path
 ) -> None:
-    (tmp_path / "asked.png").write_bytes(png(4))
-    found = search.run(store, Query(image=tmp_path / "asked.png"), recipe)
-    assert (found.rows, found.exact, len(found.pairs)) == (PAIRS, True, PAIRS)
-    first = found.pairs[0]
+    (tmp_path / "query.png").write_bytes(png(4))
+    result = search.run(store, Query(image=tmp_path / "query.png"), recipe)
+    assert (result.rows, result.exact, len(result.pairs)) == (PAIRS, True, PAIRS)
+    first = result.pairs[0]
     assert (first["row"], first["rank"], first["uid"]) == (4, 1, f"{4:032x}")
     assert first["cosine"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_text_finds_what_its_own_vector_is_nearest_to(store: Store, recipe: Recipe) -> None:
-    found = search.run(store, Query("a red bus"), recipe, count=3)
+    result = search.run(store, Query("a red bus"), recipe, count=3)
     (text,) = clip.load(options(recipe)).texts(["a red bus"])
-    (unit,) = reader.units(store, reader.chosen(store, None))
+    (unit,) = reader.units(store, reader.choose_folder(store, None))
     _, (images, _) = reader.read(store, unit)
     exact = images.astype(float)
     cosines = exact @ text / np.linalg.norm(exact, axis=1)
-    assert [pair["row"] for pair in found.pairs] == np.argsort(-cosines)[:3].tolist()
-    assert [p["cosine"] for p in found.pairs] == pytest.approx(sorted(cosines)[:-4:-1], abs=1e-5)
+    assert [pair["row"] for pair in result.pairs] == np.argsort(-cosines)[:3].tolist()
+    assert [p["cosine"] for p in result.pairs] == pytest.approx(sorted(cosines)[:-4:-1], abs=1e-5)
 
 
-def test_verdicts_are_told(store: Store, recipe: Recipe) -> None:
-    found = search.run(store, Query("a red bus"), recipe)
-    verdicts = {pair["row"]: pair["verdict"] for pair in found.pairs}
+def test_pairs_come_with_their_verdicts(store: Store, recipe: Recipe) -> None:
+    result = search.run(store, Query("a red bus"), recipe)
+    verdicts = {pair["row"]: pair["verdict"] for pair in result.pairs}
     assert verdicts == {0: "kept", 1: "kept", 2: "no_twos", 3: "kept", 4: "kept", 5: "kept"}
     unjudged = search.run(store, Query("a red bus"), recipe, selection="other")
     assert {pair["verdict"] for pair in unjudged.pairs} == {"not judged"}
@@ -132,7 +133,7 @@ def judged(store: Store, row: int, failing: list[str]) -> None:
     with store.writer("select/default/other.parquet") as sink:
         pq.write_table(pa.Table.from_pylist(verdicts, arrow_schema((ROW, *SELECTED))), sink)
     files = {"select/default/other.parquet": sink.entry()}
-    replace(store, select_marker("default"), Marker(PAIRS, files))
+    commit.replace(store, select_marker("default"), Marker(PAIRS, files))
 
 
 @pytest.mark.parametrize("failing", [["minor_safety"], ["sharpness", "minor_safety"]])
@@ -140,9 +141,9 @@ def test_no_picture_is_shown_of_what_the_protection_of_minors_drops(
     store: Store, recipe: Recipe, failing: list[str]
 ) -> None:
     judged(store, 3, failing)
-    found = search.run(store, Query("a red bus"), recipe)
-    assert [pair["row"] for pair in found.pairs if pair["withheld"]] == [3]
-    page = search.page(store, found)
+    result = search.run(store, Query("a red bus"), recipe)
+    assert [pair["row"] for pair in result.pairs if pair["withheld"]] == [3]
+    page = search.page(store, result)
     assert page.count("data:image/jpeg;base64,") == PAIRS - 1
     assert page.count("<span>no image</span>") == 1
 
@@ -155,20 +156,20 @@ def test_no_picture_is_shown_of_what_the_blocklist_drops(
     content = recipe.model_dump(exclude={"keep"}, exclude_none=True) | blocklist
     content.pop("image")
     select.run(Recipe.model_validate(content), store, "default")
-    found = search.run(store, Query("a red bus"), recipe)
-    assert [pair["row"] for pair in found.pairs if pair["withheld"]] == [5]
-    assert {pair["row"]: pair["verdict"] for pair in found.pairs}[5] == "blocklist"
+    result = search.run(store, Query("a red bus"), recipe)
+    assert [pair["row"] for pair in result.pairs if pair["withheld"]] == [5]
+    assert {pair["row"]: pair["verdict"] for pair in result.pairs}[5] == "blocklist"
 
 
-def test_a_local_model_must_be_told_by_the_recipe(store: Store) -> None:
+def test_a_local_model_must_be_named_by_the_recipe(store: Store) -> None:
     with pytest.raises(BadOption, match=r"local files, tiny and weights; .*--recipe RECIPE"):
         search.run(store, Query("a red bus"))
 
 
 def test_another_model_than_that_of_the_vectors_is_refused(store: Store, recipe: Recipe) -> None:
-    name = reader.chosen(store, None)
-    told = recorded(store, name) | {"weights_sha256": "0" * 64}
-    store.write(f"embed/{name}.json", json.dumps(told).encode())
+    folder = reader.choose_folder(store, None)
+    record = replace(read_record(store, folder), weights_sha256="0" * 64)
+    store.write(f"embed/{folder}.json", json.dumps(record.to_json()).encode())
     with pytest.raises(BadOption, match="made by another model .* weights 0000"):
         search.run(store, Query("a red bus"), recipe)
 
@@ -179,10 +180,10 @@ def test_a_recipe_without_that_model_is_refused(store: Store) -> None:
         search.run(store, Query("a red bus"), other)
 
 
-@pytest.mark.parametrize("given", [{}, {"text": "a", "image": Path("b.png")}])
-def test_either_a_text_or_a_picture_is_given(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("query", [{}, {"text": "a", "image": Path("b.png")}])
+def test_a_query_is_either_a_text_or_a_picture(query: dict[str, Any]) -> None:
     with pytest.raises(BadOption, match="a text, or --image FILE, and not both"):
-        Query(**given)
+        Query(**query)
 
 
 def test_a_picture_that_cannot_be_read_is_refused(

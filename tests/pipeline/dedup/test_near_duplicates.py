@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.vectors.folders import folder
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
@@ -205,13 +205,13 @@ def test_vectors_verify_when_asked(store: Store, put_gathered: PutGathered) -> N
     vectors = [[1.0, 0.0], [0.96, 0.28], [0.6, 0.8]]  # the last pair has none
     kind = pa.list_(pa.float16(), 2)
     table = pa.table({"row": [0, 1, 2], "image_embedding": pa.array(vectors, kind)})
-    path = f"embed/{folder(asked.embed)}/00000000.x.vectors.parquet"
+    path = f"embed/{model_folder(asked.embed)}/00000000.x.vectors.parquet"
     scores = path.replace("vectors", "scores")
     for name, content in ((path, table), (scores, arrow_schema((ROW, *EMBEDDED)).empty_table())):
         with store.writer(name) as sink:
             pq.write_table(content, sink)
     marker = Marker(3, {path: {}, scores: {}})
-    commit(store, f"embed/{folder(asked.embed)}/00000000.json", marker)
+    commit(store, f"embed/{model_folder(asked.embed)}/00000000.json", marker)
     counts = group.run(asked, store, Serial()).counts
     assert grouped(store, "cluster") == [0, 0, 2, 0]
     assert counts["kept_apart_by_embedding"] == 1

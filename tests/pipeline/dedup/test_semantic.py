@@ -20,7 +20,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic, semantic_rounds
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.ledger.rules import rules
-from pairsieve.pipeline.vectors.folders import folder
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -69,7 +69,7 @@ def put(store: Store, rows: list[dict[str, Any]], vectors: Vectors, piece: int =
         }
         model = recipe().embed
         assert model is not None
-        put_files(store, f"embed/{folder(model)}/{name}", files, {"embedded": len(own)})
+        put_files(store, f"embed/{model_folder(model)}/{name}", files, {"embedded": len(own)})
 
 
 def put_files(

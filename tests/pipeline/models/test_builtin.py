@@ -46,7 +46,7 @@ def test_name_and_tag_give_the_model_wherever_it_lies(tmp_path: Path) -> None:
 
 
 def test_its_folder_has_its_name_and_tag() -> None:
-    assert folders.folder(Embed(model=TINY, pretrained=DEMO)) == "pairsieve-tiny--demo"
+    assert folders.model_folder(Embed(model=TINY, pretrained=DEMO)) == "pairsieve-tiny--demo"
 
 
 def test_it_reads_a_text_by_its_own_vocabulary_whatever_the_script() -> None:

@@ -122,9 +122,9 @@ def test_no_rows_give_no_vectors(model: Model) -> None:
 def test_a_class_is_the_normalised_mean_of_its_prompts(model: Model) -> None:
     first, second = model.texts(["a dog", "a photo of a dog"])
     mean = (first + second) / 2
-    made = model.classes({"dog": ("a dog", "a photo of a dog"), "cat": ("a cat",)})
-    np.testing.assert_allclose(made[0], mean / np.sqrt((mean**2).sum()), atol=1e-6)
-    np.testing.assert_allclose(made[1], model.texts(["a cat"])[0], atol=1e-6)
+    classes = model.classes({"dog": ("a dog", "a photo of a dog"), "cat": ("a cat",)})
+    np.testing.assert_allclose(classes[0], mean / np.sqrt((mean**2).sum()), atol=1e-6)
+    np.testing.assert_allclose(classes[1], model.texts(["a cat"])[0], atol=1e-6)
 
 
 def test_a_megabyte_of_text_costs_no_more_than_the_tokens_read(model: Model) -> None:
@@ -262,7 +262,7 @@ def test_a_compiled_model_gives_the_same_vectors(model: Model, files: Path) -> N
 def test_a_model_that_cannot_be_compiled_here_is_refused(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_compiler(*asked: Any) -> Any:
+    def no_compiler(*arguments: Any) -> Any:
         raise RuntimeError("no compiler found")
 
     monkeypatch.setattr(Torch, "compile", lambda self: self.tower.compile(backend=no_compiler))
@@ -270,7 +270,7 @@ def test_a_model_that_cannot_be_compiled_here_is_refused(
         load(options(files).model_copy(update={"compile": True}))
 
 
-def test_local_files_are_told_apart_by_their_content(files: Path, tmp_path: Path) -> None:
+def test_local_files_are_distinguished_by_their_content(files: Path, tmp_path: Path) -> None:
     state = torch.load(files / "tiny.pt")
     torch.save(state, tmp_path / "tiny.pt")
     (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))

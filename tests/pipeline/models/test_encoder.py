@@ -45,6 +45,6 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so() -> None:
     assert network.seen[-1] == 4
 
 
-def test_a_single_row_that_does_not_fit_is_told() -> None:
+def test_a_single_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="too little memory for a single row"):
         Torch(Small(0), "cpu", 4)(rows(2))

@@ -44,7 +44,7 @@ def pictures(side: int) -> list[NDArray[np.uint8]]:
     return list(random.integers(0, 256, (5, side, side, 3), np.uint8))
 
 
-def made(folder: Path, **config: Any) -> Embed:
+def write_model(folder: Path, **config: Any) -> Embed:
     """Write a model of that config with random weights; return the options that name it."""
     folder.mkdir(exist_ok=True)
     (folder / "model.json").write_text(json.dumps({"model_cfg": {"embed_dim": 24} | config}))
@@ -77,8 +77,8 @@ def tokenizer_in(folder: Path, kind: str = "wordpiece") -> str:
     if kind == "wordpiece":
         inner = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
     else:
-        pieces = [(piece, -float(at)) for piece, at in vocabulary.items()]
-        inner = Tokenizer(models.Unigram(pieces, unk_id=3))
+        scored_tokens = [(token, -float(number)) for token, number in vocabulary.items()]
+        inner = Tokenizer(models.Unigram(scored_tokens, unk_id=3))
     inner.normalizer = normalizers.Lowercase()
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     inner.post_processor = processors.TemplateProcessing(
@@ -122,17 +122,17 @@ def tower_in(folder: Path, kind: str) -> str:
 
 
 def clip(folder: Path) -> Made:
-    return made(folder, vision_cfg=VISION, text_cfg=TEXT), {}
+    return write_model(folder, vision_cfg=VISION, text_cfg=TEXT), {}
 
 
 def custom_text(folder: Path) -> Made:
-    return made(folder, vision_cfg=VISION, text_cfg=TEXT, custom_text=True), {}
+    return write_model(folder, vision_cfg=VISION, text_cfg=TEXT, custom_text=True), {}
 
 
 def end_token(folder: Path) -> Made:
     """Texts of which the token that ends them counts, not the one with the highest number."""
     text = TEXT | {"pool_type": "eos", "eos_id": 49407, "proj_bias": True}
-    return made(folder, vision_cfg=VISION, text_cfg=text, custom_text=True), {}
+    return write_model(folder, vision_cfg=VISION, text_cfg=text, custom_text=True), {}
 
 
 def resnet(folder: Path) -> Made:
@@ -142,7 +142,7 @@ def resnet(folder: Path) -> Made:
         "width": 16,
         "patch_size": None,
     }
-    return made(folder, vision_cfg=vision, text_cfg=TEXT, quick_gelu=True), {}
+    return write_model(folder, vision_cfg=vision, text_cfg=TEXT, quick_gelu=True), {}
 
 
 def siglip(folder: Path) -> Made:
@@ -152,7 +152,7 @@ def siglip(folder: Path) -> Made:
         "proj_bias": True, "hf_tokenizer_name": tokenizer_in(folder, "unigram"),
         "tokenizer_kwargs": {"clean": "canonicalize"},
     }  # fmt: skip
-    return made(
+    return write_model(
         folder, vision_cfg=TIMM, text_cfg=text, custom_text=True,
         init_logit_scale=2.3, init_logit_bias=-10.0,
     ), {"logit_bias": -10.0, "logit_scale": np.exp(2.3), "longest": 16}  # fmt: skip
@@ -164,7 +164,7 @@ def mean_of_tokens(folder: Path, tower: str) -> Made:
         "hf_pooler_type": "mean_pooler",
     }
     text |= {"hf_tokenizer_name": tokenizer_in(folder, "unigram"), "context_length": 32}
-    return made(folder, vision_cfg=VISION, text_cfg=text), {"longest": 32}
+    return write_model(folder, vision_cfg=VISION, text_cfg=text), {"longest": 32}
 
 
 def first_token(folder: Path, tower: str) -> Made:
@@ -173,7 +173,9 @@ def first_token(folder: Path, tower: str) -> Made:
         "hf_pooler_type": "cls_pooler",
     }
     text |= {"hf_tokenizer_name": tokenizer_in(folder), "hf_proj_type": "linear"}
-    return made(folder, vision_cfg=VISION, text_cfg=text | {"context_length": 32}), {"longest": 32}
+    return write_model(folder, vision_cfg=VISION, text_cfg=text | {"context_length": 32}), {
+        "longest": 32
+    }
 
 
 def multilingual(folder: Path) -> Made:
@@ -195,7 +197,7 @@ def chinese(folder: Path) -> Made:
 
 def mobileclip(folder: Path) -> Made:
     text = TEXT | {"no_causal_mask": True}
-    return made(folder, vision_cfg=FASTVIT, text_cfg=text, custom_text=True), {}
+    return write_model(folder, vision_cfg=FASTVIT, text_cfg=text, custom_text=True), {}
 
 
 def coca(folder: Path) -> Made:
@@ -203,7 +205,7 @@ def coca(folder: Path) -> Made:
     text = TEXT | {"embed_cls": True, "output_tokens": True}
     vision = VISION | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
     decoder = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    return made(
+    return write_model(
         folder, vision_cfg=vision, text_cfg=text, multimodal_cfg=decoder, custom_text=True
     ), {}
 

@@ -26,11 +26,11 @@ def floats(values: list[Any]) -> NDArray[np.float32]:
 class Attack:
     """Makes a folder when it is unpickled."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def __reduce__(self) -> Any:
-        return os.mkdir, (self.place,)
+        return os.mkdir, (self.path,)
 
 
 def saved(path: Path, **arrays: NDArray[np.float32]) -> str:
@@ -56,15 +56,15 @@ def refusal(value: str) -> str:
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_linear_head_sees_vectors_of_length_1(tmp_path: Path, suffix: str) -> None:
     head = load(saved(tmp_path / f"head{suffix}", weight=WEIGHT, bias=BIAS))
-    assert (head.width, head.outputs, head.compares) == (2, 1, False)
-    assert head.answers(VECTOR).tolist() == [[pytest.approx(0.9)]]
+    assert (head.width, head.output_count, head.compares) == (2, 1, False)
+    assert head.outputs(VECTOR).tolist() == [[pytest.approx(0.9)]]
 
 
 def test_a_matrix_alone_is_prompt_vectors_that_are_compared(tmp_path: Path) -> None:
     np.save(tmp_path / "prompts.npy", np.array([[2, 0], [0, 5]], np.float32))
     head = load(str(tmp_path / "prompts.npy"))
     assert head.compares
-    assert head.answers(VECTOR).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
+    assert head.outputs(VECTOR).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
 @pytest.mark.parametrize(("activation", "expected"), [("relu", 1.2), ("none", 0.4)])
@@ -77,21 +77,21 @@ def test_the_layers_of_an_mlp_follow_their_numbers(
         "layer_2__weight": np.array([[1, 0], [0, -1]], np.float32),
     }
     head = load(saved(tmp_path / "mlp.safetensors", **layers), activation)
-    assert head.answers(VECTOR).tolist() == [[pytest.approx(expected)]]
+    assert head.outputs(VECTOR).tolist() == [[pytest.approx(expected)]]
 
 
 def test_a_normalisation_comes_first(tmp_path: Path) -> None:
     # By hand: ((0.6, 0.8) - (0.1, 0)) / sqrt((0.25, 0.04)) = (1, 4); 2 * 1 - 4 + 0.5 = -1.5.
     arrays = {"norm__mean": floats([0.1, 0]), "norm__variance": floats([0.25, 0.04])}
     path = saved(tmp_path / "h.pth", **arrays, weight=WEIGHT, bias=BIAS)
-    assert load(path).answers(VECTOR).tolist() == [[pytest.approx(-1.5, abs=1e-6)]]
+    assert load(path).outputs(VECTOR).tolist() == [[pytest.approx(-1.5, abs=1e-6)]]
 
 
 def test_an_input_that_autokeras_took_for_a_category_is_the_same_for_all(tmp_path: Path) -> None:
     # A variance of 100 cannot be that of a component: the input becomes 1, then (1 - 11) / 10.
     arrays = {"norm__mean": floats([11, 0]), "norm__variance": floats([100, 1])}
     head = load(saved(tmp_path / "h.pth", **arrays, weight=floats([[1, 0]]), bias=BIAS))
-    assert head.answers(floats([[3, 4], [-5, 1]])).tolist() == [[-0.5], [-0.5]]
+    assert head.outputs(floats([[3, 4], [-5, 1]])).tolist() == [[-0.5], [-0.5]]
 
 
 def test_a_row_is_answered_alike_in_any_company(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_a_row_is_answered_alike_in_any_company(tmp_path: Path) -> None:
     }
     head = load(saved(tmp_path / "h.pth", **layers))
     vectors = random.normal(size=(50, 96)).astype(np.float32)
-    parts = np.concatenate([head.answers(vectors[:7]), head.answers(vectors[7:])])
-    assert np.array_equal(parts, head.answers(vectors))
-    assert head.answers(vectors[:0]).shape == (0, 3)
+    parts = np.concatenate([head.outputs(vectors[:7]), head.outputs(vectors[7:])])
+    assert np.array_equal(parts, head.outputs(vectors))
+    assert head.outputs(vectors[:0]).shape == (0, 3)
 
 
 def test_a_missing_file_is_named() -> None:
@@ -181,7 +181,7 @@ def test_published_heads_load_as_they_are(
     real: Path, name: str, width: int, outputs: int, layers: int
 ) -> None:
     head = load(str(real / "heads" / name))
-    assert (head.width, head.outputs, len(head.layers)) == (width, outputs, layers)
+    assert (head.width, head.output_count, len(head.layers)) == (width, outputs, layers)
 
 
 def test_autokeras_inputs_are_those_that_laion_tells_of(real: Path) -> None:
@@ -207,7 +207,7 @@ def test_laions_nsfw_head_agrees_with_its_pytorch_port(
         vectors = torch.nn.functional.normalize(torch.from_numpy(photographs))
         scaled = (vectors - state["norm.mean"]) / state["norm.variance"].sqrt()
         port = third(second(first(scaled).relu()).relu()).sigmoid().numpy()
-    ours = 1 / (1 + np.exp(-load(str(path)).answers(photographs)))
+    ours = 1 / (1 + np.exp(-load(str(path)).outputs(photographs)))
     assert np.abs(ours - port).max() == pytest.approx(0.0006, abs=0.0001)
 
 
@@ -215,7 +215,7 @@ def test_everyday_photographs_are_safe_peaceful_and_middling(
     real: Path, photographs: NDArray[np.float32]
 ) -> None:
     def answers(name: str) -> NDArray[np.float64]:
-        return load(str(real / "heads" / name)).answers(photographs)
+        return load(str(real / "heads" / name)).outputs(photographs)
 
     nsfw = 1 / (1 + np.exp(-answers("clip_ViT-B-32_openai_binary_nsfw_head.pth")[:, 0]))
     assert (nsfw <= 0.1).mean() == pytest.approx(0.93)

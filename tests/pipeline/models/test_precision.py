@@ -21,19 +21,19 @@ def _any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def at_angles(**cosines: float) -> Callable[[str], Vectors]:
     """Return the probe of models with these worst cosines to the exact vectors."""
 
-    def probe(made: str) -> Vectors:
-        cosine = cosines.get(made, 1.0)
+    def probe(name: str) -> Vectors:
+        cosine = cosines.get(name, 1.0)
         if np.isnan(cosine):
             raise BadOption("embed: the model gives vectors that are not numbers")
         return np.array([[1, 0], [cosine, np.sqrt(1 - cosine**2)]], np.float32)
 
-    def exact_first(made: str) -> Vectors:
-        return np.array([[1, 0], [1, 0]], np.float32) if made == "fp32" else probe(made)
+    def exact_first(name: str) -> Vectors:
+        return np.array([[1, 0], [1, 0]], np.float32) if name == "fp32" else probe(name)
 
     return exact_first
 
 
-def made(name: str) -> str:
+def model_at(name: str) -> str:
     """Return the model at a precision; here its name stands for it."""
     return name
 
@@ -50,15 +50,15 @@ def made(name: str) -> str:
 def test_auto_takes_the_first_on_cpu_that_is_good_enough(
     int8: float, bf16: float, taken: str
 ) -> None:
-    assert choose("auto", "cpu", made, at_angles(int8=int8, bf16=bf16)) == taken
+    assert choose("auto", "cpu", model_at, at_angles(int8=int8, bf16=bf16)) == taken
 
 
 def test_auto_on_a_gpu_falls_back_where_half_precision_overflows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(precision, "_supported", lambda *_: True)
-    assert choose("auto", "cuda", made, at_angles(fp16=float("nan"), bf16=0.9995)) == "bf16"
-    assert choose("auto", "cuda", made, at_angles(fp16=0.9995, bf16=0.9999)) == "fp16"
+    assert choose("auto", "cuda", model_at, at_angles(fp16=float("nan"), bf16=0.9995)) == "bf16"
+    assert choose("auto", "cuda", model_at, at_angles(fp16=0.9995, bf16=0.9999)) == "fp16"
 
 
 def test_auto_passes_over_what_the_model_does_not_allow() -> None:
@@ -76,24 +76,24 @@ def test_auto_passes_over_what_the_machine_is_not_made_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(precision, "_has", lambda *_: False)
-    assert choose("auto", "cpu", made, at_angles()) == "fp32"
+    assert choose("auto", "cpu", model_at, at_angles()) == "fp32"
 
 
-def test_a_precision_asked_for_is_taken_however_far_its_vectors_are() -> None:
-    assert choose("bf16", "cpu", made, at_angles(bf16=0.5)) == "bf16"
+def test_a_requested_precision_is_taken_however_far_its_vectors_are() -> None:
+    assert choose("bf16", "cpu", model_at, at_angles(bf16=0.5)) == "bf16"
 
 
 def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {"model": "ViT-B-32", "pretrained": "openai", "precision": "int8"}
-    check(Embed.model_validate(asked))
+    options = {"model": "ViT-B-32", "pretrained": "openai", "precision": "int8"}
+    check(Embed.model_validate(options))
     with pytest.raises(BadOption, match="int8 is for CPU"):
-        check(Embed.model_validate(asked | {"device": "cuda"}))
+        check(Embed.model_validate(options | {"device": "cuda"}))
     with pytest.raises(BadOption, match="embed.compile: int8 is run by ONNX Runtime"):
-        check(Embed.model_validate(asked | {"compile": True}))
+        check(Embed.model_validate(options | {"compile": True}))
     monkeypatch.setattr(precision, "_has_onnx", lambda: False)
     with pytest.raises(BadOption, match=r"pip install 'pairsieve\[onnx\]'"):
-        check(Embed.model_validate(asked))
-    assert choose("auto", "cpu", made, at_angles()) == "bf16"
+        check(Embed.model_validate(options))
+    assert choose("auto", "cpu", model_at, at_angles()) == "bf16"
 
 
 def test_the_drawn_pictures_are_the_same_every_time() -> None:

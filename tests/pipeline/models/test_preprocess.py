@@ -30,11 +30,11 @@ def config(mode: str, interpolation: str, size: Any, **more: Any) -> dict[str, A
     } | more
 
 
-def furthest(made: Preprocess, chosen: dict[str, Any], image: NDArray[np.uint8]) -> float:
+def furthest(ours: Preprocess, chosen: dict[str, Any], image: NDArray[np.uint8]) -> float:
     """Return how far any pixel is from open_clip's transform, of 255."""
     theirs = image_transform_v2(PreprocessCfg(**chosen), is_train=False)(Image.fromarray(image))
     mean, std = (torch.tensor(chosen[name]).view(3, 1, 1) for name in ("mean", "std"))
-    mine = made(image)
+    mine = ours(image)
     assert mine.shape == theirs.shape
     return float((mine - 255 * (theirs * std + mean)).abs().max())
 
@@ -52,11 +52,11 @@ def test_every_pixel_is_within_2_of_255_of_open_clips(
     mode: str, interpolation: str, size: Any
 ) -> None:
     chosen = config(mode, interpolation, size, fill_color=90)
-    made = preprocess(chosen)
-    assert made.resize is by_torch
+    ours = preprocess(chosen)
+    assert ours.resize is by_torch
     # open_clip itself fails at the longest of all, or makes 50 million pixels of it.
     shapes = [shape for shape in SHAPES if mode == "squash" or max(shape) / min(shape) < 100]
-    assert {shape: furthest(made, chosen, checkered(*shape)) for shape in shapes} == {
+    assert {shape: furthest(ours, chosen, checkered(*shape)) for shape in shapes} == {
         shape: pytest.approx(0, abs=2.001) for shape in shapes
     }
 
@@ -73,19 +73,19 @@ def test_real_photographs_are_within_2_of_255_of_open_clips(real: Path) -> None:
 
 def test_pillow_resizes_exactly_as_open_clip_where_pytorch_does_not() -> None:
     chosen = config("shortest", "bicubic", 64)
-    made = Preprocess(**(vars(preprocess(chosen)) | {"resize": by_pillow}))
-    assert furthest(made, chosen, checkered(90, 150)) < 0.001
+    ours = Preprocess(**(vars(preprocess(chosen)) | {"resize": by_pillow}))
+    assert furthest(ours, chosen, checkered(90, 150)) < 0.001
 
 
 def test_a_picture_that_has_the_size_is_untouched() -> None:
     image = checkered(64, 64)
-    made = preprocess(config("shortest", "bicubic", 64))(image)
-    assert np.array_equal(made.permute(1, 2, 0).numpy(), image)
+    ours = preprocess(config("shortest", "bicubic", 64))(image)
+    assert np.array_equal(ours.permute(1, 2, 0).numpy(), image)
 
 
 def test_one_number_of_mean_and_deviation_stands_for_every_channel() -> None:
-    made = preprocess(config("squash", "bilinear", 32, mean=0.5, std=[0.1, 0.2, 0.3]))
-    assert (made.mean, made.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
+    ours = preprocess(config("squash", "bilinear", 32, mean=0.5, std=[0.1, 0.2, 0.3]))
+    assert (ours.mean, ours.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
 
 
 def test_a_line_of_pixels_still_gives_a_picture() -> None:

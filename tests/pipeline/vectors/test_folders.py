@@ -13,4 +13,4 @@ from pairsieve.schemas.recipe import Embed
     ],
 )
 def test_a_folder_is_readable_and_safe(model: str, pretrained: str, name: str) -> None:
-    assert folders.folder(Embed(model=model, pretrained=pretrained)) == name
+    assert folders.model_folder(Embed(model=model, pretrained=pretrained)) == name

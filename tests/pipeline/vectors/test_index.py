@@ -25,8 +25,8 @@ def clustered(count: int, seed: int) -> NDArray[np.float16]:
     random = np.random.default_rng(7)
     centres = random.normal(size=(50, DIMENSIONS))
     random = np.random.default_rng(seed)
-    made = centres[random.integers(50, size=count)] + 0.3 * random.normal(size=(count, DIMENSIONS))
-    unit: NDArray[np.float16] = (made / np.linalg.norm(made, axis=1)[:, None]).astype(np.float16)
+    drawn = centres[random.integers(50, size=count)] + 0.3 * random.normal(size=(count, DIMENSIONS))
+    unit: NDArray[np.float16] = (drawn / np.linalg.norm(drawn, axis=1)[:, None]).astype(np.float16)
     return unit
 
 
@@ -43,22 +43,22 @@ def one_thread() -> None:
 @pytest.fixture
 def store(tmp_path: Path, put_vectors: PutVectors) -> Store:
     """Return a dataset of 4,000 vectors in four units; rows count from 0 in steps of 3."""
-    made = Store.at(tmp_path)
+    dataset = Store.at(tmp_path)
     for unit in range(UNITS):
         part = slice(unit * EACH, (unit + 1) * EACH)
         rows = list(range(3 * part.start, 3 * part.stop, 3))
-        put_vectors(made, "tiny", rows, STORED[part], STORED[part], f"{unit:08d}")
-    return made
+        put_vectors(dataset, "tiny", rows, STORED[part], STORED[part], f"{unit:08d}")
+    return dataset
 
 
 def expected(query: NDArray[np.float32], count: int) -> tuple[list[int], list[float]]:
     """Return what faiss's flat index finds in the vectors, as rows, and the cosines."""
-    index = faiss.IndexFlatIP(DIMENSIONS)
+    flat = faiss.IndexFlatIP(DIMENSIONS)
     exact = STORED.astype(np.float32)
     faiss.normalize_L2(exact)
-    index.add(exact)
-    cosines, places = index.search(query[None] / np.linalg.norm(query), count)
-    return [3 * place for place in places[0].tolist()], cosines[0].tolist()
+    flat.add(exact)
+    cosines, indices = flat.search(query[None] / np.linalg.norm(query), count)
+    return [3 * index for index in indices[0].tolist()], cosines[0].tolist()
 
 
 def unit(query: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -67,11 +67,11 @@ def unit(query: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def test_few_rows_are_all_compared_as_a_flat_index_does(store: Store) -> None:
     for query in QUERIES:
-        found = nearest(store, "tiny", unit(query), 10)
+        result = nearest(store, "tiny", unit(query), 10)
         rows, cosines = expected(query, 10)
-        assert found.rows == rows
-        assert found.cosines == pytest.approx(cosines, abs=1e-6)
-        assert found.exact
+        assert result.rows == rows
+        assert result.cosines == pytest.approx(cosines, abs=1e-6)
+        assert result.exact
     assert not list(store.list("search"))
 
 
@@ -82,20 +82,20 @@ def test_more_rows_than_there_are_give_all(store: Store) -> None:
 def test_equal_cosines_stand_in_row_order(tmp_path: Path, put_vectors: PutVectors) -> None:
     same = np.repeat(STORED[:1], 5, axis=0)
     put_vectors(Store.at(tmp_path), "tiny", [9, 4, 7, 1, 3], same, same)
-    found = nearest(Store.at(tmp_path), "tiny", unit(STORED[0].astype(np.float32)), 3)
-    assert found.rows == [1, 3, 4]
+    result = nearest(Store.at(tmp_path), "tiny", unit(STORED[0].astype(np.float32)), 3)
+    assert result.rows == [1, 3, 4]
 
 
 def test_the_index_finds_nearly_all_of_them_with_true_cosines(store: Store) -> None:
     hits = 0
     for query in QUERIES:
-        found = nearest(store, "tiny", unit(query), 10, exact_rows=100)
+        result = nearest(store, "tiny", unit(query), 10, exact_rows=100)
         rows, _ = expected(query, 10)
-        hits += len(set(found.rows) & set(rows))
+        hits += len(set(result.rows) & set(rows))
         of_row = dict(zip(*expected(query, UNITS * EACH), strict=True))
-        assert found.cosines == pytest.approx([of_row[row] for row in found.rows], abs=1e-6)
-        assert found.cosines == sorted(found.cosines, reverse=True)
-        assert not found.exact
+        assert result.cosines == pytest.approx([of_row[row] for row in result.rows], abs=1e-6)
+        assert result.cosines == sorted(result.cosines, reverse=True)
+        assert not result.exact
     assert hits >= 0.9 * 10 * len(QUERIES)
 
 
@@ -142,28 +142,28 @@ def test_only_row_groups_with_candidates_are_read(
     assert 100 <= sum(read) <= vector_index.CANDIDATES * 100
 
 
-def test_some_rows_of_a_unit_in_pieces_are_read_by_their_place(
+def test_some_rows_of_a_unit_in_slices_are_read_by_their_index(
     tmp_path: Path, put_vectors: PutVectors
 ) -> None:
     store = Store.at(tmp_path)
-    later, earlier = np.arange(1, 600, 2), np.arange(0, 600, 2)  # pieces of a unit, and rows
-    for piece, rows in (("00000000.0+1", later), ("00000000.1+1", earlier)):
-        put_vectors(store, "tiny", rows.tolist(), STORED[rows], STORED[rows], piece)
+    later, earlier = np.arange(1, 600, 2), np.arange(0, 600, 2)  # task slices of a unit, and rows
+    for slice_name, rows in (("00000000.0+1", later), ("00000000.1+1", earlier)):
+        put_vectors(store, "tiny", rows.tolist(), STORED[rows], STORED[rows], slice_name)
     (both,) = reader.units(store, "tiny")
-    rows, matrix = reader.read_some(store, both, np.array([598, 3, 250, 2]), IMAGE_EMBEDDING)
+    rows, matrix = reader.read_at(store, both, np.array([598, 3, 250, 2]), IMAGE_EMBEDDING)
     assert sorted(rows.tolist()) == [2, 3, 250, 598]
     np.testing.assert_array_equal(matrix, STORED[rows])
 
 
 def test_an_index_lies_in_an_object_store_too(s3: str, put_vectors: PutVectors) -> None:
-    made = Store.at(f"{s3}/vector-index")
-    put_vectors(made, "tiny", list(range(EACH)), STORED[:EACH], STORED[:EACH])
+    dataset = Store.at(f"{s3}/vector-index")
+    put_vectors(dataset, "tiny", list(range(EACH)), STORED[:EACH], STORED[:EACH])
     for _ in range(2):  # built, then read
         query = unit(STORED[17].astype(np.float32))
-        assert nearest(made, "tiny", query, 1, exact_rows=100).rows == [17]
+        assert nearest(dataset, "tiny", query, 1, exact_rows=100).rows == [17]
 
 
-def test_the_sample_to_learn_from_is_seeded_and_of_the_size_asked_for(store: Store) -> None:
+def test_the_training_sample_is_seeded_and_of_the_requested_size(store: Store) -> None:
     units = reader.units(store, "tiny")
     one, two = (vector_index._sample(store, units, 500) for _ in range(2))
     np.testing.assert_array_equal(one, two)

@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
 TEXTS = ["a red square", "a child in a garden", "a wide banner"]
 TAGS = {"red": ["a red thing", "something red"], "blue": ["a blue thing"], "map": ["a map"]}
 CONCEPT = {"prompts": {True: ["a cartoon", "a comic"], "photo": ["a photo"]}}  # YAML's yes
-PIECE = "00000000"
+SLICE = "00000000"
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ def picture(number: int) -> NDArray[np.uint8]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Return a dataset with one gathered unit of three pairs and one that failed."""
-    made = Store.at(tmp_path / "dataset")
+    dataset = Store.at(tmp_path / "dataset")
     rows: list[dict[str, Any]] = []
     with (
-        made.writer("gather/a.tar") as images,
+        dataset.writer("gather/a.tar") as images,
         tarfile.open(fileobj=images, mode="w|") as tar,
     ):
         for row, text in enumerate(TEXTS):
@@ -78,37 +78,37 @@ def store(tmp_path: Path) -> Store:
             Image.fromarray(picture(row)).save(file, "PNG")
             member = tarfile.TarInfo(f"{row}.png")
             member.size = len(file.getvalue())
-            place = {"image_file": "gather/a.tar", "image_offset": tar.offset + tarfile.BLOCKSIZE}
+            within = {"image_file": "gather/a.tar", "image_offset": tar.offset + tarfile.BLOCKSIZE}
             tar.addfile(member, io.BytesIO(file.getvalue()))
-            rows.append({"row": row, "text": text, "image_bytes": member.size, **place})
+            rows.append({"row": row, "text": text, "image_bytes": member.size, **within})
     rows.append({"row": 3, "text": "gone", "outcome": "dns"})
     filled = [{"uid": f"{row['row']:032x}", "layer": 0, "outcome": "ok"} | row for row in rows]
-    with made.writer("gather/a.parquet") as table:
+    with dataset.writer("gather/a.parquet") as table:
         pq.write_table(pa.Table.from_pylist(filled, arrow_schema(GATHERED)), table)
     files = {"gather/a.tar": images.entry(), "gather/a.parquet": table.entry()}
-    made.create(f"gather/{PIECE}.json", Marker(4, files, {}).dumps())
-    return made
+    dataset.create(f"gather/{SLICE}.json", Marker(4, files, {}).dumps())
+    return dataset
 
 
-def recipe(model: dict[str, Any], keep: tuple[Any, ...] = (), **more: Any) -> Recipe:
+def make_recipe(model: dict[str, Any], keep: tuple[Any, ...] = (), **more: Any) -> Recipe:
     return Recipe.model_validate({"input": {"path": "p"}, "embed": model | more, "keep": keep})
 
 
-def scored(store: Store, asked: Recipe) -> tuple[pa.Table, pa.Table]:
+def scored(store: Store, recipe: Recipe) -> tuple[pa.Table, pa.Table]:
     """Embed the unit; return its scores and its vectors."""
-    assert asked.embed
-    ((_, marker),) = embed.run(asked, store, Serial(), [PIECE])
-    beside = store.marker(f"embed/{folders.scores_folder(asked.embed)}/{PIECE}.json")
-    assert beside
-    found = (beside.file(".scores.parquet"), marker.file(".vectors.parquet"))
-    first, second = (pq.read_table(store.location(name)) for name in found)
+    assert recipe.embed
+    ((_, marker),) = embed.run(recipe, store, Serial(), [SLICE])
+    scores_marker = store.marker(f"embed/{folders.scores_folder(recipe.embed)}/{SLICE}.json")
+    assert scores_marker
+    files = (scores_marker.file(".scores.parquet"), marker.file(".vectors.parquet"))
+    first, second = (pq.read_table(store.location(name)) for name in files)
     return first, second
 
 
 def images(vectors: pa.Table) -> NDArray[np.float64]:
     """Return the stored vectors of the images at length 1."""
-    made = np.stack(vectors["image_embedding"].to_numpy()).astype(np.float64)
-    unit: NDArray[np.float64] = made / np.linalg.norm(made, axis=1, keepdims=True)
+    stored = np.stack(vectors["image_embedding"].to_numpy()).astype(np.float64)
+    unit: NDArray[np.float64] = stored / np.linalg.norm(stored, axis=1, keepdims=True)
     return unit
 
 
@@ -138,8 +138,7 @@ def linear(path: Path, width: int = WIDTH) -> str:
 def test_concepts_and_tags_are_the_softmax_of_their_prompts(
     store: Store, model: dict[str, Any]
 ) -> None:
-    asked = recipe(model, concepts={"cartoon": CONCEPT}, tags=TAGS)
-    table, vectors = scored(store, asked)
+    table, vectors = scored(store, make_recipe(model, concepts={"cartoon": CONCEPT}, tags=TAGS))
     cartoon = softmax_of_prompts(model, images(vectors), [["a cartoon", "a comic"], ["a photo"]])
     concepts = [dict(one)["cartoon"] for one in table["concepts"].to_pylist()]
     np.testing.assert_allclose(concepts, cartoon[:, 0], atol=1e-4)
@@ -147,7 +146,7 @@ def test_concepts_and_tags_are_the_softmax_of_their_prompts(
     tags = [list(dict(one).values()) for one in table["tags"].to_pylist()]
     np.testing.assert_allclose(tags, shares, atol=1e-4)
     assert [list(dict(one)) for one in table["tags"].to_pylist()] == [["red", "blue", "map"]] * 3
-    best = [["red", "blue", "map"][place] for place in shares.argmax(axis=1)]
+    best = [["red", "blue", "map"][index] for index in shares.argmax(axis=1)]
     assert table["tag"].to_pylist() == best
     np.testing.assert_allclose(table["tag_probability"].to_numpy(), shares.max(axis=1), atol=1e-4)
 
@@ -155,7 +154,7 @@ def test_concepts_and_tags_are_the_softmax_of_their_prompts(
 def test_a_recipe_without_them_leaves_these_columns_null(
     store: Store, model: dict[str, Any]
 ) -> None:
-    table, _ = scored(store, recipe(model))
+    table, _ = scored(store, make_recipe(model))
     for name in ("aesthetic", "concepts", "tag", "tag_probability", "tags"):
         assert table[name].null_count == 3
     for name in ("nsfw", "violence", "watermark", "minor_safety"):
@@ -166,16 +165,17 @@ def test_heads_measure_ratings_and_probabilities(
     store: Store, model: dict[str, Any], tmp_path: Path
 ) -> None:
     path = linear(tmp_path / "head.pth")
-    asked = recipe(model, scores={"nsfw": {"head": path}, "aesthetic": {"head": path}})
-    table, vectors = scored(store, asked)
+    table, vectors = scored(
+        store, make_recipe(model, scores={"nsfw": {"head": path}, "aesthetic": {"head": path}})
+    )
     state = torch.load(path, weights_only=True)
     answers = images(vectors) @ state["weight"].numpy()[0].astype(np.float64) + 5
     np.testing.assert_allclose(table["aesthetic"].to_numpy(), answers, rtol=1e-6)
     unsafe = 1 / (1 + np.exp(-answers))
     np.testing.assert_allclose(table["nsfw"].to_numpy(), unsafe, rtol=1e-6)
     assert table["minor_safety"][1].as_py() == pytest.approx(unsafe[1], rel=1e-6)  # a child
-    told = table.schema.field("nsfw").metadata[b"measured"].decode()
-    assert told.startswith("the head head.pth (")
+    source = table.schema.field("nsfw").metadata[b"measured"].decode()
+    assert source.startswith("the head head.pth (")
 
 
 def test_prompt_vectors_are_compared_at_the_models_temperature(
@@ -183,8 +183,9 @@ def test_prompt_vectors_are_compared_at_the_models_temperature(
 ) -> None:
     prompts = np.random.default_rng(3).normal(size=(2, WIDTH)).astype(np.float32)
     np.save(tmp_path / "prompts.npy", prompts)
-    asked = recipe(model, scores={"violence": {"head": str(tmp_path / "prompts.npy")}})
-    table, vectors = scored(store, asked)
+    table, vectors = scored(
+        store, make_recipe(model, scores={"violence": {"head": str(tmp_path / "prompts.npy")}})
+    )
     state = torch.load(model["pretrained"], weights_only=True)
     cosines = images(vectors) @ (prompts / np.linalg.norm(prompts, axis=1, keepdims=True)).T
     odds = np.exp(float(state["logit_scale"].exp()) * (cosines[:, 0] - cosines[:, 1]))
@@ -194,8 +195,8 @@ def test_prompt_vectors_are_compared_at_the_models_temperature(
 def test_a_classifier_sees_the_stored_images(
     store: Store, model: dict[str, Any], classifier: Path
 ) -> None:
-    way = {"classifier": str(classifier), "positive": ["logo", "banner"]}
-    table, _ = scored(store, recipe(model, scores={"watermark": way}))
+    scorer = {"classifier": str(classifier), "positive": ["logo", "banner"]}
+    table, _ = scored(store, make_recipe(model, scores={"watermark": scorer}))
     network = timm.create_model("test_vit", num_classes=3)
     network.load_state_dict(timm.models.load_state_dict(str(classifier / "model.safetensors")))
     settings: Any = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
@@ -215,7 +216,7 @@ def test_a_classifier_may_be_a_name_with_weights(
         "positive": 2,
     }
     concepts = {"named": named, "folder": {"classifier": str(classifier), "positive": "banner"}}
-    table, _ = scored(store, recipe(model, concepts=concepts))
+    table, _ = scored(store, make_recipe(model, concepts=concepts))
     for one in table["concepts"].to_pylist():
         assert 0 < dict(one)["named"] == dict(one)["folder"] < 1
 
@@ -224,9 +225,9 @@ def test_other_heads_are_measured_from_the_stored_vectors_alone(
     store: Store, model: dict[str, Any], tmp_path: Path
 ) -> None:
     path = linear(tmp_path / "head.pth")
-    first, _ = scored(store, recipe(model))
+    first, _ = scored(store, make_recipe(model))
     store.delete(["gather/a.tar"])
-    again, _ = scored(store, recipe(model, scores={"aesthetic": {"head": path}}))
+    again, _ = scored(store, make_recipe(model, scores={"aesthetic": {"head": path}}))
     assert again["aesthetic"].null_count == 0
     assert again.drop_columns("aesthetic").equals(first.drop_columns("aesthetic"))
 
@@ -234,50 +235,54 @@ def test_other_heads_are_measured_from_the_stored_vectors_alone(
 def test_select_asks_for_scores_that_another_recipe_has_not_measured(
     store: Store, model: dict[str, Any]
 ) -> None:
-    scored(store, recipe(model))
-    select.run(recipe(model), store, "default")
-    message = "1 pieces have vectors, but no scores by this recipe's .*`pairsieve embed` measures"
+    scored(store, make_recipe(model))
+    select.run(make_recipe(model), store, "default")
+    message = (
+        "1 task slices have vectors, but no scores by this recipe's .*`pairsieve embed` measures"
+    )
     with pytest.raises(BadOption, match=message):
-        select.run(recipe(model, tags=TAGS), store, "default")
+        select.run(make_recipe(model, tags=TAGS), store, "default")
 
 
 def test_another_file_of_the_same_name_means_other_scores(
     model: dict[str, Any], tmp_path: Path
 ) -> None:
-    asked = recipe(model, scores={"aesthetic": {"head": linear(tmp_path / "head.pth")}}).embed
-    assert asked
-    before = folders.scores_folder(asked)
-    assert folders.scores_folder(asked) == before
+    options = make_recipe(
+        model, scores={"aesthetic": {"head": linear(tmp_path / "head.pth")}}
+    ).embed
+    assert options
+    before = folders.scores_folder(options)
+    assert folders.scores_folder(options) == before
     torch.save({"weight": torch.ones(1, WIDTH)}, tmp_path / "head.pth")
-    assert folders.scores_folder(asked) != before
+    assert folders.scores_folder(options) != before
 
 
 def test_scores_lost_after_the_vectors_are_made_again_without_images(
     store: Store, model: dict[str, Any]
 ) -> None:
-    asked = recipe(model)
-    before, _ = scored(store, asked)
-    assert asked.embed
-    store.delete([f"embed/{folders.scores_folder(asked.embed)}/{PIECE}.json", "gather/a.tar"])
-    again, _ = scored(store, asked)
+    options = make_recipe(model)
+    before, _ = scored(store, options)
+    assert options.embed
+    store.delete([f"embed/{folders.scores_folder(options.embed)}/{SLICE}.json", "gather/a.tar"])
+    again, _ = scored(store, options)
     assert again.equals(before)
 
 
-@pytest.mark.parametrize("place", ["scores.aesthetic", "concepts.nice"])
+@pytest.mark.parametrize("key", ["scores.aesthetic", "concepts.nice"])
 def test_a_head_of_the_wrong_width_is_refused_before_work(
-    model: dict[str, Any], tmp_path: Path, place: str
+    model: dict[str, Any], tmp_path: Path, key: str
 ) -> None:
-    section, name = place.split(".")
+    section, name = key.split(".")
     more: dict[str, Any] = {section: {name: {"head": linear(tmp_path / "wide.pth", width=25)}}}
-    asked = recipe(model, **more).embed
-    assert asked
-    message = rf"embed.{place}.head: .*takes vectors of length 25, and the model gives {WIDTH}"
+    options = make_recipe(model, **more).embed
+    assert options
+    message = rf"embed.{key}.head: .*takes vectors of length 25, and the model gives {WIDTH}"
     with pytest.raises(BadOption, match=message):
-        scorers.check(asked)
+        scorers.check(options)
 
 
 @pytest.mark.parametrize(
-    ("way", "words"),
+    ("scorer", "words"),
     [
         ({"head": "/nowhere.pth"}, "embed.scores.nsfw.head: /nowhere.pth: no such file"),
         ({"classifier": "resnet18"}, "embed.scores.nsfw: say the file of its `weights`"),
@@ -289,12 +294,12 @@ def test_a_head_of_the_wrong_width_is_refused_before_work(
     ],
 )
 def test_what_cannot_measure_is_refused_before_work(
-    model: dict[str, Any], way: dict[str, Any], words: str
+    model: dict[str, Any], scorer: dict[str, Any], words: str
 ) -> None:
-    asked = recipe(model, scores={"nsfw": way}).embed
-    assert asked
+    options = make_recipe(model, scores={"nsfw": scorer}).embed
+    assert options
     with pytest.raises(BadOption) as refused:
-        scorers.check(asked)
+        scorers.check(options)
     assert words in str(refused.value)
 
 
@@ -314,7 +319,7 @@ def test_a_rule_on_what_nothing_measures_is_refused(
     model: dict[str, Any], rule: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(BadOption, match=words):
-        rules(recipe(model, (rule,), concepts={"cartoon": CONCEPT}, tags=TAGS))
+        rules(make_recipe(model, (rule,), concepts={"cartoon": CONCEPT}, tags=TAGS))
 
 
 def test_with_the_demos_model_only_words_name_a_minor(
@@ -322,9 +327,9 @@ def test_with_the_demos_model_only_words_name_a_minor(
 ) -> None:
     named = tmp_path / "pairsieve-tiny.json"
     named.write_text(Path(model["model"]).read_text())
-    asked = recipe(model | {"model": str(named)}).embed
-    assert asked
-    prepared = scores.prepare(asked, clip.load(asked))
+    options = make_recipe(model | {"model": str(named)}).embed
+    assert options
+    prepared = scores.prepare(options, clip.load(options))
     vectors = np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32)
-    assert not prepared.prompts["MinorSafety"].answers(vectors).any()
-    assert prepared.prompts["Nsfw"].answers(vectors).any()
+    assert not prepared.prompts["MinorSafety"].logits(vectors).any()
+    assert prepared.prompts["Nsfw"].logits(vectors).any()
