@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pairsieve.filters import FILTERS
+from pairsieve.jobs.draw_imports import architecture_page
 from pairsieve.pipeline.dataset.stages import STAGES
 from pairsieve.schemas.columns import (
     IMAGE_EMBEDDING,
@@ -154,12 +155,18 @@ def outcomes_page() -> str:
     return _page(lines)
 
 
+def drawn_page() -> str:
+    """Return the page on the architecture."""
+    return _page([architecture_page()])
+
+
 PAGES = {
     "commands.md": commands_page,
     "recipe.md": recipe_page,
     "columns.md": columns_page,
     "filters.md": filters_page,
     "outcomes.md": outcomes_page,
+    "architecture.md": drawn_page,
 }
 
 

@@ -27,7 +27,7 @@ from pairsieve.pipeline.dataset.paths import (
     embed_marker,
     marker_path,
 )
-from pairsieve.pipeline.dataset.store import Place, Store
+from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
@@ -188,7 +188,7 @@ def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
     return list(index_of), np.array(indices, np.intp)
 
 
-def _pixels(store: Store, ranges: list[Place]) -> Iterator[NDArray[np.uint8]]:
+def _pixels(store: Store, ranges: list[ByteRange]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
     return map(decode_image, read_images(store, ranges))
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import files, parquet, staging, text, webdataset
 from pairsieve.pipeline.input.extra_columns import (
@@ -26,7 +27,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import Found, Source
 from pairsieve.pipeline.ledger.rules import Stage, gates
-from pairsieve.pipeline.unit.plan_file import PATH, File, Plan, Slice, read, staged_files
+from pairsieve.pipeline.unit.plan_file import File, Plan, Slice, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe
 
@@ -42,9 +43,9 @@ def run(recipe: Recipe, store: Store) -> Plan:
     """
     options = measuring(recipe)
     found = files.find(recipe.input, store.url)
-    if not store.exists(PATH):
+    if not store.exists(PLAN_FILE):
         made = _made(recipe, store, found, options)
-        if store.create(PATH, made.dumps()):
+        if store.create(PLAN_FILE, made.dumps()):
             return made
         mine = {name for name, _ in made.staged}
         store.delete(mine.difference(staged_files(store)))

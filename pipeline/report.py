@@ -245,7 +245,7 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
     places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
     for pair in pairs:
         pair["thumbnail"] = None
-    for pair, data in zip(stored, store.read_places(places), strict=True):
+    for pair, data in zip(stored, store.read_byte_ranges(places), strict=True):
         pair["thumbnail"] = thumbnail(data)
 
 

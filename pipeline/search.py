@@ -122,7 +122,9 @@ def page(store: Store, result: SearchResult) -> str:
     """Return the page with the pictures of a search's pairs."""
     pictured = [pair for pair in result.pairs if pair["image_file"] and not pair["withheld"]]
     ranges = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in pictured]
-    bodies = dict(zip((pair["row"] for pair in pictured), store.read_places(ranges), strict=True))
+    bodies = dict(
+        zip((pair["row"] for pair in pictured), store.read_byte_ranges(ranges), strict=True)
+    )
     tiles = [
         pair
         | {

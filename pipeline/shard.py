@@ -88,11 +88,6 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     _finish(store, name, wanted, selection)
 
 
-def _parts(name: str) -> str:
-    """Return the folder of what is known of single shards while they are made."""
-    return f"shards/{name}/parts"
-
-
 def _stem(shard: int) -> str:
     return f"{shard:05d}"
 
@@ -184,7 +179,7 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
         places = [some[column.name].to_pylist() for column in STORED_AT]
-        images = store.read_places(list(zip(*places, strict=True)))
+        images = store.read_byte_ranges(list(zip(*places, strict=True)))
         for sample, image in zip(some.to_pylist(), images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(

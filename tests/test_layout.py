@@ -1,11 +1,54 @@
+"""Where things are and what may import what: a verb is a file, a thing is a folder."""
+
 import ast
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pairsieve.jobs import draw_imports
+from pairsieve.pipeline.dataset.stages import STAGES, VERBS
+
 ROOT = Path(__file__).parent.parent
 LAYERS = ("schemas", "filters", "pipeline", "jobs")  # each may import itself and those before it
+# The folders of pipeline/ from the bottom up, and what each may import besides itself.
+FOLDERS = {
+    "dataset": "",
+    "engine": "dataset",
+    "ledger": "dataset",
+    "input": "dataset",
+    "image": "dataset engine",
+    "fetch": "dataset ledger",
+    "models": "engine",
+    "vectors": "dataset models",
+    "hamming": "dataset engine",
+    "external": "dataset engine ledger input image fetch models vectors hamming",
+    "unit": "dataset ledger input image fetch external",
+    "dedup": "dataset engine ledger vectors hamming external",
+    "stats": "dataset ledger image fetch external",
+}
+MOST_MODULES = 16  # of a folder
+FLAT = {"filters", "schemas"}
+SUFFIXES = r"\.(?:json|parquet|pq|tar|bin|npy|faiss|duckdb)"
+PATH_BEGINS = re.compile(rf"(?:{'|'.join(s.folder for s in STAGES if s.folder)}|search|tmp)/")
+PATH_ENDS = re.compile(rf".*{SUFFIXES}")
+MODULES = {
+    path: ast.parse(path.read_text()) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")
+}
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(tree: ast.Module) -> Iterator[list[str]]:
+    """Yield what a module imports of the project, as parts without `pairsieve`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pairsieve."):
+            for alias in node.names:
+                yield [*(node.module or "").split(".")[1:], alias.name]
 
 
 def test_links_and_wheel_agree() -> None:
@@ -20,7 +63,144 @@ def test_links_and_wheel_agree() -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_go_one_way(layer: str) -> None:
     allowed = LAYERS[: LAYERS.index(layer) + 1]
-    for path in (ROOT / layer).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pairsieve."):
-                assert (node.module or "").split(".")[1] in allowed, f"{path}: {node.module}"
+    wrong = [
+        f"{named(path)}: {'.'.join(parts)}"
+        for path, tree in MODULES.items()
+        for parts in imported(tree)
+        if path.relative_to(ROOT).parts[0] == layer and parts[0] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_the_table_holds_every_folder() -> None:
+    there = {path.name for path in (ROOT / "pipeline").iterdir() if path.is_dir()}
+    assert there - {"__pycache__"} == set(FOLDERS)
+
+
+def test_the_table_goes_upwards_only() -> None:
+    order = list(FOLDERS)
+    for folder, allowed in FOLDERS.items():
+        assert set(allowed.split()) <= set(order[: order.index(folder)])
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_import_only_what_lies_below_them(folder: str) -> None:
+    allowed = {folder, *FOLDERS[folder].split()}
+    wrong = [
+        f"{named(path)}: {'.'.join(parts)}"
+        for path, tree in MODULES.items()
+        for parts in imported(tree)
+        if named(path).startswith(f"pipeline/{folder}/")
+        and parts[0] == "pipeline"
+        and parts[1] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_verbs_are_imported_by_run_and_jobs_alone() -> None:
+    verbs = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__"}
+    wrong = [
+        f"{named(path)}: {'.'.join(parts)}"
+        for path, tree in MODULES.items()
+        for parts in imported(tree)
+        if parts[0] == "pipeline"
+        and parts[1] in verbs
+        and not named(path).startswith("jobs/")
+        and named(path) != "pipeline/run.py"
+    ]
+    assert wrong == []
+
+
+def test_folders_nest_one_level_below_the_four() -> None:
+    deep = [named(path) for path in MODULES if len(path.relative_to(ROOT).parts) > 3]
+    nested = [
+        n for path in MODULES if (n := named(path)).split("/")[0] in FLAT and n.count("/") > 1
+    ]
+    assert deep + nested == []
+
+
+def test_no_folder_holds_too_many_modules() -> None:
+    counts: dict[str, int] = {}
+    for path in MODULES:
+        if path.name != "__init__.py" and named(path.parent) not in FLAT:
+            counts[named(path.parent)] = counts.get(named(path.parent), 0) + 1
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def sentences() -> dict[str, str]:
+    """Return the sentence of the `__init__.py` of each folder."""
+    return {
+        named(path.parent): ast.get_docstring(tree) or ""
+        for path, tree in MODULES.items()
+        if path.name == "__init__.py"
+    }
+
+
+def test_every_folder_says_in_a_sentence_what_lives_there() -> None:
+    folders = {named(path.parent) for path in MODULES}
+    said = sentences()
+    assert folders == said.keys()
+    assert [f for f, text in said.items() if not re.fullmatch(r"[A-Z`][^\n]*\.", text)] == []
+
+
+def _literals(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Yield the text of every string and, with `{}` for what is put in, of every f-string.
+
+    Docstrings are left out.
+    """
+    inside = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inside |= {id(part) for part in node.values}
+            texts = [str(p.value) if isinstance(p, ast.Constant) else "{}" for p in node.values]
+            yield "".join(texts), True
+        elif isinstance(node, ast.Constant) and id(node) not in inside:
+            yield str(node.value), False
+
+
+def test_names_in_a_dataset_are_made_in_one_place() -> None:
+    fixed = {"plan.json", "stats.duckdb", "report.html", "manifest.parquet", "sizes.json"}
+    found = []
+    for path, tree in MODULES.items():
+        if named(path) == "pipeline/dataset/paths.py" or not named(path).startswith("pipeline/"):
+            continue
+        for text, formatted in _literals(tree):
+            built = formatted and re.fullmatch(rf"[^ ]*\{{\}}/[^ ]*{SUFFIXES}", text)
+            begun = PATH_BEGINS.match(text) and " " not in text
+            if text in fixed or built or begun:
+                found.append(f"{named(path)}: {text}")
+    assert found == []
+
+
+def test_every_stage_has_its_verb_and_its_command() -> None:
+    import typer
+
+    from pairsieve.jobs.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    names = {stage.verb or stage.name for stage in STAGES}
+    assert [name for name in names if not (ROOT / f"pipeline/{name}.py").exists()] == []
+    assert names <= commands.keys()
+    assert len({stage.name for stage in STAGES}) == len(STAGES)
+    assert len({stage.view for stage in STAGES if stage.view}) == sum(
+        bool(stage.view) for stage in STAGES
+    )
+    assert [stage for stage in STAGES if bool(stage.view) != bool(stage.columns)] == []
+    assert [stage.name for stage in VERBS][0] == "plan"
+
+
+def test_the_drawn_imports_hold_every_folder_and_no_circle() -> None:
+    graph = draw_imports.imports(ROOT)
+    assert set(draw_imports.in_order(graph)) == {*FOLDERS, draw_imports.VERB}
+    assert {tuple(a) for a in draw_imports.drawn(graph)} <= {
+        (i, o) for i in graph for o in graph[i]
+    }
+
+
+def test_a_circle_is_not_drawn() -> None:
+    with pytest.raises(ValueError, match=r"in a circle: \['fetch', 'unit'\]"):
+        draw_imports.in_order({"fetch": {"unit"}, "unit": {"fetch"}})

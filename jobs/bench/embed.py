@@ -21,7 +21,7 @@ from PIL import Image
 from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
 from pairsieve.jobs.bench_data.photos import ASPECTS, photograph
 from pairsieve.jobs.console import table
-from pairsieve.pipeline.dataset.store import Place
+from pairsieve.pipeline.dataset.store import ByteRange
 
 SIDE = 512  # px, shorter side of a stored picture by default
 QUALITY = 90  # of a stored picture by default
@@ -92,7 +92,7 @@ def _weights(setting: Setting) -> Iterator[Path]:
         yield path
 
 
-def _tar(path: Path, count: int) -> list[Place]:
+def _tar(path: Path, count: int) -> list[ByteRange]:
     """Write the tar of stored pictures; return where each is."""
     random = np.random.default_rng(0)
     bodies = []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import marker_path
 from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
 from pairsieve.schemas.errors import BadOption
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3", "gs", "az")
-Place = tuple[str, int, int]  # path, offset and length of some bytes of it
+ByteRange = tuple[str, int, int]  # path, offset and length of some bytes of it
 
 MARKERS_AT_ONCE = 32  # read together: object stores answer slowly but many at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
@@ -92,7 +93,7 @@ class Store:
             parts = obstore.get_ranges(self._objects, path, starts=starts, lengths=lengths)
         return [bytes(part) for part in parts]
 
-    def read_places(self, places: Sequence[Place]) -> "builtins.list[bytes]":
+    def read_byte_ranges(self, places: Sequence[ByteRange]) -> "builtins.list[bytes]":
         """Return the bytes at each place, in order; a file is asked once, several at a time.
 
         In a shuffled pool almost every image lies in another file, and object stores answer slowly.
@@ -210,7 +211,7 @@ class Store:
         """Return the markers directly under `folder` by name without `.json`, in name order."""
         names = self.marker_names(folder)
         with ThreadPoolExecutor(MARKERS_AT_ONCE) as pool:
-            found = pool.map(self.marker, (f"{folder}/{name}.json" for name in names))
+            found = pool.map(self.marker, (marker_path(folder, name) for name in names))
             return {name: m for name, m in zip(names, found, strict=True) if m is not None}
 
 

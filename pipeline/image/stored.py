@@ -14,7 +14,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import Place, Store
+from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.schemas.errors import Stopped
 
@@ -23,7 +23,7 @@ READS_AHEAD = 3  # such readings under way while others are decoded
 JPEG = b"\xff\xd8"
 
 
-def read_images(store: Store, ranges: list[Place]) -> Iterator[tuple[bytes, str]]:
+def read_images(store: Store, ranges: list[ByteRange]) -> Iterator[tuple[bytes, str]]:
     """Yield the bytes of the stored images, and where they are; read some way ahead.
 
     Raises:
@@ -35,7 +35,7 @@ def read_images(store: Store, ranges: list[Place]) -> Iterator[tuple[bytes, str]
         for start in range(0, len(in_file), IMAGES_AT_ONCE)
     ]
 
-    def read(batch: tuple[str, list[Place]]) -> list[tuple[bytes, str]]:
+    def read(batch: tuple[str, list[ByteRange]]) -> list[tuple[bytes, str]]:
         path, in_file = batch
         _, offsets, lengths = zip(*in_file, strict=True)
         try:
@@ -50,7 +50,7 @@ def read_images(store: Store, ranges: list[Place]) -> Iterator[tuple[bytes, str]
             yield from images
 
 
-def _by_file(ranges: list[Place]) -> list[tuple[str, list[Place]]]:
+def _by_file(ranges: list[ByteRange]) -> list[tuple[str, list[ByteRange]]]:
     """Return the ranges in their order, those that follow each other in a file together."""
     groups = itertools.groupby(ranges, key=lambda one: one[0])
     return [(path, list(group)) for path, group in groups]

@@ -20,6 +20,7 @@ from pairsieve.pipeline.dataset.paths import (
     layer_of,
     marker_path,
     select_marker,
+    vectors_folder,
 )
 from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
@@ -159,7 +160,7 @@ def result_files(store: Store, stage: Stage, selection: str | None) -> list[str]
 
 def embedded_files(store: Store, embedding: str) -> list[str]:
     """Return the committed files of scores in one folder under `embed/`."""
-    return files(store.markers(f"embed/{embedding}").values(), ".scores.parquet")
+    return files(store.markers(vectors_folder(embedding)).values(), ".scores.parquet")
 
 
 def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:

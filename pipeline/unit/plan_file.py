@@ -8,14 +8,14 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
 from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, called, source_of
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 
-PATH = "plan.json"
-VERSION = 1
+VERSION = 2
 
 Slice = Sequence[int]  # file, first row, rows
 
@@ -100,8 +100,8 @@ class Plan:
         version = content.pop("version")
         if version != VERSION:
             raise BadOption(
-                f"{dataset}/{PATH}: has version {version}, this pairsieve reads {VERSION}; use "
-                "another --dataset"
+                f"{dataset}/{PLAN_FILE}: has version {version}, this pairsieve reads {VERSION}; "
+                "use another --dataset"
             )
         content["files"] = [File(**file) for file in content["files"]]
         content["staged"] = [(name, rows) for name, rows in content["staged"]]
@@ -116,7 +116,7 @@ def read(store: Store) -> Plan:
         BadOption: there is none.
     """
     try:
-        return Plan.loads(store.read(PATH), store.url)
+        return Plan.loads(store.read(PLAN_FILE), store.url)
     except FileNotFoundError as error:
         message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
         raise BadOption(message) from error
@@ -124,7 +124,7 @@ def read(store: Store) -> Plan:
 
 def staged_files(store: Store) -> list[str]:
     """Return the names of the staged files that the plan names; none without a plan."""
-    return [name for name, _ in read(store).staged] if store.exists(PATH) else []
+    return [name for name, _ in read(store).staged] if store.exists(PLAN_FILE) else []
 
 
 def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:

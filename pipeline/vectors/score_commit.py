@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
-from pairsieve.pipeline.dataset.store import Place, Store
+from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.vectors import scores
 from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
 from pairsieve.pipeline.vectors.reader import matrix
@@ -31,7 +31,7 @@ from pairsieve.schemas.columns import (
     TEXT_EMBEDDING,
 )
 
-ReadPixels = Callable[[list[Place]], Iterator[NDArray[np.uint8]]]
+ReadPixels = Callable[[list[ByteRange]], Iterator[NDArray[np.uint8]]]
 BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)  # columns: where a stored image is
 
 

@@ -85,8 +85,8 @@ def test_places_in_many_files_come_in_the_order_asked(store: Store) -> None:
     for name in "abc":
         store.write(name, (name * 4).encode() + b"0123")
     places = [("c", 4, 2), ("a", 0, 1), ("b", 6, 2), ("c", 0, 3), ("a", 7, 1)]
-    assert store.read_places(places) == [b"01", b"a", b"23", b"ccc", b"3"]
-    assert store.read_places([]) == []
+    assert store.read_byte_ranges(places) == [b"01", b"a", b"23", b"ccc", b"3"]
+    assert store.read_byte_ranges([]) == []
 
 
 def test_list_is_sorted_and_a_changed_object_has_another_version(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.dataset.store import Place, Store
+from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.image.stored import IMAGES_AT_ONCE, decode_image, read_images
 from pairsieve.schemas.errors import Stopped
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def ranges(store: Store) -> list[Place]:
+def ranges(store: Store) -> list[ByteRange]:
     """Return where more images than are read at once are, in two files that take turns."""
     bodies = {"gather/a.tar": b"", "gather/b.tar": b""}
     ranges = []
@@ -41,7 +41,7 @@ def ranges(store: Store) -> list[Place]:
     return ranges
 
 
-def test_images_come_in_the_order_of_their_ranges(store: Store, ranges: list[Place]) -> None:
+def test_images_come_in_the_order_of_their_ranges(store: Store, ranges: list[ByteRange]) -> None:
     images = [decode_image(stored) for stored in read_images(store, ranges)]
     assert len(images) == len(ranges)
     for number, image in enumerate(images):
@@ -52,12 +52,12 @@ def test_no_range_gives_no_image(store: Store) -> None:
     assert list(read_images(store, [])) == []
 
 
-def test_an_image_comes_with_its_location(store: Store, ranges: list[Place]) -> None:
+def test_an_image_comes_with_its_location(store: Store, ranges: list[ByteRange]) -> None:
     _, (_, location) = read_images(store, ranges[:2])
     assert location == f"{store.url}/gather/a.tar: the image at byte {ranges[1][1]}"
 
 
-def test_a_file_that_is_gone_is_named(store: Store, ranges: list[Place]) -> None:
+def test_a_file_that_is_gone_is_named(store: Store, ranges: list[ByteRange]) -> None:
     store.delete(["gather/b.tar"])
     with pytest.raises(Stopped, match=r"gather/b\.tar: committed, but gone"):
         list(read_images(store, ranges))
