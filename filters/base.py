@@ -1,5 +1,6 @@
 """What the pipeline asks of a filter: to measure, to offer a rule, or both."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
@@ -10,6 +11,7 @@ from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.columns import Column
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Filters = tuple[type[Any], ...]
 
 
 @runtime_checkable
@@ -17,9 +19,8 @@ class Measures(Protocol):
     """Computes columns from other columns: slow, once, pure.
 
     `measure` takes one array per column of `reads`, by name, and returns the array of the one
-    column of `writes`, or a tuple of arrays when there are several. It never sees a null. What it
-    reads decides where it runs: text only before the fetch, image columns in `gather`, vectors in
-    `embed`.
+    column of `writes`, or a tuple of arrays when there are several. It never sees a null: where one
+    of `reads` is null, so is what it writes. What it reads decides when it runs (`order.py`).
     """
 
     reads: ClassVar[tuple[Column, ...]]
@@ -48,6 +49,11 @@ class Rules(Protocol):
     def rule(self) -> str:
         """Return the DuckDB condition, over ledger columns, of a pair to keep."""
         ...
+
+
+def name_of(f: type[Any]) -> str:
+    """Return the name of a filter, as its file, its rule and the recipe have it."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower()
 
 
 def measured(measure: Measures, given: Mapping[Column, Any]) -> dict[Column, Any]:

@@ -15,14 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pairsieve.filters import FILTERS
+from pairsieve.filters.order import ordered
 from pairsieve.jobs.draw_imports import architecture_page
 from pairsieve.pipeline.dataset.stages import STAGES
 from pairsieve.schemas.columns import (
-    IMAGE_EMBEDDING,
-    PROMPT_LOGITS,
-    TEXT,
-    TEXT_EMBEDDING,
-    URL,
     Column,
 )
 from pairsieve.schemas.outcomes import Outcome
@@ -31,7 +27,6 @@ from pairsieve.schemas.recipe import Recipe
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 INNER = {"embed": ("Scores", "Scorer")}  # sections inside a section
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
-VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
 
 
 def recipe_page() -> str:
@@ -320,7 +315,7 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     reads, writes = getattr(f, "reads", ()), getattr(f, "writes", ())
     if writes:
         listed = ", ".join(f"`{column.name}`" for column in reads)
-        yield f"Measured {_when(reads)} from {listed}."
+        yield f"Measured {_when(f)} from {listed}."
         yield _columns_table(writes)
     if hasattr(f, "rule"):
         yield "The rule with the default options:"
@@ -329,11 +324,12 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
         yield f"Source:{sources}".strip()
 
 
-def _when(reads: Iterable[Column]) -> str:
-    """Return the verb and moment at which a filter that reads these columns is measured."""
-    if set(reads) <= {URL, TEXT}:
+def _when(f: type[Any]) -> str:
+    """Return the verb and moment at which a filter measures."""
+    order = ordered(FILTERS)
+    if any(isinstance(one, f) for one in order.text):
         return "in `gather`, before the fetch,"
-    return "in `embed`" if VECTORS & set(reads) else "in `gather`"
+    return "in `gather`" if any(isinstance(one, f) for one in order.image) else "in `embed`"
 
 
 def _options_table(f: type[Any]) -> str:

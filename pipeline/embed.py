@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -30,7 +31,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
-from pairsieve.pipeline.ledger.rules import Rule, Stage, gates, passing
+from pairsieve.pipeline.ledger.rules import Rule, gates, passing
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
@@ -100,7 +101,7 @@ def run(
         return
     clip.check(options)
     scorers.check(options)
-    rules = [*gates(recipe, Stage.TEXT), *gates(recipe, Stage.IMAGE)]
+    rules = [*gates(recipe, Phase.TEXT), *gates(recipe, Phase.IMAGE)]
     for slice_name, result in engine.map_with(
         partial(_embedder, store, folders, options),
         partial(_embed, store, folders, rules),

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
@@ -27,7 +28,7 @@ from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.input import files as input_files
 from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE
-from pairsieve.pipeline.ledger.rules import Stage, check, gates, rules
+from pairsieve.pipeline.ledger.rules import check, gates, rules
 from pairsieve.pipeline.unit import pieces, plan_file
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
@@ -35,7 +36,7 @@ from pairsieve.pipeline.unit.pieces import Piece
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
-from pairsieve.schemas.columns import COLUMNS, OUTCOME, TEXT, URL, arrow_schema
+from pairsieve.schemas.columns import COLUMNS, OUTCOME, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -87,11 +88,11 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     plan = _plan(store)
     part, before = _part(store, plan, piece)
     alive = part.usable()
-    part.measure([[row] for row in alive], {TEXT: part.texts(alive)})
-    alive = part.gated(alive, gates(recipe, Stage.TEXT))
+    part.measure_texts(alive)
+    alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe)
     alive = checks.admitted(part, alive)
-    if before and not checks.by_row:
+    if before and not checks.by_row and not part.order.of_pair:
         alive = before.take_over(part, alive)
     seen: Counter[tuple[str, int]] = Counter()
     path = content(GATHER_FOLDER, piece.name, ".tar")

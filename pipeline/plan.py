@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
@@ -26,7 +27,7 @@ from pairsieve.pipeline.input.extra_columns import (
     widen,
 )
 from pairsieve.pipeline.input.files import Found, Source
-from pairsieve.pipeline.ledger.rules import Stage, gates
+from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, Plan, Slice, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe
@@ -65,7 +66,7 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         "input": recipe.input.model_dump(include=shaping, exclude_none=True),
         "image": recipe.image.model_dump(),
         "group": {"orientations": list(recipe.group.compared)},
-        "gates": sorted(rule.sql for rule in gates(recipe, Stage.TEXT)),
+        "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
     }
 
 

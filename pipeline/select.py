@@ -6,6 +6,7 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -19,7 +20,7 @@ from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, gathered_fingerprint, inputs
-from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, Stage, check, rules
+from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, check, rules
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
 from pairsieve.schemas.columns import ROW, SELECTED
@@ -104,10 +105,10 @@ def _asked(recipe: Recipe) -> tuple[Rule, ...]:
     strict = [rule for rule in listed if rule.name == MINOR.name]
     if recipe.embed:
         listed = (*(strict or [MINOR]), *(rule for rule in listed if rule not in strict))
-    gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.stage is Stage.TEXT]
+    gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.phase is Phase.TEXT]
     passed = " AND ".join(gates) or "true"
     never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
-    return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Stage.TEXT))
+    return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Phase.TEXT))
 
 
 def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
@@ -117,14 +118,14 @@ def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
     by a gate on its text has no image, one stopped by a gate on its image no vectors.
     """
     answers = ", ".join(f"({rule.sql}) AS r{place}" for place, rule in enumerate(asked))
-    image_gates = [rule.sql for rule in asked if rule.gate and rule.stage is Stage.IMAGE]
+    image_gates = [rule.sql for rule in asked if rule.gate and rule.phase is Phase.IMAGE]
     passed = " AND ".join(f"coalesce({sql}, false)" for sql in image_gates) or "true"
     reached = (
-        f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Stage.TEXT)} "
-        f"WHEN NOT ({passed}) THEN {int(Stage.IMAGE)} ELSE {int(Stage.POOL)} END"
+        f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Phase.TEXT)} "
+        f"WHEN NOT ({passed}) THEN {int(Phase.IMAGE)} ELSE {int(Phase.POOL)} END"
     )
     noes = ", ".join(
-        f"CASE WHEN {int(rule.stage)} <= reached AND NOT coalesce(r{place}, false) "
+        f"CASE WHEN {int(rule.phase)} <= reached AND NOT coalesce(r{place}, false) "
         f"THEN {quoted(rule.name)} END"
         for place, rule in enumerate(asked)
     )

@@ -5,11 +5,14 @@ check, the tables of the documentation and the house-rule tests all come from th
 meaning is a new column. Columns of the input that pairsieve does not use travel along beside these.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
+
+from pairsieve.schemas.errors import BadOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,26 @@ PROMPT_LOGITS = Column(
     "Scaled cosines to the filter's prompts, one per class.",
     False,
 )
+# What is declared here and no column of the ledger.
+UNSTORED = (
+    LUMA, LUMA_256, COLOURS, ORIENTATIONS, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS,
+)  # fmt: skip
+
+
+def check_listed() -> None:
+    """Refuse a column that stands in none of the tuples above, or in two: no verb could write it.
+
+    Raises:
+        BadOption: naming the column and what to do.
+    """
+    listed = Counter(column.name for column in COLUMNS + UNSTORED)
+    for constant, value in globals().items():
+        if isinstance(value, Column) and listed[value.name] != 1:
+            raise BadOption(
+                f"schemas/columns.py: {constant} stands in {listed[value.name]} of the tuples "
+                "GATHERED, EMBEDDED, GROUPED, LISTED, SELECTED, SHARDED and UNSTORED; put it in "
+                "one, by the verb that writes it"
+            )
 
 
 def scores_of(names: Iterable[str]) -> tuple[Column, ...]:

@@ -16,16 +16,12 @@ import typer
 import yaml
 
 from pairsieve.filters import FILTERS
+from pairsieve.filters.order import ordered
 from pairsieve.schemas.columns import (
-    COLOURS,
     COLUMNS,
-    IMAGE_EMBEDDING,
-    LUMA,
-    LUMA_256,
-    ORIENTATIONS,
-    PROMPT_LOGITS,
-    TEXT_EMBEDDING,
+    UNSTORED,
     arrow_schema,
+    check_listed,
 )
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe_file import load
@@ -36,16 +32,13 @@ CODE = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in CODE + TESTS}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRANSIENT = (
-    LUMA, LUMA_256, COLOURS, ORIENTATIONS, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS,
-)  # fmt: skip
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
 UNITLESS = ("language", "perceptual_hash", "dhash", "orientation_hashes")  # a code and hashes
 
 
-SHARED = {"__init__", "base", "zero_shot"}  # files of filters/ that are no filter
+SHARED = {"__init__", "base", "order", "zero_shot"}  # files of filters/ that are no filter
 
 
 def _key(f: type[Any]) -> str:
@@ -101,7 +94,7 @@ def test_written_columns_are_declared_nullable_and_have_a_unit(f: type[Any]) -> 
 @pytest.mark.parametrize("f", MEASURES, ids=_key)
 def test_measure_takes_exactly_the_columns_it_reads(f: type[Any]) -> None:
     assert list(signature(f().measure).parameters) == [column.name for column in f.reads]
-    assert set(f.reads) <= {*COLUMNS, *TRANSIENT}
+    assert set(f.reads) <= {*COLUMNS, *UNSTORED}
 
 
 def test_no_column_is_written_by_two_filters_or_declared_twice() -> None:
@@ -109,6 +102,12 @@ def test_no_column_is_written_by_two_filters_or_declared_twice() -> None:
     declared = [column.name for column in COLUMNS]
     assert len(written) == len(set(written))
     assert len(declared) == len(set(declared))
+
+
+def test_every_column_stands_in_one_tuple_and_every_filter_has_its_turn() -> None:
+    check_listed()
+    order = ordered(FILTERS)
+    assert {type(one) for one in (*order.text, *order.image, *order.vectors)} == set(MEASURES)
 
 
 @pytest.mark.parametrize("f", RULES, ids=_key)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pairsieve.filters.base import measured
 from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.low_information import LowInformation
+from pairsieve.filters.order import Phase
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.text_coverage import TextCoverage
@@ -28,7 +29,7 @@ from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
 from pairsieve.jobs.bench_data.degraded import WAYS, Plane, photographs, scenes
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.ledger.rules import Rule, Stage, passing
+from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas import recipe
 from pairsieve.schemas.columns import LUMA, LUMA_256, Column
 
@@ -177,7 +178,7 @@ class Spoiled:
     def _passing(self, subject: Subject, way: str) -> NDArray[np.bool_]:
         """Return which pictures the default rule keeps."""
         found = self._found(subject, way)
-        rule = Rule(subject.name, subject.filter.rule(), False, Stage.IMAGE)
+        rule = Rule(subject.name, subject.filter.rule(), False, Phase.IMAGE)
         return passing(pa.table(found), [rule])
 
     def _found(self, subject: Subject, way: str) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The recipe's `keep` list as DuckDB conditions, checked and in the order they are asked.
 
-Gates come first, by the stage at which they are asked: what a gate stops is never measured further,
+Gates come first, by the phase at which they are asked: what a gate stops is never measured further,
 so no later rule can be asked of it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Rules
+from pairsieve.filters.base import Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
+from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
 from pairsieve.pipeline.ledger.sql import columns_of
 from pairsieve.schemas.columns import (
@@ -27,22 +27,11 @@ from pairsieve.schemas.columns import (
     ROW,
     SEMANTIC_COSINE,
     SEMANTIC_OF,
-    TEXT,
     UID,
-    URL,
     Column,
 )
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Keep, Recipe
-
-
-class Stage(IntEnum):
-    """When the columns a rule reads are there."""
-
-    TEXT = 0
-    IMAGE = 1
-    VECTORS = 2
-    POOL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +42,28 @@ class Rule:
         name: Name in the funnel and in `first_failing`.
         sql: DuckDB condition of a pair to keep; null when it reads a score that is missing.
         gate: True when a pair that fails it costs nothing more.
-        stage: When its columns are there.
+        phase: When its columns are there.
     """
 
     name: str
     sql: str
     gate: bool
-    stage: Stage
+    phase: Phase
 
 
-def rules(recipe: Recipe) -> tuple[Rule, ...]:
-    """Return the rules in the order they are asked: gates by stage, then the rest as listed.
+def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
+    """Return the rules in the order they are asked: gates by phase, then the rest as listed.
 
     Raises:
         BadOption: an unknown filter or option, an impossible value, a condition that is not SQL,
-            a name given twice, a gate on what is known too late, a model's score without a model.
+            a name given twice, a gate on what is known too late, a model's score without a model;
+            filters that cannot be put in order.
     """
+    ordered(filters)
     scores = EMBEDDED + recipe.other_scores
-    listed = [_rule(f"keep.{place}", entry, scores) for place, entry in enumerate(recipe.keep)]
+    listed = [
+        _rule(f"keep.{place}", entry, scores, filters) for place, entry in enumerate(recipe.keep)
+    ]
     _check_vectors(listed, recipe)
     if recipe.embed:
         for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
@@ -82,12 +75,12 @@ def rules(recipe: Recipe) -> tuple[Rule, ...]:
             raise BadOption(
                 f"keep.{place}: a second rule is called `{name}`; give one of them a `name:`"
             )
-    return tuple(sorted(listed, key=lambda rule: rule.stage if rule.gate else len(Stage)))
+    return tuple(sorted(listed, key=lambda rule: rule.phase if rule.gate else len(Phase)))
 
 
-def gates(recipe: Recipe, stage: Stage) -> tuple[Rule, ...]:
-    """Return the gates that are asked at `stage`."""
-    return tuple(rule for rule in rules(recipe) if rule.gate and rule.stage is stage)
+def gates(recipe: Recipe, phase: Phase, filters: Filters = FILTERS) -> tuple[Rule, ...]:
+    """Return the gates that are asked at `phase`."""
+    return tuple(rule for rule in rules(recipe, filters) if rule.gate and rule.phase is phase)
 
 
 def passing(table: pa.Table, asked: Sequence[Rule]) -> NDArray[np.bool_]:
@@ -132,7 +125,7 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
             )
 
 
-def _rule(place: str, entry: Keep, scores: tuple[Column, ...]) -> Rule:
+def _rule(place: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -> Rule:
     """Return the rule of one entry of `keep`."""
     if entry.where is not None:
         name, sql = entry.where, entry.where
@@ -140,16 +133,16 @@ def _rule(place: str, entry: Keep, scores: tuple[Column, ...]) -> Rule:
         name, sql = f"top_fraction {entry.of}", _top_fraction(place, entry)
     else:
         assert entry.filter is not None
-        name, sql = entry.filter, _filter(place, entry.filter, entry.options).rule()
-    stage = Stage.POOL if entry.top_fraction is not None else _stage(place, sql, scores)
-    if entry.gate and stage > Stage.IMAGE:
+        name, sql = entry.filter, _filter(place, entry.filter, entry.options, filters).rule()
+    phase = Phase.POOL if entry.top_fraction is not None else _phase(place, sql, scores, filters)
+    if entry.gate and phase > Phase.IMAGE:
         raise BadOption(
             f"{place}: `{name}` cannot be a gate: what it reads is known only after "
-            f"`{'embed' if stage is Stage.VECTORS else 'group'}`; leave out `gate: true`"
+            f"`{'embed' if phase is Phase.VECTORS else 'group'}`; leave out `gate: true`"
         )
     if (entry.filter == MINOR_SAFETY.name) != ((entry.name or name) == MINOR_SAFETY.name):
         raise BadOption(f"{place}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
-    return Rule(entry.name or name, sql, entry.gate, stage)
+    return Rule(entry.name or name, sql, entry.gate, phase)
 
 
 def _top_fraction(place: str, entry: Keep) -> str:
@@ -168,11 +161,11 @@ def _top_fraction(place: str, entry: Keep) -> str:
     )
 
 
-def _filter(place: str, name: str, options: dict[str, Any]) -> Rules:
+def _filter(place: str, name: str, options: dict[str, Any], filters: Filters) -> Rules:
     """Return the filter `name` with `options`, checked."""
     from pydantic import TypeAdapter, ValidationError
 
-    offered = {f.__module__.rsplit(".", 1)[1]: f for f in FILTERS if hasattr(f, "rule")}
+    offered = {name_of(f): f for f in filters if hasattr(f, "rule")}
     if name not in offered:
         known = nearest(name, [*offered, "where", "top_fraction"])
         raise BadOption(f"{place}: no rule is called `{name}`; {known}")
@@ -194,8 +187,8 @@ def _filter(place: str, name: str, options: dict[str, Any]) -> Rules:
     return made
 
 
-def _stage(place: str, sql: str, scores: tuple[Column, ...]) -> Stage:
-    """Return the first stage at which every column that `sql` reads is there.
+def _phase(place: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> Phase:
+    """Return the first phase at which every column that `sql` reads is there.
 
     `scores` are the columns that the recipe's models measure.
     """
@@ -203,23 +196,19 @@ def _stage(place: str, sql: str, scores: tuple[Column, ...]) -> Stage:
         columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
-    for stage, group in (
-        (Stage.POOL, GROUPED + LISTED),
-        (Stage.VECTORS, scores),
-        (Stage.IMAGE, [column for column in GATHERED if column.name not in text_columns()]),
+    for phase, group in (
+        (Phase.POOL, GROUPED + LISTED),
+        (Phase.VECTORS, scores),
+        (Phase.IMAGE, [column for column in GATHERED if column.name not in text_columns(filters)]),
     ):
         if columns & {column.name for column in group}:
-            return stage
-    return Stage.TEXT
+            return phase
+    return Phase.TEXT
 
 
-def text_columns() -> set[str]:
+def text_columns(filters: Filters = FILTERS) -> set[str]:
     """Return the names of pairsieve's columns that are there before the fetch."""
-    names = {ROW.name, UID.name, URL.name, TEXT.name}
-    for measure in FILTERS:
-        if {column.name for column in getattr(measure, "reads", ())} <= {TEXT.name}:
-            names |= {column.name for column in getattr(measure, "writes", ())}
-    return names
+    return {column.name for column in (ROW, UID, *ordered(filters).of_text)}
 
 
 def reads(recipe: Recipe, columns: Sequence[Column]) -> bool:
@@ -233,6 +222,6 @@ def reads_any(rule: Rule, columns: Sequence[Column]) -> bool:
     return not read.isdisjoint(column.name for column in columns)
 
 
-BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Stage.TEXT)
-REPEATED = Rule("repeated", "repeated IS NOT true", False, Stage.TEXT)
-MINOR = Rule("minor_safety", MinorSafety().rule(), False, Stage.VECTORS)
+BLOCKLIST = Rule("blocklist", "blocked IS NULL", False, Phase.TEXT)
+REPEATED = Rule("repeated", "repeated IS NOT true", False, Phase.TEXT)
+MINOR = Rule("minor_safety", MinorSafety().rule(), False, Phase.VECTORS)

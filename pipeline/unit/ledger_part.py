@@ -1,14 +1,15 @@
 """The ledger part of one piece of work, from its input rows to the table that is committed."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Measures, measured
+from pairsieve.filters.base import Filters, Measures, measured
+from pairsieve.filters.order import ordered
 from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, RESERVED
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas.columns import (
@@ -29,7 +30,7 @@ from pairsieve.schemas.outcomes import Outcome
 class Part:
     """The ledger part of a piece while it is filled: a list of values per column."""
 
-    def __init__(self, table: pa.Table, layer: int = 0) -> None:
+    def __init__(self, table: pa.Table, layer: int = 0, filters: Filters = FILTERS) -> None:
         """Start from a unit's input: `row`, `url`, `text` and what travels along."""
         self.travelling = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
@@ -40,6 +41,7 @@ class Part:
             else None
         )
         self.rows = table.num_rows
+        self.order = ordered(filters)
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
@@ -79,22 +81,49 @@ class Part:
             self.put(OUTCOME, [row], outcome)
         return alive
 
-    def texts(self, rows: list[int]) -> Any:
-        """Return the texts of `rows` as an object array, (n,)."""
-        texts = np.empty(len(rows), object)
-        texts[:] = [self.values[TEXT.name][row] for row in rows]
-        return texts
+    def measure_texts(self, rows: Iterable[int]) -> None:
+        """Fill what is measured before the fetch."""
+        self._measure(self.order.text, [[row] for row in rows], {})
 
-    def measure(self, rows: list[list[int]], given: dict[Column, Any]) -> None:
-        """Run the measures that read only `given` and fill what they write.
+    def measure_images(self, rows: list[list[int]], given: Mapping[Column, Any]) -> None:
+        """Fill what is measured of images.
 
-        Value i of each array, (n,), belongs to all of `rows[i]`: pairs that share an image.
+        Value i of each array of `given`, (n,), belongs to all of `rows[i]`: pairs that share an
+        image. What reads of their texts as well is measured for each of them.
         """
-        for one in (filter_() for filter_ in FILTERS):
-            if isinstance(one, Measures) and set(one.reads) <= set(given):
-                for column, array in measured(one, given).items():
-                    for same, value in zip(rows, array.tolist(), strict=True):
-                        self.put(column, same, value)
+        self._measure(self.order.image, rows, given)
+
+    def _measure(
+        self, measures: Iterable[Measures], rows: list[list[int]], given: Mapping[Column, Any]
+    ) -> None:
+        """Run the measures, in order, on `given` and on columns that are filled already."""
+        shared: set[Column] = set()  # among all of `rows[i]`
+        for one in measures:
+            stored = [column for column in one.reads if column not in given]
+            if any(column.name not in self.values for column in stored):
+                continue  # of pixels that this recipe does not want
+            groups = list(enumerate(rows))
+            if not set(stored) <= shared:
+                groups = [(index, [row]) for index, same in groups for row in same]
+            groups = [(i, same) for i, same in groups if self._filled(stored, same[0])]
+            indices = [index for index, _ in groups]
+            inputs = {c: given[c][indices] for c in one.reads if c in given}
+            inputs |= {c: self._array(c, [same[0] for _, same in groups]) for c in stored}
+            for column, array in measured(one, inputs).items():
+                for (_, same), value in zip(groups, array.tolist(), strict=True):
+                    self.put(column, same, value)
+            if set(stored) <= shared:
+                shared |= set(one.writes)
+
+    def _filled(self, columns: Iterable[Column], row: int) -> bool:
+        """Return whether none of the columns is null at `row`."""
+        return all(self.values[column.name][row] is not None for column in columns)
+
+    def _array(self, column: Column, rows: list[int]) -> NDArray[Any]:
+        """Return the values of a column at `rows`, (n,), as a measure reads them."""
+        values = pa.array([self.values[column.name][row] for row in rows], column.type)
+        array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+        return array
 
     def gated(self, alive: list[int], gates: Sequence[Rule]) -> list[int]:
         """Return the rows of `alive` that pass the gates on text; the others are `gated`."""

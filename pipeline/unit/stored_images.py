@@ -182,7 +182,7 @@ class Images:
         }
         if self._orientations:
             given[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
-        self._part.measure([rows for rows, _ in self._waiting], given)
+        self._part.measure_images([rows for rows, _ in self._waiting], given)
         blocked = self._blocked([rows[0] for rows, _ in self._waiting])
         for place, (rows, made) in enumerate(self._waiting):
             if place in blocked:

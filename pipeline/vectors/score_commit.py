@@ -27,8 +27,8 @@ from pairsieve.schemas.columns import (
     IMAGE_FILE,
     IMAGE_OFFSET,
     ROW,
-    TEXT,
     TEXT_EMBEDDING,
+    Column,
 )
 
 ReadPixels = Callable[[list[ByteRange]], Iterator[NDArray[np.uint8]]]
@@ -70,8 +70,8 @@ def commit_scores(
         return done
     import pyarrow.parquet as pq
 
-    gathered, embedded = markers
-    pairs = _pairs(store, gathered, embedded, read_pixels)
+    gathered, _ = markers
+    pairs = _pairs(store, markers, scoring.prepared.order.gathered, read_pixels)
     measured = scores.measure(pairs, scoring.prepared, scoring.sources)
     name = beside(path, SCORES_SUFFIX)
     with store.writer(name) as sink:
@@ -83,16 +83,18 @@ def commit_scores(
 
 
 def _pairs(
-    store: Store, gathered: Marker, embedded: Marker, read_pixels: ReadPixels
+    store: Store, markers: tuple[Marker, Marker], read: tuple[Column, ...], read_pixels: ReadPixels
 ) -> EmbeddedPairs:
-    """Return the pairs of a task slice that have vectors."""
+    """Return the pairs of a task slice that have vectors, with the columns `read` of `gather`."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    gathered, embedded = markers
+    names = dict.fromkeys(column.name for column in (ROW, *BYTE_RANGE, *read))
     with store.reader(embedded.file(VECTORS_SUFFIX)) as file:
         vectors = pq.read_table(file)
     with store.reader(gathered.file(".parquet")) as file:
-        table = pq.read_table(file, columns=[c.name for c in (ROW, TEXT, *BYTE_RANGE)])
+        table = pq.read_table(file, columns=list(names))
     table = table.filter(pc.is_in(table[ROW.name], vectors[ROW.name].combine_chunks()))
     ranges = list(zip(*(table[column.name].to_pylist() for column in BYTE_RANGE), strict=True))
     distinct = list(dict.fromkeys(ranges))
@@ -102,6 +104,6 @@ def _pairs(
         vectors[ROW.name],
         matrix(vectors[IMAGE_EMBEDDING.name]),
         matrix(vectors[TEXT_EMBEDDING.name]),
-        table[TEXT.name].to_pylist(),
+        table,
         StoredImages(lambda: read_pixels(distinct), index_of),
     )

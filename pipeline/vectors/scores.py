@@ -6,7 +6,7 @@ are, as it would in a matrix product. A score is measured by one scorer: the fil
 or what the recipe says in their place (`scorers.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,29 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Measures, Prompted, measured, softmax
+from pairsieve.filters.base import Filters, Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
+from pairsieve.filters.order import Order, ordered
 from pairsieve.pipeline.models.clip import Model
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
 from pairsieve.pipeline.vectors.slice_records import ScoreSources
+from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
     CONCEPTS,
     EMBEDDED,
     IMAGE_EMBEDDING,
-    NSFW,
     PROMPT_LOGITS,
     ROW,
     TAG,
     TAG_PROBABILITY,
     TAGS,
-    TEXT,
     TEXT_EMBEDDING,
     Column,
     arrow_schema,
 )
 from pairsieve.schemas.recipe import Embed
 
-VECTORS = {IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS}
-READABLE = VECTORS | {TEXT, NSFW}
 # The demo's model has seen drawn shapes and no people: to it no picture is nearer to a minor than
 # to anybody else, so `minor_safety`, which always holds, goes by the text alone.
 # Measured: else it takes 6.5 % of 200 drawn scenes for minors.
@@ -57,6 +55,7 @@ class PreparedScorers:
         concepts: By the name of a concept, its scorer.
         tags: The classes of the tags' prompts, None where there are no tags.
         tag_names: The names of the tags, in order.
+        order: The filters, in the order in which they measure.
     """
 
     prompts: dict[str, PromptClasses]
@@ -64,6 +63,7 @@ class PreparedScorers:
     concepts: dict[str, LoadedScorer]
     tags: PromptClasses | None
     tag_names: tuple[str, ...]
+    order: Order
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,27 @@ class EmbeddedPairs:
         rows: Their rows, (n,).
         images: Vectors of the images as stored, (n, d).
         texts: Vectors of the texts as stored, (n, d).
-        captions: The texts, (n,).
+        gathered: What `gather` left of them: at least the columns `Order.gathered`.
         stored: The stored images, read only if a classifier needs them.
     """
 
     rows: pa.ChunkedArray
     images: NDArray[np.float16]
     texts: NDArray[np.float16]
-    captions: list[str]
+    gathered: pa.Table
     stored: StoredImages
 
 
-def prepare(options: Embed, model: Model) -> PreparedScorers:
+def prepare(options: Embed, model: Model, filters: Filters = FILTERS) -> PreparedScorers:
     """Return what measures the scores of the recipe.
 
     Raises:
         BadOption: a head or a classifier cannot be had, or does not fit the model.
     """
-    prompted = [one for one in filters() if isinstance(one, Prompted)]
+    order = ordered(filters)
+    prompted = [one for one in order.vectors if isinstance(one, Prompted)]
     prompts = {type(one).__name__: scorers.prompt_classes(model, one.prompts) for one in prompted}
-    if Path(options.model).stem == SHAPES_ONLY:
+    if Path(options.model).stem == SHAPES_ONLY and MinorSafety.__name__ in prompts:
         minor = prompts[MinorSafety.__name__]
         prompts[MinorSafety.__name__] = replace(minor, vectors=np.zeros_like(minor.vectors))
     loaded = {
@@ -105,43 +106,39 @@ def prepare(options: Embed, model: Model) -> PreparedScorers:
         concepts={name: loaded[f"embed.concepts.{name}"] for name in options.concepts},
         tags=scorers.prompt_classes(model, options.tags) if options.tags else None,
         tag_names=tuple(options.tags),
+        order=order,
     )
 
 
 def measure(pairs: EmbeddedPairs, prepared: PreparedScorers, sources: ScoreSources) -> pa.Table:
     """Return `row` and every column of EMBEDDED, with its source in the column's metadata."""
     images = pairs.images.astype(np.float32)
-    inputs: dict[Column, Any] = {
-        IMAGE_EMBEDDING: images,
-        TEXT_EMBEDDING: pairs.texts.astype(np.float32),
-        TEXT: np.array(pairs.captions, object),
-    }
-    scores: dict[Column, Any] = {ROW: pairs.rows}
-    for column in EMBEDDED:
-        if scorer := prepared.columns.get(column.name):
-            scores[column] = scorer.values(images, pairs.stored)
-    for one in filters():
-        if one.writes[0] in scores:
+    vectors = {IMAGE_EMBEDDING: images, TEXT_EMBEDDING: pairs.texts.astype(np.float32)}
+    ledger = {c: pairs.gathered[c.name].combine_chunks() for c in prepared.order.gathered}
+    ledger |= _of_recipe(prepared, images, pairs.stored)
+    for one in prepared.order.vectors:
+        if one.writes[0] in ledger:
             continue
         if isinstance(one, Prompted):
-            inputs[PROMPT_LOGITS] = prepared.prompts[type(one).__name__].logits(images)
-        scores |= measured(one, inputs | scores)
-    scores |= _concepts(prepared, images, pairs.stored) | _tags(prepared, images)
+            vectors[PROMPT_LOGITS] = prepared.prompts[type(one).__name__].logits(images)
+        if set(one.reads) <= ledger.keys() | vectors.keys():
+            ledger |= _measured(one, vectors, ledger)
+    ledger[ROW] = pairs.rows
     columns = (ROW, *EMBEDDED)
     nulls = pa.nulls(len(pairs.rows))
     fields = [
         field.with_metadata({**field.metadata, **sources.column_metadata(field.name)})
         for field in arrow_schema(columns)
     ]
-    arrays = [_array(scores.get(column, nulls), column.type) for column in columns]
+    arrays = [ledger.get(column, nulls).cast(column.type) for column in columns]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def sources(options: Embed) -> ScoreSources:
+def sources(options: Embed, filters: Filters = FILTERS) -> ScoreSources:
     """Return what measures each column, in words; concepts one by one."""
     by_column = {
         one.writes[0].name: "the prompts of pairsieve"
-        for one in filters()
+        for one in ordered(filters).vectors
         if isinstance(one, Prompted)
     }
     by_column |= {name: scorers.described(scorer) for name, scorer in options.scores if scorer}
@@ -153,9 +150,9 @@ def sources(options: Embed) -> ScoreSources:
     return ScoreSources(by_column)
 
 
-def identity(options: Embed) -> dict[str, Any]:
+def identity(options: Embed, filters: Filters = FILTERS) -> dict[str, Any]:
     """Return all that shapes the scores on given vectors: prompts, heads and classifiers."""
-    prompted = [one for one in filters() if isinstance(one, Prompted)]
+    prompted = [one for one in ordered(filters).vectors if isinstance(one, Prompted)]
     by_key = scorers.by_key(options)
     return {
         "filters": {type(one).__name__: one.prompts for one in prompted},
@@ -165,14 +162,37 @@ def identity(options: Embed) -> dict[str, Any]:
     }
 
 
-def filters() -> list[Measures]:
-    """Return the filters that read vectors."""
-    instances = (filter_() for filter_ in FILTERS)
-    return [
-        one
-        for one in instances
-        if isinstance(one, Measures) and set(one.reads) & VECTORS and set(one.reads) <= READABLE
-    ]
+def _measured(
+    one: Measures, vectors: Mapping[Column, Vectors], ledger: Mapping[Column, pa.Array]
+) -> dict[Column, pa.Array]:
+    """Return what a filter writes, null where a column of the ledger that it reads is null."""
+    present = np.ones(len(vectors[IMAGE_EMBEDDING]), bool)
+    for column in one.reads:
+        if column not in vectors:
+            present &= ledger[column].is_valid().to_numpy(zero_copy_only=False)
+    some = slice(None) if present.all() else present
+    inputs: dict[Column, Any] = {
+        column: vectors[column][some]
+        if column in vectors
+        else ledger[column].filter(pa.array(present)).to_numpy(zero_copy_only=False)
+        for column in one.reads
+    }
+    back = pa.array(np.cumsum(present) - 1, mask=~present)  # where the value of a row is, if any
+    return {
+        column: _array(values, column.type).take(back)
+        for column, values in measured(one, inputs).items()
+    }
+
+
+def _of_recipe(
+    prepared: PreparedScorers, images: Vectors, stored: StoredImages
+) -> dict[Column, pa.Array]:
+    """Return the columns that the recipe's own scorers, concepts and tags fill."""
+    scores = _concepts(prepared, images, stored) | _tags(prepared, images)
+    for column in EMBEDDED:
+        if scorer := prepared.columns.get(column.name):
+            scores[column] = scorer.values(images, stored)
+    return {column: _array(values, column.type) for column, values in scores.items()}
 
 
 def _concepts(prepared: PreparedScorers, images: Any, stored: StoredImages) -> dict[Column, Any]:

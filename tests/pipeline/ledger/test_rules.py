@@ -3,7 +3,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pairsieve.pipeline.ledger.rules import Rule, Stage, check, gates, passing, rules
+from pairsieve.filters.order import Phase
+from pairsieve.pipeline.ledger.rules import Rule, check, gates, passing, rules
 from pairsieve.schemas.columns import COLUMNS, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -41,26 +42,26 @@ def test_gates_come_first_by_stage_and_the_rest_keeps_its_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "stage"),
+    ("sql", "phase"),
     [
-        ("caption_words > 1", Stage.TEXT),
-        ("license = 'CC0'", Stage.TEXT),
-        ("LANGUAGE = 'en'", Stage.TEXT),
-        ("ledger.width > 1", Stage.IMAGE),
-        ("caption_words > 1 OR Width > 1", Stage.IMAGE),
-        ("clip_similarity > 0.2 AND width > 1", Stage.VECTORS),
-        ("duplicate_of IS NULL", Stage.POOL),
+        ("caption_words > 1", Phase.TEXT),
+        ("license = 'CC0'", Phase.TEXT),
+        ("LANGUAGE = 'en'", Phase.TEXT),
+        ("ledger.width > 1", Phase.IMAGE),
+        ("caption_words > 1 OR Width > 1", Phase.IMAGE),
+        ("clip_similarity > 0.2 AND width > 1", Phase.VECTORS),
+        ("duplicate_of IS NULL", Phase.POOL),
     ],
 )
-def test_a_condition_waits_for_the_last_of_its_columns(sql: str, stage: Stage) -> None:
+def test_a_condition_waits_for_the_last_of_its_columns(sql: str, phase: Phase) -> None:
     (rule,) = rules(recipe({"where": sql}))
-    assert (rule.name, rule.sql, rule.stage) == (sql, sql, stage)
+    assert (rule.name, rule.sql, rule.phase) == (sql, sql, phase)
 
 
-def test_gates_are_given_by_stage() -> None:
+def test_gates_are_given_by_phase() -> None:
     made = recipe({"caption_words": {}, "gate": True}, {"where": "width > 1", "gate": True})
-    assert [rule.name for rule in gates(made, Stage.TEXT)] == ["caption_words"]
-    assert [rule.name for rule in gates(made, Stage.IMAGE)] == ["width > 1"]
+    assert [rule.name for rule in gates(made, Phase.TEXT)] == ["caption_words"]
+    assert [rule.name for rule in gates(made, Phase.IMAGE)] == ["width > 1"]
 
 
 def test_what_is_known_too_late_cannot_be_a_gate() -> None:
@@ -133,7 +134,7 @@ def test_top_fraction_is_exact_rounded_up_and_breaks_ties_by_uid() -> None:
 
 def test_passing_takes_null_as_no_and_no_rules_as_yes() -> None:
     table = pa.table({"width": [10, 20, None], "text": ["a", "b", "c"]})
-    wide = Rule("wide", "width >= 20", True, Stage.IMAGE)
+    wide = Rule("wide", "width >= 20", True, Phase.IMAGE)
     assert passing(table, [wide]).tolist() == [False, True, False]
     assert passing(table, []).tolist() == [True, True, True]
     assert passing(table.slice(0, 0), [wide]).tolist() == []
@@ -143,4 +144,4 @@ def test_check_finds_columns_that_do_not_exist() -> None:
     schema = arrow_schema(COLUMNS)
     check(rules(recipe({"where": "width > 1"}, {"duplicate": {}})), schema)
     with pytest.raises(BadOption, match=r"`widht > 1` does not fit.*\n*.*width"):
-        check([Rule("widht > 1", "widht > 1", False, Stage.TEXT)], schema)
+        check([Rule("widht > 1", "widht > 1", False, Phase.TEXT)], schema)
