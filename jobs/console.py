@@ -56,8 +56,8 @@ def status_table(found: Status) -> None:
     rows += [(f"  {outcome}", pairs) for outcome, pairs in found.outcomes.items()]
     for retry in found.retries:
         note = f", {retry.pending:,} to go" if retry.pending else ""
-        rows.append((f"tried again ({retry.layer}: {retry.again}{note})", retry.pairs))
-        rows.append(("  with an image now", retry.won))
+        rows.append((f"retried ({retry.retry_layer}: {retry.reasons}{note})", retry.pairs))
+        rows.append(("  with an image now", retry.recovered))
     for label, number in (
         ("failed", found.failed),
         ("dropped", found.dropped),
@@ -70,10 +70,10 @@ def status_table(found: Status) -> None:
     if found.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
     if found.worst_hosts:
-        head = ("host", "failed", "asked for", "most often")
+        head = ("host", "failed", "requested", "most often")
         table("Hosts with the most failures", head, list(found.worst_hosts))
     if found.over_time:
-        head = ("from, UTC", "failed", "asked for", "most often")
+        head = ("from, UTC", "failed", "requested", "most often")
         table("Over time", head, [(clock(start), *rest) for start, *rest in found.over_time])
     for sentence in (*found.diagnoses, *found.models):
         said(sentence)

@@ -1,4 +1,4 @@
-"""Status: where every pair of a dataset is, told from the markers alone."""
+"""Status: where every pair of a dataset is, from the markers alone."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -22,27 +22,27 @@ from pairsieve.pipeline.unit.retry_layers import Layer
 from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.outcomes import Outcome
 
-HOSTS_TOLD = 5
-STEPS_TOLD = 12
+HOSTS_SHOWN = 5
+STEPS_SHOWN = 12
 
 
 @dataclass
 class Retry:
-    """What one layer has come to: the outcomes it tries again, and pairs.
+    """What one retry layer has come to, in pairs.
 
     Attributes:
-        layer: Which, from 1.
-        again: What was asked for: `transient`, or outcomes.
-        pairs: How many they were when the layer began.
-        pending: Those not tried yet.
-        won: Those that have an image now.
+        retry_layer: Which, from 1.
+        reasons: What was requested: `transient`, or outcomes.
+        pairs: How many had these outcomes when the layer began.
+        pending: Those not fetched again yet.
+        recovered: Those that have an image now.
     """
 
-    layer: int
-    again: str
+    retry_layer: int
+    reasons: str
     pairs: int
     pending: int
-    won: int
+    recovered: int
 
 
 @dataclass
@@ -52,15 +52,15 @@ class Status:
     Attributes:
         pairs: Pairs of the input.
         pending: Those not gathered yet.
-        outcomes: Pairs per outcome of those gathered; that of a pair's latest layer.
-        retries: One entry per layer after the first gather.
+        outcomes: Pairs per outcome of those gathered; that of a pair's latest retry layer.
+        retries: One entry per retry layer.
         outdated: True when there is a selection, but more was gathered since: it has no numbers.
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
         diagnoses: A sentence on each thing that the failures point to.
-        worst_hosts: (host, failed, asked for, commonest failure) of those with the most failures,
-            told from the worst of each unit.
-        over_time: (start, s since 1970 UTC, failed, asked for, commonest failure) of equal steps.
+        worst_hosts: (host, failed, requested, commonest failure) of those with the most failures,
+            among the worst of each unit.
+        over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
         models: A sentence on each model that made vectors.
         stages: Those that have left something, in the order of the pipeline.
         complaints: What does not add up; empty when all is well.
@@ -92,27 +92,27 @@ def status(store: Store, name: str) -> Status:
     plan = plan_file.read(store)
     gathered = store.markers(GATHER_FOLDER)
     outcomes = outcome_counts(gathered.values())
-    done = sum(marker.rows for piece, marker in gathered.items() if not layer_of(piece))
-    found = Status(plan.pairs, plan.pairs - done, dict(outcomes))
+    done = sum(marker.rows for part, marker in gathered.items() if not layer_of(part))
+    summary = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
-    found.diagnoses = diagnose(fetches)
-    found.worst_hosts = worst(fetches.hosts, HOSTS_TOLD)
-    steps = wider(dict(fetches.steps), STEPS_TOLD)
-    found.over_time = [(start, *failures(counts)) for start, counts in steps]
-    found.models = model_record.model_sentences(store)
-    found.stages = [stage.name for stage in VERBS if _committed(store, stage, name)]
-    _expect(found, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
+    summary.diagnoses = diagnose(fetches)
+    summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
+    steps = wider(dict(fetches.steps), STEPS_SHOWN)
+    summary.over_time = [(start, *failures(counts)) for start, counts in steps]
+    summary.models = model_record.model_sentences(store)
+    summary.stages = [stage.name for stage in VERBS if _committed(store, stage, name)]
+    _expect(summary, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
-        found.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
+        summary.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
     for layer in retry_layers.decided(store):
-        _add_retry(found, layer, retry_layers.tried(layer, gathered).values())
+        _add_retry(summary, layer, retry_layers.tried(layer, gathered).values())
     selected = store.marker(select_marker(name))
     judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
-    found.outdated = selected is not None and selected.extra["gathered"] != judged
-    if selected and not found.outdated:
-        _add_selection(found, selected, done)
-        _add_shards(found, current_shards(store, name))
-    return found
+    summary.outdated = selected is not None and selected.extra["gathered"] != judged
+    if selected and not summary.outdated:
+        _add_selection(summary, selected, done)
+        _add_shards(summary, current_shards(store, name))
+    return summary
 
 
 def _committed(store: Store, stage: Stage, name: str) -> bool:
@@ -124,42 +124,52 @@ def _committed(store: Store, stage: Stage, name: str) -> bool:
     return bool(store.marker_names(stage.folder))
 
 
-def _add_retry(found: Status, layer: Layer, markers: Iterable[Marker]) -> None:
-    """Add one layer; its pieces must put as many pairs out of date as they answer for."""
+def _add_retry(summary: Status, layer: Layer, markers: Iterable[Marker]) -> None:
+    """Add one retry layer; its task slices must supersede as many pairs as they answer for."""
     rows = sum(marker.rows for marker in markers)
-    won = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)
-    found.retries.append(
+    recovered = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)
+    summary.retries.append(
         Retry(
-            layer.number, retry_layers.spelled(layer.outcomes), layer.pairs, layer.pairs - rows, won
+            layer.number,
+            retry_layers.spelled(layer.outcomes),
+            layer.pairs,
+            layer.pairs - rows,
+            recovered,
         )
     )
     replaced = sum(sum(marker.extra[REPLACED].values()) for marker in markers)
-    told = sum(sum(marker.counts.values()) for marker in markers)
-    what = f"pairs that layer {layer.number}"
-    _expect(found, f"{what} replaced", replaced, "pairs tried again", rows)
-    _expect(found, f"{what} has an outcome for", told, "pairs tried again", rows)
+    with_outcome = sum(sum(marker.counts.values()) for marker in markers)
+    what = f"pairs that retry layer {layer.number}"
+    _expect(summary, f"{what} replaced", replaced, "pairs retried", rows)
+    _expect(summary, f"{what} has an outcome for", with_outcome, "pairs retried", rows)
     if rows > layer.pairs:
-        found.complaints.append(f"{what} tried again: {rows}, but only {layer.pairs} were to be")
+        summary.complaints.append(
+            f"{what} fetched again: {rows}, but only {layer.pairs} were to be"
+        )
 
 
-def _add_selection(found: Status, selected: Marker, done: int) -> None:
+def _add_selection(summary: Status, selected: Marker, done: int) -> None:
     """Add what the selection made of the pairs; it must answer for all that are gathered."""
     counts = selected.counts
-    found.failed, found.dropped, found.kept = (counts[key] for key in ("failed", "dropped", "kept"))
-    parts = found.failed + found.dropped + found.kept
-    _expect(found, "failed + dropped + kept", parts, "pairs gathered", done)
+    summary.failed, summary.dropped, summary.kept = (
+        counts[key] for key in ("failed", "dropped", "kept")
+    )
+    parts = summary.failed + summary.dropped + summary.kept
+    _expect(summary, "failed + dropped + kept", parts, "pairs gathered", done)
     passed = (Outcome.OK, Outcome.GATED)
-    failed = sum(pairs for outcome, pairs in found.outcomes.items() if outcome not in passed)
-    _expect(found, "failed in the selection", found.failed, "pairs with a failing outcome", failed)
+    failed = sum(pairs for outcome, pairs in summary.outcomes.items() if outcome not in passed)
+    _expect(
+        summary, "failed in the selection", summary.failed, "pairs with a failing outcome", failed
+    )
 
 
-def _add_shards(found: Status, shards: Marker | None) -> None:
+def _add_shards(summary: Status, shards: Marker | None) -> None:
     """Add the samples in shards; they must be the pairs kept."""
-    if shards and found.kept is not None:
-        found.in_shards = shards.counts["kept"]
-        _expect(found, "samples in shards", found.in_shards, "pairs kept", found.kept)
+    if shards and summary.kept is not None:
+        summary.in_shards = shards.counts["kept"]
+        _expect(summary, "samples in shards", summary.in_shards, "pairs kept", summary.kept)
 
 
-def _expect(found: Status, what: str, given: int, as_many_as: str, wanted: int) -> None:
-    if given != wanted:
-        found.complaints.append(f"{what}: {given}, but {as_many_as}: {wanted}")
+def _expect(summary: Status, what: str, count: int, as_many_as: str, expected: int) -> None:
+    if count != expected:
+        summary.complaints.append(f"{what}: {count}, but {as_many_as}: {expected}")

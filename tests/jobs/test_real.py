@@ -65,7 +65,7 @@ def turned(original: Image.Image, folder: Path) -> list[str]:
 def curated(
     real: Path, serve: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Curated:
-    """The real pairs, then the four turned pictures and one with alpha, through the whole road."""
+    """The real pairs, then the four turned pictures and one with alpha, through the pipeline."""
     folder = tmp_path_factory.mktemp("real")
     extra = folder / "extra"
     extra.mkdir()

@@ -1,4 +1,4 @@
-"""The whole road, disturbed and undisturbed: the shards must be the same bytes."""
+"""The whole pipeline, disturbed and undisturbed: the shards must be the same bytes."""
 
 import hashlib
 import json

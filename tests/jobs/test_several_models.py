@@ -78,7 +78,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def folder(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the road with one model; then again with a second one beside it."""
+    """Run the pipeline with one model; then again with a second one beside it."""
     made = tmp_path_factory.mktemp("models")
     pairs = {
         "url": [f"http://127.0.0.1:{port}/{row}" for row in range(PAIRS)],

@@ -188,7 +188,7 @@ def test_what_fails_again_is_in_the_layer_too_and_the_next_takes_it(world: MakeW
     for layer in (1, 2, 3):
         assert [layer_of(name) for name in made.retry()] == [layer]
         assert retry_layers.decided(made.store)[-1].pairs == 4 - layer
-        assert made.status().retries[-1].won == 1
+        assert made.status().retries[-1].recovered == 1
     assert made.told() == [
         (0, 0, "ok"), (1, 3, "ok"), (2, 1, "ok"), (3, 2, "ok"), (4, 0, "http_4xx"),
     ]  # fmt: skip
@@ -222,7 +222,7 @@ def test_stopped_layer_is_finished_before_another_begins(world: MakeWorld) -> No
     assert next(working)[0] == "00000000.r1"
     working.close()
     retry = made.status().retries[0]
-    assert (retry.pairs, retry.pending, retry.won) == (12, 8, 4)
+    assert (retry.pairs, retry.pending, retry.recovered) == (12, 8, 4)
     with pytest.raises(BadOption, match="layer 1 is not finished.*--retry transient$"):
         made.begin("http_5xx")
     assert made.retry() == ["00000001.r1", "00000002.r1"]
@@ -331,7 +331,9 @@ def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(
     path = f"{made.store.url}/gather/00000000.r1.json"
     marker = Path(path).read_text()
     Path(path).write_text(marker.replace('"http_5xx": 1', '"http_5xx": 2'))
-    assert "layer 1 replaced: 2, but pairs tried again: 1" in status(made.store, "x").complaints[1]
+    assert (
+        "retry layer 1 replaced: 2, but pairs retried: 1" in status(made.store, "x").complaints[1]
+    )
 
 
 def test_gc_deletes_nothing_of_a_layer_that_is_named(world: MakeWorld) -> None:
@@ -378,4 +380,4 @@ def test_layers_work_in_an_object_store(world: MakeWorld, s3: str) -> None:
     assert made.told("superseded") == [
         (1, 0, "http_5xx"), (1, 1, "http_5xx"), (2, 0, "http_5xx"),
     ]  # fmt: skip
-    assert [retry.won for retry in made.status().retries] == [1, 1]
+    assert [retry.recovered for retry in made.status().retries] == [1, 1]

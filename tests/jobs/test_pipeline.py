@@ -1,4 +1,4 @@
-"""The whole road with other storage, other input, and hostile text."""
+"""The whole pipeline with other storage, other input, and hostile text."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def web(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) 
 
 
 def walked(path: str, dataset: Store, web: str | None, **sections: Any) -> Recipe:
-    """Walk the whole road in this process."""
+    """Walk the whole pipeline in this process."""
     if web:
         sections["fetch"] = {
             "user_agent": "test (a@b.example)",
