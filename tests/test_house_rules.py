@@ -35,6 +35,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
+CATCH_EVERYTHING = {  # and why: each passes on what it caught
+    "pipeline/fetch/scheduler.py": "hands what ends a thread to the thread that waits for it",
+    "pipeline/input/staging.py": "deletes what it has written of an input that cannot be read",
+}
 UNITLESS = ("language", "perceptual_hash", "dhash", "orientation_hashes")  # a code and hashes
 
 
@@ -140,12 +144,13 @@ def test_module_names_say_what_they_hold() -> None:
 
 def test_no_error_is_caught_blindly() -> None:
     caught = [
-        (_named(path), ast.unparse(node.type) if node.type else "everything")
+        (_named(path), ast.unparse(node.type) if node.type else "BaseException")
         for path in CODE + TESTS
         for node in ast.walk(TREES[path])
         if isinstance(node, ast.ExceptHandler)
     ]
-    assert [each for each in caught if re.search(r"\bException\b|everything", each[1])] == []
+    blind = [path for path, kind in caught if re.search(r"\b(Base)?Exception\b", kind)]
+    assert blind == list(CATCH_EVERYTHING)
 
 
 def test_imports_are_absolute() -> None:
