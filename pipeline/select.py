@@ -15,11 +15,19 @@ from pairsieve.pipeline.dataset.paths import (
     select_marker,
     selection_folder,
 )
+from pairsieve.pipeline.dataset.stages import STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
-from pairsieve.pipeline.ledger.ledger import attach, connect, export, gathered_fingerprint, inputs
+from pairsieve.pipeline.ledger.ledger import (
+    attach,
+    connect,
+    export,
+    gathered_fingerprint,
+    inputs,
+    result_files,
+)
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, check, rules
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
@@ -59,13 +67,12 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     grouped = store.marker(GROUP_MARKER)
     steps.check_asked(recipe, grouped)
     measured = inputs(store, embeddings)
-    listed = blocklist_recheck.run(recipe, store)
+    blocklist_recheck.run(recipe, store)
     wanted = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in asked],
         measured,
         [model.name for model in recipe.other_models],
-        sorted(grouped.files) if grouped else [],
-        sorted(listed.files) if listed else [],
+        [result_files(store, stage, None) for stage in STAGES if stage.scope is Scope.POOL],
     )
     if done := current(store, select_marker(name), wanted):
         return done
