@@ -1,4 +1,4 @@
-"""What the pipeline asks of a filter: to measure, to offer a rule, or both."""
+"""What a filter is to the pipeline: it measures, offers a rule, or both."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class Measures(Protocol):
 
     @property
     def measure(self) -> Callable[..., Any]:
-        """Return the columns of `writes` for the rows given."""
+        """Return the columns of `writes` for these rows."""
         ...
 
 
@@ -44,7 +44,7 @@ class Prompted(Measures, Protocol):
 
 @runtime_checkable
 class Rules(Protocol):
-    """Decides from ledger columns alone: fast, as often as wanted."""
+    """Decides from ledger columns alone: fast, so it may be repeated with other thresholds."""
 
     def rule(self) -> str:
         """Return the DuckDB condition, over ledger columns, of a pair to keep."""
@@ -56,9 +56,9 @@ def name_of(f: type[Any]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower()
 
 
-def measured(measure: Measures, given: Mapping[Column, Any]) -> dict[Column, Any]:
-    """Return the array of every column that `measure` writes, out of those `given`."""
-    result = measure.measure(**{column.name: given[column] for column in measure.reads})
+def measured(measure: Measures, inputs: Mapping[Column, Any]) -> dict[Column, Any]:
+    """Return the array of every column that `measure` writes, from those of `inputs`."""
+    result = measure.measure(**{column.name: inputs[column] for column in measure.reads})
     arrays = result if isinstance(result, tuple) else (result,)
     return dict(zip(measure.writes, arrays, strict=True))
 
@@ -86,7 +86,7 @@ def compiled(function: Function) -> Function:
     import numba
 
     try:
-        made: Any = numba.njit(nogil=True, cache=True)(function)
+        machine_code: Any = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:
-        made = numba.njit(nogil=True)(function)
-    return cast(Function, made)
+        machine_code = numba.njit(nogil=True)(function)
+    return cast(Function, machine_code)

@@ -1,4 +1,4 @@
-"""When each filter measures: told from what it reads and what the others write.
+"""When each filter measures: derived from what it reads and what the others write.
 
 A column is there from a phase on: the text before the fetch, pixels in `gather`, vectors in
 `embed`. A filter measures in the first phase that has all it reads, after the filters whose columns
@@ -102,7 +102,7 @@ def ordered(filters: Filters) -> Order:
     Raises:
         BadOption: naming the filter, the column and what to do: a column that nobody writes or
             that comes too late, two that write one, a cycle, a mixture that no phase has, a column
-            that stands in no tuple or the wrong one.
+            that is in no tuple or the wrong one.
     """
     check_listed()
     measures = {name_of(f): f() for f in filters if hasattr(f, "measure")}
@@ -170,8 +170,8 @@ def _phase(
     if pixels and last and there[last] is Phase.VECTORS:
         raise BadOption(
             f"filters: `{name}` reads `{pixels.name}`, which is only there in `gather`, and "
-            f"`{last.name}`, which is only there in `embed`; let a filter of its own write what is "
-            f"wanted of `{pixels.name}` to a column, and read that"
+            f"`{last.name}`, which is only there in `embed`; measure "
+            f"`{pixels.name}` in a filter of its own, and read the column that it writes"
         )
     return there[last] if last else Phase.TEXT
 

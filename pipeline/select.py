@@ -50,14 +50,14 @@ def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[
 def run(recipe: Recipe, store: Store, name: str) -> Marker:
     """Judge every pair and commit the selection `name`; without a change nothing is done.
 
-    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and what
-    stands for the ledger parts it has judged, so that `status` knows when there are others.
+    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and the
+    fingerprint of the ledger parts it has judged, so that `status` knows when there are others.
 
     Raises:
         BadOption: a rule does not fit, vectors are not scored by this recipe, or a rule reads what
             `group` has not measured for it.
     """
-    asked = _asked(recipe)
+    applied = _applied(recipe)
     if unscored := unscored_slices(store, recipe):
         raise BadOption(
             f"embed: {unscored} task slices have vectors, but no scores by this recipe's prompts, "
@@ -68,23 +68,23 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     steps.check_asked(recipe, grouped)
     measured = inputs(store, embeddings)
     blocklist_recheck.run(recipe, store)
-    wanted = fingerprint(
-        [(rule.name, rule.sql, rule.gate) for rule in asked],
+    identity = fingerprint(
+        [(rule.name, rule.sql, rule.gate) for rule in applied],
         measured,
         [model.name for model in recipe.other_models],
         [result_files(store, stage, None) for stage in STAGES if stage.scope is Scope.POOL],
     )
-    if done := current(store, select_marker(name), wanted):
+    if done := current(store, select_marker(name), identity):
         return done
     with connect(store) as connection:
         attach(connection, store, embeddings)
-        check(asked, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
-        _judge(connection, asked)
+        check(applied, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
+        _judge(connection, applied)
         path = result(selection_folder(name))
         with store.writer(path) as sink:
             columns = ", ".join(column.name for column in (ROW, *SELECTED))
             export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, (ROW, *SELECTED))
-        funnel = _funnel(connection, asked)
+        funnel = _funnel(connection, applied)
     counts = {
         "pairs": funnel[0]["entered"],
         "failed": funnel[0]["dropped"],
@@ -92,7 +92,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         "kept": funnel[-1]["left"],
     }
     extra = {
-        "fingerprint": wanted,
+        "fingerprint": identity,
         "gathered": gathered_fingerprint(measured),
         "funnel": funnel,
     }
@@ -101,7 +101,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     return marker
 
 
-def _asked(recipe: Recipe) -> tuple[Rule, ...]:
+def _applied(recipe: Recipe) -> tuple[Rule, ...]:
     """Return the rules of the recipe between those that always hold.
 
     What the blocklist names never survives, nor what `minor_safety` drops, which a recipe can only
@@ -118,23 +118,23 @@ def _asked(recipe: Recipe) -> tuple[Rule, ...]:
     return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Phase.TEXT))
 
 
-def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
+def _judge(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> None:
     """Make the table `judged`: a row per pair with its verdict and `r0`, `r1`, ... per rule.
 
-    A rule is asked of a pair only if the pair came far enough to be measured for it: one stopped
+    A rule applies to a pair only if the pair came far enough to be measured for it: one stopped
     by a gate on its text has no image, one stopped by a gate on its image no vectors.
     """
-    answers = ", ".join(f"({rule.sql}) AS r{place}" for place, rule in enumerate(asked))
-    image_gates = [rule.sql for rule in asked if rule.gate and rule.phase is Phase.IMAGE]
+    answers = ", ".join(f"({rule.sql}) AS r{index}" for index, rule in enumerate(applied))
+    image_gates = [rule.sql for rule in applied if rule.gate and rule.phase is Phase.IMAGE]
     passed = " AND ".join(f"coalesce({sql}, false)" for sql in image_gates) or "true"
     reached = (
         f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Phase.TEXT)} "
         f"WHEN NOT ({passed}) THEN {int(Phase.IMAGE)} ELSE {int(Phase.POOL)} END"
     )
     noes = ", ".join(
-        f"CASE WHEN {int(rule.phase)} <= reached AND NOT coalesce(r{place}, false) "
+        f"CASE WHEN {int(rule.phase)} <= reached AND NOT coalesce(r{index}, false) "
         f"THEN {quoted(rule.name)} END"
-        for place, rule in enumerate(asked)
+        for index, rule in enumerate(applied)
     )
     connection.execute(
         f"""
@@ -149,23 +149,23 @@ def _judge(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> None:
     )
 
 
-def _funnel(connection: "DuckDBPyConnection", asked: tuple[Rule, ...]) -> list[dict[str, Any]]:
+def _funnel(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> list[dict[str, Any]]:
     """Return a row per rule in order, the fetch and decode first; everything counted in one scan.
 
     `unmeasured` counts those of `dropped` whose score was missing.
     """
     counts = ["count(*)", "count(*) FILTER (failed)"]
-    for place, rule in enumerate(asked):
+    for index, rule in enumerate(applied):
         first = f"first_failing = {quoted(rule.name)}"
-        only, unmeasured = f"{first} AND len(failing) = 1", f"{first} AND r{place} IS NULL"
+        only, unmeasured = f"{first} AND len(failing) = 1", f"{first} AND r{index} IS NULL"
         counts += [f"count(*) FILTER ({which})" for which in (first, only, unmeasured)]
-    (found,) = connection.execute(f"SELECT {', '.join(counts)} FROM judged").fetchall()
-    entered, failed, *of_rules = found
+    (row,) = connection.execute(f"SELECT {', '.join(counts)} FROM judged").fetchall()
+    entered, failed, *of_rules = row
     funnel = [_row(0, "outcome", entered, failed, (failed, 0))]
-    for place, rule in enumerate(asked):
-        dropped, only_this, missing = of_rules[3 * place : 3 * place + 3]
-        # The rules that always hold are told only if they drop something.
-        if dropped or rule not in (BLOCKLIST, REPEATED, MINOR, asked[-1]):
+    for index, rule in enumerate(applied):
+        dropped, only_this, missing = of_rules[3 * index : 3 * index + 3]
+        # The rules that always hold are shown only if they drop something.
+        if dropped or rule not in (BLOCKLIST, REPEATED, MINOR, applied[-1]):
             left, apart = funnel[-1]["left"], (only_this, missing)
             funnel.append(_row(len(funnel), rule.name, left, dropped, apart))
     return funnel

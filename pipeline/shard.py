@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
-STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
+BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -70,45 +70,45 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     shape = recipe.shard.model_dump(), recipe.image.format
     selection = selected.extra["fingerprint"]
-    wanted = fingerprint(selection, shape)
-    if current(store, shard_marker(name), wanted):
+    identity = fingerprint(selection, shape)
+    if current(store, shard_marker(name), identity):
         _tidy(store, name)
         return
-    _clear(store, name, wanted)
-    order = _order(recipe, store, name, wanted)
+    _clear(store, name, identity)
+    order = _order(recipe, store, name, identity)
     done = store.markers(shard_parts(name))
     yield from done.values()
     shards = range(-(-selected.counts["kept"] // recipe.shard.samples))
     todo = [shard for shard in shards if _stem(shard) not in done]
-    task = partial(_pack, recipe, store, name, order.file(".parquet"), wanted)
+    task = partial(_pack, recipe, store, name, order.file(".parquet"), identity)
     for shard, result in engine.map(task, todo):
         if isinstance(result, Crashed):
             raise Stopped(f"shard {_stem(shard)}: its process died ({result.reason}); run again")
         yield result
-    _finish(store, name, wanted, selection)
+    _finish(store, name, identity, selection)
 
 
 def _stem(shard: int) -> str:
     return f"{shard:05d}"
 
 
-def _clear(store: Store, name: str, wanted: str) -> None:
-    """Delete what was made under this name for another selection or with other options."""
+def _clear(store: Store, name: str, identity: str) -> None:
+    """Delete what is committed under this name for another selection or with other options."""
     markers = {shard_marker(name): store.marker(shard_marker(name))} | {
         paths.marker_path(shard_parts(name), stem): marker
         for stem, marker in store.markers(shard_parts(name)).items()
     }
     for path, marker in markers.items():
-        if marker and marker.extra["fingerprint"] != wanted:
+        if marker and marker.extra["fingerprint"] != identity:
             store.delete([path, *marker.files])
 
 
-def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
+def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
     """Return the marker of a Parquet file with the survivors in order, a row group per shard."""
     import pyarrow.parquet as pq
 
-    place = shard_order(name)
-    if done := current(store, place, wanted):
+    order_marker = shard_order(name)
+    if done := current(store, order_marker, identity):
         return done
     path = content(shard_parts(name), "order", ".parquet")
     with connect(store) as connection, store.writer(path) as sink:
@@ -124,26 +124,26 @@ def _order(recipe: Recipe, store: Store, name: str, wanted: str) -> Marker:
             writer.write_table(first, recipe.shard.samples)
             for table in batches:
                 writer.write_table(table, recipe.shard.samples)
-    marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": wanted})
-    replace(store, place, marker)
+    marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": identity})
+    replace(store, order_marker, marker)
     return marker
 
 
 def _batches(connection: "DuckDBPyConnection", query: str, rows: int) -> Iterator[pa.Table]:
     """Yield the result in tables of exactly `rows` rows but for the last; at least one table."""
     reader = connection.sql(query).to_arrow_reader(rows)
-    held = reader.schema.empty_table()
-    sent = False
+    buffered = reader.schema.empty_table()
+    yielded = False
     for batch in reader:
-        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
-        while held.num_rows >= rows:
-            yield held.slice(0, rows)
-            held, sent = held.slice(rows), True
-    if held.num_rows or not sent:
-        yield held
+        buffered = pa.concat_tables([buffered, pa.Table.from_batches([batch])])
+        while buffered.num_rows >= rows:
+            yield buffered.slice(0, rows)
+            buffered, yielded = buffered.slice(rows), True
+    if buffered.num_rows or not yielded:
+        yield buffered
 
 
-def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shard: int) -> Marker:
+def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, shard: int) -> Marker:
     """Write one shard and commit it."""
     import pyarrow.parquet as pq
 
@@ -164,8 +164,8 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, wanted: str, shar
     part_path = content(shard_parts(name), _stem(shard), ".parquet")
     with store.writer(part_path) as sink:
         pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
-    made = {tar_path: tar.entry(), part_path: sink.entry()}
-    marker = Marker(samples.num_rows, made, {}, {"fingerprint": wanted})
+    files = {tar_path: tar.entry(), part_path: sink.entry()}
+    marker = Marker(samples.num_rows, files, {}, {"fingerprint": identity})
     return commit(store, paths.marker_path(shard_parts(name), _stem(shard)), marker)
 
 
@@ -178,8 +178,8 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
-        places = [some[column.name].to_pylist() for column in STORED_AT]
-        images = store.read_byte_ranges(list(zip(*places, strict=True)))
+        ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
+        images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
         for sample, image in zip(some.to_pylist(), images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(
@@ -221,7 +221,7 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
+def _finish(store: Store, name: str, identity: str, selection: str) -> None:
     """Put the parts together: `sizes.json`, `manifest.parquet` and the marker that commits all."""
     import pyarrow.parquet as pq
 
@@ -237,13 +237,13 @@ def _finish(store: Store, name: str, wanted: str, selection: str) -> None:
     sizes = {shard_file(int(stem)): marker.rows for stem, marker in parts.items()}
     sizes_path = paths.sizes(name)
     store.write(sizes_path, json.dumps(sizes, indent=1).encode())
-    made: dict[str, dict[str, Any]] = {sizes_path: {}, path: sink.entry()}
+    files: dict[str, dict[str, Any]] = {sizes_path: {}, path: sink.entry()}
     for marker in parts.values():
         tar = marker.file(".tar")
-        made[tar] = marker.files[tar]
+        files[tar] = marker.files[tar]
     rows = sum(sizes.values())
-    extra = {"fingerprint": wanted, "selection": selection}
-    marker = Marker(rows, made, {"kept": rows, "shards": len(sizes)}, extra)
+    extra = {"fingerprint": identity, "selection": selection}
+    marker = Marker(rows, files, {"kept": rows, "shards": len(sizes)}, extra)
     store.write(shard_marker(name), marker.dumps())
     _tidy(store, name)
 

@@ -2,7 +2,8 @@
 
 Name, Arrow type, unit and meaning are said here and nowhere else: the Arrow schema, the reader's
 check, the tables of the documentation and the house-rule tests all come from this file. A changed
-meaning is a new column. Columns of the input that pairsieve does not use travel along beside these.
+meaning is a new column. Columns of the input that pairsieve does not use are kept beside these as
+extra columns.
 """
 
 from collections import Counter
@@ -43,8 +44,8 @@ InSample = partial(Column, in_sample=True)
 # Who the pair is.
 ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from 0.", False)
 UID = InSample("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex digits.", False)
-URL = InSample("url", pa.string(), "", "Image URL as found.")
-TEXT = InSample("text", pa.string(), "", "Alt text as found, not normalised.")
+URL = InSample("url", pa.string(), "", "Image URL as the input has it.")
+TEXT = InSample("text", pa.string(), "", "Alt text as the input has it, not normalised.")
 # What became of the fetch and the decode.
 LAYER = Column(
     "layer", pa.int16(), "", "0 for the first gather; n where the n-th retry fetched again.", False
@@ -58,14 +59,14 @@ FINAL_URL = InSample("final_url", pa.string(), "", "URL after redirects, without
 CONTENT_TYPE = InSample("content_type", pa.string(), "", "Content-Type as claimed by the server.")
 FETCH_BYTES = InSample("fetch_bytes", pa.int64(), "bytes", "Size of the body received.")
 FETCH_MS = Column("fetch_ms", pa.int32(), "ms", "Time from the first attempt's start to the end.")
-ATTEMPTS = Column("attempts", pa.int16(), "", "How often the URL was asked for.")
+ATTEMPTS = Column("attempts", pa.int16(), "", "How often the URL was requested.")
 FETCHED_AT = Column(
     "fetched_at", pa.timestamp("ms", "UTC"), "", "When the last attempt at the URL began."
 )
 ETAG = Column("etag", pa.string(), "", "ETag of the last HTTP answer.")
 LAST_MODIFIED = Column("last_modified", pa.string(), "", "Last-Modified as the server writes it.")
 SHA256 = InSample("sha256", pa.string(), "", "SHA-256 of the bytes received, hex.")
-IMAGE_KIND = InSample("image_kind", pa.string(), "", "Kind of image, told from its bytes.")
+IMAGE_KIND = InSample("image_kind", pa.string(), "", "Image format, detected from its bytes.")
 WIDTH = InSample("width", pa.int32(), "px", "Width of the image as published, upright.")
 HEIGHT = InSample("height", pa.int32(), "px", "Height of the image as published, upright.")
 STORED_WIDTH = InSample("stored_width", pa.int32(), "px", "Width of the stored image.")
@@ -177,7 +178,7 @@ CAPTIONS = InSample(
     "captions",
     pa.list_(pa.string()),
     "",
-    "Different texts of the kept copy and its copies, its own first, if the recipe asks.",
+    "Different texts of the kept copy and its copies, its own first, with `captions: all_as_list`.",
 )
 CLUSTER = InSample(
     "cluster", pa.int64(), "rows", "Smallest row among the copies of this image, itself included."
@@ -220,7 +221,7 @@ PLACEHOLDER_UNRELATED = InSample(
     "[0, 1]",
     "Share of pairs of these captions that have next to no word in common.",
 )
-# What `select` asks before the rules.
+# What `select` checks before the rules.
 BLOCKED = Column(
     "blocked", pa.string(), "", "The entry of the blocklist, as it is now, that it is on."
 )
@@ -304,7 +305,7 @@ UNSTORED = (
 
 
 def check_listed() -> None:
-    """Refuse a column that stands in none of the tuples above, or in two: no verb could write it.
+    """Refuse a column that is in none of the tuples above, or in two: no verb could write it.
 
     Raises:
         BadOption: naming the column and what to do.
@@ -313,7 +314,7 @@ def check_listed() -> None:
     for constant, value in globals().items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
-                f"schemas/columns.py: {constant} stands in {listed[value.name]} of the tuples "
+                f"schemas/columns.py: {constant} is in {listed[value.name]} of the tuples "
                 "GATHERED, EMBEDDED, GROUPED, LISTED, SELECTED, SHARDED and UNSTORED; put it in "
                 "one, by the verb that writes it"
             )
@@ -329,7 +330,7 @@ def scores_of(names: Iterable[str]) -> tuple[Column, ...]:
 
 
 def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
-    """Return `columns` as an Arrow schema; unit and sentence travel as field metadata."""
+    """Return `columns` as an Arrow schema; unit and sentence are in the metadata of each field."""
     return pa.schema(
         [pa.field(c.name, c.type, c.nullable, {"unit": c.unit, "doc": c.doc}) for c in columns]
     )

@@ -8,7 +8,7 @@ class Outcome(StrEnum):
     """What became of the fetch and decode of a pair.
 
     Attributes:
-        transient: True when trying the same address again later may well succeed.
+        transient: True when fetching the same address again later may well succeed.
         doc: The sentence shown beside the outcome in reports.
     """
 
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
     # The pair itself, before any fetch.
     NO_URL = "no_url", False, "The row has no usable URL."
     NO_TEXT = "no_text", False, "The row has no text, or only white space."
-    REPEATED = "repeated", False, "The same URL and text stand earlier in the same unit."
+    REPEATED = "repeated", False, "The same URL and text come earlier in the same unit."
     GATED = "gated", False, "A gate rule on the text said no, so nothing was fetched."
     # The address.
     BLOCKED_SCHEME = "blocked_scheme", False, "The URL, or a redirect, is neither http nor https."
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
         False,
         "The URL or a redirect leads to a network or port that is not allowed.",
     )
-    BLOCKLIST = "blocklist", False, "On the recipe's list of what must never enter."
+    BLOCKLIST = "blocklist", False, "On the recipe's blocklist."
     ROBOTS = "robots", False, "The host's robots.txt does not allow it."
     HOST_PAUSED = (
         "host_paused",
@@ -52,7 +52,7 @@ class Outcome(StrEnum):
     # The transfer.
     TIMEOUT_FIRST_BYTE = "timeout_first_byte", True, "No answer to the request within the limit."
     TIMEOUT_TOTAL = "timeout_total", True, "The whole transfer took longer than the limit."
-    TOO_SLOW = "too_slow", True, "Fewer bytes per second than the limit asks for."
+    TOO_SLOW = "too_slow", True, "Fewer bytes per second than the limit demands."
     TOO_LARGE = "too_large", False, "More bytes than the limit allows."
     TOO_MANY_REDIRECTS = "too_many_redirects", False, "More redirects than the limit allows."
     INTERRUPTED = "interrupted", True, "The connection broke before the body was complete."
@@ -64,7 +64,7 @@ class Outcome(StrEnum):
         False,
         "The server answered a status that carries no image (1xx, 204, 3xx).",
     )
-    OPT_OUT = "opt_out", False, "The answer's X-Robots-Tag asks not to be used like this."
+    OPT_OUT = "opt_out", False, "The answer's X-Robots-Tag forbids this use."
     TDM_RESERVED = (
         "tdm_reserved",
         False,
@@ -94,13 +94,13 @@ class Outcome(StrEnum):
     BAD_BOXES = (
         "bad_boxes",
         False,
-        "The row's boxes to blur are missing or malformed, so nothing of the image was kept.",
+        "The row's blur boxes are missing or malformed, so nothing of the image was kept.",
     )
     CRASHED = "crashed", False, "Working on this pair alone killed the process."
 
     @property
     def retriable(self) -> bool:
-        """Return True when `gather --retry` may try it again.
+        """Return whether `gather --retry` may fetch it again.
 
         That is so unless the pair was not to be fetched, or its bytes came and were judged.
         """

@@ -1,7 +1,7 @@
-"""The recipe's `keep` list as DuckDB conditions, checked and in the order they are asked.
+"""The recipe's `keep` list as DuckDB conditions, checked and in the order in which they apply.
 
-Gates come first, by the phase at which they are asked: what a gate stops is never measured further,
-so no later rule can be asked of it.
+Gates come first, by the phase at which they apply: what a gate stops is never measured further, so
+no later rule can apply to it.
 """
 
 from collections.abc import Sequence
@@ -52,51 +52,51 @@ class Rule:
 
 
 def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
-    """Return the rules in the order they are asked: gates by phase, then the rest as listed.
+    """Return the rules in the order in which they apply: gates by phase, then the rest as listed.
 
     Raises:
         BadOption: an unknown filter or option, an impossible value, a condition that is not SQL,
-            a name given twice, a gate on what is known too late, a model's score without a model;
-            filters that cannot be put in order.
+            a name given twice, a gate on a column that comes too late, a model's score without a
+            model, filters that cannot be put in order.
     """
     ordered(filters)
     scores = EMBEDDED + recipe.other_scores
     listed = [
-        _rule(f"keep.{place}", entry, scores, filters) for place, entry in enumerate(recipe.keep)
+        _rule(f"keep.{index}", entry, scores, filters) for index, entry in enumerate(recipe.keep)
     ]
     _check_vectors(listed, recipe)
     if recipe.embed:
-        for place, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
+        for index, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
             read = {name.lower() for name in columns_of(rule.sql)}
-            score_checks.check(f"keep.{place}", entry, read, rule.sql, recipe.embed)
+            score_checks.check(f"keep.{index}", entry, read, rule.sql, recipe.embed)
     names = [rule.name for rule in listed]
-    for place, name in enumerate(names):
-        if name in names[:place]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
             raise BadOption(
-                f"keep.{place}: a second rule is called `{name}`; give one of them a `name:`"
+                f"keep.{index}: a second rule is called `{name}`; give one of them a `name:`"
             )
     return tuple(sorted(listed, key=lambda rule: rule.phase if rule.gate else len(Phase)))
 
 
 def gates(recipe: Recipe, phase: Phase, filters: Filters = FILTERS) -> tuple[Rule, ...]:
-    """Return the gates that are asked at `phase`."""
+    """Return the gates that apply at `phase`."""
     return tuple(rule for rule in rules(recipe, filters) if rule.gate and rule.phase is phase)
 
 
-def passing(table: pa.Table, asked: Sequence[Rule]) -> NDArray[np.bool_]:
+def passing(table: pa.Table, applied: Sequence[Rule]) -> NDArray[np.bool_]:
     """Return True for the rows of `table`, (n,), that pass every rule; null counts as no."""
     import duckdb
 
-    if not asked or not table.num_rows:
+    if not applied or not table.num_rows:
         return np.ones(table.num_rows, bool)
-    condition = " AND ".join(f"({rule.sql})" for rule in asked)
+    condition = " AND ".join(f"({rule.sql})" for rule in applied)
     with duckdb.connect() as connection:
         connection.register("ledger", table)
         query = f"SELECT coalesce({condition}, false) AS passes FROM ledger"
         return np.asarray(connection.execute(query).fetchnumpy()["passes"], bool)
 
 
-def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
+def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
     """Refuse a rule that DuckDB cannot apply to a ledger of this schema.
 
     Raises:
@@ -106,7 +106,7 @@ def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
 
     with duckdb.connect() as connection:
         connection.register("ledger", schema.empty_table())
-        for rule in asked:
+        for rule in applied:
             try:
                 connection.execute(f"SELECT CAST(({rule.sql}) AS BOOLEAN) FROM ledger")
             except (duckdb.BinderException, duckdb.CatalogException) as error:
@@ -116,43 +116,42 @@ def check(asked: Sequence[Rule], schema: pa.Schema) -> None:
 def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
     """Refuse rules on vectors in a recipe without a model: they would drop every pair."""
     scores = {column.name for column in (*EMBEDDED, SEMANTIC_OF, SEMANTIC_COSINE)}
-    for place, rule in enumerate(listed):
+    for index, rule in enumerate(listed):
         read = {name.lower() for name in columns_of(rule.sql)} & scores
         if read and recipe.embed is None:
             raise BadOption(
-                f"keep.{place}: `{rule.name}` reads {', '.join(sorted(read))}, which a model "
+                f"keep.{index}: `{rule.name}` reads {', '.join(sorted(read))}, which a model "
                 "measures, and the recipe has no `embed`; name the model there"
             )
 
 
-def _rule(place: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -> Rule:
-    """Return the rule of one entry of `keep`."""
+def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -> Rule:
+    """Return the rule of one entry of `keep`, which is at `key` in the recipe."""
     if entry.where is not None:
         name, sql = entry.where, entry.where
-    elif entry.top_fraction is not None:
-        name, sql = f"top_fraction {entry.of}", _top_fraction(place, entry)
+    elif entry.filter is not None:
+        name, sql = entry.filter, _filter(key, entry.filter, entry.options, filters).rule()
     else:
-        assert entry.filter is not None
-        name, sql = entry.filter, _filter(place, entry.filter, entry.options, filters).rule()
-    phase = Phase.POOL if entry.top_fraction is not None else _phase(place, sql, scores, filters)
+        name, sql = f"top_fraction {entry.of}", _top_fraction(key, entry)
+    phase = Phase.POOL if entry.top_fraction is not None else _phase(key, sql, scores, filters)
     if entry.gate and phase > Phase.IMAGE:
         raise BadOption(
-            f"{place}: `{name}` cannot be a gate: what it reads is known only after "
+            f"{key}: `{name}` cannot be a gate: what it reads is known only after "
             f"`{'embed' if phase is Phase.VECTORS else 'group'}`; leave out `gate: true`"
         )
     if (entry.filter == MINOR_SAFETY.name) != ((entry.name or name) == MINOR_SAFETY.name):
-        raise BadOption(f"{place}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
+        raise BadOption(f"{key}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
     return Rule(entry.name or name, sql, entry.gate, phase)
 
 
-def _top_fraction(place: str, entry: Keep) -> str:
+def _top_fraction(key: str, entry: Keep) -> str:
     """Return the condition of the highest `top_fraction` of the pairs that have the score `of`.
 
-    The count is rounded up; equal scores are told apart by uid and row, so the result is exact and
+    The count is rounded up; equal scores are ordered by uid and row, so the result is exact and
     the same every time.
     """
     if entry.of is None:
-        raise BadOption(f"{place}: `top_fraction` needs `of`, the column to rank")
+        raise BadOption(f"{key}: `top_fraction` needs `of`, the column to rank")
     score = '"' + entry.of.replace('"', '""') + '"'
     return (
         f"CASE WHEN {score} IS NOT NULL THEN "
@@ -161,33 +160,33 @@ def _top_fraction(place: str, entry: Keep) -> str:
     )
 
 
-def _filter(place: str, name: str, options: dict[str, Any], filters: Filters) -> Rules:
+def _filter(key: str, name: str, options: dict[str, Any], filters: Filters) -> Rules:
     """Return the filter `name` with `options`, checked."""
     from pydantic import TypeAdapter, ValidationError
 
     offered = {name_of(f): f for f in filters if hasattr(f, "rule")}
     if name not in offered:
-        known = nearest(name, [*offered, "where", "top_fraction"])
-        raise BadOption(f"{place}: no rule is called `{name}`; {known}")
+        near = nearest(name, [*offered, "where", "top_fraction"])
+        raise BadOption(f"{key}: no rule is called `{name}`; {near}")
     if not isinstance(options, dict):
-        raise BadOption(f"{place}.{name}: options are written `{{name: value}}`, got {options!r}")
+        raise BadOption(f"{key}.{name}: options are written `{{name: value}}`, got {options!r}")
     allowed = [option.name for option in fields(offered[name])]
     for option in options:
         if option not in allowed:
-            known = nearest(str(option), allowed)
-            raise BadOption(f"{place}.{name}.{option}: unknown option; {known}")
+            near = nearest(str(option), allowed)
+            raise BadOption(f"{key}.{name}.{option}: unknown option; {near}")
     try:
-        made: Rules = TypeAdapter(offered[name]).validate_python(options)
+        filter_: Rules = TypeAdapter(offered[name]).validate_python(options)
     except ValidationError as error:
         detail = error.errors()[0]
-        where = ".".join(map(str, (place, name, *detail["loc"])))
+        where = ".".join(map(str, (key, name, *detail["loc"])))
         text = detail["msg"].removeprefix("Value error, ")
         got = "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
         raise BadOption(f"{where}: {text}{got}") from error
-    return made
+    return filter_
 
 
-def _phase(place: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> Phase:
+def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> Phase:
     """Return the first phase at which every column that `sql` reads is there.
 
     `scores` are the columns that the recipe's models measure.
@@ -195,7 +194,7 @@ def _phase(place: str, sql: str, scores: tuple[Column, ...], filters: Filters) -
     try:
         columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
-        raise BadOption(f"{place}: not a DuckDB condition: {sql!r}: {error}") from error
+        raise BadOption(f"{key}: not a DuckDB condition: {sql!r}: {error}") from error
     for phase, group in (
         (Phase.POOL, GROUPED + LISTED),
         (Phase.VECTORS, scores),

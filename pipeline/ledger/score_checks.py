@@ -11,12 +11,12 @@ from pairsieve.schemas.recipe import Embed, Keep
 ENTRY = re.compile(rf"\b({CONCEPTS.name}|{TAGS.name})\s*\[\s*'((?:[^']|'')*)'\s*\]", re.I)
 
 
-def check(place: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) -> None:
+def check(key: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) -> None:
     """Refuse a rule on a score that `embed` does not measure.
 
     Args:
-        place: Where the rule stands in the recipe.
-        entry: The rule as it stands there.
+        key: Where the rule is in the recipe, e.g. `keep.2`.
+        entry: The rule as it is written there.
         read: The names of the columns that its condition reads.
         sql: Its condition.
         embed: How the recipe's scores are measured.
@@ -26,20 +26,18 @@ def check(place: str, entry: Keep, read: Collection[str], sql: str, embed: Embed
     """
     if AESTHETIC.name in read and not embed.scores.aesthetic:
         raise BadOption(
-            f"{place}: nothing measures `{AESTHETIC.name}`: name the file of a head under "
+            f"{key}: nothing measures `{AESTHETIC.name}`: name the file of a head under "
             "`embed.scores.aesthetic.head`"
         )
     if CONCEPTS.name in read and not embed.concepts:
-        raise BadOption(f"{place}: the recipe has no concepts: name them under `embed.concepts`")
+        raise BadOption(f"{key}: the recipe has no concepts: name them under `embed.concepts`")
     if {TAG.name, TAG_PROBABILITY.name, TAGS.name} & set(read) and not embed.tags:
-        raise BadOption(f"{place}: the recipe has no tags: name them under `embed.tags`")
-    known = {CONCEPTS.name: list(embed.concepts), TAGS.name: list(embed.tags)}
-    named = [(part.lower(), name.replace("''", "'")) for part, name in ENTRY.findall(sql)]
+        raise BadOption(f"{key}: the recipe has no tags: name them under `embed.tags`")
+    names = {CONCEPTS.name: list(embed.concepts), TAGS.name: list(embed.tags)}
+    read_names = [(part.lower(), name.replace("''", "'")) for part, name in ENTRY.findall(sql)]
     if entry.filter == "tags":
         listed = [*entry.options.get("any_of", ()), *entry.options.get("none_of", ())]
-        named += [(TAGS.name, str(name)) for name in listed]
-    for part, name in named:
-        if name not in known[part]:
-            raise BadOption(
-                f"{place}: `embed.{part}` has no `{name}`; {nearest(name, known[part])}"
-            )
+        read_names += [(TAGS.name, str(name)) for name in listed]
+    for part, name in read_names:
+        if name not in names[part]:
+            raise BadOption(f"{key}: `embed.{part}` has no `{name}`; {nearest(name, names[part])}")

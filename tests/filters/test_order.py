@@ -96,11 +96,10 @@ REFUSED = {
     "filters: `a` reads `cluster`, which is only there when the whole pool has been looked at; a "
     "measure cannot wait for that, but a rule may read it": (toy("A", (TEXT, CLUSTER), NSFW),),
     "filters: `a` reads `luma`, which is only there in `gather`, and `image_embedding`, which is "
-    "only there in `embed`; let a filter of its own write what is wanted of `luma` to a column, "
-    "and read that": (toy("A", (LUMA, IMAGE_EMBEDDING), NSFW),),
+    "only there in `embed`; measure `luma` in a filter of its own, and read the column that it "
+    "writes": (toy("A", (LUMA, IMAGE_EMBEDDING), NSFW),),
     "filters: `b` reads `luma`, which is only there in `gather`, and `nsfw`, which is only there "
-    "in `embed`; let a filter of its own write what is wanted of `luma` to a column, and read "
-    "that": (
+    "in `embed`; measure `luma` in a filter of its own, and read the column that it writes": (
         toy("A", (IMAGE_EMBEDDING,), NSFW),
         toy("B", (NSFW, LUMA), CLIP_SIMILARITY),
     ),
@@ -137,5 +136,5 @@ def test_a_column_in_no_tuple_or_in_two_is_refused(
     fresh = Column("fresh", TEXT.type, "", "Just added.")
     monkeypatch.setattr(columns, "FRESH", fresh, raising=False)
     monkeypatch.setattr(columns, "COLUMNS", columns.COLUMNS + (fresh,) * len(listed))
-    with pytest.raises(BadOption, match=rf"^schemas/columns.py: FRESH stands in {len(listed)} of"):
+    with pytest.raises(BadOption, match=rf"^schemas/columns.py: FRESH is in {len(listed)} of"):
         columns.check_listed()
