@@ -33,6 +33,7 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.ledger.rules import Rule, gates, passing
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
@@ -67,7 +68,7 @@ class Folders(NamedTuple):
 class Embedder:
     """What an actor keeps: the model, and what it measures scores with."""
 
-    model: clip.Model
+    model: ClipModel
     scoring: Scoring
 
 
@@ -159,7 +160,7 @@ def _commit_vectors(
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
     model = embedder.model
     began, computed_s = time.monotonic(), model.busy_s
-    images = model.pictures(read_images(store, ranges), decode_image).astype(np.float16)
+    images = model.images_from(read_images(store, ranges), decode_image).astype(np.float16)
     captions = model.texts(texts).astype(np.float16)
     spent = EmbedTime(model.busy_s - computed_s, time.monotonic() - began)
     vectors = _vectors(table[ROW.name], images[image_of], captions[text_of])

@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render
 from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors import reader
@@ -49,7 +50,7 @@ class Query:
         """Return the query as the page shows it."""
         return self.text if self.text is not None else str(self.image)
 
-    def vector(self, model: clip.Model) -> Vectors:
+    def vector(self, model: ClipModel) -> Vectors:
         """Return the vector of the query, (d,), of length 1.
 
         Raises:
@@ -166,15 +167,16 @@ def _options(store: Store, folder: str, recipe: Recipe | None) -> Embed:
     return options
 
 
-def _load_model(store: Store, folder: str, options: Embed) -> clip.Model:
+def _load_model(store: Store, folder: str, options: Embed) -> ClipModel:
     """Return the model, if it is the one that made the vectors of a folder."""
     record = read_record(store, folder)
     model = clip.load(options.model_copy(update={"batch": 1}), record.precision)
-    if (record.weights_sha256, record.settings_sha256) != (model.weights, model.settings):
+    recorded = record.weights_sha256, record.settings_sha256
+    if recorded != (model.weights_sha256, model.settings_sha256):
         raise BadOption(
             f"search: the vectors in {store.location(vectors_folder(folder))} were made by another "
             f"model of this name, with weights {record.weights_sha256[:16]}, "
-            f"not {model.weights[:16]}"
+            f"not {model.weights_sha256[:16]}"
         )
     return model
 

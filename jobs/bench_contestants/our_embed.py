@@ -65,12 +65,12 @@ def work(job: Result) -> Result:
     )
     model: Any = clip.load(options)
     store, places = Store.at(job["folder"]), [tuple(place) for place in job["places"]]
-    model.pictures(read_images(store, places[:WARM]), decode_image)
+    model.images_from(read_images(store, places[:WARM]), decode_image)
     prepared = [model.preprocess(decode_image(each)) for each in read_images(store, places)]
     bare = replace(model, preprocess=lambda row: row)
     wholes, alones = [], []
     for _ in range(ROUNDS):
-        wholes.append(_cpu_s(lambda: model.pictures(read_images(store, places), decode_image)))
+        wholes.append(_cpu_s(lambda: model.images_from(read_images(store, places), decode_image)))
         alones.append(_cpu_s(lambda: bare.images(prepared)))
     return {
         "cpu_s": median(wholes),
@@ -96,7 +96,7 @@ def _steps(model: Any, store: Store, places: list[Any]) -> dict[str, float]:
         preprocess=clock.timed("resizing", model.preprocess),
     )
     began = cpu_s()
-    timed.pictures(read_images(store, places), clock.timed("decoding", decode_image))
+    timed.images_from(read_images(store, places), clock.timed("decoding", decode_image))
     whole = cpu_s() - began
     shares = {step: clock.spent[step] / whole for step in ("decoding", "resizing", "model")}
     return shares | {"the rest": 1 - sum(shares.values())}

@@ -19,14 +19,14 @@ from pairsieve.jobs.demo_web.scenes import Scene, random_scene
 from pairsieve.jobs.tiny_model.data import empty_captions, one_wrong, picture
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.builtin import MODELS, TINY
-from pairsieve.pipeline.models.clip import Model
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.schemas.arrays import Floats
 from pairsieve.schemas.recipe import Embed
 
 RANDOM, EMPTY = "another scene", "empty"
 
 
-def trial(model: Model, scenes: int, seed: int) -> dict[str, float]:
+def trial(model: ClipModel, scenes: int, seed: int) -> dict[str, float]:
     """Return the area under the curve per way in which captions are wrong, of so many scenes each.
 
     Its keys are RANDOM (a true caption of another scene), EMPTY (one that says nothing) and
@@ -48,7 +48,7 @@ def trial(model: Model, scenes: int, seed: int) -> dict[str, float]:
     return found | {name: _attribute(model, name, scenes, seed) for name in ATTRIBUTES}
 
 
-def _attribute(model: Model, attribute: str, scenes: int, seed: int) -> float:
+def _attribute(model: ClipModel, attribute: str, scenes: int, seed: int) -> float:
     """Return the area for captions that are wrong in `attribute` alone."""
     rng = np.random.default_rng((seed, 3))
     drawn: list[Scene] = []
@@ -63,7 +63,7 @@ def _attribute(model: Model, attribute: str, scenes: int, seed: int) -> float:
     return area(*(_cosines(images, model.texts(texts)) for texts in (right, wrong)))
 
 
-def _images(model: Model, scenes: list[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
+def _images(model: ClipModel, scenes: list[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
     return model.images(picture(scene, rng, spoiled=False) for scene in scenes)
 
 

@@ -26,7 +26,7 @@ from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.image.stored import decode_image
 from pairsieve.pipeline.input.files import Source, listed, opened, place
 from pairsieve.pipeline.input.webdataset import IMAGES, members
-from pairsieve.pipeline.models.clip import Model
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import folders, model_record
 from pairsieve.schemas import recipe
 from pairsieve.schemas.arrays import Vectors
@@ -200,7 +200,7 @@ def _measured(
 
 
 def _measure(
-    options: recipe.Image, model: Model | None, part: tuple[int, list[Image]]
+    options: recipe.Image, model: ClipModel | None, part: tuple[int, list[Image]]
 ) -> tuple[list[int | None], Vectors | None]:
     """Return pHashes, and vectors if there is a model, of some images."""
     made = [picture(body(image.file, image.offset, image.bytes), options) for image in part[1]]

@@ -17,15 +17,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pairsieve.pipeline.models.precision import Unfit
+from pairsieve.pipeline.models.precision import PrecisionUnavailable
 from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.pipeline.models.towers import Towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 
-GPU_BATCHES = (8, 512)  # what memory is measured with; the largest
+GPU_BATCH_SIZES = (8, 512)  # what memory is measured with; the largest
 GPU_SHARE = 0.8  # of the GPU's memory that may be used
-GPU_LANES = 2  # one packs and copies a batch while the other's is computed
+GPU_BATCHES_AT_ONCE = 2  # one packs and copies a batch while the other's is computed
 OPSET = 17  # of ONNX; the first with layer normalisation
 
 
@@ -43,7 +43,7 @@ class Encoder(Protocol):
 
 
 @dataclass
-class Torch:
+class TorchEncoder:
     """A tower run by PyTorch.
 
     Attributes:
@@ -68,18 +68,18 @@ class Torch:
         """Return the vectors of the rows; in several calls once memory has run out."""
         import torch
 
-        made: list[Vectors] = []
+        vectors: list[Vectors] = []
         done = 0
         while done < len(rows):
             size = self.batch
-            some = rows[done : done + size]
+            batch = rows[done : done + size]
             try:
-                made.append(self._vectors(some, size))
+                vectors.append(self._vectors(batch, size))
             except torch.OutOfMemoryError:
                 self._halve(size)
                 continue
-            done += len(some)
-        return np.concatenate(made)
+            done += len(batch)
+        return np.concatenate(vectors)
 
     def _vectors(self, rows: Any, size: int) -> Vectors:
         """Return the vectors of rows, filled up with the first one to `size`."""
@@ -87,10 +87,10 @@ class Torch:
 
         filled = torch.cat([rows, rows[:1].expand(size - len(rows), *rows.shape[1:])])
         with torch.inference_mode():
-            vectors = self.tower(self._there(filled))[: len(rows)]
+            vectors = self.tower(self._on_device(filled))[: len(rows)]
             return np.asarray(vectors.float().cpu().numpy())
 
-    def _there(self, rows: Any) -> Any:
+    def _on_device(self, rows: Any) -> Any:
         """Return rows on the device; pictures with their channels side by side."""
         import torch
 
@@ -114,7 +114,7 @@ class Torch:
 
 
 @dataclass(frozen=True)
-class Onnx:
+class OnnxEncoder:
     """A tower run by ONNX Runtime, a row at a time on one thread.
 
     Attributes:
@@ -127,11 +127,13 @@ class Onnx:
 
     def __call__(self, rows: Any) -> Vectors:
         """Return the vectors of the rows."""
-        made = [self.session.run(None, {"rows": row[None].numpy()})[0] for row in rows]
-        return np.concatenate(made)
+        vectors = [self.session.run(None, {"rows": row[None].numpy()})[0] for row in rows]
+        return np.concatenate(vectors)
 
 
-def by_torch(towers: Towers, kind: str, device: str, batch: int) -> tuple[Torch, Torch]:
+def torch_encoders(
+    towers: Towers, kind: str, device: str, batch: int
+) -> tuple[TorchEncoder, TorchEncoder]:
     """Return the encoders of images and of texts in PyTorch's type `kind` on the device."""
     import torch
 
@@ -142,36 +144,36 @@ def by_torch(towers: Towers, kind: str, device: str, batch: int) -> tuple[Torch,
     text = text.to(device, dtype)
     for name in ("mean", "std"):  # these stay exact
         setattr(image, name, getattr(towers.image, name).to(device))
-    return Torch(image, device, batch), Torch(text, device, batch)
+    return TorchEncoder(image, device, batch), TorchEncoder(text, device, batch)
 
 
-def largest_batch(encoder: Torch, example: Any, share: float) -> int:
+def largest_batch(encoder: TorchEncoder, example: Any, share: float) -> int:
     """Return how many rows fit into that share of the GPU's memory, a power of two.
 
-    It is told from the memory that a few rows take, not from time, so it is the same every time.
+    It follows from the memory that a few rows take, not from time, so it is the same every time.
     """
     import torch
 
-    few, most = GPU_BATCHES
+    few, most = GPU_BATCH_SIZES
     encoder.batch = few
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     encoder(example.expand(few, *example.shape[1:]))
     each = max(1, (torch.cuda.max_memory_allocated() - before) // few)
     total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-    fitting = int(GPU_SHARE * share * total - before) // (GPU_LANES * each)
+    fitting = int(GPU_SHARE * share * total - before) // (GPU_BATCHES_AT_ONCE * each)
     return int(min(most, max(1, 1 << max(0, fitting.bit_length() - 1))))
 
 
-def by_onnx(towers: Towers) -> tuple[Encoder, Encoder]:
+def onnx_encoders(towers: Towers) -> tuple[Encoder, Encoder]:
     """Return the encoders of images and of texts in int8.
 
     Raises:
         Unfit: ONNX cannot say what the network does.
     """
     return (
-        Onnx(_session(towers.image, towers.pixels, {0: "n"})),
-        Onnx(_session(towers.text, towers.tokens, {0: "n", 1: "length"})),
+        OnnxEncoder(_session(towers.image, towers.pixels, {0: "n"})),
+        OnnxEncoder(_session(towers.text, towers.tokens, {0: "n", 1: "length"})),
     )
 
 
@@ -213,7 +215,7 @@ def _export(tower: Any, example: Any, path: Path, free: dict[int, str]) -> None:
             dynamic_axes={"rows": free},
         )
     except (errors.OnnxExporterError, errors.UnsupportedOperatorError, RuntimeError) as error:
-        raise Unfit(f"it cannot be exported to ONNX: {str(error)[:300]}") from error
+        raise PrecisionUnavailable(f"it cannot be exported to ONNX: {str(error)[:300]}") from error
 
 
 def _bytes(tower: Any) -> int:

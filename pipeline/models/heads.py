@@ -1,13 +1,13 @@
 """Heads: small networks on an image's vector, read from the files in which they are published.
 
-A file holds arrays and nothing else: what would run code when read is refused. Told from its
-arrays, a head is linear, an MLP or a set of prompt vectors. A row's outputs are computed from that
-row alone, in double precision, so they do not depend on what else is in its batch.
+A file holds arrays and nothing else: what would run code when read is refused. Their names and
+shapes say whether a head is linear, an MLP or a set of prompt vectors. A row's outputs are computed
+from that row alone, in double precision, so they do not depend on what else is in its batch.
 
 LAION's NSFW heads come from AutoKeras, which took some inputs for categories and replaced them by
 the index of their value in a list (B/32: inputs 92, 133 and 312; L/14: 180, 316, 413, 440 and 644).
 No new vector's value is in that list, so the original always sees the index for "not listed", 1.
-Such an input is told from the file: a variance of more than 1, which a component of a vector of
+Such an input is recognised in the file: a variance of more than 1, which a component of a vector of
 length 1 cannot have. It is set to 1 here as in the original. The PyTorch port leaves it as it is.
 Measured: on 100 photographs (Flickr8k, ViT-B/32) the two differ by 0.0006 at most.
 """

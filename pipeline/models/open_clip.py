@@ -1,4 +1,4 @@
-"""open_clip's network with its weights; and whether they fit, told without reading them.
+"""open_clip's network with its weights; and whether they fit, checked without reading them.
 
 Nothing is downloaded: the weights are a file, and what the text side takes from the Hugging Face
 hub has been found in the cache, from whose folders it is read.
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pairsieve.pipeline.models.pretrained import Source
+from pairsieve.pipeline.models.pretrained import ModelSource
 from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
@@ -24,7 +24,7 @@ _ERRORS = (
 )
 
 
-def load(options: Embed, source: Source) -> Any:
+def load(options: Embed, source: ModelSource) -> Any:
     """Return open_clip's model in single precision, weights loaded, ready to infer.
 
     Raises:
@@ -35,7 +35,7 @@ def load(options: Embed, source: Source) -> Any:
 
     try:
         network = open_clip.create_model(
-            registered(source),
+            registered_name(source),
             pretrained=str(source.weights),
             force_quick_gelu=source.quick_gelu,
             force_preprocess_cfg=source.preprocess,
@@ -46,7 +46,7 @@ def load(options: Embed, source: Source) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def check(options: Embed, source: Source) -> None:
+def check(options: Embed, source: ModelSource) -> None:
     """Refuse weights whose names and shapes are not the network's; no tensor's content is read.
 
     Raises:
@@ -60,7 +60,7 @@ def check(options: Embed, source: Source) -> None:
     try:
         with quiet(), torch.device("meta"):  # shapes without content
             network = open_clip.create_model(
-                registered(source), load_weights=False, device="meta", pretrained_text=False
+                registered_name(source), load_weights=False, device="meta", pretrained_text=False
             )
     except NotImplementedError:  # an architecture that needs content while it is built
         return
@@ -75,7 +75,7 @@ def check(options: Embed, source: Source) -> None:
         raise _unfit(options, source, error) from error
 
 
-def registered(source: Source) -> str:
+def registered_name(source: ModelSource) -> str:
     """Return a name by which open_clip knows the source's config.
 
     The name holds a hash of the config, so it hides no model of open_clip's or of another recipe.
@@ -105,15 +105,15 @@ def _shapes(weights: Path, folder: Path) -> str:
     if weights.suffix != ".safetensors":
         return str(weights)
     with safe_open(weights, framework="np") as file:
-        found = {
+        shapes = {
             name: torch.empty(file.get_slice(name).get_shape(), device="meta")
             for name in file.keys()  # noqa: SIM118 - not a dict
         }
-    torch.save(found, folder / "shapes.pt")
+    torch.save(shapes, folder / "shapes.pt")
     return str(folder / "shapes.pt")
 
 
-def _unfit(options: Embed, source: Source, error: Exception) -> BadOption:
+def _unfit(options: Embed, source: ModelSource, error: Exception) -> BadOption:
     """Return the error that says which weights do not fit which model, and why."""
     return BadOption(
         f"embed.pretrained: {options.pretrained} gives no weights for `{source.name}`: "

@@ -21,10 +21,10 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
 MIN_COSINE = 0.999  # to the vectors in single precision, of the worst row
-PROBES = 8  # pictures, and as many texts
+PROBE_COUNT = 8  # pictures, and as many texts
 ORDER = {"cpu": ("int8", "bf16", "fp32"), "cuda": ("fp16", "bf16", "fp32")}
 TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-TEXTS = (
+PROBE_TEXTS = (
     "a photo of a dog",
     "two red buses in front of a town hall on a rainy morning",
     "Portrait of a woman, oil on canvas, 1889",
@@ -38,7 +38,7 @@ TEXTS = (
 Model = TypeVar("Model")
 
 
-class Unfit(Exception):
+class PrecisionUnavailable(Exception):
     """A model that cannot be had at a precision, and why."""
 
 
@@ -64,62 +64,62 @@ def check(options: Embed) -> None:
 
 
 def choose(
-    asked: str,
+    name: str,
     device: str,
     make: Callable[[str], Model],
     probe: Callable[[Model], Vectors],
 ) -> Model:
-    """Return the model at the precision asked for, or at the one that `auto` takes.
+    """Return the model at the precision of that name, or at the one that `auto` takes.
 
     Args:
-        asked: `auto`, or a precision.
+        name: `auto`, or a precision.
         device: `cpu` or `cuda`.
         make: Returns the model at a precision.
         probe: Returns its vectors of what is compared, (n, d), each of length 1.
 
     Raises:
-        BadOption: the precision asked for cannot be had, or the weights give no numbers.
+        BadOption: the precision cannot be had, or the weights give no numbers.
     """
-    if asked != "auto":
+    if name != "auto":
         try:
-            model = make(asked)
-        except Unfit as error:
-            raise BadOption(f"embed.precision: {asked} does not fit this model: {error}") from error
+            model = make(name)
+        except PrecisionUnavailable as error:
+            raise BadOption(f"embed.precision: {name} does not fit this model: {error}") from error
         probe(model)
         return model
     exact = make("fp32")
     reference = probe(exact)
     for precision in ORDER[device]:
-        model_or_none = _tried(precision, device, make) if precision != "fp32" else None
-        if model_or_none and _worst(probe, model_or_none, reference) >= MIN_COSINE:
-            return model_or_none
+        candidate = _make_if_possible(precision, device, make) if precision != "fp32" else None
+        if candidate and _min_cosine(probe, candidate, reference) >= MIN_COSINE:
+            return candidate
     return exact
 
 
-def pictures() -> list[Pixels]:
+def probe_images() -> list[Pixels]:
     """Return the drawn pictures, of several shapes: patches of colour, from coarse to fine."""
     from PIL import Image
 
     random = np.random.default_rng(0)
     drawn = []
-    for number in range(PROBES):
+    for number in range(PROBE_COUNT):
         coarse = random.integers(0, 256, (2 + number, 3 + number, 3), np.uint8)
         smooth = Image.fromarray(coarse).resize((320 - 20 * number, 240), Image.Resampling.BICUBIC)
         drawn.append(np.asarray(smooth))
     return drawn
 
 
-def _tried(precision: str, device: str, make: Callable[[str], Model]) -> Model | None:
+def _make_if_possible(precision: str, device: str, make: Callable[[str], Model]) -> Model | None:
     """Return the model at a precision, None where the machine or the model do not allow it."""
     if not _supported(precision, device):
         return None
     try:
         return make(precision)
-    except Unfit:
+    except PrecisionUnavailable:
         return None
 
 
-def _worst(probe: Callable[[Model], Vectors], model: Model, reference: Vectors) -> float:
+def _min_cosine(probe: Callable[[Model], Vectors], model: Model, reference: Vectors) -> float:
     """Return the lowest cosine to the reference, -1 where the model gives no numbers."""
     try:
         return float(np.sum(probe(model) * reference, axis=1).min())

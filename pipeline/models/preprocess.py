@@ -27,7 +27,7 @@ Resize = Callable[[Pixels, Size, str], "Tensor"]
 
 TOLERANCE = 2  # of 255
 VERTICAL_FIRST = 13  # Pillow's version from which tall images are resized so
-PROBED: tuple[tuple[Size, Size], ...] = (
+PROBE_SIZES: tuple[tuple[Size, Size], ...] = (
     ((48, 70), (32, 46)),
     ((90, 31), (64, 22)),
     ((90, 60), (32, 58)),
@@ -66,10 +66,10 @@ class Preprocess:
         whole = self.resize(image, to, interpolation)
         if to == self.size:
             return whole
-        made = torch.full((*self.size, 3), self.fill_color, dtype=torch.uint8).permute(2, 0, 1)
-        down, across = (_overlap(have, want) for have, want in zip(to, self.size, strict=True))
-        made[:, down[1], across[1]] = whole[:, down[0], across[0]]
-        return made
+        padded = torch.full((*self.size, 3), self.fill_color, dtype=torch.uint8).permute(2, 0, 1)
+        down, across = (_overlap(*sides) for sides in zip(to, self.size, strict=True))
+        padded[:, down[1], across[1]] = whole[:, down[0], across[0]]
+        return padded
 
     def _resized(self, height: int, width: int) -> tuple[Size, str]:
         """Return the size before cropping or padding, and the interpolation towards it."""
@@ -82,7 +82,7 @@ class Preprocess:
         ratios = height / self.size[0], width / self.size[1]
         ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
         to = max(1, round(height / ratio)), max(1, round(width / ratio))
-        # For sizes that are not square, open_clip's `shortest` is bicubic whatever is asked.
+        # For sizes that are not square, open_clip's `shortest` is bicubic whatever the config says.
         return to, "bicubic" if self.resize_mode == "shortest" else self.interpolation
 
 
@@ -97,32 +97,32 @@ def preprocess(config: Mapping[str, Any]) -> Preprocess:
         interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
         resize_mode=config["resize_mode"] or "shortest",
         fill_color=int(config["fill_color"] or 0),
-        resize=by_torch if _torch_is_close() else by_pillow,
+        resize=resized_by_torch if _torch_is_close() else resized_by_pillow,
     )
 
 
-def by_torch(image: Pixels, to: Size, interpolation: str) -> "Tensor":
+def resized_by_torch(image: Pixels, to: Size, interpolation: str) -> "Tensor":
     """Return the image resized by PyTorch, uint8 (3, h, w), its channels side by side."""
     import torch
     from torch.nn.functional import interpolate
 
     # PyTorch wants pixels that it could write to; those of Pillow's are copied.
-    made = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    resized = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
     first = (to[0], image.shape[1]) if _vertical_first(image.shape[:2], to) else to
     for size in (first, to):
-        if made.shape[2:] != size:
-            made = interpolate(made, size, mode=interpolation, antialias=True)
-    return made[0]
+        if resized.shape[2:] != size:
+            resized = interpolate(resized, size, mode=interpolation, antialias=True)
+    return resized[0]
 
 
-def by_pillow(image: Pixels, to: Size, interpolation: str) -> "Tensor":
+def resized_by_pillow(image: Pixels, to: Size, interpolation: str) -> "Tensor":
     """Return the image resized by Pillow, as open_clip has it, uint8 (3, h, w)."""
     import torch
     from PIL import Image
 
-    way = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
-    made = np.array(Image.fromarray(image).resize((to[1], to[0]), way))
-    return torch.from_numpy(made).permute(2, 0, 1)
+    filter_ = Image.Resampling.BILINEAR if interpolation == "bilinear" else Image.Resampling.BICUBIC
+    resized = np.array(Image.fromarray(image).resize((to[1], to[0]), filter_))
+    return torch.from_numpy(resized).permute(2, 0, 1)
 
 
 def _vertical_first(size: tuple[int, ...], to: Size) -> bool:
@@ -142,21 +142,24 @@ def _torch_is_close() -> bool:
     It has code of its own for each kind of processor, and Pillow changes with its versions.
     """
     random = np.random.default_rng(0)
-    for size, to in PROBED:
+    for size, to in PROBE_SIZES:
         image = random.choice(np.array([0, 255], np.uint8), (*size, 3))
         for interpolation in ("bicubic", "bilinear"):
-            mine, theirs = (way(image, to, interpolation).int() for way in (by_torch, by_pillow))
+            mine, theirs = (
+                resize(image, to, interpolation).int()
+                for resize in (resized_by_torch, resized_by_pillow)
+            )
             if int((mine - theirs).abs().max()) > TOLERANCE:
                 return False
     return True
 
 
-def _overlap(have: int, want: int) -> tuple[slice, slice]:
-    """Return where along one side the middle of what there is lies, and where it is to go."""
-    if have < want:
-        return slice(0, have), slice((want - have) // 2, (want - have) // 2 + have)
-    start = int(round((have - want) / 2.0))  # as open_clip rounds
-    return slice(start, start + want), slice(0, want)
+def _overlap(source: int, target: int) -> tuple[slice, slice]:
+    """Return which part of one side of the source goes to which part of the target's, px."""
+    if source < target:
+        return slice(0, source), slice((target - source) // 2, (target - source) // 2 + source)
+    start = int(round((source - target) / 2.0))  # as open_clip rounds
+    return slice(start, start + target), slice(0, target)
 
 
 def _per_channel(value: Any) -> tuple[float, ...]:

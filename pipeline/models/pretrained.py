@@ -34,7 +34,7 @@ BLOCKS, BLOCK_BYTES = 64, 65_536  # how much of a checkpoint is read to tell it 
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelSource:
     """Where a model comes from.
 
     Attributes:
@@ -56,7 +56,7 @@ class Source:
     folders: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(options: Embed) -> Source:
+def find(options: Embed) -> ModelSource:
     """Return where the model of `options` is, without building it.
 
     Raises:
@@ -73,7 +73,7 @@ def find(options: Embed) -> Source:
     folders = _text_folders(options, config["text_cfg"])
     if _is_path(options.pretrained, CHECKPOINTS):
         weights = _readable_checkpoint(options.pretrained)
-        return Source(name, config, local, weights, preprocess, False, folders)
+        return ModelSource(name, config, local, weights, preprocess, False, folders)
     if local:
         raise BadOption(
             f"embed.pretrained: {options.pretrained!r} is not the path of a checkpoint "
@@ -82,7 +82,9 @@ def find(options: Embed) -> Source:
     tag = _tag(options)
     preprocess = {key: tag[key] for key in _PREPROCESS if key in tag}
     weights = _downloaded(options, tag)
-    return Source(name, config, local, weights, preprocess, bool(tag.get("quick_gelu")), folders)
+    return ModelSource(
+        name, config, local, weights, preprocess, bool(tag.get("quick_gelu")), folders
+    )
 
 
 def local_fingerprint(options: Embed) -> str:
@@ -94,8 +96,8 @@ def local_fingerprint(options: Embed) -> str:
         BadOption: one of the files is missing.
     """
     files = [
-        _existing(place, value)
-        for place, value, suffixes in (
+        _existing(key, value)
+        for key, value, suffixes in (
             ("embed.model", options.model, CONFIGS),
             ("embed.pretrained", options.pretrained, CHECKPOINTS),
         )
@@ -112,7 +114,7 @@ def local_fingerprint(options: Embed) -> str:
     return digest.hexdigest()[:8] if files else ""
 
 
-def described(config: dict[str, Any]) -> dict[str, Any]:
+def hashed_config(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config with the SHA-256 of its vocabulary in place of the path."""
     text = config["text_cfg"]
     kwargs = text.get("tokenizer_kwargs") or {}
@@ -143,10 +145,11 @@ def _is_path(value: str, suffixes: tuple[str, ...]) -> bool:
     return value.endswith(suffixes) or Path(value).is_absolute()
 
 
-def _existing(place: str, value: str) -> Path:
+def _existing(key: str, value: str) -> Path:
+    """Return the path of the file that the recipe names at `key`, if it is there."""
     path = Path(value)
     if not path.is_file():
-        raise BadOption(f"{place}: {value}: no such file")
+        raise BadOption(f"{key}: {value}: no such file")
     return path
 
 
@@ -234,13 +237,13 @@ def _text_folders(options: Embed, text: dict[str, Any]) -> dict[str, str]:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    found = {}
+    folders = {}
     for key, files in TEXT_FILES.items():
         if not text.get(key):
             continue
         beside = Path(options.model).parent / text[key]
         if beside.is_dir():
-            found[key] = str(beside)
+            folders[key] = str(beside)
             continue
         cached = (try_to_load_from_cache(text[key], file) for file in files)
         folder = next((Path(path).parent for path in cached if isinstance(path, str)), None)
@@ -249,8 +252,8 @@ def _text_folders(options: Embed, text: dict[str, Any]) -> dict[str, str]:
                 f"embed.model: `{text[key]}`, which `{options.model}` reads text with ({key}), is "
                 f"not downloaded; this fetches it: {fetch_command(options)}"
             )
-        found[key] = str(folder)
-    return found
+        folders[key] = str(folder)
+    return folders
 
 
 def _readable_checkpoint(value: str) -> Path:

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from pairsieve.pipeline.models.open_clip import registered
-from pairsieve.pipeline.models.pretrained import Source, fetch_command
+from pairsieve.pipeline.models.open_clip import registered_name
+from pairsieve.pipeline.models.pretrained import ModelSource, fetch_command
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -18,7 +18,7 @@ CHARS_PER_TOKEN = 32  # no token of CLIP's vocabulary is longer; keeps hostile t
 WORDS_REMEMBERED = 200_000  # by open_clip's tokenizer, whose memory has no bound of its own
 
 
-def tokenizer(options: Embed, source: Source) -> Callable[..., Any]:
+def tokenizer(options: Embed, source: ModelSource) -> Callable[..., Any]:
     """Return the tokenizer of the model's own config.
 
     Raises:
@@ -27,17 +27,17 @@ def tokenizer(options: Embed, source: Source) -> Callable[..., Any]:
     import open_clip
 
     try:
-        made: Callable[..., Any] = open_clip.get_tokenizer(registered(source))
+        text_tokenizer: Callable[..., Any] = open_clip.get_tokenizer(registered_name(source))
     except (OSError, ValueError, TypeError, ImportError, LookupError) as error:
         raise BadOption(
             f"embed.model: the tokenizer of `{options.model}` cannot be loaded: "
             f"{str(error)[:500]}; this fetches it: {fetch_command(options)}"
         ) from error
-    return made
+    return text_tokenizer
 
 
 def identity(tokenizer: Any) -> str:
-    """Return what tells a tokenizer from others of its kind; ask before it has read a text."""
+    """Return what tells a tokenizer from others of its kind; call it before any text is read."""
     kind = type(tokenizer).__name__
     inner = getattr(tokenizer, "tokenizer", None)
     if inner is None:

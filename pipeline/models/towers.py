@@ -2,7 +2,7 @@
 
 Tokenizers pad every text to the model's context length, 77 tokens for CLIP, where captions have
 about ten. What follows the end of a text changes nothing where attention looks only back, or is
-told what is padding: there a text is cut to the next multiple of STEP tokens. It depends on the
+shown what is padding: there a text is cut to the next multiple of STEP tokens. It depends on the
 text alone, so a text's vector does not depend on the others.
 
 Measured, ViT-B/32 on one core: 59 ms a text uncut and 12 cut to 16 tokens, in bfloat16 17 and 3.
@@ -24,14 +24,14 @@ class Towers:
     Attributes:
         image: Bytes (n, 3, h, w) to vectors (n, d) of length 1.
         text: Token ids (n, length) to vectors (n, d) of length 1.
-        needed: How many tokens of a text's (context length,) say what its vector is.
+        needed_tokens: How many tokens of a text's (context length,) determine its vector.
         pixels: An example of what `image` reads, (1, 3, h, w).
         tokens: An example of what `text` reads, (1, context length).
     """
 
     image: Any
     text: Any
-    needed: Callable[[Any], int]
+    needed_tokens: Callable[[Any], int]
     pixels: Any
     tokens: Any
 
@@ -70,7 +70,7 @@ def towers(network: Any, preprocess: Preprocess, tokens: Any) -> Towers:
             return torch.nn.functional.normalize(encode(self.network, tokens).float(), dim=-1)
 
     pixels = torch.zeros((1, 3, *preprocess.size), dtype=torch.uint8)
-    return Towers(Image().eval(), Text().eval(), _needed(network), pixels, tokens[None])
+    return Towers(Image().eval(), Text().eval(), _needed_tokens(network), pixels, tokens[None])
 
 
 def _encode(network: Any, tokens: Any) -> Any:
@@ -115,18 +115,17 @@ def _encode_cut(network: Any, tokens: Any) -> Any:
     return pooled @ text.text_projection
 
 
-def _needed(network: Any) -> Callable[[Any], int]:
-    """Return the function that says how many of a text's tokens count."""
-    counted = _counted(network)
+def _needed_tokens(network: Any) -> Callable[[Any], int]:
+    """Return the function that says how many of a text's tokens determine its vector."""
+    count = _token_counter(network)
 
-    def needed(tokens: Any) -> int:
-        whole = len(tokens)
-        return min(whole, -(-counted(tokens) // STEP) * STEP)
+    def needed_tokens(tokens: Any) -> int:
+        return min(len(tokens), -(-count(tokens) // STEP) * STEP)
 
-    return needed
+    return needed_tokens
 
 
-def _counted(network: Any) -> Callable[[Any], int]:
+def _token_counter(network: Any) -> Callable[[Any], int]:
     """Return the function that counts the tokens before which, or at which, a text ends."""
     text = getattr(network, "text", network)
     if hasattr(text, "pooler"):  # a text tower of the package transformers
@@ -142,5 +141,5 @@ def _counted(network: Any) -> Callable[[Any], int]:
 
 def _trailing(flags: Any) -> int:
     """Return how many of the last flags are set, leaving at least one."""
-    found = (~flags).nonzero()
-    return len(flags) - 1 - (int(found[-1]) if len(found) else 0)
+    unset = (~flags).nonzero()
+    return len(flags) - 1 - (int(unset[-1]) if len(unset) else 0)

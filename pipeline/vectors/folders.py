@@ -1,8 +1,8 @@
 """How the folders under `embed/` are named: one per model, in it one per way of scoring.
 
-A name says what shaped the content. A model of open_clip's is told by its name and tag; local files
-also by a hash, because another training may have the same file name. What shapes scores but not
-vectors (prompts, heads, classifiers) is in a folder of its own inside that of the vectors. So
+A name says what shaped the content. A model of open_clip's is known by its name and tag; local
+files also by a hash, because another training may have the same file name. What shapes scores but
+not vectors (prompts, heads, classifiers) is in a folder of its own inside that of the vectors. So
 another recipe never mixes its vectors or scores with those that are there.
 """
 

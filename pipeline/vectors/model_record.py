@@ -16,6 +16,7 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, model_record, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors.folders import model_folder, model_name
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.columns import ROW
@@ -49,7 +50,7 @@ class ModelRecord:
     precision: str = "fp32"
 
     @classmethod
-    def of(cls, options: Embed, model: clip.Model) -> Self:
+    def of(cls, options: Embed, model: ClipModel) -> Self:
         """Return the record of a loaded model."""
         return cls(
             model=model_name(options.model),
@@ -57,8 +58,8 @@ class ModelRecord:
             dimensions=model.dimensions,
             logit_scale=model.logit_scale,
             logit_bias=model.logit_bias,
-            weights_sha256=model.weights,
-            settings_sha256=model.settings,
+            weights_sha256=model.weights_sha256,
+            settings_sha256=model.settings_sha256,
             precision=model.precision,
         )
 
@@ -130,12 +131,12 @@ def with_model_metadata(table: pa.Table, record: ModelRecord) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def load_model(store: Store, options: Embed) -> clip.Model:
+def load_model(store: Store, options: Embed) -> ClipModel:
     """Return the loaded model, if it is the one that made the vectors in its folder."""
     return claim_folder(store, model_folder(options), options)[0]
 
 
-def claim_folder(store: Store, folder: str, options: Embed) -> tuple[clip.Model, ModelRecord]:
+def claim_folder(store: Store, folder: str, options: Embed) -> tuple[ClipModel, ModelRecord]:
     """Return the loaded model and the record of its folder, written now if there is none.
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.base import softmax
 from pairsieve.pipeline.models import classifier, heads, pretrained
-from pairsieve.pipeline.models.clip import Model
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
@@ -107,7 +107,7 @@ def check(options: Embed) -> None:
             _positive(key, scorer, len(scorer.prompts), list(scorer.prompts))
 
 
-def load(key: str, scorer: Scorer, model: Model) -> LoadedScorer:
+def load(key: str, scorer: Scorer, model: ClipModel) -> LoadedScorer:
     """Return what measures the score that the recipe has at `key`."""
     if scorer.prompts:
         classes = prompt_classes(model, scorer.prompts)
@@ -129,7 +129,7 @@ def load(key: str, scorer: Scorer, model: Model) -> LoadedScorer:
     )
 
 
-def prompt_classes(model: Model, prompts: Mapping[str, tuple[str, ...]]) -> PromptClasses:
+def prompt_classes(model: ClipModel, prompts: Mapping[str, tuple[str, ...]]) -> PromptClasses:
     """Return the classes of prompts as the model sees them."""
     return PromptClasses(model.classes(dict(prompts)), model.logit_scale)
 

@@ -19,7 +19,7 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Order, ordered
-from pairsieve.pipeline.models.clip import Model
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
 from pairsieve.pipeline.vectors.slice_records import ScoreSources
@@ -85,7 +85,7 @@ class EmbeddedPairs:
     stored: StoredImages
 
 
-def prepare(options: Embed, model: Model, filters: Filters = FILTERS) -> PreparedScorers:
+def prepare(options: Embed, model: ClipModel, filters: Filters = FILTERS) -> PreparedScorers:
     """Return what measures the scores of the recipe.
 
     Raises:

@@ -1,11 +1,10 @@
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pairsieve.pipeline.engine.ordered_threads import Meter, in_order
+from pairsieve.pipeline.engine.ordered_threads import in_order
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -42,17 +41,3 @@ def test_an_error_reaches_the_reader_and_ends_the_work() -> None:
     with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="item 0"):
         list(in_order(pool, fail, range(1000), 4))
     assert len(done) <= 4
-
-
-def test_a_meter_adds_up_what_all_threads_spend() -> None:
-    meter, both = Meter(), threading.Barrier(2)
-
-    def work() -> None:
-        with meter:
-            both.wait(timeout=10)
-            time.sleep(0.02)
-
-    with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(work) for _ in range(2)]:
-            future.result()
-    assert meter.spent_s >= 0.04

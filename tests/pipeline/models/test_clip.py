@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch._dynamo.utils import counters
 
-from pairsieve.pipeline.models.clip import Model, check, load
-from pairsieve.pipeline.models.encoder import Torch
+from pairsieve.pipeline.models.clip import check, load
+from pairsieve.pipeline.models.clip_model import ClipModel
+from pairsieve.pipeline.models.encoder import TorchEncoder
 from pairsieve.pipeline.models.pretrained import find, local_fingerprint
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
@@ -41,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(files: Path) -> Model:
+def model(files: Path) -> ClipModel:
     return load(options(files))
 
 
@@ -79,7 +80,7 @@ def reference(files: Path) -> tuple[Any, Any, Any]:
     ],
 )
 def test_image_vectors_are_open_clips(
-    model: Model,
+    model: ClipModel,
     reference: tuple[Any, Any, Any],
     pictures: list[NDArray[np.uint8]],
     tolerance: float,
@@ -91,35 +92,37 @@ def test_image_vectors_are_open_clips(
     np.testing.assert_allclose(model.images(pictures), expected, atol=tolerance)
 
 
-def test_text_vectors_are_open_clips(model: Model, reference: tuple[Any, Any, Any]) -> None:
+def test_text_vectors_are_open_clips(model: ClipModel, reference: tuple[Any, Any, Any]) -> None:
     network, _, tokenizer = reference
     with torch.inference_mode():
         expected = network.encode_text(tokenizer(TEXTS), normalize=True).numpy()
     np.testing.assert_allclose(model.texts(TEXTS), expected, atol=1e-6)
 
 
-def test_knows_the_temperature_and_the_dimensions(model: Model) -> None:
+def test_knows_the_temperature_and_the_dimensions(model: ClipModel) -> None:
     assert model.logit_scale == pytest.approx(1 / 0.07, rel=1e-6)  # CLIP's initial temperature
     assert (model.logit_bias, model.dimensions) == (0, 24)
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it(model: Model) -> None:
+def test_a_row_does_not_depend_on_the_rows_beside_it(model: ClipModel) -> None:
     whole, alone = model.images(images(11)), [model.images([array]) for array in images(11)]
     assert whole.tobytes() == np.concatenate(alone).tobytes()
     assert model.texts(TEXTS[:1]).tobytes() == model.texts(TEXTS[::-1])[-1:].tobytes()
 
 
-def test_preparing_ahead_of_a_gpu_or_in_the_lanes_of_a_cpu_changes_nothing(model: Model) -> None:
+def test_preparing_ahead_of_a_gpu_or_in_the_threads_of_a_cpu_changes_nothing(
+    model: ClipModel,
+) -> None:
     ahead = replace(model, device="cuda")  # its encoders stay on the CPU
     assert np.array_equal(ahead.images(images(20)), model.images(images(20)))
     assert np.array_equal(ahead.texts(TEXTS), model.texts(TEXTS))
 
 
-def test_no_rows_give_no_vectors(model: Model) -> None:
+def test_no_rows_give_no_vectors(model: ClipModel) -> None:
     assert model.images([]).shape == model.texts([]).shape == (0, 24)
 
 
-def test_a_class_is_the_normalised_mean_of_its_prompts(model: Model) -> None:
+def test_a_class_is_the_normalised_mean_of_its_prompts(model: ClipModel) -> None:
     first, second = model.texts(["a dog", "a photo of a dog"])
     mean = (first + second) / 2
     classes = model.classes({"dog": ("a dog", "a photo of a dog"), "cat": ("a cat",)})
@@ -127,13 +130,15 @@ def test_a_class_is_the_normalised_mean_of_its_prompts(model: Model) -> None:
     np.testing.assert_allclose(classes[1], model.texts(["a cat"])[0], atol=1e-6)
 
 
-def test_a_megabyte_of_text_costs_no_more_than_the_tokens_read(model: Model) -> None:
+def test_a_megabyte_of_text_costs_no_more_than_the_tokens_read(model: ClipModel) -> None:
     endless = "abcdefghij" * 100_000  # byte-pair encoding all of this would take days
     assert np.isfinite(model.texts([endless, " \n" * 500_000 + "a dog", "\0\u202e<b>"])).all()
     assert model.texts([" \n" * 500_000 + "a dog"]).tobytes() == model.texts(["a dog"]).tobytes()
 
 
-def test_the_words_remembered_are_bounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_words_remembered_are_bounded(
+    model: ClipModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = ["several words", "are forgotten", "<start_of_text> is remembered"]
     before = model.texts(texts)
     monkeypatch.setattr("pairsieve.pipeline.models.tokenizer.WORDS_REMEMBERED", 3)
@@ -141,19 +146,19 @@ def test_the_words_remembered_are_bounded(model: Model, monkeypatch: pytest.Monk
 
 
 def test_fingerprints_stand_for_the_weights_whatever_the_container(
-    files: Path, model: Model
+    files: Path, model: ClipModel
 ) -> None:
     other = load(options(files, "tiny.pt"))
     digest = hashlib.sha256()
     for name, tensor in sorted(torch.load(files / "tiny.pt").items()):
         digest.update(f"{name} torch.float32 {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
-    assert model.weights == other.weights == digest.hexdigest()
+    assert model.weights_sha256 == other.weights_sha256 == digest.hexdigest()
     assert model.fingerprint == other.fingerprint
 
 
 def test_preprocessing_of_the_config_is_used_and_changes_the_fingerprint(
-    files: Path, model: Model
+    files: Path, model: ClipModel
 ) -> None:
     preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "squash"}
     published = {"model_cfg": CONFIG, "preprocess_cfg": preprocess}
@@ -161,7 +166,8 @@ def test_preprocessing_of_the_config_is_used_and_changes_the_fingerprint(
     chosen = options(files).model_copy(update={"model": str(files / "published.json")})
     other = load(chosen)
     assert other.preprocess.mean == other.preprocess.std == (0.5, 0.5, 0.5)
-    assert (other.weights == model.weights, other.settings == model.settings) == (True, False)
+    assert other.weights_sha256 == model.weights_sha256
+    assert other.settings_sha256 != model.settings_sha256
 
 
 def test_the_bias_of_a_siglip_kind_of_model_is_read(files: Path) -> None:
@@ -252,7 +258,7 @@ def test_a_gpu_that_is_not_there_is_refused(files: Path) -> None:
 
 
 @pytest.mark.skipif(not which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
-def test_a_compiled_model_gives_the_same_vectors(model: Model, files: Path) -> None:
+def test_a_compiled_model_gives_the_same_vectors(model: ClipModel, files: Path) -> None:
     compiled = load(options(files).model_copy(update={"compile": True}))
     counters["frames"].clear()
     assert np.allclose(compiled.images(images(11)), model.images(images(11)), atol=1e-6)
@@ -265,7 +271,9 @@ def test_a_model_that_cannot_be_compiled_here_is_refused(
     def no_compiler(*arguments: Any) -> Any:
         raise RuntimeError("no compiler found")
 
-    monkeypatch.setattr(Torch, "compile", lambda self: self.tower.compile(backend=no_compiler))
+    monkeypatch.setattr(
+        TorchEncoder, "compile", lambda self: self.tower.compile(backend=no_compiler)
+    )
     with pytest.raises(BadOption, match="compiled here: .*: no compiler found$"):
         load(options(files).model_copy(update={"compile": True}))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pairsieve.pipeline.models.encoder import Torch
+from pairsieve.pipeline.models.encoder import TorchEncoder
 from pairsieve.schemas.errors import BadOption
 
 
@@ -29,7 +29,7 @@ def rows(count: int) -> Any:
 
 def test_every_call_has_the_same_number_of_rows() -> None:
     network = Small(8)
-    encode = Torch(network, "cpu", 8)
+    encode = TorchEncoder(network, "cpu", 8)
     assert np.array_equal(encode(rows(3)), 2 * rows(3).numpy())
     encode(rows(8))
     assert network.seen == [8, 8]
@@ -37,7 +37,7 @@ def test_every_call_has_the_same_number_of_rows() -> None:
 
 def test_the_batch_is_halved_until_it_fits_and_stays_so() -> None:
     network = Small(5)
-    encode = Torch(network, "cpu", 16)
+    encode = TorchEncoder(network, "cpu", 16)
     assert np.array_equal(encode(rows(11)), 2 * rows(11).numpy())
     assert network.seen == [16, 8, 4, 4, 4]
     assert encode.batch == 4
@@ -47,4 +47,4 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so() -> None:
 
 def test_a_single_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="too little memory for a single row"):
-        Torch(Small(0), "cpu", 4)(rows(2))
+        TorchEncoder(Small(0), "cpu", 4)(rows(2))

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.models import precision
-from pairsieve.pipeline.models.precision import Unfit, check, choose, pictures
+from pairsieve.pipeline.models.precision import PrecisionUnavailable, check, choose, probe_images
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -64,7 +64,7 @@ def test_auto_on_a_gpu_falls_back_where_half_precision_overflows(
 def test_auto_passes_over_what_the_model_does_not_allow() -> None:
     def without_int8(name: str) -> str:
         if name == "int8":
-            raise Unfit("no such operator")
+            raise PrecisionUnavailable("no such operator")
         return name
 
     assert choose("auto", "cpu", without_int8, at_angles()) == "bf16"
@@ -97,6 +97,6 @@ def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_drawn_pictures_are_the_same_every_time() -> None:
-    first, second = pictures(), pictures()
+    first, second = probe_images(), probe_images()
     assert len({picture.shape for picture in first}) == len(first) == 8
     assert all(np.array_equal(*both) for both in zip(first, second, strict=True))

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from pairsieve.pipeline.models.preprocess import Preprocess, by_pillow, by_torch, preprocess
+from pairsieve.pipeline.models.preprocess import (
+    Preprocess,
+    preprocess,
+    resized_by_pillow,
+    resized_by_torch,
+)
 
 MODES = ("shortest", "longest", "squash")
 INTERPOLATIONS = ("bicubic", "bilinear")
@@ -53,7 +58,7 @@ def test_every_pixel_is_within_2_of_255_of_open_clips(
 ) -> None:
     chosen = config(mode, interpolation, size, fill_color=90)
     ours = preprocess(chosen)
-    assert ours.resize is by_torch
+    assert ours.resize is resized_by_torch
     # open_clip itself fails at the longest of all, or makes 50 million pixels of it.
     shapes = [shape for shape in SHAPES if mode == "squash" or max(shape) / min(shape) < 100]
     assert {shape: furthest(ours, chosen, checkered(*shape)) for shape in shapes} == {
@@ -73,7 +78,7 @@ def test_real_photographs_are_within_2_of_255_of_open_clips(real: Path) -> None:
 
 def test_pillow_resizes_exactly_as_open_clip_where_pytorch_does_not() -> None:
     chosen = config("shortest", "bicubic", 64)
-    ours = Preprocess(**(vars(preprocess(chosen)) | {"resize": by_pillow}))
+    ours = Preprocess(**(vars(preprocess(chosen)) | {"resize": resized_by_pillow}))
     assert furthest(ours, chosen, checkered(90, 150)) < 0.001
 
 
