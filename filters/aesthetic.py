@@ -1,8 +1,8 @@
-"""Keep images that people would probably rate well, told from the CLIP vector by a head.
+"""Keep images that people would probably rate well, by a head on the CLIP vector.
 
-No prompt measures this scale: without `embed.scores.aesthetic.head` nothing does, and a recipe with
-this rule and without that head is refused. The scale is that of the ratings the head was trained
-on, about 1 to 10 for LAION's; neither end is a bound.
+No prompt measures this: a recipe with this rule and without `embed.scores.aesthetic.head` is
+refused. The scale is that of the ratings the head was trained on, about 1 to 10 for LAION's;
+neither end is a bound.
 
 Source: LAION's predictors (LAION-AI/aesthetic-predictor). The default 5 is the limit of the
 training of Stable Diffusion 1.2 by its model card, for LAION's second predictor on OpenAI's

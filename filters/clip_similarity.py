@@ -1,12 +1,12 @@
-"""Keep pairs whose image and text the CLIP model finds alike.
+"""Keep pairs whose image and text the CLIP model finds similar.
 
-The cosine is a matter of the model: a threshold means nothing without its name. `min_similarity` is
-for OpenAI's ViT-B/32; other models need their own, or a `top_fraction` of the pool, which is a rule
-of its own: `- {top_fraction: 0.3, of: clip_similarity}`. `by_language` gives languages their own
-thresholds by the column `language`, e.g. `{en: 0.28, other: 0.26}`.
+A threshold means nothing without the name of the model. `min_similarity` is for OpenAI's ViT-B/32;
+other models need their own, or a `top_fraction` of the pool, which is a rule of its own:
+`- {top_fraction: 0.3, of: clip_similarity}`. `by_language` gives languages their own thresholds by
+the column `language`, e.g. `{en: 0.28, other: 0.26}`.
 
 Source: LAION-5B (arXiv:2210.08402) keeps English pairs of at least 0.28 by OpenAI's ViT-B/32 and
-others of at least 0.26 by a multilingual model; LAION-400M (arXiv:2111.02114) asks for 0.3.
+others of at least 0.26 by a multilingual model; LAION-400M (arXiv:2111.02114) demands 0.3.
 DataComp (arXiv:2304.14108) keeps the top 30 % of its pool by OpenAI's ViT-L/14.
 Measured: of 500 true pairs (Flickr8k, OpenAI's ViT-B/32) 93.6 % reach 0.28; shuffled, 1.6 %.
 """

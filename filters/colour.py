@@ -1,12 +1,12 @@
 """Where which colours are: a picture as 5 x 5 cells, each its mean colour.
 
-What the hashes are blind to, colour and how much something stands out, shows here: logos of one
-shape in other colours, cards with other words at the same place. `group` verifies with it: the
-brighter of two pictures is dimmed to the other, by half at most, and the largest difference of any
-cell's red, green or blue counts, over the contrast of the pictures.
+This shows what the hashes do not see, colour and contrast: logos of one shape in other colours,
+cards with other words at the same position. `group` verifies with it: the brighter of two pictures
+is dimmed to the other, by half at most, and the largest difference of any cell's red, green or blue
+counts, over the contrast of the pictures.
 
 An odd number of cells has one in the middle, where logos are: with 4 x 4, twice as many different
-ones look alike.
+ones look the same.
 
 Source: ours; a grid of mean colours is the oldest signature for retrieval, e.g. Stricker and
 Dimai, "Color indexing with weak spatial constraints" (1996).

@@ -1,10 +1,10 @@
 """Keep images by the probability of a concept of your own.
 
-What the concept is, the recipe says under `embed.concepts`: prompts, a head or a classifier. Every
+The recipe defines the concept under `embed.concepts`: prompts, a head or a classifier. Every
 concept is one entry of the column `concepts`; a rule may also read it as `concepts['cartoon']`.
 
 Source: CLIP (arXiv:2103.00020), section 3.1.4, for prompt ensembles. The defaults keep everything
-that is measured; a threshold is a matter of the concept, of how it is measured and of the model.
+that is measured; a threshold depends on the concept, on how it is measured and on the model.
 """
 
 from dataclasses import dataclass

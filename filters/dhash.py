@@ -1,9 +1,9 @@
-"""A second 64-bit fingerprint: which way the brightness goes from each place to the next.
+"""A second 64-bit hash: in which direction the brightness changes across the picture.
 
 The difference hash: 9 x 8 means of the picture, and a bit for each two neighbours in a row, set
-where the right one is brighter. It errs in other pictures than the pHash does, so what both take
-for near is rarely different; `group` uses it to verify. Where nothing changes all bits are 0, so it
-says little of what lies on a plain ground: there `colour` does.
+where the right one is brighter. It errs in other pictures than the pHash does, so `group` verifies
+with it. Where nothing changes all bits are 0, so it says little of what lies on a plain background:
+there `colour` does.
 
 Source: Krawetz, "Kind of Like That", hackerfactor.com (2013), as the library imagehash computes it
 (`dhash`), but that Pillow's Lanczos makes its means, and plain averages do here.
@@ -52,7 +52,7 @@ def _average(plane: NDArray[np.uint8], means: NDArray[np.uint8]) -> None:
     The lines of a cell are added up first, so that whole rows are added at once.
     """
     height, width = plane.shape
-    rows, places = means.shape
+    rows, columns = means.shape
     sums: Any = np.empty(width, np.int64)
     for y in range(rows):
         top = y * height // rows
@@ -61,10 +61,10 @@ def _average(plane: NDArray[np.uint8], means: NDArray[np.uint8]) -> None:
         for line in range(top, bottom):
             for x in range(width):
                 sums[x] += plane[line, x]
-        for place in range(places):
-            left = place * width // places
-            right = max(left + 1, (place + 1) * width // places)
+        for column in range(columns):
+            left = column * width // columns
+            right = max(left + 1, (column + 1) * width // columns)
             count, total = (bottom - top) * (right - left), 0
             for x in range(left, right):
                 total += sums[x]
-            means[y, place] = (total + count // 2) // count
+            means[y, column] = (total + count // 2) // count

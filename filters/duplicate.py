@@ -1,10 +1,9 @@
 """Keep one of all copies of an image.
 
-What a copy is needs the whole pool. `group` takes the best image, by `group.prefer`, and joins to
-it every image whose file is equal, or whose pHash differs in at most `max_distance` of 64 bits and
-whose other signals, `group.verify`, agree; then the best of what is left over, and so on. There is
-nothing to measure here; the option is read by `group`, the rule reads what `group` wrote. What is
-found at which distance: [near-duplicates.md](near-duplicates.md).
+`group` takes the best image, by `group.prefer`, and joins to it every image whose file is equal, or
+whose pHash differs in at most `max_distance` of 64 bits and whose other signals, `group.verify`,
+agree; then the best of the rest, and so on. `group` reads the option, the rule reads what `group`
+wrote. What is found at which distance: [near-duplicates.md](near-duplicates.md).
 
 Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), for
 distances between pHashes as likeness. The default 4 is ours.

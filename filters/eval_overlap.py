@@ -1,9 +1,9 @@
 """Keep what is not in an evaluation set.
 
-What is in one needs the whole pool: `group` compares every image with those of the recipe's
-`decontaminate`, by pHash within its `max_distance` and, with `vectors: true`, by the cosine of
-vectors. An image whose pHash is near is always dropped; one whose cosine is high, if `min_cosine`
-says what is high. That depends on the model, so there is no default.
+`group` compares every image with those of the recipe's `decontaminate`, by pHash within its
+`max_distance` and, with `vectors: true`, by the cosine of vectors. An image whose pHash is near is
+always dropped; one whose cosine is high, if `min_cosine` says what is high. That depends on the
+model, so there is no default.
 
 Source: DataComp (arXiv:2304.14108), appendix on evaluation-set deduplication, which drops what is
 above 0.604169 by the deduplication model of Yokoo (arXiv:2112.04323). For CLIP's vectors that

@@ -1,9 +1,9 @@
-"""Drop pictures that are too dark, and washed out ones.
+"""Drop pictures that are too dark or washed out.
 
 Two percentiles of luma: the level below which the darkest 2 % lie, and the one above which the
-brightest 2 % do. Too dark: even the brightest are dark. Washed out, or covered by fog: darkest and
-brightest lie close together. Much white is no fault, most product shots have it, so there is no
-bound on what is bright; nor is there one on the mean, which would drop every night with a lamp.
+brightest 2 % do. Too dark: even the brightest are dark. Washed out, or in fog: darkest and
+brightest are close together. Much white is no fault, most product shots have it, so nothing bounds
+what is bright; nor is there a bound on the mean, which would drop every night with a lamp.
 
 ![Bright ends of fine and of dark pictures](plots/exposure_bright.svg)
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pairsieve.schemas.arrays import Ints, Planes
 from pairsieve.schemas.columns import EXPOSURE_BRIGHT, EXPOSURE_DARK, LUMA_256, Column
 
-TAIL = 0.02  # share of the pixels that may be darker, or brighter, than the level told
+TAIL = 0.02  # share of the pixels that may be darker, or brighter, than the level measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class Exposure:
 
     def measure(self, luma_256: Planes) -> tuple[Ints, Ints]:
         """Return the luma that 2 % and that 98 % of the pixels do not exceed, each (n,), levels."""
-        found = [_percentiles(plane) for plane in luma_256]
-        levels = np.array(found, np.int32).reshape(-1, 2)
+        levels_of_each = [_percentiles(plane) for plane in luma_256]
+        levels = np.array(levels_of_each, np.int32).reshape(-1, 2)
         return levels[:, 0], levels[:, 1]
 
     def rule(self) -> str:

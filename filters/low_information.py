@@ -1,9 +1,9 @@
 """Drop pictures with next to nothing in them: blank cards, "image not available", wide borders.
 
 The share of the area, in squares of 8 px at a shorter side of 256 px, in which luma hardly changes:
-less than 10 levels from its darkest to its brightest pixel. That is more than JPEG leaves in a flat
-place, and less than grain does. A few words on a card touch few squares, and so does a thumbnail in
-a wide border. A clear sky is flat too, but a picture of nothing else is not worth a caption.
+less than 10 levels from its darkest to its brightest pixel. JPEG leaves less than that in a flat
+area, grain more. A few words on a card touch few squares, as does a thumbnail in a wide border. A
+clear sky is flat too, but a picture of nothing else is not worth a caption.
 
 ![How the flat shares of fine pictures and of cards are spread](plots/low_information.svg)
 

@@ -1,10 +1,10 @@
 """Drop what may be unsafe and points to a minor, at a lower threshold than `nsfw` alone.
 
-Always asked of a recipe with a model, before the listed rules; listing it may only make it
+It always applies to a recipe with a model, before the listed rules; listing it may only make it
 stricter. The score is that of `nsfw` where prompts find a minor in the image or the text names one,
-and 0 elsewhere. It errs towards dropping, is no detector of illegal material and takes no
-blocklist's place: see docs/blocklist.md. The report shows no picture that it drops, and no shard
-holds its score.
+and 0 elsewhere. It errs towards dropping, is no detector of illegal material and replaces no
+blocklist: see docs/blocklist.md. The report shows no picture that it drops, and no shard has its
+score.
 
 Source: LAION-400M (arXiv:2111.02114), whose workers (crawlingathome) dropped what was possibly
 unsafe if prompts found a minor in the image or the text held one of `teen`, `kid`, `child`, `baby`.

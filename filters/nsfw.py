@@ -1,9 +1,9 @@
-"""Keep images that are probably safe for work, told from the CLIP vector by prompts or a head.
+"""Keep images that are probably safe for work, by prompts or a head on the CLIP vector.
 
 Zero-shot: several prompts per class, their vectors averaged, and a softmax over the classes with
 the model's own temperature. It needs no head trained for one model, so it works with every model;
 how sharp it is depends on the model, so look at the histogram before trusting a threshold. A head
-or a classifier in its place: `embed.scores.nsfw`.
+or a classifier instead: `embed.scores.nsfw`.
 
 Source: CLIP (arXiv:2103.00020), section 3.1.4, for prompt ensembles. The default 0.1 is the limit
 for LAION's NSFW head in the model card of Stable Diffusion 2, taken over as a start.

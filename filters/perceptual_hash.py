@@ -1,11 +1,11 @@
-"""A 64-bit fingerprint of what the picture looks like: near-duplicates differ in a few bits.
+"""A 64-bit hash of what the picture looks like: near-duplicates differ in a few bits.
 
 The pHash: the signs, against their median, of the 8 x 8 lowest DCT coefficients of the picture at
-32 x 32 px. Distances between these hashes are what `duplicate` decides on.
+32 x 32 px. `duplicate` decides on distances between these hashes.
 
-Nearly all of imagehash's time is Pillow's Lanczos from the full size. Here the 32 x 32 px come from
-the plane at 256 px, by a compiled Lanczos in the same fixed-point arithmetic: Pillow's bytes. From
-there it is the same DCT of SciPy, in one call per batch, so that ties fall alike too.
+Most of imagehash's time is Pillow's Lanczos from the full size. Here the 32 x 32 px come from the
+plane at 256 px, by a compiled Lanczos in the same fixed-point arithmetic: Pillow's bytes. Then the
+same DCT of SciPy, in one call per batch.
 
 Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010), as the
 library imagehash computes it; bit for bit its `phash` of the plane at 256 px as an 8-bit grey
@@ -75,8 +75,8 @@ def reduce_to_square(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = plane.shape
     across, down = _weights(width), _weights(height)
     if height > SIDE and height - SIDE > 2 * (width - SIDE):
-        turned: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane), *down, *across)
-        return turned.T
+        transposed: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane), *down, *across)
+        return transposed.T
     square: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane.T), *across, *down)
     return square
 
@@ -95,17 +95,17 @@ def _weights(size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     reach = LOBES * stretch
     firsts = np.empty(SIDE, np.int32)
     weights = np.zeros((SIDE, min(size, math.ceil(reach) * 2 + 1)), np.int32)
-    for place in range(SIDE):
-        centre = (place + 0.5) * scale
+    for index in range(SIDE):
+        centre = (index + 0.5) * scale
         first, end = max(0, int(centre - reach + 0.5)), min(size, int(centre + reach + 0.5))
         taps = [_lanczos((tap - centre + 0.5) * (1.0 / stretch)) for tap in range(first, end)]
         total = 0.0
         for tap in taps:  # one after the other: Python's `sum` is more exact than Pillow's
             total += tap
-        firsts[place] = min(first, size - weights.shape[1])
-        for at, tap in enumerate(taps, start=first - firsts[place]):
+        firsts[index] = min(first, size - weights.shape[1])
+        for at, tap in enumerate(taps, start=first - firsts[index]):
             share = tap / total * (1 << FRACTION_BITS)
-            weights[place, at] = int(share - 0.5 if share < 0 else share + 0.5)
+            weights[index, at] = int(share - 0.5 if share < 0 else share + 0.5)
     return firsts, weights
 
 
@@ -128,7 +128,7 @@ def _square(lines: Any, starts: Any, weights: Any, ends: Any, others: Any) -> An
     """Return the square, (32, 32): the lines are added up, rounded to bytes; then along them.
 
     `lines` are the columns of a plane, so that whole columns are added up, and the square has its
-    rows and columns in the usual places; or its rows, and then the square is turned.
+    rows and columns in the usual order; or its rows, and then the square is transposed.
     """
     square: Any = np.empty((SIDE, SIDE), np.uint8)
     length = lines.shape[1]

@@ -1,15 +1,15 @@
-"""Drop the picture that stands for a picture: "image not available", a site's logo, a blank.
+"""Drop placeholders: "image not available", a site's logo, a blank.
 
-One sees it only in the whole pool: `group` counts on how many hosts the copies of an image are and
-under how many captions, and compares up to 16 of these by their words. A photograph that many
-shops or newspapers show has captions that are alike; a placeholder is shown under anything. All
-pairs with such an image are dropped, because none of their captions is its own.
+Only the whole pool shows them: `group` counts on how many hosts the copies of an image are and
+under how many captions, and compares up to 16 of these by their words. A photograph that many shops
+or newspapers show has similar captions; a placeholder is shown under anything. All pairs with such
+an image are dropped, because none of their captions is its own.
 
 Source: the thresholds are ours.
 Measured: among 20,000 pairs of captions drawn from the 15,833 of CC3M's validation set (Sharma et
-al., ACL 2018), 97 % share less than a third of the words of the shorter, which is what counts as
-unrelated; sharing no word at all are 39 %. Of images under eight of them each, the lowest share of
-unrelated pairs among 50 is 0.86; of images under eight wordings of one caption, the highest is 0.
+al., ACL 2018), 97 % share less than a third of the words of the shorter, which counts as unrelated;
+39 % share no word at all. Of images under eight of them each, the lowest share of unrelated pairs
+among 50 is 0.86; of images under eight wordings of one caption, the highest is 0.
 """
 
 from dataclasses import dataclass

@@ -1,17 +1,17 @@
 """Keep one of all images that show the same, by the vectors of the model.
 
-What pHash cannot see: another crop, another photograph of the same thing from the same place, the
-same product on another page. `group` compares the image vectors of `embed`, within clusters of like
-ones, and of images with a cosine of at least `min_cosine` keeps the best; there is nothing to
-measure here, the options are read by `group`, the rule reads what it wrote. Copies by `duplicate`
-are left out of it, if the recipe has that rule: their keeper stands for them.
+What pHash cannot see: another crop, another photograph of the same thing from the same viewpoint,
+the same product on another page. `group` compares the image vectors of `embed`, within clusters of
+similar ones, and of images with a cosine of at least `min_cosine` keeps the best. `group` reads the
+options, the rule reads what `group` wrote. Copies by `duplicate` are left out, if the recipe has
+that rule: their keeper represents them.
 
-The cosine is a matter of the model. A lower one thins out what is merely alike, as the source does
+The cosine depends on the model. A lower one also drops what is merely similar, as the source does
 on purpose: it is a choice of how much variety to train on, so look at the pairs before.
 
 Source: Abbas et al., "SemDeDup" (arXiv:2303.09540). It keeps of a cluster what is farthest from the
 centre; here the pair is kept that `duplicate` would keep. The default 0.95 is ours.
-Measured: of 4,950 pairs of 100 different photographs (Flickr8k, OpenAI's ViT-B/32) the most alike
+Measured: of 4,950 pairs of 100 different photographs (Flickr8k, OpenAI's ViT-B/32) the most similar
 has 0.92; 1 in 1,000 has 0.87. Of the near pairs among 50,000 drawn vectors one probe finds 88 %,
 two find 99 %.
 """

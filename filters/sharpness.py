@@ -1,33 +1,31 @@
 """Drop pictures that are out of focus or shaken.
 
-The two-scale gradient ratio, in the direction where it is worst, at 256 px: blur takes the finest
-detail first, so that halving a blurred picture costs little of its gradient. A shake blurs in one
-direction only, which the sum over all would hide; the worst direction comes from the two structure
-tensors in closed form. Contrast cancels out. All sizes of blur are px of the picture at a shorter
-side of 256 px: what is less than one there, nobody sees who sees it at that size.
+The two-scale gradient ratio in the worst direction, at 256 px. Blur removes the finest detail
+first, so halving a blurred picture costs little of its gradient. A shake blurs in one direction
+only, which a sum over all would hide; the worst direction follows from the two structure tensors in
+closed form. Contrast cancels out. Sizes of blur are px at a shorter side of 256 px.
 
 What has no edge cannot be out of focus: a clear sky, a blank card and fog score 1. A direction with
-less than a hundredth of the gradient has no say. What is sharp in a flat picture, a logo, decides.
+less than a hundredth of the gradient is ignored. What is sharp in a flat picture, a logo, decides.
 
 ![How the scores of fine and blurred pictures are spread](plots/sharpness.svg)
 
-The default lies where 2 % of sharp photographs are lost. Little is missed there: what was enlarged
-from 128 px, and noise over blur.
+The default loses 2 % of sharp photographs. It misses little: what was enlarged from 128 px, and
+noise over blur.
 
 Source: ours. The energy is the Tenengrad focus measure (Pertuz, Puig, Garcia, "Analysis of focus
 measure operators for shape-from-focus", 2013) on Roberts' diagonal differences, which see
 finer detail than Sobel's; the worst direction is the largest generalised eigenvalue of the tensors.
-Measured: AUC of sharp pictures against blurred ones, 100 Flickr photographs: Gaussian of 1, 2 and 4
-px 0.999, 1 and 1, shakes of 5 and 9 px 0.999 and 1, enlarged from 128 and 85 px 0.990 and 1; with
-a Gaussian of 2 px, both as JPEG of quality 50 or at half contrast 1, both with noise of 5 levels
-0.989. The mean is 0.998; 0.996 for 66 pictures of a web site, 0.990 for 100 drawn scenes. Operator
-and default were chosen on such pictures, so new ones may fare worse: of 349 other drawn scenes 9
-are dropped. Stronger noise costs more: at 8 levels, 0.82 instead of 0.92 for the scenes' noise over
-blur, and their mean falls to 0.980. On a like set, in which this measure had means of 0.998, 0.996
-and 0.992, by Sobel and over all directions they were 0.985, 0.958 and 0.974; of the re-blurring of
-Crete et al. ("The blur effect", 2007) 0.990, 0.975 and 0.957. The default drops 2, 1 and 1 of the
-sharp ones, and 97 to 100 % of the blurred photographs, 90 % of those from 128 px. 0.04 ms per
-picture and core.
+Measured: AUC of sharp against blurred pictures, 100 Flickr photographs: Gaussian of 1, 2 and 4 px
+0.999, 1 and 1; shakes of 5 and 9 px 0.999 and 1; enlarged from 128 and 85 px 0.990 and 1; Gaussian
+of 2 px, both as JPEG of quality 50 or at half contrast 1, both with noise of 5 levels 0.989. The
+mean is 0.998; 0.996 for 66 pictures of a web site, 0.990 for 100 drawn scenes. Operator and default
+were chosen on such pictures, so new ones may do worse: of 349 other drawn scenes 9 are dropped.
+Noise of 8 levels: 0.82 instead of 0.92 for the scenes' noise over blur, their mean 0.980. On a
+similar set, where this measure had means of 0.998, 0.996 and 0.992: Sobel over all directions
+0.985, 0.958 and 0.974; re-blurring by Crete et al. ("The blur effect", 2007) 0.990, 0.975 and
+0.957. The default drops 2, 1 and 1 of the sharp ones, 97 to 100 % of the blurred photographs, 90 %
+of those from 128 px. 0.04 ms per picture and core.
 """
 
 from dataclasses import dataclass
@@ -42,7 +40,7 @@ from pairsieve.schemas.arrays import Floats, Planes
 from pairsieve.schemas.columns import LUMA_256, SHARPNESS, Column
 
 LEAST_SLOPE = 2.0  # grey levels per px; below it there is no edge that could be blurred
-LEAST_SHARE = 0.01  # of the gradient energy; a direction with less has no say
+LEAST_SHARE = 0.01  # of the gradient energy; a direction with less is ignored
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Drop images that are too small to show anything, or larger than wanted: in px and in bytes.
+"""Drop images that are too small to show anything, or too large: in px and in bytes.
 
-There is nothing to measure here: the columns are there as soon as an image is fetched and decoded.
-They are those of the image as published, upright, not of the stored one.
+Nothing is measured here: fetch and decode fill the columns, for the image as published, upright,
+not for the stored one.
 
 Source: DataComp (arXiv:2304.14108), basic filtering: a shorter side of at least 200 px. COYO-700M
-(github.com/kakaobrain/coyo-dataset) asks for the same 200 px and for 5,000 bytes.
+(github.com/kakaobrain/coyo-dataset) demands the same 200 px and 5,000 bytes.
 """
 
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ class Size:
 
     def rule(self) -> str:
         """Return the SQL condition of a pair to keep; every bound itself is kept."""
-        asked = []
+        bounds = []
         for what, (small, large) in BOUNDS.items():
             least, most = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
             if least > 1:
-                asked.append(f"{small} >= {least!r}")
+                bounds.append(f"{small} >= {least!r}")
             if most is not None:
-                asked.append(f"{large} <= {most!r}")
-        return " AND ".join(asked) or f"{WIDTH.name} >= 1"
+                bounds.append(f"{large} <= {most!r}")
+        return " AND ".join(bounds) or f"{WIDTH.name} >= 1"

@@ -2,7 +2,7 @@
 
 Zero-shot: the recipe gives each tag some prompts under `embed.tags`, and every image gets the
 softmax over all of them with the model's own temperature. So a probability says how far a tag is
-ahead of the others given, and one tag more changes all.
+ahead of the recipe's others, and one tag more changes all.
 
 Source: CLIP (arXiv:2103.00020), section 3.1.4. The defaults keep everything that is measured.
 """

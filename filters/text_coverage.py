@@ -1,40 +1,39 @@
 """Drop pictures of text: quotes, pages, screenshots, pictures below a big caption.
 
 The share of the area, at a shorter side of 256 px, in boxes around what looks like a line of text.
-Ink is what a square of 7 px would wipe out. It stands out from its ground by at least half as much
-as anything near it, so that a photograph around a caption falls away. Ink less than 9 px apart in a
-row is one piece, and pieces that touch are one line, in dark or in light. A line is flat and well
-filled, of some contrast on an even ground, and crossed as often as letters are, both ways.
+Ink is what a square of 7 px would wipe out. It differs from its background by at least half as much
+as anything near it, so a photograph around a caption does not count. Ink less than 9 px apart in a
+row is one run, and runs that touch are one line, dark or light. A line is flat, well filled, of
+some contrast on an even background, and crossed as often as letters are, both ways.
 
 ![How the shares of pictures without text, cards and captions are spread](plots/text_coverage.svg)
 
-A box holds the letters of a line, without the space between lines: 10 % of a card, counted in full
+A box has the letters of a line without the space between lines: 10 % of a card, counted in full
 heights of the font, measure 0.06. The default lies above all photographs and below most cards of
-10 %. It is for a set of photographs; where pages and charts are welcome, leave the rule off.
+10 %. It is for photographs; where pages and charts are welcome, leave the rule off.
 
-Not found are letters higher than 30 px or with strokes of 7 px, lines that touch, and half of the
-small captions written straight onto a photograph. Zigzags and small checks in rows are taken for
-text. Not tried: writing by hand or at a slant, scripts other than Latin.
+Not detected: letters higher than 30 px or with strokes of 7 px, lines that touch, half of the small
+captions straight on a photograph. Zigzags and small checks in rows count as text. Not tried:
+handwriting, slanted text, scripts other than Latin.
 
 Source: ours, of known parts: the top hat for ink, closing along the line and rules on its box, as
 in Wu, Manmatha, Riseman, "TextFinder: an automatic system to detect and recognize text in images"
 (1999).
-Measured: the rules were chosen on half of 100 Flickr photographs, 60 drawn scenes and text in
-DejaVu; the default with all photographs seen. On the other half, 60 other scenes and text in
-Liberation, drawn anew after the last change: AUC against photographs and scenes 0.987 and 0.998 for
-cards with 10 and 30 % of text, 0.992 for 16 pages and charts of a web site; for captions on
-photographs with 10 and 30 % on a band 0.998 and 0.994, with an outline 0.963 and 0.986, plain 0.938
-and 0.978; over all 0.976. The default finds 92 and 97 % of the cards, 13 of the 16 pages; 88 and
-98, 68 and 92, 45 and 88 % of the captions. An earlier drawing of the same, seen before that change,
-gave 0.966 over all, 0.990 and 0.976 for the cards. Dropped are none of the 100 photographs, of 18
-pictures of a web site without text and of 19 samples of scikit-image; 7 of 300 other scenes, all
-but one of them zigzags or checks; of 40 drawn ones each no stripes, fence, checkerboard, barcode or
-foliage, 1 brick wall, 6 weaves; 4 % of quarters of photographs, some 190 px high. Tried as well, on
-the same: the share of squares dense in edges has an AUC of 0.82 over all, of squares with two
-levels and many changes 0.63, with much energy in their middle DCT frequencies 0.47. On the first
-half, one bound for all ink had 0.6 to 0.7 for captions on photographs, and the stored plane instead
-of the one at 256 px was no better at 2.5 times the cost. 0.6 ms per picture and core, the most of
-all measures.
+Measured: rules chosen on half of 100 Flickr photographs, 60 drawn scenes and text in DejaVu; the
+default with all photographs seen. On the other half, 60 other scenes and text in Liberation, drawn
+anew after the last change, AUC against photographs and scenes: 0.987 and 0.998 for cards with 10
+and 30 % of text, 0.992 for 16 pages and charts of a web site; captions on photographs with 10 and
+30 %: 0.998 and 0.994 on a band, 0.963 and 0.986 with an outline, 0.938 and 0.978 plain; over all
+0.976. The default finds 92 and 97 % of the cards, 13 of the 16 pages; 88 and 98, 68 and 92, 45 and
+88 % of the captions. An earlier drawing, seen before that change: 0.966 over all, 0.990 and 0.976
+for the cards. Dropped: none of the 100 photographs, of 18 pictures of a web site without text and
+of 19 samples of scikit-image; 7 of 300 other scenes, all but one zigzags or checks; of 40 drawn
+ones each no stripes, fence, checkerboard, barcode or foliage, 1 brick wall, 6 weaves; 4 % of
+quarters of photographs, some 190 px high. AUC over all of alternatives: squares dense in edges
+0.82, squares with two levels and many changes 0.63, squares with much energy in their middle DCT
+frequencies 0.47; on the first half, one bound for all ink 0.6 to 0.7 for captions on photographs;
+the stored plane instead of the one at 256 px no better at 2.5 times the cost. 0.6 ms per picture
+and core, the most of all measures.
 """
 
 from dataclasses import dataclass
@@ -49,12 +48,12 @@ from pairsieve.schemas.arrays import Floats, Planes
 from pairsieve.schemas.columns import LUMA_256, TEXT_COVERAGE, Column
 
 Plane = NDArray[np.uint8]  # (h, w)
-Pieces = NDArray[np.int64]  # (n, 11), see below
+Runs = NDArray[np.int64]  # (n, 11), see below
 
 STROKE = 7  # px; ink is thinner
 AROUND = 25  # px, side of the square in which the strongest ink is looked for
 FAINT = 20  # levels; less is no ink
-GAP = 9  # px between ink at which a piece ends
+GAP = 9  # px between ink at which a run ends
 LEFT, TOP, RIGHT, BOTTOM, AREA, INK, CONTRAST, GROUND, SQUARES, ACROSS, DOWN = range(11)
 
 
@@ -95,14 +94,14 @@ def _share(plane: Plane) -> float:
     return min(1.0, area / plane.size)
 
 
-def _text_area(pieces: Pieces) -> int:
+def _text_area(runs: Runs) -> int:
     """Return the area of the boxes that look like a line of text; areas in px."""
-    wide, high = pieces[:, RIGHT] - pieces[:, LEFT], pieces[:, BOTTOM] - pieces[:, TOP]
-    box, area = wide * high, pieces[:, AREA]
-    contrast = pieces[:, CONTRAST] / pieces[:, INK]
-    ground = pieces[:, GROUND] / area
-    uneven = np.sqrt(np.maximum(0, pieces[:, SQUARES] / area - ground**2))
-    across, down = pieces[:, ACROSS] / wide, pieces[:, DOWN] / wide  # per row of a height; column
+    wide, high = runs[:, RIGHT] - runs[:, LEFT], runs[:, BOTTOM] - runs[:, TOP]
+    box, area = wide * high, runs[:, AREA]
+    contrast = runs[:, CONTRAST] / runs[:, INK]
+    ground = runs[:, GROUND] / area
+    uneven = np.sqrt(np.maximum(0, runs[:, SQUARES] / area - ground**2))
+    across, down = runs[:, ACROSS] / wide, runs[:, DOWN] / wide  # per row of a height; column
     text = (
         (high <= 30)
         & (wide >= 1.5 * high)
@@ -112,8 +111,8 @@ def _text_area(pieces: Pieces) -> int:
         & (across >= 1.7)
         & (across <= 6)
         & (down >= 1.1)
-        & (pieces[:, DOWN] >= 0.09 * area)
-        & ((pieces[:, DOWN] <= 0.34 * area) | (wide >= 10 * high))  # small letters, in long lines
+        & (runs[:, DOWN] >= 0.09 * area)
+        & ((runs[:, DOWN] <= 0.34 * area) | (wide >= 10 * high))  # small letters, in long lines
     )
     return int(box[text].sum())
 
@@ -125,9 +124,9 @@ def _compiled() -> tuple[Any, Any]:
 
 
 def _runs(ink: Any, contrast: Any, ground: Any) -> Any:
-    """Return the pieces of each row: a box, sums over its px, and changes from ink to none."""
+    """Return the runs of each row: a box, sums over its px, and changes from ink to none."""
     height, width = ink.shape
-    found = np.empty((height * (width // (GAP + 1) + 1), 11), np.int64)
+    runs = np.empty((height * (width // (GAP + 1) + 1), 11), np.int64)
     count = 0
     above = np.zeros(width, np.uint8)
     for y in range(height):
@@ -152,27 +151,27 @@ def _runs(ink: Any, contrast: Any, ground: Any) -> Any:
                 down += row[i] ^ above[i]
             for i in range(left + 1, right):
                 across += row[i] ^ row[i - 1]
-            piece = found[count]
-            piece[LEFT], piece[TOP], piece[RIGHT], piece[BOTTOM] = left, y, right, y + 1
-            piece[AREA], piece[INK], piece[CONTRAST] = right - left, inked, high
-            piece[GROUND], piece[SQUARES] = level, square
-            piece[ACROSS], piece[DOWN] = across, down
+            run = runs[count]
+            run[LEFT], run[TOP], run[RIGHT], run[BOTTOM] = left, y, right, y + 1
+            run[AREA], run[INK], run[CONTRAST] = right - left, inked, high
+            run[GROUND], run[SQUARES] = level, square
+            run[ACROSS], run[DOWN] = across, down
             count += 1
         above = row
-    return found[:count]
+    return runs[:count]
 
 
-def _joined(pieces: Any) -> Any:
+def _joined(runs: Any) -> Any:
     """Return those in rows one above the other that touch, also at corners, as one; in place."""
-    into = np.arange(len(pieces))
-    first = 0  # in the row above, the first piece that may touch
-    for n in range(len(pieces)):
-        while pieces[first, BOTTOM] < pieces[n, TOP] or (
-            pieces[first, TOP] < pieces[n, TOP] and pieces[first, RIGHT] < pieces[n, LEFT]
+    into = np.arange(len(runs))
+    first = 0  # in the row above, the first run that may touch
+    for n in range(len(runs)):
+        while runs[first, BOTTOM] < runs[n, TOP] or (
+            runs[first, TOP] < runs[n, TOP] and runs[first, RIGHT] < runs[n, LEFT]
         ):
             first += 1
         other = first
-        while pieces[other, TOP] < pieces[n, TOP] and pieces[other, LEFT] <= pieces[n, RIGHT]:
+        while runs[other, TOP] < runs[n, TOP] and runs[other, LEFT] <= runs[n, RIGHT]:
             a, b = other, n
             while into[a] != a:
                 a = into[a]
@@ -180,11 +179,11 @@ def _joined(pieces: Any) -> Any:
                 b = into[b]
             into[max(a, b)] = min(a, b)
             other += 1
-    for n in range(len(pieces) - 1, -1, -1):
+    for n in range(len(runs) - 1, -1, -1):
         if into[n] != n:
-            one, more = pieces[into[n]], pieces[n]
+            one, more = runs[into[n]], runs[n]
             one[LEFT], one[TOP] = min(one[LEFT], more[LEFT]), min(one[TOP], more[TOP])
             one[RIGHT] = max(one[RIGHT], more[RIGHT])
             one[BOTTOM] = max(one[BOTTOM], more[BOTTOM])
             one[AREA:] += more[AREA:]
-    return pieces[into == np.arange(len(pieces))]
+    return runs[into == np.arange(len(runs))]

@@ -1,15 +1,14 @@
 """Drop pictures that were enlarged: many pixels, little in them.
 
-The true resolution, told from the spectrum: in a picture with detail down to its last pixel, the
-energy of the gradient is spread over all frequencies up to the finest that its pixels can carry.
-Enlarging by 2 leaves nothing in the upper half of them. The measure is that finest frequency over
-the one below which 90 % of the energy lie, that is, how many times smaller the sides could be. It
-looks at the stored image, not at its reduction to 256 px, which hides the loss. Being out of focus
-has the same effect, and the same cure.
+The true resolution, from the spectrum. In a picture with detail down to its last pixel, the energy
+of the gradient is spread over all frequencies that its pixels can carry. Enlarging by 2 leaves
+nothing in the upper half of them. The measure is the finest frequency over the one below which 90 %
+of the energy lie: how many times smaller the sides could be. It looks at the stored image, not at
+its reduction to 256 px, which hides the loss. Being out of focus has the same effect.
 
 ![How the factors of fine and enlarged pictures are spread](plots/upscaled.svg)
 
-The default lets pass what was enlarged by 2: at a stored side of 512 px it still has 256.
+The default keeps what was enlarged by 2: at a stored side of 512 px it still has 256.
 
 Source: ours. That natural pictures have a gradient as strong at every scale: Field, "Relations
 between the statistics of natural images and the response properties of cortical cells" (1987).
@@ -31,7 +30,7 @@ from pairsieve.schemas.arrays import Floats, Planes
 from pairsieve.schemas.columns import LUMA, UPSCALED, Column
 
 LENGTH = 128  # differences of a piece of a line, whose spectrum is taken
-LINES = 32  # pieces looked at each way
+LINES = 32  # parts looked at each way
 FINEST = 0.1  # share of the gradient energy beyond the true resolution
 LEAST_STEP = 2  # levels between neighbours; without one there is no detail to judge by
 GOLDEN = 0.618034  # share of the way by which each piece lies farther along its line
@@ -66,14 +65,14 @@ def _factor(plane: NDArray[np.uint8]) -> float:
     """Return the finest frequency over the one that ends 90 % of the gradient energy."""
     height, width = plane.shape
     plane = np.ascontiguousarray(plane).ravel()
-    pieces = []
+    parts = []
     if width > LENGTH:
-        pieces.append(plane.take(_places(height, width, width, 1)))
+        parts.append(plane.take(_indices(height, width, width, 1)))
     if height > LENGTH:
-        pieces.append(plane.take(_places(width, height, 1, width)))
-    if not pieces:
+        parts.append(plane.take(_indices(width, height, 1, width)))
+    if not parts:
         return 1.0
-    steps = np.diff(np.concatenate(pieces).astype(np.float32), axis=1)
+    steps = np.diff(np.concatenate(parts).astype(np.float32), axis=1)
     if np.abs(steps).max() < LEAST_STEP:
         return 1.0
     window, gain = _window()
@@ -83,8 +82,8 @@ def _factor(plane: NDArray[np.uint8]) -> float:
     return LENGTH // 2 / max(1, last)
 
 
-def _places(lines: int, length: int, across: int, along: int) -> NDArray[np.int64]:
-    """Return where the samples of 32 pieces lie, spread over all lines, (32, 129).
+def _indices(lines: int, length: int, across: int, along: int) -> NDArray[np.int64]:
+    """Return where the samples of 32 parts lie, spread over all lines, (32, 129).
 
     `across` leads from a line to the next, `along` from a sample of a line to the next.
     """

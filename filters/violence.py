@@ -1,7 +1,7 @@
-"""Keep images that probably show no violence, told from the CLIP vector by prompts or a head.
+"""Keep images that probably show no violence, by prompts or a head on the CLIP vector.
 
-Zero-shot as `nsfw` is. `embed.scores.violence` names a head or a classifier in its place, for
-instance the two prompt vectors that LAION published for OpenAI's models.
+Zero-shot as `nsfw` is. `embed.scores.violence` names a head or a classifier instead, for instance
+the two prompt vectors that LAION published for OpenAI's models.
 
 Source: LAION-AI's CLIP-based-NSFW-Detector for those vectors; clip-retrieval calls violent what is
 nearer to the second of them, which is a probability of more than 0.5 at any temperature: the

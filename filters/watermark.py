@@ -1,7 +1,7 @@
-"""Keep images that probably bear no watermark, told from the CLIP vector by prompts or otherwise.
+"""Keep images that probably bear no watermark, by prompts or a head on the CLIP vector.
 
-Zero-shot as `nsfw` is, and weaker than it: a watermark is a detail, of which one vector keeps
-little. LAION scored its datasets by an image classifier instead: `embed.scores.watermark`.
+Zero-shot as `nsfw` is, and weaker: a watermark is a detail, of which one vector keeps little. LAION
+scored its datasets by an image classifier instead: `embed.scores.watermark`.
 
 Source: the default 0.5 is the limit in the model card of Stable Diffusion 1.2, for LAION's own
 classifier, taken over as a start. The prompts are ours.

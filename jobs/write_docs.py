@@ -311,17 +311,24 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     yield _sentence(f)
     yield prose.strip()
     if fields(f):
-        yield _options_table(f)
+        yield "Options:"
+        yield _option_lines(f)
     reads, writes = getattr(f, "reads", ()), getattr(f, "writes", ())
     if writes:
         listed = ", ".join(f"`{column.name}`" for column in reads)
-        yield f"Measured {_when(f)} from {listed}."
-        yield _columns_table(writes)
+        yield f"Measured {_when(f)} from {listed}:"
+        yield "\n".join(_column_line(column) for column in writes)
     if hasattr(f, "rule"):
-        yield "The rule with the default options:"
+        yield "The default rule:"
         yield f"```sql\n{f().rule()}\n```"
     if sources:
         yield f"Source:{sources}".strip()
+
+
+def _column_line(column: Column) -> str:
+    """Return a column that a filter writes as an item of a list; null as all of them may be."""
+    kind = f"{column.type}, {column.unit}" if column.unit else f"{column.type}"
+    return f"- `{column.name}` ({kind}): {column.doc}"
 
 
 def _when(f: type[Any]) -> str:
@@ -332,15 +339,15 @@ def _when(f: type[Any]) -> str:
     return "in `gather`" if any(isinstance(one, f) for one in order.image) else "in `embed`"
 
 
-def _options_table(f: type[Any]) -> str:
-    """Return the table of a filter's options; the comment beside each says what it is."""
+def _option_lines(f: type[Any]) -> str:
+    """Return a filter's options as a list; the comment beside each in the code says what it is."""
     source = inspect.getsource(f)
-    rows = []
+    lines = []
     for option in fields(f):
         default = json.dumps(option.default, ensure_ascii=False)
         comment = re.search(rf"^    {option.name}: [^#\n]*#\s*(.*)$", source, re.M)
-        rows.append((f"`{option.name}`", f"`{default}`", comment[1] if comment else ""))
-    return _table(("option", "default", "meaning"), rows)
+        lines.append(f"- `{option.name}`, default `{default}`: {comment[1] if comment else ''}")
+    return "\n".join(lines)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

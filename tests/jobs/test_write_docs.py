@@ -67,4 +67,4 @@ def test_filters_page_has_every_filter_with_its_rule_and_source() -> None:
 
 def test_option_is_told_with_default_and_its_comment() -> None:
     rows = write_docs.filters_page().splitlines()
-    assert "| `max_ratio` | `3.0` | long side / short side, >= 1 |" in rows
+    assert "- `max_ratio`, default `3.0`: long side / short side, >= 1" in rows
