@@ -6,6 +6,7 @@ There is one, `pairsieve-tiny` with the tag `demo`: trained on the demo's drawn 
 
 from pathlib import Path
 
+from pairsieve.pipeline.models.model_files import CHECKPOINTS
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 
@@ -28,7 +29,7 @@ def as_files(options: Embed) -> Embed:
     files = {"model": str(MODELS / f"{options.model}.json")}
     if options.pretrained in tags:
         files["pretrained"] = str(MODELS / f"{options.model}.safetensors")
-    elif not options.pretrained.endswith((".safetensors", ".pt", ".pth", ".bin")):
+    elif not options.pretrained.endswith(CHECKPOINTS):
         raise BadOption(
             f"embed.pretrained: `{options.model}` has no pretrained tag `{options.pretrained}`; "
             f"{nearest(options.pretrained, list(tags))}"

@@ -6,7 +6,6 @@ picture's score does not depend on the others (as in clip.py).
 """
 
 import json
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.models.model_files import UNREADABLE
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_scores import Scorer
 
@@ -119,10 +119,7 @@ def load(key: str, scorer: Scorer, device: str) -> Classifier:
         arguments = {"num_classes": _classes(source, state)} | source.arguments
         network = timm.create_model(source.name, pretrained=False, **arguments)
         network.load_state_dict(state)
-    except (
-        *(OSError, EOFError, ValueError, TypeError, RuntimeError, LookupError, AttributeError),
-        *(AssertionError, pickle.UnpicklingError, SafetensorError),
-    ) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise BadOption(
             f"{key}.weights: {source.weights} gives no weights for `{source.name}`: "
             f"{str(error)[:500] or type(error).__name__}"

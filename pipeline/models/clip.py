@@ -18,8 +18,9 @@ from pairsieve.pipeline.models import open_clip, precision
 from pairsieve.pipeline.models.attention import replace_attention
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.models.encoder import Encoder
+from pairsieve.pipeline.models.model_files import hashed_config
 from pairsieve.pipeline.models.preprocess import preprocess
-from pairsieve.pipeline.models.pretrained import find, hashed_config
+from pairsieve.pipeline.models.pretrained import find
 from pairsieve.pipeline.models.tokenizer import bounded, identity, tokenizer
 from pairsieve.pipeline.models.towers import Towers, towers
 from pairsieve.schemas.arrays import Vectors

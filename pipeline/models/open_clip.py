@@ -6,22 +6,16 @@ hub has been found in the cache, from whose folders it is read.
 
 import hashlib
 import json
-import pickle
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from pairsieve.pipeline.models.model_files import UNREADABLE
 from pairsieve.pipeline.models.pretrained import ModelSource
 from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
-
-# What a checkpoint that is damaged, hostile or another model's raises somewhere in open_clip.
-_ERRORS = (
-    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError),
-    *(AssertionError, StopIteration, pickle.UnpicklingError),
-)
 
 
 def load(options: Embed, source: ModelSource) -> Any:
@@ -41,7 +35,7 @@ def load(options: Embed, source: ModelSource) -> Any:
             force_preprocess_cfg=source.preprocess,
             weights_only=True,
         )
-    except (*_ERRORS, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise _unfit(options, source, error) from error
     return network.eval().requires_grad_(False)
 
@@ -64,14 +58,14 @@ def check(options: Embed, source: ModelSource) -> None:
             )
     except NotImplementedError:  # an architecture that needs content while it is built
         return
-    except _ERRORS as error:
+    except UNREADABLE as error:
         raise BadOption(
             f"embed.model: `{source.name}` cannot be built: {str(error)[:500]}"
         ) from error
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
             load_checkpoint(network, _shapes(source.weights, Path(folder)), device="meta")
-    except (*_ERRORS, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise _unfit(options, source, error) from error
 
 

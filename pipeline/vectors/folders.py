@@ -12,7 +12,7 @@ from pathlib import Path
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import vectors_folder
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.models import pretrained
+from pairsieve.pipeline.models import model_files
 from pairsieve.pipeline.vectors import scores
 from pairsieve.schemas.recipe import Embed, Recipe
 
@@ -24,7 +24,7 @@ def model_folder(options: Embed) -> str:
         BadOption: a local file is missing.
     """
     names = [model_name(options.model), model_name(options.pretrained)]
-    if hashed := pretrained.local_fingerprint(options):
+    if hashed := model_files.local_fingerprint(options):
         names.append(hashed)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(names)).lstrip(".-")
 
@@ -32,7 +32,7 @@ def model_folder(options: Embed) -> str:
 def model_name(value: str) -> str:
     """Return a model or tag as people call it: of a file, its name without folder and suffix."""
     path = Path(value)
-    return path.stem if path.suffix in pretrained.SUFFIXES else path.name
+    return path.stem if path.suffix in model_files.SUFFIXES else path.name
 
 
 def scores_folder(options: Embed) -> str:

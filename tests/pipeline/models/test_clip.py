@@ -17,7 +17,6 @@ from torch._dynamo.utils import counters
 from pairsieve.pipeline.models.clip import check, load
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.models.encoder import TorchEncoder
-from pairsieve.pipeline.models.pretrained import find, local_fingerprint
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -178,20 +177,6 @@ def test_the_bias_of_a_siglip_kind_of_model_is_read(files: Path) -> None:
     assert load(chosen).logit_bias == -10.0
 
 
-def test_weights_of_a_tag_bring_their_activation_and_preprocessing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    repository = tmp_path / "models--timm--vit_base_patch32_clip_224.openai"
-    cached = repository / "snapshots" / "0123" / "open_clip_model.safetensors"
-    for path, content in ((repository / "refs" / "main", "0123"), (cached, "")):
-        path.parent.mkdir(parents=True)
-        path.write_text(content)
-    source = find(Embed(model="ViT-B-32", pretrained="openai"))
-    assert (source.weights, source.quick_gelu) == (cached, True)
-    assert source.preprocess["mean"] == (0.48145466, 0.4578275, 0.40821073)  # the CLIP paper's code
-
-
 @pytest.mark.parametrize(
     ("model", "pretrained", "words"),
     [
@@ -276,17 +261,3 @@ def test_a_model_that_cannot_be_compiled_here_is_refused(
     )
     with pytest.raises(BadOption, match="compiled here: .*: no compiler found$"):
         load(options(files).model_copy(update={"compile": True}))
-
-
-def test_local_files_are_distinguished_by_their_content(files: Path, tmp_path: Path) -> None:
-    state = torch.load(files / "tiny.pt")
-    torch.save(state, tmp_path / "tiny.pt")
-    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
-    assert local_fingerprint(options(files, "tiny.pt")) == local_fingerprint(
-        options(tmp_path, "tiny.pt")
-    )
-    torch.save({name: tensor + 1 for name, tensor in state.items()}, tmp_path / "tiny.pt")
-    assert local_fingerprint(options(files, "tiny.pt")) != local_fingerprint(
-        options(tmp_path, "tiny.pt")
-    )
-    assert local_fingerprint(Embed(model="ViT-B-32", pretrained="openai")) == ""
