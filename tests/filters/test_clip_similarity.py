@@ -92,8 +92,8 @@ def test_languages_may_have_thresholds_of_their_own() -> None:
             "language": ["en", "en", "de", "de", None, "en"],
         }
     )
-    found = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
-    assert found == [True, False, True, False, True, None]
+    verdicts = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
+    assert verdicts == [True, False, True, False, True, None]
 
 
 def test_a_language_that_is_not_listed_is_held_to_the_usual_threshold() -> None:
@@ -104,11 +104,11 @@ def test_a_language_that_is_not_listed_is_held_to_the_usual_threshold() -> None:
             "language": ["de", "fr", "fr"],
         }
     )
-    found = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
-    assert found == [True, False, True]
+    verdicts = [row[0] for row in duckdb.from_arrow(ledger).project(rule).fetchall()]
+    assert verdicts == [True, False, True]
 
 
-@pytest.mark.parametrize("given", [{"English": 0.3}, {"en": 1.1}, {"en'": 0.2}])
-def test_refuses_what_is_no_code_or_no_cosine_of_it(given: dict[str, float]) -> None:
+@pytest.mark.parametrize("thresholds", [{"English": 0.3}, {"en": 1.1}, {"en'": 0.2}])
+def test_refuses_what_is_no_code_or_no_cosine_of_it(thresholds: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="by_language"):
-        ClipSimilarity(by_language=given)
+        ClipSimilarity(by_language=thresholds)

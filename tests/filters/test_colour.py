@@ -9,8 +9,8 @@ Cells = NDArray[np.uint8]
 
 def column(pictures: list[Cells]) -> NDArray[np.object_]:
     array = np.empty(len(pictures), object)
-    for place, cells in enumerate(pictures):
-        array[place] = cells
+    for index, cells in enumerate(pictures):
+        array[index] = cells
     return array
 
 

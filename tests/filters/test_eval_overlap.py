@@ -8,8 +8,8 @@ def passes(filter_: EvalOverlap, distance: int | None, overlap: float | None) ->
     query = (
         f"SELECT {filter_.rule()} FROM (SELECT ?::INT AS eval_distance, ?::FLOAT AS eval_overlap)"
     )
-    (found,) = duckdb.execute(query, [distance, overlap]).fetchall()
-    return found[0]  # type: ignore[no-any-return]
+    (row,) = duckdb.execute(query, [distance, overlap]).fetchall()
+    return row[0]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("distance", "kept"), [(None, True), (0, False), (4, False), (10, False)])

@@ -59,8 +59,8 @@ def test_hashes_are_those_of_the_picture_that_pillow_makes(name: str, pillows: o
 
 def test_photographs_have_the_hashes_of_their_rotated_planes(real: Path) -> None:
     bodies = [path.read_bytes() for path in sorted((real / "www/flickr").glob("*.jpg"))]
-    made = [picture(body, recipe.Image()) for body in bodies]
-    planes = [one.luma_256 for one in made if isinstance(one, Picture)]
+    pictures = [picture(body, recipe.Image()) for body in bodies]
+    planes = [one.luma_256 for one in pictures if isinstance(one, Picture)]
     values = hashes_of(planes)
     for index, name in enumerate(NAMES):
         theirs = PerceptualHash().measure(column([ORIENTED[name](plane) for plane in planes]))

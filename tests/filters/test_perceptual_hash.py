@@ -93,8 +93,8 @@ def test_a_plane_that_is_a_view_has_the_same_hash() -> None:
 
 def test_real_photographs_have_imagehashs_hash_and_stay_near_their_originals(real: Path) -> None:
     bodies = [path.read_bytes() for path in sorted((real / "www/flickr").glob("*.jpg"))]
-    made = [picture(body, recipe.Image()) for body in bodies]
-    planes = [one.luma_256 for one in made if isinstance(one, Picture)]
+    pictures = [picture(body, recipe.Image()) for body in bodies]
+    planes = [one.luma_256 for one in pictures if isinstance(one, Picture)]
     assert hashes(planes) == expected(planes)
     files = sorted((real / "www/flickr").glob("*.jpg"))
     originals = [int(str(imagehash.phash(Image.open(file))), 16) for file in files]

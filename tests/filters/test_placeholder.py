@@ -8,8 +8,8 @@ COLUMNS = "placeholder_hosts, placeholder_captions, placeholder_unrelated"
 
 def passes(filter_: Placeholder, *counted: float | None) -> bool | None:
     query = f"SELECT {filter_.rule()} FROM (VALUES (?::INT, ?::INT, ?::DOUBLE)) AS l({COLUMNS})"
-    (found,) = duckdb.execute(query, list(counted)).fetchall()
-    return found[0]  # type: ignore[no-any-return]
+    (row,) = duckdb.execute(query, list(counted)).fetchall()
+    return row[0]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(

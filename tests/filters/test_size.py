@@ -28,8 +28,8 @@ def test_the_longer_side_decides_and_its_bound_is_kept() -> None:
 
 def test_pixels_are_width_times_height_and_both_bounds_are_kept() -> None:
     images: list[Image] = [(256, 256, 1), (255, 257, 1), (400, 300, 1), (401, 300, 1)]
-    wanted = [True, False, True, False]
-    assert kept(images, min_side_px=1, min_pixels=65_536, max_pixels=120_000) == wanted
+    expected = [True, False, True, False]
+    assert kept(images, min_side_px=1, min_pixels=65_536, max_pixels=120_000) == expected
 
 
 def test_bytes_are_those_of_the_file_and_both_bounds_are_kept() -> None:

@@ -39,8 +39,8 @@ def page(ground: Plane) -> Plane:
     """Three lines of words, black on a white card upon the ground, as a JPEG leaves them."""
     plane = ground.copy()
     cv2.rectangle(plane, (30, 60), (310, 170), 255, -1)
-    for place, line in enumerate(("Nobody knows why", "the river runs", "home again today")):
-        cv2.putText(plane, line, (50, 92 + 30 * place), cv2.FONT_HERSHEY_DUPLEX, 0.6, 0, 1, 16)
+    for index, line in enumerate(("Nobody knows why", "the river runs", "home again today")):
+        cv2.putText(plane, line, (50, 92 + 30 * index), cv2.FONT_HERSHEY_DUPLEX, 0.6, 0, 1, 16)
     coded = cv2.imencode(".jpg", plane, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)
 
@@ -76,11 +76,11 @@ def test_a_caption_is_told_from_what_is_around_it() -> None:
     assert around < TextCoverage().max_text < caption
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize("period", [4, 8, 20])
-def test_stripes_are_no_text(period: int, turned: bool) -> None:
+def test_stripes_are_no_text(period: int, upright: bool) -> None:
     stripes = np.tile(np.where(np.arange(256) % period < period // 2, 30, 220), (256, 1))
-    plane = stripes.T if turned else stripes
+    plane = stripes.T if upright else stripes
     assert shares(plane.astype(np.uint8)) == [0]
 
 

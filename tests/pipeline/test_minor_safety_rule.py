@@ -36,34 +36,38 @@ def recipe(*keep: dict[str, Any]) -> Recipe:
 @pytest.fixture
 def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
     """Return a dataset of four embedded pairs with pictures; all are copies of one another."""
-    made = Store.at(tmp_path)
+    dataset = Store.at(tmp_path)
     sink = io.BytesIO()
     Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(sink, "JPEG")
-    made.write("gather/a.tar", sink.getvalue())
-    place = {"image_file": "gather/a.tar", "image_offset": 0, "image_bytes": len(sink.getvalue())}
+    dataset.write("gather/a.tar", sink.getvalue())
+    stored = {
+        "image_file": "gather/a.tar",
+        "image_offset": 0,
+        "image_bytes": len(sink.getvalue()),
+    }
     put_gathered(
-        made, [{"sha256": f"{row:064x}", "perceptual_hash": 5, **place} for row in range(4)]
+        dataset, [{"sha256": f"{row:064x}", "perceptual_hash": 5, **stored} for row in range(4)]
     )
-    asked = recipe().embed
-    assert asked
+    options = recipe().embed
+    assert options
     rows = [
         {"row": row, "minor_safety": minor, "nsfw": nsfw, "concepts": CONCEPTS}
         for row, (minor, nsfw) in enumerate(SCORES)
     ]
-    folder = f"embed/{scores_folder(asked)}"
-    with made.writer(f"{folder}/00000000.a.scores.parquet") as out:
+    folder = f"embed/{scores_folder(options)}"
+    with dataset.writer(f"{folder}/00000000.a.scores.parquet") as out:
         pq.write_table(pa.Table.from_pylist(rows, arrow_schema((ROW, *EMBEDDED))), out)
     files = {f"{folder}/00000000.a.scores.parquet": out.entry()}
-    commit(made, f"{folder}/00000000.json", Marker(4, files))
-    return made
+    commit(dataset, f"{folder}/00000000.json", Marker(4, files))
+    return dataset
 
 
-def first_failing(store: Store, asked: Recipe) -> list[str | None]:
-    marker = select.run(asked, store, "default")
-    found: list[str | None] = pq.read_table(store.location(marker.file(".parquet")))[
+def first_failing(store: Store, curation: Recipe) -> list[str | None]:
+    marker = select.run(curation, store, "default")
+    failing: list[str | None] = pq.read_table(store.location(marker.file(".parquet")))[
         "first_failing"
     ].to_pylist()
-    return found
+    return failing
 
 
 def test_it_is_asked_without_being_listed(store: Store) -> None:
@@ -71,8 +75,8 @@ def test_it_is_asked_without_being_listed(store: Store) -> None:
 
 
 def test_it_is_asked_before_the_listed_rules(store: Store) -> None:
-    found = first_failing(store, recipe({"nsfw": {"max_probability": 0.1}}))
-    assert found == [None, "nsfw", "minor_safety", "minor_safety"]
+    failing = first_failing(store, recipe({"nsfw": {"max_probability": 0.1}}))
+    assert failing == [None, "nsfw", "minor_safety", "minor_safety"]
 
 
 def test_listing_it_makes_it_stricter_and_asks_it_once(store: Store) -> None:
@@ -80,8 +84,8 @@ def test_listing_it_makes_it_stricter_and_asks_it_once(store: Store) -> None:
     assert first_failing(store, strict) == [None, "minor_safety", "minor_safety", "minor_safety"]
     marker = store.marker("select/default/done.json")
     assert marker
-    asked = [step["rule"] for step in marker.extra["funnel"]]
-    assert asked == ["outcome", "minor_safety", "nsfw", "gated"][: len(asked)]
+    names = [step["rule"] for step in marker.extra["funnel"]]
+    assert names == ["outcome", "minor_safety", "nsfw", "gated"][: len(names)]
 
 
 def test_what_is_not_measured_is_not_kept(tmp_path: Path, put_gathered: PutGathered) -> None:
@@ -103,10 +107,10 @@ def test_a_shard_holds_concepts_and_never_this_score(store: Store) -> None:
     select.run(recipe(), store, "default")
     list(shard.run(recipe(), store, Serial(), "default"))
     with tarfile.open(store.location("shards/default/00000.tar")) as tar:
-        told = [json.load(tar.extractfile(one)) for one in tar if one.name.endswith("json")]  # type: ignore[arg-type]
-    assert sorted(one["nsfw"] for one in told) == [0, 0.5]
-    assert all(one["concepts"] == {"cartoon": 0.25, "photo": 0.1} for one in told)
-    assert not any("minor_safety" in one for one in told)
+        samples = [json.load(tar.extractfile(one)) for one in tar if one.name.endswith("json")]  # type: ignore[arg-type]
+    assert sorted(one["nsfw"] for one in samples) == [0, 0.5]
+    assert all(one["concepts"] == {"cartoon": 0.25, "photo": 0.1} for one in samples)
+    assert not any("minor_safety" in one for one in samples)
 
 
 def test_the_report_shows_no_picture_of_what_it_drops(store: Store) -> None:

@@ -57,11 +57,11 @@ def images(store: Store, count: int) -> list[dict[str, Any]]:
 @pytest.fixture
 def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
     """A dataset of seven pairs with pictures and one that failed."""
-    made = Store.at(tmp_path)
-    rows = images(made, 7)
+    dataset = Store.at(tmp_path)
+    rows = images(dataset, 7)
     rows[2]["text"] = HOSTILE
-    put_gathered(made, [*rows, {"outcome": "dns"}])
-    return made
+    put_gathered(dataset, [*rows, {"outcome": "dns"}])
+    return dataset
 
 
 def sharded(store: Store, recipe: Recipe, name: str = "default") -> list[int]:
@@ -71,13 +71,13 @@ def sharded(store: Store, recipe: Recipe, name: str = "default") -> list[int]:
 
 def members(store: Store, name: str) -> list[tuple[str, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(store.read(name))) as tar:
-        found = []
+        files = []
         for member in tar:
             body = tar.extractfile(member)
             assert body is not None
             assert (member.mtime, member.uid, member.gid) == (0, 0, 0)
-            found.append((member.name, body.read()))
-        return found
+            files.append((member.name, body.read()))
+        return files
 
 
 def test_survivors_are_cut_into_shards_with_their_sizes(store: Store) -> None:
@@ -91,17 +91,17 @@ def test_survivors_are_cut_into_shards_with_their_sizes(store: Store) -> None:
 
 def test_a_sample_is_image_text_and_json_under_its_uid(store: Store) -> None:
     sharded(store, recipe(samples=10))
-    found = members(store, "shards/default/00000.tar")
-    uids = [name.partition(".")[0] for name, _ in found]
+    files = members(store, "shards/default/00000.tar")
+    uids = [name.partition(".")[0] for name, _ in files]
     assert uids[::3] == uids[1::3] == uids[2::3]
-    assert [name.partition(".")[2] for name, _ in found[:3]] == ["jpg", "json", "txt"]
-    by_name = dict(found)
+    assert [name.partition(".")[2] for name, _ in files[:3]] == ["jpg", "json", "txt"]
+    by_name = dict(files)
     hostile = f"{2:032x}"
     assert by_name[f"{hostile}.txt"].decode() == HOSTILE
-    told = json.loads(by_name[f"{hostile}.json"])
-    assert (told["uid"], told["text"], told["sharpness"]) == (hostile, HOSTILE, 0.1)
-    assert not {"fetch_ms", "image_file", "row", "outcome"} & set(told)
-    for name, body in found:
+    content = json.loads(by_name[f"{hostile}.json"])
+    assert (content["uid"], content["text"], content["sharpness"]) == (hostile, HOSTILE, 0.1)
+    assert not {"fetch_ms", "image_file", "row", "outcome"} & set(content)
+    for name, body in files:
         if name.endswith(".jpg"):
             with Image.open(io.BytesIO(body)) as image:
                 assert image.size == (24, 16)
@@ -136,10 +136,10 @@ def test_the_manifest_finds_every_sample_and_checks_every_shard(store: Store) ->
 
 def test_the_order_is_that_of_md5_of_seed_and_uid(store: Store) -> None:
     sharded(store, recipe(samples=10, seed=5))
-    found = [name for name, _ in members(store, "shards/default/00000.tar") if "jpg" in name]
+    names = [name for name, _ in members(store, "shards/default/00000.tar") if "jpg" in name]
     uids = [f"{number:032x}" for number in range(7)]
     by_hash = sorted(uids, key=lambda uid: hashlib.md5(f"5:{uid}".encode()).hexdigest())
-    assert found == [f"{uid}.jpg" for uid in by_hash]
+    assert names == [f"{uid}.jpg" for uid in by_hash]
 
 
 def test_doing_it_again_does_nothing(store: Store) -> None:

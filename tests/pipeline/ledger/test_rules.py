@@ -23,7 +23,7 @@ def refusal(*keep: dict[str, Any]) -> str:
 
 
 def test_gates_come_first_by_stage_and_the_rest_keeps_its_order() -> None:
-    made = rules(
+    ordered_rules = rules(
         recipe(
             {"duplicate": {}},
             {"sharpness": {}, "gate": True},
@@ -32,7 +32,7 @@ def test_gates_come_first_by_stage_and_the_rest_keeps_its_order() -> None:
             {"caption_words": {}, "gate": True},
         )
     )
-    assert [rule.name for rule in made] == [
+    assert [rule.name for rule in ordered_rules] == [
         "language",
         "caption_words",
         "sharpness",
@@ -59,9 +59,9 @@ def test_a_condition_waits_for_the_last_of_its_columns(sql: str, phase: Phase) -
 
 
 def test_gates_are_given_by_phase() -> None:
-    made = recipe({"caption_words": {}, "gate": True}, {"where": "width > 1", "gate": True})
-    assert [rule.name for rule in gates(made, Phase.TEXT)] == ["caption_words"]
-    assert [rule.name for rule in gates(made, Phase.IMAGE)] == ["width > 1"]
+    gated = recipe({"caption_words": {}, "gate": True}, {"where": "width > 1", "gate": True})
+    assert [rule.name for rule in gates(gated, Phase.TEXT)] == ["caption_words"]
+    assert [rule.name for rule in gates(gated, Phase.IMAGE)] == ["width > 1"]
 
 
 def test_what_is_known_too_late_cannot_be_a_gate() -> None:
@@ -126,10 +126,10 @@ def test_top_fraction_is_exact_rounded_up_and_breaks_ties_by_uid() -> None:
     )
     with duckdb.connect() as connection:
         connection.register("ledger", ledger)
-        found = connection.execute(f"SELECT row, {rule.sql} FROM ledger ORDER BY row").fetchall()
+        verdicts = connection.execute(f"SELECT row, {rule.sql} FROM ledger ORDER BY row").fetchall()
     # ceil(0.3 * 7) = 3: 0.9, then of the three 0.5 those with the smallest uid: e and f.
-    assert [row for row, keeps in found if keeps] == [0, 2, 3]
-    assert [row for row, keeps in found if keeps is None] == [5]
+    assert [row for row, keeps in verdicts if keeps] == [0, 2, 3]
+    assert [row for row, keeps in verdicts if keeps is None] == [5]
 
 
 def test_passing_takes_null_as_no_and_no_rules_as_yes() -> None:
