@@ -2,7 +2,7 @@
 
 A folder as timm's `save_for_hf` writes it, or a name that timm knows with a file of weights;
 nothing is downloaded. Every batch has the same number of images, the last one filled up, so that a
-picture's score does not depend on the others (as in clip.py).
+picture's score does not depend on the others (as in encoder.py).
 """
 
 import json

@@ -385,11 +385,6 @@ def test_each_model_has_a_folder_of_its_own(
     assert contents(first) != contents(second)
 
 
-def test_a_folder_of_local_files_has_a_hash(options: Embed) -> None:
-    stem, _, digits = folders.model_folder(options).rpartition("--")
-    assert (stem, len(digits), int(digits, 16) >= 0) == ("tiny--weights", 8, True)
-
-
 def test_a_recipe_without_a_model_is_refused(store: Store) -> None:
     without = Recipe.model_validate({"input": {"path": "pairs.parquet"}})
     with pytest.raises(BadOption, match="embed: missing"):

@@ -244,19 +244,6 @@ def test_select_asks_for_scores_that_another_recipe_has_not_measured(
         select.run(make_recipe(model, tags=TAGS), store, "default")
 
 
-def test_another_file_of_the_same_name_means_other_scores(
-    model: dict[str, Any], tmp_path: Path
-) -> None:
-    options = make_recipe(
-        model, scores={"aesthetic": {"head": linear(tmp_path / "head.pth")}}
-    ).embed
-    assert options
-    before = folders.scores_folder(options)
-    assert folders.scores_folder(options) == before
-    torch.save({"weight": torch.ones(1, WIDTH)}, tmp_path / "head.pth")
-    assert folders.scores_folder(options) != before
-
-
 def test_scores_lost_after_the_vectors_are_made_again_without_images(
     store: Store, model: dict[str, Any]
 ) -> None:
