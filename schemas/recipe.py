@@ -81,7 +81,7 @@ class Fetch(Section):
         "request. Its first word is the name that robots.txt can address.",
     )
     robots: Literal["obey", "ignore"] = Field(
-        "obey", description="Whether robots.txt is asked for and obeyed, with its Crawl-delay."
+        "obey", description="Whether robots.txt is requested and obeyed, with its Crawl-delay."
     )
     opt_outs: Literal["obey", "ignore"] = Field(
         "obey", description="Whether X-Robots-Tag and tdm-reservation of an answer are obeyed."
@@ -199,13 +199,13 @@ class Image(Section):
         "drop", description="What becomes of a file that ends too early."
     )
     max_pixels: int = Field(
-        178_956_970, ge=1, description="Largest width x height decoded, told from the header, px."
+        178_956_970, ge=1, description="Largest width x height decoded, read from the header, px."
     )
     min_source_side: int = Field(
-        1, ge=1, description="Shortest side decoded, told from the header, px."
+        1, ge=1, description="Shortest side decoded, read from the header, px."
     )
     max_source_side: int | None = Field(
-        None, ge=1, description="Longest side decoded, told from the header, px."
+        None, ge=1, description="Longest side decoded, read from the header, px."
     )
     blur_boxes: str | None = Field(
         None, min_length=1, description="Input column of boxes to blur, e.g. of faces."
@@ -216,29 +216,30 @@ class Image(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_size(cls, given: Any) -> Any:
+    def _one_size(cls, content: Any) -> Any:
         """Let `min_side` give way to another size; refuse two."""
-        if not isinstance(given, dict):
-            return given
-        said = [key for key in SIZES if given.get(key) is not None]
-        if len(said) > 1 or (said and given.get("resize") is False):
+        if not isinstance(content, dict):
+            return content
+        sizes = [key for key in SIZES if content.get(key) is not None]
+        unresized = content.get("resize") is False
+        if len(sizes) > 1 or (sizes and unresized):
             raise ValueError(
                 f"say one of {', '.join(SIZES)}, or `resize: false`, not "
-                f"{' and '.join([*said, *['resize: false'] * (given.get('resize') is False)])}"
+                f"{' and '.join([*sizes, *['resize: false'] * unresized])}"
             )
-        if said == ["min_side"] or not (said or given.get("resize") is False):
-            return given
-        return given | {"min_side": None}
+        if sizes == ["min_side"] or not (sizes or unresized):
+            return content
+        return content | {"min_side": None}
 
     @property
-    def way(self) -> str:
+    def size_key(self) -> str:
         """Return which of `SIZES` says the size, or "none"."""
         return next((key for key in SIZES if getattr(self, key) is not None), "none")
 
     @property
     def side(self) -> int:
         """Return the side that it says, px; 0 for "none"."""
-        return 0 if self.way == "none" else int(getattr(self, self.way))
+        return 0 if self.size_key == "none" else int(getattr(self, self.size_key))
 
 
 class Embed(Section):
@@ -260,7 +261,8 @@ class Embed(Section):
         1, gt=0, le=1, description="GPU that one process of the model takes; 0.5: two share one."
     )
     scores: Scores = Field(
-        Scores(), description="How known scores are measured, by name; see [scores.md](scores.md)."
+        Scores(),
+        description="What measures built-in scores, by name; see [scores.md](scores.md).",
     )
     concepts: Concepts = Field(
         {}, description="Probabilities of your own, by name, and how each is measured."
@@ -342,29 +344,29 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _first_and_others(cls, given: Any) -> Any:
+    def _first_and_others(cls, content: Any) -> Any:
         """Part a list of models; an empty one is none."""
-        if not isinstance(given, dict) or not isinstance(given.get("embed"), list):
-            return given
-        first, *others = given["embed"] or [None]
-        return given | {"embed": first, "other_models": others}
+        if not isinstance(content, dict) or not isinstance(content.get("embed"), list):
+            return content
+        first, *others = content["embed"] or [None]
+        return content | {"embed": first, "other_models": others}
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _models_differ(self) -> Self:
         """Refuse models whose columns or vectors would meet."""
         names = [other.name for other in self.other_models]
         known = {column.name for column in COLUMNS}
         if self.embed and self.embed.name:
             raise ValueError("embed: the first model has the plain columns: leave out its `name`")
-        for place, name in enumerate(names, 1):
+        for index, name in enumerate(names, 1):
             if name is None:
-                raise ValueError(f"embed.{place}: a further model needs a `name`, e.g. `name: l14`")
-            if name in names[: place - 1]:
-                raise ValueError(f"embed.{place}.name: a second model is called `{name}`")
+                raise ValueError(f"embed.{index}: a further model needs a `name`, e.g. `name: l14`")
+            if name in names[: index - 1]:
+                raise ValueError(f"embed.{index}.name: a second model is called `{name}`")
             if known & {column.name for column in scores_of([name])}:
-                raise ValueError(f"embed.{place}.name: with `{name}` two columns would be the same")
-        made = [(model.model, model.pretrained) for model in self.models]
-        if len(set(made)) < len(made):
+                raise ValueError(f"embed.{index}.name: with `{name}` two columns would be the same")
+        models = [(model.model, model.pretrained) for model in self.models]
+        if len(set(models)) < len(models):
             raise ValueError("embed: the same model is listed twice")
         return self
 

@@ -1,4 +1,4 @@
-"""Read a recipe from its YAML file; what is wrong is told with place, value and what may be."""
+"""Read a recipe from its YAML file; a mistake is reported with its key, value and what may be."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -35,28 +35,28 @@ def load(path: Path) -> Recipe:
 
 
 def _explain(error: ErrorDetails) -> str:
-    """Return place, value and what is allowed for one of pydantic's complaints."""
-    place = ".".join(str(part) for part in _as_written(error["loc"])) or "recipe"
+    """Return key, value and what is allowed for one of pydantic's complaints."""
+    key = ".".join(str(part) for part in _as_written(error["loc"])) or "recipe"
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
-        return f"{place}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
+        return f"{key}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
     if error["type"] == "missing":
-        return f"{place}: missing, and there is no default"
-    given = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}{given}"
+        return f"{key}: missing, and there is no default"
+    value = "" if error["type"] == "value_error" else f", got {error['input']!r}"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}{value}"
 
 
-def _as_written(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a place as the file has it: further models stand in the list `embed`."""
-    if place[:1] != ("other_models",) or not isinstance(place[1], int):
-        return place
-    return ("embed", place[1] + 1, *place[2:])
+def _as_written(keys: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return nested keys as the file has them: further models are in the list `embed`."""
+    if keys[:1] != ("other_models",) or not isinstance(keys[1], int):
+        return keys
+    return ("embed", keys[1] + 1, *keys[2:])
 
 
-def _keys_beside(place: tuple[int | str, ...]) -> list[str]:
-    """Return the keys allowed at `place`, by walking the models down to its parent."""
+def _keys_beside(keys: tuple[int | str, ...]) -> list[str]:
+    """Return the keys allowed beside the last one, by walking the models down to its parent."""
     model: type[BaseModel] = Recipe
-    for part in place[:-1]:
+    for part in keys[:-1]:
         if isinstance(part, str) and part in model.model_fields:  # else a name of the user's own
             model = next(m for m in _models(model.model_fields[part].annotation))
     return list(model.model_fields)

@@ -44,22 +44,22 @@ def fit(width: int, height: int, options: recipe.Image) -> Fit:
     side = options.side
     scale = _scale(width, height, options)
     part = width, height
-    if options.way == "center_crop":
+    if options.size_key == "center_crop":
         part = min(width, max(1, round(side / scale))), min(height, max(1, round(side / scale)))
     size = max(1, round(part[0] * scale)), max(1, round(part[1] * scale))
-    canvas = (side, side) if options.way == "pad" else size
+    canvas = (side, side) if options.size_key == "pad" else size
     return Fit((width - part[0]) // 2, (height - part[1]) // 2, part, size, canvas)
 
 
 def _scale(width: int, height: int, options: recipe.Image) -> float:
     """Return stored px per published px."""
-    way, limit = options.way, LONGEST_SIDE[options.format] / max(width, height)
-    if way == "none":
+    key, limit = options.size_key, LONGEST_SIDE[options.format] / max(width, height)
+    if key == "none":
         return min(1.0, limit)
-    shorter = way in ("min_side", "center_crop")
+    shorter = key in ("min_side", "center_crop")
     scale = options.side / (min(width, height) if shorter else max(width, height))
     scale = scale if options.upscale else min(1.0, scale)
-    return scale if way == "center_crop" else min(scale, limit)
+    return scale if key == "center_crop" else min(scale, limit)
 
 
 def resized(pixels: NDArray[np.uint8], orientation: int, to: Fit) -> NDArray[np.uint8]:

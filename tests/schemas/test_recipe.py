@@ -70,13 +70,13 @@ def test_model_files_beside_the_recipe_are_found(tmp_path: Path) -> None:
     assert embed.model == str(tmp_path.resolve() / "tiny.json")
 
 
-def test_unknown_key_names_place_known_and_nearest(tmp_path: Path) -> None:
+def test_unknown_key_names_key_known_and_nearest(tmp_path: Path) -> None:
     message = refusal(tmp_path, "input: {path: p, txt: caption}")
     assert "recipe.yaml: input.txt: unknown key; known: path, url, text," in message
     assert message.endswith("did you mean `text`?")
 
 
-def test_impossible_value_names_place_value_and_bound(tmp_path: Path) -> None:
+def test_impossible_value_names_key_value_and_bound(tmp_path: Path) -> None:
     message = refusal(tmp_path, "input: {path: p}\nimage: {min_side: 5}")
     assert message.endswith("image.min_side: Input should be greater than or equal to 16, got 5")
 
@@ -116,7 +116,7 @@ def test_an_entry_of_keep_names_exactly_one_rule(tmp_path: Path, entry: str) -> 
     assert "keep.0: an entry names" in refusal(tmp_path, f"input: {{path: p}}\nkeep: [{entry}]")
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, "input: {path: p, a: 1}\nshard: {samples: 0}\nkep: []")
     assert len(message.splitlines()) == 3
 
@@ -142,7 +142,7 @@ def test_recipe_cannot_change_after_reading() -> None:
 
 
 def test_one_key_says_the_size_and_min_side_is_the_default(tmp_path: Path) -> None:
-    for written, way, side in (
+    for written, key, side in (
         ("{}", "min_side", 512),
         ("{min_side: 256}", "min_side", 256),
         ("{max_side: 1024}", "max_side", 1024),
@@ -153,18 +153,18 @@ def test_one_key_says_the_size_and_min_side_is_the_default(tmp_path: Path) -> No
         path = tmp_path / "recipe.yaml"
         path.write_text(f"input: {{path: p}}\nimage: {written}")
         image = load(path).image
-        assert (image.way, image.side) == (way, side)
+        assert (image.size_key, image.side) == (key, side)
 
 
 def test_two_sizes_are_refused(tmp_path: Path) -> None:
-    for written, told in (
+    for written, named in (
         ("{min_side: 256, pad: 256}", "min_side and pad"),
         ("{max_side: 256, resize: false}", "max_side and resize: false"),
     ):
         message = refusal(tmp_path, f"input: {{path: p}}\nimage: {written}")
         assert message.endswith(
             "image: say one of min_side, max_side, center_crop, pad, or `resize: false`, "
-            f"not {told}"
+            f"not {named}"
         )
 
 
@@ -215,8 +215,8 @@ def test_files_of_heads_and_classifiers_start_at_the_recipe(tmp_path: Path) -> N
 
 
 def test_yes_and_no_may_name_classes_and_one_class_is_a_list_of_it(tmp_path: Path) -> None:
-    way = "{prompts: {yes: [a map], no: [a photo]}, positive: no}"
-    text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, concepts: {{map: {way}}}}}"
+    scorer = "{prompts: {yes: [a map], no: [a photo]}, positive: no}"
+    text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, concepts: {{map: {scorer}}}}}"
     embed = load(written(tmp_path, text)).embed
     assert embed is not None
     assert embed.concepts["map"].prompts == {"yes": ("a map",), "no": ("a photo",)}
@@ -276,7 +276,7 @@ MAIN = "{model: a, pretrained: b}"
         ),
     ],
 )
-def test_models_that_could_not_be_told_apart_are_refused(
+def test_models_that_could_not_be_distinguished_are_refused(
     tmp_path: Path, embed: str, complaint: str
 ) -> None:
     with pytest.raises(BadOption, match=complaint):
