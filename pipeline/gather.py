@@ -92,7 +92,7 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe)
     alive = checks.admitted(part, alive)
-    if before and not checks.by_row and not part.order.of_pair:
+    if before and not checks.by_row:
         alive = before.take_over(part, alive)
     seen: Counter[tuple[str, int]] = Counter()
     path = content(GATHER_FOLDER, piece.name, ".tar")

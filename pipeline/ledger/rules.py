@@ -195,19 +195,15 @@ def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> 
         columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{key}: not a DuckDB condition: {sql!r}: {error}") from error
+    texts = {column.name for column in (ROW, UID, *ordered(filters).of_text)}
     for phase, group in (
         (Phase.POOL, GROUPED + LISTED),
         (Phase.VECTORS, scores),
-        (Phase.IMAGE, [column for column in GATHERED if column.name not in text_columns(filters)]),
+        (Phase.IMAGE, [column for column in GATHERED if column.name not in texts]),
     ):
         if columns & {column.name for column in group}:
             return phase
     return Phase.TEXT
-
-
-def text_columns(filters: Filters = FILTERS) -> set[str]:
-    """Return the names of pairsieve's columns that are there before the fetch."""
-    return {column.name for column in (ROW, UID, *ordered(filters).of_text)}
 
 
 def reads(recipe: Recipe, columns: Sequence[Column]) -> bool:

@@ -27,11 +27,10 @@ from pairsieve.pipeline.dataset.paths import (
     retry_layer,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.rules import text_columns
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.pieces import Again, Piece, gaps
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, URL
+from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, UID, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
@@ -186,11 +185,14 @@ class Before:
     def take_over(self, part: Part, alive: list[int]) -> list[int]:
         """Return the rows of `part` to fetch; the others get what another pair's URL gave already.
 
-        That is so where a crash has parted pairs of one unit that share a URL.
+        That is so where a crash has parted pairs of one unit that share a URL. Where a filter mixes
+        text and pixels, the other pair's values are its own, so the image is needed again.
         """
+        if part.order.of_pair:
+            return alive
         urls = part.values[URL.name]
         given = self._given({urls[row] for row in alive})
-        own = {LAYER.name, *text_columns()}
+        own = {column.name for column in (LAYER, ROW, UID, *part.order.of_text)}
         for row in alive:
             for name, value in given.get(urls[row], {}).items():
                 if name not in own:

@@ -13,6 +13,7 @@ from pairsieve.filters.base import Filters
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.input.expected_hashes import Expected
 from pairsieve.pipeline.unit.ledger_part import Part
+from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.schemas.columns import (
     ASPECT_RATIO,
@@ -133,6 +134,17 @@ def test_a_filter_that_mixes_text_and_pixels_measures_every_pair_of_an_image() -
     part = gathered(TOYS, PAIRS, PICTURES)
     assert part.order.of_pair
     assert part.values["aspect_ratio"] == [0.2, None, 0.4, None]
+
+
+def test_pairs_that_share_a_url_take_over_its_image_but_not_what_mixes_text_and_pixels() -> None:
+    earlier = gathered((Bright, Words), PAIRS[:1], PICTURES)
+    before = Before(earlier.table(), [])
+    for filters, to_fetch, bright in (((Bright, Words), [], 100), (TOYS, [0], None)):
+        part = Part(pa.table({"row": [2], "url": ["a"], "text": ["one"]}), filters=filters)
+        part.measure_texts([0])
+        assert before.take_over(part, [0]) == to_fetch
+        assert part.values["sharpness"] == [bright]
+        assert part.values["caption_words"] == [1]
 
 
 def test_an_image_that_pairs_share_is_measured_once() -> None:
