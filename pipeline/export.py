@@ -13,7 +13,7 @@ sorts the files of a folder by name and counts on vectors and metadata being ali
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,9 +74,7 @@ class ExportRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name, in the order in which they are written."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "model": self.model.to_json()
-        }
+        return asdict(self)
 
 
 def run(

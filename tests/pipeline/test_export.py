@@ -138,6 +138,15 @@ def test_an_earlier_export_is_replaced_as_a_whole(store: Store, out: Store) -> N
     assert json.loads(out.read("export.json"))["model"]["dimensions"] == DIMENSIONS
 
 
+def test_the_record_names_model_selection_and_size(store: Store, out: Store) -> None:
+    record = export.run(store, out)
+    content = json.loads(out.read("export.json"))
+    assert list(content) == ["model", "selection", "fingerprint", "rows", "parts"]
+    assert list(content["model"])[:3] == ["model", "pretrained", "dimensions"]
+    assert content == record.to_json()
+    assert (content["rows"], content["parts"], content["selection"]) == (17, 1, None)
+
+
 def test_nothing_else_is_overwritten(store: Store, out: Store) -> None:
     out.write("thesis.tex", b"years of work")
     with pytest.raises(BadOption, match=r"holds `thesis.tex`"):
