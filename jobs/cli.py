@@ -276,9 +276,9 @@ def search(
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
 
-    query = search.Query(text, image)
+    query = search.Query(text, image, count)
     loaded = load(recipe) if recipe else None
-    result = search.run(Store.at(dataset), query, loaded, model, name, count)
+    result = search.run(Store.at(dataset), query, loaded, model, name)
     found_table(result)
     if page:
         page.write_text(search.page(Store.at(dataset), result), encoding="utf-8")

@@ -37,10 +37,19 @@ NEVER_SHOWN = "minor_safety"  # a rule: no picture is shown of what it drops
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for: a text, or the picture in a file."""
+    """What is looked for: a text, or the picture in a file.
+
+    Attributes:
+        text: The text.
+        image: The picture's file.
+        count: How many pairs to return.
+        exact_rows: Up to so many rows, all are compared.
+    """
 
     text: str | None = None
     image: Path | None = None
+    count: int = 20
+    exact_rows: int = EXACT_ROWS
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.image is None):
@@ -88,19 +97,15 @@ def run(
     recipe: Recipe | None = None,
     model: str | None = None,
     selection: str = "default",
-    count: int = 20,
-    exact_rows: int = EXACT_ROWS,
 ) -> SearchResult:
-    """Return the `count` pairs whose images are nearest to the query.
+    """Return the pairs whose images are nearest to the query.
 
     Args:
         store: The dataset.
-        query: A text or a picture.
+        query: A text or a picture, and how many pairs.
         recipe: Says where the files of a local model are; None for a model of open_clip's.
         model: Folder of the model's vectors; None for that of the recipe's, or the only one.
         selection: Whose verdicts to add, where it exists.
-        count: How many pairs.
-        exact_rows: Up to so many rows all are compared.
 
     Raises:
         BadOption: the model that made the vectors cannot be had, or the picture cannot be read.
@@ -110,9 +115,9 @@ def run(
     folder = reader.choose_folder(store, model)
     options = _options(store, folder, recipe)
     rows = sum(unit.rows for unit in reader.units(store, folder))
-    check(rows, exact_rows)
+    check(rows, query.exact_rows)
     vector = query.vector(_load_model(store, folder, options))
-    neighbours = nearest(store, folder, vector, count, exact_rows)
+    neighbours = nearest(store, folder, vector, query.count, query.exact_rows)
     with connect(store) as connection:
         attach(connection, store, reader.latest_scores(store, folder), selection)
         pairs = _pairs(connection, neighbours)

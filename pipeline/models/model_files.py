@@ -1,4 +1,4 @@
-"""Model files of the user's own: a config, a checkpoint; read, checked and told from others.
+"""Model files of the user's own: a config, a checkpoint; read, checked and fingerprinted.
 
 They are checked before any work, as far as that takes no time: a checkpoint's container is opened,
 its tensors are read when it is loaded. Two files of one name may be two trainings, so what names a

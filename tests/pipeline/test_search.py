@@ -91,7 +91,7 @@ def test_a_stored_picture_is_nearest_to_itself(
 
 
 def test_a_text_finds_what_its_own_vector_is_nearest_to(store: Store, recipe: Recipe) -> None:
-    result = search.run(store, Query("a red bus"), recipe, count=3)
+    result = search.run(store, Query("a red bus", count=3), recipe)
     (text,) = clip.load(options(recipe)).texts(["a red bus"])
     (unit,) = reader.units(store, reader.choose_folder(store, None))
     _, (images, _) = reader.read(store, unit)
