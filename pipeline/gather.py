@@ -2,9 +2,9 @@
 
 Everything a pair needs before a model sees it happens here, in one process: text measures, gates,
 fetch, decode, resize, image measures. A URL that occurs several times in a unit is fetched once. A
-piece of work that kills its process is halved until the pair at fault stands alone; that pair's
-outcome says so and the rest lands. A piece of a layer (`layers.py`) goes the same way with the rows
-it tries again.
+task slice that kills its process is halved until the pair at fault stands alone; that pair's
+outcome says so and the rest lands. A task slice of a retry layer goes the same way with the rows
+that it fetches again.
 """
 
 import tarfile
@@ -27,15 +27,15 @@ from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.input import files as input_files
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE
+from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
 from pairsieve.pipeline.ledger.rules import check, gates, rules
-from pairsieve.pipeline.unit import pieces, plan_file
+from pairsieve.pipeline.unit import plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.pipeline.unit.pieces import Piece
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
+from pairsieve.pipeline.unit.task_slices import TaskSlice
 from pairsieve.schemas.columns import COLUMNS, OUTCOME, URL, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -45,7 +45,7 @@ BODIES_AT_ONCE = 32  # bodies read together when the input already holds its ima
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
-    """Gather what is not committed yet; yield (piece, marker) as pieces commit.
+    """Gather what is not committed yet; yield (task slice, marker) as task slices commit.
 
     Raises:
         BadOption: the input has only URLs and the recipe no `fetch`; the boxes to blur or a rule
@@ -59,34 +59,34 @@ def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tu
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check(rules(recipe), pa.schema([*columns, *plan.schema]))
     blocklist.load(recipe.blocklist)
-    todo = pieces.pending(plan, store.marker_names(GATHER_FOLDER))
+    todo = task_slices.pending(plan, store.marker_names(GATHER_FOLDER))
     yield from work(recipe, store, plan, engine, todo)
 
 
 def work(
-    recipe: Recipe, store: Store, plan: Plan, engine: Engine, todo: list[Piece]
+    recipe: Recipe, store: Store, plan: Plan, engine: Engine, todo: list[TaskSlice]
 ) -> Iterator[tuple[str, Marker]]:
-    """Gather pieces, also of a layer; yield (piece, marker) as they commit.
+    """Gather task slices, also of a retry layer; yield (task slice, marker) as they commit.
 
     What kills its process is halved until the pair at fault stands alone.
     """
     while todo:
-        crashed: list[Piece] = []
+        crashed: list[TaskSlice] = []
         share = min(engine.workers, len(todo))
-        for piece, result in engine.map(partial(gather, recipe, store, share), todo):
+        for task_slice, result in engine.map(partial(gather, recipe, store, share), todo):
             if not isinstance(result, Crashed):
-                yield piece.name, result
-            elif halves := _halves(store, piece):
+                yield task_slice.name, result
+            elif halves := _halves(store, task_slice):
                 crashed += halves
             else:
-                yield piece.name, _commit_crashed(store, plan, piece, result.reason)
+                yield task_slice.name, _commit_crashed(store, plan, task_slice, result.reason)
         todo = crashed
 
 
-def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
-    """Do everything for the pairs of one piece, among `share` at once, and commit it."""
+def gather(recipe: Recipe, store: Store, share: int, task_slice: TaskSlice) -> Marker:
+    """Do everything for the pairs of one task slice, among `share` at once, and commit it."""
     plan = _plan(store)
-    part, before = _part(store, plan, piece)
+    part, before = _part(store, plan, task_slice)
     alive = part.usable()
     part.measure_texts(alive)
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
@@ -95,35 +95,35 @@ def gather(recipe: Recipe, store: Store, share: int, piece: Piece) -> Marker:
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
     seen: Counter[tuple[str, int]] = Counter()
-    path = content(GATHER_FOLDER, piece.name, ".tar")
+    path = content(GATHER_FOLDER, task_slice.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
         fetched_by = partial(_fetch, recipe, share, seen, checks.listed)
         for rows, fetched in _bodies(part, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
-    files = {path: sink.entry()} | _requests(store, piece, seen)
-    return _commit(store, piece, part, files, before)
+    files = {path: sink.entry()} | _requests(store, task_slice, seen)
+    return _commit(store, task_slice, part, files, before)
 
 
-def _part(store: Store, plan: Plan, piece: Piece) -> tuple[Part, Before | None]:
-    """Return the empty ledger part of a piece; in a layer, of the pairs that it tries again."""
-    table = plan_file.read_unit(plan, piece.unit, piece.first, piece.rows)
-    if not piece.again:
+def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, Before | None]:
+    """Return the empty ledger part of a task slice: of a retry layer, of what it fetches again."""
+    table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
+    if not task_slice.retry:
         return Part(table), None
-    before = Before.read(store, piece)
-    positions = pa.array([row - piece.first for row in before.rows], pa.int64())
-    return Part(table.take(positions), piece.layer), before
+    before = Before.read(store, task_slice)
+    positions = pa.array([row - task_slice.first for row in before.rows], pa.int64())
+    return Part(table.take(positions), task_slice.layer), before
 
 
-def _halves(store: Store, piece: Piece) -> list[Piece]:
-    """Return the two halves of the pairs of a piece; nothing if it is about one."""
+def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
+    """Return the two halves of the pairs of a task slice; nothing if it is about one."""
     rows = (
-        Before.read(store, piece).rows
-        if piece.again
-        else range(piece.first, piece.first + piece.rows)
+        Before.read(store, task_slice).rows
+        if task_slice.retry
+        else range(task_slice.first, task_slice.first + task_slice.rows)
     )
-    return piece.cut(rows[len(rows) // 2] - piece.first) if len(rows) > 1 else []
+    return task_slice.cut(rows[len(rows) // 2] - task_slice.first) if len(rows) > 1 else []
 
 
 def _bodies(
@@ -159,7 +159,7 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
     assert part.images is not None
     by_file: dict[str | None, list[int]] = {}
     for row in alive:
-        by_file.setdefault(part.images[row][IMAGE_PLACE[0]], []).append(row)
+        by_file.setdefault(part.images[row][IMAGE_LOCATION[0]], []).append(row)
     for file, rows in by_file.items():
         if file is None:
             for row in rows:
@@ -169,44 +169,46 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
             places = [part.images[row] for row in some]
-            starts = [place[IMAGE_PLACE[1]] for place in places]
-            lengths = [place[IMAGE_PLACE[2]] for place in places]
+            starts = [place[IMAGE_LOCATION[1]] for place in places]
+            lengths = [place[IMAGE_LOCATION[2]] for place in places]
             for row, body in zip(some, source.read_ranges(name, starts, lengths), strict=True):
                 outcome = Outcome.OK if body else Outcome.EMPTY
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
-def _requests(store: Store, piece: Piece, seen: Counter[tuple[str, int]]) -> dict[str, Any]:
+def _requests(
+    store: Store, task_slice: TaskSlice, seen: Counter[tuple[str, int]]
+) -> dict[str, Any]:
     """Write what each host has seen, if anything, and return the file as a marker names it."""
     if not seen:
         return {}
-    path = content(GATHER_FOLDER, piece.name, REQUESTS_SUFFIX)
+    path = content(GATHER_FOLDER, task_slice.name, REQUESTS_SUFFIX)
     with store.writer(path) as sink:
         request_rates.write(seen, sink)
     return {path: sink.entry()}
 
 
 def _commit(
-    store: Store, piece: Piece, part: Part, files: dict[str, Any], before: Before | None
+    store: Store, task_slice: TaskSlice, part: Part, files: dict[str, Any], before: Before | None
 ) -> Marker:
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
 
-    path = content(GATHER_FOLDER, piece.name, ".parquet")
+    path = content(GATHER_FOLDER, task_slice.name, ".parquet")
     with store.writer(path) as sink:
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     extra = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
-    return commit(store, paths.marker_path(GATHER_FOLDER, piece.name), marker)
+    return commit(store, paths.marker_path(GATHER_FOLDER, task_slice.name), marker)
 
 
-def _commit_crashed(store: Store, plan: Plan, piece: Piece, reason: str) -> Marker:
+def _commit_crashed(store: Store, plan: Plan, task_slice: TaskSlice, reason: str) -> Marker:
     """Commit the one pair whose work alone killed the process."""
-    part, before = _part(store, plan, piece)
+    part, before = _part(store, plan, task_slice)
     part.reject([0], Outcome.CRASHED, reason)
-    return _commit(store, piece, part, {}, before)
+    return _commit(store, task_slice, part, {}, before)
 
 
 @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import Found, Source
 from pairsieve.pipeline.ledger.rules import gates
-from pairsieve.pipeline.unit.plan_file import File, Plan, Slice, read, staged_files
+from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import HASHES, Input, Recipe
 
@@ -75,10 +75,10 @@ def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -
     staged: list[tuple[str, int]] = []
     if found.format == "parquet":
         counts, schema = _footers(recipe, found)
-        pieces = counts
+        counts_of_files = counts
     else:
         counts, staged, schema = _staged(recipe, store, found)
-        pieces = [rows for _, rows in staged]
+        counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
     _check_hashes(recipe.input, schema)
@@ -93,15 +93,15 @@ def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -
             for source, rows in zip(found.sources, counts, strict=True)
         ],
         staged=staged,
-        units=list(units(pieces, recipe.input.unit_pairs)),
+        units=list(units(counts_of_files, recipe.input.unit_pairs)),
         schema=schema,
         fingerprints={"input": _input_fingerprint(found), "gather": fingerprint(options)},
     )
 
 
-def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[Slice]]:
+def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[FileSlice]]:
     """Yield the slices of each unit, out of the rows of each file."""
-    unit: list[Slice] = []
+    unit: list[FileSlice] = []
     left = unit_pairs
     for file, count in enumerate(counts):
         first = 0

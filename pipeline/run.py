@@ -56,24 +56,27 @@ def measure(
     recipe: Recipe, store: Store, engine: Engine, plan: Plan, listener: ProgressListener
 ) -> None:
     """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
-    pieces = gathered(recipe, store, engine, plan, listener)
+    slice_names = gathered(recipe, store, engine, plan, listener)
     if recipe.embed:
-        embedded(recipe, store, engine, pieces, listener)
+        embedded(recipe, store, engine, slice_names, listener)
     else:
-        for _ in pieces:
+        for _ in slice_names:
             continue
 
 
 def gathered(
     recipe: Recipe, store: Store, engine: Engine, plan: Plan, listener: ProgressListener
 ) -> Iterator[str]:
-    """Yield every piece: those committed before, of all layers, then the others as they commit."""
-    for piece, marker in store.markers(GATHER_FOLDER).items():
-        listener("retry" if layer_of(piece) else "gather", marker, new=False)
-        yield piece
-    for piece, marker in gather.run(recipe, store, plan, engine):
+    """Yield the name of every task slice: those committed before, then others as they commit.
+
+    Those committed before are of all retry layers.
+    """
+    for slice_name, marker in store.markers(GATHER_FOLDER).items():
+        listener("retry" if layer_of(slice_name) else "gather", marker, new=False)
+        yield slice_name
+    for slice_name, marker in gather.run(recipe, store, plan, engine):
         listener("gather", marker)
-        yield piece
+        yield slice_name
 
 
 def retried(
@@ -84,7 +87,7 @@ def retried(
     begun: Begun,
     listener: ProgressListener,
 ) -> None:
-    """Finish a layer; every unit must be gathered."""
+    """Finish a retry layer; every unit must be gathered."""
     for marker in begun.done.values():
         listener("retry", marker, new=False)
     for _, marker in gather.work(recipe, store, plan, engine, begun.todo):
@@ -92,9 +95,13 @@ def retried(
 
 
 def embedded(
-    recipe: Recipe, store: Store, engine: Engine, pieces: Iterable[str], listener: ProgressListener
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    slice_names: Iterable[str],
+    listener: ProgressListener,
 ) -> None:
-    """Embed the pieces as they come with the main model; then with each of the others.
+    """Embed the task slices as they come with the main model; then with each of the others.
 
     Raises:
         BadOption: the recipe names no model, or one that cannot be had.
@@ -104,7 +111,9 @@ def embedded(
     for model in recipe.models:
         before = set(store.marker_names(vectors_folder(folders.scores_folder(model))))
         done = []
-        for piece, marker in embed.run(recipe, store, engine, pieces, model):
-            listener(f"embed {model.name}" if model.name else "embed", marker, piece not in before)
-            done.append(piece)
-        pieces = done
+        for slice_name, marker in embed.run(recipe, store, engine, slice_names, model):
+            listener(
+                f"embed {model.name}" if model.name else "embed", marker, slice_name not in before
+            )
+            done.append(slice_name)
+        slice_names = done

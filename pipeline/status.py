@@ -18,7 +18,7 @@ from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.ledger import current_result, current_shards, gathered_fingerprint
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
-from pairsieve.pipeline.unit.retry_layers import Layer
+from pairsieve.pipeline.unit.retry_layers import RetryLayer
 from pairsieve.pipeline.vectors import model_record
 from pairsieve.schemas.outcomes import Outcome
 
@@ -124,7 +124,7 @@ def _committed(store: Store, stage: Stage, name: str) -> bool:
     return bool(store.marker_names(stage.folder))
 
 
-def _add_retry(summary: Status, layer: Layer, markers: Iterable[Marker]) -> None:
+def _add_retry(summary: Status, layer: RetryLayer, markers: Iterable[Marker]) -> None:
     """Add one retry layer; its task slices must supersede as many pairs as they answer for."""
     rows = sum(marker.rows for marker in markers)
     recovered = sum(marker.counts.get(Outcome.OK, 0) for marker in markers)

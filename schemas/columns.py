@@ -47,8 +47,12 @@ UID = InSample("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex 
 URL = InSample("url", pa.string(), "", "Image URL as the input has it.")
 TEXT = InSample("text", pa.string(), "", "Alt text as the input has it, not normalised.")
 # What became of the fetch and the decode.
-LAYER = Column(
-    "layer", pa.int16(), "", "0 for the first gather; n where the n-th retry fetched again.", False
+RETRY_LAYER = Column(
+    "retry_layer",
+    pa.int16(),
+    "",
+    "0 for the first gather; n where the n-th retry fetched again.",
+    False,
 )
 OUTCOME = Column("outcome", pa.string(), "", "`ok`, or why there is no image.", False)
 DETAIL = Column(
@@ -234,9 +238,9 @@ SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample beg
 
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (
-    ROW, UID, URL, TEXT, LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
-    FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH, HEIGHT,
-    STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
+    ROW, UID, URL, TEXT, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE,
+    FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH,
+    HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
     CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
     TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH, DHASH, COLOUR,
     ORIENTATION_HASHES,
@@ -261,7 +265,7 @@ PREFERABLE = ("pixels", "uid") + tuple(
     column.name
     for column in GATHERED + EMBEDDED
     if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
-    and column not in (ROW, LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
+    and column not in (ROW, RETRY_LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
 )
 
 # What measures may read besides columns: never stored in the ledger.

@@ -129,7 +129,7 @@ def put_gathered() -> PutGathered:
                 "uid": f"{number:032x}",
                 "url": f"http://127.0.0.1/{number}",
                 "text": f"pair {number}",
-                "layer": 0,
+                "retry_layer": 0,
                 "outcome": "ok",
                 "width": 640,
                 "height": 480,
@@ -153,7 +153,7 @@ PutVectors = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def put_vectors() -> PutVectors:
-    """Return a function that commits vectors, and scores on them, for some rows of one piece."""
+    """Return a function that commits vectors, and scores on them, for some rows of a slice."""
 
     def put(
         store: Store,
@@ -161,7 +161,7 @@ def put_vectors() -> PutVectors:
         rows: Sequence[int],
         images: NDArray[np.float16],
         texts: NDArray[np.float16],
-        piece: str = "00000000",
+        slice_name: str = "00000000",
     ) -> None:
         measured = {c.name: 0.0 for c in EMBEDDED if pa.types.is_float32(c.type)}
         scores = [{**measured, "row": row, "clip_similarity": row / 100} for row in rows]
@@ -175,13 +175,13 @@ def put_vectors() -> PutVectors:
         }
         files = {}
         for part, table in tables.items():
-            name = f"embed/{model}/{piece}.{part}.parquet"
+            name = f"embed/{model}/{slice_name}.{part}.parquet"
             with store.writer(name) as sink:
                 pq.write_table(table, sink, row_group_size=100)
             files[name] = sink.entry()
         record = ModelRecord(model, "none", images.shape[1], 100.0, 0.0, "0" * 64, "0" * 64)
         store.create(f"embed/{model}.json", json.dumps(record.to_json()).encode())
         marker = Marker(len(rows), files, {"embedded": len(rows)})
-        commit(store, f"embed/{model}/{piece}.json", marker)
+        commit(store, f"embed/{model}/{slice_name}.json", marker)
 
     return put

@@ -1,4 +1,4 @@
-"""Rules that every piece obeys, checked so that no reviewer has to."""
+"""Rules that all code obeys, checked so that no reviewer has to."""
 
 import ast
 import re

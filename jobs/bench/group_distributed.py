@@ -33,9 +33,9 @@ from pairsieve.pipeline.engine.engine import Crashed, Item, Result, Serial
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.columns import (
     GATHERED,
-    LAYER,
     OUTCOME,
     PERCEPTUAL_HASH,
+    RETRY_LAYER,
     ROW,
     UID,
     arrow_schema,
@@ -180,7 +180,7 @@ def _part(rows: NDArray[np.int64], given: Hashes) -> pa.Table:
     known = {
         ROW.name: pa.array(rows),
         UID.name: pa.array([f"{row:032x}" for row in rows]),
-        LAYER.name: pa.array(np.zeros(len(rows), np.int16)),
+        RETRY_LAYER.name: pa.array(np.zeros(len(rows), np.int16)),
         OUTCOME.name: pa.array(["ok"] * len(rows)),
         PERCEPTUAL_HASH.name: pa.array(given[rows]),
     }

@@ -4,10 +4,10 @@ The vectors are drawn: a direction that all share, as CLIP's do (two pictures by
 cosine of about 0.5), one of 5,000 topics (0.75 within one), and each its own. A tenth are copies of
 another at a cosine from 0.90 to 1, so some above the threshold and some below.
 
-They are put down as pieces of 10,000 rows, as `embed` does, and searched with the serial engine in
-a process of its own for each number of probes, whose CPU time and peak memory are told. Then a
-sample is compared with all others, in float64: of each pair at or above the threshold, one must
-have gone.
+They are put down as task slices of 10,000 rows, as `embed` does, and searched with the serial
+engine in a process of its own for each number of probes, whose CPU time and peak memory are
+printed. Then a sample is compared with all others, in float64: of each pair at or above the
+threshold, one must have gone.
 """
 
 import json
@@ -106,9 +106,9 @@ def _print(setting: Setting, costs: list[Cost], found: list[list[tuple[int, int]
 
 
 def drawn(setting: Setting) -> Iterator[NDArray[np.float16]]:
-    """Yield the vectors, a piece at a time; copies are of vectors of the same piece or the first.
+    """Yield the vectors, a task slice at a time; copies are of vectors of the same or the first.
 
-    A piece depends on its number and the seed alone.
+    A task slice depends on its number and the seed alone.
     """
     base = np.random.default_rng(setting.seed)
     shared, topics = _units(base, 1, setting.width), _units(base, TOPICS, setting.width)
@@ -145,7 +145,7 @@ def _units(generator: np.random.Generator, count: int, width: int) -> NDArray[np
 
 
 def put(store: Store, setting: Setting) -> None:
-    """Commit the vectors as embedded pieces."""
+    """Commit the vectors as embedded task slices."""
     embed = recipe(setting, 1).embed
     assert embed is not None
     for number, vectors in enumerate(drawn(setting)):
@@ -231,7 +231,7 @@ def recall(setting: Setting, gone: list[NDArray[np.bool_]]) -> list[list[tuple[i
 
 
 def _picked(setting: Setting, places: NDArray[np.int64]) -> Iterator[NDArray[np.float16]]:
-    """Yield the vectors at these places, a piece at a time."""
+    """Yield the vectors at these places, a task slice at a time."""
     for number, vectors in enumerate(drawn(setting)):
         low = number * PIECE
         yield vectors[places[(places >= low) & (places < low + PIECE)] - low]

@@ -1,4 +1,4 @@
-"""The marker: the small JSON that commits one piece of work and names its files."""
+"""The marker: the small JSON that commits some work and names its files."""
 
 import json
 from collections import Counter
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-REPLACED = "replaced"  # in `extra`: pairs per outcome that the piece supersedes
+REPLACED = "replaced"  # in `extra`: pairs per outcome that the work supersedes
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The JSON that commits one piece of work.
+    """The JSON that commits some work: that on a task slice, say.
 
     Attributes:
-        rows: Pairs the piece answers for.
-        files: Name in the dataset -> {"bytes": size, "sha256": hex} of what the piece wrote.
+        rows: Pairs the work answers for.
+        files: Name in the dataset -> {"bytes": size, "sha256": hex} of what it wrote.
         counts: What the readers of progress want to know without a scan, e.g. pairs per outcome.
-        extra: What else the stage must remember of the piece.
+        extra: What else the stage must remember of it.
     """
 
     rows: int
@@ -35,13 +35,13 @@ class Marker:
         return cls(**json.loads(data))
 
     def file(self, suffix: str) -> str:
-        """Return the name of the piece's one file that ends in `suffix`."""
+        """Return the name of the work's one file that ends in `suffix`."""
         (name,) = (name for name in self.files if name.endswith(suffix))
         return name
 
 
 def outcome_counts(markers: Iterable[Marker]) -> Counter[str]:
-    """Return how many pairs have each outcome, that of a pair's latest layer."""
+    """Return how many pairs have each outcome, that of a pair's latest retry layer."""
     counts: Counter[str] = Counter()
     for marker in markers:
         counts.update(marker.counts)

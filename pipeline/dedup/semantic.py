@@ -211,7 +211,7 @@ def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count
 
 
 def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
-    """Return the files of vectors, in order, with the rows of their pieces."""
+    """Return the files of vectors, in order, with their rows."""
     markers = store.markers(vectors_folder(embedding)).values()
     return [(marker.file(".vectors.parquet"), marker.counts["embedded"]) for marker in markers]
 

@@ -2,7 +2,7 @@
 
 1. `train`: k-means on a sample of the vectors; its centres are put down, so that every task works
    with the same, and from here on all is exact (see `alike`);
-2. `send`: the vectors of some pieces are written in the order of their clusters, that of the
+2. `send`: the vectors of some files are written in the order of their clusters, that of the
    nearest centre, or of the two nearest;
 3. `star`: of each cluster, the best are kept, the others go for one of them.
 

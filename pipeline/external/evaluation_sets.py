@@ -1,8 +1,8 @@
 """Evaluation: which images are in an evaluation set, by pHash and, if asked, by vector.
 
 Vectors are compared as the dataset holds them, rounded to float16 and brought to length 1: every
-embedded piece with every evaluation image, in blocks. A task per piece commits what it found, so
-the work is spread over the engine and goes on where it was stopped.
+embedded task slice with every evaluation image, in blocks. A task per slice commits what it found,
+so the work is spread over the engine and goes on where it was stopped.
 
 Which image is nearest comes from a matrix product, all of one shape, so that a row's answer does
 not depend on its company; the cosine itself is then computed alone, in double precision.
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 COLUMNS = (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP)
-ROWS_AT_ONCE = 256  # vectors of a piece in one product, always so many
+ROWS_AT_ONCE = 256  # vectors of a slice_name in one product, always so many
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
 
 Numbers = NDArray[np.int64]
@@ -74,7 +74,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
 
     Raises:
         BadOption: a set cannot be read.
-        Stopped: a process died at every attempt at a piece.
+        Stopped: a process died at every attempt at a task slice.
     """
     assert recipe.decontaminate is not None
     marker = evaluation_images.stored(recipe, store, engine)
@@ -133,24 +133,24 @@ def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -
 
 
 def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: Marker) -> list[str]:
-    """Return the committed files of what the comparison of each embedded piece gave."""
+    """Return the committed files of what the comparison of each embedded task slice gave."""
     made = store.markers(vectors_folder(embedding))
-    vectors = {piece: done.file(VECTORS_SUFFIX) for piece, done in made.items()}
+    vectors = {slice_name: done.file(VECTORS_SUFFIX) for slice_name, done in made.items()}
     done = store.markers(evaluation_folder(name))
     files = [
         each.file(".parquet")
-        for piece, each in done.items()
-        if each.extra["vectors"] == vectors.get(piece)
+        for slice_name, each in done.items()
+        if each.extra["vectors"] == vectors.get(slice_name)
     ]
     left = [
-        (piece, file)
-        for piece, file in vectors.items()
-        if piece not in done or done[piece].extra["vectors"] != file
+        (slice_name, file)
+        for slice_name, file in vectors.items()
+        if slice_name not in done or done[slice_name].extra["vectors"] != file
     ]
-    for (piece, _), result in engine.map(partial(_compare, store, name, marker), left):
+    for (slice_name, _), result in engine.map(partial(_compare, store, name, marker), left):
         if isinstance(result, Crashed):
             raise Stopped(
-                f"decontaminate: the process died at every attempt at piece {piece} "
+                f"decontaminate: the process died at every attempt at task slice {slice_name} "
                 f"({result.reason}); the same command goes on from there"
             )
         files.append(result)
@@ -158,10 +158,10 @@ def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: M
 
 
 def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> str:
-    """Compare the vectors of one piece with all evaluation images; return the committed file."""
+    """Compare the vectors of a task slice with all evaluation images; return the committed file."""
     import pyarrow.parquet as pq
 
-    piece, file = item
+    slice_name, file = item
     with store.reader(file) as source:
         table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
     sets = evaluation_images.read(store, marker, vectors=True)
@@ -169,10 +169,10 @@ def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> 
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
         matrix(sets[evaluation_images.VECTOR]).astype(np.float32),
     )
-    path = content(evaluation_folder(name), piece, ".parquet")
+    path = content(evaluation_folder(name), slice_name, ".parquet")
     with store.writer(path) as sink:
         pq.write_table(_found(table[ROW.name], places, cosines), sink, compression="zstd")
-    commits = paths.marker_path(evaluation_folder(name), piece)
+    commits = paths.marker_path(evaluation_folder(name), slice_name)
     replace(store, commits, Marker(len(table), {path: sink.entry()}, extra={"vectors": file}))
     return path
 

@@ -1,8 +1,8 @@
-"""Politeness: how many requests each host saw, second by second, over all units at once.
+"""Request rates: how many requests each host saw, second by second, over all units at once.
 
-Every piece writes what it sent, robots.txt, redirects and retries included, into a small file of
-its own beside its part of the ledger (`.requests.pq`, so that it is not taken for one). Units that
-ran at the same time, anywhere, are added up by second.
+Every task slice writes what it sent, robots.txt, redirects and retries included, into a small file
+beside its part of the ledger (`.requests.pq`, so that it is not taken for one). Units that ran at
+the same time, anywhere, are added up by second.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
 
 
 def attach(connection: "DuckDBPyConnection", store: Store) -> None:
-    """Define the view `requests`, all that the dataset's pieces have sent."""
+    """Define the view `requests`, all that the dataset's task slices have sent."""
     names = files(store.markers(GATHER_FOLDER).values(), REQUESTS_SUFFIX)
     if names:
         relation = connection.read_parquet([store.location(name) for name in names])

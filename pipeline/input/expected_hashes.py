@@ -17,7 +17,7 @@ _DIGITS = {"sha256": 64, "md5": 32}
 
 
 class Expected:
-    """The hashes that the pairs of a piece are expected to have."""
+    """The hashes that the pairs of a task slice are expected to have."""
 
     def __init__(self, travelling: pa.Table, options: Input) -> None:
         """Take them from the columns that `options` name, among those that travel along."""

@@ -9,8 +9,13 @@ import pyarrow as pa
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
 
-IMAGE_PLACE = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
-RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_PLACE)  # of a unit's columns those of pairsieve
+IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
+RESERVED = (
+    ROW.name,
+    URL.name,
+    TEXT.name,
+    *IMAGE_LOCATION,
+)  # of a unit's columns those of pairsieve
 _SOURCE, _JSON = b"source", b"json"  # metadata: name in the input; present if written as JSON
 
 Kinds = dict[str, set[str]]  # kinds of JSON value seen, by name in the input

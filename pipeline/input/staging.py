@@ -15,7 +15,13 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.paths import attempt, staged
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, Kinds, escaped, is_json, source_of
+from pairsieve.pipeline.input.extra_columns import (
+    IMAGE_LOCATION,
+    Kinds,
+    escaped,
+    is_json,
+    source_of,
+)
 from pairsieve.pipeline.input.text import Record
 from pairsieve.schemas.columns import TEXT, URL
 from pairsieve.schemas.errors import BadOption
@@ -26,7 +32,7 @@ MAX_KEYS = 1000  # names of travelling values
 OTHERS = "others"
 SCHEMA = pa.schema(
     [(URL.name, pa.string()), (TEXT.name, pa.string()), (OTHERS, pa.string())]
-    + list(zip(IMAGE_PLACE, (pa.string(), pa.int64(), pa.int64()), strict=True))
+    + list(zip(IMAGE_LOCATION, (pa.string(), pa.int64(), pa.int64()), strict=True))
 )
 
 _KIND = {bool: "bool", float: "float", str: "str"}

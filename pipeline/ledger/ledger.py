@@ -119,13 +119,13 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
     _view(connection, store, "retried", GATHERED, again)
     connection.execute(
         """
-        CREATE VIEW latest AS SELECT row, max(layer) AS layer FROM retried GROUP BY row;
+        CREATE VIEW latest AS SELECT row, max(retry_layer) AS retry_layer FROM retried GROUP BY row;
         CREATE VIEW gathered AS
         FROM first_gather ANTI JOIN latest USING (row) UNION ALL BY NAME
-        FROM retried SEMI JOIN latest USING (row, layer);
+        FROM retried SEMI JOIN latest USING (row, retry_layer);
         CREATE VIEW superseded AS
         FROM first_gather SEMI JOIN latest USING (row) UNION ALL BY NAME
-        FROM retried ANTI JOIN latest USING (row, layer)
+        FROM retried ANTI JOIN latest USING (row, retry_layer)
         """
     )
 

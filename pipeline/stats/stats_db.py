@@ -31,8 +31,8 @@ from pairsieve.schemas.columns import (
     IMAGE_BYTES,
     IMAGE_OFFSET,
     LAST_MODIFIED,
-    LAYER,
     OUTCOME,
+    RETRY_LAYER,
     ROW,
     SHARD_OFFSET,
     STORED_HEIGHT,
@@ -78,7 +78,7 @@ HISTOGRAMS = (
     Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
 )
 FETCHES = (
-    ROW, UID, URL, LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
+    ROW, UID, URL, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED,
 )  # fmt: skip
 TABLES = {
@@ -110,7 +110,7 @@ VIEWS = {
         "ORDER BY pairs DESC, outcome",
     ),
     "fetches": (
-        "One row per pair and layer that tried it: what `ledger` has, and what came before.",
+        "One row per pair and retry layer that fetched it: what `ledger` has, and earlier ones.",
         f"SELECT {FETCHED} FROM data.ledger UNION ALL SELECT {FETCHED} FROM data.superseded",
     ),
     "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
@@ -184,7 +184,7 @@ def build(
     connection.execute("CREATE TABLE stats.data.ledger AS SELECT * FROM memory.ledger ORDER BY row")
     connection.execute(
         f"CREATE TABLE stats.data.superseded AS SELECT {FETCHED} FROM memory.superseded "
-        "ORDER BY row, layer"
+        "ORDER BY row, retry_layer"
     )
     connection.execute(f"CREATE TABLE stats.data.politeness AS {PER_HOST}")
     connection.execute("USE stats")

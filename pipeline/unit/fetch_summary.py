@@ -1,6 +1,6 @@
-"""Tally: what a marker tells of the fetches of its piece, so that `status` needs no scan.
+"""What a marker says of the fetches of its task slice, so that `status` needs no scan.
 
-Bounded, whatever the piece: pairs per answer, the hosts with most failures, a few steps of time.
+Bounded, whatever the slice: pairs per answer, the hosts with most failures, a few steps of time.
 """
 
 from collections import Counter, defaultdict
@@ -14,13 +14,13 @@ from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 
 KEY = "fetches"  # in a marker's `extra`
-HOSTS = 10  # with the most failures, of each piece
+HOSTS = 10  # with the most failures, of each task slice
 STEPS_OF_PIECE = 12
-STEPS = 60  # of all pieces together
+STEPS = 60  # of all task slices together
 
 
 def tally(part: Part) -> dict[str, Any]:
-    """Return the counts of a piece, as JSON."""
+    """Return the counts of a task slice, as JSON."""
     names = (OUTCOME, HTTP_STATUS, URL, FETCHED_AT)
     rows = list(zip(*(part.values[column.name] for column in names), strict=True))
     answers: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def tally(part: Part) -> dict[str, Any]:
 
 
 def total(markers: Iterable[Marker]) -> Fetches:
-    """Return the counts of all pieces together; what a layer tried again counts again."""
+    """Return the counts of all task slices together; a retried pair counts again."""
     answers: Counter[str] = Counter()
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     steps: dict[int, Counter[str]] = defaultdict(Counter)

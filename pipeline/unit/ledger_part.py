@@ -1,4 +1,4 @@
-"""The ledger part of one piece of work, from its input rows to the table that is committed."""
+"""The ledger part of one task slice, from its input rows to the table that is committed."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, measured
 from pairsieve.filters.order import ordered
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, RESERVED
+from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, RESERVED
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas.columns import (
     DETAIL,
     GATHERED,
-    LAYER,
     OUTCOME,
+    RETRY_LAYER,
     ROW,
     TEXT,
     UID,
@@ -28,16 +28,16 @@ from pairsieve.schemas.outcomes import Outcome
 
 
 class Part:
-    """The ledger part of a piece while it is filled: a list of values per column."""
+    """The ledger part of a task slice while it is filled: a list of values per column."""
 
-    def __init__(self, table: pa.Table, layer: int = 0, filters: Filters = FILTERS) -> None:
+    def __init__(self, table: pa.Table, retry_layer: int = 0, filters: Filters = FILTERS) -> None:
         """Start from a unit's input: `row`, `url`, `text` and what travels along."""
         self.travelling = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
         )
         self.images = (
-            table.select(IMAGE_PLACE).to_pylist()
-            if set(IMAGE_PLACE) <= set(table.column_names)
+            table.select(IMAGE_LOCATION).to_pylist()
+            if set(IMAGE_LOCATION) <= set(table.column_names)
             else None
         )
         self.rows = table.num_rows
@@ -45,7 +45,7 @@ class Part:
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
-        self.values[LAYER.name] = [layer] * self.rows
+        self.values[RETRY_LAYER.name] = [retry_layer] * self.rows
         self.values[UID.name] = [
             uid(url or "", text or "")
             for url, text in zip(self.values[URL.name], self.values[TEXT.name], strict=True)

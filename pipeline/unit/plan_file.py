@@ -11,13 +11,13 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE, called, source_of
+from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, called, source_of
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 
 VERSION = 2
 
-Slice = Sequence[int]  # file, first row, rows
+FileSlice = Sequence[int]  # file, first row, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Plan:
     measuring: dict[str, Any]
     files: Sequence[File]
     staged: Sequence[tuple[str, int]]
-    units: Sequence[Sequence[Slice]]
+    units: Sequence[Sequence[FileSlice]]
     schema: pa.Schema
     fingerprints: dict[str, str]
 
@@ -152,12 +152,12 @@ def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) ->
 
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
-    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_PLACE]
+    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_LOCATION]
     own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *places]
     return pa.schema([*own, *plan.schema])
 
 
-def _within(slices: Sequence[Slice], first: int, rows: int) -> Iterator[Slice]:
+def _within(slices: Sequence[FileSlice], first: int, rows: int) -> Iterator[FileSlice]:
     """Yield the part of `slices` that begins `first` rows in and has at most `rows` rows."""
     for file, start, count in slices:
         part = min(count - first, rows)

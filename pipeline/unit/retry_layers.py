@@ -1,10 +1,10 @@
-"""Layers: what failed for a passing reason is tried again, beside what was gathered at first.
+"""Retry layers: what failed for a passing reason is fetched again, beside the first gather.
 
-Layer 0 is the first gather. A later layer is decided once: its outcomes, and how many pairs had
+Layer 0 is the first gather. A retry layer is decided once: its outcomes, and how many pairs had
 them when it began, are put if absent, so a command that was killed goes on with the same layer.
-Which rows of a unit it tries again follows from the ledger parts of the layers before it; a unit
-that has none costs nothing. Its pieces hold only these rows, and their markers say which outcomes
-they replace. The latest layer of a row is what holds.
+Which rows of a unit it fetches again follows from the ledger parts of the layers before it; a unit
+that has none costs nothing. Its task slices hold only these rows, and their markers say which
+outcomes they replace. The latest layer of a row is what holds.
 """
 
 import json
@@ -28,9 +28,18 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.pipeline.unit.pieces import Again, Piece, gaps
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.schemas.columns import FETCHED_AT, GATHERED, LAYER, OUTCOME, ROW, SHA256, UID, URL
+from pairsieve.pipeline.unit.task_slices import Retry, TaskSlice, gaps
+from pairsieve.schemas.columns import (
+    FETCHED_AT,
+    GATHERED,
+    OUTCOME,
+    RETRY_LAYER,
+    ROW,
+    SHA256,
+    UID,
+    URL,
+)
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
@@ -38,8 +47,8 @@ TRANSIENT = "transient"  # stands for every outcome that time may cure
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """What one layer tries again: its number from 1, the outcomes, the pairs that had them."""
+class RetryLayer:
+    """What a retry layer fetches again: its number from 1, the outcomes, how many had them."""
 
     number: int
     outcomes: tuple[str, ...]
@@ -47,24 +56,24 @@ class Layer:
 
     @property
     def path(self) -> str:
-        """Return where the layer is put down."""
+        """Return where the retry layer is put down."""
         return retry_layer(self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A layer to work on: the markers of its pieces that are done, and the pieces that are not."""
+    """A retry layer to work on: the markers of the task slices that are done, and the others."""
 
-    layer: Layer
+    layer: RetryLayer
     done: dict[str, Marker]
-    todo: list[Piece]
+    todo: list[TaskSlice]
 
 
 def reasons(asked: str) -> tuple[str, ...]:
     """Return the outcomes that `--retry` asks for, in the order of the closed list.
 
     Raises:
-        BadOption: a name is no outcome, or one that cannot be tried again.
+        BadOption: a name is no outcome, or one that cannot be fetched again.
     """
     retriable = [outcome for outcome in Outcome if outcome.retriable]
     wanted: set[str] = set()
@@ -84,31 +93,31 @@ def spelled(outcomes: tuple[str, ...]) -> str:
     return TRANSIENT if outcomes == reasons(TRANSIENT) else ",".join(outcomes)
 
 
-def decided(store: Store) -> list[Layer]:
-    """Return the layers that have been begun, in order."""
+def decided(store: Store) -> list[RetryLayer]:
+    """Return the retry layers that have been begun, in order."""
     found = []
     for name in store.marker_names(RETRY_LAYERS):
         content = json.loads(store.read(marker_path(RETRY_LAYERS, name)))
-        found.append(Layer(content["number"], tuple(content["outcomes"]), content["pairs"]))
+        found.append(RetryLayer(content["number"], tuple(content["outcomes"]), content["pairs"]))
     return found
 
 
-def tried(layer: Layer, markers: dict[str, Marker]) -> dict[str, Marker]:
-    """Return those of the gathered `markers` that are pieces of the layer."""
+def tried(layer: RetryLayer, markers: dict[str, Marker]) -> dict[str, Marker]:
+    """Return those of the gathered `markers` that are task slices of the retry layer."""
     return {name: m for name, m in markers.items() if layer_of(name) == layer.number}
 
 
 def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
-    """Return the layer that is not finished, else a new one; None if there is nothing to try again.
+    """Return the retry layer that is not finished, else a new one; None if it would be empty.
 
     Every unit must be gathered.
 
     Raises:
-        BadOption: the unfinished layer has other outcomes.
+        BadOption: the unfinished retry layer has other outcomes.
     """
     layers = decided(store)
     markers = store.markers(GATHER_FOLDER)
-    if layers and (todo := list(_pieces(plan, layers[-1], markers))):
+    if layers and (todo := list(_slices(plan, layers[-1], markers))):
         last = layers[-1]
         if last.outcomes != asked:
             raise BadOption(
@@ -117,16 +126,16 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
             )
         return Begun(last, tried(last, markers), todo)
     now = outcome_counts(markers.values())
-    new = Layer(len(layers) + 1, asked, sum(now[outcome] for outcome in asked))
+    new = RetryLayer(len(layers) + 1, asked, sum(now[outcome] for outcome in asked))
     if not new.pairs:
         return None
     if not store.create(new.path, json.dumps(asdict(new), indent=1).encode()):
         return begin(store, plan, asked)
-    return Begun(new, {}, list(_pieces(plan, new, markers)))
+    return Begun(new, {}, list(_slices(plan, new, markers)))
 
 
-def _pieces(plan: Plan, layer: Layer, markers: dict[str, Marker]) -> Iterator[Piece]:
-    """Yield what the layer has still to do, in input order."""
+def _slices(plan: Plan, layer: RetryLayer, markers: dict[str, Marker]) -> Iterator[TaskSlice]:
+    """Yield what the retry layer has still to do, in input order."""
     done: dict[int, list[Span]] = {}
     earlier: dict[int, list[tuple[int, Marker]]] = {}
     for name, marker in markers.items():
@@ -139,46 +148,46 @@ def _pieces(plan: Plan, layer: Layer, markers: dict[str, Marker]) -> Iterator[Pi
         before = outcome_counts(marker for _, marker in parts)
         if any(before[outcome] for outcome in layer.outcomes):
             files = sorted((number, marker.file(".parquet")) for number, marker in parts)
-            again = Again(layer.number, layer.outcomes, tuple(file for _, file in files))
-            yield from gaps(unit, plan.unit_rows(unit), done.get(unit, []), again)
+            retry = Retry(layer.number, layer.outcomes, tuple(file for _, file in files))
+            yield from gaps(unit, plan.unit_rows(unit), done.get(unit, []), retry)
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What the earlier layers know of a unit: one ledger row per pair, in row order.
+    """What the earlier retry layers know of a unit: one ledger row per pair, in row order.
 
     Attributes:
         ledger: The columns of `gather`, without those that travel along.
-        rows: Of these rows, the positions that a piece tries again.
+        rows: Of these rows, the indices that a task slice fetches again.
     """
 
     ledger: pa.Table
     rows: list[int]
 
     @classmethod
-    def read(cls, store: Store, piece: Piece) -> Self:
-        """Return it for a piece of a layer."""
+    def read(cls, store: Store, task_slice: TaskSlice) -> Self:
+        """Return it for a task slice of a retry layer."""
         import pyarrow.parquet as pq
 
-        assert piece.again is not None
+        assert task_slice.retry is not None
         parts = []
-        for path in piece.again.parts:
+        for path in task_slice.retry.parts:
             with store.reader(path) as source:
                 parts.append(pq.read_table(source, columns=[column.name for column in GATHERED]))
         every = pa.concat_tables(parts)
-        # Later layers stand behind: of a row, the last place is the one that holds.
+        # Later retry layers stand behind: of a row, the last place is the one that holds.
         _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
         ledger = every.take(pa.array(every.num_rows - 1 - from_end))
         rows = [
             position
             for position, outcome in enumerate(ledger[OUTCOME.name].to_pylist())
-            if outcome in piece.again.outcomes
-            and piece.first <= position < piece.first + piece.rows
+            if outcome in task_slice.retry.outcomes
+            and task_slice.first <= position < task_slice.first + task_slice.rows
         ]
         return cls(ledger, rows)
 
     def replaced(self) -> dict[str, int]:
-        """Return how many pairs of each outcome are tried again."""
+        """Return how many pairs of each outcome are fetched again."""
         found = self.ledger[OUTCOME.name].take(pa.array(self.rows, pa.int64())).to_pylist()
         return dict(sorted(Counter(found).items()))
 
@@ -192,7 +201,7 @@ class Before:
             return alive
         urls = part.values[URL.name]
         given = self._given({urls[row] for row in alive})
-        own = {column.name for column in (LAYER, ROW, UID, *part.order.of_text)}
+        own = {column.name for column in (RETRY_LAYER, ROW, UID, *part.order.of_text)}
         for row in alive:
             for name, value in given.get(urls[row], {}).items():
                 if name not in own:

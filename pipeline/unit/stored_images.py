@@ -1,4 +1,4 @@
-"""Images: the bodies of a piece become stored images in its tar, measured a few at a time.
+"""Images: the bodies of a task slice become stored images in its tar, measured a few at a time.
 
 A body is checked before it is decoded, by the blocklist and by the hash that the input expects; a
 picture before it is stored, by the blocklist's perceptual hashes. So nothing of what must not enter
@@ -60,7 +60,7 @@ Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the rows of a piece say of their images, and what must never enter.
+    """What the rows of a task slice say of their images, and what must never enter.
 
     Attributes:
         boxes: Value of the column of boxes to blur for each row; None where nothing is blurred.
@@ -74,7 +74,7 @@ class Checks:
 
     @classmethod
     def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
-        """Return the checks of a piece."""
+        """Return the checks of a task slice."""
         column = recipe.image.blur_boxes
         boxes = part.travelling[plan.column_of(column)].to_pylist() if column else None
         return cls(boxes, Expected(part.travelling, recipe.input), blocklist.load(recipe.blocklist))
@@ -98,7 +98,7 @@ class Checks:
 
 
 class Images:
-    """The stored images of a piece, while they are made."""
+    """The stored images of a task slice, while they are made."""
 
     def __init__(
         self, part: Part, recipe: Recipe, tar: tarfile.TarFile, path: str, checks: Checks

@@ -206,7 +206,7 @@ def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: 
     moved = recipe.parent / "moved.duckdb"
     (dataset / "stats.duckdb").rename(moved)
     dataset.rename(recipe.parent / "gone")
-    tried = "SELECT layer, http_status, attempts FROM fetches WHERE row = "
+    tried = "SELECT retry_layer, http_status, attempts FROM fetches WHERE row = "
     assert sorted(asked_of(tried + "4", moved)) == [(0, 503, 1), (1, 200, 1)]
     assert sorted(asked_of(tried + "1", moved)) == [(0, 503, 1), (1, 503, 1)]
     assert asked_of(tried + "0", moved) == [(0, 200, 1)]

@@ -95,7 +95,7 @@ def put_slice(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> Non
             }
             tar.addfile(member, io.BytesIO(file.getvalue()))
     rows = [
-        {"row": row, "uid": f"{row:032x}", "text": text, "layer": 0, "outcome": outcome}
+        {"row": row, "uid": f"{row:032x}", "text": text, "retry_layer": 0, "outcome": outcome}
         | stored[image]
         for row, (image, text, outcome) in enumerate(pairs, first)
     ]

@@ -17,7 +17,7 @@ from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
-from pairsieve.pipeline.unit import pieces
+from pairsieve.pipeline.unit import task_slices
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -218,12 +218,12 @@ class CrashingAt:
         self.tasks = 0
 
     def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
-        for piece in items:
+        for slice_name in items:
             self.tasks += 1
-            if piece.first <= self.culprit < piece.first + piece.rows:
-                yield piece, Crashed("WorkerCrashedError")
+            if slice_name.first <= self.culprit < slice_name.first + slice_name.rows:
+                yield slice_name, Crashed("WorkerCrashedError")
             else:
-                yield piece, function(piece)
+                yield slice_name, function(slice_name)
 
 
 def test_a_pair_that_kills_its_process_is_isolated(tmp_path: Path, web: tuple[Path, str]) -> None:
@@ -250,7 +250,9 @@ def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, 
     planned = plan.run(made, store)
     for name in ("00000000", "00000001.20+30", "00000001.70+30"):
         store.create(f"gather/{name}.json", Marker(1, {}).dumps())
-    assert [piece.name for piece in pieces.pending(planned, store.marker_names("gather"))] == [
+    assert [
+        slice_name.name for slice_name in task_slices.pending(planned, store.marker_names("gather"))
+    ] == [
         "00000001.0+20",
         "00000001.50+20",
         "00000002",

@@ -46,7 +46,7 @@ def image(uid: str, sha256: str, perceptual_hash: int | None, side: int = 100) -
 
 
 def write(store: Store, name: str, rows: Sequence[Row], columns: tuple[Column, ...]) -> None:
-    """Commit one file of a piece as `gather` and `embed` do."""
+    """Commit one file of a task slice as `gather` and `embed` do."""
     folder, suffix = name.split("|")
     path = f"{folder}.{attempt()}{suffix}"
     table = pa.Table.from_pylist(list(rows), arrow_schema(columns))
@@ -59,7 +59,9 @@ def gathered(tmp_path: Path, *units: Sequence[Row]) -> Store:
     """Return a dataset with these units; rows are numbered through."""
     store, row = Store.at(tmp_path / "dataset"), 0
     for number, unit in enumerate(units):
-        numbered = [{"row": row + place, "layer": 0, **pair} for place, pair in enumerate(unit)]
+        numbered = [
+            {"row": row + place, "retry_layer": 0, **pair} for place, pair in enumerate(unit)
+        ]
         write(store, f"gather/{number:08}|.parquet", numbered, GATHERED)
         row += len(unit)
     return store
@@ -246,7 +248,10 @@ def test_another_distance_or_unit_replaces_the_result(tmp_path: Path) -> None:
     group.run(recipe(), store, Serial())
     group.run(recipe({"duplicate": {"max_distance": 5}}), store, Serial())
     write(
-        store, "gather/00000001|.parquet", [{"row": 1, "layer": 0, **image("b", "f1", 0)}], GATHERED
+        store,
+        "gather/00000001|.parquet",
+        [{"row": 1, "retry_layer": 0, **image("b", "f1", 0)}],
+        GATHERED,
     )
     marker = group.run(recipe({"duplicate": {"max_distance": 5}}), store, Serial())
     assert marker.counts["pairs"] == 2

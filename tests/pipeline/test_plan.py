@@ -10,7 +10,7 @@ import pytest
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
-from pairsieve.pipeline.input.extra_columns import IMAGE_PLACE
+from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.unit.plan_file import Plan, read_unit
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -335,7 +335,7 @@ def test_a_webdataset_brings_its_images_along(tmp_path: Path) -> None:
     assert [row["key"] for row in rows] == [f"{tar}{n}" for tar in "01" for n in range(4)]
     assert [row["input_width"] for row in rows] == [0, 1, 2, None] * 2
     for row in rows:
-        file, offset, size = (row[name] for name in IMAGE_PLACE)
+        file, offset, size = (row[name] for name in IMAGE_LOCATION)
         if row["text"] == "no image":
             assert (file, offset, size) == (None, None, None)
         else:

@@ -79,7 +79,7 @@ def _pair(row: int, image: bytes, offset: int) -> dict[str, Any]:
         "uid": f"uid{row}",
         "url": f"https://a.example/{row}.jpg",
         "text": f"pair number {row}",
-        "layer": 0,
+        "retry_layer": 0,
         "outcome": "ok",
         "caption_words": 3,
         "language": "en",
@@ -116,10 +116,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store.write("gather/00000000.a.tar", b"".join(images))
     gathered = pa.Table.from_pylist(pairs, schema=arrow_schema(GATHERED))
     gathered = gathered.append_column("found on", pa.array(["page"] * 12))
-    # Two pieces, the later rows first: the database must be in input order all the same.
-    for piece, part in (("00000000", gathered.slice(6)), ("00000001", gathered.slice(0, 6))):
-        files = _put(store, f"gather/{piece}.a.parquet", part)
-        store.create(f"gather/{piece}.json", Marker(6, files).dumps())
+    # Two task slices, the later rows first: the database must be in input order all the same.
+    for slice_name, part in (("00000000", gathered.slice(6)), ("00000001", gathered.slice(0, 6))):
+        files = _put(store, f"gather/{slice_name}.a.parquet", part)
+        store.create(f"gather/{slice_name}.json", Marker(6, files).dumps())
     _commit(store, GROUP_MARKER, "group/a.parquet", GROUPED, [p for p in pairs if "sha256" in p])
     verdicts = [
         {

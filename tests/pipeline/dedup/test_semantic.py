@@ -1,4 +1,4 @@
-"""The step of `group` that finds what shows the same, over real pieces of vectors."""
+"""The step of `group` that finds what shows the same, over real task slices of vectors."""
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -35,14 +35,14 @@ def recipe(*keep: dict[str, Any], **options: Any) -> Recipe:
     return Recipe.model_validate({"input": {"path": "p.parquet"}, "embed": MODEL, "keep": asked})
 
 
-def put(store: Store, rows: list[dict[str, Any]], vectors: Vectors, piece: int = 50) -> None:
-    """Commit pairs and their vectors, `piece` to a piece, as `gather` and `embed` do."""
-    for low in range(0, len(rows), piece):
+def put(store: Store, rows: list[dict[str, Any]], vectors: Vectors, slice_name: int = 50) -> None:
+    """Commit pairs and their vectors, `task slice` to a task slice, as `gather` and `embed` do."""
+    for low in range(0, len(rows), slice_name):
         given = [
             {
                 "row": low + number,
                 "uid": f"{low + number:04d}",
-                "layer": 0,
+                "retry_layer": 0,
                 "outcome": "ok",
                 "sha256": f"f{low + number}",
                 "perceptual_hash": (low + number) * 0x9E3779B97F4A7C15 % 2**64,
@@ -50,12 +50,12 @@ def put(store: Store, rows: list[dict[str, Any]], vectors: Vectors, piece: int =
                 "height": 100,
             }
             | row
-            for number, row in enumerate(rows[low : low + piece])
+            for number, row in enumerate(rows[low : low + slice_name])
         ]
         there = [number for number, row in enumerate(given) if row["outcome"] == "ok"]
         own = [given[number]["row"] for number in there]
         table = pa.Table.from_pylist(given, arrow_schema(GATHERED))
-        name = f"{low // piece:08d}"
+        name = f"{low // slice_name:08d}"
         put_files(store, f"gather/{name}", {".parquet": table}, {"ok": len(there)})
         kind = pa.list_(pa.float16(), vectors.shape[1])
         flat = pa.array(vectors[low + np.array(there, int)].reshape(-1))

@@ -192,7 +192,7 @@ def test_a_grown_dataset_is_read_again(tmp_path: Path, put_gathered: Put) -> Non
     put_gathered(newer, [image("n1", "a", 0)])
     grouped(newer, recipe(older.url))
     assert found(newer) == {}
-    more = {"row": 1, "layer": 0, "outcome": "ok", **image("o2", "a", 0)}
+    more = {"row": 1, "retry_layer": 0, "outcome": "ok", **image("o2", "a", 0)}
     path = "gather/00000001.more.parquet"
     with older.writer(path) as sink:
         pq.write_table(pa.Table.from_pylist([more], arrow_schema(GATHERED)), sink)

@@ -207,13 +207,13 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     walked(asked, store)
     whole = found(store)
     folder = f"{EVALUATION}/{evaluation_images.name_of(asked)}"
-    pieces = store.markers(folder)
-    assert list(pieces) == ["00000000", "00000001"]
+    slice_names = store.markers(folder)
+    assert list(slice_names) == ["00000000", "00000001"]
     store.delete([f"{folder}/00000001.json", "group/done.json"])
     group.run(asked, store, Serial())
     again = store.markers(folder)
-    assert again["00000000"] == pieces["00000000"]
-    assert again["00000001"].files != pieces["00000001"].files
+    assert again["00000000"] == slice_names["00000000"]
+    assert again["00000001"].files != slice_names["00000001"].files
     assert found(store) == whole
 
 

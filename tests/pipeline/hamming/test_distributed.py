@@ -64,7 +64,7 @@ def put(store: Store, hashes: NDArray[np.uint64], unit: int = UNIT) -> None:
         columns = {
             "row": rows,
             "uid": [f"{row:032x}" for row in rows],
-            "layer": np.zeros(len(rows), np.int16),
+            "retry_layer": np.zeros(len(rows), np.int16),
             "outcome": ["ok"] * len(rows),
             "sha256": [f"{row:064x}" for row in rows],
             "width": np.full(len(rows), 100, np.int32),

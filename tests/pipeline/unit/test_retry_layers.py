@@ -20,7 +20,7 @@ from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.status import Status, status
 from pairsieve.pipeline.unit import retry_layers
-from pairsieve.pipeline.unit.pieces import Again, Piece
+from pairsieve.pipeline.unit.task_slices import Retry, TaskSlice
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -53,7 +53,7 @@ class World:
     def gather(self, engine: Any = None) -> list[str]:
         planned = plan.run(self.recipe, self.store)
         done = gather.run(self.recipe, self.store, planned, engine or Serial())
-        return [piece for piece, _ in done]
+        return [slice_name for slice_name, _ in done]
 
     def begin(self, asked: str = "transient") -> retry_layers.Begun | None:
         planned = plan.run(self.recipe, self.store)
@@ -68,7 +68,7 @@ class World:
         yield from gather.work(self.recipe, self.store, planned, engine or Serial(), begun.todo)
 
     def retry(self, asked: str = "transient", engine: Any = None) -> list[str]:
-        return [piece for piece, _ in self.working(asked, engine)]
+        return [slice_name for slice_name, _ in self.working(asked, engine)]
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         with connect(self.store) as connection:
@@ -76,7 +76,7 @@ class World:
             return rows(connection, query)
 
     def told(self, view: str = "gathered") -> list[tuple[int, int, str]]:
-        found = self.ask(f"SELECT row, layer, outcome FROM {view} ORDER BY ALL")
+        found = self.ask(f"SELECT row, retry_layer, outcome FROM {view} ORDER BY ALL")
         return [tuple(pair.values()) for pair in found]
 
     def asked(self) -> Counter[str]:
@@ -150,9 +150,9 @@ def test_refusal_names_the_nearest_outcome() -> None:
 @pytest.mark.parametrize("name", ["00000012", "00000012.3+4", "00000012.r2", "00000012.r2.3+4"])
 def test_piece_is_named_after_unit_layer_and_slice(name: str) -> None:
     unit, layer, span = parsed(name)
-    again = Again(layer, ("dns",), ()) if layer else None
+    again = Retry(layer, ("dns",), ()) if layer else None
     first, count = span or (0, 10)
-    assert Piece(unit, first, count, span is None, again).name == name
+    assert TaskSlice(unit, first, count, span is None, again).name == name
     assert (unit, layer_of(name), span) == (12, 2 * (".r2" in name), (3, 4) if span else None)
 
 
@@ -178,7 +178,7 @@ def test_row_won_is_as_if_the_fetch_had_succeeded_at_once(world: MakeWorld) -> N
     made.gather()
     (other,) = made.ask("FROM gathered WHERE row = 1")
     differing = {name for name, value in won[0].items() if value != other[name]}
-    assert differing <= {"layer", "image_file", "image_offset", "fetch_ms", "fetched_at"}
+    assert differing <= {"retry_layer", "image_file", "image_offset", "fetch_ms", "fetched_at"}
     assert (won[0]["page"], won[0]["caption_words"], won[0]["width"]) == ("p1", 2, 61)
 
 
@@ -258,13 +258,13 @@ class CrashingAt:
         self.tasks = 0
 
     def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
-        for piece in items:
+        for slice_name in items:
             self.tasks += 1
-            inside = piece.first <= self.culprit < piece.first + piece.rows
+            inside = slice_name.first <= self.culprit < slice_name.first + slice_name.rows
             if inside and next(self.left, None) is not None:
-                yield piece, Crashed("WorkerCrashedError")
+                yield slice_name, Crashed("WorkerCrashedError")
             else:
-                yield piece, function(piece)
+                yield slice_name, function(slice_name)
 
 
 def test_pair_that_kills_its_process_in_a_layer_is_isolated(world: MakeWorld) -> None:
@@ -301,7 +301,7 @@ def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWo
     assert made.asked()["p0,500/x"] == 2
     first, other = made.ask("FROM gathered WHERE row IN (0, 2) ORDER BY row")
     differing = {name for name, value in first.items() if value != other[name]}
-    assert differing == {"row", "uid", "text", "layer"}
+    assert differing == {"row", "uid", "text", "retry_layer"}
 
 
 def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(

@@ -82,7 +82,9 @@ def store(tmp_path: Path) -> Store:
             tar.addfile(member, io.BytesIO(file.getvalue()))
             rows.append({"row": row, "text": text, "image_bytes": member.size, **within})
     rows.append({"row": 3, "text": "gone", "outcome": "dns"})
-    filled = [{"uid": f"{row['row']:032x}", "layer": 0, "outcome": "ok"} | row for row in rows]
+    filled = [
+        {"uid": f"{row['row']:032x}", "retry_layer": 0, "outcome": "ok"} | row for row in rows
+    ]
     with dataset.writer("gather/a.parquet") as table:
         pq.write_table(pa.Table.from_pylist(filled, arrow_schema(GATHERED)), table)
     files = {"gather/a.tar": images.entry(), "gather/a.parquet": table.entry()}
