@@ -1,7 +1,7 @@
-"""The command line: one command per verb, `run` for the whole road.
+"""The command line: one command per verb, `run` for the whole pipeline.
 
-Every verb takes the same options, so that one set of them serves a whole script; `plan`, `select`
-and `report` work in the calling process whatever the engine.
+Verbs that run on an engine take the same options for it; `plan`, `select` and `report` work in the
+calling process.
 
 Everything heavy is imported inside the commands, so `pairsieve --help` answers at once. Exit codes:
 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.
@@ -71,18 +71,46 @@ def init(
 
 
 @app.command()
+def check(
+    recipe: RecipePath,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Also check that it fits what is in this dataset."),
+    ] = None,
+) -> None:
+    """Say whether a recipe can run, without running it: `fine`, or what is not.
+
+    It reads the names of the input's files and the local files that the recipe names.
+    """
+    from pairsieve.pipeline import check
+    from pairsieve.pipeline.dataset.paths import PLAN_FILE
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.input import files
+    from pairsieve.pipeline.plan import run as plan
+    from pairsieve.schemas.recipe_file import load
+
+    loaded = load(recipe)
+    store = Store.at(dataset) if dataset else None
+    warnings = check.check(loaded, store)
+    if store and store.exists(PLAN_FILE):
+        check.check_input(loaded, plan(loaded, store))
+    else:
+        files.find(loaded.input, store.url if store else "")
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    typer.echo("fine")
+
+
+@app.command()
 def plan(
     recipe: RecipePath,
     dataset: Dataset,
-    engine: Kind = EngineKind.RAY,
-    workers: Workers = None,
-    ray_address: Address = None,
 ) -> None:
     """Cut the input into units and write the plan."""
     from pairsieve.jobs.job import Job
 
-    made = Job(recipe, dataset, engine.value, workers, ray_address).plan()
-    typer.echo(f"{made.pairs:,} pairs in {len(made.units):,} units")
+    planned = Job(recipe, dataset, verbs=["plan"]).plan()
+    typer.echo(f"{planned.pairs:,} pairs in {len(planned.units):,} units")
 
 
 @app.command()
@@ -99,13 +127,15 @@ def gather(
 ) -> None:
     """Fetch, decode, store and measure what is not gathered yet.
 
-    With --retry, every pair that has one of these outcomes is then tried once more, as a new layer.
+    With --retry, every pair that has one of these outcomes is then fetched once more, as a new
+    retry layer.
     """
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline.unit.retry_layers import reasons
 
-    again = reasons(retry) if retry is not None else ()
-    Job(recipe, dataset, engine.value, workers, ray_address).gather(again)
+    outcomes = reasons(retry) if retry is not None else ()
+    choice = EngineChoice(engine.value, workers, ray_address)
+    Job(recipe, dataset, choice, ["gather"]).gather(outcomes)
 
 
 @app.command()
@@ -117,16 +147,10 @@ def embed(
     ray_address: Address = None,
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
-    from pairsieve.jobs.job import Job
-    from pairsieve.pipeline.dataset.paths import GATHER_FOLDER
-    from pairsieve.pipeline.run import embedded
+    from pairsieve.jobs.job import EngineChoice, Job
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
-    job.check_model()
-    made = job.plan()
-    with job.engine() as running, job.progress(made.pairs) as told:
-        pieces = job.store.marker_names(GATHER_FOLDER)
-        embedded(job.recipe, job.store, running, pieces, told)
+    choice = EngineChoice(engine.value, workers, ray_address)
+    Job(recipe, dataset, choice, ["embed"]).embed()
 
 
 @app.command()
@@ -147,12 +171,13 @@ def group(
     ] = None,
 ) -> None:
     """Find copies: the same pair, the same bytes, nearly the same picture."""
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import group
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
-    with job.engine() as running:
-        counts = group.run(job.recipe, job.store, running, partitions).counts
+    choice = EngineChoice(engine.value, workers, ray_address)
+    job = Job(recipe, dataset, choice, ["group"])
+    with job.engine() as opened:
+        counts = group.run(job.recipe, job.store, opened, partitions).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
@@ -161,16 +186,13 @@ def select(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
-    engine: Kind = EngineKind.RAY,
-    workers: Workers = None,
-    ray_address: Address = None,
 ) -> None:
     """Apply the rules; print the funnel."""
     from pairsieve.jobs.console import funnel
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import select
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    job = Job(recipe, dataset, verbs=["select"])
     funnel(select.run(job.recipe, job.store, name).extra["funnel"])
 
 
@@ -184,14 +206,15 @@ def shard(
     ray_address: Address = None,
 ) -> None:
     """Pack the survivors of a selection into WebDataset tars."""
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import shard
     from pairsieve.pipeline.dataset.paths import shards_folder
     from pairsieve.pipeline.ledger.ledger import current_shards
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
-    with job.engine() as running:
-        for marker in shard.run(job.recipe, job.store, running, name):
+    choice = EngineChoice(engine.value, workers, ray_address)
+    job = Job(recipe, dataset, choice, ["shard"])
+    with job.engine() as opened:
+        for marker in shard.run(job.recipe, job.store, opened, name):
             typer.echo(f"{marker.file('.tar')}  {marker.rows:,} samples")
     done = current_shards(job.store, name)
     typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(shards_folder(name))}")
@@ -202,16 +225,13 @@ def report(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
-    engine: Kind = EngineKind.RAY,
-    workers: Workers = None,
-    ray_address: Address = None,
 ) -> None:
     """Write stats.duckdb and report.html for a selection."""
     from pairsieve.jobs.console import rate
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import report
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
+    job = Job(recipe, dataset, verbs=["report"])
     for written in report.run(job.recipe, job.store, name):
         typer.echo(written)
     rate(job.store, job.recipe)
@@ -226,12 +246,13 @@ def run(
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
-    """Walk the whole road, from pairs to shards and report; stop and start it at will."""
+    """Run the whole pipeline, from pairs to shards and report; stop and start it at will."""
     from pairsieve.jobs.console import places
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
 
-    job = Job(recipe, dataset, engine.value, workers, ray_address)
-    job.walk(name)
+    choice = EngineChoice(engine.value, workers, ray_address)
+    job = Job(recipe, dataset, choice)
+    job.run(name)
     places(job.store, name)
 
 
@@ -352,12 +373,12 @@ def hashes(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
-    pairs: Annotated[int, typer.Option("--pairs", min=100, help="Pairs of the little web.")] = 3000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the little web.")] = 0,
+    pairs: Annotated[int, typer.Option("--pairs", min=100, help="Pairs of the demo web.")] = 3000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the demo web.")] = 0,
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
 ) -> None:
-    """Walk the whole road offline, over a little web with planted defects."""
+    """Run the whole pipeline offline, over a demo web with planted defects."""
     from pairsieve.jobs.demo import demo
 
     demo(folder, pairs, seed, (engine.value, workers))

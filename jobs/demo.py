@@ -15,7 +15,7 @@ from pairsieve.jobs.demo_web.build import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.jobs.demo_web.responses import Site
 from pairsieve.jobs.demo_web.score import Captions, Score, captions, score
 from pairsieve.jobs.demo_web.server import Reserved, reserve, serving
-from pairsieve.jobs.job import Job
+from pairsieve.jobs.job import EngineChoice, Job
 from pairsieve.pipeline.dataset.paths import STATS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Kind
@@ -83,7 +83,7 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
         _say(start, f"serving it at {site.base_url}")
         (folder / "recipe.yaml").write_text(recipe_text(folder, site))
         _say(start, f"running {folder / 'recipe.yaml'}")
-        Job(folder / "recipe.yaml", str(folder / "dataset"), *engine).walk("default")
+        Job(folder / "recipe.yaml", str(folder / "dataset"), EngineChoice(*engine)).run("default")
     _say(start, "done; planted against found:")
     stats = folder / "dataset" / STATS
     _print_scores(score(stats, web / TRUTH))

@@ -1,27 +1,31 @@
 """What a command works with: the checked recipe, the dataset, the plan and the engine."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from pairsieve.jobs.console import funnel, rate
 from pairsieve.jobs.progress import Display, progress
-from pairsieve.pipeline import plan, run
-from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline import check, plan, run
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import semantic
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
-from pairsieve.pipeline.external import blocklist, check
-from pairsieve.pipeline.fetch import img2dataset
-from pairsieve.pipeline.ledger.rules import rules
-from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.unit import retry_layers
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Where the work runs; see `open_engine`."""
+
+    kind: Kind = "serial"
+    workers: int | None = None
+    address: str | None = None
 
 
 class Job:
@@ -31,44 +35,30 @@ class Job:
         self,
         recipe: Path,
         dataset: str,
-        kind: Kind,
-        workers: int | None = None,
-        address: str | None = None,
+        engine: EngineChoice = EngineChoice(),  # noqa: B008, frozen
+        verbs: Collection[str] = check.ALL_VERBS,
     ) -> None:
-        """Check all that can be checked without touching input or output; read the lists."""
+        """Check all that can be checked before any work, for the verbs that are going to run."""
         self.recipe = load(recipe)
-        rules(self.recipe)
-        blocklist.load(self.recipe.blocklist)
         self.store = Store.at(dataset)
-        for warning in check.check(self.recipe, self.store):
+        for warning in check.check(self.recipe, self.store, verbs):
             typer.echo(f"Warning: {warning}", err=True)
-        self._engine = kind, workers, address
+        self._engine = engine
 
     def plan(self) -> Plan:
-        """Return the plan, made now if there is none."""
-        return plan.run(self.recipe, self.store)
+        """Return the plan, made now if there is none, once the recipe fits its input."""
+        planned = plan.run(self.recipe, self.store)
+        check.check_input(self.recipe, planned)
+        return planned
 
     def progress(self, pairs: int) -> AbstractContextManager[Display]:
-        """Show progress towards `pairs`, with those that layers try again."""
+        """Show progress towards `pairs`, with those that are retried."""
         return progress(pairs, sum(layer.pairs for layer in retry_layers.decided(self.store)))
-
-    def check_fetch(self) -> None:
-        """Refuse a downloader that is not installed, before any work; warn of what it cannot do."""
-        if self.recipe.fetch and self.recipe.fetch.engine == "img2dataset":
-            img2dataset.check()
-            typer.echo(f"Warning: {img2dataset.WARNING}", err=True)
-
-    def check_model(self) -> None:
-        """Refuse a model that cannot be had, before any work is done that needs it later."""
-        for model in self.recipe.models:
-            clip.check(model)
-            scorers.check(model)
-        semantic.options(self.recipe)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """Start the engine and close it at the end, also when the user interrupts."""
-        engine = open_engine(*self._engine)
+        engine = open_engine(self._engine.kind, self._engine.workers, self._engine.address)
         try:
             yield engine
         except KeyboardInterrupt:
@@ -77,32 +67,36 @@ class Job:
         finally:
             engine.close()
 
-    def gather(self, again: tuple[str, ...]) -> None:
-        """Gather what is not gathered yet; then try the pairs with these outcomes once more."""
-        self.check_fetch()
-        made = self.plan()
-        if again and not made.fetch:
+    def gather(self, outcomes: tuple[str, ...]) -> None:
+        """Gather what is not gathered yet; then fetch the pairs with these outcomes once more."""
+        planned = self.plan()
+        if outcomes and not planned.fetch:
             raise BadOption("--retry: the input holds its own images, so nothing was fetched")
-        with self.engine() as running:
-            with self.progress(made.pairs) as told:
-                for _ in run.gathered(self.recipe, self.store, running, made, told):
+        with self.engine() as engine:
+            with self.progress(planned.pairs) as listener:
+                for _ in run.gathered(self.recipe, self.store, engine, planned, listener):
                     continue
-            if not again:
+            if not outcomes:
                 return
-            begun = retry_layers.begin(self.store, made, again)
+            begun = retry_layers.begin(self.store, planned, outcomes)
             if begun is None:
-                typer.echo("Nothing to try again.")
+                typer.echo("Nothing to retry.")
                 return
-            with progress(made.pairs, begun.layer.pairs) as told:
-                run.retried(self.recipe, self.store, running, made, begun, told)
+            with progress(planned.pairs, begun.layer.pairs) as listener:
+                run.retried(self.recipe, self.store, engine, planned, begun, listener)
 
-    def walk(self, name: str) -> None:
-        """Walk the whole road for the selection `name`; print progress, funnel and highest rate."""
-        self.check_fetch()
-        self.check_model()
-        made = self.plan()
-        with self.engine() as running, self.progress(made.pairs) as told:
-            run.run(self.recipe, self.store, running, name, told)
+    def embed(self) -> None:
+        """Embed what is gathered."""
+        planned = self.plan()
+        with self.engine() as engine, self.progress(planned.pairs) as listener:
+            slice_names = self.store.marker_names(GATHER_FOLDER)
+            run.embedded(self.recipe, self.store, engine, slice_names, listener)
+
+    def run(self, name: str) -> None:
+        """Run the whole pipeline for the selection `name`; print progress, funnel, highest rate."""
+        planned = self.plan()
+        with self.engine() as engine, self.progress(planned.pairs) as listener:
+            run.run(self.recipe, self.store, engine, name, listener)
         selected = self.store.marker(select_marker(name))
         if selected:
             funnel(selected.extra["funnel"])

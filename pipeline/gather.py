@@ -22,13 +22,12 @@ from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, content
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.input import files as input_files
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
-from pairsieve.pipeline.ledger.rules import check, gates, rules
+from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
@@ -36,8 +35,7 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
-from pairsieve.schemas.columns import COLUMNS, OUTCOME, URL, arrow_schema
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.columns import OUTCOME, URL
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -45,20 +43,7 @@ BODIES_AT_ONCE = 32  # bodies read together when the input already holds its ima
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
-    """Gather what is not committed yet; yield (task slice, marker) as task slices commit.
-
-    Raises:
-        BadOption: the input has only URLs and the recipe no `fetch`; the boxes to blur or a rule
-            are in a column that there will not be; or a line of the blocklist is no entry. Better
-            told now than after all is fetched.
-    """
-    if plan.fetch and recipe.fetch is None:
-        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
-    if recipe.image.blur_boxes is not None:
-        plan.column_of(recipe.image.blur_boxes)
-    columns = arrow_schema(COLUMNS + recipe.other_scores)
-    check(rules(recipe), pa.schema([*columns, *plan.schema]))
-    blocklist.load(recipe.blocklist)
+    """Gather what is not committed yet; yield (task slice, marker) as task slices commit."""
     todo = task_slices.pending(plan, store.marker_names(GATHER_FOLDER))
     yield from work(recipe, store, plan, engine, todo)
 

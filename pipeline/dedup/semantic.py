@@ -61,7 +61,7 @@ def options(recipe: Recipe) -> SemanticDuplicate | None:
     """Return what the recipe's rule asks for, None if it has no such rule.
 
     Raises:
-        BadOption: two rules do not agree, or faiss is not installed.
+        BadOption: two rules do not agree.
     """
     from pydantic import TypeAdapter
 
@@ -72,7 +72,6 @@ def options(recipe: Recipe) -> SemanticDuplicate | None:
         raise BadOption(f"keep: `{RULE}` is listed with different options; choose one")
     if not found:
         return None
-    _check_faiss()
     return found.pop()
 
 
@@ -227,13 +226,3 @@ def _batches(files: Sequence[tuple[str, int]]) -> list[list[str]]:
         room -= rows
         batches[-1].append(file)
     return batches
-
-
-def _check_faiss() -> None:
-    """Refuse to begin without faiss."""
-    from importlib.util import find_spec
-
-    if find_spec("faiss") is None:
-        raise BadOption(
-            f"keep: `{RULE}` needs faiss, which is not installed: pip install 'pairsieve[search]'"
-        )

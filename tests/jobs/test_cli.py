@@ -105,12 +105,13 @@ def test_wrong_use_is_exit_code_2(recipe: Path) -> None:
 
 def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
     dataset = recipe.parent / "d"
-    options = (recipe, "--dataset", dataset, "--engine", "serial", "--workers", "1")
+    options = (recipe, "--dataset", dataset)
+    engine = ("--engine", "serial", "--workers", "1")
     assert pairsieve("plan", *options).stdout == "1 pairs in 1 units\n"
-    assert pairsieve("gather", *options).returncode == 0
-    assert pairsieve("group", *options).returncode == 0
+    assert pairsieve("gather", *options, *engine).returncode == 0
+    assert pairsieve("group", *options, *engine).returncode == 0
     assert "outcome" in pairsieve("select", *options).stdout
-    assert "0 samples in" in pairsieve("shard", *options).stdout
+    assert "0 samples in" in pairsieve("shard", *options, *engine).stdout
     *written, rate = pairsieve("report", *options).stdout.splitlines()
     assert "(127.0.0.1; 0.0" in rate
     assert written == [
@@ -120,6 +121,49 @@ def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
     status = json.loads(pairsieve("status", dataset, "--json").stdout)
     assert status["outcomes"] == {"refused": 1}
     assert (status["failed"], status["kept"], status["in_shards"]) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("verb", ["plan", "select", "report"])
+def test_options_of_the_engine_are_refused_where_none_runs(recipe: Path, verb: str) -> None:
+    said = pairsieve(verb, recipe, "--dataset", recipe.parent / "d", "--workers", "2")
+    assert (said.returncode, "No such option: --workers" in said.stderr) == (2, True)
+    assert not (recipe.parent / "d").exists()
+
+
+def test_check_says_fine_and_leaves_nothing(recipe: Path) -> None:
+    said = pairsieve("check", recipe, "--dataset", recipe.parent / "d")
+    assert (said.returncode, said.stdout, said.stderr) == (0, "fine\n", "")
+    assert not (recipe.parent / "d").exists()
+
+
+def test_check_says_what_is_not_fine(recipe: Path) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump(content | {"keep": [{"known": {}}]}))
+    said = pairsieve("check", recipe)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("pairsieve: keep: a rule asks what is known, and the recipe has")
+    assert said.stderr.count("\n") == 1
+
+
+def test_check_holds_a_recipe_against_the_plan_of_a_dataset(recipe: Path) -> None:
+    dataset = recipe.parent / "d"
+    assert pairsieve("plan", recipe, "--dataset", dataset).returncode == 0
+    assert pairsieve("check", recipe, "--dataset", dataset).stdout == "fine\n"
+    content = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump(content | {"image": {"min_side": 64}}))
+    assert pairsieve("check", recipe).stdout == "fine\n"
+    said = pairsieve("check", recipe, "--dataset", dataset)
+    assert (said.returncode, "planned with other measuring options" in said.stderr) == (2, True)
+
+
+def test_check_warns_and_is_fine(recipe: Path) -> None:
+    hashes = {"uid": ["a"], "perceptual_hash": pa.array([1], pa.uint64())}
+    pq.write_table(pa.table(hashes), recipe.parent / "h.parquet")
+    content = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump(content | {"known": {"datasets": ["h.parquet"]}}))
+    said = pairsieve("check", recipe)
+    assert (said.returncode, said.stdout) == (0, "fine\n")
+    assert said.stderr.startswith("Warning: the recipe has `known`, and no rule in `keep` decides")
 
 
 def test_status_of_nothing_says_so_and_leaves_nothing(tmp_path: Path) -> None:

@@ -91,10 +91,10 @@ def folder(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = {"top_fraction": 0.5, "of": "clip_similarity_b", "name": "best_by_b"}
     where = {"where": "clip_similarity_b > -1 AND clip_similarity > -1", "name": "both"}
     write(made, "both.yaml", port, embed=[FIRST, SECOND], keep=[where, top])
-    Job(made / "first.yaml", str(made / "dataset"), "serial").walk("default")
+    Job(made / "first.yaml", str(made / "dataset")).run("default")
     before = Counter(Counting.asked)
     assert sum(before.values()) == PAIRS
-    Job(made / "both.yaml", str(made / "dataset"), "serial").walk("default")
+    Job(made / "both.yaml", str(made / "dataset")).run("default")
     assert Counting.asked == before  # nothing was fetched
     return made
 
@@ -164,7 +164,7 @@ def test_the_second_models_scores_are_in_shards_statistics_and_report(folder: Pa
 
 def test_the_main_models_vectors_are_not_made_again(folder: Path, port: int) -> None:
     before = list(Store.at(folder / "dataset").list("embed"))
-    Job(folder / "both.yaml", str(folder / "dataset"), "serial").walk("default")
+    Job(folder / "both.yaml", str(folder / "dataset")).run("default")
     assert list(Store.at(folder / "dataset").list("embed")) == before
 
 
@@ -172,7 +172,7 @@ def test_a_further_models_score_cannot_be_a_gate(folder: Path, port: int) -> Non
     keep = [{"where": "clip_similarity_b > 0", "gate": True}]
     path = write(folder, "gate.yaml", port, embed=[FIRST, SECOND], keep=keep)
     with pytest.raises(BadOption, match="known only after `embed`"):
-        Job(path, str(folder / "dataset"), "serial")
+        Job(path, str(folder / "dataset"))
 
 
 def test_a_models_column_cannot_have_the_name_of_one_of_the_input(folder: Path, port: int) -> None:
@@ -181,7 +181,7 @@ def test_a_models_column_cannot_have_the_name_of_one_of_the_input(folder: Path, 
     recipe = write(folder, "named.yaml", port, embed=[FIRST, SECOND])
     recipe.write_text(recipe.read_text().replace("pairs.parquet", "named.parquet"))
     with pytest.raises(BadOption, match="a model's column would be called nsfw_b, as one of the"):
-        Job(recipe, str(folder / "named"), "serial").walk("default")
+        Job(recipe, str(folder / "named")).run("default")
 
 
 def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) -> None:

@@ -183,22 +183,6 @@ def test_what_is_committed_is_not_done_again(tmp_path: Path, web: tuple[Path, st
     assert list(store.list()) == before
 
 
-def test_urls_without_a_user_agent_are_refused(tmp_path: Path, web: tuple[Path, str]) -> None:
-    with pytest.raises(BadOption, match="fetch: missing"):
-        gathered(recipe(tmp_path, web[1], fetch=None), Store.at(tmp_path / "d"), [("u", "t")])
-
-
-@pytest.mark.parametrize("column", ["widht", "pages"])
-def test_a_rule_on_a_column_there_is_not_is_refused_before_the_fetch(
-    tmp_path: Path, web: tuple[Path, str], column: str
-) -> None:
-    made = recipe(tmp_path, web[1], keep=[{"where": f"{column} > 1"}])
-    store = Store.at(tmp_path / "d")
-    with pytest.raises(BadOption, match=f"`{column} > 1` does not fit"):
-        gathered(made, store, [(f"{web[1]}/wide.png", "wide")])
-    assert list(store.list("gather")) == []
-
-
 def test_rules_may_read_travelling_columns_and_what_comes_later(
     tmp_path: Path, web: tuple[Path, str]
 ) -> None:

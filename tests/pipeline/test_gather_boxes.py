@@ -12,7 +12,6 @@ from PIL import Image
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]
@@ -84,9 +83,3 @@ def test_what_cannot_be_blurred_is_not_stored_and_the_others_are(tmp_path: Path,
         row["image_file"] is row["width"] is row["perceptual_hash"] is None for row in rows[1:4]
     )
     assert all(row["sha256"] and row["http_status"] == 200 for row in rows)
-
-
-def test_a_column_there_is_not_is_refused_before_the_fetch(tmp_path: Path, url: str) -> None:
-    with pytest.raises(BadOption, match="no column `face` to travel along; known: faces; did you"):
-        gathered(tmp_path, url, pa.array(["[]"]), blur_boxes="face")
-    assert list(Store.at(tmp_path / "dataset").list("gather")) == []

@@ -1,0 +1,154 @@
+"""Check: everything that can be refused before any work, in one place.
+
+`check` looks at the recipe and at the local files that it names, for what is going to run;
+`check_input` at what only the columns of the input tell, as soon as there is a plan. A section of
+the recipe measures, a rule in `keep` decides: so a rule whose section is missing would let all pass
+and is refused, while a section on which no rule decides is only worth a warning, because another
+selection of the same dataset may have the rule.
+"""
+
+from collections.abc import Callable, Collection
+from importlib.util import find_spec
+
+import pyarrow as pa
+
+from pairsieve.pipeline.dataset.stages import VERBS
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup import near_duplicates, semantic
+from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
+from pairsieve.pipeline.fetch import img2dataset
+from pairsieve.pipeline.ledger.rules import check as check_rules
+from pairsieve.pipeline.ledger.rules import reads, rules
+from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.vectors import scorers
+from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+ALL_VERBS = tuple(stage.name for stage in VERBS)
+
+
+def check(
+    recipe: Recipe, store: Store | None = None, verbs: Collection[str] = ALL_VERBS
+) -> list[str]:
+    """Return what to warn of before these verbs run.
+
+    Args:
+        recipe: The recipe.
+        store: The dataset, if it is known yet; it may not be there.
+        verbs: What is going to run; by default all of the pipeline.
+
+    Raises:
+        BadOption: something in the recipe cannot work, or what it names cannot be read.
+    """
+    rules(recipe)
+    blocklist.load(recipe.blocklist)
+    warnings = _reference_sets(recipe, store)
+    for asking, checked in _OF_VERBS:
+        if set(asking) & set(verbs):
+            warnings += checked(recipe)
+    return warnings
+
+
+def check_input(recipe: Recipe, plan: Plan) -> None:
+    """Refuse what does not fit the input that was planned; better now than after all is fetched.
+
+    Raises:
+        BadOption: the input has only URLs and the recipe no `fetch`; or the boxes to blur or a rule
+            are in a column that there will not be.
+    """
+    if plan.fetch and recipe.fetch is None:
+        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+    if recipe.image.blur_boxes is not None:
+        plan.column_of(recipe.image.blur_boxes)
+    columns = arrow_schema(COLUMNS + recipe.other_scores)
+    check_rules(rules(recipe), pa.schema([*columns, *plan.schema]))
+
+
+def _fetcher(recipe: Recipe) -> list[str]:
+    """Refuse a downloader that is not installed; warn of what it cannot do."""
+    if recipe.fetch is None or recipe.fetch.engine != "img2dataset":
+        return []
+    img2dataset.check()
+    return [img2dataset.WARNING]
+
+
+def _models(recipe: Recipe) -> list[str]:
+    """Refuse a model, head or classifier that cannot be had."""
+    for model in recipe.models:
+        clip.check(model)
+        scorers.check(model)
+    return []
+
+
+def _duplicates(recipe: Recipe) -> list[str]:
+    """Refuse rules on duplicates that do not agree, and those on meaning without faiss."""
+    near_duplicates.max_distance(recipe)
+    if semantic.options(recipe) and find_spec("faiss") is None:
+        raise BadOption(
+            f"keep: `{semantic.RULE}` needs faiss, which is not installed: "
+            "pip install 'pairsieve[search]'"
+        )
+    return []
+
+
+# The checks that only some verbs need: a machine that only selects needs no model's files.
+_OF_VERBS: tuple[tuple[tuple[str, ...], Callable[[Recipe], list[str]]], ...] = (
+    (("gather",), _fetcher),
+    (("embed",), _models),
+    (("group",), _duplicates),
+)
+
+
+def _reference_sets(recipe: Recipe, store: Store | None) -> list[str]:
+    """Refuse rules and sections on reference sets that do not fit; warn of what nobody uses."""
+    on_earlier = reads(recipe, earlier_datasets.COLUMNS)
+    on_evaluation = reads(recipe, evaluation_sets.COLUMNS)
+    if on_earlier and recipe.known is None:
+        raise BadOption(
+            "keep: a rule asks what is known, and the recipe has no `known`; list there the "
+            "earlier `datasets`"
+        )
+    if on_evaluation and recipe.decontaminate is None:
+        raise BadOption(
+            "keep: a rule asks what is in an evaluation set, and the recipe has no "
+            "`decontaminate`; list there the `sets`"
+        )
+    _check_sections(recipe)
+    warnings = []
+    if recipe.known:
+        earlier_datasets.check(recipe.known, store)
+        if recipe.known.keep == "older" and not on_earlier:
+            warnings.append(_unused("known", "known: {}"))
+    if recipe.decontaminate:
+        evaluation_sets.check(recipe.decontaminate)
+        if not on_evaluation:
+            warnings.append(_unused("decontaminate", "eval_overlap: {}"))
+    return warnings
+
+
+def _check_sections(recipe: Recipe) -> None:
+    """Refuse what the sections cannot give to the rules."""
+    dropping = any(entry.filter == "known" for entry in recipe.keep)
+    if recipe.known and recipe.known.keep == "newer" and dropping:
+        raise BadOption(
+            "known.keep: `newer` keeps what is known, and the rule `known` drops it; leave out one "
+            "of them"
+        )
+    if recipe.decontaminate is None:
+        return
+    if recipe.decontaminate.vectors and recipe.embed is None:
+        raise BadOption("decontaminate.vectors: needs a model; name it in `embed`")
+    if not recipe.decontaminate.vectors and reads(recipe, (EVAL_OVERLAP,)):
+        raise BadOption(
+            f"keep: a rule reads {EVAL_OVERLAP.name}, and vectors are not compared; say "
+            "`vectors: true` in `decontaminate`"
+        )
+
+
+def _unused(section: str, rule: str) -> str:
+    return (
+        f"the recipe has `{section}`, and no rule in `keep` decides on what it finds; "
+        f"`- {rule}` drops it"
+    )
