@@ -85,7 +85,7 @@ def check(
     from pairsieve.pipeline import check
     from pairsieve.pipeline.dataset.paths import PLAN_FILE
     from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.pipeline.input import files
+    from pairsieve.pipeline.input.formats import find_files
     from pairsieve.pipeline.plan import run as plan
     from pairsieve.schemas.recipe_file import load
 
@@ -95,7 +95,7 @@ def check(
     if store and store.exists(PLAN_FILE):
         check.check_input(loaded, plan(loaded, store))
     else:
-        files.find(loaded.input, store.url if store else "")
+        find_files(loaded.input, store.url if store else "")
     for warning in warnings:
         typer.echo(f"Warning: {warning}", err=True)
     typer.echo("fine")
@@ -360,11 +360,11 @@ def hashes(
     """Write what a dataset's images are known by, for the `known` of another recipe."""
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.external import hash_file
-    from pairsieve.pipeline.input.files import place
+    from pairsieve.pipeline.input.files import split_location
 
     source = Store.at(dataset)
     hash_file.check(source, name)
-    store, path = place(out)
+    store, path = split_location(out)
     with store.writer(path) as sink:
         hash_file.write(source, name, sink)
     typer.echo(f"Wrote {out}")

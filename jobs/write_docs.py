@@ -66,7 +66,7 @@ def columns_page() -> str:
         "# The columns of the ledger",
         "The ledger has one row per input pair. Every verb writes its own columns beside `row`; "
         "`stats.duckdb` and the report show them joined. Columns of the input that pairsieve does "
-        "not use travel along under their own names. Unit and meaning are in the Parquet files "
+        "not use are kept under their own names. Unit and meaning are in the Parquet files "
         "too, as field metadata.",
     ]
     for stage in STAGES:

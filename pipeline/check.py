@@ -17,6 +17,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import img2dataset
+from pairsieve.pipeline.input.formats import check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
 from pairsieve.pipeline.models import clip
@@ -42,6 +43,7 @@ def check(
     Raises:
         BadOption: something in the recipe cannot work, or what it names cannot be read.
     """
+    check_format(recipe.input)
     rules(recipe)
     blocklist.load(recipe.blocklist)
     warnings = _reference_sets(recipe, store)

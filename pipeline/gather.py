@@ -150,7 +150,7 @@ def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetch
             for row in rows:
                 yield [row], Fetched(part.values[URL.name][row], Outcome.ABSENT)
             continue
-        source, name = input_files.place(file)
+        source, name = input_files.split_location(file)
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
             places = [part.images[row] for row in some]

@@ -1,10 +1,10 @@
 """Plan: cut the input into units, once, into an immutable plan.json that all later work follows.
 
-A unit is `unit_pairs` consecutive pairs, across files; only the last is shorter. Parquet files are
-read where they lie, and only their footers now. Every other format is staged (`staging.py`). The
-plan remembers which files it was made for and what shapes the measured columns. With other files
-or other measuring options it is refused, because its units would mean something else; rules may
-change.
+A unit is `unit_pairs` consecutive pairs, across files; only the last is shorter. A format that its
+reader reads in place stays where it lies, and only footers are read now. Every other is staged
+(`staging.py`). The plan remembers which files it was made for and what shapes the measured columns.
+With other files or other measuring options it is refused, because its units would mean something
+else; rules may change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input import files, parquet, staging, text, webdataset
+from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.input.extra_columns import (
     Types,
     called,
@@ -26,7 +26,9 @@ from pairsieve.pipeline.input.extra_columns import (
     source_of,
     widen,
 )
-from pairsieve.pipeline.input.files import Found, Source
+from pairsieve.pipeline.input.files import InputFile
+from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
+from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
@@ -35,23 +37,25 @@ from pairsieve.schemas.recipe import HASHES, Input, Recipe
 FOOTERS_AT_ONCE = 16
 
 
-def run(recipe: Recipe, store: Store) -> Plan:
+def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> Plan:
     """Return the dataset's plan; make it if there is none.
+
+    `readers` is the table of input formats.
 
     Raises:
         BadOption: the input cannot be read as the recipe says, or the plan that is there was made
             for other files or other measuring options.
     """
     options = measuring(recipe)
-    found = files.find(recipe.input, store.url)
+    input_files = find_files(recipe.input, store.url, readers)
     if not store.exists(PLAN_FILE):
-        made = _made(recipe, store, found, options)
-        if store.create(PLAN_FILE, made.dumps()):
-            return made
-        mine = {name for name, _ in made.staged}
+        plan = _new_plan(recipe, store, input_files, options)
+        if store.create(PLAN_FILE, plan.dumps()):
+            return plan
+        mine = {name for name, _ in plan.staged}
         store.delete(mine.difference(staged_files(store)))
     plan = read(store)
-    _check(plan, found, options)
+    _check(plan, input_files, options)
     return plan
 
 
@@ -70,14 +74,17 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -> Plan:
-    """Return a new plan; what is not Parquet is staged."""
+def _new_plan(
+    recipe: Recipe, store: Store, input_files: InputFiles, options: dict[str, Any]
+) -> Plan:
+    """Return a new plan; what is not read in place is staged."""
     staged: list[tuple[str, int]] = []
-    if found.format == "parquet":
-        counts, schema = _footers(recipe, found)
+    reader, files = input_files.reader, input_files.files
+    if isinstance(reader.read, Rows):
+        counts, schema = _footers(recipe, files, reader.read)
         counts_of_files = counts
     else:
-        counts, staged, schema = _staged(recipe, store, found)
+        counts, staged, schema = _staged(recipe, store, files, reader.read)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
@@ -85,17 +92,17 @@ def _made(recipe: Recipe, store: Store, found: Found, options: dict[str, Any]) -
     return Plan(
         dataset=store.url,
         pairs=sum(counts),
-        fetch=found.format != "webdataset",
-        format=found.format,
+        fetch=not reader.holds_images,
+        format=reader.format,
         measuring=options,
         files=[
-            File(source.location, rows, source.bytes, source.version)
-            for source, rows in zip(found.sources, counts, strict=True)
+            File(file.location, rows, file.bytes, file.version)
+            for file, rows in zip(files, counts, strict=True)
         ],
         staged=staged,
         units=list(units(counts_of_files, recipe.input.unit_pairs)),
         schema=schema,
-        fingerprints={"input": _input_fingerprint(found), "gather": fingerprint(options)},
+        fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
     )
 
 
@@ -118,42 +125,33 @@ def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[FileSlice]]:
 
 
 def _staged(
-    recipe: Recipe, store: Store, found: Found
+    recipe: Recipe, store: Store, files: Sequence[InputFile], read: Records
 ) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
-    """Stage the input; return rows per input file, the staged files, the travelling columns."""
-    counts = [0] * len(found.sources)
+    """Stage the input; return rows per input file, the staged files, the extra columns."""
+    counts = [0] * len(files)
 
-    def pairs() -> Iterator[text.Record]:
-        for place, source in enumerate(found.sources):
-            for record in _records(recipe, found, source):
-                counts[place] += 1
+    def pairs() -> Iterator[Record]:
+        for index, file in enumerate(files):
+            for record in read(file, recipe.input):
+                counts[index] += 1
                 yield record
 
     staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
 
 
-def _records(recipe: Recipe, found: Found, source: Source) -> Iterator[text.Record]:
-    if found.format == "webdataset":
-        return webdataset.records(source, found.companions.get(source.name), recipe.input)
-    return text.records(source, found.format, recipe.input)
-
-
-def _footers(recipe: Recipe, found: Found) -> tuple[list[int], pa.Schema]:
-    """Return rows per Parquet file and the travelling columns of all of them."""
+def _footers(recipe: Recipe, files: Sequence[InputFile], rows: Rows) -> tuple[list[int], pa.Schema]:
+    """Return rows per file and the extra columns of all of them."""
     used = {"url": recipe.input.url, "text": recipe.input.text}
     counts: list[int] = []
     types: Types = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        for source, footer in zip(
-            found.sources, pool.map(parquet.footer, found.sources), strict=True
-        ):
-            rows, schema = footer
-            counts.append(rows)
-            _check_used(source.location, schema, used)
+        for file, (count, schema) in zip(files, pool.map(rows.footer, files), strict=True):
+            counts.append(count)
+            _check_used(file.location, schema, used)
             for field in schema:
                 if field.name not in used.values():
-                    widen(types, field, source.location)
+                    widen(types, field, file.location)
     return counts, of_types(types)
 
 
@@ -161,7 +159,7 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
     """Refuse a file without the URL or text column, or with other than text in it."""
     for key, name in used.items():
         if name not in schema.names:
-            raise text.column_error(location, key, name, schema.names)
+            raise missing_column(location, key, name, schema.names)
         type = schema.field(name).type
         if type not in (pa.string(), pa.binary(), pa.null()):
             raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
@@ -176,22 +174,23 @@ def _check_hashes(options: Input, schema: pa.Schema) -> None:
         field = called(schema, name)
         if field is None:
             known = [source_of(each) for each in schema]
-            raise text.column_error(options.path, key, name, known)
+            raise missing_column(options.path, key, name, known)
         if field.type not in (pa.string(), pa.binary()):
             raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
-def _input_fingerprint(found: Found) -> str:
-    every = [*found.sources, *found.companions.values()]
-    return fingerprint(found.format, [(file.location, file.bytes, file.version) for file in every])
+def _input_fingerprint(input_files: InputFiles) -> str:
+    every = [*input_files.files, *(f.companion for f in input_files.files if f.companion)]
+    versions = [(file.location, file.bytes, file.version) for file in every]
+    return fingerprint(input_files.reader.format, versions)
 
 
-def _check(plan: Plan, found: Found, options: dict[str, Any]) -> None:
+def _check(plan: Plan, input_files: InputFiles, options: dict[str, Any]) -> None:
     """Refuse to go on with a plan that was made for something else."""
     way_out = "Use another --dataset, or go back to"
-    if plan.fingerprints["input"] != _input_fingerprint(found):
+    if plan.fingerprints["input"] != _input_fingerprint(input_files):
         raise BadOption(
-            f"{plan.dataset} was planned for another input: {_changed_files(plan, found)}. "
+            f"{plan.dataset} was planned for another input: {_changed_files(plan, input_files)}. "
             f"{way_out} the old input."
         )
     if plan.fingerprints["gather"] != fingerprint(options):
@@ -202,10 +201,10 @@ def _check(plan: Plan, found: Found, options: dict[str, Any]) -> None:
         )
 
 
-def _changed_files(plan: Plan, found: Found) -> str:
+def _changed_files(plan: Plan, input_files: InputFiles) -> str:
     """Return how many files are new, gone or changed, each with an example."""
     old = {file.path: (file.bytes, file.version) for file in plan.files}
-    new = {file.location: (file.bytes, file.version) for file in found.sources}
+    new = {file.location: (file.bytes, file.version) for file in input_files.files}
     groups = {
         "new": sorted(new.keys() - old.keys()),
         "gone": sorted(old.keys() - new.keys()),

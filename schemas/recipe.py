@@ -33,8 +33,10 @@ class Input(Section):
     path: str = Field(description="File, folder or glob; local, s3://, gs:// or az://.")
     url: str = Field("url", description="Column that holds the image URL.")
     text: str = Field("text", description="Column that holds the alt text.")
-    format: Literal["auto", "parquet", "csv", "tsv", "jsonl", "txt", "webdataset"] = Field(
-        "auto", description="Format of the files; `auto` tells it from their names."
+    format: str = Field(
+        "auto",
+        description="Format of the files, see [input.md](input.md); `auto` tells it from their "
+        "names.",
     )
     header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
     sha256: str | None = Field(

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.fetch.addresses import Refused, Target, target_of
 from pairsieve.pipeline.hamming.lookup import Near
-from pairsieve.pipeline.input.files import Source, listed, stream
+from pairsieve.pipeline.input.files import InputFile, list_files, open_text
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Blocklist
@@ -53,7 +53,7 @@ Places = NDArray[np.uint64]  # (n,), file and line of each entry
 class Listed:
     """What the files say, ready to be asked."""
 
-    def __init__(self, sources: tuple[Source, ...], max_distance: int) -> None:
+    def __init__(self, sources: tuple[InputFile, ...], max_distance: int) -> None:
         """Read the files.
 
         Raises:
@@ -140,11 +140,11 @@ def load(options: Blocklist | None) -> Listed | None:
     return _read(sources(options), options.max_distance) if options else None
 
 
-def sources(options: Blocklist) -> tuple[Source, ...]:
+def sources(options: Blocklist) -> tuple[InputFile, ...]:
     """Return the files of a blocklist; BadOption if one is not there."""
     found = []
     for path in options.files:
-        files = listed(path)[0]
+        files = list_files(path)[0]
         if not files:
             raise BadOption(f"blocklist.files: no file matches {path}")
         found += sorted(files, key=lambda file: file.name)
@@ -152,14 +152,14 @@ def sources(options: Blocklist) -> tuple[Source, ...]:
 
 
 @lru_cache(maxsize=1)
-def _read(files: tuple[Source, ...], max_distance: int) -> Listed:
+def _read(files: tuple[InputFile, ...], max_distance: int) -> Listed:
     return Listed(files, max_distance)
 
 
-def _entries(source: Source, max_distance: int) -> Iterator[tuple[int, str, int]]:
+def _entries(source: InputFile, max_distance: int) -> Iterator[tuple[int, str, int]]:
     """Yield line, kind and key of every entry; a pHash's kind tells its distance."""
     try:
-        with stream(source) as file:
+        with open_text(source) as file:
             for line, raw in enumerate(file, 1):
                 text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
                 if text and not text.startswith("#"):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset.paths import SCRATCH, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import hash_file, superseded
-from pairsieve.pipeline.input.files import Source, listed
+from pairsieve.pipeline.input.files import InputFile, list_files
 from pairsieve.pipeline.ledger.ledger import inputs
 from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID
 from pairsieve.schemas.errors import BadOption
@@ -241,11 +241,11 @@ def _hashes_of(place: str, selection: str | None, scratch: Path) -> Iterator[str
     path.unlink()
 
 
-def _file(place: str) -> Source | None:
+def _file(place: str) -> InputFile | None:
     """Return the Parquet file at `place`, None if that is not a file's name."""
     if not place.lower().endswith((".parquet", ".pq")) or os.path.isdir(place):
         return None
-    files = listed(place)[0]
+    files = list_files(place)[0]
     if len(files) != 1:
         raise BadOption(f"{place}: no such file")
     return files[0]

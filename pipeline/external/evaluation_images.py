@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.image.stored import decode_image
-from pairsieve.pipeline.input.files import Source, listed, opened, place
+from pairsieve.pipeline.input.files import InputFile, list_files, open_file, split_location
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import folders, model_record
@@ -59,7 +59,7 @@ class Image:
     bytes: int
 
 
-def sources(asked: Decontaminate) -> dict[str, list[Source]]:
+def sources(asked: Decontaminate) -> dict[str, list[InputFile]]:
     """Return the files of each set, sorted by name.
 
     Raises:
@@ -67,7 +67,7 @@ def sources(asked: Decontaminate) -> dict[str, list[Source]]:
     """
     found = {}
     for each in asked.sets:
-        every = sorted(listed(each.path)[0], key=lambda file: file.name)
+        every = sorted(list_files(each.path)[0], key=lambda file: file.name)
         for file in every:
             if file.name.lower().endswith(PACKED):
                 raise BadOption(
@@ -146,7 +146,7 @@ def read(store: Store, marker: Marker, vectors: bool = False) -> pa.Table:
 
 def body(file: str, offset: int, size: int) -> bytes:
     """Return the bytes of an image; Stopped when the file is gone."""
-    store, name = place(file)
+    store, name = split_location(file)
     try:
         return store.read_ranges(name, [offset], [size])[0]
     except FileNotFoundError as error:
@@ -160,7 +160,7 @@ def _images(asked: Decontaminate) -> Iterator[Image]:
             if _suffix(source.name) != "tar":
                 yield Image(name, source.name, source.location, 0, source.bytes)
                 continue
-            with opened(source.location) as file:
+            with open_file(source.location) as file:
                 for member in members(file, source.location):
                     if member.isreg() and member.size and _suffix(member.name) in IMAGES:
                         own = f"{source.name}/{member.name}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input.files import Source, opened
+from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.parquet import footer
 from pairsieve.pipeline.ledger.ledger import attach, connect, export
 from pairsieve.pipeline.ledger.sql import quoted
@@ -74,7 +74,7 @@ def write(
         export(connection, query, sink, COLUMNS)
 
 
-def check_file(source: Source) -> int:
+def check_file(source: InputFile) -> int:
     """Return the rows of a file of hashes, its columns checked.
 
     Raises:
@@ -103,7 +103,7 @@ def chunks(location: str, most: int) -> "Iterator[tuple[Masked, Masked]]":
     """
     import duckdb
 
-    with duckdb.connect() as connection, opened(location) as file:
+    with duckdb.connect() as connection, open_file(location) as file:
         keys: list[Masked] = []
         hashes: list[Masked] = []
         for batch in _batches(file, most, (SHA256.name, PERCEPTUAL_HASH.name)):
@@ -130,7 +130,7 @@ def uids(location: str, places: NDArray[np.int64]) -> pa.ChunkedArray:
     found, first = [pa.array([], pa.string())], 0
     if not len(places):
         return pa.chunked_array(found)
-    with opened(location) as file:
+    with open_file(location) as file:
         for batch in _batches(file, BATCH_ROWS, (UID.name,)):
             low, high = np.searchsorted(places, (first, first + batch.num_rows))
             found.append(batch[UID.name].take(pa.array(places[low:high] - first)).combine_chunks())

@@ -16,35 +16,35 @@ from pairsieve.schemas.recipe import HASHES, Input
 _DIGITS = {"sha256": 64, "md5": 32}
 
 
-class Expected:
+class ExpectedHashes:
     """The hashes that the pairs of a task slice are expected to have."""
 
-    def __init__(self, travelling: pa.Table, options: Input) -> None:
-        """Take them from the columns that `options` name, among those that travel along."""
+    def __init__(self, extra_columns: pa.Table, options: Input) -> None:
+        """Take them from the extra columns that `options` name."""
         self.malformed: dict[int, str] = {}  # row -> what is wrong with its hash
-        self._wanted: dict[int, dict[str, str]] = {}
+        self._expected: dict[int, dict[str, str]] = {}
         for kind in HASHES:
             name = getattr(options, kind)
-            field = called(travelling.schema, name) if name else None
-            values = travelling[field.name].to_pylist() if field else ()
+            field = called(extra_columns.schema, name) if name else None
+            values = extra_columns[field.name].to_pylist() if field else ()
             for row, value in enumerate(values):
                 self._take(row, kind, value)
 
     @property
     def any(self) -> bool:
         """Return True when some pair has one."""
-        return bool(self._wanted or self.malformed)
+        return bool(self._expected or self.malformed)
 
     def mismatches(self, rows: list[int], body: bytes, sha256: str) -> dict[int, str]:
         """Return how the bytes, whose SHA-256 is known, differ from what these rows expect."""
-        found = {"sha256": sha256}
+        actual = {"sha256": sha256}
         wrong = {}
         for row in rows:
-            for kind, wanted in self._wanted.get(row, {}).items():
-                if kind not in found:
-                    found[kind] = hashlib.new(kind, body, usedforsecurity=False).hexdigest()
-                if found[kind] != wanted:
-                    wrong[row] = f"expected {kind} {wanted}, found {found[kind]}"
+            for kind, expected in self._expected.get(row, {}).items():
+                if kind not in actual:
+                    actual[kind] = hashlib.new(kind, body, usedforsecurity=False).hexdigest()
+                if actual[kind] != expected:
+                    wrong[row] = f"expected {kind} {expected}, found {actual[kind]}"
         return wrong
 
     def _take(self, row: int, kind: str, value: Any) -> None:
@@ -56,4 +56,4 @@ class Expected:
         if text and not re.fullmatch(f"[0-9a-f]{{{_DIGITS[kind]}}}", text):
             self.malformed[row] = f"expected {kind} is not {_DIGITS[kind]} hex digits: {text[:80]}"
         elif text:
-            self._wanted.setdefault(row, {})[kind] = text
+            self._expected.setdefault(row, {})[kind] = text

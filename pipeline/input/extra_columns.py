@@ -1,4 +1,4 @@
-"""Travelling columns: what the input says of a pair besides URL and text, kept to the ledger.
+"""Extra columns: what the input says of a pair besides URL and text, kept to the ledger.
 
 Their names never clash with pairsieve's own or with each other, their types are those of all files
 together. Both are settled while planning, so every unit has the same columns.
@@ -10,12 +10,7 @@ from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption
 
 IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
-RESERVED = (
-    ROW.name,
-    URL.name,
-    TEXT.name,
-    *IMAGE_LOCATION,
-)  # of a unit's columns those of pairsieve
+RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_LOCATION)  # pairsieve's own of a unit
 _SOURCE, _JSON = b"source", b"json"  # metadata: name in the input; present if written as JSON
 
 Kinds = dict[str, set[str]]  # kinds of JSON value seen, by name in the input
@@ -23,28 +18,28 @@ Types = dict[str, tuple[pa.DataType, str]]  # type, and the file it is from, by 
 
 
 def of_types(types: Types) -> pa.Schema:
-    """Return the travelling columns of Parquet files."""
+    """Return the extra columns of files that are read in place."""
     return _schema({name: (type, False) for name, (type, _) in types.items()})
 
 
 def of_kinds(kinds: Kinds) -> pa.Schema:
-    """Return the travelling columns of staged records; mixed and nested values as JSON text."""
+    """Return the extra columns of staged records; mixed and nested values as JSON text."""
     return _schema({name: _type(seen) for name, seen in kinds.items()})
 
 
 def source_of(field: pa.Field) -> str:
-    """Return the name that a travelling column has in the input."""
+    """Return the name that an extra column has in the input."""
     name: str = field.metadata[_SOURCE].decode("utf-8", "surrogatepass")
     return name
 
 
 def called(schema: pa.Schema, source: str) -> pa.Field | None:
-    """Return the travelling column that is called `source` in the input, None if there is none."""
+    """Return the extra column that is called `source` in the input, None if there is none."""
     return next((field for field in schema if source_of(field) == source), None)
 
 
 def is_json(field: pa.Field) -> bool:
-    """Return True when the values of a travelling column are written as JSON text."""
+    """Return True when the values of an extra column are written as JSON text."""
     return _JSON in field.metadata
 
 

@@ -8,14 +8,15 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.files import Source, opened
+from pairsieve.pipeline.input.files import InputFile, open_file
+from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, Stopped
 
-BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows wanted
+BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows that are needed
 COLUMN_BUFFER = 4 << 20  # bytes read at once of each column
 
 
-def footer(source: Source) -> tuple[int, pa.Schema]:
+def footer(file: InputFile) -> tuple[int, pa.Schema]:
     """Return the number of rows, and the schema with plain types and distinct names.
 
     Raises:
@@ -24,11 +25,11 @@ def footer(source: Source) -> tuple[int, pa.Schema]:
     import pyarrow.parquet as pq
 
     try:
-        with opened(source.location) as file:
-            metadata = pq.read_metadata(file)
+        with open_file(file.location) as stream:
+            metadata = pq.read_metadata(stream)
             schema = metadata.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
-        raise BadOption(f"{source.location}: not a readable Parquet file: {error}") from error
+        raise BadOption(f"{file.location}: not a readable Parquet file: {error}") from error
     names = distinct(schema.names)
     fields = [
         pa.field(name, plain_type(type)) for name, type in zip(names, schema.types, strict=True)
@@ -49,7 +50,7 @@ def read(location: str, first: int, rows: int, total: int) -> pa.Table:
         Stopped: the file is gone, broken, or has another number of rows now.
     """
     try:
-        with opened(location) as file:
+        with open_file(location) as file:
             return _read(file, location, (first, rows), total)
     except FileNotFoundError as error:
         raise Stopped(f"{location}: was there when the input was planned and is gone") from error
@@ -76,31 +77,31 @@ def is_text(type: pa.DataType) -> bool:
     return bool(types.is_string(type) or types.is_large_string(type) or types.is_string_view(type))
 
 
-def plain(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Return `column` as type `wanted`: its plain type, or a wider one."""
-    return pa.chunked_array([_plain(chunk, wanted) for chunk in column.chunks], type=wanted)
+def plain(column: pa.ChunkedArray, type: pa.DataType) -> pa.ChunkedArray:
+    """Return `column` as `type`: its plain type, or a wider one."""
+    return pa.chunked_array([_plain(chunk, type) for chunk in column.chunks], type=type)
 
 
 def distinct(names: list[str]) -> list[str]:
     """Return `names` with `_2`, `_3` ... behind those that stood there before."""
     taken: set[str] = set(names)
     seen: set[str] = set()
-    made = []
+    unique_names = []
     for name in names:
         unique, count = name, 1
         while unique in seen or (count > 1 and unique in taken):
             count += 1
             unique = f"{name}_{count}"
         seen.add(unique)
-        made.append(unique)
-    return made
+        unique_names.append(unique)
+    return unique_names
 
 
-def _read(file: BinaryIO, location: str, wanted: tuple[int, int], total: int) -> pa.Table:
-    """Return the rows `wanted`, (first, count), of an open file."""
+def _read(file: BinaryIO, location: str, span: tuple[int, int], total: int) -> pa.Table:
+    """Return the rows of `span`, (first, count), of an open file."""
     import pyarrow.parquet as pq
 
-    first, rows = wanted
+    first, rows = span
     with pq.ParquetFile(file, buffer_size=COLUMN_BUFFER) as parquet:
         if parquet.metadata.num_rows != total:
             raise Stopped(
@@ -110,8 +111,8 @@ def _read(file: BinaryIO, location: str, wanted: tuple[int, int], total: int) ->
         groups, skip = _groups(parquet.metadata, first, rows)
         batches = parquet.iter_batches(BATCH_ROWS, row_groups=groups, use_threads=False)
         schema = parquet.schema_arrow
-        found = pa.Table.from_batches(_slices(batches, skip, rows), schema=schema)
-        return found.rename_columns(distinct(schema.names))
+        table = pa.Table.from_batches(_slices(batches, skip, rows), schema=schema)
+        return table.rename_columns(distinct(schema.names))
 
 
 def _groups(metadata: Any, first: int, rows: int) -> tuple[list[int], int]:
@@ -129,30 +130,30 @@ def _groups(metadata: Any, first: int, rows: int) -> tuple[list[int], int]:
 
 def _slices(batches: Any, skip: int, rows: int) -> list[pa.RecordBatch]:
     """Return `rows` rows after the first `skip`, and read no further."""
-    found: list[pa.RecordBatch] = []
+    parts: list[pa.RecordBatch] = []
     for batch in batches if rows else ():
         part = batch.slice(skip, rows)
         skip = max(0, skip - batch.num_rows)
         rows -= part.num_rows
         if part.num_rows:
-            found.append(part)
+            parts.append(part)
         if not rows:
             break
-    return found
+    return parts
 
 
-def _plain(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _plain(array: pa.Array, type: pa.DataType) -> pa.Array:
     if isinstance(array, pa.ExtensionArray):
-        return _plain(array.storage, wanted)
+        return _plain(array.storage, type)
     if pa.types.is_dictionary(array.type):
-        return _plain(array.dictionary_decode(), wanted)
+        return _plain(array.dictionary_decode(), type)
     try:
-        found = array.cast(wanted)
-        found.validate(full=True)
+        plain_array = array.cast(type)
+        plain_array.validate(full=True)
     except pa.ArrowInvalid:
         raw = array.cast(_bytes_type(array.type))
-        return pa.array([_escaped(value, wanted) for value in raw.to_pylist()], wanted)
-    return found
+        return pa.array([_escaped(value, type) for value in raw.to_pylist()], type)
+    return plain_array
 
 
 def _bytes_type(type: pa.DataType) -> pa.DataType:
@@ -168,15 +169,18 @@ def _bytes_type(type: pa.DataType) -> pa.DataType:
     return type
 
 
-def _escaped(value: Any, wanted: pa.DataType) -> Any:
-    """Return `value` with text instead of bytes where `wanted` has text."""
-    if isinstance(value, bytes) and is_text(wanted):
+def _escaped(value: Any, type: pa.DataType) -> Any:
+    """Return `value` with text instead of bytes where `type` has text."""
+    if isinstance(value, bytes) and is_text(type):
         return value.decode("utf-8", "backslashreplace")
-    if value is None or not pa.types.is_nested(wanted):
+    if value is None or not pa.types.is_nested(type):
         return value
-    if pa.types.is_struct(wanted):
-        return {field.name: _escaped(value[field.name], field.type) for field in wanted}
-    if pa.types.is_map(wanted):
-        types = wanted.key_type, wanted.item_type
+    if pa.types.is_struct(type):
+        return {field.name: _escaped(value[field.name], field.type) for field in type}
+    if pa.types.is_map(type):
+        types = type.key_type, type.item_type
         return [tuple(map(_escaped, pair, types)) for pair in value]
-    return [_escaped(each, wanted.value_type) for each in value]
+    return [_escaped(each, type.value_type) for each in value]
+
+
+PARQUET = Reader("parquet", (".parquet", ".pq"), Rows(footer, read))

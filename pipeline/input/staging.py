@@ -1,7 +1,7 @@
-"""Staging: pairs from any format but Parquet, written once into Parquet files in the dataset.
+"""Staging: pairs that cannot be read in place, written once into Parquet files of the dataset.
 
 So a unit is read without what lies before it, a resume does not depend on a file staying as it was,
-and everything after has one reader. Row groups end where units end. What travels along is kept as
+and everything after has one reader. Row groups end where units end. The extra columns are kept as
 one JSON object per pair, because the types of its values are known only when the last was seen;
 `expanded` makes columns of it.
 """
@@ -22,13 +22,13 @@ from pairsieve.pipeline.input.extra_columns import (
     is_json,
     source_of,
 )
-from pairsieve.pipeline.input.text import Record
+from pairsieve.pipeline.input.reader import Record
 from pairsieve.schemas.columns import TEXT, URL
 from pairsieve.schemas.errors import BadOption
 
 UNITS_PER_FILE = 100
 GROUP_CHARS = 16 << 20  # a row group ends early when it holds this much text: bounds memory
-MAX_KEYS = 1000  # names of travelling values
+MAX_KEYS = 1000  # names of extra columns
 OTHERS = "others"
 SCHEMA = pa.schema(
     [(URL.name, pa.string()), (TEXT.name, pa.string()), (OTHERS, pa.string())]
@@ -42,7 +42,7 @@ _EXACT = 1 << 53  # up to here every integer is a float too
 def stage(
     store: Store, records: Iterable[Record], unit_pairs: int
 ) -> tuple[list[tuple[str, int]], Kinds]:
-    """Write the records; return (name in the dataset, rows) per file and the kinds that travel.
+    """Write the records; return (name in the dataset, rows) per file and the extra columns' kinds.
 
     Raises:
         BadOption: the records bring more than `MAX_KEYS` names.
@@ -64,7 +64,7 @@ def stage(
 
 
 def expanded(others: pa.ChunkedArray, schema: pa.Schema) -> list[pa.Array]:
-    """Return the travelling columns of `schema`, (n,) each, out of n staged JSON objects."""
+    """Return the extra columns of `schema`, (n,) each, out of n staged JSON objects."""
     objects = [json.loads(text) for text in others.to_pylist()]
     columns = []
     for field in schema:
@@ -90,7 +90,7 @@ def _row_groups(records: Iterable[Record], unit_pairs: int, kinds: Kinds) -> Ite
     rows: list[tuple[Record, str]] = []
     left, chars = unit_pairs, 0
     for record in records:
-        others = _noted(record.others, kinds)
+        others = _as_json(record.others, kinds)
         rows.append((record, others))
         chars += len(others) + len(record.url or "") + len(record.text or "")
         left -= 1
@@ -132,7 +132,7 @@ def _write(store: Store, name: str, groups: Iterable[pa.Table], limit: int) -> i
     return rows
 
 
-def _noted(others: dict[str, Any], kinds: Kinds) -> str:
+def _as_json(others: dict[str, Any], kinds: Kinds) -> str:
     """Return `others` as JSON and note the kinds of its values.
 
     What is nested becomes a list of its JSON text, so that no reader has to go deep again.

@@ -1,9 +1,9 @@
 """WebDatasets as input: pairs whose images are already there, so nothing is fetched.
 
-A tar is walked once; of its images only the place is noted. A sample is the consecutive members
+A tar is walked once; of its images only the location is noted. A sample is the consecutive members
 with one key, as the webdataset library groups them. Its text is `.txt`, else the text or `caption`
-of `.json`; its URL is that of `.json`. One without a URL gets the address of its place in the
-input, so that two samples never pass for the same pair.
+of `.json`; its URL is that of `.json`. One without a URL gets the address of its location in
+the input, so that two samples never pass for the same pair.
 
 img2dataset writes beside each tar a Parquet file of the same name with every pair it tried: those
 that have no sample in the tar are records without an image.
@@ -18,10 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.files import Source, opened
+from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
-from pairsieve.pipeline.input.text import MAX_LINE, Record, column_error, json_object, string
+from pairsieve.pipeline.input.reader import Reader, Record, missing_column
+from pairsieve.pipeline.input.text import MAX_LINE, json_object, string
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 
@@ -42,70 +43,72 @@ class _Sample:
     offset: int
     image: tuple[int, int] | None = None  # offset, bytes
     text: str | None = None
-    said: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     suffixes: set[str] = field(default_factory=set)
 
 
-def records(source: Source, companion: Source | None, options: Input) -> Iterator[Record]:
+def records(file: InputFile, options: Input) -> Iterator[Record]:
     """Yield the samples of a tar, then the pairs that only its companion lists.
 
     Raises:
         BadOption: the tar is broken or ends early, or the companion is not img2dataset's.
     """
-    listed = _companion(companion) if companion else None
+    listed = _companion(file.companion) if file.companion else None
     rows = {key: row for row, key in enumerate(listed[KEY].to_pylist())} if listed else {}
-    found = set()
-    for sample in _samples(source):
-        found.add(sample.key)
-        if listed and not sample.said and sample.key in rows:
-            (sample.said,) = listed.slice(rows[sample.key], 1).to_pylist()
-        yield _record(sample, source, options)
+    keys = set()  # of samples in the tar
+    for sample in _samples(file):
+        keys.add(sample.key)
+        if listed and not sample.metadata and sample.key in rows:
+            (sample.metadata,) = listed.slice(rows[sample.key], 1).to_pylist()
+        yield _record(sample, file, options)
     for batch in listed.to_batches(max_chunksize=1000) if listed else ():
-        for said in batch.to_pylist():
-            if said[KEY] not in found:
-                url, text = _pair(said, None, options)
-                yield Record(url, text, said)
+        for metadata in batch.to_pylist():
+            if metadata[KEY] not in keys:
+                url, text = _pair(metadata, None, options)
+                yield Record(url, text, metadata)
 
 
-def _companion(source: Source) -> pa.Table:
+def _companion(file: InputFile) -> pa.Table:
     """Return img2dataset's table, its columns plain."""
-    rows, schema = footer(source)
+    rows, schema = footer(file)
     if KEY not in schema.names:
-        known = column_error(source.location, "path", KEY, schema.names)
-        raise BadOption(f"{known}; beside a tar of the same name this is read as img2dataset's")
-    table = read(source.location, 0, rows, rows)
+        missing = missing_column(file.location, "path", KEY, schema.names)
+        raise BadOption(f"{missing}; beside a tar of the same name this is read as img2dataset's")
+    table = read(file.location, 0, rows, rows)
     columns = [plain_column(table[field.name], field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _record(sample: _Sample, source: Source, options: Input) -> Record:
-    url, text = _pair(sample.said, sample.text, options)
-    sample.said.setdefault(KEY, sample.key)
-    image = (source.location, *sample.image) if sample.image else None
-    own = f"wds:{source.name}/{sample.key}@{sample.offset}"
-    return Record(own if url is None else url, text, sample.said, image)
+def _record(sample: _Sample, file: InputFile, options: Input) -> Record:
+    url, text = _pair(sample.metadata, sample.text, options)
+    sample.metadata.setdefault(KEY, sample.key)
+    image = (file.location, *sample.image) if sample.image else None
+    own = f"wds:{file.name}/{sample.key}@{sample.offset}"
+    return Record(own if url is None else url, text, sample.metadata, image)
 
 
-def _pair(said: dict[str, Any], text: str | None, options: Input) -> tuple[str | None, str | None]:
-    """Return URL and text, and take out of `said` the values that they repeat."""
-    url = string(said.get(options.url))
+def _pair(
+    metadata: dict[str, Any], text: str | None, options: Input
+) -> tuple[str | None, str | None]:
+    """Return URL and text, and take out of `metadata` the values that they repeat."""
+    url = string(metadata.get(options.url))
     if url is not None:
-        del said[options.url]
-    named = (options.text, CAPTION)
-    for name in named:
-        text = string(said.get(name)) if text is None else text
-    for name in named:
-        if text is not None and said.get(name) == text:
-            del said[name]
+        del metadata[options.url]
+    names = (options.text, CAPTION)
+    for name in names:
+        text = string(metadata.get(name)) if text is None else text
+    for name in names:
+        if text is not None and metadata.get(name) == text:
+            del metadata[name]
     return url, text
 
 
-def _samples(source: Source) -> Iterator[_Sample]:
+def _samples(file: InputFile) -> Iterator[_Sample]:
     """Yield the samples that hold an image, a text or JSON; a name given twice begins another."""
     decoder = json.JSONDecoder(strict=False)
     sample: _Sample | None = None
-    with opened(source.location) as file:
-        for member in members(file, source.location):
+    with open_file(file.location) as stream:
+        for member in members(stream, file.location):
             name = _NAME.fullmatch(member.name)
             if not name or not member.isreg() or member.issparse() or _META.match(member.name):
                 continue
@@ -120,36 +123,36 @@ def _samples(source: Source) -> Iterator[_Sample]:
                     sample.image = member.offset_data, member.size
             elif suffix in ("txt", "json"):
                 sample.suffixes.add(suffix)
-                data = _content(file, member)
+                data = _content(stream, member)
                 if suffix == "json":
-                    sample.said = json_object(data, decoder)
+                    sample.metadata = json_object(data, decoder)
                 elif data is not None:
                     sample.text = data.decode("utf-8", "backslashreplace")
     if sample and sample.suffixes:
         yield sample
 
 
-def _content(file: Any, member: tarfile.TarInfo) -> bytes | None:
+def _content(stream: Any, member: tarfile.TarInfo) -> bytes | None:
     """Return the bytes of a member, None if they are too many for a text."""
     if member.size > MAX_LINE:
         return None
-    file.seek(member.offset_data)
-    return bytes(file.read(member.size))
+    stream.seek(member.offset_data)
+    return bytes(stream.read(member.size))
 
 
-def members(file: Any, location: str) -> Iterator[tarfile.TarInfo]:
+def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
     """Yield the members; tarfile alone takes a header that it cannot read for the end."""
     offset = 0
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
             while member := tar.next():
                 if member.size < 0:  # tarfile would go back and never end
                     raise tarfile.ReadError("a negative size")
                 yield member
                 tar.members = []  # type: ignore[attr-defined]  # else it keeps every one
                 offset = tar.offset
-        file.seek(tar.offset)
-        rest = file.read(tarfile.BLOCKSIZE)
+        stream.seek(tar.offset)
+        rest = stream.read(tarfile.BLOCKSIZE)
     except (tarfile.TarError, OSError, ValueError) as error:
         raise _broken(location, offset, str(error)) from error
     if rest.strip(b"\0"):
@@ -161,3 +164,13 @@ def _broken(location: str, offset: int, why: str) -> BadOption:
         f"{location}: broken or cut off at byte {offset}: {why}; mend it, or leave it out with a "
         "glob that does not match it"
     )
+
+
+WEBDATASET = Reader(
+    "webdataset",
+    (".tar",),
+    records,
+    holds_images=True,
+    beside=(".parquet", ".json"),
+    companion=".parquet",
+)

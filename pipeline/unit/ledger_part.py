@@ -31,8 +31,8 @@ class Part:
     """The ledger part of a task slice while it is filled: a list of values per column."""
 
     def __init__(self, table: pa.Table, retry_layer: int = 0, filters: Filters = FILTERS) -> None:
-        """Start from a unit's input: `row`, `url`, `text` and what travels along."""
-        self.travelling = table.drop_columns(
+        """Start from a unit's input: `row`, `url`, `text` and extra columns."""
+        self.extra_columns = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
         )
         self.images = (
@@ -134,11 +134,13 @@ class Part:
         return [row for row, ok in zip(alive, passes, strict=True) if ok]
 
     def table(self) -> pa.Table:
-        """Return the part as it stands, the travelling columns behind pairsieve's own."""
+        """Return the part as it stands, the extra columns behind pairsieve's own."""
         schema = arrow_schema(GATHERED)
         arrays = [pa.array(self.values[field.name], field.type) for field in schema]
         table = pa.Table.from_arrays(arrays, schema=schema.remove_metadata())
-        for field, column in zip(self.travelling.schema, self.travelling.columns, strict=True):
+        for field, column in zip(
+            self.extra_columns.schema, self.extra_columns.columns, strict=True
+        ):
             table = table.append_column(field, column)
         return table
 

@@ -12,6 +12,8 @@ from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, called, source_of
+from pairsieve.pipeline.input.formats import READERS, rows_of
+from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 
@@ -41,9 +43,9 @@ class Plan:
         format: Format of the input files.
         measuring: The options that shape measured columns.
         files: The input files.
-        staged: Name in the dataset and rows of each staged file; empty for Parquet.
+        staged: Name in the dataset and rows of each staged file; empty where it is read in place.
         units: Per unit its slices of the staged files, or of the input files where none is staged.
-        schema: The travelling columns.
+        schema: The extra columns.
         fingerprints: Of the input files ("input") and of `measuring` ("gather").
     """
 
@@ -63,7 +65,7 @@ class Plan:
         return sum(rows for _, _, rows in self.units[unit])
 
     def column_of(self, name: str) -> str:
-        """Return the name of the travelling column that is called `name` in the input.
+        """Return the name of the extra column that is called `name` in the input.
 
         Raises:
             BadOption: there is none.
@@ -71,7 +73,7 @@ class Plan:
         field = called(self.schema, name)
         if field is None:
             raise BadOption(
-                f"image.blur_boxes: the input has no column `{name}` to travel along; "
+                f"image.blur_boxes: the input has no column `{name}` beside URL and text; "
                 f"{nearest(name, [source_of(each) for each in self.schema])}"
             )
         return str(field.name)
@@ -127,33 +129,44 @@ def staged_files(store: Store) -> list[str]:
     return [name for name, _ in read(store).staged] if store.exists(PLAN_FILE) else []
 
 
-def read_unit(plan: Plan, unit: int, first: int = 0, rows: int | None = None) -> pa.Table:
+def read_unit(
+    plan: Plan,
+    unit: int,
+    first: int = 0,
+    rows: int | None = None,
+    readers: tuple[Reader, ...] = READERS,
+) -> pa.Table:
     """Return pairs of a unit.
 
-    The columns are `row`, `url`, `text`, `IMAGE_PLACE` if the input holds images, and the
-    travelling ones; URL and text are as found, null where there is none.
+    The columns are `row`, `url`, `text`, `IMAGE_LOCATION` if the input holds images, and the
+    extra ones; URL and text are as the input has them, null where there is none.
 
     Args:
         plan: The plan.
         unit: Which unit, from 0.
         first: First pair of it, from 0.
         rows: How many; None for all that follow.
+        readers: The table of input formats.
 
     Raises:
         Stopped: an input file is gone or has another number of rows than when it was planned.
     """
     slices = list(_within(plan.units[unit], first, plan.pairs if rows is None else rows))
-    tables = [_staged_slice(plan, *s) if plan.staged else _input_slice(plan, *s) for s in slices]
+    if plan.staged:
+        tables = [_staged_slice(plan, *file_slice) for file_slice in slices]
+    else:
+        rows_of_file = rows_of(plan.format, readers)
+        tables = [_input_slice(plan, rows_of_file, *file_slice) for file_slice in slices]
     table = pa.concat_tables([_unit_schema(plan).empty_table(), *tables])
     start = unit * plan.unit_pairs + first
-    positions = pa.array(range(start, start + table.num_rows), ROW.type)
-    return table.add_column(0, pa.field(ROW.name, ROW.type, False), positions)
+    numbers = pa.array(range(start, start + table.num_rows), ROW.type)
+    return table.add_column(0, pa.field(ROW.name, ROW.type, False), numbers)
 
 
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
-    places = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_LOCATION]
-    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *places]
+    location = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_LOCATION]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *location]
     return pa.schema([*own, *plan.schema])
 
 
@@ -167,8 +180,8 @@ def _within(slices: Sequence[FileSlice], first: int, rows: int) -> Iterator[File
         first = max(0, first - count)
 
 
-def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
-    name, total = plan.staged[file]
+def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:
+    name, total = plan.staged[index]
     table = parquet.read(Store.at(plan.dataset).location(name), first, rows, total)
     schema = _unit_schema(plan)
     own = [table[name] for name in schema.names[: len(schema) - len(plan.schema)]]
@@ -176,9 +189,9 @@ def _staged_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
     return pa.Table.from_arrays([*own, *others], schema=schema)
 
 
-def _input_slice(plan: Plan, file: int, first: int, rows: int) -> pa.Table:
-    source = plan.files[file]
-    table = parquet.read(source.path, first, rows, source.rows)
+def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: int) -> pa.Table:
+    file = plan.files[index]
+    table = rows_of_file.read(file.path, first, rows, file.rows)
     columns = [
         parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
     ]

@@ -157,7 +157,7 @@ class Before:
     """What the earlier retry layers know of a unit: one ledger row per pair, in row order.
 
     Attributes:
-        ledger: The columns of `gather`, without those that travel along.
+        ledger: The columns of `gather`, without the extra ones.
         rows: Of these rows, the indices that a task slice fetches again.
     """
 

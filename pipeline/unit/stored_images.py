@@ -19,7 +19,7 @@ from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import Box, parsed
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.input.expected_hashes import Expected
+from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.arrays import Planes
@@ -69,15 +69,19 @@ class Checks:
     """
 
     boxes: list[Any] | None
-    expected: Expected
+    expected: ExpectedHashes
     listed: Listed | None
 
     @classmethod
     def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
         """Return the checks of a task slice."""
         column = recipe.image.blur_boxes
-        boxes = part.travelling[plan.column_of(column)].to_pylist() if column else None
-        return cls(boxes, Expected(part.travelling, recipe.input), blocklist.load(recipe.blocklist))
+        boxes = part.extra_columns[plan.column_of(column)].to_pylist() if column else None
+        return cls(
+            boxes,
+            ExpectedHashes(part.extra_columns, recipe.input),
+            blocklist.load(recipe.blocklist),
+        )
 
     @property
     def by_row(self) -> bool:

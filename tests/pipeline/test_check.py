@@ -10,7 +10,7 @@ from pairsieve.pipeline import check, plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Input, Recipe
 
 MODEL = {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"}
 
@@ -92,6 +92,12 @@ def test_rules_on_duplicates_that_do_not_agree_are_refused_at_the_start() -> Non
     two = ({"duplicate": {"max_distance": 2}}, {"duplicate": {}, "name": "second"})
     with pytest.raises(BadOption, match="`duplicate` is listed with max_distance 2 and 4"):
         check.check(recipe(*two))
+
+
+def test_an_unknown_input_format_is_refused_with_the_nearest() -> None:
+    recipe = Recipe(input=Input(path="anywhere", format="parqet"))
+    with pytest.raises(BadOption, match=r"input\.format: unknown format `parqet`; .*`parquet`\?"):
+        check.check(recipe)
 
 
 def test_the_warning_of_a_downloader_is_for_who_fetches() -> None:

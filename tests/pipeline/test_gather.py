@@ -183,7 +183,7 @@ def test_what_is_committed_is_not_done_again(tmp_path: Path, web: tuple[Path, st
     assert list(store.list()) == before
 
 
-def test_rules_may_read_travelling_columns_and_what_comes_later(
+def test_rules_may_read_extra_columns_and_what_comes_later(
     tmp_path: Path, web: tuple[Path, str]
 ) -> None:
     keep = [{"where": "page >= 0"}, {"duplicate": {}}]

@@ -87,7 +87,7 @@ def test_a_part_of_a_unit_has_the_rows_of_the_whole(tmp_path: Path, kind: str) -
 
 
 def written(folder: Path, kind: str) -> Path:
-    """Write the hostile texts in a format; the travelling column is their position."""
+    """Write the hostile texts in a format; the extra column is their index."""
     rows = [
         {"url": f"http://a/{n}?{text[:9]}", "text": text, "n": n} for n, text in enumerate(HOSTILE)
     ]

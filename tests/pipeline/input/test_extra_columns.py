@@ -41,7 +41,7 @@ def test_what_is_no_unicode_is_escaped_with_backslashes(tmp_path: Path) -> None:
     assert everything(plan) == [expected | {"deep": '["\\udc00"]'}]
 
 
-def test_json_values_travel_with_the_type_that_all_of_them_have(tmp_path: Path) -> None:
+def test_json_values_keep_the_type_that_all_of_them_have(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"whole": 1, "real": 1, "flag": True, "mixed": 1, "big": 2**70, "nested": {"a": [1]}},
         {"whole": 2**60, "real": 0.5, "flag": False, "mixed": "é", "long": 2**60},
@@ -83,7 +83,7 @@ def test_more_names_than_a_table_can_have_are_refused(tmp_path: Path) -> None:
     assert list(store.list()) == []
 
 
-def test_travelling_columns_never_take_a_name_of_pairsieves(tmp_path: Path) -> None:
+def test_extra_columns_never_take_a_name_of_pairsieves(tmp_path: Path) -> None:
     head = "url,text,WIDTH,Row,input_row,pairsieve_file,a,A,,URL"
     (tmp_path / "a.csv").write_text(f"{head}\n0,1,2,3,4,5,6,7,8,9\n")
     plan = plans.run(recipe(tmp_path / "a.csv"), Store.at(tmp_path / "out"))

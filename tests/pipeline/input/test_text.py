@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline.input.files import find
-from pairsieve.pipeline.input.text import MAX_LINE, Record, records
+from pairsieve.pipeline.input.formats import find_files
+from pairsieve.pipeline.input.reader import Record, Rows
+from pairsieve.pipeline.input.text import MAX_LINE
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 
@@ -15,8 +16,9 @@ def read(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[Reco
     path = tmp_path / name
     path.write_bytes(content)
     chosen = Input(path=str(path), **options)
-    found = find(chosen, "")
-    return list(records(found.sources[0], found.format, chosen))
+    found = find_files(chosen, "")
+    assert not isinstance(found.reader.read, Rows)
+    return list(found.reader.read(found.files[0], chosen))
 
 
 def pairs(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[tuple[Any, Any]]:

@@ -10,8 +10,9 @@ import pytest
 import webdataset
 
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input.files import find, place
-from pairsieve.pipeline.input.text import Record
+from pairsieve.pipeline.input.files import split_location
+from pairsieve.pipeline.input.formats import find_files
+from pairsieve.pipeline.input.reader import Record
 from pairsieve.pipeline.input.webdataset import records
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
@@ -26,12 +27,8 @@ def write(path: Path, samples: list[dict[str, Any]]) -> Path:
 
 def read(path: Path, **options: Any) -> list[Record]:
     chosen = Input(path=str(path), **options)
-    found = find(chosen, "")
-    return [
-        record
-        for source in found.sources
-        for record in records(source, found.companions.get(source.name), chosen)
-    ]
+    files = find_files(chosen, "").files
+    return [record for file in files for record in records(file, chosen)]
 
 
 def image(record: Record) -> bytes:
@@ -67,11 +64,11 @@ def test_tars_in_an_object_store_tell_where_their_images_are(s3: str, tmp_path: 
     path = write(tmp_path / "0.tar", samples)
     Store.at(s3).write("wds/0.tar", path.read_bytes())
     chosen = Input(path=f"{s3}/wds/*.tar")
-    (source,) = find(chosen, "").sources
-    for n, record in enumerate(records(source, None, chosen)):
+    (file,) = find_files(chosen, "").files
+    for n, record in enumerate(records(file, chosen)):
         assert record.image
         location, offset, size = record.image
-        store, name = place(location)
+        store, name = split_location(location)
         assert store.read_ranges(name, [offset], [size]) == [bytes([n]) * 9999]
     assert n == 2
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters
 from pairsieve.pipeline.fetch.client import Fetched
-from pairsieve.pipeline.input.expected_hashes import Expected
+from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
@@ -101,7 +101,7 @@ def gathered(filters: Filters, pairs: list[tuple[str, str]], pictures: dict[str,
     part = Part(pa.table({"row": range(len(pairs)), "url": urls, "text": texts}), filters=filters)
     rows = part.usable()
     part.measure_texts(rows)
-    checks = Checks(None, Expected(part.travelling, RECIPE.input), None)
+    checks = Checks(None, ExpectedHashes(part.extra_columns, RECIPE.input), None)
     with tarfile.open(fileobj=io.BytesIO(), mode="w|") as tar:
         images = Images(part, RECIPE, tar, "images.tar", checks)
         for url, body in pictures.items():

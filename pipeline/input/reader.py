@@ -1,0 +1,77 @@
+"""What a reader of one input format gives, whatever the format.
+
+A format is read in one of two ways. Where any rows of a file can be read without those before them,
+they are read in place (`Rows`); else its pairs come one after the other (`Records`) and are staged.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from pairsieve.pipeline.input.files import InputFile
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Input
+
+
+class Record(NamedTuple):
+    """One pair as read.
+
+    Attributes:
+        url: Its URL, None where there is none.
+        text: Its text, None where there is none.
+        others: What else the input says of it, by name.
+        image: Where its image lies (tar, offset, bytes), if the input holds images.
+    """
+
+    url: str | None
+    text: str | None
+    others: dict[str, Any]
+    image: tuple[str, int, int] | None = None
+
+
+# Yields the pairs of one file; BadOption where it cannot be read as the recipe says.
+Records = Callable[[InputFile, Input], Iterator[Record]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How the rows of a file are read where they lie.
+
+    Attributes:
+        footer: Returns the number of rows and the schema, its names distinct; BadOption.
+        read: Returns rows, given location, first row, rows and the file's rows when planned;
+            Stopped where the file has changed since.
+    """
+
+    footer: Callable[[InputFile], tuple[int, pa.Schema]]
+    read: Callable[[str, int, int, int], pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The reader of one format.
+
+    Attributes:
+        format: Its name in the recipe.
+        suffixes: What the names of its files end in, in lower case.
+        read: How the pairs are read.
+        compressed: Whether a file may be compressed as a whole.
+        holds_images: Whether its records say where their image lies, so that nothing is fetched.
+        beside: Suffixes of what may lie beside its files and is no input.
+        companion: Suffix of the file of the same name that goes with each file, "" for none.
+    """
+
+    format: str
+    suffixes: tuple[str, ...]
+    read: Records | Rows
+    compressed: bool = False
+    holds_images: bool = False
+    beside: tuple[str, ...] = ()
+    companion: str = ""
+
+
+def missing_column(location: str, key: str, name: str, known: list[str]) -> BadOption:
+    """Return the error for a column that `input.<key>` names and the file does not have."""
+    return BadOption(f"input.{key}: {location} has no column `{name}`; {nearest(name, known)}")
