@@ -87,7 +87,7 @@ def _models(recipe: Recipe) -> list[str]:
 def _duplicates(recipe: Recipe) -> list[str]:
     """Refuse rules on duplicates that do not agree, and those on meaning without faiss."""
     near_duplicates.max_distance(recipe)
-    if semantic.options(recipe) and find_spec("faiss") is None:
+    if semantic.rule(recipe) and find_spec("faiss") is None:
         raise BadOption(
             f"keep: `{semantic.RULE}` needs faiss, which is not installed: "
             "pip install 'pairsieve[search]'"

@@ -6,7 +6,7 @@ of its own with the columns that it finds; here they are put beside one another 
 DuckDB sorts, joins and groups, spilling to disk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
@@ -14,13 +14,12 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES, result
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import near_duplicates, placeholders, semantic
-from pairsieve.pipeline.dedup.steps import ASKED, asked
+from pairsieve.pipeline.dedup import near_duplicates
+from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
 from pairsieve.pipeline.vectors.folders import scores_folders
-from pairsieve.schemas.columns import GROUPED, ROW, Column
+from pairsieve.schemas.columns import GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -33,13 +32,19 @@ def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[
     yield run(recipe, store, engine)
 
 
-def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = None) -> Marker:
+def run(
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    partitions: int | None = None,
+    steps: Sequence[Step] = STEPS,
+) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
     The marker's counts: `pairs` with an image, of them `repeated`; of the others `exact` copies of
     their keeper's file and `near` copies; `clusters` of at least two pairs; for each signal that
-    verifies, `kept_apart_by_<signal>`: images near a keeper by their pHash alone; `semantic` pairs
-    that show the same as another.
+    verifies, `kept_apart_by_<signal>`: images near a keeper by their pHash alone; for each step the
+    images that it has found, e.g. `semantic` ones that show the same as another.
 
     Args:
         recipe: The recipe.
@@ -47,59 +52,49 @@ def run(recipe: Recipe, store: Store, engine: Engine, partitions: int | None = N
         engine: Where it runs what is spread over tasks.
         partitions: Spread the search for near hashes over so many of each table; by default it is
             spread only where one machine should not hold all hashes. The result is the same.
+        steps: Those that the recipe may request.
 
     Raises:
-        BadOption: rules of the recipe that `group` reads do not agree, faiss is missing, or an
-            earlier dataset or evaluation set cannot be read.
+        BadOption: rules of the recipe that `group` reads do not agree, or an earlier
+            dataset or evaluation set cannot be read.
         Stopped: a task's process kept dying.
     """
     from pairsieve.pipeline.hamming.distributed import near
 
     embeddings = scores_folders(recipe)
-    steps = asked(recipe)
+    options = requested(recipe, steps)
     distance = near_duplicates.max_distance(recipe)
     wanted = fingerprint(
         distance,
         recipe.group.model_dump(),
         inputs(store, embeddings),
-        steps,
-        earlier_datasets.versions(recipe),
-        evaluation_sets.versions(recipe),
+        options,
+        [step.versions(recipe) for step in steps],
     )
     if done := current(store, GROUP_MARKER, wanted):
         return done
     forest = near(store, engine, distance, partitions)
+    running = [step for step in steps if step.TABLE in options]
     path = result(GROUP.folder)
-    columns = (ROW, *GROUPED)
     with connect(store) as connection:
         attach(connection, store, embeddings)
         _take_images(connection)
         near_duplicates.find(connection, recipe, store, forest)
-        if "semantic" in steps:
-            semantic.find(connection, store, engine, recipe)
-        if "known" in steps:
-            earlier_datasets.find(connection, recipe, store)
-        if "evaluation" in steps:
-            evaluation_sets.find(connection, recipe, store, engine)
-        if "placeholders" in steps:
-            placeholders.find(connection)
-        joins = " ".join(f"LEFT JOIN {step} USING (row)" for step in ("copies", *steps))
-        names = ", ".join(_selected(column, steps) for column in columns)
+        counts = dict.fromkeys((step.TABLE for step in steps), 0)
+        for step in running:
+            counts[step.TABLE] = step.find(connection, recipe, store, engine)
+        joins = " ".join(f"LEFT JOIN {table} USING (row)" for table in ("copies", *options))
+        made = {ROW, *near_duplicates.COLUMNS, *(c for step in running for c in step.COLUMNS)}
+        names = ", ".join(c.name if c in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
         with store.writer(path) as sink:
             query = f"SELECT {names} FROM images {joins} ORDER BY row"
-            export(connection, query, sink, columns)
-        counts = _counts(connection, "semantic" in steps)
-    extra = {"fingerprint": wanted, "steps": steps}
+            export(connection, query, sink, (ROW, *GROUPED))
+        counts = _counts(connection) | counts
+    extra = {"fingerprint": wanted, "steps": options}
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
     replace(store, GROUP_MARKER, marker)
     store.delete(file for file, _, _ in store.list(SEARCHES))
     return marker
-
-
-def _selected(column: Column, steps: dict[str, str]) -> str:
-    """Return the SQL of a column: null where its step was not asked for."""
-    of_others = [c for step, (_, own) in ASKED.items() if step not in steps for c in own]
-    return f"NULL AS {column.name}" if column in of_others else column.name
 
 
 def _take_images(connection: "DuckDBPyConnection") -> None:
@@ -121,8 +116,8 @@ def _take_images(connection: "DuckDBPyConnection") -> None:
     )
 
 
-def _counts(connection: "DuckDBPyConnection", semantic_too: bool) -> dict[str, int]:
-    """Return the marker's counts."""
+def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
+    """Return what the marker counts of copies."""
     from pairsieve.pipeline.dedup.star_clusters import SIGNALS
 
     apart = [
@@ -130,7 +125,6 @@ def _counts(connection: "DuckDBPyConnection", semantic_too: bool) -> dict[str, i
         for bit, signal in enumerate(SIGNALS)
     ]
     others = "NOT repeated AND duplicate_of IS NOT NULL"
-    semantic_count = "(SELECT count(*) FROM semantic)" if semantic_too else "0"
     query = f"""
         SELECT count(*) AS pairs,
                count(*) FILTER (repeated) AS repeated,
@@ -138,8 +132,7 @@ def _counts(connection: "DuckDBPyConnection", semantic_too: bool) -> dict[str, i
                count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
                (SELECT count(*) FROM (FROM copies SELECT cluster
                                       GROUP BY cluster HAVING count(*) > 1)) AS clusters,
-               {", ".join(apart)},
-               {semantic_count} AS semantic
+               {", ".join(apart)}
         FROM copies
         """
     names = [column[0] for column in connection.execute(query).description]

@@ -65,7 +65,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         )
     embeddings = scores_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
-    steps.check_asked(recipe, grouped)
+    steps.check_measured(recipe, grouped)
     measured = inputs(store, embeddings)
     blocklist_recheck.run(recipe, store)
     identity = fingerprint(

@@ -197,7 +197,7 @@ def measure(setting: Setting) -> Cost:
             SELECT row, false AS repeated, NULL::VARCHAR AS duplicate_of FROM images
             """
         )
-        semantic.find(connection, store, Serial(), recipe(setting, setting.probes[0]))
+        semantic.find(connection, recipe(setting, setting.probes[0]), store, Serial())
         found = connection.execute("SELECT row FROM semantic").fetchnumpy()["row"]
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     gone = np.zeros(setting.count, bool)

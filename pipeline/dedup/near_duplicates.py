@@ -28,6 +28,16 @@ from numpy.typing import NDArray
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import Members, labels_of_turns, take
+from pairsieve.schemas.columns import (
+    CAPTIONS,
+    CLUSTER,
+    DUPLICATE_COLOUR,
+    DUPLICATE_DHASH,
+    DUPLICATE_DISTANCE,
+    DUPLICATE_OF,
+    DUPLICATE_ORIENTATION,
+    REPEATED,
+)
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -36,6 +46,10 @@ if TYPE_CHECKING:
 
     from pairsieve.pipeline.hamming.forest import Forest
 
+COLUMNS = (
+    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
+    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS,
+)  # fmt: skip
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 

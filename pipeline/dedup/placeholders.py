@@ -5,8 +5,10 @@ Copies are those of `copies`. A caption counts as its words in lower case; of ea
 pairs, however large the cluster of the commonest placeholder is.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
@@ -19,6 +21,7 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+TABLE = "placeholders"
 COLUMNS = (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED)
 SAMPLED = 16  # captions of a cluster that are compared: 120 pairs
 RELATED = 3  # captions that share at least one of so many words of the shorter are related
@@ -30,13 +33,18 @@ WORDS = (
 
 def options(recipe: Recipe) -> str | None:
     """Return what shapes the result, None where no rule of the recipe reads it."""
-    return "asked" if reads(recipe, COLUMNS) else None
+    return "requested" if reads(recipe, COLUMNS) else None
 
 
-def find(connection: "DuckDBPyConnection") -> None:
+def versions(recipe: Recipe) -> list[Any]:
+    """Return nothing: the result depends on the ledger alone."""
+    return []
+
+
+def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
     """Make the table `placeholders` out of `ledger` and `copies`: `row` and `COLUMNS`.
 
-    An image without copies has one host and one caption.
+    An image without copies has one host and one caption. Return how many have several hosts.
     """
     connection.execute(
         f"""
@@ -64,3 +72,5 @@ def find(connection: "DuckDBPyConnection") -> None:
         FROM copies LEFT JOIN seen USING (cluster) LEFT JOIN unrelated USING (cluster)
         """
     )
+    several = f"SELECT count(*) FROM {TABLE} WHERE {PLACEHOLDER_HOSTS.name} > 1"
+    return int(connection.execute(several).fetchall()[0][0])

@@ -13,7 +13,7 @@ rule `duplicate`, since each has a keeper that takes part for it.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,11 +54,12 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 RULE = "semantic_duplicate"
+TABLE = "semantic"
 COLUMNS = (SEMANTIC_OF, SEMANTIC_COSINE)
 
 
-def options(recipe: Recipe) -> SemanticDuplicate | None:
-    """Return what the recipe's rule asks for, None if it has no such rule.
+def rule(recipe: Recipe) -> SemanticDuplicate | None:
+    """Return the recipe's rule, None if it has no such rule.
 
     Raises:
         BadOption: two rules do not agree.
@@ -66,51 +67,58 @@ def options(recipe: Recipe) -> SemanticDuplicate | None:
     from pydantic import TypeAdapter
 
     adapter = TypeAdapter(SemanticDuplicate)
-    asked = [entry.options for entry in recipe.keep if entry.filter == RULE]
-    found = {adapter.validate_python(options) for options in asked}
-    if len(found) > 1:
+    listed = {
+        adapter.validate_python(entry.options) for entry in recipe.keep if entry.filter == RULE
+    }
+    if len(listed) > 1:
         raise BadOption(f"keep: `{RULE}` is listed with different options; choose one")
-    if not found:
-        return None
-    return found.pop()
+    return listed.pop() if listed else None
 
 
-def shaping(recipe: Recipe) -> list[str] | None:
-    """Return what shapes the result, None where the recipe does not ask for it."""
-    asked = options(recipe)
-    return [repr(asked), str(_without_copies(recipe))] if asked else None
+def options(recipe: Recipe) -> list[str] | None:
+    """Return what shapes the result, None where the recipe has no such rule."""
+    requested = rule(recipe)
+    return [repr(requested), str(_without_copies(recipe))] if requested else None
 
 
-def find(connection: "DuckDBPyConnection", store: Store, engine: Engine, recipe: Recipe) -> None:
+def versions(recipe: Recipe) -> list[Any]:
+    """Return nothing: the result depends on the ledger and the vectors alone."""
+    return []
+
+
+def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
     """Make the table `semantic` out of `images` and `copies`: `row` and `COLUMNS`.
 
+    Return how many images show the same as one that stays.
+
     Raises:
-        BadOption: see `options`.
+        BadOption: see `rule`.
         Stopped: a task's process kept dying.
     """
     connection.execute(
         "CREATE TEMP TABLE semantic (row BIGINT, semantic_of VARCHAR, semantic_cosine FLOAT)"
     )
-    asked = options(recipe)
-    if asked is None or recipe.embed is None:
-        return
+    requested = rule(recipe)
+    if requested is None or recipe.embed is None:
+        return 0
     files = _vectors(store, model_folder(recipe.embed))
     _rank(connection, recipe)
     ((count,),) = connection.execute("SELECT count(*) FROM ranks").fetchall()
     if not count or not files:
-        return
-    search = _search(connection, store, asked, count, [name for name, _ in files])
-    found = settled(count, _stars(search, engine, files))
-    connection.register("found_alike", found)
+        return 0
+    search = _search(connection, store, requested, count, [name for name, _ in files])
+    similar = settled(count, _stars(search, engine, files))
+    connection.register("similar_pairs", similar)
     connection.execute(
         """
         INSERT INTO semantic
-        SELECT gone.row, images.uid, f.cosine FROM found_alike f
-        JOIN ranks gone ON gone.rank = f.gone
-        JOIN ranks kept ON kept.rank = f.kept JOIN images ON images.row = kept.row
+        SELECT gone.row, images.uid, s.cosine FROM similar_pairs s
+        JOIN ranks gone ON gone.rank = s.gone
+        JOIN ranks kept ON kept.rank = s.kept JOIN images ON images.row = kept.row
         """
     )
-    connection.unregister("found_alike")
+    connection.unregister("similar_pairs")
+    return len(similar)
 
 
 def _without_copies(recipe: Recipe) -> bool:

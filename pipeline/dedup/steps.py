@@ -1,43 +1,82 @@
-"""The steps of `group` that a recipe may ask for."""
+"""The steps of `group` that run only when a recipe requests them.
 
-from typing import TYPE_CHECKING
+A step is a module: it says which table it makes, with which columns, what in the recipe shapes them
+and what else its result depends on, and it makes the table. To add one: write its file and list it
+in `STEPS`, after those whose tables it reads.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import placeholders, semantic
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.rules import reads
+from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
-    pass
-
-# The steps that run only when the recipe asks: the table each makes, and its columns.
-ASKED = {
-    "semantic": (semantic.shaping, semantic.COLUMNS),
-    "known": (earlier_datasets.options, earlier_datasets.COLUMNS),
-    "evaluation": (evaluation_sets.options, evaluation_sets.COLUMNS),
-    "placeholders": (placeholders.options, placeholders.COLUMNS),
-}
+    from duckdb import DuckDBPyConnection
 
 
-def asked(recipe: Recipe) -> dict[str, str]:
-    """Return the steps that the recipe asks for, and what stands for their options."""
-    wanted = {step: options(recipe) for step, (options, _) in ASKED.items()}
-    return {step: fingerprint(options) for step, options in wanted.items() if options is not None}
+class Step(Protocol):
+    """What `group` needs of a step."""
+
+    @property
+    def TABLE(self) -> str:  # noqa: N802, a module's constant
+        """Return the name of the table that it makes, and of the step."""
+        ...
+
+    @property
+    def COLUMNS(self) -> tuple[Column, ...]:  # noqa: N802
+        """Return the columns of that table beside `row`."""
+        ...
+
+    def options(self, recipe: Recipe) -> object:
+        """Return what in the recipe shapes the result; None where the step is not requested."""
+        ...
+
+    def versions(self, recipe: Recipe) -> list[Any]:
+        """Return what else the result depends on: what changes when a file outside does."""
+        ...
+
+    def find(
+        self, connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine
+    ) -> int:
+        """Make the table out of `images`, `copies` and earlier tables; return the images found."""
+        ...
 
 
-def check_asked(recipe: Recipe, grouped: Marker | None) -> None:
-    """Refuse rules on what `group` has not measured as this recipe asks: they would be wrong.
+def _modules(*steps: Step) -> tuple[Step, ...]:
+    """Return the modules as steps: mypy holds an argument against the protocol, no tuple's item."""
+    return steps
+
+
+STEPS = _modules(semantic, earlier_datasets, evaluation_sets, placeholders)
+
+
+def requested(recipe: Recipe, steps: Sequence[Step] = STEPS) -> dict[str, str]:
+    """Return the steps that the recipe requests, by table, and what stands for their options."""
+    options = {step.TABLE: step.options(recipe) for step in steps}
+    return {table: fingerprint(value) for table, value in options.items() if value is not None}
+
+
+def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step] = STEPS) -> None:
+    """Refuse rules on what `group` has not measured as this recipe says: they would be wrong.
 
     Raises:
         BadOption: saying what to do.
     """
-    done = grouped.extra.get("steps", {}) if grouped else {}
-    for step, options in asked(recipe).items():
-        if done.get(step) != options and reads(recipe, ASKED[step][1]):
-            names = ", ".join(column.name for column in ASKED[step][1])
+    measured = grouped.extra.get("steps", {}) if grouped else {}
+    options = requested(recipe, steps)
+    for step in steps:
+        outdated = step.TABLE in options and measured.get(step.TABLE) != options[step.TABLE]
+        if outdated and reads(recipe, step.COLUMNS):
+            names = ", ".join(column.name for column in step.COLUMNS)
             raise BadOption(
                 f"keep: a rule reads one of {names}, which `group` has not measured as this recipe "
                 "asks; run `pairsieve group` with it first"

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.paths import SCRATCH, select_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import InputFile, list_files
 from pairsieve.pipeline.ledger.ledger import inputs
@@ -37,6 +38,7 @@ from pairsieve.schemas.recipe_external import Known
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+TABLE = "known"
 COLUMNS = (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE)
 ROWS_AT_ONCE = 1 << 24  # known images searched together: 0.3 GB
 SAME_FILE = 0  # ranks: the same file, then 1 + the bits between the pHashes
@@ -93,12 +95,14 @@ def check(asked: Known, store: Store | None = None) -> None:
             raise BadOption(f"known.datasets: {error}") from error
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None:
+def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
     """Make the table `known` out of `images`: `row` and `COLUMNS`, only of images that are known.
 
     If the newer are to be kept, the superseded are listed in the dataset, else such a list goes.
+    Return how many are known.
     """
-    assert recipe.known is not None
+    if recipe.known is None:
+        raise ValueError("the recipe names no earlier datasets")
     check(recipe.known, store)
     newer = recipe.known.keep == "newer"
     images = _images(connection)
@@ -123,6 +127,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> None
                     superseded.add(connection, name, uids_there, rows, bits)
     _register(connection, images, names, (rank, source, place), uids)
     superseded.end(connection, store, newer)
+    return int(np.count_nonzero(rank < FAR))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,9 @@ from pairsieve.schemas.recipe_external import Decontaminate
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+TABLE = "evaluation"
 COLUMNS = (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP)
-ROWS_AT_ONCE = 256  # vectors of a slice_name in one product, always so many
+ROWS_AT_ONCE = 256  # vectors of a task slice in one product, always so many
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
 
 Numbers = NDArray[np.int64]
@@ -69,14 +70,15 @@ def check(asked: Decontaminate) -> None:
     evaluation_images.sources(asked)
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> None:
-    """Make the table `evaluation` out of `images`: `row` and `COLUMNS`.
+def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
+    """Make the table `evaluation` out of `images`: `row` and `COLUMNS`; return how many are there.
 
     Raises:
         BadOption: a set cannot be read.
         Stopped: a process died at every attempt at a task slice.
     """
-    assert recipe.decontaminate is not None
+    if recipe.decontaminate is None:
+        raise ValueError("the recipe names no evaluation sets")
     marker = evaluation_images.stored(recipe, store, engine)
     sets = evaluation_images.read(store, marker)
     _hash_matches(connection, sets, recipe.decontaminate.max_distance)
@@ -97,6 +99,8 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         """
     )
     connection.unregister("evaluation_images")
+    there = f"SELECT count(*) FROM {TABLE} WHERE {EVAL_SET.name} IS NOT NULL"
+    return int(connection.execute(there).fetchall()[0][0])
 
 
 def _hash_matches(connection: "DuckDBPyConnection", sets: pa.Table, distance: int) -> None:

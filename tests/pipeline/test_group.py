@@ -24,7 +24,8 @@ Row = dict[str, Any]
 NOTHING = dict.fromkeys(
     (
         "pairs", "repeated", "exact", "near", "clusters", "kept_apart_by_dhash",
-        "kept_apart_by_colour", "kept_apart_by_embedding", "semantic",
+        "kept_apart_by_colour", "kept_apart_by_embedding", "semantic", "known", "evaluation",
+        "placeholders",
     ),
     0,
 )  # fmt: skip

@@ -260,8 +260,8 @@ def test_the_sample_of_training_is_from_as_few_files_as_are_enough() -> None:
 def test_two_rules_that_do_not_agree_are_refused() -> None:
     rule = {"semantic_duplicate": {"min_cosine": 0.5}, "name": "second"}
     with pytest.raises(BadOption, match="different options; choose one"):
-        semantic.options(recipe(rule))
-    assert semantic.options(recipe({"semantic_duplicate": {}, "name": "second"}))
+        semantic.rule(recipe(rule))
+    assert semantic.rule(recipe({"semantic_duplicate": {}, "name": "second"}))
 
 
 def test_the_rule_needs_a_model() -> None:
@@ -278,4 +278,4 @@ def test_another_threshold_is_another_result(store: Store) -> None:
 
 
 def test_options_are_those_of_the_filter() -> None:
-    assert semantic.options(recipe(clusters="auto")) == SemanticDuplicate()
+    assert semantic.rule(recipe(clusters="auto")) == SemanticDuplicate()

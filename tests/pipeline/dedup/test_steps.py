@@ -1,0 +1,104 @@
+"""Steps of `group`: one more is a module in the table, and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from pairsieve.pipeline import group
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup import near_duplicates
+from pairsieve.pipeline.dedup.steps import STEPS, check_measured, requested
+from pairsieve.pipeline.engine.engine import Engine, Serial
+from pairsieve.schemas.columns import GROUPED, PLACEHOLDER_CAPTIONS, Column
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+
+Put = Callable[[Store, list[dict[str, Any]]], None]
+
+
+@dataclass
+class Longest:
+    """A step that puts the length of the caption into a column of `group`."""
+
+    TABLE: str = "longest"
+    COLUMNS: tuple[Column, ...] = (PLACEHOLDER_CAPTIONS,)
+    version: int = 1
+
+    def options(self, recipe: Recipe) -> object:
+        return recipe.group.clusters if recipe.keep else None
+
+    def versions(self, recipe: Recipe) -> list[Any]:
+        return [self.version]
+
+    def find(
+        self, connection: duckdb.DuckDBPyConnection, recipe: Recipe, store: Store, engine: Engine
+    ) -> int:
+        connection.execute(
+            "CREATE TEMP TABLE longest AS SELECT row, len(text) AS placeholder_captions "
+            "FROM images JOIN ledger USING (row)"
+        )
+        return 7
+
+
+def recipe(**sections: Any) -> Recipe:
+    return Recipe.model_validate({"input": {"path": "p"}, **sections})
+
+
+RULE = recipe(keep=[{"where": "placeholder_captions > 3"}])
+
+
+@pytest.fixture
+def store(tmp_path: Any, put_gathered: Put) -> Store:
+    made = Store.at(tmp_path / "dataset")
+    put_gathered(made, [{"text": "four", "perceptual_hash": 0}, {"text": "eleven let."}])
+    return made
+
+
+def lengths(store: Store, marker: Marker) -> list[int | None]:
+    table = pq.read_table(store.location(marker.file(".parquet")))
+    found: list[int | None] = table["placeholder_captions"].to_pylist()
+    return found
+
+
+def test_a_step_of_the_table_fills_its_column_and_is_counted(store: Store) -> None:
+    marker = group.run(RULE, store, Serial(), steps=[Longest()])
+    assert lengths(store, marker) == [4, 11]
+    assert marker.counts["longest"] == 7
+
+
+def test_a_step_that_nobody_requests_leaves_nulls(store: Store) -> None:
+    marker = group.run(recipe(), store, Serial(), steps=[Longest()])
+    assert lengths(store, marker) == [None, None]
+    assert marker.counts["longest"] == 0
+
+
+def test_another_version_is_another_result(store: Store) -> None:
+    first = group.run(RULE, store, Serial(), steps=[Longest()])
+    assert group.run(RULE, store, Serial(), steps=[Longest()]) == first
+    assert group.run(RULE, store, Serial(), steps=[Longest(version=2)]) != first
+
+
+def test_rules_on_what_was_not_measured_for_them_are_refused(store: Store) -> None:
+    steps = [Longest()]
+    marker = group.run(recipe(), store, Serial(), steps=steps)
+    message = "a rule reads one of placeholder_captions, which `group` has not measured"
+    with pytest.raises(BadOption, match=message):
+        check_measured(RULE, marker, steps)
+    check_measured(recipe(), marker, steps)
+    check_measured(RULE, group.run(RULE, store, Serial(), steps=steps), steps)
+
+
+def test_every_column_of_group_is_made_by_one_step() -> None:
+    tables = [step.TABLE for step in STEPS]
+    columns = [*near_duplicates.COLUMNS, *(column for step in STEPS for column in step.COLUMNS)]
+    assert len(set(tables)) == len(tables)
+    assert sorted(c.name for c in columns) == sorted(c.name for c in GROUPED)
+
+
+def test_a_recipe_without_rules_requests_no_step() -> None:
+    assert requested(recipe()) == {}
