@@ -10,7 +10,8 @@ that it fetches again.
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +26,10 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
-from pairsieve.pipeline.input import files as input_files
+from pairsieve.pipeline.fetch.robots import RulesCache
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
+from pairsieve.pipeline.input.files import split_location
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
@@ -36,10 +39,30 @@ from pairsieve.pipeline.unit.retry_layers import Before
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
 from pairsieve.schemas.columns import OUTCOME, URL
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a process gathers with, one task slice after the other.
+
+    Attributes:
+        recipe: The recipe.
+        store: The dataset.
+        plan_sha256: The SHA-256 of its plan.json.
+        among: How many task slices are gathered at the same time.
+        rules_cache: What robots.txt files say; each process fills its own.
+    """
+
+    recipe: Recipe
+    store: Store
+    plan_sha256: str
+    among: int
+    rules_cache: RulesCache
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
@@ -55,10 +78,11 @@ def work(
 
     What kills its process is halved until the pair at fault stands alone.
     """
+    plan_sha256, rules_cache = plan_file.sha256_of(store), RulesCache()
     while todo:
         crashed: list[TaskSlice] = []
-        share = min(engine.workers, len(todo))
-        for task_slice, result in engine.map(partial(gather, recipe, store, share), todo):
+        worker = Worker(recipe, store, plan_sha256, min(engine.workers, len(todo)), rules_cache)
+        for task_slice, result in engine.map(partial(gather, worker), todo):
             if not isinstance(result, Crashed):
                 yield task_slice.name, result
             elif halves := _halves(store, task_slice):
@@ -68,9 +92,10 @@ def work(
         todo = crashed
 
 
-def gather(recipe: Recipe, store: Store, share: int, task_slice: TaskSlice) -> Marker:
-    """Do everything for the pairs of one task slice, among `share` at once, and commit it."""
-    plan = _plan(store)
+def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
+    """Do everything for the pairs of one task slice and commit it."""
+    recipe, store = worker.recipe, worker.store
+    plan = plan_file.read_once(store, worker.plan_sha256)
     part, before = _part(store, plan, task_slice)
     alive = part.usable()
     part.measure_texts(alive)
@@ -79,15 +104,15 @@ def gather(recipe: Recipe, store: Store, share: int, task_slice: TaskSlice) -> M
     alive = checks.admitted(part, alive)
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
-    seen: Counter[tuple[str, int]] = Counter()
+    shared = Shared(worker.among, worker.rules_cache)
     path = content(GATHER_FOLDER, task_slice.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
-        fetched_by = partial(_fetch, recipe, share, seen, checks.listed)
+        fetched_by = partial(_fetch, recipe, shared, checks.listed)
         for rows, fetched in _bodies(part, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
-    files = {path: sink.entry()} | _requests(store, task_slice, seen)
+    files = {path: sink.entry()} | _requests(store, task_slice, shared.sent)
     return _commit(store, task_slice, part, files, before)
 
 
@@ -96,15 +121,15 @@ def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, Before
     table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
     if not task_slice.retry:
         return Part(table), None
-    before = Before.read(store, task_slice)
-    positions = pa.array([row - task_slice.first for row in before.rows], pa.int64())
-    return Part(table.take(positions), task_slice.layer), before
+    before = Before.read(store, task_slice, task_slice.retry)
+    indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
+    return Part(table.take(indices), task_slice.layer), before
 
 
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
     """Return the two halves of the pairs of a task slice; nothing if it is about one."""
     rows = (
-        Before.read(store, task_slice).rows
+        Before.read(store, task_slice, task_slice.retry).rows
         if task_slice.retry
         else range(task_slice.first, task_slice.first + task_slice.rows)
     )
@@ -116,7 +141,7 @@ def _bodies(
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
     if part.images is not None:
-        yield from _own_images(part, alive)
+        yield from _own_images(part, part.images, alive)
         return
     rows: dict[str, list[int]] = {}
     for row in alive:
@@ -126,50 +151,52 @@ def _bodies(
 
 
 def _fetch(
-    recipe: Recipe,
-    share: int,
-    seen: Counter[tuple[str, int]],
-    listed: Listed | None,
-    urls: list[str],
+    recipe: Recipe, shared: Shared, listed: Listed | None, urls: list[str]
 ) -> Iterator[Fetched]:
-    """Return what each URL gives, by the downloader that the recipe names."""
-    assert recipe.fetch is not None
+    """Return what each URL gives, by the downloader that the recipe names.
+
+    Raises:
+        BadOption: it names none.
+    """
+    if recipe.fetch is None:
+        raise BadOption("fetch: missing; the input has only URLs")
     if recipe.fetch.engine == "img2dataset":
         return img2dataset.fetch(urls, recipe.fetch)
-    return fetch(urls, recipe.fetch, share, seen, listed.of_target if listed else None)
+    return fetch(urls, recipe.fetch, shared, listed.of_target if listed else None)
 
 
-def _own_images(part: Part, alive: list[int]) -> Iterator[tuple[list[int], Fetched]]:
+def _own_images(
+    part: Part, locations: list[dict[str, Any]], alive: list[int]
+) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (row, bytes) of images that the input holds, read in ranges a few at a time."""
-    assert part.images is not None
+    in_file, offset, length = IMAGE_LOCATION
     by_file: dict[str | None, list[int]] = {}
     for row in alive:
-        by_file.setdefault(part.images[row][IMAGE_LOCATION[0]], []).append(row)
+        by_file.setdefault(locations[row][in_file], []).append(row)
     for file, rows in by_file.items():
         if file is None:
             for row in rows:
                 yield [row], Fetched(part.values[URL.name][row], Outcome.ABSENT)
             continue
-        source, name = input_files.split_location(file)
+        store, path = split_location(file)
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
-            places = [part.images[row] for row in some]
-            starts = [place[IMAGE_LOCATION[1]] for place in places]
-            lengths = [place[IMAGE_LOCATION[2]] for place in places]
-            for row, body in zip(some, source.read_ranges(name, starts, lengths), strict=True):
+            starts = [locations[row][offset] for row in some]
+            lengths = [locations[row][length] for row in some]
+            for row, body in zip(some, store.read_ranges(path, starts, lengths), strict=True):
                 outcome = Outcome.OK if body else Outcome.EMPTY
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
 def _requests(
-    store: Store, task_slice: TaskSlice, seen: Counter[tuple[str, int]]
+    store: Store, task_slice: TaskSlice, sent: Counter[tuple[str, int]]
 ) -> dict[str, Any]:
-    """Write what each host has seen, if anything, and return the file as a marker names it."""
-    if not seen:
+    """Write what was sent to each host, if anything, and return the file as a marker names it."""
+    if not sent:
         return {}
     path = content(GATHER_FOLDER, task_slice.name, REQUESTS_SUFFIX)
     with store.writer(path) as sink:
-        request_rates.write(seen, sink)
+        request_rates.write(sent, sink)
     return {path: sink.entry()}
 
 
@@ -194,9 +221,3 @@ def _commit_crashed(store: Store, plan: Plan, task_slice: TaskSlice, reason: str
     part, before = _part(store, plan, task_slice)
     part.reject([0], Outcome.CRASHED, reason)
     return _commit(store, task_slice, part, {}, before)
-
-
-@lru_cache(maxsize=1)
-def _plan(store: Store) -> Plan:
-    """Return the plan, read once per process."""
-    return plan_file.read(store)

@@ -120,9 +120,9 @@ def watch_libcurl() -> Meter:
 def watch_turns() -> Meter:
     """Measure from now on everything that decides whose turn it is."""
     meter = Meter()
-    for name, method in list(vars(host_queue.Hosts).items()):
+    for name, method in list(vars(host_queue.HostQueue).items()):
         if callable(method) and not name.startswith("_"):
-            setattr(host_queue.Hosts, name, meter.timed(method))
+            setattr(host_queue.HostQueue, name, meter.timed(method))
     return meter
 
 

@@ -6,12 +6,11 @@ urllib 0.57, aiohttp 0.32). The loop has a thread of its own, so that a consumer
 time over an image makes no transfer late; what is fetched and not yet consumed is bounded in bytes.
 """
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
-from pairsieve.pipeline.fetch.scheduler import Ended, Job, Transfers
+from pairsieve.pipeline.fetch.scheduler import EndedJob, Job, Scheduler, Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -21,17 +20,17 @@ class Fetched:
     """What one URL gave.
 
     Attributes:
-        url: The URL as asked for.
+        url: The URL as the caller has it.
         outcome: OK for a 2xx answer with a whole, non-empty body, or why there is none.
         body: The bytes received, after content-decoding; empty unless the outcome is OK.
         detail: More on an outcome that is not OK.
         http_status: Status of the last answer.
-        final_url: The URL of the last request, without credentials; None if nothing was asked.
+        final_url: The URL of the last request, without credentials; None if nothing was sent.
         content_type: As claimed by the server, at most 200 characters.
         fetch_ms: From the start of the first attempt to the end of the last, ms; None if nothing
-            was asked.
-        attempts: How often the URL was asked for; redirects do not count.
-        fetched_at: When the last attempt began, ms since 1970 UTC; None if nothing was asked.
+            was sent.
+        attempts: How often the URL was requested; redirects do not count.
+        fetched_at: When the last attempt began, ms since 1970 UTC; None if nothing was sent.
         etag: As the server gave it, at most 200 characters.
         last_modified: As the server gave it, at most 200 characters.
     """
@@ -53,34 +52,32 @@ class Fetched:
 def fetch(
     urls: Iterable[str],
     options: Fetch,
-    share: int = 1,
-    seen: Counter[tuple[str, int]] | None = None,
+    shared: Shared | None = None,
     blocked: Callable[[Target], str | None] | None = None,
 ) -> Generator[Fetched]:
     """Yield one Fetched per distinct URL, in order of completion.
 
-    Of what a host is allowed to see this takes the part of one among `share` that fetch at the same
-    time. Every request sent, also for a robots.txt, is counted in `seen`, by host and second since
-    1970 UTC. What is `blocked`, which gives the entry of the blocklist, is not asked for, be it a
-    URL or a redirect. Closing the generator ends all transfers. Memory is bounded as held.py says,
-    besides the URLs themselves.
+    `shared` is what this has in common with the fetches of other units; every request, also for a
+    robots.txt, is counted there. What is `blocked`, which gives the entry of the blocklist, is not
+    requested, be it a URL or a redirect. Closing the generator ends all transfers. Memory is
+    bounded as memory_budget.py says, besides the URLs themselves.
     """
     addresses = Addresses(options.allow_networks, options.ports, blocked)
-    transfers = Transfers(options, addresses, share, Counter() if seen is None else seen)
+    scheduler = Scheduler(options, addresses, shared or Shared())
     refused = []
     for url in dict.fromkeys(urls):
         target = addresses.target(url)
         if isinstance(target, Refused):
             refused.append(Fetched(url, target.outcome, detail=target.detail))
         else:
-            transfers.add(Job(url, target))
+            scheduler.add(Job(url, target))
     yield from refused
-    for ended in transfers.results():
+    for ended in scheduler.results():
         yield _fetched(ended)
 
 
-def _fetched(ended: Ended) -> Fetched:
-    """Return what is told of a job that has ended."""
+def _fetched(ended: EndedJob) -> Fetched:
+    """Return what a job that has ended gave."""
     job, answer = ended.job, ended.answer
     return Fetched(
         url=job.url,
@@ -88,11 +85,11 @@ def _fetched(ended: Ended) -> Fetched:
         body=answer.body,
         detail=answer.detail,
         http_status=answer.status,
-        final_url=job.asked,
+        final_url=job.last_url,
         content_type=answer.content_type,
-        fetch_ms=round((ended.at - job.began) * 1000) if job.asked else None,
+        fetch_ms=round((ended.at - job.began) * 1000) if job.last_url else None,
         attempts=job.attempts,
-        fetched_at=job.asked_at,
+        fetched_at=job.requested_at,
         etag=answer.etag,
         last_modified=answer.last_modified,
     )

@@ -25,15 +25,15 @@ class _Host(Generic[Job]):
     active: int = 0
     queued: bool = False  # in line, or on the calendar
     filled: float = 0.0  # when the bucket will be full again, monotonic clock
-    held: float = 0.0  # not before this time
+    backed_off_until: float = 0.0  # monotonic clock
     waiting: deque[Job] = field(default_factory=deque)
 
     def due(self) -> float:
         """Return when the next request may be sent."""
-        return max(self.held, self.filled - self.burst)
+        return max(self.backed_off_until, self.filled - self.burst)
 
 
-class Hosts(Generic[Job]):
+class HostQueue(Generic[Job]):
     """The jobs that wait, by host. Every operation takes O(log hosts) at most."""
 
     def __init__(self, per_host: int, per_s: float = 1e6) -> None:
@@ -57,7 +57,7 @@ class Hosts(Generic[Job]):
         self._queue(host)
 
     def take(self, now: float) -> Job | None:
-        """Return the next job, which takes a token and a place, or None if all must wait.
+        """Return the next job, which takes a token and a slot, or None if all must wait.
 
         A host whose time has come goes before those that have not begun: its connection is open.
         """
@@ -69,7 +69,7 @@ class Hosts(Generic[Job]):
             if not host.waiting or host.active >= self._per_host:
                 continue
             if host.due() > now:
-                self._queue(host)  # held since it was put in line
+                self._queue(host)  # backed off since it was put in line
                 continue
             job = host.waiting.popleft()
             host.active += 1
@@ -82,30 +82,30 @@ class Hosts(Generic[Job]):
         """Return when a host that waits for its time may have a turn, if one waits for that."""
         return self._calendar[0][0] if self._calendar else None
 
-    def leave(self, name: str) -> None:
-        """Give back a place that `take` took at the host `name`."""
+    def release(self, name: str) -> None:
+        """Give back a slot that `take` took at the host `name`."""
         host = self._hosts[name]
         host.active -= 1
         self._queue(host)
 
-    def hold(self, name: str, until: float) -> None:
+    def back_off(self, name: str, until: float) -> None:
         """Send nothing to the host `name` before `until`."""
         host = self._host(name)
-        host.held = max(host.held, until)
+        host.backed_off_until = max(host.backed_off_until, until)
 
-    def slow(self, name: str, spacing: float) -> None:
+    def slow_down(self, name: str, spacing: float) -> None:
         """Leave at least `spacing` seconds between requests to the host `name`."""
         host = self._host(name)
         if spacing > host.spacing:
             host.filled = max(0.0, host.filled - host.burst - host.spacing + spacing)
             host.spacing, host.burst = spacing, 0.0
 
-    def withdraw(self, name: str, unwanted: Callable[[Job], bool]) -> list[Job]:
-        """Return the jobs that wait for the host `name` and are `unwanted`, which wait no more."""
+    def withdraw(self, name: str, withdrawn: Callable[[Job], bool]) -> list[Job]:
+        """Return the jobs that wait for the host `name` and are `withdrawn`, which wait no more."""
         host = self._host(name)
         jobs = list(host.waiting)
-        host.waiting = deque(job for job in jobs if not unwanted(job))
-        return [job for job in jobs if unwanted(job)]
+        host.waiting = deque(job for job in jobs if not withdrawn(job))
+        return [job for job in jobs if withdrawn(job)]
 
     def _host(self, name: str) -> _Host[Job]:
         host = self._hosts.get(name)
@@ -114,7 +114,7 @@ class Hosts(Generic[Job]):
         return host
 
     def _queue(self, host: _Host[Job], now: float = 0.0) -> None:
-        """Put `host` in line, or on the calendar, if it has a job and a place and is in neither."""
+        """Put `host` in line or on the calendar if it has a job and a slot and is in neither."""
         if host.queued or not host.waiting or host.active >= self._per_host:
             return
         host.queued = True

@@ -1,48 +1,59 @@
-"""How many bytes of bodies are held: those arriving, and those the consumer has not taken yet.
+"""How many bytes of bodies are buffered: those arriving, and those the consumer has not taken yet.
 
 Beyond BACKLOG_BYTES no transfer is started, so that pauses are rare. Beyond LIMIT_BYTES every
-transfer pauses but the oldest, which must end for anything to be given on; that one, too, where
+transfer pauses but the oldest, which must end for anything to be handed over; that one, too, where
 what waits for the consumer is BACKLOG_BYTES by itself. So with any number of transfers no more is
-held than LIMIT_BYTES + BACKLOG_BYTES + `max_bytes`. To that come the copy made when a body is put
-together (one `max_bytes`) and what libcurl buffers per transfer: 16 KiB, more for the streams of an
-HTTP/2 connection.
+buffered than LIMIT_BYTES + BACKLOG_BYTES + `max_bytes`. To that come the copy made when a body is
+put together (one `max_bytes`) and what libcurl buffers per transfer: 16 KiB, more for the streams
+of an HTTP/2 connection.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pairsieve.pipeline.fetch.request import Transfer
-
-BACKLOG_BYTES = 32_000_000  # held: beyond this no transfer starts
-LIMIT_BYTES = 64_000_000  # held: beyond this all but the oldest transfer pause
+BACKLOG_BYTES = 32_000_000  # buffered: beyond this no transfer starts
+LIMIT_BYTES = 64_000_000  # buffered: beyond this all but the oldest transfer pause
 
 
-class Held:
-    """The count of bytes. `bytes` and `pausing` are the transfers' to write, the rest the loop's.
+class Pausable(Protocol):
+    """A transfer that can wait; `paused` says since when (monotonic clock), 0 if it does not."""
+
+    paused: float
+
+    def pause(self, now: float) -> None:
+        """Receive nothing until `resume`."""
+        ...
+
+    def resume(self, now: float) -> None:
+        """Go on after a pause."""
+        ...
+
+
+class MemoryBudget:
+    """The count of bytes. Transfers write `arriving` and `pausing`, the scheduler the rest.
 
     Attributes:
-        bytes: Of bodies that are arriving.
-        waiting: Of bodies that arrived and were not taken by the consumer.
+        arriving: Bytes of bodies that are arriving.
+        waiting: Bytes of bodies that arrived and were not taken by the consumer.
         oldest: The transfer that may go on beyond the limit.
         pausing: Transfers that must pause, or already do.
     """
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.arriving = 0
         self.waiting = 0
-        self.oldest: Transfer | None = None
-        self.pausing: list[Transfer] = []
+        self.oldest: Pausable | None = None
+        self.pausing: list[Pausable] = []
 
-    def over(self, more: int) -> bool:
+    def exceeded(self, more: int) -> bool:
         """Return whether with `more` bytes the limit is passed."""
-        return self.bytes + self.waiting + more > LIMIT_BYTES
+        return self.arriving + self.waiting + more > LIMIT_BYTES
 
-    def must_pause(self, transfer: "Transfer", more: int = 0) -> bool:
+    def must_pause(self, transfer: Pausable, more: int = 0) -> bool:
         """Return whether `transfer`, for which `more` bytes have come, may not go on now."""
-        if not self.over(more):
+        if not self.exceeded(more):
             return False
         return transfer is not self.oldest or self.waiting >= BACKLOG_BYTES
 
     def full(self) -> bool:
         """Return whether nothing new should start."""
-        return self.bytes + self.waiting >= BACKLOG_BYTES
+        return self.arriving + self.waiting >= BACKLOG_BYTES

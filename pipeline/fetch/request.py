@@ -20,7 +20,7 @@ import pycurl
 
 from pairsieve.pipeline.fetch import curl_options, headers, robots
 from pairsieve.pipeline.fetch.addresses import Addresses, Target
-from pairsieve.pipeline.fetch.memory_budget import Held
+from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -77,14 +77,16 @@ class Transfer:
         serial: The caller's number for the request; 0 between two of them.
         counted: The host and the second since 1970 UTC for which the caller counts the request.
         bytes: Received of the body so far, after content-decoding.
-        kept: Of these, the bytes that `held` counts.
+        buffered: Of these, the bytes that the memory budget counts.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
     """
 
-    def __init__(self, options: Fetch, addresses: Addresses, held: Held, robot: str) -> None:
+    def __init__(
+        self, options: Fetch, addresses: Addresses, budget: MemoryBudget, robot: str
+    ) -> None:
         self._options = options
         self._addresses = addresses
-        self._held = held
+        self._budget = budget
         self._robot = robot
         self._obey = options.opt_outs == "obey"
         self._lines = BytesIO()
@@ -106,7 +108,7 @@ class Transfer:
 
     def start(self, target: Target, timeout_s: float, now: float, robots_txt: bool = False) -> None:
         """Prepare the request of `target`, to be over `timeout_s` after `now`."""
-        self.bytes = self.kept = 0
+        self.bytes = self.buffered = 0
         self.paused = 0.0
         self._started = now
         self._deadline = now + timeout_s
@@ -114,7 +116,7 @@ class Transfer:
         self._max_bytes = robots.MAX_BYTES if robots_txt else self._options.max_bytes
         self._header: headers.Header | None = None
         self._fault_of_header: tuple[Outcome, str] | None = None
-        self._wanted = False  # the body is one to be kept
+        self._keeps_body = False
         self._speed_from: tuple[float, int] | None = None
         self._lines.seek(0)
         self._lines.truncate()
@@ -130,12 +132,12 @@ class Transfer:
         self.curl.close()
 
     def first_check(self) -> float:
-        """Return when `late` has to be asked first (monotonic clock)."""
+        """Return when `late` has to be called first (monotonic clock)."""
         soon = min(self._options.first_byte_timeout_s, SLOW_FOR_S)
         return min(self._deadline, self._started + soon)
 
     def late(self, now: float) -> tuple[Outcome, str] | float:
-        """Return which limit on time or speed is not kept, or when to ask again."""
+        """Return which limit on time or speed is not kept, or when to check again."""
         if self.paused:
             return now + SLOW_FOR_S
         sent = self.curl.getinfo(pycurl.PRETRANSFER_TIME)
@@ -153,7 +155,7 @@ class Transfer:
         return self._slow(now)
 
     def _slow(self, now: float) -> tuple[Outcome, str] | float:
-        """Return TOO_SLOW if too little came since SLOW_FOR_S ago, or when to ask again."""
+        """Return TOO_SLOW if too little came since SLOW_FOR_S ago, or when to check again."""
         received = self.curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
         since, before = self._speed_from or (
             self._started + self.curl.getinfo(pycurl.STARTTRANSFER_TIME),
@@ -237,7 +239,7 @@ class Transfer:
 
     def _cut_off(self) -> bool:
         """Return whether the transfer was ended here because what came is enough."""
-        if self._wanted:
+        if self._keeps_body:
             return self._robots_txt and self.bytes > self._max_bytes
         return self.bytes > PAGE_BYTES
 
@@ -262,13 +264,13 @@ class Transfer:
         """Read the header and note what in it ends the transfer."""
         lines = self._lines.getvalue()
         header = self._header = headers.read(lines, self._robot)
-        self._wanted = 200 <= header.status < 300 and header.status not in _NO_IMAGE
+        self._keeps_body = 200 <= header.status < 300 and header.status not in _NO_IMAGE
         if len(lines) > self._options.max_header_bytes:
             self._fault_of_header = (
                 Outcome.TOO_LARGE,
                 f"a header of more than {self._options.max_header_bytes} bytes",
             )
-        elif self._wanted and not self._robots_txt:
+        elif self._keeps_body and not self._robots_txt:
             if header.opt_out and self._obey:
                 self._fault_of_header = header.opt_out
             elif header.length > self._max_bytes:
@@ -285,17 +287,17 @@ class Transfer:
         if self._fault_of_header:
             return 0  # fewer than given: libcurl ends the transfer
         size = len(chunk)
-        if not self._wanted:
+        if not self._keeps_body:
             self.bytes += size
             return 0 if self.bytes > PAGE_BYTES else None
-        if self._held.must_pause(self, size):
-            self._held.pausing.append(self)
-            if not header.encoded:  # libcurl would decode on and hold the result
+        if self._budget.must_pause(self, size):
+            self._budget.pausing.append(self)
+            if not header.encoded:  # libcurl would decode on and buffer the result
                 self.paused = time.monotonic()
                 return int(pycurl.WRITEFUNC_PAUSE)
         self.bytes += size
-        self.kept += size
-        self._held.bytes += size
+        self.buffered += size
+        self._budget.arriving += size
         if self.bytes > self._max_bytes:
             if not self._robots_txt:
                 self._chunks = []

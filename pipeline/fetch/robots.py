@@ -1,8 +1,8 @@
-"""robots.txt: who asks, what a file allows, and the files that are known already.
+"""robots.txt: whom a file addresses, what a file allows, and a cache of what the files say.
 
 The grammar is protego's. Before that a file is reduced to the groups that can concern us, with the
 names of all other robots made one: protego keeps a rule once for every name of its group, and a
-hostile file of 500 KiB could otherwise ask for billions of them.
+hostile file of 500 KiB could otherwise make billions of them.
 
 Source: RFC 9309; Crawl-delay, which it leaves out, as in common use: seconds between requests.
 """
@@ -30,7 +30,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a site's robots.txt says to one robot."""
+    """What an origin's robots.txt says to one robot."""
 
     delay_s: float
     _parsed: Protego | None  # None: everything is allowed
@@ -38,27 +38,27 @@ class Rules:
     forbids_all: bool = False
 
     def allow(self, url: str) -> bool:
-        """Return whether `url` may be asked for."""
+        """Return whether `url` may be requested."""
         if self.forbids_all:
             return False
         return self._parsed is None or self._parsed.can_fetch(url, self._robot)
 
 
-def product(user_agent: str) -> str:
+def product_token(user_agent: str) -> str:
     """Return the name, in lower case, by which files address the sender of `user_agent`."""
-    found = _COMPATIBLE.match(user_agent)
-    if found:
-        return found[1].lower()
-    name = _TOKEN.match(user_agent)
-    return name[0].lower() if name else ""
+    compatible = _COMPATIBLE.match(user_agent)
+    if compatible:
+        return compatible[1].lower()
+    token = _TOKEN.match(user_agent)
+    return token[0].lower() if token else ""
 
 
 def nothing_forbidden(robot: str) -> Rules:
-    """Return the rules of a site without a robots.txt."""
+    """Return the rules of an origin without a robots.txt."""
     return Rules(0.0, None, robot)
 
 
-def rules(body: bytes, robot: str) -> Rules:
+def parse_rules(body: bytes, robot: str) -> Rules:
     """Return what the file `body`, of any content, says to `robot`."""
     if len(body) > MAX_BYTES:  # a line cut in two would say something else
         body = body[: body.rfind(b"\n", 0, MAX_BYTES) + 1]
@@ -73,15 +73,19 @@ def rules(body: bytes, robot: str) -> Rules:
 
 def _addressed(line: str, robot: str) -> str:
     """Return a line of a file; if it names a robot, as `*`, as `robot` or as another one."""
-    found = _AGENT.match(line)
-    if not found:
+    agent = _AGENT.match(line)
+    if not agent:
         return line
-    anyone = found[2] and not found[1]
-    return f"User-agent: {'*' if anyone else robot if found[1].lower() == robot else 'another/'}"
+    anyone = agent[2] and not agent[1]
+    return f"User-agent: {'*' if anyone else robot if agent[1].lower() == robot else 'another/'}"
 
 
-class Known:
-    """The rules of sites met lately, at most KEPT_BYTES of files; one per process."""
+class RulesCache:
+    """The rules of origins met lately, at most KEPT_BYTES of files.
+
+    It outlives the task that fills it, so that a host's next unit asks for no robots.txt again. A
+    copy sent to another process begins empty.
+    """
 
     def __init__(self, kept_bytes: int = KEPT_BYTES, fresh_s: float = FRESH_S) -> None:
         self._rules: OrderedDict[tuple[str, str], tuple[Rules, float, int]] = OrderedDict()
@@ -90,8 +94,11 @@ class Known:
         self._kept_bytes = kept_bytes
         self._fresh_s = fresh_s
 
+    def __reduce__(self) -> tuple[type["RulesCache"], tuple[int, float]]:
+        return RulesCache, (self._kept_bytes, self._fresh_s)
+
     def get(self, origin: str, robot: str) -> Rules | None:
-        """Return the rules of `origin`, such as `https://example.org`, if they are known."""
+        """Return the rules of `origin`, such as `https://example.org`, if they are in the cache."""
         key = origin, robot
         with self._lock:
             entry = self._rules.get(key)
@@ -103,23 +110,17 @@ class Known:
             self._rules.move_to_end(key)
             return entry[0]
 
-    def put(self, origin: str, robot: str, found: Rules, size: int) -> None:
+    def put(self, origin: str, robot: str, rules: Rules, size: int) -> None:
         """Keep the rules of `origin` that come from a file of `size` bytes."""
         key = origin, robot
         size += _ITEM_BYTES
         with self._lock:
             if key in self._rules:
                 self._drop(key)
-            self._rules[key] = found, time.monotonic() + self._fresh_s, size
+            self._rules[key] = rules, time.monotonic() + self._fresh_s, size
             self._bytes += size
             while self._bytes > self._kept_bytes and len(self._rules) > 1:
                 self._drop(next(iter(self._rules)))
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._rules.clear()
-            self._bytes = 0
 
     def _drop(self, key: tuple[str, str]) -> None:
         self._bytes -= self._rules.pop(key)[2]

@@ -1,4 +1,4 @@
-"""All transfers of one unit: what is started when, and what becomes of each answer.
+"""The scheduler of one unit's transfers: what is started when, and what becomes of each answer.
 
 A thread of its own runs them: it follows redirects, puts off further attempts, waits for a host's
 robots.txt before anything else of the host, slows down and leaves alone. Only `add` and `results`
@@ -13,15 +13,15 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
-from pairsieve.pipeline.fetch.event_loop import Multi
-from pairsieve.pipeline.fetch.host_queue import Hosts
-from pairsieve.pipeline.fetch.memory_budget import Held
-from pairsieve.pipeline.fetch.origins import Sites
+from pairsieve.pipeline.fetch.event_loop import EventLoop
+from pairsieve.pipeline.fetch.host_queue import HostQueue
+from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
+from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.request import Answer, Transfer
-from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product
+from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, RulesCache, product_token
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -36,32 +36,35 @@ class Job:
     """A URL on its way.
 
     Attributes:
-        url: As it was given.
-        target: What is asked for next: the URL, or where redirects have led.
+        url: As the caller has it.
+        target: What is requested next: the URL, or where redirects have led.
         robots_txt: Whether this is a robots.txt, which other jobs wait for.
-        first: What every attempt starts from.
         left_s: What is left of the limit for one attempt, s.
         redirects: Followed in this attempt.
         attempts: Begun.
         began: When the first attempt began, monotonic clock.
-        asked: The URL of the last request, if there was one.
-        asked_at: When the last attempt began, ms since 1970 UTC.
+        last_url: The URL of the last request, if there was one.
+        requested_at: When the last attempt began, ms since 1970 UTC.
+        first: What every attempt starts from.
     """
 
     url: str
     target: Target
     robots_txt: bool = False
-    first: Target | None = None
     left_s: float = 0.0
     redirects: int = 0
     attempts: int = 0
     began: float = 0.0
-    asked: str | None = None
-    asked_at: int | None = None
+    last_url: str | None = None
+    requested_at: int | None = None
+    first: Target = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.target
 
 
 @dataclass(slots=True)
-class Ended:
+class EndedJob:
     """A job and what it ended with, at a time of the monotonic clock."""
 
     job: Job
@@ -69,33 +72,47 @@ class Ended:
     at: float
 
 
-class Transfers:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a unit's transfers share with those of other units.
+
+    Attributes:
+        among: How many units are fetched at the same time; each gets an equal part of what a host
+            is allowed to see.
+        rules_cache: What robots.txt files say.
+        sent: Requests sent, by host and second since 1970 UTC; counted up here.
+    """
+
+    among: int = 1
+    rules_cache: RulesCache = field(default_factory=RulesCache)
+    sent: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+
+class Scheduler:
     """The jobs of one unit."""
 
-    def __init__(
-        self, options: Fetch, addresses: Addresses, share: int, seen: Counter[tuple[str, int]]
-    ) -> None:
+    def __init__(self, options: Fetch, addresses: Addresses, shared: Shared) -> None:
         self._options = options
         self._addresses = addresses
-        self._robot = product(options.user_agent)
-        self._seen = seen
+        self._robot = product_token(options.user_agent)
+        self._sent = shared.sent
         self._added: list[Job] = []
         self._unfinished = 0
-        connections = max(1, options.per_host_connections // share)
-        self._hosts: Hosts[Job] = Hosts(connections, options.per_host_per_s / share)
-        self._sites: Sites[Job] = Sites(options)
-        self._met: set[str] = set()  # origins whose Crawl-delay is kept
-        self._share = share
+        connections = max(1, options.per_host_connections // shared.among)
+        self._hosts: HostQueue[Job] = HostQueue(connections, options.per_host_per_s / shared.among)
+        self._origins: Origins[Job] = Origins(options, shared.rules_cache)
+        self._slowed: set[str] = set()  # origins whose Crawl-delay is kept
+        self._among = shared.among
         self._later: list[tuple[float, int, Job]] = []  # heap: due, ticket, job
         self._checks: list[tuple[float, int, Transfer]] = []  # heap: due, serial, transfer
         self._tickets = itertools.count(1)
         self._under_way: dict[Transfer, Job] = {}
         self._idle: list[Transfer] = []
-        self._held = Held()
+        self._budget = MemoryBudget()
         # Handed over between the threads; each counter has one writer, so neither needs a lock.
-        self._done: queue.SimpleQueue[Ended | BaseException] = queue.SimpleQueue()
-        self._given = 0
-        self._taken = 0
+        self._done: queue.SimpleQueue[EndedJob | BaseException] = queue.SimpleQueue()
+        self._delivered = 0  # bytes
+        self._consumed = 0
         self._full = False
         self._stopping = False
 
@@ -103,39 +120,39 @@ class Transfers:
         """Queue `job`, before `results` is called."""
         self._added.append(job)
 
-    def results(self) -> Generator[Ended]:
+    def results(self) -> Generator[EndedJob]:
         """Yield what becomes of every job; the thread lives as long as this generator."""
         self._unfinished = expected = len(self._added)
         if not expected:
             return
-        multi = Multi(max_connections=2 * self._options.concurrency)
-        thread = threading.Thread(target=self._run, args=(multi,), name="fetch", daemon=True)
+        loop = EventLoop(max_connections=2 * self._options.concurrency)
+        thread = threading.Thread(target=self._run, args=(loop,), name="fetch", daemon=True)
         thread.start()
         try:
             for _ in range(expected):
                 item = self._done.get()
                 if isinstance(item, BaseException):
                     raise item
-                self._taken += _cost(item)
+                self._consumed += _cost(item)
                 if self._full:
-                    multi.wake()
+                    loop.wake()
                 yield item
         finally:
             self._stopping = True
-            multi.wake()
+            loop.wake()
             thread.join()
-            self._close(multi)
+            self._close(loop)
 
-    def _close(self, multi: Multi) -> None:
+    def _close(self, loop: EventLoop) -> None:
         for transfer in self._under_way:
-            multi.end(transfer)
+            loop.end(transfer)
         for transfer in (*self._under_way, *self._idle):
             transfer.close()
-        multi.close()
+        loop.close()
 
     # From here on: in the thread.
 
-    def _run(self, multi: Multi) -> None:
+    def _run(self, loop: EventLoop) -> None:
         """Run until all is done or the consumer has gone; hand any error to the consumer."""
         try:
             for job in self._added:
@@ -143,11 +160,11 @@ class Transfers:
             self._added.clear()
             while self._unfinished and not self._stopping:
                 now = time.monotonic()
-                self._start(multi, now)
+                self._start(loop, now)
                 self._balance(now)
-                for transfer, code, message in multi.wait(self._next_due()):
-                    self._end(multi, transfer, code, message)
-                self._check(multi)
+                for transfer, code, message in loop.wait(self._next_due()):
+                    self._end(loop, transfer, code, message)
+                self._check(loop)
         except BaseException as error:
             self._done.put(error)
 
@@ -162,7 +179,7 @@ class Transfers:
             dues.append(due)
         return min(dues, default=None)
 
-    def _start(self, multi: Multi, now: float) -> None:
+    def _start(self, loop: EventLoop, now: float) -> None:
         """Start as many transfers as limits and backlog allow."""
         while self._later and self._later[0][0] <= now:
             self._admit(heapq.heappop(self._later)[2], first=True)
@@ -173,56 +190,56 @@ class Transfers:
             target = job.target
             if not job.redirects:
                 self._begin_attempt(job, now)
-            job.asked = target.url
+            job.last_url = target.url
             if self._idle:
                 transfer = self._idle.pop()
             else:
-                transfer = Transfer(self._options, self._addresses, self._held, self._robot)
+                transfer = Transfer(self._options, self._addresses, self._budget, self._robot)
             transfer.start(target, job.left_s, now, job.robots_txt)
             transfer.counted = target.host, int(time.time())
-            self._seen[transfer.counted] += 1
+            self._sent[transfer.counted] += 1
             self._under_way[transfer] = job
-            multi.begin(transfer)
+            loop.begin(transfer)
             transfer.serial = next(self._tickets)
             heapq.heappush(self._checks, (transfer.first_check(), transfer.serial, transfer))
 
     def _begin_attempt(self, job: Job, now: float) -> None:
         if not job.attempts:
-            job.began, job.first = now, job.target
+            job.began = now
         job.attempts += 1
-        job.asked_at = int(time.time() * 1000)
+        job.requested_at = int(time.time() * 1000)
         job.left_s = self._options.timeout_s
         if job.robots_txt:
             job.left_s = min(job.left_s, TIMEOUT_S)
 
     def _room(self) -> bool:
         """Return whether the backlog has room; if not, ask the consumer to wake the loop."""
-        self._full = True  # said before looking, so that no room made meanwhile goes unnoticed
-        self._held.waiting = self._given - self._taken
-        self._full = self._held.full()
+        self._full = True  # set before looking, so that no room made meanwhile goes unnoticed
+        self._budget.waiting = self._delivered - self._consumed
+        self._full = self._budget.full()
         return not self._full
 
     def _balance(self, now: float) -> None:
-        """Let transfers pause while too much is held, all but the oldest."""
-        held = self._held
-        held.oldest = next(iter(self._under_way), None)
-        held.waiting = self._given - self._taken
-        if not held.pausing:
+        """Let transfers pause while too much is buffered, all but the oldest."""
+        budget = self._budget
+        budget.oldest = next(iter(self._under_way), None)
+        budget.waiting = self._delivered - self._consumed
+        if not budget.pausing:
             return
-        self._full = True  # said before looking, as in `_room`
-        held.waiting = self._given - self._taken
-        concerned, held.pausing = held.pausing, []
+        self._full = True  # set before looking, as in `_room`
+        budget.waiting = self._delivered - self._consumed
+        concerned, budget.pausing = budget.pausing, []
         for transfer in dict.fromkeys(concerned):
             if transfer not in self._under_way:
                 continue
-            if held.must_pause(transfer):
+            if budget.must_pause(transfer):
                 if not transfer.paused:
                     transfer.pause(now)
-                held.pausing.append(transfer)
+                budget.pausing.append(transfer)
             elif transfer.paused:
                 transfer.resume(now)
 
-    def _check(self, multi: Multi) -> None:
+    def _check(self, loop: EventLoop) -> None:
         """End the transfers that do not keep a limit on time or speed."""
         now = time.monotonic()
         while self._checks and self._checks[0][0] <= now:
@@ -233,23 +250,23 @@ class Transfers:
             if isinstance(late, float):
                 heapq.heappush(self._checks, (late, serial, transfer))
             else:
-                self._end(multi, transfer, late=late)
+                self._end(loop, transfer, late=late)
 
     def _end(
         self,
-        multi: Multi,
+        loop: EventLoop,
         transfer: Transfer,
         code: int = 0,
         message: str = "",
         late: tuple[Outcome, str] | None = None,
     ) -> None:
         """Let go of `transfer` and settle its job; `late` is the limit it did not keep."""
-        multi.end(transfer)
+        loop.end(transfer)
         transfer.serial = 0
         job = self._under_way.pop(transfer)
-        self._held.bytes -= transfer.kept
+        self._budget.arriving -= transfer.buffered
         self._idle.append(transfer)
-        self._hosts.leave(job.target.host)
+        self._hosts.release(job.target.host)
         now = time.monotonic()
         answer = transfer.answer(code, message, now, late)
         if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
@@ -257,19 +274,19 @@ class Transfers:
         self._settle(job, answer, now)
 
     def _uncount(self, key: tuple[str, int]) -> None:
-        self._seen[key] -= 1
-        if not self._seen[key]:
-            del self._seen[key]
+        self._sent[key] -= 1
+        if not self._sent[key]:
+            del self._sent[key]
 
     def _settle(self, job: Job, answer: Answer, now: float) -> None:
         """Follow a redirect, put off another attempt, or hand over the result."""
         job.left_s -= answer.seconds
         target = job.target
-        failures = self._sites.note(target.origin, answer)
+        failures = self._origins.count(target.origin, answer)
         if failures and (answer.status in (429, 503) or answer.retry_after_s):
             wait = max(answer.retry_after_s, BACKOFF_S * 2 ** min(failures - 1, 20))
-            self._hosts.hold(target.host, now + min(wait, self._options.retry_after_max_s))
-        if self._sites.paused(target.origin) and failures == self._options.host_failures:
+            self._hosts.back_off(target.host, now + min(wait, self._options.retry_after_max_s))
+        if self._origins.paused(target.origin) and failures == self._options.host_failures:
             for other in self._hosts.withdraw(
                 target.host, lambda j: j.target.origin == target.origin
             ):
@@ -279,13 +296,12 @@ class Transfers:
             if not ended:
                 return
             answer.outcome, answer.detail = ended
-        again = answer.outcome.transient or answer.status in _RETRIED_STATUS
+        transient = answer.outcome.transient or answer.status in _RETRIED_STATUS
         if (
-            again
+            transient
             and job.attempts <= self._options.retries
-            and not self._sites.paused(target.origin)
+            and not self._origins.paused(target.origin)
         ):
-            assert job.first is not None
             due = now + _wait_s(job)
             job.target, job.redirects = job.first, 0
             heapq.heappush(self._later, (due, next(self._tickets), job))
@@ -295,15 +311,14 @@ class Transfers:
     def _finish(self, job: Job, answer: Answer, now: float) -> None:
         """Hand over what `job` ended with, or let go on what waited for a robots.txt."""
         if job.robots_txt:
-            assert job.first is not None
-            self._sites.learn(job.first.origin, answer)
-            for waiting in self._sites.waiting.pop(job.first.origin):
+            self._origins.learn(job.first.origin, answer)
+            for waiting in self._origins.waiting.pop(job.first.origin):
                 self._admit(waiting, first=True)
             return
         self._unfinished -= 1
-        ended = Ended(job, answer, now)
-        self._given += _cost(ended)
-        self._held.waiting = self._given - self._taken
+        ended = EndedJob(job, answer, now)
+        self._delivered += _cost(ended)
+        self._budget.waiting = self._delivered - self._consumed
         self._done.put(ended)
 
     def _admit(self, job: Job, first: bool = False) -> None:
@@ -312,18 +327,20 @@ class Transfers:
         if job.robots_txt:
             self._hosts.add(target.host, job, first)
             return
-        found = self._sites.look(target)
-        if found == "go":
-            if target.origin not in self._met:
-                self._met.add(target.origin)
-                self._hosts.slow(target.host, self._sites.delay_s(target.origin) * self._share)
+        verdict = self._origins.verdict(target)
+        if verdict == "allowed":
+            if target.origin not in self._slowed:
+                self._slowed.add(target.origin)
+                self._hosts.slow_down(
+                    target.host, self._origins.delay_s(target.origin) * self._among
+                )
             self._hosts.add(target.host, job, first)
-        elif isinstance(found, Answer):
-            self._finish(job, found, time.monotonic())
-        elif target.origin in self._sites.waiting:
-            self._sites.waiting[target.origin].append(job)
+        elif isinstance(verdict, Answer):
+            self._finish(job, verdict, time.monotonic())
+        elif target.origin in self._origins.waiting:
+            self._origins.waiting[target.origin].append(job)
         else:
-            self._sites.waiting[target.origin] = [job]
+            self._origins.waiting[target.origin] = [job]
             url = f"{target.origin}/robots.txt"
             robots_txt = Job(url, replace(target, url=url), robots_txt=True)
             self._hosts.add(target.host, robots_txt, first=True)
@@ -336,8 +353,8 @@ class Transfers:
             no_url = target.outcome is Outcome.NO_URL
             outcome = Outcome.BAD_RESPONSE if no_url else target.outcome
             return outcome, f"redirect: {target.detail}"
-        most = MAX_REDIRECTS if job.robots_txt else self._options.max_redirects
-        if job.redirects >= most:
+        max_redirects = MAX_REDIRECTS if job.robots_txt else self._options.max_redirects
+        if job.redirects >= max_redirects:
             return Outcome.TOO_MANY_REDIRECTS, None
         if job.left_s <= 0:
             return Outcome.TIMEOUT_TOTAL, None
@@ -354,6 +371,6 @@ def _wait_s(job: Job) -> float:
     return min(wait, MAX_WAIT_S)
 
 
-def _cost(ended: Ended) -> int:
+def _cost(ended: EndedJob) -> int:
     """Return what a result counts for in the backlog, bytes."""
     return len(ended.answer.body) + ITEM_BYTES

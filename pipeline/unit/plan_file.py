@@ -1,9 +1,11 @@
 """The plan as plan.json holds it: written once, read by everybody."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, called, sourc
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
-from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
 VERSION = 2
 
@@ -122,6 +124,27 @@ def read(store: Store) -> Plan:
     except FileNotFoundError as error:
         message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
         raise BadOption(message) from error
+
+
+def sha256_of(store: Store) -> str:
+    """Return the SHA-256 of the dataset's plan.json, which tells this plan from any other."""
+    return hashlib.sha256(store.read(PLAN_FILE)).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def read_once(store: Store, sha256: str) -> Plan:
+    """Return the plan whose plan.json has this SHA-256; the last one is kept.
+
+    So a process that works through unit after unit parses it once. A plan never changes, and the
+    checksum is part of what it is kept by: one made later under the same path is another one.
+
+    Raises:
+        Stopped: plan.json is another one by now.
+    """
+    data = store.read(PLAN_FILE)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Stopped(f"{store.location(PLAN_FILE)}: another plan was put there meanwhile")
+    return Plan.loads(data, store.url)
 
 
 def staged_files(store: Store) -> list[str]:

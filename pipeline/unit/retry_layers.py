@@ -165,24 +165,23 @@ class Before:
     rows: list[int]
 
     @classmethod
-    def read(cls, store: Store, task_slice: TaskSlice) -> Self:
-        """Return it for a task slice of a retry layer."""
+    def read(cls, store: Store, task_slice: TaskSlice, retry: Retry) -> Self:
+        """Return it for a task slice that retries this."""
         import pyarrow.parquet as pq
 
-        assert task_slice.retry is not None
         parts = []
-        for path in task_slice.retry.parts:
+        for path in retry.parts:
             with store.reader(path) as source:
                 parts.append(pq.read_table(source, columns=[column.name for column in GATHERED]))
         every = pa.concat_tables(parts)
-        # Later retry layers stand behind: of a row, the last place is the one that holds.
+        # Later retry layers stand behind: of a row, the last one is the one that holds.
         _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
         ledger = every.take(pa.array(every.num_rows - 1 - from_end))
         rows = [
-            position
-            for position, outcome in enumerate(ledger[OUTCOME.name].to_pylist())
-            if outcome in task_slice.retry.outcomes
-            and task_slice.first <= position < task_slice.first + task_slice.rows
+            index
+            for index, outcome in enumerate(ledger[OUTCOME.name].to_pylist())
+            if outcome in retry.outcomes
+            and task_slice.first <= index < task_slice.first + task_slice.rows
         ]
         return cls(ledger, rows)
 

@@ -93,7 +93,7 @@ def test_two_actors_share_a_gpu_when_each_takes_half(
 ) -> None:
     program = """
 import os, sys, time
-from pairsieve.pipeline.engine import open_engine
+from pairsieve.pipeline.engine.engine import open_engine
 engine = open_engine("ray", address=sys.argv[1])
 def item(state, number):
     time.sleep(0.2)

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
@@ -367,3 +368,17 @@ def test_real_captions_are_all_read(real: Path, tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     assert plan.pairs == len(lines) == 15_833
     assert column(plan, "text") == [line.split("\t")[0] for line in lines]
+
+
+def test_a_plan_is_parsed_once_and_another_at_its_path_is_not_taken_for_it(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "out")
+    write_parquet(tmp_path / "a.parquet", 0, 1)
+    write_parquet(tmp_path / "b.parquet", 0, 2)
+    plans.run(recipe(tmp_path / "a.parquet"), store)
+    first = plan_file.sha256_of(store)
+    assert plan_file.read_once(store, first) is plan_file.read_once(Store(store.url), first)
+    store.delete([PLAN_FILE])
+    plans.run(recipe(tmp_path / "b.parquet"), store)
+    assert plan_file.read_once(store, plan_file.sha256_of(store)).pairs == 2
+    with pytest.raises(Stopped, match="another plan was put there"):
+        plan_file.read_once(store, first)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline.fetch import origins
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -131,14 +131,14 @@ def test_many_urls_come_back_once_each(site: "Site", fetch_options: Options) -> 
 
 
 def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options: Options) -> None:
-    seen: Counter[tuple[str, int]] = Counter()
+    sent: Counter[tuple[str, int]] = Counter()
     site.behaviours["from"] = site.whole(b"", "302 Found", "Location: /500")
     limits = fetch_options(site.port, retries=1)
     before = int(time.time())
-    list(fetch([site.url("from"), site.url("ok")], limits, seen=seen))
-    assert seen.total() == len(site.heads) == 5
-    assert {host for host, _ in seen} == {"127.0.0.1"}
-    assert all(before <= second <= time.time() for _, second in seen)
+    list(fetch([site.url("from"), site.url("ok")], limits, Shared(sent=sent)))
+    assert sent.total() == len(site.heads) == 5
+    assert {host for host, _ in sent} == {"127.0.0.1"}
+    assert all(before <= second <= time.time() for _, second in sent)
 
 
 @settings(
@@ -175,9 +175,8 @@ def test_any_behaviour_of_servers_gives_one_outcome_per_url(
         resolve={f"{name}.test": ("127.0.0.1",) for name in "abc"},
     )
     site.heads.clear()
-    origins.KNOWN.clear()
-    seen: Counter[tuple[str, int]] = Counter()
-    results = list(fetch([site.url(path) for path in paths], limits, seen=seen))
+    sent: Counter[tuple[str, int]] = Counter()
+    results = list(fetch([site.url(path) for path in paths], limits, Shared(sent=sent)))
     assert Counter(result.url for result in results) == Counter(map(site.url, paths))
     for result in results:
         assert result.attempts <= 3

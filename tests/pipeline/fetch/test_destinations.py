@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -41,10 +42,10 @@ def test_what_never_got_a_socket_is_not_counted_as_a_request(
     site: "Site", fetch_options: Options
 ) -> None:
     site.behaviours["away"] = site.whole(b"", "302 Found", "Location: http://[::1]/")
-    seen: Counter[tuple[str, int]] = Counter()
-    list(fetch([site.url("away")], fetch_options(site.port), seen=seen))
-    assert {host for host, _ in seen} == {"127.0.0.1"}
-    assert seen.total() == len(site.heads) == 1
+    sent: Counter[tuple[str, int]] = Counter()
+    list(fetch([site.url("away")], fetch_options(site.port), Shared(sent=sent)))
+    assert {host for host, _ in sent} == {"127.0.0.1"}
+    assert sent.total() == len(site.heads) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from pairsieve.pipeline.fetch.ready import READ, WRITE, Epoll, Ready, Selector, ready
+from pairsieve.pipeline.fetch.event_loop import (
+    READ,
+    WRITE,
+    EpollPoller,
+    Poller,
+    SelectorPoller,
+    best_poller,
+)
 
 Pair = tuple[socket.socket, socket.socket]
 
 
-@pytest.fixture(params=[Epoll, Selector] if hasattr(select, "epoll") else [Selector])
-def made(request: pytest.FixtureRequest) -> Iterator[Ready]:
-    made: Ready = request.param()
-    yield made
-    made.close()
+@pytest.fixture(
+    params=[EpollPoller, SelectorPoller] if hasattr(select, "epoll") else [SelectorPoller]
+)
+def poller(request: pytest.FixtureRequest) -> Iterator[Poller]:
+    poller: Poller = request.param()
+    yield poller
+    poller.close()
 
 
 @pytest.fixture
@@ -23,34 +32,36 @@ def pair() -> Iterator[Pair]:
         yield one, other
 
 
-def test_a_socket_can_go_on_in_the_ways_asked_for(made: Ready, pair: Pair) -> None:
+def test_a_socket_can_go_on_in_the_ways_waited_for(poller: Poller, pair: Pair) -> None:
     fd = pair[0].fileno()
-    made.watch(fd, READ)
-    assert made.wait(0) == []
-    made.watch(fd, READ + WRITE)
-    assert made.wait(0) == [(fd, WRITE)]
+    poller.watch(fd, READ)
+    assert poller.wait(0) == []
+    poller.watch(fd, READ + WRITE)
+    assert poller.wait(0) == [(fd, WRITE)]
     pair[1].send(b"x")
-    assert made.wait(None) == [(fd, READ + WRITE)]
-    made.watch(fd, READ)
-    assert made.wait(0) == [(fd, READ)]
+    assert poller.wait(None) == [(fd, READ + WRITE)]
+    poller.watch(fd, READ)
+    assert poller.wait(0) == [(fd, READ)]
 
 
-def test_what_is_forgotten_is_not_told_and_may_be_forgotten_twice(made: Ready, pair: Pair) -> None:
+def test_what_is_forgotten_is_not_reported_and_may_be_forgotten_twice(
+    poller: Poller, pair: Pair
+) -> None:
     fd = pair[0].fileno()
-    made.watch(fd, WRITE)
-    made.forget(fd)
-    made.forget(fd)
-    assert made.wait(0) == []
+    poller.watch(fd, WRITE)
+    poller.forget(fd)
+    poller.forget(fd)
+    assert poller.wait(0) == []
 
 
-def test_a_broken_connection_can_go_on(made: Ready, pair: Pair) -> None:
+def test_a_broken_connection_can_go_on(poller: Poller, pair: Pair) -> None:
     fd = pair[0].fileno()
-    made.watch(fd, READ)
+    poller.watch(fd, READ)
     pair[1].close()
-    ((told, events),) = made.wait(None)
-    assert told == fd
+    ((reported, events),) = poller.wait(None)
+    assert reported == fd
     assert events & READ
 
 
 def test_epoll_is_taken_where_there_is_one() -> None:
-    assert isinstance(ready(), Epoll if hasattr(select, "epoll") else Selector)
+    assert isinstance(best_poller(), EpollPoller if hasattr(select, "epoll") else SelectorPoller)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -25,7 +26,7 @@ def test_no_host_sees_more_than_its_rate_and_others_do_not_wait_for_it(
     limits = fetch_options(site.port, per_host_per_s=5, resolve=ALL_HERE)
     for share, least_ms in ((1, 600), (2, 1200)):
         begun: dict[str, list[int]] = {"a": [], "b": []}
-        for fetched in fetch(urls, limits, share=share):
+        for fetched in fetch(urls, limits, Shared(among=share)):
             begun[fetched.url[7]].append(fetched.fetched_at or 0)
         for times in begun.values():
             assert max(times) - min(times) >= least_ms - 10

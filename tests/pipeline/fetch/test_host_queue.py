@@ -2,58 +2,58 @@ import math
 
 import pytest
 
-from pairsieve.pipeline.fetch.host_queue import Hosts
+from pairsieve.pipeline.fetch.host_queue import HostQueue
 
 
-def taken(hosts: Hosts[str], at_most: int, now: float = 1000.0) -> list[str]:
+def taken(hosts: HostQueue[str], at_most: int, now: float = 1000.0) -> list[str]:
     jobs = (hosts.take(now) for _ in range(at_most))
     return [job for job in jobs if job is not None]
 
 
 def test_hosts_take_turns_however_many_jobs_one_of_them_has() -> None:
-    hosts: Hosts[str] = Hosts(per_host=100)
+    hosts: HostQueue[str] = HostQueue(per_host=100)
     for name in ("a1", "a2", "a3", "a4", "b1", "c1", "c2"):
         hosts.add(name[0], name)
     assert taken(hosts, 7) == ["a1", "b1", "c1", "a2", "c2", "a3", "a4"]
 
 
 def test_a_host_at_its_limit_waits_and_the_others_do_not() -> None:
-    hosts: Hosts[str] = Hosts(per_host=2)
+    hosts: HostQueue[str] = HostQueue(per_host=2)
     for name in ("a1", "a2", "a3", "b1"):
         hosts.add(name[0], name)
     assert taken(hosts, 9) == ["a1", "b1", "a2"]
-    hosts.leave("b")
+    hosts.release("b")
     assert taken(hosts, 9) == []
-    hosts.leave("a")
+    hosts.release("a")
     assert taken(hosts, 9) == ["a3"]
 
 
 def test_a_job_added_first_goes_before_those_that_wait() -> None:
-    hosts: Hosts[str] = Hosts(per_host=9)
+    hosts: HostQueue[str] = HostQueue(per_host=9)
     hosts.add("a", "second")
     hosts.add("a", "first", first=True)
     assert taken(hosts, 9) == ["first", "second"]
 
 
 def test_a_host_that_is_done_can_come_again() -> None:
-    hosts: Hosts[str] = Hosts(per_host=1)
+    hosts: HostQueue[str] = HostQueue(per_host=1)
     for job in ("one", "two"):
         hosts.add("a", job)
         assert taken(hosts, 9) == [job]
-        hosts.leave("a")
+        hosts.release("a")
 
 
 def test_two_places_given_back_at_once_let_two_jobs_start() -> None:
-    hosts: Hosts[str] = Hosts(per_host=2)
+    hosts: HostQueue[str] = HostQueue(per_host=2)
     for job in ("1", "2", "3", "4"):
         hosts.add("a", job)
     assert taken(hosts, 9) == ["1", "2"]
-    hosts.leave("a")
-    hosts.leave("a")
+    hosts.release("a")
+    hosts.release("a")
     assert taken(hosts, 9) == ["3", "4"]
 
 
-def times(hosts: Hosts[str], jobs: int, start: float = 1000.0) -> list[float]:
+def times(hosts: HostQueue[str], jobs: int, start: float = 1000.0) -> list[float]:
     """Return when each of the jobs is taken by someone who looks every 10 ms."""
     found: list[float] = []
     now = start
@@ -66,7 +66,7 @@ def times(hosts: Hosts[str], jobs: int, start: float = 1000.0) -> list[float]:
 
 @pytest.mark.parametrize("per_s", [0.5, 1, 3, 10, 15, 25, 50, 200])
 def test_no_second_sees_more_than_the_rate_and_the_rate_is_used(per_s: float) -> None:
-    hosts: Hosts[str] = Hosts(1000, per_s)
+    hosts: HostQueue[str] = HostQueue(1000, per_s)
     jobs = int(4 * per_s) + 2
     for number in range(jobs):
         hosts.add("a", str(number))
@@ -77,7 +77,7 @@ def test_no_second_sees_more_than_the_rate_and_the_rate_is_used(per_s: float) ->
 
 
 def test_a_rate_holds_up_its_host_alone_and_says_when_it_is_due() -> None:
-    hosts: Hosts[str] = Hosts(9, per_s=2)
+    hosts: HostQueue[str] = HostQueue(9, per_s=2)
     for job in ("a1", "a2", "b1"):
         hosts.add(job[0], job)
     assert taken(hosts, 9) == ["a1", "b1"]
@@ -87,30 +87,30 @@ def test_a_rate_holds_up_its_host_alone_and_says_when_it_is_due() -> None:
 
 
 def test_a_host_on_hold_waits_whatever_else_it_has() -> None:
-    hosts: Hosts[str] = Hosts(9)
+    hosts: HostQueue[str] = HostQueue(9)
     for job in ("a1", "a2", "b1"):
         hosts.add(job[0], job)
-    hosts.hold("a", 1007)
-    hosts.hold("a", 1003)  # the later one counts
+    hosts.back_off("a", 1007)
+    hosts.back_off("a", 1003)  # the later one counts
     assert taken(hosts, 9) == ["b1"]
     assert taken(hosts, 9, now=1006.9) == []
     assert taken(hosts, 9, now=1007) == ["a1", "a2"]
 
 
 def test_a_slower_pace_counts_from_the_last_request_and_is_never_a_faster_one() -> None:
-    hosts: Hosts[str] = Hosts(9, per_s=1)
+    hosts: HostQueue[str] = HostQueue(9, per_s=1)
     for job in ("1", "2", "3"):
         hosts.add("a", job)
     assert taken(hosts, 9) == ["1"]
-    hosts.slow("a", 5)
-    hosts.slow("a", 0.1)
+    hosts.slow_down("a", 5)
+    hosts.slow_down("a", 0.1)
     assert taken(hosts, 9, now=1004.9) == []
     assert taken(hosts, 9, now=1005) == ["2"]
     assert taken(hosts, 9, now=1009.9) == []
 
 
 def test_a_host_whose_time_has_come_goes_before_one_that_has_not_begun() -> None:
-    hosts: Hosts[str] = Hosts(9, per_s=1)
+    hosts: HostQueue[str] = HostQueue(9, per_s=1)
     for job in ("a1", "a2", "b1", "c1"):
         hosts.add(job[0], job)
     assert taken(hosts, 1) == ["a1"]
@@ -118,7 +118,7 @@ def test_a_host_whose_time_has_come_goes_before_one_that_has_not_begun() -> None
 
 
 def test_withdrawn_jobs_wait_no_more() -> None:
-    hosts: Hosts[str] = Hosts(9)
+    hosts: HostQueue[str] = HostQueue(9)
     for job in ("1", "2", "3"):
         hosts.add("a", job)
     assert hosts.withdraw("a", lambda job: job != "2") == ["1", "3"]

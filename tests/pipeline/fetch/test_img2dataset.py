@@ -23,7 +23,7 @@ def note(event, given):
     if event in ("socket.connect", "socket.getaddrinfo"):
         asked.append(str(given[1][0] if event == "socket.connect" else given[0]))
 sys.addaudithook(note)
-from pairsieve.pipeline.fetch_img2dataset import fetch
+from pairsieve.pipeline.fetch.img2dataset import fetch
 from pairsieve.schemas.recipe import Fetch
 job = json.load(sys.stdin)
 results = list(fetch(job["urls"], Fetch(**job["options"])))

@@ -8,6 +8,7 @@ import pytest
 
 from pairsieve.pipeline.fetch import memory_budget
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -100,7 +101,7 @@ def test_one_among_several_takes_its_share_of_a_hosts_connections(
 ) -> None:
     urls = [site.url(f"ok/{number}") for number in range(50)]
     limits = fetch_options(site.port, per_host_connections=8)
-    assert len(list(fetch(urls, limits, share=7))) == 50
+    assert len(list(fetch(urls, limits, Shared(among=7)))) == 50
     assert site.connections == 1
 
 

@@ -1,7 +1,9 @@
+import pickle
+
 import pytest
 
 from pairsieve.pipeline.fetch import robots
-from pairsieve.pipeline.fetch.robots import Known, product, rules
+from pairsieve.pipeline.fetch.robots import RulesCache, parse_rules, product_token
 
 A = "https://example.org/a.jpg"
 
@@ -16,7 +18,7 @@ A = "https://example.org/a.jpg"
     ],
 )
 def test_the_product_token_is_the_name_of_the_user_agent(user_agent: str, name: str) -> None:
-    assert product(user_agent) == name
+    assert product_token(user_agent) == name
 
 
 @pytest.mark.parametrize(
@@ -38,13 +40,13 @@ def test_the_product_token_is_the_name_of_the_user_agent(user_agent: str, name: 
     ],
 )
 def test_the_group_of_our_name_counts_or_else_that_of_everybody(file: bytes, allowed: bool) -> None:
-    assert rules(file, "lab").allow(A) is allowed
+    assert parse_rules(file, "lab").allow(A) is allowed
 
 
 def test_a_line_that_the_cap_cuts_in_two_does_not_count() -> None:
     head = b"User-agent: *\n"
     filling = b"#" * (robots.MAX_BYTES - len(head) - len(b"\nDisallow: /")) + b"\n"
-    assert rules(head + filling + b"Disallow: /b.jpg", "lab").allow(A)
+    assert parse_rules(head + filling + b"Disallow: /b.jpg", "lab").allow(A)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,12 @@ def test_a_line_that_the_cap_cuts_in_two_does_not_count() -> None:
     ],
 )
 def test_a_file_that_would_cost_too_much_allows_nothing(file: bytes) -> None:
-    assert not rules(file, "lab").allow(A)
+    assert not parse_rules(file, "lab").allow(A)
 
 
 def test_thousands_of_names_before_thousands_of_rules_cost_no_product_of_both() -> None:
     names = b"".join(b"User-agent: a%d\n" % number for number in range(4_500))
-    found = rules(
+    found = parse_rules(
         names + b"User-agent: lab\n" + b"Disallow: /b\n" * 4_500 + b"Disallow: /a\n", "lab"
     )
     assert not found.allow(A)
@@ -73,23 +75,33 @@ def test_thousands_of_names_before_thousands_of_rules_cost_no_product_of_both() 
     [(b"2.5", 2.5), (b"-1", 0), (b"nan", 0), (b"inf", 0), (b"soon", 0), (b"1e9", 1e9)],
 )
 def test_a_crawl_delay_is_a_number_of_seconds_or_nothing(line: bytes, delay_s: float) -> None:
-    assert rules(b"User-agent: *\nCrawl-delay: " + line, "lab").delay_s == delay_s
+    assert parse_rules(b"User-agent: *\nCrawl-delay: " + line, "lab").delay_s == delay_s
 
 
 def test_what_was_not_used_for_longest_goes_first_when_there_is_no_room() -> None:
-    known = Known(kept_bytes=2_500)
+    cache = RulesCache(kept_bytes=2_500)
     nothing = robots.nothing_forbidden("lab")
     for origin in ("a", "b"):
-        known.put(origin, "lab", nothing, 1_000)
-    assert known.get("a", "lab")
-    known.put("c", "lab", nothing, 1_000)
-    assert [bool(known.get(origin, "lab")) for origin in "abc"] == [True, False, True]
+        cache.put(origin, "lab", nothing, 1_000)
+    assert cache.get("a", "lab")
+    cache.put("c", "lab", nothing, 1_000)
+    assert [bool(cache.get(origin, "lab")) for origin in "abc"] == [True, False, True]
 
 
 def test_rules_are_those_of_one_robot_and_end_after_their_time() -> None:
-    known, nothing = Known(fresh_s=-1), robots.nothing_forbidden("lab")
-    known.put("a", "lab", nothing, 0)
-    assert known.get("a", "lab") is None
-    other = Known()
+    cache, nothing = RulesCache(fresh_s=-1), robots.nothing_forbidden("lab")
+    cache.put("a", "lab", nothing, 0)
+    assert cache.get("a", "lab") is None
+    other = RulesCache()
     other.put("a", "lab", nothing, 0)
     assert other.get("a", "else") is None
+
+
+def test_a_cache_sent_to_another_process_begins_empty_with_the_same_limits() -> None:
+    cache = RulesCache(kept_bytes=2_500)
+    cache.put("a", "lab", robots.nothing_forbidden("lab"), 1_000)
+    copy = pickle.loads(pickle.dumps(cache))
+    assert copy.get("a", "lab") is None
+    for origin in "abc":
+        copy.put(origin, "lab", robots.nothing_forbidden("lab"), 1_000)
+    assert [bool(copy.get(origin, "lab")) for origin in "abc"] == [False, True, True]

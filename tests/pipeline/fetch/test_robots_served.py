@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairsieve.pipeline.fetch import origins, robots
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.robots import RulesCache
+from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -21,10 +22,12 @@ RULES = b"User-agent: *\nDisallow: /no/\n"
 def obey(fetch_options: Options) -> Callable[..., dict[str, Fetched]]:
     """Return a function that fetches URLs under robots.txt and gives what each path gave."""
 
-    def several(site: "Site", *paths: str, **changes: Any) -> dict[str, Fetched]:
+    def several(
+        site: "Site", *paths: str, shared: Shared | None = None, **changes: Any
+    ) -> dict[str, Fetched]:
         urls = {site.url(path): path for path in paths}
         options = fetch_options(site.port, robots="obey", **changes)
-        return {urls[fetched.url]: fetched for fetched in fetch(urls, options)}
+        return {urls[fetched.url]: fetched for fetched in fetch(urls, options, shared)}
 
     return several
 
@@ -32,11 +35,11 @@ def obey(fetch_options: Options) -> Callable[..., dict[str, Fetched]]:
 Obey = Callable[..., dict[str, Fetched]]
 
 
-def asked_for_robots(site: "Site") -> int:
+def requests_of_robots(site: "Site") -> int:
     return site.paths().count("/robots.txt")
 
 
-def test_what_a_site_forbids_is_not_asked_for(site: "Site", obey: Obey) -> None:
+def test_what_a_site_forbids_is_not_requested(site: "Site", obey: Obey) -> None:
     site.behaviours |= {"robots.txt": site.whole(RULES), "no": site.whole()}
     found = obey(site, "no/1", "no/2", "ok/1", "ok/2")
     assert {path: fetched.outcome for path, fetched in found.items()} == {
@@ -50,25 +53,25 @@ def test_what_a_site_forbids_is_not_asked_for(site: "Site", obey: Obey) -> None:
     assert Counter(site.paths()) == Counter(["/robots.txt", "/ok/1", "/ok/2"])
 
 
-def test_a_recipe_may_ignore_robots_txt_which_is_not_asked_for_then(
+def test_a_recipe_may_ignore_robots_txt_which_is_not_requested_then(
     site: "Site", fetch_options: Options
 ) -> None:
     site.behaviours |= {"robots.txt": site.whole(RULES), "no": site.whole()}
     (fetched,) = fetch([site.url("no/1")], fetch_options(site.port, robots="ignore"))
     assert fetched.outcome is Outcome.OK
-    assert asked_for_robots(site) == 0
+    assert requests_of_robots(site) == 0
 
 
-def test_a_site_is_asked_once_in_a_day_also_for_other_units(
-    site: "Site", obey: Obey, monkeypatch: pytest.MonkeyPatch
+def test_a_robots_txt_is_requested_once_in_a_day_also_for_other_units(
+    site: "Site", obey: Obey
 ) -> None:
     site.behaviours["robots.txt"] = site.whole(RULES)
+    shared = Shared()
     for number in range(3):
-        obey(site, f"ok/{number}")
-    assert asked_for_robots(site) == 1
-    monkeypatch.setattr(origins, "KNOWN", robots.Known(fresh_s=-1))  # what is kept is stale at once
-    obey(site, "ok/4")
-    assert asked_for_robots(site) >= 2
+        obey(site, f"ok/{number}", shared=shared)
+    assert requests_of_robots(site) == 1
+    obey(site, "ok/4", shared=Shared(rules_cache=RulesCache(fresh_s=-1)))  # stale at once
+    assert requests_of_robots(site) >= 2
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_a_redirect_obeys_the_robots_txt_of_the_site_it_leads_to(site: "Site", o
     assert found["away"].outcome is Outcome.ROBOTS
     assert found["away"].detail == f"{other}/robots.txt"
     assert found["fine"].outcome is Outcome.OK
-    assert asked_for_robots(site) == 2
+    assert requests_of_robots(site) == 2
 
 
 def test_only_so_much_of_a_large_file_is_read(site: "Site", obey: Obey) -> None:
@@ -148,7 +151,7 @@ def test_a_crawl_delay_spaces_the_requests_up_to_a_cap(site: "Site", obey: Obey)
 
 
 def test_asking_for_robots_txt_is_counted(site: "Site", fetch_options: Options) -> None:
-    seen: Counter[tuple[str, int]] = Counter()
+    sent: Counter[tuple[str, int]] = Counter()
     site.behaviours["robots.txt"] = site.whole(b"", "302 Found", "Location: /404")
-    list(fetch([site.url("ok/1")], fetch_options(site.port, robots="obey"), seen=seen))
-    assert seen.total() == len(site.heads) == 3
+    list(fetch([site.url("ok/1")], fetch_options(site.port, robots="obey"), Shared(sent=sent)))
+    assert sent.total() == len(site.heads) == 3

@@ -70,8 +70,7 @@ def test_running_out_of_sockets_stops_the_work_and_is_no_outcome(site: "Site") -
     script = f"""
 import resource
 from ipaddress import IPv4Network
-from pairsieve.pipeline import held
-from pairsieve.pipeline.fetch import fetch
+from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.recipe import Fetch
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 options = Fetch(user_agent="t (a@b.example)", robots="ignore", ports=({site.port},),

@@ -109,9 +109,9 @@ BOMBS = (
 )
 PROGRAM = """
 import resource, sys
-from pairsieve.pipeline.pixels import Picture, picture
+from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
-import pairsieve.pipeline.reduce, cv2
+import pairsieve.pipeline.image.area_resize, cv2
 body = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF)
 got = picture(body, recipe.Image(format="png"))
