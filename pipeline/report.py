@@ -29,9 +29,8 @@ from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
 from pairsieve.pipeline.stats.fetch_section import fetches
 from pairsieve.pipeline.stats.histograms import CHART, charts, figure
-from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown
+from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown, thumbnail
 from pairsieve.pipeline.stats.stats_db import build, finish
-from pairsieve.pipeline.stats.thumbnails import thumbnail
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.pipeline.vectors.scores import sources

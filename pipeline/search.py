@@ -19,8 +19,7 @@ from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.clip_model import ClipModel
-from pairsieve.pipeline.stats.page import TEXT_SHOWN, render
-from pairsieve.pipeline.stats.thumbnails import thumbnail
+from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, thumbnail
 from pairsieve.pipeline.vectors import reader
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.pipeline.vectors.index import EXACT_ROWS, Nearest, check, nearest

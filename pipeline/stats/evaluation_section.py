@@ -10,7 +10,7 @@ from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import reads_any, rules
 from pairsieve.pipeline.ledger.sql import quoted, rows
-from pairsieve.pipeline.stats.thumbnails import thumbnail
+from pairsieve.pipeline.stats.page import thumbnail
 from pairsieve.schemas.errors import PairsieveError
 from pairsieve.schemas.recipe import Recipe
 

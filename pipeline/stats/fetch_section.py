@@ -1,18 +1,24 @@
-"""Fetches: what the report says of them, by host and over time, and what that usually means."""
+"""Fetches: what the report says of them, by host and over time, and what that usually means.
+
+Outcomes over time are drawn as one bar per step of time, the outcomes one on another.
+"""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, diagnose, worst
+from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, clock, diagnose, worst
 from pairsieve.pipeline.ledger.sql import HOST, rows
-from pairsieve.pipeline.stats.timeline import TIMELINE, timeline
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-HOSTS_ASKED = 1000  # with the most failures, for what these mean
+MAX_FAILING_HOSTS = 1000  # with the most failures, for what these mean
+TIMELINE_PX = (1080, 150)  # width and height of the bars
+OWN_COLOURS = 5  # failures with a colour of their own, the commonest; the rest share one
+OTHER = "other"
 
 
 def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict[str, Any]:
@@ -33,11 +39,12 @@ def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict
     answers = {answer(row["outcome"], row["http_status"]): row["pairs"] for row in answered}
     counted = Fetches(answers, _failing_hosts(connection), list(steps.items()))
     peak = rows(connection, "FROM politeness LIMIT 1")
+    step_s = over_time[0]["seconds"] if over_time else 1
     return {
         "diagnoses": diagnose(counted),
         "worst_hosts": worst(counted.hosts, most),
-        "timeline": timeline(list(outcomes.items()), over_time[0]["seconds"] if over_time else 1),
-        "timeline_size": TIMELINE,
+        "timeline": timeline(list(outcomes.items()), step_s),
+        "timeline_px": TIMELINE_PX,
         "politeness": request_rates.sentence(peak[0], recipe) if peak else None,
     }
 
@@ -47,7 +54,7 @@ def _failing_hosts(connection: "DuckDBPyConnection") -> dict[str, Counter[str]]:
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     most = (
         "SELECT host FROM hosts WHERE host != '' AND ok < pairs "
-        f"ORDER BY pairs - ok DESC, host LIMIT {HOSTS_ASKED}"
+        f"ORDER BY pairs - ok DESC, host LIMIT {MAX_FAILING_HOSTS}"
     )
     for row in rows(
         connection,
@@ -56,3 +63,77 @@ def _failing_hosts(connection: "DuckDBPyConnection") -> dict[str, Counter[str]]:
     ):
         hosts[row["host"]][answer(row["outcome"], row["http_status"])] += row["pairs"]
     return hosts
+
+
+def timeline(steps: Sequence[tuple[int, Mapping[str, int]]], step_s: int) -> dict[str, Any] | None:
+    """Return bars, legend and labels for pairs per outcome of each step; None without any.
+
+    `steps` are (start, s since 1970 UTC; pairs per outcome), in order, each `step_s` long. A step
+    in which nothing was fetched stays empty.
+    """
+    if not steps:
+        return None
+    total = sum((Counter(counts) for _, counts in steps), Counter[str]())
+    ordered = sorted(total, key=lambda name: (name != "ok", -total[name], name))
+    styles = {name: _style(index, name) for index, name in enumerate(_legend_names(ordered))}
+    first, last = steps[0][0], steps[-1][0]
+    count = (last - first) // step_s + 1
+    width, height = TIMELINE_PX
+    most = max(sum(counts.values()) for _, counts in steps)
+    return {
+        "bars": [
+            {
+                "x": (start - first) // step_s * width / count,
+                "width": max(width / count - 1, 0.5),
+                "title": f"{clock(start)}: {_count_list(counts)}",
+                "parts": _bar_parts(counts, styles, height / most),
+            }
+            for start, counts in steps
+        ],
+        "legend": [(style, name) for name, style in styles.items()],
+        "left": clock(first),
+        "right": clock(last + step_s),
+        "most": most,
+        "step": _duration(step_s),
+    }
+
+
+def _legend_names(ordered: list[str]) -> list[str]:
+    """Return what has a colour: `ok`, the commonest failures, and one name for all others."""
+    most = OWN_COLOURS + ("ok" in ordered)
+    return ordered if len(ordered) <= most else [*ordered[:most], OTHER]
+
+
+def _style(index: int, name: str) -> str:
+    """Return the CSS class of an outcome."""
+    return name if name in ("ok", OTHER) else f"failed{index}"
+
+
+def _bar_parts(
+    counts: Mapping[str, int], styles: Mapping[str, str], scale: float
+) -> list[dict[str, Any]]:
+    """Return the parts of one bar from the bottom up, in px from the top."""
+    heights = dict.fromkeys(styles, 0.0)
+    for name, pairs in counts.items():
+        heights[name if name in styles else OTHER] += pairs * scale
+    parts, y = [], float(TIMELINE_PX[1])
+    for name, height in heights.items():
+        y -= height
+        if height:
+            parts.append({"style": styles[name], "y": y, "height": height})
+    return parts
+
+
+def _count_list(counts: Mapping[str, int]) -> str:
+    """Return pairs per outcome in words, the commonest first."""
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{pairs:,} {name}" for name, pairs in ordered)
+
+
+def _duration(seconds: int) -> str:
+    """Return a length of time in the largest unit that it is a multiple of."""
+    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds % unit == 0:
+            count = seconds // unit
+            return name if count == 1 else f"{count} {name}s"
+    return "second" if seconds == 1 else f"{seconds} seconds"

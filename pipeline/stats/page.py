@@ -1,11 +1,20 @@
-"""Pages of one file each, without scripts or links, and how text from the web stands in them."""
+"""Pages of one file each, without scripts or links: how text from the web and images stand in them.
 
+Thumbnails lie inside the page as data URIs, so that it can be mailed and archived as it is.
+"""
+
+from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 TEXT_SHOWN = 220  # code points of a caption, URL or condition
-# Control characters would vanish from the page or spoil it: they become their pictures.
-PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
+# Control characters would vanish from the page or break it: they become their symbols.
+CONTROL_SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {
+    127: 0x2421
+}
+THUMBNAIL_PX = 160
+THUMBNAIL_QUALITY = 72
 
 
 def render(template: str, content: dict[str, Any]) -> str:
@@ -33,7 +42,19 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def shown(text: Any, most: int = TEXT_SHOWN) -> str:
-    """Return a text as the page shows it: cut, its control characters as pictures."""
+def shown(text: Any, max_chars: int = TEXT_SHOWN) -> str:
+    """Return a text as the page shows it: cut, its control characters as symbols."""
     whole = "" if text is None else str(text)
-    return (whole[:most] + "…" if len(whole) > most else whole).translate(PICTURES)
+    return (whole[:max_chars] + "…" if len(whole) > max_chars else whole).translate(CONTROL_SYMBOLS)
+
+
+def thumbnail(data: bytes) -> str:
+    """Return a stored image, at most THUMBNAIL_PX wide and high, as the URI of a JPEG."""
+    from PIL import Image
+
+    with Image.open(BytesIO(data)) as image:
+        small = image.convert("RGB")
+        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    sink = BytesIO()
+    small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
