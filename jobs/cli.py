@@ -188,12 +188,12 @@ def select(
     name: Name = "default",
 ) -> None:
     """Apply the rules; print the funnel."""
-    from pairsieve.jobs.console import funnel
+    from pairsieve.jobs.console import print_funnel
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import select
 
     job = Job(recipe, dataset, verbs=["select"])
-    funnel(select.run(job.recipe, job.store, name).extra["funnel"])
+    print_funnel(select.run(job.recipe, job.store, name).extra["funnel"])
 
 
 @app.command()
@@ -227,14 +227,14 @@ def report(
     name: Name = "default",
 ) -> None:
     """Write stats.duckdb and report.html for a selection."""
-    from pairsieve.jobs.console import rate
+    from pairsieve.jobs.console import print_rate
     from pairsieve.jobs.job import Job
     from pairsieve.pipeline import report
 
     job = Job(recipe, dataset, verbs=["report"])
     for written in report.run(job.recipe, job.store, name):
         typer.echo(written)
-    rate(job.store, job.recipe)
+    print_rate(job.store, job.recipe)
 
 
 @app.command()
@@ -247,13 +247,13 @@ def run(
     ray_address: Address = None,
 ) -> None:
     """Run the whole pipeline, from pairs to shards and report; stop and start it at will."""
-    from pairsieve.jobs.console import places
+    from pairsieve.jobs.console import print_paths
     from pairsieve.jobs.job import EngineChoice, Job
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice)
     job.run(name)
-    places(job.store, name)
+    print_paths(job.store, name)
 
 
 @app.command()
@@ -292,7 +292,7 @@ def search(
     ] = None,
 ) -> None:
     """Find the pairs whose images are nearest to a text or a picture."""
-    from pairsieve.jobs.console import found_table
+    from pairsieve.jobs.console import print_search
     from pairsieve.pipeline import search
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
@@ -300,7 +300,7 @@ def search(
     query = search.Query(text, image, count)
     loaded = load(recipe) if recipe else None
     result = search.run(Store.at(dataset), query, loaded, model, name)
-    found_table(result)
+    print_search(result)
     if page:
         page.write_text(search.page(Store.at(dataset), result), encoding="utf-8")
         typer.echo(page)
@@ -315,7 +315,7 @@ def status(
     """Say where every pair is; exit 1 if they do not add up."""
     import json
 
-    from pairsieve.jobs.console import status_table
+    from pairsieve.jobs.console import print_status
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.status import status
 
@@ -323,7 +323,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
     else:
-        status_table(found)
+        print_status(found)
     if found.complaints:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""What the commands print: the funnel, the status, and where things are."""
+"""What the commands print: the funnel, the status, and the paths of the results."""
 
 from typing import Any
 
@@ -18,21 +18,21 @@ from pairsieve.schemas.recipe import Recipe
 TEXT_PRINTED = 120  # code points of a caption or URL in a table
 
 
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; the first column is text, numbers stand to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold")
-    for place, column in enumerate(columns):
-        right = place > 0 and all(isinstance(row[place], int | float) for row in rows)
-        made.add_column(column, justify="right" if right else "left")
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        right = index > 0 and all(isinstance(row[index], int | float) for row in rows)
+        grid.add_column(column, justify="right" if right else "left")
     for row in rows:
-        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
-    Console().print(made)
+        grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
+    Console().print(grid)
 
 
-def funnel(rows: list[dict[str, Any]]) -> None:
-    """Print the funnel: a row per rule, in the order they are asked."""
+def print_funnel(rows: list[dict[str, Any]]) -> None:
+    """Print the funnel: a row per rule, in the order they apply."""
     pairs = max(rows[0]["entered"], 1)
-    table(
+    print_table(
         "Funnel",
         ("rule", "entered", "dropped", "only this", "unmeasured", "left", "of all"),
         [
@@ -50,38 +50,38 @@ def funnel(rows: list[dict[str, Any]]) -> None:
     )
 
 
-def status_table(found: Status) -> None:
+def print_status(status: Status) -> None:
     """Print where the pairs are."""
-    rows: list[tuple[Any, ...]] = [("pairs in", found.pairs), ("not gathered yet", found.pending)]
-    rows += [(f"  {outcome}", pairs) for outcome, pairs in found.outcomes.items()]
-    for retry in found.retries:
+    rows: list[tuple[Any, ...]] = [("pairs in", status.pairs), ("not gathered yet", status.pending)]
+    rows += [(f"  {outcome}", pairs) for outcome, pairs in status.outcomes.items()]
+    for retry in status.retries:
         note = f", {retry.pending:,} to go" if retry.pending else ""
         rows.append((f"retried ({retry.retry_layer}: {retry.reasons}{note})", retry.pairs))
         rows.append(("  with an image now", retry.recovered))
     for label, number in (
-        ("failed", found.failed),
-        ("dropped", found.dropped),
-        ("kept", found.kept),
-        ("in shards", found.in_shards),
+        ("failed", status.failed),
+        ("dropped", status.dropped),
+        ("kept", status.kept),
+        ("in shards", status.in_shards),
     ):
         rows.append((label, "-" if number is None else number))
-    table("Status", ("", "pairs"), rows)
-    said(f"Stages done: {', '.join(found.stages)}.")
-    if found.outdated:
+    print_table("Status", ("", "pairs"), rows)
+    print_sentence(f"Stages done: {', '.join(status.stages)}.")
+    if status.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
-    if found.worst_hosts:
+    if status.worst_hosts:
         head = ("host", "failed", "requested", "most often")
-        table("Hosts with the most failures", head, list(found.worst_hosts))
-    if found.over_time:
+        print_table("Hosts with the most failures", head, list(status.worst_hosts))
+    if status.over_time:
         head = ("from, UTC", "failed", "requested", "most often")
-        table("Over time", head, [(clock(start), *rest) for start, *rest in found.over_time])
-    for sentence in (*found.diagnoses, *found.models):
-        said(sentence)
-    for complaint in found.complaints:
+        print_table("Over time", head, [(clock(start), *rest) for start, *rest in status.over_time])
+    for sentence in (*status.diagnoses, *status.models):
+        print_sentence(sentence)
+    for complaint in status.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
 
 
-def found_table(result: SearchResult) -> None:
+def print_search(result: SearchResult) -> None:
     """Print the pairs of a search, nearest first, three lines for each."""
     rows = []
     for pair in result.pairs:
@@ -89,7 +89,7 @@ def found_table(result: SearchResult) -> None:
         rows.append((pair["rank"], f"{pair['cosine']:.4f}", printable(pair["verdict"]), names))
     method = "all compared" if result.exact else "by an index"
     title = f"Nearest of {result.rows:,} images, {method}"
-    table(title, ("rank", "cosine", "verdict", "text, url, uid"), rows)
+    print_table(title, ("rank", "cosine", "verdict", "text, url, uid"), rows)
 
 
 def printable(text: str | None) -> str:
@@ -100,19 +100,19 @@ def printable(text: str | None) -> str:
     )
 
 
-def said(sentence: str) -> None:
+def print_sentence(sentence: str) -> None:
     """Print a sentence as it is, without markup and in one line."""
     Console().print(sentence, soft_wrap=True, highlight=False, markup=False)
 
 
-def rate(store: Store, recipe: Recipe) -> None:
-    """Print the highest rate that any host saw, and the limit that was asked for."""
+def print_rate(store: Store, recipe: Recipe) -> None:
+    """Print the highest rate that any host saw, and the limit that the recipe sets."""
     peak = request_rates.highest(store)
     if peak:
-        said(request_rates.sentence(peak, recipe))
+        print_sentence(request_rates.sentence(peak, recipe))
 
 
-def places(store: Store, name: str) -> None:
+def print_paths(store: Store, name: str) -> None:
     """Print where shards, statistics and report are."""
     shards = current_shards(store, name)
     for label, path in (

@@ -1,7 +1,8 @@
-"""The demo: the whole road offline, over a little web in which every defect is planted.
+"""The demo: the whole pipeline offline, over a small web in which every defect is planted.
 
-Ends with two tables, the funnel and planted against found, and the paths of what was made. The
-folder can be looked at, and its recipe changed and run again, as with any dataset.
+Ends with two tables, the funnel and the planted defects with how many were detected, and the paths
+of the results. The folder can be looked at, and its recipe changed and run again, as with any
+dataset.
 """
 
 import json
@@ -13,8 +14,8 @@ import typer
 from pairsieve.jobs import console
 from pairsieve.jobs.demo_web.build import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.jobs.demo_web.responses import Site
-from pairsieve.jobs.demo_web.score import Captions, Score, captions, score
-from pairsieve.jobs.demo_web.server import Reserved, reserve, serving
+from pairsieve.jobs.demo_web.score import CaptionScore, DefectScore, score_captions, score_defects
+from pairsieve.jobs.demo_web.server import ReservedPorts, reserve_ports, serving
 from pairsieve.jobs.job import EngineChoice, Job
 from pairsieve.pipeline.dataset.paths import STATS
 from pairsieve.pipeline.dataset.store import Store
@@ -23,13 +24,13 @@ from pairsieve.schemas.errors import BadOption
 
 RECIPE = """\
 # The demo's recipe: pairsieve run {here}/recipe.yaml --dataset {here}/dataset
-# (the little web must be served: python -m pairsieve.jobs.demo_web.server {here}/web)
+# (the demo web must be served: python -m pairsieve.jobs.demo_web.server {here}/web)
 
 input: {{path: web/{pairs}, url: url, text: caption, sha256: sha256, unit_pairs: 500}}
 
 fetch:
   user_agent: "pairsieve-demo (+http://127.0.0.1/)"
-  allow_networks: [127.0.0.0/8]   # the little web is on this machine; the public web never needs it
+  allow_networks: [127.0.0.0/8]   # the demo web is on this machine; the public web never needs it
   ports: [{served}, {refused}]
   per_host_per_s: 10_000          # one host serves it all, and is ours
   per_host_connections: 32
@@ -43,7 +44,7 @@ blocklist: {{files: [web/{blocklist}]}}
 
 image: {{min_side: 256}}
 
-# Knows drawn scenes like those of the little web and nothing else; for real pictures name another.
+# Knows drawn scenes like those of the demo web and nothing else; for real pictures name another.
 embed: {{model: pairsieve-tiny, pretrained: demo}}
 
 keep:
@@ -75,7 +76,7 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
     _claim(folder, pairs, seed)
     web = folder / "web"
     if not (web / ROUTES).exists():
-        _say(start, f"drawing a little web of {pairs:,} pairs in {web}")
+        _say(start, f"drawing the demo web of {pairs:,} pairs in {web}")
         reserved = _reserve()
         build(web, seed, reserved.site, pairs)
         reserved.close()
@@ -84,11 +85,11 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
         (folder / "recipe.yaml").write_text(recipe_text(folder, site))
         _say(start, f"running {folder / 'recipe.yaml'}")
         Job(folder / "recipe.yaml", str(folder / "dataset"), EngineChoice(*engine)).run("default")
-    _say(start, "done; planted against found:")
+    _say(start, "done; the planted defects, and how many were detected:")
     stats = folder / "dataset" / STATS
-    _print_scores(score(stats, web / TRUTH))
-    _print_captions(captions(stats, web / TRUTH))
-    console.places(Store.at(folder / "dataset"), "default")
+    _print_scores(score_defects(stats, web / TRUTH))
+    _print_captions(score_captions(stats, web / TRUTH))
+    console.print_paths(Store.at(folder / "dataset"), "default")
 
 
 def _say(start: float, text: str) -> None:
@@ -98,25 +99,25 @@ def _say(start: float, text: str) -> None:
 def _claim(folder: Path, pairs: int, seed: int) -> None:
     """Take `folder` for a demo of this size and seed, or refuse what else is in it."""
     sign = folder / "demo.json"
-    mine = {"pairs": pairs, "seed": seed}
+    claim = {"pairs": pairs, "seed": seed}
     if not sign.exists():
         if folder.exists() and any(folder.iterdir()):
             raise BadOption(f"{folder}: is not empty and not a demo; name another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        sign.write_text(json.dumps(mine))
-    elif (found := json.loads(sign.read_text())) != mine:
+        sign.write_text(json.dumps(claim))
+    elif (other := json.loads(sign.read_text())) != claim:
         raise BadOption(
-            f"{folder}: holds a demo of {found['pairs']} pairs with seed {found['seed']}, asked "
-            f"for {pairs} and {seed}; name another folder or delete it"
+            f"{folder}: holds a demo of {other['pairs']} pairs with seed {other['seed']}, not "
+            f"{pairs} with {seed}; name another folder or delete it"
         )
 
 
-def _reserve() -> Reserved:
+def _reserve() -> ReservedPorts:
     """Return the usual ports, so that every run makes the same bytes, or free ones if taken."""
     try:
-        return reserve(*PORTS)
+        return reserve_ports(*PORTS)
     except BadOption:
-        return reserve()
+        return reserve_ports()
 
 
 def recipe_text(folder: Path, site: Site) -> str:
@@ -127,23 +128,24 @@ def recipe_text(folder: Path, site: Site) -> str:
     )
 
 
-def _print_scores(scores: list[Score]) -> None:
-    """Print what was planted and what was found, kind by kind."""
-    console.table(
-        "Planted against found",
-        ("planted", "pairs", "found", "kept", "expected"),
-        [(s.defect, s.planted, s.found, s.kept, _expected(s)) for s in scores],
+def _print_scores(scores: list[DefectScore]) -> None:
+    """Print what was planted and what was detected, kind by kind."""
+    console.print_table(
+        "Planted and detected",
+        ("planted", "pairs", "detected", "kept", "expected"),
+        [(s.defect, s.planted, s.detected, s.kept, _expected(s)) for s in scores],
     )
 
 
-def _print_captions(found: Captions) -> None:
+def _print_captions(captions: CaptionScore) -> None:
     """Print how well wrong captions were told from true ones."""
     typer.echo(
-        f"wrong captions: recall {found.recall:.2f} ({found.found:,} of {found.wrong:,} refused by "
-        f"clip_similarity), precision {found.precision:.2f} ({found.lost:,} true ones refused)"
+        f"wrong captions: recall {captions.recall:.2f} ({captions.wrong_refused:,} of "
+        f"{captions.wrong:,} refused by clip_similarity), precision {captions.precision:.2f} "
+        f"({captions.true_refused:,} true ones refused)"
     )
 
 
-def _expected(found: Score) -> str:
-    """Return the outcome or rule that should be told, or that nothing can tell it yet."""
-    return f"{found.later} (not yet)" if found.later and not found.found else found.expected
+def _expected(score: DefectScore) -> str:
+    """Return the outcome or rule that the ledger should have, or that nothing can tell it yet."""
+    return f"{score.later} (not yet)" if score.later and not score.detected else score.expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from pairsieve.jobs.console import funnel, rate
+from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.pipeline import check, plan, run
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
@@ -99,5 +99,5 @@ class Job:
             run.run(self.recipe, self.store, engine, name, listener)
         selected = self.store.marker(select_marker(name))
         if selected:
-            funnel(selected.extra["funnel"])
-        rate(self.store, self.recipe)
+            print_funnel(selected.extra["funnel"])
+        print_rate(self.store, self.recipe)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
 from pairsieve.jobs.bench_data.photos import ASPECTS, photograph
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.store import ByteRange
 
 SIDE = 512  # px, shorter side of a stored picture by default
@@ -128,7 +128,7 @@ def _print(setting: Setting, results: dict[str, list[Result]]) -> None:
                 f"{_of_bare(runs):.3f}" if mine else "-",
             )
         )
-    table(
+    print_table(
         f"{setting.model}, random weights, from the tar to the vector; median of {setting.runs} "
         f"alternating runs; wanted: {FASTER} times open_clip, {BUSY} of the bare model",
         ("", "CPU-ms/image", "images/s, core", "times open_clip", "of bare model"),
@@ -140,7 +140,7 @@ def _print(setting: Setting, results: dict[str, list[Result]]) -> None:
         if name != OPEN_CLIP
     ]
     head = ("", *results[setting.precisions[0]][-1]["steps"])
-    table("Where pairsieve's CPU time goes", head, steps)
+    print_table("Where pairsieve's CPU time goes", head, steps)
 
 
 def _of_bare(runs: list[Result]) -> float:

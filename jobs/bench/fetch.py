@@ -18,7 +18,7 @@ from pairsieve.jobs.bench.alternate import (
 )
 from pairsieve.jobs.bench_data.certificates import Authority, authority
 from pairsieve.jobs.bench_data.server import HOST, Served, serving
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.schemas.errors import Stopped
 
 NO_FILE = "/nonexistent"  # names no bundle, so that the folder alone is asked
@@ -132,4 +132,4 @@ def _print(setting: Setting, measured: list[tuple[Case, dict[str, float]]]) -> N
         f"Client CPU-seconds per 1,000 images of {setting.body_bytes:,} bytes; median of "
         f"{setting.runs} alternating runs, {setting.concurrency} at once"
     )
-    table(title, ("", *WHO, "of img2dataset's", "at most"), rows)
+    print_table(title, ("", *WHO, "of img2dataset's", "at most"), rows)

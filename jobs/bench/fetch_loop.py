@@ -11,7 +11,7 @@ from typing import Any
 from pairsieve.jobs.bench.alternate import Contestant, alternating, median, ours
 from pairsieve.jobs.bench_data.certificates import Authority
 from pairsieve.jobs.bench_data.server import HOST, Served, serving
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 
 CONCURRENCY = 256
 LARGE_BODY = 200_000  # bytes, for memory: 256 of them under way are 51 MB
@@ -66,7 +66,7 @@ def _profile(setting: Setting, made: Authority, served: Served) -> None:
             whole, inside = median(found[NOTHING], "loop_us"), median(found[LIBCURL], "watched_us")
             share = f"{100 * min(1, inside / whole):.0f} %"
             rows.append((f"{scheme}, {name}", f"{whole:.0f}", f"{inside:.0f}", share))
-    table(
+    print_table(
         f"CPU-microseconds per request of the loop's thread, {CONCURRENCY} at once; "
         f"wanted in libcurl and the kernel: {100 * LEAST_SHARE:.0f} %",
         ("", "all", "libcurl and kernel", "share"),
@@ -85,7 +85,7 @@ def _turns(setting: Setting, made: Authority, served: Served) -> None:
         found = alternating(entered, _unit(urls, served.http), setting.runs)
         whole, turns = median(found[NOTHING], "loop_us"), median(found[TURNS], "watched_us")
         rows.append((f"{hosts:,}", f"{whole:.0f}", f"{turns:.1f}"))
-    table(
+    print_table(
         f"CPU-microseconds per request by hosts in a unit of {setting.hosts:,}; "
         f"at most {MOST_TURN_US} for turns",
         ("hosts", "all", "turns"),
@@ -101,7 +101,7 @@ def _memory(setting: Setting, made: Authority, served: Served) -> None:
         unit = _unit(urls, served.http, PAUSE_S)
         (found,) = alternating([_watching(NOTHING, made)], unit, 1).values()
         rows.append((images, round(images * LARGE_BODY / 1e6), round(found[0]["peak_mb"])))
-    table(
+    print_table(
         f"Memory of a unit, {CONCURRENCY} at once, bodies of {LARGE_BODY:,} bytes, slow consumer",
         ("images", "fetched, MB", "peak, MB"),
         rows,

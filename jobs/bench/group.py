@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import Stopped
 
@@ -190,7 +190,7 @@ def _print(setting: Setting, measured: list[tuple[int, Cost]]) -> None:
         )
     columns = ("hashes", "seconds", "CPU-s", "ns each", "GB", "at most", "components")
     title = f"Components of hashes within {setting.distance} bits: time, CPU-ns each, peak memory"
-    table(title, columns, rows)
+    print_table(title, columns, rows)
 
 
 if __name__ == "__main__":

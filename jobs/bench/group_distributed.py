@@ -24,7 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import WARM, hashes, peak_mb
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SEARCHES
@@ -118,7 +118,7 @@ def bench(setting: Setting, told: Callable[[str], None]) -> None:
     title = (
         f"{setting.size:,} hashes within {setting.distance} bits, {setting.partitions} partitions"
     )
-    table(title, columns, [cells])
+    print_table(title, columns, [cells])
     for size in RECKONED:
         told(_reckoned(size, setting, found))
     if not found.same:

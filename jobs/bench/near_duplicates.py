@@ -20,7 +20,7 @@ from pairsieve.filters.orientation_hashes import ORIENTED, OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels, jpeg
 from pairsieve.jobs.bench_data.lookalikes import strangers
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.errors import BadOption
@@ -205,7 +205,7 @@ def _print_overall(copies: Measured, others: Measured) -> None:
             rows.append((distance, _named(verify), recall, *counts, f"{share:.4f}"))
     kinds = [f"false: {kind}s" for kind in np.unique(others.kinds)]
     title = f"{edits.sum():,} copies, {len(others.kinds):,} different pictures"
-    table(title, ("distance", "verify", "recall", *kinds, "precision"), rows)
+    print_table(title, ("distance", "verify", "recall", *kinds, "precision"), rows)
 
 
 def _print_edits(copies: Measured) -> None:
@@ -218,4 +218,4 @@ def _print_edits(copies: Measured) -> None:
         if kind != "original"
     ]
     heads = [f"{distance}, {_named(verify)}" for distance, verify in asked]
-    table("Recall per edit", ("edit", *heads), rows)
+    print_table("Recall per edit", ("edit", *heads), rows)

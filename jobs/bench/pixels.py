@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pairsieve.jobs.bench.alternate import alternating, answer, median, ours, ratio, theirs
 from pairsieve.jobs.bench_data.photos import BASELINE, KINDS, Sample, corpus, own_photographs
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.schemas.errors import BadOption, Stopped
 
 SIDE = 256  # px, shorter side of the stored image
@@ -137,11 +137,11 @@ def _print(
         )
         for case, images, cost in measured
     ]
-    table(
+    print_table(
         f"CPU-milliseconds per image, to {SIDE} px at quality {QUALITY}; median of "
         f"{setting.runs} alternating runs",
         ("", "images", PAIRSIEVE, IMG2DATASET, "of img2dataset's", "at most"),
         rows,
     )
     shown = [(name, f"{100 * share:.1f} %") for name, share in shares if share >= LEAST_SHARE]
-    table("Where pairsieve's time goes, everything done", ("function", "share"), shown)
+    print_table("Where pairsieve's time goes, everything done", ("function", "share"), shown)

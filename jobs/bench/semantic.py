@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pairsieve.jobs.bench.group import peak_mb
-from pairsieve.jobs.console import table
+from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
@@ -101,8 +101,8 @@ def _print(setting: Setting, costs: list[Cost], found: list[list[tuple[int, int]
         costly.append((probes, *measured, f"{spent.gone:,}", f"{met / max(pairs, 1):.3f}"))
         by_cosine.append((probes, *(f"{met / max(pairs, 1):.3f}" for met, pairs in shares)))
     title = f"{setting.count:,} x {setting.width}, cosine {setting.min_cosine}"
-    table(title, columns, costly)
-    table("Recall by cosine", ("probes", *spans), by_cosine)
+    print_table(title, columns, costly)
+    print_table("Recall by cosine", ("probes", *spans), by_cosine)
 
 
 def drawn(setting: Setting) -> Iterator[NDArray[np.float16]]:

@@ -132,7 +132,7 @@ def _both(first: Way, second: Way) -> Way:
 
 
 def _card(plane: Plane, rng: Random) -> Plane:
-    pixels = placeholder_cards.notice(rng, plane.shape[1], plane.shape[0])
+    pixels = placeholder_cards.notice_card(rng, plane.shape[1], plane.shape[0])
     return _jpeg(85)(pixels[:, :, 1], rng)
 
 

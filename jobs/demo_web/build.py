@@ -1,4 +1,4 @@
-"""Write the whole little web into a folder: the same seed, size and address give the same bytes.
+"""Write the whole demo web into a folder: the same seed, size and address give the same bytes.
 
 Every pair has its own random generator, seeded by the web's seed and the pair's number, so that a
 pair does not depend on how many others are planted before it.
@@ -25,7 +25,7 @@ from pairsieve.jobs.demo_web.defects import (
     Defect,
     counts,
 )
-from pairsieve.jobs.demo_web.responses import ROBOTS, SERVINGS, Place, Route, Site
+from pairsieve.jobs.demo_web.responses import ROBOTS, SERVINGS, PictureRoute, Route, Site
 from pairsieve.jobs.demo_web.scenes import Scene, random_scene
 from pairsieve.schemas.outcomes import Outcome
 
@@ -39,7 +39,7 @@ _PAIRS_SCHEMA = pa.schema(
 )
 _TRUTH_SCHEMA = pa.schema(
     {
-        "row": pa.int64(),  # position in pairs.parquet
+        "row": pa.int64(),  # index in pairs.parquet
         "url": pa.string(),
         "defect": pa.string(),
         "expected_outcome": pa.string(),  # null where a rule decides
@@ -73,20 +73,20 @@ def build(folder: Path, seed: int, site: Site, pairs: int = FULL_SIZE) -> None:
     rows = {pair.number: row for row, pair in enumerate(plan)}
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / BODIES, "wb") as bodies:
-        made = _Maker(seed, site, bodies)
+        builder = _Builder(seed, site, bodies)
         by_number = sorted(plan, key=lambda pair: pair.number)  # originals first
-        content = {pair.number: made.add(pair) for pair in by_number}
-    found = [content[pair.number] for pair in plan]
+        entries = {pair.number: builder.add(pair) for pair in by_number}
+    ordered = [entries[pair.number] for pair in plan]
     truth = [
         entry.truth | {"row": row, "original": _original(pair, rows)}
-        for row, (pair, entry) in enumerate(zip(plan, found, strict=True))
+        for row, (pair, entry) in enumerate(zip(plan, ordered, strict=True))
     ]
     pq.write_table(
-        pa.Table.from_pylist([entry.pair for entry in found], _PAIRS_SCHEMA), folder / PAIRS
+        pa.Table.from_pylist([entry.pair for entry in ordered], _PAIRS_SCHEMA), folder / PAIRS
     )
     pq.write_table(pa.Table.from_pylist(truth, _TRUTH_SCHEMA), folder / TRUTH)
-    (folder / BLOCKLIST).write_text("# What must never enter.\n" + "".join(made.listed))
-    routes = {path: asdict(route) for path, route in sorted(made.routes.items())}
+    (folder / BLOCKLIST).write_text("# What must never enter.\n" + "".join(builder.blocklist))
+    routes = {path: asdict(route) for path, route in sorted(builder.routes.items())}
     (folder / ROUTES).write_text(json.dumps({"site": asdict(site), "routes": routes}))
 
 
@@ -108,12 +108,12 @@ def _shuffled(planned: list[_Pair], rng: np.random.Generator) -> list[_Pair]:
     order = [planned[i] for i in rng.permutation(len(planned))]
     # Whoever works on them waits for all of them at once, and not at the end.
     order.sort(key=lambda pair: pair.defect.serving not in ("trickle", "silent"))
-    places = {pair.number: place for place, pair in enumerate(order)}
+    indices = {pair.number: index for index, pair in enumerate(order)}
     for pair in planned:
-        mine, other = places[pair.number], places[pair.subject]
-        if pair.defect is SAME_PAIR and mine < other:
-            order[mine], order[other] = order[other], order[mine]
-            places[pair.number], places[pair.subject] = other, mine
+        own, original = indices[pair.number], indices[pair.subject]
+        if pair.defect is SAME_PAIR and own < original:
+            order[own], order[original] = order[original], order[own]
+            indices[pair.number], indices[pair.subject] = original, own
     return order
 
 
@@ -130,17 +130,17 @@ class _Entry:
     truth: dict[str, Any]
 
 
-class _Maker:
-    """Makes pairs one after the other; bodies go to the file, routes are collected."""
+class _Builder:
+    """Builds pairs one after the other; bodies go to the file, routes are collected."""
 
     def __init__(self, seed: int, site: Site, bodies: BinaryIO) -> None:
         self.routes: dict[str, Route] = {}
-        self.listed: list[str] = []  # lines of the blocklist
+        self.blocklist: list[str] = []  # lines of the file
         self._seed = seed
         self._site = site
         self._bodies = bodies
         self._offset = 0
-        self._known: dict[int, tuple[image_files.Picture, int]] = {}  # originals and their offsets
+        self._originals: dict[int, tuple[image_files.Picture, int]] = {}  # with their offsets
         self._entries: dict[int, _Entry] = {}
         self.routes["/robots.txt"] = self._route(ROBOTS, "text/plain")
 
@@ -154,12 +154,12 @@ class _Maker:
         picture, route = self._picture(pair, scene, rng)
         name = hashlib.blake2b(b"%d %d" % (self._seed, pair.number), digest_size=5).hexdigest()
         path = f"/images/{name[:2]}/{name}.{picture.suffix}"
-        url, routes = SERVINGS[pair.defect.serving](self._site, Place(path, route))
+        url, routes = SERVINGS[pair.defect.serving](self._site, PictureRoute(path, route))
         self.routes |= routes
-        if pair.defect.listed:
-            self.listed.append(_line(pair.defect.listed, url, picture.body))
-        seen = pair.defect.outcome in (Outcome.OK, None)
-        width, height = (seen and picture.size) or (None, None)
+        if pair.defect.blocklist:
+            self.blocklist.append(_blocklist_line(pair.defect.blocklist, url, picture.body))
+        decoded = pair.defect.outcome in (Outcome.OK, None)
+        width, height = (decoded and picture.size) or (None, None)
         entry = _Entry(
             {
                 "url": url,
@@ -186,14 +186,14 @@ class _Maker:
         if copy is None:
             picture = image_files.PICTURES[pair.defect.picture](scene, rng)
         else:
-            original, offset = self._known[pair.subject]
+            original, offset = self._originals[pair.subject]
             picture = copy(original, rng)
             if picture is original:
                 headers = {"Content-Type": picture.type}
                 return picture, Route(headers=headers, offset=offset, length=len(picture.body))
         route = self._route(picture.body, picture.type)
         if pair.defect is ORIGINAL:
-            self._known[pair.number] = (picture, route.offset)
+            self._originals[pair.number] = (picture, route.offset)
         return picture, route
 
     def _route(self, body: bytes, kind: str) -> Route:
@@ -204,8 +204,8 @@ class _Maker:
         return Route(headers=headers, offset=self._offset - len(body), length=len(body))
 
 
-def _line(kind: str, url: str | None, body: bytes) -> str:
-    """Return the line of the blocklist that names a picture by its URL, bytes or looks."""
+def _blocklist_line(kind: str, url: str | None, body: bytes) -> str:
+    """Return the line of the blocklist that names a picture by URL, bytes or pHash."""
     from imagehash import phash
     from PIL import Image
 
@@ -214,11 +214,11 @@ def _line(kind: str, url: str | None, body: bytes) -> str:
     return f"{kind} {url if kind == 'url' else hashlib.sha256(body).hexdigest()}\n"
 
 
-def _sha256(said: str, body: bytes) -> str | None:
+def _sha256(claim: str, body: bytes) -> str | None:
     """Return what the pairs say is the SHA-256 of a file: its own, that of another, or nothing."""
-    if not said:
+    if not claim:
         return None
-    return hashlib.sha256(body if said == "right" else body + b"changed").hexdigest()
+    return hashlib.sha256(body if claim == "right" else body + b"changed").hexdigest()
 
 
 def _expected(defect: Defect) -> dict[str, str | None]:

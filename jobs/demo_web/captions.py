@@ -59,9 +59,9 @@ _PHRASES = (
 
 
 def true_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Return a caption that is true of `scene`: colours, kinds, counts, ground, often places."""
+    """Return a caption that is true of `scene`: colours, kinds, counts, ground, often locations."""
     if len(scene.shapes) <= 2 and rng.random() < 0.5:
-        shapes = _with_places(scene, rng)
+        shapes = _with_locations(scene, rng)
     else:
         phrases = [_group(*group, rng) for group in scene.groups]
         shapes = _joined([phrases[i] for i in rng.permutation(len(phrases))])
@@ -72,7 +72,7 @@ def true_caption(scene: Scene, rng: np.random.Generator) -> str:
     return caption[0].upper() + caption[1:] if rng.random() < 0.7 else caption
 
 
-def place(shape: Shape) -> str:
+def location(shape: Shape) -> str:
     """Return where in the picture the centre of `shape` is: one of nine fields."""
     row = ("top", "", "bottom")[(shape.y > 0.38) + (shape.y > 0.62)]
     column = ("left", "", "right")[(shape.x > 0.38) + (shape.x > 0.62)]
@@ -113,8 +113,8 @@ CAPTIONS: dict[str, Callable[[Scene, int, np.random.Generator], str | None]] = {
 }
 
 
-def _with_places(scene: Scene, rng: np.random.Generator) -> str:
-    """Return one or two shapes with their places, or with how they stand to each other."""
+def _with_locations(scene: Scene, rng: np.random.Generator) -> str:
+    """Return one or two shapes with their locations, or with how they stand to each other."""
     names = [_group(1, shape.colour, shape.kind, rng) for shape in scene.shapes]
     if len(names) == 2 and len(scene.groups) == 2 and rng.random() < 0.5:
         one, other = scene.shapes
@@ -124,7 +124,7 @@ def _with_places(scene: Scene, rng: np.random.Generator) -> str:
             relation = "above" if one.y < other.y else "below"
         return f"{names[0]} {relation} {names[1]}"
     placed = zip(names, scene.shapes, strict=True)
-    return _joined([f"{name} {place(shape)}" for name, shape in placed])
+    return _joined([f"{name} {location(shape)}" for name, shape in placed])
 
 
 def _group(count: int, colour: str, kind: str, rng: np.random.Generator) -> str:

@@ -1,7 +1,7 @@
-"""What is planted in the little web: one closed list, with what pairsieve should say of each.
+"""The defects planted in the demo web: one closed list, with what pairsieve should say of each.
 
 A defect differs from a fine pair in one thing only: its picture, how it is served, or its caption.
-So what is found of it can be blamed on one stage. Some entries are no defects but oddities that
+So a miss can be blamed on one stage. Some entries are no defects but oddities that
 must come through (other formats, short redirects, servers that recover).
 """
 
@@ -23,10 +23,10 @@ class Defect:
         outcome: What the ledger's outcome should be; None where a rule decides.
         rule: The rule that should drop it; "" if none should.
         later: The capability, not built yet, that will drop it; "" if nothing should.
-        picture: How its file is made: a key of `pictures.PICTURES` or `pictures.COPIES`.
-        serving: How its address answers: a key of `serving.SERVINGS`.
+        picture: How its file is made: a key of `image_files.PICTURES` or `image_files.COPIES`.
+        serving: How its address answers: a key of `responses.SERVINGS`.
         caption: What its caption says: a key of `captions.CAPTIONS`.
-        listed: What the blocklist names of it: "url", "sha256" or "phash"; "" for nothing.
+        blocklist: What the blocklist names of it: "url", "sha256" or "phash"; "" for nothing.
         sha256: Whether the pairs say the SHA-256 of its file, "right" or "wrong"; "" if not.
     """
 
@@ -38,7 +38,7 @@ class Defect:
     picture: str = "jpeg"
     serving: str = "plain"
     caption: str = "true"
-    listed: str = ""
+    blocklist: str = ""
     sha256: str = ""
 
 
@@ -91,9 +91,9 @@ DEFECTS = (
     Defect("robots", 30, Outcome.ROBOTS, serving="robots"),
     Defect("wrong_type", 30, serving="wrong_type"),
     # The lists.
-    Defect("blocked_url", 8, Outcome.BLOCKLIST, listed="url"),
-    Defect("blocked_bytes", 8, Outcome.BLOCKLIST, listed="sha256"),
-    Defect("blocked_picture", 8, Outcome.BLOCKLIST, listed="phash"),
+    Defect("blocked_url", 8, Outcome.BLOCKLIST, blocklist="url"),
+    Defect("blocked_bytes", 8, Outcome.BLOCKLIST, blocklist="sha256"),
+    Defect("blocked_picture", 8, Outcome.BLOCKLIST, blocklist="phash"),
     Defect("changed_image", 20, Outcome.HASH_MISMATCH, sha256="wrong"),
     Defect("verified", 30, sha256="right"),
     # The file.
@@ -111,7 +111,7 @@ DEFECTS = (
     # The picture.
     Defect("blurred", 90, None, "sharpness", picture="blurred"),
     Defect("enlarged", 40, None, "upscaled", picture="enlarged"),
-    Defect("card", 40, None, "low_information", picture="card"),
+    Defect("placeholder_card", 40, None, "low_information", picture="placeholder_card"),
     Defect("dark", 30, None, "exposure", picture="dark"),
     Defect("washed_out", 30, None, "exposure", picture="washed_out"),
     Defect("tiny", 60, None, "size", picture="tiny"),

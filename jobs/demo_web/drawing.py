@@ -16,8 +16,8 @@ from pairsieve.jobs.demo_web.scenes import COLOURS, Ground, Scene, Shape
 
 Bytes = NDArray[Any]  # uint8, (h, w) or (h, w, 3)
 
-_TURN = np.arange(256) * (2 * np.pi / 256)
-_SINE = np.sin(_TURN).astype(np.float32)
+_ANGLES = np.arange(256) * (2 * np.pi / 256)
+_SINE = np.sin(_ANGLES).astype(np.float32)
 _FRACTION_BITS = 4  # OpenCV's sub-pixel coordinates
 
 
@@ -182,10 +182,10 @@ def outline(kind: str) -> list[NDArray[np.float64]]:
     """Return the closed outlines of a shape of radius 1 around 0, each (n, 2); y points down."""
     if kind in _CORNERS:
         return [_CORNERS[kind]]
-    return [_turned(64, 1.0), _turned(64, 0.55)]  # ring: the second is the hole
+    return [_polygon(64, 1.0), _polygon(64, 0.55)]  # ring: the second is the hole
 
 
-def _turned(corners: int, radius: float, start: float = -90) -> NDArray[np.float64]:
+def _polygon(corners: int, radius: float, start: float = -90) -> NDArray[np.float64]:
     """Return a regular polygon, (corners, 2), first corner at `start` degrees."""
     angles = np.deg2rad(start + np.arange(corners) * 360 / corners)
     return radius * np.stack((np.cos(angles), np.sin(angles)), axis=1)
@@ -193,7 +193,7 @@ def _turned(corners: int, radius: float, start: float = -90) -> NDArray[np.float
 
 def _star() -> NDArray[np.float64]:
     """Return a five-pointed star, (10, 2)."""
-    points = _turned(10, 1.0)
+    points = _polygon(10, 1.0)
     points[1::2] *= 0.42
     return points
 
@@ -223,11 +223,11 @@ def _crescent() -> NDArray[np.float64]:
 
 
 _CORNERS = {
-    "circle": _turned(64, 1.0),
-    "square": _turned(4, 1.0, start=-45),
-    "triangle": _turned(3, 1.0),
-    "diamond": _turned(4, 1.0) * (0.62, 1.0),
-    "hexagon": _turned(6, 1.0),
+    "circle": _polygon(64, 1.0),
+    "square": _polygon(4, 1.0, start=-45),
+    "triangle": _polygon(3, 1.0),
+    "diamond": _polygon(4, 1.0) * (0.62, 1.0),
+    "hexagon": _polygon(6, 1.0),
     "star": _star(),
     "cross": _cross(),
     "heart": _heart(),
@@ -239,8 +239,8 @@ def _points(
     shape: Shape, width: int, height: int, offset: float = 0, scale: float = 1
 ) -> list[NDArray[np.int32]]:
     """Return the outlines in sub-pixels, moved right and down by `offset` radii."""
-    turn = np.deg2rad(shape.angle)
-    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    angle = np.deg2rad(shape.angle)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     radius = shape.radius * min(width, height)
     centre = np.array((shape.x * width, shape.y * height)) + offset * radius
     return [

@@ -11,34 +11,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from pairsieve.jobs.demo_web.captions import place, true_caption
-from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, TEXTURES, Scene, Shape, random_places
+from pairsieve.jobs.demo_web.captions import location, true_caption
+from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, TEXTURES, Scene, Shape, random_discs
 
-MOST = 6, 4  # shapes in a scene, and in a group, as random scenes have them
-MOVED = 0.25  # least move along one side, as a fraction of it: no doubt that the place is another
+MAX_SHAPES, MAX_GROUP = 6, 4  # in a scene, and of a kind and colour, as in random scenes
+MIN_MOVE = 0.25  # along one side, as a fraction of it: no doubt that the location is another
 
-RELATION = re.compile(r"\b(to the left of|to the right of|above|below)\b")
-PLACE = re.compile(r"\b(corner|side|in the middle|at the top|at the bottom)\b")
+RELATION_WORDS = re.compile(r"\b(to the left of|to the right of|above|below)\b")
+LOCATION_WORDS = re.compile(r"\b(corner|side|in the middle|at the top|at the bottom)\b")
 _SEEDS = 2**62
 
 
-def altered(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene | None:
+def hard_negative(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene | None:
     """Return a scene that differs from `scene` in one of ATTRIBUTES; None if it has no such."""
-    made = ATTRIBUTES[attribute](scene, rng)
-    return made and replace(made, seed=int(rng.integers(_SEEDS)))
+    other = ATTRIBUTES[attribute](scene, rng)
+    return other and replace(other, seed=int(rng.integers(_SEEDS)))
 
 
-def captions(scene: Scene, other: Scene, attribute: str, seed: int) -> tuple[str, str] | None:
+def caption_pair(scene: Scene, other: Scene, attribute: str, seed: int) -> tuple[str, str] | None:
     """Return captions of both in the same words; None if the wrong one would not be plainly wrong.
 
-    A caption that names places and has another number of shapes could still be true, and so could
-    one that says how two shapes stand to each other when one of them was moved a little.
+    A caption that names locations and has another number of shapes could still be true, and so
+    could one that says how two shapes stand to each other when one of them was moved slightly.
     """
     ours, theirs = (true_caption(one, np.random.default_rng(seed)) for one in (scene, other))
-    placed, related = (bool(words.search(ours + theirs)) for words in (PLACE, RELATION))
+    placed, related = (
+        bool(words.search(ours + theirs)) for words in (LOCATION_WORDS, RELATION_WORDS)
+    )
     plain = {
         "count": not placed and not related,
-        "place": placed and not related,
+        "location": placed and not related,
         "relation": related,
     }
     return (ours, theirs) if ours != theirs and plain.get(attribute, True) else None
@@ -61,18 +63,18 @@ def _kind(scene: Scene, rng: np.random.Generator) -> Scene | None:
 def _count(scene: Scene, rng: np.random.Generator) -> Scene | None:
     """Put one shape more or less into one group, and all shapes elsewhere."""
     groups = list(scene.groups)
-    chosen = int(rng.integers(len(groups)))
-    count, colour, kind = groups[chosen]
-    more = len(scene.shapes) < MOST[0] and count < MOST[1]
+    index = int(rng.integers(len(groups)))
+    count, colour, kind = groups[index]
+    more = len(scene.shapes) < MAX_SHAPES and count < MAX_GROUP
     steps = [step for step, can in ((1, more), (-1, count > 1)) if can]
     if not steps:
         return None
-    groups[chosen] = count + steps[rng.integers(len(steps))], colour, kind
-    looks = [(colour, kind) for count, colour, kind in groups for _ in range(count)]
+    groups[index] = count + steps[rng.integers(len(steps))], colour, kind
+    labels = [(colour, kind) for count, colour, kind in groups for _ in range(count)]
     shapes = tuple(
         Shape(kind, colour, x, y, radius, float(rng.uniform(-18, 18)))
         for (colour, kind), (x, y, radius) in zip(
-            looks, random_places(rng, len(looks)), strict=True
+            labels, random_discs(rng, len(labels)), strict=True
         )
     )
     return replace(scene, shapes=shapes)
@@ -90,24 +92,24 @@ def _ground_texture(scene: Scene, rng: np.random.Generator) -> Scene | None:
     return replace(scene, ground=replace(scene.ground, texture=new))
 
 
-def _place(scene: Scene, rng: np.random.Generator) -> Scene | None:
-    """Move one shape to another of the nine fields, MOVED or more away."""
-    chosen = int(rng.integers(len(scene.shapes)))
-    shape = scene.shapes[chosen]
+def _location(scene: Scene, rng: np.random.Generator) -> Scene | None:
+    """Move one shape to another of the nine fields, MIN_MOVE or more away."""
+    index = int(rng.integers(len(scene.shapes)))
+    shape = scene.shapes[index]
     rest = [other for other in scene.shapes if other is not shape]
     for _ in range(50):
         x, y = (float(v) for v in rng.uniform(shape.radius + 0.02, 0.98 - shape.radius, 2))
         moved = replace(shape, x=x, y=y)
-        far = max(abs(x - shape.x), abs(y - shape.y)) >= MOVED
+        far = max(abs(x - shape.x), abs(y - shape.y)) >= MIN_MOVE
         free = all(np.hypot(x - o.x, y - o.y) > shape.radius + o.radius for o in rest)
-        if far and free and place(moved) != place(shape):
-            shapes = (*scene.shapes[:chosen], moved, *scene.shapes[chosen + 1 :])
+        if far and free and location(moved) != location(shape):
+            shapes = (*scene.shapes[:index], moved, *scene.shapes[index + 1 :])
             return replace(scene, shapes=shapes)
     return None
 
 
 def _relation(scene: Scene, rng: np.random.Generator) -> Scene | None:
-    """Let the two shapes of two groups change places."""
+    """Swap the two shapes of two groups."""
     if len(scene.shapes) != 2 or len(scene.groups) != 2:
         return None
     one, two = scene.shapes
@@ -124,7 +126,7 @@ ATTRIBUTES: dict[str, Callable[[Scene, np.random.Generator], Scene | None]] = {
     "count": _count,
     "ground colour": _ground_colour,
     "ground texture": _ground_texture,
-    "place": _place,
+    "location": _location,
     "relation": _relation,
 }
 

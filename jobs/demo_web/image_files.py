@@ -4,14 +4,14 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.jobs.demo_web import placeholder_cards
 from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.placeholder_cards import blank_card, notice_card
 from pairsieve.jobs.demo_web.scenes import Scene
 
 Pixels = NDArray[np.uint8]  # (h, w, 3), RGB
@@ -114,11 +114,11 @@ def _exif_rotated(scene: Scene, rng: Random) -> Picture:
     from PIL import Image
 
     upright = pixels(scene, rng)
-    orientation, turns = ((3, 2), (6, 1), (8, 3))[rng.integers(3)]
+    orientation, quarter_turns = ((3, 2), (6, 1), (8, 3))[rng.integers(3)]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lying = _pillow(np.rot90(upright, turns).copy(), "jpeg", quality=85, exif=exif)
-    return Picture(lying.body, lying.suffix, lying.type, (upright.shape[1], upright.shape[0]))
+    sideways = _pillow(np.rot90(upright, quarter_turns).copy(), "jpeg", quality=85, exif=exif)
+    return replace(sideways, size=(upright.shape[1], upright.shape[0]))
 
 
 def _blurred(scene: Scene, rng: Random) -> Picture:
@@ -141,11 +141,11 @@ def _enlarged(scene: Scene, rng: Random) -> Picture:
     return jpeg(np.asarray(large, np.uint8), 88)
 
 
-def _card(scene: Scene, rng: Random) -> Picture:
+def _placeholder_card(scene: Scene, rng: Random) -> Picture:
     """Return what is served where there is no picture: every third a blank card."""
     width, height = (int(side) for side in rng.integers(300, 600, 2))
-    made = placeholder_cards.blank if rng.random() < 1 / 3 else placeholder_cards.notice
-    return jpeg(made(rng, width, height), 85)
+    draw_card = blank_card if rng.random() < 1 / 3 else notice_card
+    return jpeg(draw_card(rng, width, height), 85)
 
 
 def _dark(scene: Scene, rng: Random) -> Picture:
@@ -209,7 +209,7 @@ PICTURES: dict[str, Callable[[Scene, Random], Picture]] = {
     "exif_rotated": _exif_rotated,
     "blurred": _blurred,
     "enlarged": _enlarged,
-    "card": _card,
+    "placeholder_card": _placeholder_card,
     "dark": _dark,
     "washed_out": _washed_out,
     "tiny": _tiny,
@@ -226,14 +226,14 @@ def _same_bytes(original: Picture, rng: Random) -> Picture:
 
 
 def _recompressed(original: Picture, rng: Random) -> Picture:
-    return jpeg(_decoded(original), int(rng.integers(35, 66)))
+    return jpeg(_decode(original), int(rng.integers(35, 66)))
 
 
 def _resized(original: Picture, rng: Random) -> Picture:
     """Return a smaller copy that still has its 256 x 256 px."""
     import cv2
 
-    picture = _decoded(original)
+    picture = _decode(original)
     scale = float(rng.uniform(0.9, 0.95)) if min(picture.shape[:2]) < 400 else 0.7
     smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return jpeg(np.asarray(smaller, np.uint8), 88)
@@ -241,13 +241,13 @@ def _resized(original: Picture, rng: Random) -> Picture:
 
 def _cropped(original: Picture, rng: Random) -> Picture:
     """Return a copy without 0.4 % at each edge, about two pixels: pHash sees no more of it."""
-    picture = _decoded(original)
+    picture = _decode(original)
     height, width = picture.shape[:2]
     y, x = max(1, round(height * 0.004)), max(1, round(width * 0.004))
     return jpeg(picture[y : height - y, x : width - x], 88)
 
 
-def _decoded(picture: Picture) -> Pixels:
+def _decode(picture: Picture) -> Pixels:
     import simplejpeg
 
     return np.asarray(simplejpeg.decode_jpeg(picture.body), np.uint8)

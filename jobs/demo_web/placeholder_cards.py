@@ -16,7 +16,7 @@ _NOTICES = (
 )
 
 
-def blank(rng: np.random.Generator, width: int, height: int) -> Pixels:
+def blank_card(rng: np.random.Generator, width: int, height: int) -> Pixels:
     """Return a card of one colour, (height, width, 3), now and then with a thin frame."""
     import cv2
 
@@ -27,18 +27,18 @@ def blank(rng: np.random.Generator, width: int, height: int) -> Pixels:
     return card
 
 
-def notice(rng: np.random.Generator, width: int, height: int) -> Pixels:
+def notice_card(rng: np.random.Generator, width: int, height: int) -> Pixels:
     """Return a card that says that there is no picture, (height, width, 3)."""
     import cv2
 
-    card: Any = blank(rng, width, height)
+    card: Any = blank_card(rng, width, height)
     lines = _NOTICES[rng.integers(len(_NOTICES))]
     ink = _ink(tuple(int(level) for level in card[0, 0]))
     widest = max(cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 1, 2)[0][0] for line in lines)
     scale = min(1.2 * height / 300, float(rng.uniform(0.4, 0.6)) * width / widest)
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         (across, down), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
-        corner = ((width - across) // 2, height // 2 + int((place + 0.3) * 1.8 * down))
+        corner = ((width - across) // 2, height // 2 + int((index + 0.3) * 1.8 * down))
         cv2.putText(card, line, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 2, cv2.LINE_AA)
     return np.asarray(card, np.uint8)
 

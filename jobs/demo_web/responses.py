@@ -39,7 +39,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the little web is: what a URL of it begins with.
+    """Where the demo web is: what a URL of it begins with.
 
     Attributes:
         base_url: The server, without a slash at the end.
@@ -51,65 +51,66 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The path of a picture and the answer that would be fine."""
+class PictureRoute:
+    """The path of a picture and the answer of a server without faults."""
 
     path: str
     fine: Route
 
 
-Served = tuple[str | None, dict[str, Route]]  # the URL in the pair, the routes by path
+UrlAndRoutes = tuple[str | None, dict[str, Route]]  # the URL in the pair, the routes by path
+Serving = Callable[[Site, PictureRoute], UrlAndRoutes]
 
 
-def _plain(site: Site, place: Place) -> Served:
-    return site.base_url + place.path, {place.path: place.fine}
+def _plain(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+    return site.base_url + picture.path, {picture.path: picture.fine}
 
 
 def _changed(
     headers: dict[str, str] | None = None,
     how: How = "whole",
     first: tuple[int, dict[str, str]] | None = None,
-) -> Callable[[Site, Place], Served]:
+) -> Serving:
     """Return a serving that differs from the fine one in these points."""
 
-    def serve(site: Site, place: Place) -> Served:
-        fine = place.fine
+    def serve(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+        fine = picture.fine
         changed = Route(200, fine.headers | (headers or {}), fine.offset, fine.length, how, first)
-        return site.base_url + place.path, {place.path: changed}
+        return site.base_url + picture.path, {picture.path: changed}
 
     return serve
 
 
-def _wrong_type(site: Site, place: Place) -> Served:
+def _wrong_type(site: Site, picture: PictureRoute) -> UrlAndRoutes:
     """Serve the picture as something else: text or bytes without a type."""
-    kind = ("text/plain", "application/octet-stream")[zlib.crc32(place.path.encode()) % 2]
-    return _changed({"Content-Type": kind})(site, place)
+    kind = ("text/plain", "application/octet-stream")[zlib.crc32(picture.path.encode()) % 2]
+    return _changed({"Content-Type": kind})(site, picture)
 
 
-def _status(status: int) -> Callable[[Site, Place], Served]:
+def _status(status: int) -> Serving:
     """Return a serving that always answers `status`, without a body."""
 
-    def serve(site: Site, place: Place) -> Served:
-        return site.base_url + place.path, {place.path: Route(status)}
+    def serve(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+        return site.base_url + picture.path, {picture.path: Route(status)}
 
     return serve
 
 
-def _to(location: str) -> Callable[[Site, Place], Served]:
+def _to(location: str) -> Serving:
     """Return a serving that redirects to `location`."""
 
-    def serve(site: Site, place: Place) -> Served:
-        return site.base_url + place.path, {place.path: Route(302, {"Location": location})}
+    def serve(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+        return site.base_url + picture.path, {picture.path: Route(302, {"Location": location})}
 
     return serve
 
 
-def _hops(count: int) -> Callable[[Site, Place], Served]:
+def _hops(count: int) -> Serving:
     """Return a serving that leads to the picture over `count` redirects, every other relative."""
 
-    def serve(site: Site, place: Place) -> Served:
-        paths = [f"/moved{place.path}/{hop}" for hop in range(count)] + [place.path]
-        routes = {place.path: place.fine}
+    def serve(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+        paths = [f"/moved{picture.path}/{hop}" for hop in range(count)] + [picture.path]
+        routes = {picture.path: picture.fine}
         for hop, (here, there) in enumerate(zip(paths, paths[1:], strict=False)):
             location = there if hop % 2 else site.base_url + there
             routes[here] = Route(_MOVED[hop % len(_MOVED)], {"Location": location})
@@ -118,32 +119,32 @@ def _hops(count: int) -> Callable[[Site, Place], Served]:
     return serve
 
 
-def _loop(site: Site, place: Place) -> Served:
+def _loop(site: Site, picture: PictureRoute) -> UrlAndRoutes:
     """Serve two paths that redirect to each other."""
-    here, there = place.path, f"{place.path}/again"
+    here, there = picture.path, f"{picture.path}/again"
     routes = {here: Route(302, {"Location": there}), there: Route(301, {"Location": here})}
     return site.base_url + here, routes
 
 
-def _robots(site: Site, place: Place) -> Served:
-    path = f"/private{place.path}"
-    return site.base_url + path, {path: place.fine}
+def _robots(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+    path = f"/private{picture.path}"
+    return site.base_url + path, {path: picture.fine}
 
 
-def _refused(site: Site, place: Place) -> Served:
-    return site.refused_url + place.path, {}
+def _refused(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+    return site.refused_url + picture.path, {}
 
 
-def _ftp(site: Site, place: Place) -> Served:
-    return f"ftp://127.0.0.1{place.path}", {}
+def _ftp(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+    return f"ftp://127.0.0.1{picture.path}", {}
 
 
-def _no_url(site: Site, place: Place) -> Served:
+def _no_url(site: Site, picture: PictureRoute) -> UrlAndRoutes:
     return None, {}
 
 
 ROBOTS = b"User-agent: *\nDisallow: /private/\n"
-SERVINGS: dict[str, Callable[[Site, Place], Served]] = {
+SERVINGS: dict[str, Serving] = {
     "plain": _plain,
     "no_url": _no_url,
     "ftp": _ftp,

@@ -51,7 +51,7 @@ class Shape:
         x: Centre from the left, as a fraction of the width.
         y: Centre from the top, as a fraction of the height.
         radius: Of the circle around it, as a fraction of the shorter side.
-        angle: Turned clockwise by this, degrees.
+        angle: Rotated clockwise by this, degrees.
     """
 
     kind: str
@@ -105,10 +105,10 @@ def random_scene(rng: np.random.Generator) -> Scene:
         angle=float(rng.uniform(0, 180)),
     )
     groups = _random_groups(rng, ground.colour)
-    places = random_places(rng, len(groups))
+    discs = random_discs(rng, len(groups))
     shapes = tuple(
         Shape(kind, colour, x, y, radius, float(rng.uniform(-18, 18)))
-        for (colour, kind), (x, y, radius) in zip(groups, places, strict=True)
+        for (colour, kind), (x, y, radius) in zip(groups, discs, strict=True)
     )
     return Scene(shapes, ground, int(rng.integers(2**62)))
 
@@ -128,7 +128,7 @@ def _random_groups(rng: np.random.Generator, ground: str) -> list[tuple[str, str
     return shapes[: len(_RADII)]
 
 
-def random_places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
+def random_discs(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
     """Return x, y and radius of `count` discs inside the unit square that do not overlap."""
     placed: list[tuple[float, float, float]] = []
     largest = _RADII[count - 1]

@@ -1,4 +1,4 @@
-"""Planted against found: what the ledger says of every kind of planted pair."""
+"""The score of the demo: what the ledger says of every kind of planted pair."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from pairsieve.jobs.demo_web.defects import DEFECTS
 
 # `duplicate` is judged by the cluster, since which of the copies is kept is the keeper's choice.
-# What comes later counts as found as soon as an outcome or a rule of that name says so.
-_QUERY = """
+# What comes later counts as detected as soon as an outcome or a rule of that name says so.
+_DEFECT_QUERY = """
 SELECT
     t.defect,
     count(*) AS planted,
@@ -19,7 +19,7 @@ SELECT
             ELSE coalesce(l.outcome = t.expected_outcome, false)
                 OR coalesce(list_contains(l.failing, t.expected_rule), false)
         END
-    ) AS found,
+    ) AS detected,
     count(*) FILTER (l.keep) AS kept
 FROM read_parquet(?) AS t
 LEFT JOIN ledger AS l ON l.row = t.row
@@ -30,7 +30,7 @@ GROUP BY t.defect
 
 # Of pairs that were measured and say something of a picture: wrong captions, those of them that
 # the rule refused, and true ones that it refused.
-_CAPTIONS = """
+_CAPTION_QUERY = """
 SELECT
     count(*) FILTER (t.defect IN $wrong),
     count(*) FILTER (t.defect IN $wrong AND list_contains(l.failing, $rule)),
@@ -42,54 +42,54 @@ WHERE l.clip_similarity IS NOT NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Captions:
+class CaptionScore:
     """What `clip_similarity` made of the captions that say something of a picture.
 
     Attributes:
         wrong: Pairs with a caption of another scene.
-        found: Of these, pairs that the rule refused.
-        lost: Pairs with a true caption that the rule refused.
+        wrong_refused: Of these, pairs that the rule refused.
+        true_refused: Pairs with a true caption that the rule refused.
     """
 
     wrong: int
-    found: int
-    lost: int
+    wrong_refused: int
+    true_refused: int
 
     @property
     def precision(self) -> float:
         """Return which share of the refused pairs have a wrong caption; 1 if none is refused."""
-        refused = self.found + self.lost
-        return self.found / refused if refused else 1.0
+        refused = self.wrong_refused + self.true_refused
+        return self.wrong_refused / refused if refused else 1.0
 
     @property
     def recall(self) -> float:
         """Return which share of the wrong captions is refused; 1 if there are none."""
-        return self.found / self.wrong if self.wrong else 1.0
+        return self.wrong_refused / self.wrong if self.wrong else 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class DefectScore:
     """What became of one kind of planted pair.
 
     Attributes:
         defect: Name of the kind.
         planted: Pairs of this kind.
-        found: Of these, pairs of which the ledger says what it should; for a kind that should
+        detected: Of these, pairs of which the ledger says what it should; for a kind that should
             come through, pairs that were fetched and decoded.
         kept: Of the planted, pairs that survived.
-        expected: The outcome or rule that should be told.
-        later: The capability, not built yet, that will find them; "" if none is missing.
+        expected: The outcome or rule that the ledger should have.
+        later: The capability, not built yet, that will detect them; "" if none is missing.
     """
 
     defect: str
     planted: int
-    found: int
+    detected: int
     kept: int
     expected: str
     later: str
 
 
-def score(stats: Path, truth: Path) -> list[Score]:
+def score_defects(stats: Path, truth: Path) -> list[DefectScore]:
     """Return the score of every kind, in the order of DEFECTS, from `stats.duckdb` and the truth.
 
     The web's `pairs.parquet` must have been the whole input, so that rows are the same.
@@ -97,17 +97,19 @@ def score(stats: Path, truth: Path) -> list[Score]:
     import duckdb
 
     with duckdb.connect(str(stats), read_only=True) as connection:
-        rows = connection.execute(_QUERY, [str(truth)]).fetchall()
+        rows = connection.execute(_DEFECT_QUERY, [str(truth)]).fetchall()
     counted = {defect: counts for defect, *counts in rows}
     return [
-        Score(defect.name, planted, found, kept, defect.rule or str(defect.outcome), defect.later)
+        DefectScore(
+            defect.name, planted, detected, kept, defect.rule or str(defect.outcome), defect.later
+        )
         for defect in DEFECTS
         if defect.name in counted
-        for planted, found, kept in [counted[defect.name]]
+        for planted, detected, kept in [counted[defect.name]]
     ]
 
 
-def captions(stats: Path, truth: Path) -> Captions:
+def score_captions(stats: Path, truth: Path) -> CaptionScore:
     """Return what became of wrong and true captions, from `stats.duckdb` and the truth.
 
     Captions that describe no picture are in neither, nor are pictures that show nothing.
@@ -115,11 +117,11 @@ def captions(stats: Path, truth: Path) -> Captions:
     import duckdb
 
     names = {
-        kind: [d.name for d in DEFECTS if d.caption == kind and d.picture != "card"]
+        kind: [d.name for d in DEFECTS if d.caption == kind and d.picture != "placeholder_card"]
         for kind in ("true", "wrong")
     }
     with duckdb.connect(str(stats), read_only=True) as connection:
-        asked = names | {"truth": str(truth), "rule": "clip_similarity"}
-        row = connection.execute(_CAPTIONS, asked).fetchone()
+        parameters = names | {"truth": str(truth), "rule": "clip_similarity"}
+        row = connection.execute(_CAPTION_QUERY, parameters).fetchone()
     assert row is not None  # an aggregate has one row
-    return Captions(*row)
+    return CaptionScore(*row)

@@ -1,4 +1,4 @@
-"""Serve a little web from a process of its own: a small HTTP/1.1 server that can misbehave.
+"""Serve a demo web from a process of its own: a small HTTP/1.1 server that can misbehave.
 
 asyncio with a hand-written request parser, because misbehaving is easiest with the bytes in hand,
 and because it shares two cores with the pipeline. It listens on loopback only. `reserve` takes the
@@ -28,54 +28,54 @@ from pairsieve.jobs.demo_web.responses import Route, Site
 from pairsieve.schemas.errors import BadOption
 
 HOST = "127.0.0.1"
-REQUESTS = "/__requests__"  # answers how often each path was asked for, as JSON
+REQUESTS = "/__requests__"  # answers how often each path was requested, as JSON
 TRICKLE_S = 1.0  # between two bytes
 SILENT_S = 600.0  # longer than any client waits
 _CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reserved:
+class ReservedPorts:
     """Two ports of loopback: one that will be served, one that refuses connections."""
 
     listener: socket.socket
-    deaf: socket.socket
+    refusing: socket.socket
 
     @property
     def site(self) -> Site:
         """Return the addresses that URLs of the web begin with."""
-        served, refused = (sock.getsockname()[1] for sock in (self.listener, self.deaf))
+        served, refused = (sock.getsockname()[1] for sock in (self.listener, self.refusing))
         return Site(f"http://{HOST}:{served}", f"http://{HOST}:{refused}")
 
     @property
     def ports(self) -> tuple[int, int]:
         """Return both ports, for `fetch.ports` of a recipe."""
-        return self.listener.getsockname()[1], self.deaf.getsockname()[1]
+        return self.listener.getsockname()[1], self.refusing.getsockname()[1]
 
     def close(self) -> None:
         """Give both ports back."""
         self.listener.close()
-        self.deaf.close()
+        self.refusing.close()
 
 
-def reserve(port: int = 0, refused_port: int = 0) -> Reserved:
-    """Return the ports asked for, or free ones for 0.
+def reserve_ports(port: int = 0, refused_port: int = 0) -> ReservedPorts:
+    """Return the named ports, or free ones for 0.
 
     Raises:
         BadOption: a port is taken.
     """
-    listener = _bound(port)
+    listener = _bound_socket(port)
     try:
-        return Reserved(listener, _bound(refused_port))
+        return ReservedPorts(listener, _bound_socket(refused_port))
     except BadOption:
         listener.close()
         raise
 
 
 @contextmanager
-def little_web(folder: Path, seed: int = 0, pairs: int = FULL_SIZE) -> Iterator[Reserved]:
+def serve_demo_web(folder: Path, seed: int = 0, pairs: int = FULL_SIZE) -> Iterator[ReservedPorts]:
     """Build a web on free ports into `folder` and serve it as long as the context lasts."""
-    reserved = reserve()
+    reserved = reserve_ports()
     try:
         build(folder, seed, reserved.site, pairs)
         with serving(folder, reserved):
@@ -85,13 +85,13 @@ def little_web(folder: Path, seed: int = 0, pairs: int = FULL_SIZE) -> Iterator[
 
 
 @contextmanager
-def serving(folder: Path, reserved: Reserved | None = None) -> Iterator[Site]:
+def serving(folder: Path, reserved: ReservedPorts | None = None) -> Iterator[Site]:
     """Serve the web in `folder`, by default on the ports it was built for, in a new process.
 
     Raises:
         BadOption: no web is in `folder`, or its port is taken.
     """
-    own = reserved or reserve(*_ports(folder))
+    own = reserved or reserve_ports(*_ports(folder))
     own.listener.listen(1024)
     handle = own.listener.fileno()
     command = [sys.executable, "-m", __name__, str(folder), "--socket", str(handle)]
@@ -102,7 +102,7 @@ def serving(folder: Path, reserved: Reserved | None = None) -> Iterator[Site]:
         try:
             assert server.stdout is not None
             if not server.stdout.readline():
-                raise BadOption(f"{folder}: the server of the little web did not start")
+                raise BadOption(f"{folder}: the server of the demo web did not start")
             yield own.site
         finally:
             server.terminate()
@@ -110,8 +110,8 @@ def serving(folder: Path, reserved: Reserved | None = None) -> Iterator[Site]:
                 own.close()
 
 
-def requests(site: Site) -> Counter[str]:
-    """Return how often each path of the running web was asked for."""
+def request_counts(site: Site) -> Counter[str]:
+    """Return how often each path of the running web was requested."""
     with urlopen(site.base_url + REQUESTS) as answer:
         return Counter(json.load(answer))
 
@@ -121,12 +121,12 @@ def _ports(folder: Path) -> tuple[int, int]:
     try:
         site = json.loads((folder / ROUTES).read_text())["site"]
     except FileNotFoundError as error:
-        raise BadOption(f"{folder}: no little web here; build one first") from error
+        raise BadOption(f"{folder}: no demo web here; build one first") from error
     served, refused = (urlsplit(site[name]).port for name in ("base_url", "refused_url"))
     return served or 0, refused or 0
 
 
-def _bound(port: int) -> socket.socket:
+def _bound_socket(port: int) -> socket.socket:
     """Return a socket bound to `port` of loopback; as long as it does not listen, it refuses."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,27 +148,27 @@ class _Server:
         }
         with open(folder / BODIES, "rb") as bodies:
             self._bodies = memoryview(mmap.mmap(bodies.fileno(), 0, access=mmap.ACCESS_READ))
-        self._asked: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection, one after the other."""
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            going = True
-            while going:
+            keep_open = True
+            while keep_open:
                 head = await reader.readuntil(b"\r\n\r\n")
                 method, path, _ = head.decode("latin-1").split(" ", 2)
-                going = await self._answer(method, path, writer)
+                keep_open = await self._answer(method, path, writer)
         writer.close()
 
     async def _answer(self, method: str, path: str, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection stays open."""
         if path == REQUESTS:
-            count = json.dumps(self._asked).encode()
+            count = json.dumps(self._requests).encode()
             writer.write(_head(200, {"Content-Type": "application/json"}, len(count)) + count)
             return True
-        self._asked[path] += 1
+        self._requests[path] += 1
         route = self._routes.get(path, Route(404))
-        if route.first and self._asked[path] == 1:
+        if route.first and self._requests[path] == 1:
             status, headers = route.first
             route = Route(status, headers)
         if route.how == "silent":
@@ -184,8 +184,8 @@ class _Server:
 async def _send(body: memoryview, route: Route, writer: asyncio.StreamWriter) -> None:
     """Write the body in the way of the route."""
     if route.how == "trickle":
-        for place in range(len(body)):
-            writer.write(body[place : place + 1])
+        for index in range(len(body)):
+            writer.write(body[index : index + 1])
             await writer.drain()
             await asyncio.sleep(TRICKLE_S)
     elif route.how == "endless":
@@ -200,8 +200,8 @@ async def _send(body: memoryview, route: Route, writer: asyncio.StreamWriter) ->
 
 def _head(status: int, headers: dict[str, str], length: int | None) -> bytes:
     """Return status line and headers; without a length the body ends with the connection."""
-    known = {"Content-Length": str(length)} if length is not None else {"Connection": "close"}
-    lines = [f"{name}: {value}\r\n" for name, value in (headers | known).items()]
+    framing = {"Content-Length": str(length)} if length is not None else {"Connection": "close"}
+    lines = [f"{name}: {value}\r\n" for name, value in (headers | framing).items()]
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{''.join(lines)}\r\n".encode()
 
 
@@ -219,17 +219,19 @@ async def _serve(folder: Path, listener: socket.socket, until_input_ends: bool) 
 
 def main() -> None:
     """Serve a folder from the command line, until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Serve a little web on loopback.")
+    parser = argparse.ArgumentParser(description="Serve a demo web on loopback.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, help="port to serve on; default: as built")
     parser.add_argument("--socket", type=int, help="listening socket handed down by a parent")
-    asked = parser.parse_args()
-    if asked.socket is not None:
-        listener = socket.socket(fileno=asked.socket)
+    options = parser.parse_args()
+    if options.socket is not None:
+        listener = socket.socket(fileno=options.socket)
     else:
-        listener = _bound(_ports(asked.folder)[0] if asked.port is None else asked.port)
+        listener = _bound_socket(
+            _ports(options.folder)[0] if options.port is None else options.port
+        )
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(asked.folder, listener, until_input_ends=asked.socket is not None))
+        asyncio.run(_serve(options.folder, listener, until_input_ends=options.socket is not None))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from pairsieve.jobs.demo_web.captions import CAPTIONS
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.hard_negatives import (
     ATTRIBUTES,
-    MOST,
-    PLACE,
-    RELATION,
-    altered,
-    captions,
+    LOCATION_WORDS,
+    MAX_GROUP,
+    RELATION_WORDS,
+    caption_pair,
+    hard_negative,
 )
 from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, TEXTURES, Scene, random_scene
 
@@ -32,9 +32,9 @@ SIDE = 64  # px, both sides: what the model sees
 STORED = 256  # px, shorter side: what the demo stores
 WRONG = 4  # captions of each picture that are wrong in one attribute
 CHUNK = 100  # pairs of scenes drawn by one call of a worker
-LOOKS = len(KINDS) * (len(COLOURS) + MOST[1]) + len(COLOURS) + len(TEXTURES)  # in every caption
+LOOKS = len(KINDS) * (len(COLOURS) + MAX_GROUP) + len(COLOURS) + len(TEXTURES)  # in every caption
 FACTS = LOOKS + len(KINDS) * 6 + len(KINDS) ** 2 * 2
-RARE = ("relation", "place")  # attributes that few captions speak of
+RARE = ("relation", "location")  # attributes that few captions speak of
 EMPTY = ("phrase", "shared", "boilerplate")  # captions that say nothing of any picture
 
 Random = np.random.Generator
@@ -108,7 +108,7 @@ def facts(scene: Scene) -> NDArray[np.uint8]:
     the left of or above which, where there is one of each.
     """
     looks = np.zeros((len(KINDS), len(COLOURS)), np.uint8)
-    many = np.zeros((len(KINDS), MOST[1]), np.uint8)
+    many = np.zeros((len(KINDS), MAX_GROUP), np.uint8)
     where = np.zeros((len(KINDS), 2, 3), np.uint8)
     for count, colour, kind in scene.groups:
         looks[KINDS.index(kind), _COLOURS.index(colour)] = 1
@@ -131,7 +131,7 @@ def facts(scene: Scene) -> NDArray[np.uint8]:
 
 def said(caption: str) -> NDArray[np.uint8]:
     """Return which facts a true caption speaks of, (FACTS,), 0 or 1."""
-    placed, related = bool(PLACE.search(caption)), bool(RELATION.search(caption))
+    placed, related = bool(LOCATION_WORDS.search(caption)), bool(RELATION_WORDS.search(caption))
     counts = LOOKS, len(KINDS) * 6, FACTS - LOOKS - len(KINDS) * 6
     return np.repeat(np.array([1, placed and not related, related], np.uint8), counts)
 
@@ -151,8 +151,8 @@ def one_wrong(scene: Scene, attribute: str, rng: Random) -> Iterator[tuple[Scene
     A caption names places only now and then, so a few are tried.
     """
     for _ in range(6):
-        other = altered(scene, attribute, rng)
-        texts = other and captions(scene, other, attribute, int(rng.integers(2**62)))
+        other = hard_negative(scene, attribute, rng)
+        texts = other and caption_pair(scene, other, attribute, int(rng.integers(2**62)))
         if other and texts:
             yield other, *texts
             return

@@ -2,7 +2,7 @@
 
     python -m pairsieve.jobs.tiny_model.train FOLDER
 
-It learns the drawn scenes of the little web and nothing else. The image tower is a ResNet: a step
+It learns the drawn scenes of the demo web and nothing else. The image tower is a ResNet: a step
 takes a fifth of the time that it takes a transformer of the size. At first it learns alone, by
 answering what is true of a scene. Then the text tower, which reads a short vocabulary of its own,
 answers the same questions, and both learn by CLIP's loss, with captions wrong in one attribute as

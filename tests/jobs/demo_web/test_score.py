@@ -2,10 +2,10 @@ from pathlib import Path
 
 import duckdb
 
-from pairsieve.jobs.demo_web.score import Captions, captions, score
+from pairsieve.jobs.demo_web.score import CaptionScore, score_captions, score_defects
 
 
-def test_planted_against_found(tmp_path: Path) -> None:
+def test_planted_and_detected(tmp_path: Path) -> None:
     truth, stats = tmp_path / "truth.parquet", tmp_path / "stats.duckdb"
     with duckdb.connect(str(stats)) as connection:
         connection.execute(
@@ -33,7 +33,9 @@ def test_planted_against_found(tmp_path: Path) -> None:
             """
         )
         connection.execute(f"COPY truth TO '{truth}' (FORMAT parquet)")
-    found = {s.defect: (s.planted, s.found, s.kept, s.expected) for s in score(stats, truth)}
+    found = {
+        s.defect: (s.planted, s.detected, s.kept, s.expected) for s in score_defects(stats, truth)
+    }
     assert found == {
         "original": (1, 1, 0, "ok"),
         "exact_copy": (1, 1, 1, "duplicate"),
@@ -57,7 +59,8 @@ def test_captions_that_say_nothing_and_pairs_without_a_score_count_neither_way(
             CREATE TABLE truth (row INT, defect TEXT);
             INSERT INTO truth VALUES
                 (0, 'wrong_caption'), (1, 'wrong_caption'), (2, 'wrong_caption'), (3, 'fine'),
-                (4, 'webp'), (5, 'blurred'), (6, 'phrase'), (7, 'card'), (8, 'robots'), (9, 'fine');
+                (4, 'webp'), (5, 'blurred'), (6, 'phrase'),
+                (7, 'placeholder_card'), (8, 'robots'), (9, 'fine');
             CREATE TABLE ledger (row INT, failing TEXT[], clip_similarity FLOAT);
             INSERT INTO ledger VALUES
                 (0, ['clip_similarity'], 0.1), (1, ['sharpness', 'clip_similarity'], 0.0),
@@ -67,7 +70,7 @@ def test_captions_that_say_nothing_and_pairs_without_a_score_count_neither_way(
             """
         )
         connection.execute(f"COPY truth TO '{truth}' (FORMAT parquet)")
-    found = captions(stats, truth)
-    assert found == Captions(wrong=3, found=2, lost=1)
+    found = score_captions(stats, truth)
+    assert found == CaptionScore(wrong=3, wrong_refused=2, true_refused=1)
     assert (found.precision, found.recall) == (2 / 3, 2 / 3)
-    assert (Captions(0, 0, 0).precision, Captions(0, 0, 0).recall) == (1, 1)
+    assert (CaptionScore(0, 0, 0).precision, CaptionScore(0, 0, 0).recall) == (1, 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES, altered, captions
+from pairsieve.jobs.demo_web.hard_negatives import ATTRIBUTES, caption_pair, hard_negative
 from pairsieve.jobs.demo_web.scenes import Ground, Scene, Shape, random_scene
 from pairsieve.jobs.tiny_model import evaluate, train
 from pairsieve.jobs.tiny_model.data import one_wrong
@@ -84,36 +84,36 @@ SCENE = Scene((STAR, RING), Ground("striped", "white", 12, 30), 1)
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
-def test_an_altered_scene_differs_in_its_attribute_alone(attribute: str) -> None:
+def test_a_hard_negative_differs_in_its_attribute_alone(attribute: str) -> None:
     def of(scene: Scene) -> dict[str, object]:
         return {
             "colour": [shape.colour for shape in scene.shapes],
             "kind": [shape.kind for shape in scene.shapes],
             "ground colour": scene.ground.colour,
             "ground texture": scene.ground.texture,
-            "place": [(shape.x, shape.y) for shape in scene.shapes],
+            "location": [(shape.x, shape.y) for shape in scene.shapes],
         }
 
-    other = altered(SCENE, attribute, rng())
+    other = hard_negative(SCENE, attribute, rng())
     assert other is not None
     if attribute == "count":
         assert sorted(len(s.shapes) for s in (SCENE, other)) == [2, 3]
         assert {g[1:] for g in other.groups} == {g[1:] for g in SCENE.groups}
         return
     changed = {name for name, value in of(SCENE).items() if of(other)[name] != value}
-    assert changed == {"place" if attribute == "relation" else attribute}
+    assert changed == {"location" if attribute == "relation" else attribute}
 
 
-def test_shapes_that_change_places_turn_the_relation_round() -> None:
-    other = altered(SCENE, "relation", rng())
+def test_swapped_shapes_reverse_the_relation() -> None:
+    other = hard_negative(SCENE, "relation", rng())
     assert other is not None
-    texts = [captions(SCENE, other, "relation", seed) for seed in range(40)]
-    told = [pair for pair in texts if pair]
-    assert told
-    assert all("to the left of" in ours and "to the right of" in wrong for ours, wrong in told)
+    texts = [caption_pair(SCENE, other, "relation", seed) for seed in range(40)]
+    pairs = [pair for pair in texts if pair]
+    assert pairs
+    assert all("to the left of" in ours and "to the right of" in wrong for ours, wrong in pairs)
 
 
-def test_a_number_is_never_told_wrong_by_a_caption_with_places() -> None:
+def test_a_number_is_never_told_wrong_by_a_caption_with_locations() -> None:
     where = ("corner", "left side", "right side", "in the middle", "at the top", "at the bottom")
     words = (*where, "left of", "right of", "above", "below")
     for number in range(60):
@@ -124,7 +124,7 @@ def test_a_number_is_never_told_wrong_by_a_caption_with_places() -> None:
 def test_a_moved_shape_is_elsewhere_beyond_doubt() -> None:
     for number in range(60):
         scene = random_scene(rng(number))
-        other = altered(scene, "place", rng(number))
+        other = hard_negative(scene, "location", rng(number))
         if other:
             moved = zip(scene.shapes, other.shapes, strict=True)
             far = [max(abs(a.x - b.x), abs(a.y - b.y)) for a, b in moved if a != b]
