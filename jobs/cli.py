@@ -131,9 +131,9 @@ def gather(
     retry layer.
     """
     from pairsieve.jobs.job import EngineChoice, Job
-    from pairsieve.pipeline.unit.retry_layers import reasons
+    from pairsieve.pipeline.unit.retry_layers import parse_outcomes
 
-    outcomes = reasons(retry) if retry is not None else ()
+    outcomes = parse_outcomes(retry) if retry is not None else ()
     choice = EngineChoice(engine.value, workers, ray_address)
     Job(recipe, dataset, choice, ["gather"]).gather(outcomes)
 

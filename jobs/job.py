@@ -53,7 +53,7 @@ class Job:
 
     def progress(self, pairs: int) -> AbstractContextManager[Display]:
         """Show progress towards `pairs`, with those that are retried."""
-        return progress(pairs, sum(layer.pairs for layer in retry_layers.decided(self.store)))
+        return progress(pairs, sum(layer.pairs for layer in retry_layers.read_layers(self.store)))
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

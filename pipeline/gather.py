@@ -28,14 +28,14 @@ from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.fetch.scheduler import Shared
-from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
+from pairsieve.pipeline.input.extra_columns import ImageLocation
 from pairsieve.pipeline.input.files import split_location
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.pipeline.unit.retry_layers import Before
+from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
 from pairsieve.schemas.columns import OUTCOME, URL
@@ -116,12 +116,12 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     return _commit(store, task_slice, part, files, before)
 
 
-def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, Before | None]:
+def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, EarlierLayers | None]:
     """Return the empty ledger part of a task slice: of a retry layer, of what it fetches again."""
     table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
     if not task_slice.retry:
         return Part(table), None
-    before = Before.read(store, task_slice, task_slice.retry)
+    before = EarlierLayers.read(store, task_slice, task_slice.retry)
     indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
     return Part(table.take(indices), task_slice.layer), before
 
@@ -129,7 +129,7 @@ def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, Before
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
     """Return the two halves of the pairs of a task slice; nothing if it is about one."""
     rows = (
-        Before.read(store, task_slice, task_slice.retry).rows
+        EarlierLayers.read(store, task_slice, task_slice.retry).rows
         if task_slice.retry
         else range(task_slice.first, task_slice.first + task_slice.rows)
     )
@@ -140,8 +140,8 @@ def _bodies(
     part: Part, alive: list[int], fetched_by: Callable[[list[str]], Iterator[Fetched]]
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (rows, what their URL gave), from the web or from the input's own images."""
-    if part.images is not None:
-        yield from _own_images(part, part.images, alive)
+    if part.image_locations is not None:
+        yield from _own_images(part, part.image_locations, alive)
         return
     rows: dict[str, list[int]] = {}
     for row in alive:
@@ -166,13 +166,12 @@ def _fetch(
 
 
 def _own_images(
-    part: Part, locations: list[dict[str, Any]], alive: list[int]
+    part: Part, locations: list[ImageLocation], alive: list[int]
 ) -> Iterator[tuple[list[int], Fetched]]:
     """Yield (row, bytes) of images that the input holds, read in ranges a few at a time."""
-    in_file, offset, length = IMAGE_LOCATION
     by_file: dict[str | None, list[int]] = {}
     for row in alive:
-        by_file.setdefault(locations[row][in_file], []).append(row)
+        by_file.setdefault(locations[row].file, []).append(row)
     for file, rows in by_file.items():
         if file is None:
             for row in rows:
@@ -181,8 +180,8 @@ def _own_images(
         store, path = split_location(file)
         for start in range(0, len(rows), BODIES_AT_ONCE):
             some = rows[start : start + BODIES_AT_ONCE]
-            starts = [locations[row][offset] for row in some]
-            lengths = [locations[row][length] for row in some]
+            starts = [locations[row].offset for row in some]
+            lengths = [locations[row].length for row in some]
             for row, body in zip(some, store.read_ranges(path, starts, lengths), strict=True):
                 outcome = Outcome.OK if body else Outcome.EMPTY
                 yield [row], Fetched(part.values[URL.name][row], outcome, body)
@@ -201,7 +200,11 @@ def _requests(
 
 
 def _commit(
-    store: Store, task_slice: TaskSlice, part: Part, files: dict[str, Any], before: Before | None
+    store: Store,
+    task_slice: TaskSlice,
+    part: Part,
+    files: dict[str, Any],
+    before: EarlierLayers | None,
 ) -> Marker:
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq

@@ -18,7 +18,7 @@ from pairsieve.pipeline.dataset.stages import DECIDING
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.pipeline.unit.retry_layers import Begun
+from pairsieve.pipeline.unit.retry_layers import BegunLayer
 from pairsieve.pipeline.vectors import folders
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -84,7 +84,7 @@ def retried(
     store: Store,
     engine: Engine,
     plan: Plan,
-    begun: Begun,
+    begun: BegunLayer,
     listener: ProgressListener,
 ) -> None:
     """Finish a retry layer; every unit must be gathered."""

@@ -104,8 +104,8 @@ def status(store: Store, name: str) -> Status:
     _expect(summary, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         summary.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
-    for layer in retry_layers.decided(store):
-        _add_retry(summary, layer, retry_layers.tried(layer, gathered).values())
+    for layer in retry_layers.read_layers(store):
+        _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
     selected = store.marker(select_marker(name))
     judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
     summary.outdated = selected is not None and selected.extra["gathered"] != judged
@@ -131,7 +131,7 @@ def _add_retry(summary: Status, layer: RetryLayer, markers: Iterable[Marker]) ->
     summary.retries.append(
         Retry(
             layer.number,
-            retry_layers.spelled(layer.outcomes),
+            retry_layers.as_option(layer.outcomes),
             layer.pairs,
             layer.pairs - rows,
             recovered,

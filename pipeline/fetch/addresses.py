@@ -1,4 +1,4 @@
-"""Which addresses may be asked for: first the text of a URL, then the socket itself.
+"""Which addresses may be reached: first the text of a URL, then the socket itself.
 
 A URL is rewritten into one strict ASCII form before libcurl sees it, so that there is only one
 reading of it. What a host name resolves to is known at the socket alone: names can resolve to
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from pairsieve.schemas.outcomes import Outcome
 
-JUDGED = 10_000  # IP addresses whose verdict is remembered
+CACHED_VERDICTS = 10_000  # IP addresses whose verdict is remembered
 MAX_URL_CHARS = 16_384  # twice what common servers accept
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WELL_KNOWN = frozenset(
@@ -56,10 +56,10 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that can be asked for: ASCII, without credentials and fragment.
+    """A URL that can be requested: ASCII, without credentials and fragment.
 
     Attributes:
-        url: As it is asked for.
+        url: As it is requested.
         host: Its host, in lower case.
         origin: Scheme, host and port, such as `https://example.org`; robots.txt is per origin.
     """
@@ -72,7 +72,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A URL that cannot or may not be asked for."""
+    """A URL that cannot or may not be requested."""
 
     outcome: Outcome
     detail: str
@@ -91,21 +91,21 @@ class Addresses:
         self._networks = allow_networks
         self._ports = frozenset((80, 443, *ports))
         self._blocked = blocked
-        self.refusal = lru_cache(maxsize=JUDGED)(self._judged)
+        self.refusal = lru_cache(maxsize=CACHED_VERDICTS)(self._verdict)
 
     def target(self, url: str) -> Target | Refused:
-        """Return `url` in the form in which it is asked for, or why it may not be."""
-        found = target_of(url)
-        if isinstance(found, Refused):
-            return found
-        entry = self._blocked(found) if self._blocked else None
+        """Return `url` in the form in which it is requested, or why it may not be."""
+        target = target_of(url)
+        if isinstance(target, Refused):
+            return target
+        entry = self._blocked(target) if self._blocked else None
         if entry:
             return Refused(Outcome.BLOCKLIST, entry)
-        if found.port not in self._ports:
-            return Refused(Outcome.BLOCKED_ADDRESS, f"port {found.port} is not in fetch.ports")
-        return found
+        if target.port not in self._ports:
+            return Refused(Outcome.BLOCKED_ADDRESS, f"port {target.port} is not in fetch.ports")
+        return target
 
-    def _judged(self, address: str, port: int) -> str | None:
+    def _verdict(self, address: str, port: int) -> str | None:
         """Return why a socket may not be connected to the IP `address`, None if it may."""
         if port not in self._ports:
             return f"port {port} is not in fetch.ports"
@@ -121,7 +121,7 @@ def target_of(url: str) -> Target | Refused:
 
     Credentials and fragment are dropped, the host is lower case and IDNA, what is not allowed in a
     path or query is percent-encoded; `%XX` stays as it is. `&amp;` becomes `&`, as in the HTML that
-    a URL was copied from; other entities are not told from parameters (`&copy=2`).
+    a URL was copied from; other entities look like parameters and stay (`&copy=2`).
     """
     if len(url) > MAX_URL_CHARS:
         return Refused(Outcome.NO_URL, f"more than {MAX_URL_CHARS} characters")
@@ -149,20 +149,20 @@ def _rebuilt(parts: SplitResult) -> Target:
         raise ValueError("backslash before the path")
     host, port = _host_and_port(parts.netloc.rpartition("@")[2])
     default = _DEFAULT_PORTS[parts.scheme]
-    place = f"{host}:{port}" if port and port != default else host
+    authority = f"{host}:{port}" if port and port != default else host
     path = quote(parts.path, safe=_UNQUOTED) or "/"
     query = f"?{quote(parts.query, safe=_UNQUOTED)}" if parts.query else ""
-    origin = f"{parts.scheme}://{place}"
+    origin = f"{parts.scheme}://{authority}"
     return Target(f"{origin}{path}{query}", host, origin, port or default)
 
 
-def _host_and_port(place: str) -> tuple[str, int | None]:
-    """Return host, as ASCII, and port, if one is given, of `host:port`; ValueError if malformed."""
-    bracketed = _BRACKETED.fullmatch(place.lower())
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    """Return host, as ASCII, and port, if there is one, of `host:port`; ValueError if malformed."""
+    bracketed = _BRACKETED.fullmatch(authority.lower())
     if bracketed:
         host, port = f"[{IPv6Address(bracketed[1])}]", bracketed[2]
     else:
-        host, _, port = place.partition(":")
+        host, _, port = authority.partition(":")
         host = (host if host.isascii() else host.encode("idna").decode("ascii")).lower()
         if not _HOST.fullmatch(host):
             raise ValueError(f"not a host: {host[:100]!r}")
@@ -194,9 +194,9 @@ def _public(ip: IPv4Address | IPv6Address) -> bool:
     """Return whether `ip`, and every IPv4 address inside it, is global unicast."""
     if isinstance(ip, IPv4Address):
         return not any(ip in network for network in _SPECIAL_V4)
-    inner = _embedded(ip)
-    if inner:
-        return all(_public(v4) for v4 in inner)
+    embedded = _embedded(ip)
+    if embedded:
+        return all(_public(v4) for v4 in embedded)
     return ip in _GLOBAL_V6 and not any(ip in network for network in _SPECIAL_V6)
 
 

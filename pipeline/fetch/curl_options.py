@@ -1,4 +1,4 @@
-"""What libcurl is told for every request, and where it finds authorities and addresses."""
+"""libcurl's options for every request, and where it finds authorities and addresses."""
 
 import math
 import os
@@ -50,16 +50,16 @@ def settings(options: Fetch) -> dict[int, Any]:
 
 
 def resolved(target: Target, options: Fetch) -> list[str]:
-    """Return libcurl's entry for a host whose addresses the recipe gives, in place of DNS."""
-    given = options.resolve.get(target.host)
-    if given is None and not numeric(target.host):
-        given = options.resolve.get("*")
-    if not given:
+    """Return libcurl's entry for a host whose addresses the recipe gives, instead of DNS."""
+    addresses = options.resolve.get(target.host)
+    if addresses is None and not numeric(target.host):
+        addresses = options.resolve.get("*")
+    if not addresses:
         return []
-    scheme, _, place = target.origin.partition("://")
-    port = place[len(target.host) + 1 :] or ("443" if scheme == "https" else "80")
-    addresses = ",".join(f"[{ip}]" if ip.version == 6 else str(ip) for ip in given)
-    return [f"+{target.host}:{port}:{addresses}"]
+    scheme, _, authority = target.origin.partition("://")
+    port = authority[len(target.host) + 1 :] or ("443" if scheme == "https" else "80")
+    listed = ",".join(f"[{ip}]" if ip.version == 6 else str(ip) for ip in addresses)
+    return [f"+{target.host}:{port}:{listed}"]
 
 
 def _certificates() -> dict[int, str]:

@@ -13,16 +13,16 @@ from statistics import median
 
 from pairsieve.schemas.outcomes import Outcome
 
-LEAST = 50  # pairs asked for: of fewer nothing is said
-LEAST_IN_STEP = 10  # pairs asked for in a step of time that is compared with others
-WORTH_SAYING = 0.05  # of the pairs asked for
-RISEN = 1.5  # times the share of the first half of the time
+MIN_PAIRS = 50  # requested: of fewer nothing is said
+MIN_PAIRS_IN_STEP = 10  # requested in a step of time that is compared with others
+MIN_SHARE = 0.05  # of the pairs requested
+MIN_RISE = 1.5  # times the share of the first half of the time
 OUTAGE, CALM = 0.5, 0.15  # share without network in a step of an outage, and in the median step
 LIVING = 0.2  # share of the unknown names that belong to hosts which have answered
 ONE_HOST = 0.5  # share of the failures that a single host makes
 
 STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 86_400, 604_800)
-NOT_ASKED = frozenset(
+NOT_REQUESTED = frozenset(
     (
         Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED, Outcome.ABSENT,
         Outcome.BLOCKLIST, Outcome.BLOCKED_SCHEME, Outcome.CRASHED,
@@ -37,8 +37,8 @@ Counts = Mapping[str, int]  # answer -> pairs
 
 
 @dataclass(frozen=True, slots=True)
-class Fetches:
-    """What became of the pairs that were asked for.
+class FetchCounts:
+    """What became of the pairs that were requested.
 
     Attributes:
         answers: Pairs per answer.
@@ -62,24 +62,24 @@ def step_s(span_s: float, most: int) -> int:
 
 
 def worst(hosts: Mapping[str, Counts], most: int) -> list[tuple[str, int, int, str]]:
-    """Return (host, failed, asked, commonest failure) of those with the most failures, in order."""
-    rows = [(host, *told) for host, counts in hosts.items() if (told := failures(counts))[0]]
+    """Return (host, failed, requested, commonest failure) of those with most failures, in order."""
+    rows = [(host, *row) for host, counts in hosts.items() if (row := failures(counts))[0]]
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:most]
 
 
 def failures(counts: Counts) -> tuple[int, int, str]:
-    """Return (failed, asked, commonest failure, "" without any)."""
+    """Return (failed, requested, commonest failure, "" without any)."""
     failed = {name: pairs for name, pairs in counts.items() if _failed(name)}
     commonest = min(failed, key=lambda name: (-failed[name], name), default="")
-    return sum(failed.values()), _asked(counts), commonest
+    return sum(failed.values()), _requested(counts), commonest
 
 
-def diagnose(fetches: Fetches) -> list[str]:
+def diagnose(fetches: FetchCounts) -> list[str]:
     """Return a sentence for each thing that the counts point to; none if all looks well."""
-    if _asked(fetches.answers) < LEAST:
+    if _requested(fetches.answers) < MIN_PAIRS:
         return []
     outage = _outage(fetches)
-    found = [
+    sentences = [
         outage,
         None if outage else _resolver(fetches),
         _blocking(fetches),
@@ -89,14 +89,14 @@ def diagnose(fetches: Fetches) -> list[str]:
         _certificates(fetches),
         _one_host(fetches),
     ]
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _outage(fetches: Fetches) -> str | None:
+def _outage(fetches: FetchCounts) -> str | None:
     """Return that the network was gone for a while, if one stretch of time stands out."""
     steps = _full_steps(fetches)
     shares = [_share(counts, NO_NETWORK) for _, counts in steps]
-    bad = [place for place, share in enumerate(shares) if share >= OUTAGE]
+    bad = [index for index, share in enumerate(shares) if share >= OUTAGE]
     if len(steps) < 3 or not bad or median(shares) > CALM:
         return None
     first, last = bad[0], bad[-1]
@@ -109,13 +109,13 @@ def _outage(fetches: Fetches) -> str | None:
     )
 
 
-def _resolver(fetches: Fetches) -> str | None:
+def _resolver(fetches: FetchCounts) -> str | None:
     """Return that the resolver fails, if names fail that are known to exist, or ever more do."""
     share = _share(fetches.answers, ("dns",))
-    if share < WORTH_SAYING:
+    if share < MIN_SHARE:
         return None
     unknown = {host: counts for host, counts in fetches.hosts.items() if counts.get("dns")}
-    alive = [counts["dns"] for counts in unknown.values() if _asked(counts) > counts["dns"]]
+    alive = [counts["dns"] for counts in unknown.values() if _requested(counts) > counts["dns"]]
     living = sum(alive) / max(1, sum(counts["dns"] for counts in unknown.values()))
     if living < LIVING and not _risen(fetches, ("dns",)):
         return None
@@ -130,17 +130,17 @@ def _resolver(fetches: Fetches) -> str | None:
     )
 
 
-def _blocking(fetches: Fetches) -> str | None:
+def _blocking(fetches: FetchCounts) -> str | None:
     """Return that hosts turn the fetcher away, and whether they do so more and more."""
     share = _share(fetches.answers, REFUSING)
-    if share < WORTH_SAYING:
+    if share < MIN_SHARE:
         return None
     many = sum(1 for counts in fetches.hosts.values() if _count(counts, REFUSING))
     at = "one host" if many == 1 else f"{many:,} hosts" if many else "hosts"
     if risen := _risen(fetches, REFUSING):
         return (
             f"{at[0].upper()}{at[1:]} turn you away (403, 429) more and more, from {risen[0]:.0%} "
-            f"to {risen[1]:.0%}: you are being blocked; ask less often and see that "
+            f"to {risen[1]:.0%}: you are being blocked; send fewer requests and see that "
             "`fetch.user_agent` says how to reach you."
         )
     return (
@@ -149,11 +149,11 @@ def _blocking(fetches: Fetches) -> str | None:
     )
 
 
-def _dead(fetches: Fetches) -> str | None:
+def _dead(fetches: FetchCounts) -> str | None:
     """Return that links are dead, which is no trouble of the fetcher's."""
     dead = GONE if _resolver(fetches) or _outage(fetches) else (*GONE, "dns")
     share = _share(fetches.answers, dead)
-    if share < WORTH_SAYING or _risen(fetches, dead):
+    if share < MIN_SHARE or _risen(fetches, dead):
         return None
     names = "404, 410" if dead is GONE else "404, 410, unknown hosts"
     return (
@@ -162,10 +162,10 @@ def _dead(fetches: Fetches) -> str | None:
     )
 
 
-def _slow(fetches: Fetches) -> str | None:
+def _slow(fetches: FetchCounts) -> str | None:
     """Return that fetches time out, at a few hosts or at many."""
     share = _share(fetches.answers, SLOW)
-    if share < WORTH_SAYING:
+    if share < MIN_SHARE:
         return None
     slow = sorted((_count(counts, SLOW) for counts in fetches.hosts.values()), reverse=True)
     if slow and sum(slow[:3]) >= ONE_HOST * _count(fetches.answers, SLOW):
@@ -176,17 +176,17 @@ def _slow(fetches: Fetches) -> str | None:
     )
 
 
-def _failing_servers(fetches: Fetches) -> str | None:
+def _failing_servers(fetches: FetchCounts) -> str | None:
     names = [name for name in fetches.answers if name.startswith(Outcome.HTTP_5XX)]
     share = _share(fetches.answers, names)
-    if share < WORTH_SAYING:
+    if share < MIN_SHARE:
         return None
     return f"{share:.0%} met failing servers (5xx): a later `gather --retry http_5xx` may help."
 
 
-def _certificates(fetches: Fetches) -> str | None:
+def _certificates(fetches: FetchCounts) -> str | None:
     share = _share(fetches.answers, (Outcome.TLS,))
-    if share < WORTH_SAYING:
+    if share < MIN_SHARE:
         return None
     return (
         f"{share:.0%} failed in TLS: if at many hosts, see whether this machine's clock and its "
@@ -194,22 +194,22 @@ def _certificates(fetches: Fetches) -> str | None:
     )
 
 
-def _one_host(fetches: Fetches) -> str | None:
+def _one_host(fetches: FetchCounts) -> str | None:
     """Return the one host that makes most of the failures, if there are others."""
     failed = sum(pairs for name, pairs in fetches.answers.items() if _failed(name))
     rows = worst(fetches.hosts, 1)
-    if len(fetches.hosts) < 2 or not rows or failed < WORTH_SAYING * _asked(fetches.answers):
+    if len(fetches.hosts) < 2 or not rows or failed < MIN_SHARE * _requested(fetches.answers):
         return None
-    host, own, asked, commonest = rows[0]
+    host, own, requested, commonest = rows[0]
     if own < ONE_HOST * failed:
         return None
     return (
-        f"{host[:200]} alone makes {own / failed:.0%} of the failures ({own:,} of its {asked:,} "
-        f"pairs, most often `{commonest}`)."
+        f"{host[:200]} alone makes {own / failed:.0%} of the failures ({own:,} of its "
+        f"{requested:,} pairs, most often `{commonest}`)."
     )
 
 
-def _risen(fetches: Fetches, names: Iterable[str]) -> tuple[float, float] | None:
+def _risen(fetches: FetchCounts, names: Iterable[str]) -> tuple[float, float] | None:
     """Return the shares in the first and second half of the time if the second is much larger."""
     steps = _full_steps(fetches)
     half = len(steps) // 2
@@ -219,19 +219,19 @@ def _risen(fetches: Fetches, names: Iterable[str]) -> tuple[float, float] | None
     )
     names = tuple(names)
     before, after = _share(first, names), _share(second, names)
-    return (before, after) if half and after >= max(RISEN * before, WORTH_SAYING) else None
+    return (before, after) if half and after >= max(MIN_RISE * before, MIN_SHARE) else None
 
 
-def _full_steps(fetches: Fetches) -> list[tuple[int, Counts]]:
-    return [step for step in fetches.steps if _asked(step[1]) >= LEAST_IN_STEP]
+def _full_steps(fetches: FetchCounts) -> list[tuple[int, Counts]]:
+    return [step for step in fetches.steps if _requested(step[1]) >= MIN_PAIRS_IN_STEP]
 
 
-def _asked(counts: Counts) -> int:
-    return sum(pairs for name, pairs in counts.items() if name not in NOT_ASKED)
+def _requested(counts: Counts) -> int:
+    return sum(pairs for name, pairs in counts.items() if name not in NOT_REQUESTED)
 
 
 def _failed(name: str) -> bool:
-    return name != Outcome.OK and name not in NOT_ASKED
+    return name != Outcome.OK and name not in NOT_REQUESTED
 
 
 def _count(counts: Counts, names: Iterable[str]) -> int:
@@ -239,8 +239,8 @@ def _count(counts: Counts, names: Iterable[str]) -> int:
 
 
 def _share(counts: Counts, names: Iterable[str]) -> float:
-    """Return the share of `names` among the pairs asked for."""
-    return _count(counts, names) / max(1, _asked(counts))
+    """Return the share of `names` among the pairs requested."""
+    return _count(counts, names) / max(1, _requested(counts))
 
 
 def clock(second: int) -> str:

@@ -1,4 +1,4 @@
-"""What is read from an answer's header besides the status: how to know it again, and opt-outs.
+"""What is read from an answer's header besides the status: what tells a version, and opt-outs.
 
 Source: X-Robots-Tag, https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag;
 noai and noimageai: introduced by DeviantArt, November 2022; tdm-reservation: W3C TDM Reservation
@@ -12,7 +12,7 @@ from pairsieve.schemas.outcomes import Outcome
 
 MAX_CHARS = 200  # of a header's value that is kept
 OPT_OUTS = frozenset(("noai", "noimageai", "noindex", "noimageindex", "none"))
-_WANTED = re.compile(
+_FIELDS = re.compile(
     rb"^(etag|last-modified|content-encoding|content-length|x-robots-tag|tdm-reservation)"
     rb"[ \t]*:([^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
@@ -47,7 +47,7 @@ def read(lines: bytes, robot: str) -> Header:
     """
     start = _start(lines)
     header = Header(_status(lines, start))
-    for name, raw in _WANTED.findall(lines, start):
+    for name, raw in _FIELDS.findall(lines, start):
         match name.lower():
             case b"content-length":
                 digits = raw.strip()
@@ -72,8 +72,8 @@ def _start(lines: bytes) -> int:
 
 
 def _status(lines: bytes, start: int) -> int:
-    found = _STATUS.match(lines, start)
-    return int(found[1]) if found else 0
+    status = _STATUS.match(lines, start)
+    return int(status[1]) if status else 0
 
 
 def text(raw: bytes) -> str:

@@ -3,7 +3,7 @@
 It gives what pairsieve's own fetch gives, one Fetched per distinct URL, and keeps the checks of
 addresses: an audit hook sees every connection that its threads are about to make, after DNS and
 redirects, and refuses those that are not allowed. What it cannot keep is in docs/img2dataset.md;
-keys of the recipe that ask for such a thing are refused with the recipe.
+keys of the recipe that need such a thing are refused with the recipe.
 """
 
 import importlib
@@ -90,8 +90,10 @@ def fetch(urls: Iterable[str], options: Fetch) -> Generator[Fetched]:
                 if isinstance(target, Refused):
                     yield Fetched(str(url), target.outcome, detail=target.detail)
                 elif isinstance(target, Target):
-                    given = (url, target, options)
-                    pool.apply_async(_fetched, given, callback=done.put, error_callback=done.put)
+                    arguments = (url, target, options)
+                    pool.apply_async(
+                        _fetched, arguments, callback=done.put, error_callback=done.put
+                    )
                     under_way += 1
             if under_way:
                 item = done.get()
@@ -103,12 +105,12 @@ def fetch(urls: Iterable[str], options: Fetch) -> Generator[Fetched]:
 
 def outcome_of(error: str) -> Outcome:
     """Return what the text of an error of img2dataset's means."""
-    found = (outcome for sign, outcome in _OUTCOMES if sign.match(error))
-    return next(found, Outcome.BAD_RESPONSE)
+    outcomes = (outcome for sign, outcome in _OUTCOMES if sign.match(error))
+    return next(outcomes, Outcome.BAD_RESPONSE)
 
 
 def _fetched(url: str, target: Target, options: Fetch) -> Fetched:
-    """Return what a URL gives, asked for again while its failure may pass."""
+    """Return what a URL gives, requested again while its failure may pass."""
     load, attempts, began = _downloader(), 0, time.monotonic()
     while True:
         attempts += 1
@@ -178,14 +180,14 @@ def _guard() -> None:
     sys.addaudithook(_audit)
 
 
-def _audit(event: str, given: tuple[Any, ...]) -> None:
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     """Raise if a thread is about to connect to what it may not; Python gives the address itself."""
     if event != "socket.connect":
         return
     addresses = getattr(_here, "addresses", None)
     if addresses is None:
         return
-    place = given[1]
-    refusal = addresses.refusal(*place[:2]) if isinstance(place, tuple) else "no IP address"
+    address = arguments[1]
+    refusal = addresses.refusal(*address[:2]) if isinstance(address, tuple) else "no IP address"
     if refusal:
         raise OSError(_BLOCKED + refusal)

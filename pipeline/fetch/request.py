@@ -1,4 +1,4 @@
-"""One HTTP request at a time on a libcurl handle that is used again and again.
+"""One HTTP request at a time on a libcurl handle that serves many, one after the other.
 
 Bytes are counted here, after content-decoding, so that a compression bomb counts as what it
 becomes. The limits on time and speed are watched here too, because libcurl has none for the header

@@ -6,6 +6,7 @@ the same time, anywhere, are added up by second.
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,13 +20,24 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+
+@dataclass(frozen=True, slots=True)
+class HostRate:
+    """Requests that one host saw: all, most in a second, per second in its busiest minute."""
+
+    host: str
+    requests: int
+    peak_per_s: int
+    per_s: float
+
+
 REQUESTS = (
-    Column("host", pa.string(), "", "Host name that was asked.", False),
+    Column("host", pa.string(), "", "Host name of the requests.", False),
     Column("second", pa.int64(), "s", "Second since 1970 UTC.", False),
     Column("requests", pa.int32(), "requests", "Requests sent in that second.", False),
 )
-POLITENESS = (
-    Column("host", pa.string(), "", "Host name that was asked.", False),
+HOST_RATES = (
+    Column("host", pa.string(), "", "Host name of the requests.", False),
     Column("requests", pa.int64(), "requests", "Requests sent to it.", False),
     Column("peak_per_s", pa.int64(), "requests", "Most of them in one second.", False),
     Column("per_s", pa.float64(), "requests/s", "Rate over its busiest minute.", False),
@@ -39,11 +51,11 @@ PER_HOST = """
 """
 
 
-def write(seen: Counter[tuple[str, int]], sink: Any) -> None:
-    """Write what was counted by host and second, as Parquet in that order."""
+def write(sent: Counter[tuple[str, int]], sink: Any) -> None:
+    """Write the requests sent, counted by host and second, as Parquet in that order."""
     import pyarrow.parquet as pq
 
-    rows = [(host, second, count) for (host, second), count in sorted(seen.items())]
+    rows = [(host, second, count) for (host, second), count in sorted(sent.items())]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     schema = arrow_schema(REQUESTS)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
@@ -60,21 +72,20 @@ def attach(connection: "DuckDBPyConnection", store: Store) -> None:
     relation.create_view("requests")
 
 
-def highest(store: Store) -> dict[str, Any] | None:
-    """Return the row of POLITENESS of the host that saw the highest rate, None without requests."""
+def highest(store: Store) -> HostRate | None:
+    """Return the rate of the host that saw the highest one, None without requests."""
     with connect(store) as connection:
         attach(connection, store)
         query = f"FROM ({PER_HOST}) ORDER BY peak_per_s DESC, per_s DESC, host LIMIT 1"
-        found = connection.execute(query).fetchone()
-    names = [column.name for column in POLITENESS]
-    return dict(zip(names, found, strict=True)) if found else None
+        row = connection.execute(query).fetchone()
+    return HostRate(*row) if row else None
 
 
-def sentence(peak: dict[str, Any], recipe: Recipe) -> str:
-    """Return in one line the highest rate that any host saw and the limit that was asked for."""
+def sentence(peak: HostRate, recipe: Recipe) -> str:
+    """Return in one line the highest rate that any host saw and the limit of the recipe."""
     limit = f"{recipe.fetch.per_host_per_s:g} per second" if recipe.fetch else "not said"
     return (
-        f"Most requests that any host saw in one second: {peak['peak_per_s']:,} "
-        f"({peak['host'][:200]}; {peak['per_s']:.2f} per second over its busiest minute); "
+        f"Most requests that any host saw in one second: {peak.peak_per_s:,} "
+        f"({peak.host[:200]}; {peak.per_s:.2f} per second over its busiest minute); "
         f"the limit was {limit}."
     )

@@ -81,10 +81,10 @@ def _addressed(line: str, robot: str) -> str:
 
 
 class RulesCache:
-    """The rules of origins met lately, at most KEPT_BYTES of files.
+    """The rules of the origins used last, at most KEPT_BYTES of files.
 
-    It outlives the task that fills it, so that a host's next unit asks for no robots.txt again. A
-    copy sent to another process begins empty.
+    It outlives the task that fills it, so that the next unit of a host requests no robots.txt
+    again. A copy sent to another process begins empty.
     """
 
     def __init__(self, kept_bytes: int = KEPT_BYTES, fresh_s: float = FRESH_S) -> None:

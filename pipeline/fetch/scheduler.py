@@ -213,7 +213,7 @@ class Scheduler:
             job.left_s = min(job.left_s, TIMEOUT_S)
 
     def _room(self) -> bool:
-        """Return whether the backlog has room; if not, ask the consumer to wake the loop."""
+        """Return whether the backlog has room; if not, let the consumer wake the loop."""
         self._full = True  # set before looking, so that no room made meanwhile goes unnoticed
         self._budget.waiting = self._delivered - self._consumed
         self._full = self._budget.full()

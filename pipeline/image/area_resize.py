@@ -29,28 +29,28 @@ FEWEST_DOWN, FEWEST_ACROSS = 2, 4  # taps that are always there, so that they ne
 
 
 def _emit_weigh_colours(context: Any, row: Any, at: Any, shares: Any, sums: Any, to: Any) -> Any:
-    """Tell numba how to weigh one pixel's three channels, and a fourth lane that is not used."""
-    lanes = ir.VectorType(ir.FloatType(), 4)
+    """Tell numba how to weigh one pixel's three channels, and a fourth float that is not used."""
+    four_floats = ir.VectorType(ir.FloatType(), 4)
 
     def spread(builder: Any, value: Any) -> Any:
         first = ir.Constant(ir.IntType(32), 0)
-        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), value, first)
+        one = builder.insert_element(ir.Constant(four_floats, ir.Undefined), value, first)
         order = ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4)
-        return builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), order)
+        return builder.shuffle_vector(one, ir.Constant(four_floats, ir.Undefined), order)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         row, shares, sums = (
             context.make_array(signature.args[n])(context, builder, values[n]) for n in (0, 2, 3)
         )
 
-        def four(array: Any, place: Any) -> Any:
-            return builder.bitcast(builder.gep(array.data, [place]), lanes.as_pointer())
+        def four(array: Any, index: Any) -> Any:
+            return builder.bitcast(builder.gep(array.data, [index]), four_floats.as_pointer())
 
-        total = cgutils.alloca_once_value(builder, ir.Constant(lanes, [0.5] * 4))
+        total = cgutils.alloca_once_value(builder, ir.Constant(four_floats, [0.5] * 4))
         with cgutils.for_range(builder, builder.extract_value(shares.shape, 0)) as tap:
-            place = builder.add(values[1], builder.mul(tap.index, ir.Constant(tap.index.type, 3)))
+            index = builder.add(values[1], builder.mul(tap.index, ir.Constant(tap.index.type, 3)))
             share = spread(builder, builder.load(builder.gep(shares.data, [tap.index])))
-            weighed = builder.fmul(builder.load(four(row, place), align=4), share)
+            weighed = builder.fmul(builder.load(four(row, index), align=4), share)
             builder.store(builder.fadd(builder.load(total), weighed), total)
         builder.store(builder.load(total), four(sums, values[4]), align=4)
         return context.get_dummy_value()
@@ -88,13 +88,13 @@ def _covered(source: int, result: int, fewest: int) -> tuple[Starts, Weights]:
     taps = max(fewest, min(source, int(np.ceil(scale)) + 1))
     starts = np.empty(result, np.uintp)
     weights = np.zeros((result, taps), np.float32)
-    for place in range(result):
-        low, high = place * scale, min((place + 1) * scale, float(source))
+    for index in range(result):
+        low, high = index * scale, min((index + 1) * scale, float(source))
         first = max(0, min(int(low), source - taps))
-        starts[place] = first
+        starts[index] = first
         for tap in range(taps):
             left, right = max(low, first + tap), min(high, first + tap + 1.0)
-            weights[place, tap] = np.float32(max(0.0, right - left) / scale)
+            weights[index, tap] = np.float32(max(0.0, right - left) / scale)
     return starts, weights
 
 

@@ -1,4 +1,4 @@
-"""Blur boxes of a picture, e.g. of faces, so far that nobody can be told from what is left.
+"""Blur boxes of a picture, e.g. of faces, so far that nobody can be recognised in what is left.
 
 As DataComp did: a box grown by a tenth of its longer side is blended with its Gaussian blur through
 a mask with soft edges. There one blur, as wide as the largest box needs, serves all; but then the
@@ -18,21 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1
+BlurBox = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 GROWN = 0.1  # of the longer side, on every side
 SIGMA = 0.1  # of the longer side
-LEAST_SIGMA = 1.0  # px
+MIN_SIGMA = 1.0  # px
 REACH = 3  # sigmas of picture around a box that its blur and its soft edge take in
-MOST_BOXES = 1000
+MAX_BOXES = 1000
 FRACTIONS = (-1.0, 2.0)  # detectors give boxes a little over the edge; 37.5 is not a fraction
 
 
-def parsed(value: Any, unit: str) -> tuple[Box, ...] | str:
+def parse_boxes(value: Any, unit: str) -> tuple[BlurBox, ...] | str:
     """Return the boxes of one row of the input, or what is wrong with them.
 
     `value` is a list of boxes of four numbers, or JSON text of one. No boxes are an empty list: a
-    missing value means that nobody looked, so it is wrong.
+    missing value means that nothing was detected yet, so it is wrong.
     """
     if isinstance(value, str):
         try:
@@ -41,16 +41,16 @@ def parsed(value: Any, unit: str) -> tuple[Box, ...] | str:
             return f"not JSON: {value[:80]!r}"
     if not isinstance(value, list):
         return "missing" if value is None else f"not a list: {str(value)[:80]!r}"
-    if len(value) > MOST_BOXES:
-        return f"{len(value)} boxes, more than {MOST_BOXES}"
+    if len(value) > MAX_BOXES:
+        return f"{len(value)} boxes, more than {MAX_BOXES}"
     boxes = tuple(_box(box, unit) for box in value)
-    wrong = [place for place, box in enumerate(boxes) if box is None]
+    wrong = [index for index, box in enumerate(boxes) if box is None]
     if wrong:
         return f"box {wrong[0]}: {str(value[wrong[0]])[:80]!r} is not [x0, y0, x1, y1] in {unit}"
     return tuple(box for box in boxes if box is not None)
 
 
-def _box(value: Any, unit: str) -> Box | None:
+def _box(value: Any, unit: str) -> BlurBox | None:
     """Return one box; None where it is none."""
     if not isinstance(value, list) or len(value) != 4:
         return None
@@ -61,24 +61,24 @@ def _box(value: Any, unit: str) -> Box | None:
     return (x0, y0, x1, y1) if low <= x0 < x1 <= high and low <= y0 < y1 <= high else None
 
 
-def in_px(boxes: Sequence[Box], unit: str, width: int, height: int) -> list[Box] | str:
+def in_px(boxes: Sequence[BlurBox], unit: str, width: int, height: int) -> list[BlurBox] | str:
     """Return boxes in px of an upright picture; what is wrong where one lies outside of it."""
     scale = (width, height, width, height) if unit == "fraction" else (1, 1, 1, 1)
-    found = []
-    for place, box in enumerate(boxes):
+    boxes_px = []
+    for index, box in enumerate(boxes):
         x0, y0, x1, y1 = (number * by for number, by in zip(box, scale, strict=True))
         if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-            return f"box {place}: {list(box)} lies outside of {width} x {height} px"
-        found.append((x0, y0, x1, y1))
-    return found
+            return f"box {index}: {list(box)} lies outside of {width} x {height} px"
+        boxes_px.append((x0, y0, x1, y1))
+    return boxes_px
 
 
-def blurred(pixels: NDArray[np.uint8], boxes: Sequence[Box]) -> NDArray[np.uint8]:
+def blurred(pixels: NDArray[np.uint8], boxes: Sequence[BlurBox]) -> NDArray[np.uint8]:
     """Return the pixels, (h, w, 3), with every box blurred; boxes in px, also over the edge."""
     image = Image.fromarray(pixels)
     for x0, y0, x1, y1 in boxes:
         side = max(x1 - x0, y1 - y0)
-        grow, sigma = GROWN * side, max(LEAST_SIGMA, SIGMA * side)
+        grow, sigma = GROWN * side, max(MIN_SIGMA, SIGMA * side)
         inner = _clipped((x0 - grow, y0 - grow, x1 + grow, y1 + grow), image.size)
         margin = REACH * sigma
         outer = _clipped(
@@ -98,7 +98,7 @@ def _soft(part: Image.Image, box: tuple[int, int, int, int], sigma: float) -> Im
     return Image.composite(part.filter(gaussian), part, mask.filter(gaussian))
 
 
-def _clipped(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _clipped(box: BlurBox, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return a box widened to whole pixels and cut at the picture's edges."""
     width, height = size
     x0, y0 = min(width, max(0, math.floor(box[0]))), min(height, max(0, math.floor(box[1])))

@@ -1,4 +1,4 @@
-"""Colour profiles: what a file says its numbers mean, turned into sRGB."""
+"""Colour profiles: what a file says its numbers mean, converted to sRGB."""
 
 import io
 from functools import lru_cache

@@ -84,10 +84,10 @@ def _is_needed_by_decoders(code: int, segment: bytes) -> bool:
 
 def _after_scan(body: bytes, at: int) -> int:
     """Return where the coded data that begins at `at` ends."""
-    found = MARKER.search(body, at)
-    if not found:
+    marker = MARKER.search(body, at)
+    if not marker:
         raise ValueError("no end of the image")
-    return found.end() - 2
+    return marker.end() - 2
 
 
 def _png(body: bytes) -> Iterator[bytes]:

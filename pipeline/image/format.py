@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, told from the bytes and never from a name or a header.
+"""What kind of file some bytes are, by the bytes themselves and never from a name or a header.
 
 A file goes to the decoder of its kind and not to whichever claims it. Kinds that are no image to
 pairsieve are named all the same: a ledger full of `html` says something else than one of `video`.
@@ -70,10 +70,10 @@ def other_kind_of(body: bytes) -> str | None:
     if _brands(body):
         return "video"
     head = body[:LOOKED_AT].removeprefix(b"\xef\xbb\xbf")
-    found = MARKUP.match(head)
-    if not found:
+    markup = MARKUP.match(head)
+    if not markup:
         return None
-    return "svg" if found[1].lower() == b"svg" else "html"
+    return "svg" if markup[1].lower() == b"svg" else "html"
 
 
 def _brands(body: bytes) -> set[bytes]:

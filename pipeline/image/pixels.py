@@ -1,6 +1,6 @@
 """From the bytes of a fetch to one trusted picture: upright 8-bit sRGB, stored size, no metadata.
 
-The kind is told from the bytes (`kinds.py`), one decode (`decode.py`) serves the stored image and
+The kind is read from the bytes (`format.py`), one decode (`decode.py`) serves the stored image and
 every measure, and what costs by the pixel comes after the resizing (`resize.py`). The policies, one
 row per kind of oddity, are in docs/pixels.md, and the tests show each.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS
 from pairsieve.pipeline.image import blur as blurring
-from pairsieve.pipeline.image.blur import Box
+from pairsieve.pipeline.image.blur import BlurBox
 from pairsieve.pipeline.image.colour_profile import converted, to_srgb
 from pairsieve.pipeline.image.decode import Decoded, Rejected, decode
 from pairsieve.pipeline.image.encode import KINDS, bare, encoded
@@ -53,7 +53,9 @@ class Picture:
     colours: NDArray[np.uint8]
 
 
-def picture(body: bytes, options: recipe.Image, boxes: Sequence[Box] = ()) -> Picture | Rejected:
+def picture(
+    body: bytes, options: recipe.Image, boxes: Sequence[BlurBox] = ()
+) -> Picture | Rejected:
     """Return the picture in `body` as the recipe stores it, with `boxes` blurred.
 
     The same bytes, options and boxes give the same picture. Raises nothing for any `body`.
@@ -67,29 +69,31 @@ def picture(body: bytes, options: recipe.Image, boxes: Sequence[Box] = ()) -> Pi
         return Rejected(Outcome.NOT_AN_IMAGE, f"{other}: {begins}" if other else begins)
     # Pillow's words on odd files, as many as there are odd files; the outcome says what matters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    found = decode(body, kind, options)
-    return found if isinstance(found, Rejected) else _picture(body, kind, found, options, boxes)
+    decoded = decode(body, kind, options)
+    if isinstance(decoded, Rejected):
+        return decoded
+    return _picture(body, kind, decoded, options, boxes)
 
 
 def _picture(
-    body: bytes, kind: str, found: Decoded, options: recipe.Image, boxes: Sequence[Box]
+    body: bytes, kind: str, decoded: Decoded, options: recipe.Image, boxes: Sequence[BlurBox]
 ) -> Picture | Rejected:
-    """Return the picture: resized first, so that colours, turning and blurring cost less."""
-    height, width = found.pixels.shape[:2]
-    if found.orientation in SIDEWAYS:
+    """Return the picture: resized first, so that colours, rotation and blurring cost less."""
+    height, width = decoded.pixels.shape[:2]
+    if decoded.orientation in SIDEWAYS:
         width, height = height, width
     hidden = blurring.in_px(boxes, options.blur_unit, width, height)
     if isinstance(hidden, str):
         return Rejected(Outcome.BAD_BOXES, hidden)
     to = fit(width, height, options)
-    pixels = resized(found.pixels, found.orientation, to)
-    transform = to_srgb(found.profile, "RGB") if found.profile else None
+    pixels = resized(decoded.pixels, decoded.orientation, to)
+    transform = to_srgb(decoded.profile, "RGB") if decoded.profile else None
     if transform:
         pixels = converted(pixels, transform)
     if hidden:
         pixels = blurring.blurred(pixels, [_seen_in(to, box) for box in hidden])
     pixels = padded(pixels, to, options.background)
-    fits = found.plain and not hidden and to == Fit(0, 0, *[(width, height)] * 3)
+    fits = decoded.plain and not hidden and to == Fit(0, 0, *[(width, height)] * 3)
     stored = bare(body, kind) if fits and _may_be_copied(kind, options) else None
     luma = _luma(pixels)
     return Picture(
@@ -105,11 +109,11 @@ def _picture(
 
 
 def _may_be_copied(kind: str, options: recipe.Image) -> bool:
-    """Return True when `kind` is the recipe's format and it asks for no needless encoding."""
+    """Return True when `kind` is the recipe's format and it avoids needless encoding."""
     return options.reencode == "needed" and kind == KINDS[options.format]
 
 
-def _seen_in(to: Fit, box: Box) -> Box:
+def _seen_in(to: Fit, box: BlurBox) -> BlurBox:
     """Return a box of the upright picture as it lies in the resized part."""
     across, down = to.size[0] / to.part[0], to.size[1] / to.part[1]
     x0, y0, x1, y1 = box

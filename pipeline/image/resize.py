@@ -1,9 +1,9 @@
 """The sizes of the stored image, and the pixels at that size.
 
 The part that is kept is cut out first and then resized, in the orientation in which the pixels lie,
-so that turning and everything after costs only what the stored image has. Smaller is by area
-averages (`reduce.py`); larger, only if the recipe asks, by Pillow's bicubic, which is the same on
-every machine.
+so that rotation and everything after costs only what the stored image has. Smaller is by area
+averages (`area_resize.py`); larger, only if the recipe says so, by Pillow's bicubic, which is the
+same on every machine.
 """
 
 from dataclasses import dataclass
@@ -66,14 +66,14 @@ def resized(pixels: NDArray[np.uint8], orientation: int, to: Fit) -> NDArray[np.
     """Return the part of the pixels, (h, w, 3), that `to` keeps, upright, at its size."""
     part = _part(pixels, orientation, to)
     size = to.size[::-1] if orientation in SIDEWAYS else to.size
-    return np.ascontiguousarray(turned(_at_size(part, size), orientation))
+    return np.ascontiguousarray(upright(_at_size(part, size), orientation))
 
 
 def _part(pixels: NDArray[np.uint8], orientation: int, to: Fit) -> NDArray[np.uint8]:
     """Return the part to keep, still as it lies."""
     width, height = to.part
-    kept = turned(pixels, orientation)[to.top : to.top + height, to.left : to.left + width]
-    return turned(kept, BACK.get(orientation, orientation))
+    kept = upright(pixels, orientation)[to.top : to.top + height, to.left : to.left + width]
+    return upright(kept, BACK.get(orientation, orientation))
 
 
 def _at_size(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -100,8 +100,8 @@ def padded(pixels: NDArray[np.uint8], to: Fit, background: str) -> NDArray[np.ui
     return canvas
 
 
-def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return a view of pixels (h, w, ...) turned upright; numbers beyond 1 to 8 turn nothing.
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return a view of pixels (h, w, ...) rotated and mirrored upright; as is beyond 1 to 8.
 
     Source: EXIF 2.3, tag 0x0112.
     """

@@ -4,6 +4,8 @@ Their names never clash with pairsieve's own or with each other, their types are
 together. Both are settled while planning, so every unit has the same columns.
 """
 
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
@@ -12,6 +14,15 @@ from pairsieve.schemas.errors import BadOption
 IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
 RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_LOCATION)  # pairsieve's own of a unit
 _SOURCE, _JSON = b"source", b"json"  # metadata: name in the input; present if written as JSON
+
+
+class ImageLocation(NamedTuple):
+    """Where the input holds the image of a pair: in which file, if it has one, and its bytes."""
+
+    file: str | None
+    offset: int
+    length: int
+
 
 Kinds = dict[str, set[str]]  # kinds of JSON value seen, by name in the input
 Types = dict[str, tuple[pa.DataType, str]]  # type, and the file it is from, by name in the input
@@ -41,6 +52,14 @@ def called(schema: pa.Schema, source: str) -> pa.Field | None:
 def is_json(field: pa.Field) -> bool:
     """Return True when the values of an extra column are written as JSON text."""
     return _JSON in field.metadata
+
+
+def image_locations(table: pa.Table) -> list[ImageLocation] | None:
+    """Return where the images of a unit's pairs lie, None if the input holds none."""
+    if not set(IMAGE_LOCATION) <= set(table.column_names):
+        return None
+    columns = (table[name].to_pylist() for name in IMAGE_LOCATION)
+    return [ImageLocation(*location) for location in zip(*columns, strict=True)]
 
 
 def widen(types: Types, field: pa.Field, location: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, clock, diagnose, worst
+from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, clock, diagnose, worst
+from pairsieve.pipeline.fetch.request_rates import HostRate
 from pairsieve.pipeline.ledger.sql import HOST, rows
 from pairsieve.schemas.recipe import Recipe
 
@@ -37,7 +38,7 @@ def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict
         connection, "SELECT outcome, http_status, count(*) AS pairs FROM ledger GROUP BY ALL"
     )
     answers = {answer(row["outcome"], row["http_status"]): row["pairs"] for row in answered}
-    counted = Fetches(answers, _failing_hosts(connection), list(steps.items()))
+    counted = FetchCounts(answers, _failing_hosts(connection), list(steps.items()))
     peak = rows(connection, "FROM politeness LIMIT 1")
     step_s = over_time[0]["seconds"] if over_time else 1
     return {
@@ -45,7 +46,7 @@ def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict
         "worst_hosts": worst(counted.hosts, most),
         "timeline": timeline(list(outcomes.items()), step_s),
         "timeline_px": TIMELINE_PX,
-        "politeness": request_rates.sentence(peak[0], recipe) if peak else None,
+        "politeness": request_rates.sentence(HostRate(**peak[0]), recipe) if peak else None,
     }
 
 

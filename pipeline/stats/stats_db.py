@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.pipeline.fetch.diagnosis import STEPS_S
-from pairsieve.pipeline.fetch.request_rates import PER_HOST, POLITENESS
+from pairsieve.pipeline.fetch.request_rates import HOST_RATES, PER_HOST
 from pairsieve.pipeline.ledger.sql import HOST, quoted, rows
 from pairsieve.schemas.columns import (
     ATTEMPTS,
@@ -87,7 +87,7 @@ TABLES = {
     "funnel": FUNNEL,
     "measures": MEASURES,
     "histograms": HISTOGRAMS,
-    "politeness": POLITENESS,
+    "politeness": HOST_RATES,
 }
 
 FETCHED = ", ".join(column.name for column in FETCHES)

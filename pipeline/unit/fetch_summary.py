@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, step_s, worst
+from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, step_s, worst
 from pairsieve.pipeline.ledger.sql import host
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
 
 KEY = "fetches"  # in a marker's `extra`
 HOSTS = 10  # with the most failures, of each task slice
-STEPS_OF_PIECE = 12
+STEPS_OF_SLICE = 12
 STEPS = 60  # of all task slices together
 
 
@@ -35,22 +35,22 @@ def tally(part: Part) -> dict[str, Any]:
         if fetched_at is not None:
             times.append((fetched_at // 1000, said))
     most = {name: dict(hosts[name]) for name, *_ in worst(hosts, HOSTS)}
-    return {"answers": dict(answers), "hosts": most, "steps": _steps(times, STEPS_OF_PIECE)}
+    return {"answers": dict(answers), "hosts": most, "steps": _steps(times, STEPS_OF_SLICE)}
 
 
-def total(markers: Iterable[Marker]) -> Fetches:
+def total(markers: Iterable[Marker]) -> FetchCounts:
     """Return the counts of all task slices together; a retried pair counts again."""
     answers: Counter[str] = Counter()
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     steps: dict[int, Counter[str]] = defaultdict(Counter)
     for marker in markers:
-        told = marker.extra.get(KEY, {})
-        answers.update(told.get("answers", {}))
-        for name, counts in told.get("hosts", {}).items():
+        summary = marker.extra.get(KEY, {})
+        answers.update(summary.get("answers", {}))
+        for name, counts in summary.get("hosts", {}).items():
             hosts[name].update(counts)
-        for start, counts in told.get("steps", {}).items():
+        for start, counts in summary.get("steps", {}).items():
             steps[int(start)].update(counts)
-    return Fetches(answers, hosts, wider(steps, STEPS))
+    return FetchCounts(answers, hosts, wider(steps, STEPS))
 
 
 def wider(steps: Mapping[int, Mapping[str, int]], most: int) -> list[tuple[int, Counter[str]]]:
@@ -58,10 +58,10 @@ def wider(steps: Mapping[int, Mapping[str, int]], most: int) -> list[tuple[int, 
     if not steps:
         return []
     step = step_s(max(steps) - min(steps), most - 1)
-    made: dict[int, Counter[str]] = defaultdict(Counter)
+    wide: dict[int, Counter[str]] = defaultdict(Counter)
     for start, counts in steps.items():
-        made[start // step * step].update(counts)
-    return sorted(made.items())
+        wide[start // step * step].update(counts)
+    return sorted(wide.items())
 
 
 def _steps(times: list[tuple[int, str]], most: int) -> dict[str, dict[str, int]]:

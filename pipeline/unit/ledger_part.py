@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, measured
 from pairsieve.filters.order import ordered
-from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, RESERVED
+from pairsieve.pipeline.input.extra_columns import RESERVED, image_locations
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas.columns import (
     DETAIL,
@@ -35,11 +35,7 @@ class Part:
         self.extra_columns = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
         )
-        self.images = (
-            table.select(IMAGE_LOCATION).to_pylist()
-            if set(IMAGE_LOCATION) <= set(table.column_names)
-            else None
-        )
+        self.image_locations = image_locations(table)
         self.rows = table.num_rows
         self.order = ordered(filters)
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
@@ -67,16 +63,16 @@ class Part:
         seen: set[str] = set()
         alive = []
         for row in range(self.rows):
-            known = self.values[UID.name][row]
+            uid = self.values[UID.name][row]
             if not (self.values[URL.name][row] or "").strip():
                 outcome = Outcome.NO_URL
             elif not (self.values[TEXT.name][row] or "").strip():
                 outcome = Outcome.NO_TEXT
-            elif known in seen:
+            elif uid in seen:
                 outcome = Outcome.REPEATED
             else:
                 alive.append(row)
-                seen.add(known)
+                seen.add(uid)
                 continue
             self.put(OUTCOME, [row], outcome)
         return alive
@@ -85,21 +81,21 @@ class Part:
         """Fill what is measured before the fetch."""
         self._measure(self.order.text, [[row] for row in rows], {})
 
-    def measure_images(self, rows: list[list[int]], given: Mapping[Column, Any]) -> None:
+    def measure_images(self, rows: list[list[int]], arrays: Mapping[Column, Any]) -> None:
         """Fill what is measured of images.
 
-        Value i of each array of `given`, (n,), belongs to all of `rows[i]`: pairs that share an
+        Value i of each of `arrays`, (n,), belongs to all of `rows[i]`: pairs that share an
         image. What reads of their texts as well is measured for each of them.
         """
-        self._measure(self.order.image, rows, given)
+        self._measure(self.order.image, rows, arrays)
 
     def _measure(
-        self, measures: Iterable[Measures], rows: list[list[int]], given: Mapping[Column, Any]
+        self, measures: Iterable[Measures], rows: list[list[int]], arrays: Mapping[Column, Any]
     ) -> None:
-        """Run the measures, in order, on `given` and on columns that are filled already."""
+        """Run the measures, in order, on `arrays` and on columns that are filled already."""
         shared: set[Column] = set()  # among all of `rows[i]`
         for one in measures:
-            stored = [column for column in one.reads if column not in given]
+            stored = [column for column in one.reads if column not in arrays]
             if any(column.name not in self.values for column in stored):
                 continue  # of pixels that this recipe does not want
             groups = list(enumerate(rows))
@@ -107,7 +103,7 @@ class Part:
                 groups = [(index, [row]) for index, same in groups for row in same]
             groups = [(i, same) for i, same in groups if self._filled(stored, same[0])]
             indices = [index for index, _ in groups]
-            inputs = {c: given[c][indices] for c in one.reads if c in given}
+            inputs = {c: arrays[c][indices] for c in one.reads if c in arrays}
             inputs |= {c: self._array(c, [same[0] for _, same in groups]) for c in stored}
             for column, array in measured(one, inputs).items():
                 for (_, same), value in zip(groups, array.tolist(), strict=True):

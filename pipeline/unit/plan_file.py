@@ -26,7 +26,7 @@ FileSlice = Sequence[int]  # file, first row, rows
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An input file: where it was found, its rows, and what tells that it is still the same."""
+    """An input file: where it lies, its rows, and a version that shows whether it has changed."""
 
     path: str
     rows: int

@@ -61,7 +61,7 @@ class RetryLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunLayer:
     """A retry layer to work on: the markers of the task slices that are done, and the others."""
 
     layer: RetryLayer
@@ -69,45 +69,45 @@ class Begun:
     todo: list[TaskSlice]
 
 
-def reasons(asked: str) -> tuple[str, ...]:
-    """Return the outcomes that `--retry` asks for, in the order of the closed list.
+def parse_outcomes(option: str) -> tuple[str, ...]:
+    """Return the outcomes that `--retry` names, in the order of the closed list.
 
     Raises:
         BadOption: a name is no outcome, or one that cannot be fetched again.
     """
     retriable = [outcome for outcome in Outcome if outcome.retriable]
-    wanted: set[str] = set()
-    for name in map(str.strip, asked.split(",")):
+    chosen: set[str] = set()
+    for name in map(str.strip, option.split(",")):
         if name == TRANSIENT:
-            wanted.update(outcome for outcome in retriable if outcome.transient)
+            chosen.update(outcome for outcome in retriable if outcome.transient)
         elif name in retriable:
-            wanted.add(name)
+            chosen.add(name)
         else:
             known = nearest(name, [TRANSIENT, *retriable])
-            raise BadOption(f"--retry: `{name}` cannot be tried again; {known}")
-    return tuple(str(outcome) for outcome in retriable if outcome in wanted)
+            raise BadOption(f"--retry: `{name}` cannot be retried; {known}")
+    return tuple(str(outcome) for outcome in retriable if outcome in chosen)
 
 
-def spelled(outcomes: tuple[str, ...]) -> str:
+def as_option(outcomes: tuple[str, ...]) -> str:
     """Return what to write behind `--retry` for these outcomes."""
-    return TRANSIENT if outcomes == reasons(TRANSIENT) else ",".join(outcomes)
+    return TRANSIENT if outcomes == parse_outcomes(TRANSIENT) else ",".join(outcomes)
 
 
-def decided(store: Store) -> list[RetryLayer]:
+def read_layers(store: Store) -> list[RetryLayer]:
     """Return the retry layers that have been begun, in order."""
-    found = []
+    layers = []
     for name in store.marker_names(RETRY_LAYERS):
         content = json.loads(store.read(marker_path(RETRY_LAYERS, name)))
-        found.append(RetryLayer(content["number"], tuple(content["outcomes"]), content["pairs"]))
-    return found
+        layers.append(RetryLayer(content["number"], tuple(content["outcomes"]), content["pairs"]))
+    return layers
 
 
-def tried(layer: RetryLayer, markers: dict[str, Marker]) -> dict[str, Marker]:
+def markers_of(layer: RetryLayer, markers: dict[str, Marker]) -> dict[str, Marker]:
     """Return those of the gathered `markers` that are task slices of the retry layer."""
     return {name: m for name, m in markers.items() if layer_of(name) == layer.number}
 
 
-def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
+def begin(store: Store, plan: Plan, outcomes: tuple[str, ...]) -> BegunLayer | None:
     """Return the retry layer that is not finished, else a new one; None if it would be empty.
 
     Every unit must be gathered.
@@ -115,23 +115,24 @@ def begin(store: Store, plan: Plan, asked: tuple[str, ...]) -> Begun | None:
     Raises:
         BadOption: the unfinished retry layer has other outcomes.
     """
-    layers = decided(store)
+    layers = read_layers(store)
     markers = store.markers(GATHER_FOLDER)
     if layers and (todo := list(_slices(plan, layers[-1], markers))):
         last = layers[-1]
-        if last.outcomes != asked:
+        if last.outcomes != outcomes:
             raise BadOption(
-                f"--retry: layer {last.number} is not finished and tries other outcomes again; "
-                f"finish it first: --retry {spelled(last.outcomes)}"
+                f"--retry: layer {last.number} is not finished and retries other outcomes; "
+                f"finish it first: --retry {as_option(last.outcomes)}"
             )
-        return Begun(last, tried(last, markers), todo)
-    now = outcome_counts(markers.values())
-    new = RetryLayer(len(layers) + 1, asked, sum(now[outcome] for outcome in asked))
+        return BegunLayer(last, markers_of(last, markers), todo)
+    counts = outcome_counts(markers.values())
+    pairs = sum(counts[outcome] for outcome in outcomes)
+    new = RetryLayer(len(layers) + 1, outcomes, pairs)
     if not new.pairs:
         return None
     if not store.create(new.path, json.dumps(asdict(new), indent=1).encode()):
-        return begin(store, plan, asked)
-    return Begun(new, {}, list(_slices(plan, new, markers)))
+        return begin(store, plan, outcomes)
+    return BegunLayer(new, {}, list(_slices(plan, new, markers)))
 
 
 def _slices(plan: Plan, layer: RetryLayer, markers: dict[str, Marker]) -> Iterator[TaskSlice]:
@@ -153,7 +154,7 @@ def _slices(plan: Plan, layer: RetryLayer, markers: dict[str, Marker]) -> Iterat
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class EarlierLayers:
     """What the earlier retry layers know of a unit: one ledger row per pair, in row order.
 
     Attributes:
@@ -187,8 +188,8 @@ class Before:
 
     def replaced(self) -> dict[str, int]:
         """Return how many pairs of each outcome are fetched again."""
-        found = self.ledger[OUTCOME.name].take(pa.array(self.rows, pa.int64())).to_pylist()
-        return dict(sorted(Counter(found).items()))
+        outcomes = self.ledger[OUTCOME.name].take(pa.array(self.rows, pa.int64())).to_pylist()
+        return dict(sorted(Counter(outcomes).items()))
 
     def take_over(self, part: Part, alive: list[int]) -> list[int]:
         """Return the rows of `part` to fetch; the others get what another pair's URL gave already.
@@ -199,27 +200,27 @@ class Before:
         if part.order.of_pair:
             return alive
         urls = part.values[URL.name]
-        given = self._given({urls[row] for row in alive})
+        judged = self._judged({urls[row] for row in alive})
         own = {column.name for column in (RETRY_LAYER, ROW, UID, *part.order.of_text)}
         for row in alive:
-            for name, value in given.get(urls[row], {}).items():
+            for name, value in judged.get(urls[row], {}).items():
                 if name not in own:
                     part.values[name][row] = value
-        return [row for row in alive if urls[row] not in given]
+        return [row for row in alive if urls[row] not in judged]
 
-    def _given(self, urls: set[str]) -> dict[str, dict[str, Any]]:
+    def _judged(self, urls: set[str]) -> dict[str, dict[str, Any]]:
         """Return the ledger row of a pair, per URL, whose bytes were received and judged."""
-        judged = [str(outcome) for outcome in Outcome if not outcome.retriable]
-        place = self.ledger.column_names.index(FETCHED_AT.name)
+        final = [str(outcome) for outcome in Outcome if not outcome.retriable]
+        index = self.ledger.column_names.index(FETCHED_AT.name)
         as_put = self.ledger[FETCHED_AT.name].cast(pa.int64())  # ms, not a datetime
-        ledger = self.ledger.set_column(place, FETCHED_AT.name, as_put)
-        found = {}
-        for position, (url, outcome, sha256) in enumerate(
+        ledger = self.ledger.set_column(index, FETCHED_AT.name, as_put)
+        rows = {}
+        for row, (url, outcome, sha256) in enumerate(
             zip(
                 *(self.ledger[column.name].to_pylist() for column in (URL, OUTCOME, SHA256)),
                 strict=True,
             )
         ):
-            if url in urls and outcome in judged and sha256:
-                (found[url],) = ledger.slice(position, 1).to_pylist()
-        return found
+            if url in urls and outcome in final and sha256:
+                (rows[url],) = ledger.slice(row, 1).to_pylist()
+        return rows

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import Listed
 from pairsieve.pipeline.fetch.client import Fetched
-from pairsieve.pipeline.image.blur import Box, parsed
+from pairsieve.pipeline.image.blur import BlurBox, parse_boxes
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
@@ -55,7 +55,7 @@ from pairsieve.schemas.recipe import Recipe
 
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 
-Boxes = tuple[Box, ...] | str  # to blur, or what is wrong with them
+BlurBoxes = tuple[BlurBox, ...] | str  # to blur, or what is wrong with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class Checks:
     """What the rows of a task slice say of their images, and what must never enter.
 
     Attributes:
-        boxes: Value of the column of boxes to blur for each row; None where nothing is blurred.
+        blur_boxes: Each row's value of the column of boxes to blur; None where none is blurred.
         expected: The hashes that the input expects.
         listed: The recipe's blocklist, if it has one.
     """
 
-    boxes: list[Any] | None
+    blur_boxes: list[Any] | None
     expected: ExpectedHashes
     listed: Listed | None
 
@@ -86,10 +86,10 @@ class Checks:
     @property
     def by_row(self) -> bool:
         """Return True when rows that share a URL may not share its image."""
-        return self.boxes is not None or self.expected.any
+        return self.blur_boxes is not None or self.expected.any
 
     def admitted(self, part: Part, alive: list[int]) -> list[int]:
-        """Return the rows of `alive` that may be asked for; the others get their outcome."""
+        """Return the rows of `alive` that may be requested; the others get their outcome."""
         admitted = []
         for row in alive:
             if row in self.expected.malformed:
@@ -153,68 +153,68 @@ class Images:
         listed = self._checks.listed
         return (listed.of_url(final_url) or listed.of_sha256(sha256)) if listed else None
 
-    def _by_boxes(self, rows: list[int]) -> list[tuple[Boxes, list[int]]]:
+    def _by_boxes(self, rows: list[int]) -> list[tuple[BlurBoxes, list[int]]]:
         """Return the rows by what is to be blurred in their image, in order."""
-        groups: dict[Boxes, list[int]] = {}
+        groups: dict[BlurBoxes, list[int]] = {}
         for row in rows:
-            value = self._checks.boxes[row] if self._checks.boxes else []
-            groups.setdefault(parsed(value, self._options.blur_unit), []).append(row)
+            value = self._checks.blur_boxes[row] if self._checks.blur_boxes else []
+            groups.setdefault(parse_boxes(value, self._options.blur_unit), []).append(row)
         return list(groups.items())
 
-    def _add_picture(self, rows: list[int], body: bytes, boxes: Boxes) -> None:
+    def _add_picture(self, rows: list[int], body: bytes, boxes: BlurBoxes) -> None:
         """Let the picture of these rows wait to be measured and stored."""
         if isinstance(boxes, str):
             self._part.reject(rows, Outcome.BAD_BOXES, boxes)
             return
-        made = picture(body, self._options, boxes)
-        if not isinstance(made, Picture):
-            self._part.reject(rows, made.outcome, made.detail)
+        decoded = picture(body, self._options, boxes)
+        if not isinstance(decoded, Picture):
+            self._part.reject(rows, decoded.outcome, decoded.detail)
             return
-        self._waiting.append((rows, made))
+        self._waiting.append((rows, decoded))
         if len(self._waiting) == PICTURES_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Measure the pictures that wait, and store those that are not on the blocklist."""
-        pictures = [made for _, made in self._waiting]
-        given = {
-            WIDTH: np.array([made.width for made in pictures], np.int32),
-            HEIGHT: np.array([made.height for made in pictures], np.int32),
-            LUMA: _planes([made.luma for made in pictures]),
-            LUMA_256: _planes([made.luma_256 for made in pictures]),
-            COLOURS: _planes([made.colours for made in pictures]),
+        pictures = [each for _, each in self._waiting]
+        arrays = {
+            WIDTH: np.array([each.width for each in pictures], np.int32),
+            HEIGHT: np.array([each.height for each in pictures], np.int32),
+            LUMA: _planes([each.luma for each in pictures]),
+            LUMA_256: _planes([each.luma_256 for each in pictures]),
+            COLOURS: _planes([each.colours for each in pictures]),
         }
         if self._orientations:
-            given[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
-        self._part.measure_images([rows for rows, _ in self._waiting], given)
+            arrays[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
+        self._part.measure_images([rows for rows, _ in self._waiting], arrays)
         blocked = self._blocked([rows[0] for rows, _ in self._waiting])
-        for place, (rows, made) in enumerate(self._waiting):
-            if place in blocked:
-                self._part.reject(rows, Outcome.BLOCKLIST, blocked[place])
+        for index, (rows, decoded) in enumerate(self._waiting):
+            if index in blocked:
+                self._part.reject(rows, Outcome.BLOCKLIST, blocked[index])
             else:
-                self._store(rows, made)
+                self._store(rows, decoded)
         self._waiting.clear()
 
     def _blocked(self, rows: list[int]) -> dict[int, str]:
-        """Return the entry for each place in `rows` whose picture has a listed pHash."""
+        """Return the entry for each index in `rows` whose picture has a listed pHash."""
         if not self._checks.listed:
             return {}
         hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
         return self._checks.listed.of_hashes(np.array(hashes, np.uint64))
 
-    def _store(self, rows: list[int], made: Picture) -> None:
+    def _store(self, rows: list[int], decoded: Picture) -> None:
         """Append the stored image to the tar and note where it lies."""
         member = tarfile.TarInfo(f"{rows[0]:06d}.{self._options.format}")
-        member.size = len(made.stored)
+        member.size = len(decoded.stored)
         offset = self._tar.offset + tarfile.BLOCKSIZE
-        self._tar.addfile(member, BytesIO(made.stored))
+        self._tar.addfile(member, BytesIO(decoded.stored))
         for column, value in (
             (OUTCOME, Outcome.OK),
-            (IMAGE_KIND, made.kind),
-            (WIDTH, made.width),
-            (HEIGHT, made.height),
-            (STORED_WIDTH, made.stored_width),
-            (STORED_HEIGHT, made.stored_height),
+            (IMAGE_KIND, decoded.kind),
+            (WIDTH, decoded.width),
+            (HEIGHT, decoded.height),
+            (STORED_WIDTH, decoded.stored_width),
+            (STORED_HEIGHT, decoded.stored_height),
             (IMAGE_FILE, self._path),
             (IMAGE_OFFSET, offset),
             (IMAGE_BYTES, member.size),

@@ -231,7 +231,7 @@ def test_retry_gathers_first_what_is_not_gathered_and_may_find_nothing(
 ) -> None:
     web.down = set()
     said = done("gather", recipe, "--engine", "serial", "--retry", "transient")
-    assert "Nothing to try again." in said
+    assert "Nothing to retry." in said
     assert status(recipe)["outcomes"] == {"ok": PAIRS}
     assert not (recipe.parent / "d/gather/layers").exists()
 
@@ -246,7 +246,7 @@ def test_wrong_name_is_refused_before_anything_is_touched(
     process = start("gather", recipe, "--retry", asked)
     said, _ = process.communicate()
     assert process.returncode == 2
-    assert f"--retry: `{asked}` cannot be tried again" in said
+    assert f"--retry: `{asked}` cannot be retried" in said
     assert hint in said
     assert not (recipe.parent / "d").exists()
 

@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline.fetch.diagnosis import Fetches, answer, diagnose, step_s, worst
+from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, diagnose, step_s, worst
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 
 
-def over_time(*steps: dict[str, int], hosts: Any = None) -> Fetches:
+def over_time(*steps: dict[str, int], hosts: Any = None) -> FetchCounts:
     """Return counts whose sum is that of the steps, one a minute."""
     answers: dict[str, int] = {}
     for step in steps:
         for name, pairs in step.items():
             answers[name] = answers.get(name, 0) + pairs
     listed = [(START + 60 * place, step) for place, step in enumerate(steps)]
-    return Fetches(answers, hosts or {}, listed)
+    return FetchCounts(answers, hosts or {}, listed)
 
 
 def test_all_well_says_nothing() -> None:
@@ -25,12 +25,12 @@ def test_all_well_says_nothing() -> None:
 
 
 def test_few_pairs_say_nothing() -> None:
-    assert diagnose(Fetches({"dns": 49})) == []
+    assert diagnose(FetchCounts({"dns": 49})) == []
 
 
 def test_what_was_never_asked_for_does_not_count() -> None:
     # 40 asked for, whatever the rest.
-    assert diagnose(Fetches({"gated": 900, "no_url": 50, "blocklist": 10, "dns": 40})) == []
+    assert diagnose(FetchCounts({"gated": 900, "no_url": 50, "blocklist": 10, "dns": 40})) == []
 
 
 def test_dead_links_are_flat_over_time() -> None:
@@ -42,7 +42,7 @@ def test_dead_links_are_flat_over_time() -> None:
 
 
 def test_dead_links_without_known_times() -> None:
-    (said,) = diagnose(Fetches({"ok": 90, "http_4xx 404": 10}))
+    (said,) = diagnose(FetchCounts({"ok": 90, "http_4xx 404": 10}))
     assert said.startswith("10% are dead links")
 
 
@@ -52,7 +52,7 @@ def test_names_of_living_hosts_fail_when_the_resolver_is_overloaded() -> None:
         "b": {"dns": 7},
         "c": {"dns": 7},
     }  # 6 of 20 at a host that answers
-    (said,) = diagnose(Fetches({"ok": 80, "dns": 20}, hosts))
+    (said,) = diagnose(FetchCounts({"ok": 80, "dns": 20}, hosts))
     assert said.startswith("20% of the host names could not be resolved, 30% of these at hosts")
     assert "resolver is overloaded" in said
 
@@ -68,7 +68,7 @@ def test_rising_refusals_are_blocking() -> None:
     early, late = {"ok": 98, "http_4xx 403": 2}, {"ok": 70, "http_4xx 429": 20, "http_4xx 403": 10}
     assert diagnose(over_time(early, early, late, late, hosts=hosts)) == [
         "3 hosts turn you away (403, 429) more and more, from 2% to 30%: you are being blocked; "
-        "ask less often and see that `fetch.user_agent` says how to reach you."
+        "send fewer requests and see that `fetch.user_agent` says how to reach you."
     ]
 
 
@@ -100,7 +100,7 @@ def test_a_step_with_few_fetches_is_no_outage() -> None:
     ],
 )
 def test_timeouts_at_many_hosts_or_few(hosts: dict[str, dict[str, int]], expected: str) -> None:
-    said = diagnose(Fetches({"ok": 80, "timeout_total": 20}, hosts))
+    said = diagnose(FetchCounts({"ok": 80, "timeout_total": 20}, hosts))
     assert expected in said[0]
 
 
@@ -109,13 +109,13 @@ def test_timeouts_at_many_hosts_or_few(hosts: dict[str, dict[str, int]], expecte
     [("http_5xx 503", "10% met failing servers"), ("tls", "10% failed in TLS")],
 )
 def test_servers_and_certificates(name: str, expected: str) -> None:
-    (said,) = diagnose(Fetches({"ok": 90, name: 10}))
+    (said,) = diagnose(FetchCounts({"ok": 90, name: 10}))
     assert said.startswith(expected)
 
 
 def test_one_host_that_makes_most_of_the_failures_is_named() -> None:
     hosts = {"a": {"refused": 30, "ok": 5}, "b": {"refused": 4}}
-    assert diagnose(Fetches({"ok": 65, "refused": 35}, hosts)) == [
+    assert diagnose(FetchCounts({"ok": 65, "refused": 35}, hosts)) == [
         "a alone makes 86% of the failures (30 of its 35 pairs, most often `refused`)."
     ]
 

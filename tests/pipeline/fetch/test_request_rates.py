@@ -9,6 +9,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
+from pairsieve.pipeline.fetch.request_rates import HostRate
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -30,9 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_units_at_the_same_time_are_added_up(store: Store) -> None:
-    assert request_rates.highest(store) == {
-        "host": "a.example", "requests": 6, "peak_per_s": 5, "per_s": 0.1
-    }  # fmt: skip
+    assert request_rates.highest(store) == HostRate("a.example", 6, 5, 0.1)
 
 
 def test_the_file_is_small_and_sorted(store: Store) -> None:
@@ -43,7 +42,7 @@ def test_the_file_is_small_and_sorted(store: Store) -> None:
     ]
 
 
-def test_a_dataset_that_asked_nobody_has_no_rate(tmp_path: Path) -> None:
+def test_a_dataset_without_requests_has_no_rate(tmp_path: Path) -> None:
     assert request_rates.highest(Store.at(tmp_path)) is None
 
 

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pairsieve.pipeline.image.blur import blurred, parsed
+from pairsieve.pipeline.image.blur import blurred, parse_boxes
 from pairsieve.pipeline.image.decode import Rejected
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.image.resize import turned
+from pairsieve.pipeline.image.resize import upright
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
@@ -65,7 +65,7 @@ def test_fractions_are_of_the_upright_picture(
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lying = np.ascontiguousarray(turned(stripes, {6: 8, 8: 6}.get(orientation, orientation)))
+    lying = np.ascontiguousarray(upright(stripes, {6: 8, 8: 6}.get(orientation, orientation)))
     body = saved(Image.fromarray(lying), "PNG", exif=exif)
     got = picture(body, LOSSLESS, ((0.25, 0.25, 0.45, 0.6),))
     assert isinstance(got, Picture)
@@ -121,7 +121,7 @@ def test_a_box_outside_of_the_picture_is_refused(saved: Saved) -> None:
 )
 def test_boxes_are_read_as_lists_and_as_json(value: list[Any]) -> None:
     expected = tuple(tuple(map(float, box)) for box in value)
-    assert parsed(value, "fraction") == parsed(json.dumps(value), "fraction") == expected
+    assert parse_boxes(value, "fraction") == parse_boxes(json.dumps(value), "fraction") == expected
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_boxes_are_read_as_lists_and_as_json(value: list[Any]) -> None:
     ],
 )
 def test_what_is_no_list_of_boxes_is_told(value: Any) -> None:
-    assert isinstance(parsed(value, "fraction"), str)
+    assert isinstance(parse_boxes(value, "fraction"), str)
 
 
 def test_pixels_may_be_larger_than_any_fraction() -> None:
-    assert parsed([[10, 20, 30, 40]], "px") == ((10.0, 20.0, 30.0, 40.0),)
+    assert parse_boxes([[10, 20, 30, 40]], "px") == ((10.0, 20.0, 30.0, 40.0),)

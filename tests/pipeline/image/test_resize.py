@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.pipeline.image.pixels import Picture
-from pairsieve.pipeline.image.resize import turned
+from pairsieve.pipeline.image.resize import upright
 from pairsieve.schemas import recipe
 
 Saved = Callable[..., bytes]
@@ -61,15 +61,15 @@ def test_stored_size_is_what_the_recipe_says(
 def test_the_middle_is_what_is_left_of_a_crop(
     saved: Saved, decoded: Decoded, orientation: int
 ) -> None:
-    upright = np.zeros((40, 101, 3), np.uint8)
-    upright[:, 30:70] = 9  # (101 - 40) // 2 = 30 px are left out on the left, 31 on the right
-    upright[:20, 30:50] = 200
-    lying = np.ascontiguousarray(turned(upright, {6: 8, 8: 6}.get(orientation, orientation)))
+    picture = np.zeros((40, 101, 3), np.uint8)
+    picture[:, 30:70] = 9  # (101 - 40) // 2 = 30 px are left out on the left, 31 on the right
+    picture[:20, 30:50] = 200
+    lying = np.ascontiguousarray(upright(picture, {6: 8, 8: 6}.get(orientation, orientation)))
     exif = Image.Exif()
     exif[0x0112] = orientation
     body = saved(Image.fromarray(lying), "PNG", exif=exif)
     _, pixels = decoded(body, image(center_crop=40))
-    assert pixels.tolist() == upright[:, 30:70].tolist()
+    assert pixels.tolist() == picture[:, 30:70].tolist()
 
 
 def test_padding_has_the_colour_asked_for_and_the_picture_in_its_middle(

@@ -3,7 +3,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.unit.fetch_summary import HOSTS, KEY, STEPS_OF_PIECE, tally, total, wider
+from pairsieve.pipeline.unit.fetch_summary import HOSTS, KEY, STEPS_OF_SLICE, tally, total, wider
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME
 
@@ -53,7 +53,7 @@ def test_a_piece_tells_of_few_hosts_and_steps_whatever_it_holds() -> None:
     told = tally(part(rows))
     assert list(told["hosts"]) == [f"{n}.example" for n in range(49, 49 - HOSTS, -1)]
     assert told["hosts"]["49.example"] == {"refused": 49}
-    assert len(told["steps"]) <= STEPS_OF_PIECE
+    assert len(told["steps"]) <= STEPS_OF_SLICE
     assert sum(step["refused"] for step in told["steps"].values()) == len(rows)
 
 

@@ -13,7 +13,7 @@ from pairsieve.filters.base import Filters
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.pipeline.unit.retry_layers import Before
+from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.schemas.columns import (
     ASPECT_RATIO,
@@ -138,7 +138,7 @@ def test_a_filter_that_mixes_text_and_pixels_measures_every_pair_of_an_image() -
 
 def test_pairs_that_share_a_url_take_over_its_image_but_not_what_mixes_text_and_pixels() -> None:
     earlier = gathered((Bright, Words), PAIRS[:1], PICTURES)
-    before = Before(earlier.table(), [])
+    before = EarlierLayers(earlier.table(), [])
     for filters, to_fetch, bright in (((Bright, Words), [], 100), (TOYS, [0], None)):
         part = Part(pa.table({"row": [2], "url": ["a"], "text": ["one"]}), filters=filters)
         part.measure_texts([0])

@@ -55,9 +55,9 @@ class World:
         done = gather.run(self.recipe, self.store, planned, engine or Serial())
         return [slice_name for slice_name, _ in done]
 
-    def begin(self, asked: str = "transient") -> retry_layers.Begun | None:
+    def begin(self, asked: str = "transient") -> retry_layers.BegunLayer | None:
         planned = plan.run(self.recipe, self.store)
-        return retry_layers.begin(self.store, planned, retry_layers.reasons(asked))
+        return retry_layers.begin(self.store, planned, retry_layers.parse_outcomes(asked))
 
     def working(
         self, asked: str = "transient", engine: Any = None
@@ -122,29 +122,29 @@ def world(tmp_path: Path, site: Any) -> MakeWorld:
 
 
 def test_transient_stands_for_every_outcome_that_time_may_cure() -> None:
-    assert set(retry_layers.reasons("transient")) == {
+    assert set(retry_layers.parse_outcomes("transient")) == {
         *("host_paused", "dns", "refused", "unreachable", "timeout_connect", "timeout_first_byte"),
         *("timeout_total", "too_slow", "interrupted", "http_5xx"),
     }
 
 
 def test_asked_for_outcomes_come_in_the_order_of_the_list() -> None:
-    assert retry_layers.reasons("timeout_total, dns,dns") == ("dns", "timeout_total")
-    assert set(retry_layers.reasons("http_4xx,transient")) == {
+    assert retry_layers.parse_outcomes("timeout_total, dns,dns") == ("dns", "timeout_total")
+    assert set(retry_layers.parse_outcomes("http_4xx,transient")) == {
         "http_4xx",
-        *retry_layers.reasons("transient"),
+        *retry_layers.parse_outcomes("transient"),
     }
 
 
 @pytest.mark.parametrize("name", ["ok", "gated", "no_url", "not_an_image", "", "dns,,dns"])
 def test_what_cannot_be_tried_again_is_refused(name: str) -> None:
-    with pytest.raises(BadOption, match=r"--retry: `.*` cannot be tried again; known: transient"):
-        retry_layers.reasons(name)
+    with pytest.raises(BadOption, match=r"--retry: `.*` cannot be retried; known: transient"):
+        retry_layers.parse_outcomes(name)
 
 
 def test_refusal_names_the_nearest_outcome() -> None:
     with pytest.raises(BadOption, match="did you mean `timeout_total`"):
-        retry_layers.reasons("timeout_totl")
+        retry_layers.parse_outcomes("timeout_totl")
 
 
 @pytest.mark.parametrize("name", ["00000012", "00000012.3+4", "00000012.r2", "00000012.r2.3+4"])
@@ -187,7 +187,7 @@ def test_what_fails_again_is_in_the_layer_too_and_the_next_takes_it(world: MakeW
     made.gather()
     for layer in (1, 2, 3):
         assert [layer_of(name) for name in made.retry()] == [layer]
-        assert retry_layers.decided(made.store)[-1].pairs == 4 - layer
+        assert retry_layers.read_layers(made.store)[-1].pairs == 4 - layer
         assert made.status().retries[-1].recovered == 1
     assert made.told() == [
         (0, 0, "ok"), (1, 3, "ok"), (2, 1, "ok"), (3, 2, "ok"), (4, 0, "http_4xx"),
@@ -227,7 +227,7 @@ def test_stopped_layer_is_finished_before_another_begins(world: MakeWorld) -> No
         made.begin("http_5xx")
     assert made.retry() == ["00000001.r1", "00000002.r1"]
     assert made.told() == [(row, 1, "ok") for row in range(12)]
-    assert [layer.number for layer in retry_layers.decided(made.store)] == [1]
+    assert [layer.number for layer in retry_layers.read_layers(made.store)] == [1]
 
 
 def test_gated_pair_is_not_tried_again(world: MakeWorld) -> None:
