@@ -20,8 +20,8 @@ from pairsieve.schemas.errors import BadOption, Stopped
 
 ENVIRONMENT = Path(".venv-img2dataset")  # made by `make img2dataset`, in the checkout
 PINS = "jobs/bench/img2dataset.txt"
-# Keeps img2dataset's libraries from asking the network for news of themselves, and all from
-# spreading over cores: the CPU time of one is what is compared.
+# Keeps img2dataset's libraries from looking on the network for newer versions of themselves, and
+# all from spreading over cores: the CPU time of one is what is compared.
 QUIET = {
     "NO_ALBUMENTATIONS_UPDATE": "1",
     "WANDB_MODE": "disabled",
@@ -55,14 +55,14 @@ def theirs(name: str, python: Path, script: str, *arguments: str, **environment:
     return Contestant(name, (str(python), "-P", str(path), *arguments), environment)
 
 
-def img2dataset_python(given: Path | None) -> Path:
+def img2dataset_python(path: Path | None) -> Path:
     """Return the interpreter of img2dataset's environment, by default the checkout's.
 
     Raises:
         BadOption: there is none.
     """
     checkout = Path(__file__).resolve().parents[2] / ENVIRONMENT / "bin/python"
-    python = given or checkout
+    python = path or checkout
     if not python.is_file():
         raise BadOption(
             f"--img2dataset-python: {python} does not exist; make it with `make img2dataset`, or "
@@ -76,10 +76,10 @@ def alternating(
     contestants: Iterable[Contestant], job: Mapping[str, Any], runs: int
 ) -> dict[str, list[Result]]:
     """Return what each contestant measured, run by run; they take turns."""
-    entered = list(contestants)
-    results: dict[str, list[Result]] = {each.name: [] for each in entered}
+    ordered = list(contestants)
+    results: dict[str, list[Result]] = {each.name: [] for each in ordered}
     for _ in range(runs):
-        for each in entered:
+        for each in ordered:
             results[each.name].append(answer(each, job))
     return results
 
@@ -108,9 +108,9 @@ def median(results: Iterable[Result], key: str = "cpu_s") -> float:
     return statistics.median(float(result[key]) for result in results)
 
 
-def ratio(mine: float, other: float) -> str:
-    """Return `mine` as a share of `other`, as printed."""
-    return f"{mine / other:.2f}" if other else "-"
+def ratio(ours: float, theirs: float) -> str:
+    """Return `ours` as a share of `theirs`, as printed."""
+    return f"{ours / theirs:.2f}" if theirs else "-"
 
 
 def cpu_s() -> float:

@@ -10,7 +10,7 @@ bench = typer.Typer(
     no_args_is_help=True,
 )
 
-SPREAD = 10_000_000  # hashes of the spread search
+DISTRIBUTED_HASHES = 10_000_000  # of the distributed search
 
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Runs of each contestant; odd is best.")]
 Python = Annotated[
@@ -35,17 +35,17 @@ def fetch(
         int, typer.Option("--concurrency", min=1, max=1000, help="Transfers, or threads, at once.")
     ] = 256,
     hosts: Annotated[
-        int, typer.Option("--hosts", min=1, help="Host names in one unit, for what turns cost.")
+        int, typer.Option("--hosts", min=1, help="Host names in one unit, to measure scheduling.")
     ] = 10_000,
     runs: Runs = 5,
     img2dataset_python: Python = None,
     without_img2dataset: Without = False,
 ) -> None:
     """Compare the CPU time of a fetched image with img2dataset's downloader and urllib's."""
-    from pairsieve.jobs.bench.fetch import Setting, bench
+    from pairsieve.jobs.bench.fetch import FetchBenchmark, bench
 
-    python = _opponent(img2dataset_python, without_img2dataset)
-    bench(Setting(images, body_bytes, concurrency, hosts, runs, python), typer.echo)
+    python = _img2dataset(img2dataset_python, without_img2dataset)
+    bench(FetchBenchmark(images, body_bytes, concurrency, hosts, runs, python), typer.echo)
 
 
 @bench.command()
@@ -63,14 +63,14 @@ def pixels(
     without_img2dataset: Without = False,
 ) -> None:
     """Compare the CPU time of decode, resize and encode with img2dataset's Resizer."""
-    from pairsieve.jobs.bench.pixels import Setting, bench
+    from pairsieve.jobs.bench.pixels import PixelsBenchmark, bench
 
-    python = _opponent(img2dataset_python, without_img2dataset)
-    bench(Setting(images, seed, folder, passes, runs, python), typer.echo)
+    python = _img2dataset(img2dataset_python, without_img2dataset)
+    bench(PixelsBenchmark(images, seed, folder, passes, runs, python), typer.echo)
 
 
 @bench.command()
-def measures(
+def quality_filters(
     folder: Annotated[
         list[Path] | None, typer.Option("--folder", help="Measure the pictures in here too.")
     ] = None,
@@ -80,7 +80,7 @@ def measures(
         Path | None, typer.Option("--plots", help="Write the documentation's plots here.")
     ] = None,
 ) -> None:
-    """Tell how well the image measures find spoiled pictures, and what they cost."""
+    """Measure how well the image filters tell degraded pictures, and what they cost."""
     from pairsieve.jobs.bench.quality_filters import bench
 
     bench(folder or (), pictures, seed, typer.echo, plots)
@@ -102,23 +102,26 @@ def group(
     partitions: Annotated[
         int | None,
         typer.Option(
-            "--partitions", min=1, max=4096, help="Instead: spread over so many tasks per table."
+            "--partitions",
+            min=1,
+            max=4096,
+            help="Instead: distribute over so many tasks per table.",
         ),
     ] = None,
 ) -> None:
-    """Tell what the search for near-duplicates costs, by number of hashes, and its recall.
+    """Measure what the search for near-duplicates costs, by number of hashes, and its recall.
 
-    With --partitions, what it costs spread over tasks, and whether it finds the same.
+    With --partitions, what it costs distributed over tasks, and whether it finds the same.
     """
     from pairsieve.jobs.bench import group, group_distributed
 
     if partitions is None:
-        group.bench(group.Setting(tuple(sizes or group.SIZES), distance, checked, seed), typer.echo)
+        benchmark = group.GroupBenchmark(tuple(sizes or group.SIZES), distance, checked, seed)
+        group.bench(benchmark, typer.echo)
         return
-    for size in sizes or (SPREAD,):
-        group_distributed.bench(
-            group_distributed.Setting(size, seed, distance, partitions), typer.echo
-        )
+    for size in sizes or (DISTRIBUTED_HASHES,):
+        distributed = group_distributed.DistributedBenchmark(size, seed, distance, partitions)
+        group_distributed.bench(distributed, typer.echo)
 
 
 @bench.command()
@@ -135,15 +138,18 @@ def semantic(
         typer.Option("--probes", min=1, max=4, help="Clusters per vector; default: 1, then 2."),
     ] = None,
     min_cosine: Annotated[
-        float, typer.Option("--min-cosine", min=0.9, max=1, help="From which on two are the same.")
+        float,
+        typer.Option(
+            "--min-cosine", min=0.9, max=1, help="Lowest cosine of two that show the same."
+        ),
     ] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the vectors.")] = 0,
 ) -> None:
-    """Tell what the search for images that show the same costs, and its recall."""
-    from pairsieve.jobs.bench.semantic import Setting, bench
+    """Measure what the search for images that show the same costs, and its recall."""
+    from pairsieve.jobs.bench.semantic import SemanticBenchmark, bench
 
-    wanted = tuple(probes or (1, 2))
-    bench(Setting(count, width, checked, wanted, min_cosine, seed), typer.echo)
+    numbers = tuple(probes or (1, 2))
+    bench(SemanticBenchmark(count, width, checked, numbers, min_cosine, seed), typer.echo)
 
 
 @bench.command()
@@ -162,14 +168,14 @@ def embed(
     runs: Runs = 5,
 ) -> None:
     """Compare the CPU time of an image's vector with open_clip's, and with the bare model's."""
-    from pairsieve.jobs.bench.embed import Setting, bench
+    from pairsieve.jobs.bench.embed import EmbedBenchmark, bench
 
     contestants = tuple(precisions or ("auto", "bf16"))
-    bench(Setting(images, model, contestants, weights, runs), typer.echo)
+    bench(EmbedBenchmark(images, model, contestants, weights, runs), typer.echo)
 
 
 @bench.command()
-def copies(
+def near_duplicates(
     folder: Annotated[
         list[Path] | None, typer.Option("--folder", help="Photographs to make copies of.")
     ] = None,
@@ -182,13 +188,13 @@ def copies(
     ] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the drawing.")] = 0,
 ) -> None:
-    """Tell how many edited copies are found, and how many different pictures are joined."""
-    from pairsieve.jobs.bench.near_duplicates import Setting, bench
+    """Measure how many edited copies are found, and how many different pictures are joined."""
+    from pairsieve.jobs.bench.near_duplicates import NearDuplicatesBenchmark, bench
 
-    bench(Setting(folder or (), edited, pictures, seed), typer.echo)
+    bench(NearDuplicatesBenchmark(folder or (), edited, pictures, seed), typer.echo)
 
 
-def _opponent(python: Path | None, without: bool) -> Path | None:
+def _img2dataset(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.alternate import img2dataset_python
 

@@ -28,18 +28,19 @@ QUALITY = 90  # of a stored picture by default
 DRAWN = 8  # pictures; the tar repeats them, as drawing takes longer than embedding
 TAR = "gather.tar"
 OPEN_CLIP = "open_clip"
-FASTER, BUSY = 2.5, 0.95  # wanted: images per second of open_clip's, share of the bare model's
+TARGET_SPEED = 2.5  # times open_clip's images per second
+TARGET_SHARE = 0.95  # of the bare model's images per second
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EmbedBenchmark:
     """What is measured.
 
     Attributes:
         images: Pictures of a run.
         model: Name of open_clip's architecture, or the path of a config.
         precisions: pairsieve's contestants.
-        weights: Folder that keeps the random weights for the next time; None for a passing one.
+        weights: Folder that keeps the random weights for the next time; None for a temporary one.
         runs: Runs of each contestant.
     """
 
@@ -50,50 +51,51 @@ class Setting:
     runs: int = 5
 
 
-def bench(setting: Setting, told: Callable[[str], None]) -> dict[str, list[Result]]:
+def bench(benchmark: EmbedBenchmark, echo: Callable[[str], None]) -> dict[str, list[Result]]:
     """Measure every contestant, print the tables, return what was measured."""
-    with tempfile.TemporaryDirectory() as place, _weights(setting) as weights:
-        folder = Path(place)
-        told(f"{setting.images} pictures, shorter side {SIDE} px, JPEG of quality {QUALITY}")
+    with tempfile.TemporaryDirectory() as temporary, _weights(benchmark) as weights:
+        folder = Path(temporary)
+        echo(f"{benchmark.images} pictures, shorter side {SIDE} px, JPEG of quality {QUALITY}")
         job = {
             "folder": str(folder),
-            "places": _tar(folder / TAR, setting.images),
-            "model": setting.model,
+            "byte_ranges": _tar(folder / TAR, benchmark.images),
+            "model": benchmark.model,
             "pretrained": str(weights),
         }
-        entered = [
+        contestants = [
             ours(precision, "pairsieve.jobs.bench_contestants.our_embed", precision)
-            for precision in setting.precisions
+            for precision in benchmark.precisions
         ]
-        entered.append(ours(OPEN_CLIP, "pairsieve.jobs.bench_contestants.open_clip_embed"))
-        told(f"{', '.join(each.name for each in entered)}: {setting.runs} runs each ...")
-        results = alternating(entered, job, setting.runs)
-    _print(setting, results)
+        contestants.append(ours(OPEN_CLIP, "pairsieve.jobs.bench_contestants.open_clip_embed"))
+        echo(f"{', '.join(each.name for each in contestants)}: {benchmark.runs} runs each ...")
+        results = alternating(contestants, job, benchmark.runs)
+    _print(benchmark, results)
     return results
 
 
 @contextmanager
-def _weights(setting: Setting) -> Iterator[Path]:
+def _weights(benchmark: EmbedBenchmark) -> Iterator[Path]:
     """Yield the file of random weights, the same for every contestant and run."""
     import open_clip
     import torch
 
-    with tempfile.TemporaryDirectory() as passing:
-        folder = setting.weights or Path(passing)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = benchmark.weights or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{Path(setting.model).stem}.pt"
+        path = folder / f"{Path(benchmark.model).stem}.pt"
         if not path.exists():
-            config = open_clip.get_model_config(setting.model) or json.loads(
-                Path(setting.model).read_text()
+            config = open_clip.get_model_config(benchmark.model) or json.loads(
+                Path(benchmark.model).read_text()
             )
-            kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
+            custom = config.pop("custom_text", False)
+            network = open_clip.CustomTextCLIP if custom else open_clip.CLIP
             torch.manual_seed(0)
-            torch.save(kind(**config).state_dict(), path)
+            torch.save(network(**config).state_dict(), path)
         yield path
 
 
 def _tar(path: Path, count: int) -> list[ByteRange]:
-    """Write the tar of stored pictures; return where each is."""
+    """Write the tar of stored pictures; return the byte range of each."""
     random = np.random.default_rng(0)
     bodies = []
     for number in range(DRAWN):
@@ -102,44 +104,45 @@ def _tar(path: Path, count: int) -> list[ByteRange]:
         file = io.BytesIO()
         Image.fromarray(photograph(random, width, height)).save(file, "JPEG", quality=QUALITY)
         bodies.append(file.getvalue())
-    places = []
+    byte_ranges = []
     with tarfile.open(path, "w") as tar:
         for number in range(count):
             body = bodies[number % DRAWN]
             member = tarfile.TarInfo(f"{number:08d}.jpg")
             member.size = len(body)
-            places.append((TAR, tar.offset + tarfile.BLOCKSIZE, len(body)))
+            byte_ranges.append((TAR, tar.offset + tarfile.BLOCKSIZE, len(body)))
             tar.addfile(member, io.BytesIO(body))
-    return places
+    return byte_ranges
 
 
-def _print(setting: Setting, results: dict[str, list[Result]]) -> None:
+def _print(benchmark: EmbedBenchmark, results: dict[str, list[Result]]) -> None:
     """Print who makes how many images per CPU-second, and where pairsieve's time goes."""
     theirs = median(results[OPEN_CLIP])
     rows: list[tuple[Any, ...]] = []
     for name, runs in results.items():
-        cost, mine = median(runs), name != OPEN_CLIP
+        cost, own = median(runs), name != OPEN_CLIP
         rows.append(
             (
-                _named(name, runs) if mine else name,
-                f"{1000 * cost / setting.images:.1f}",
-                f"{setting.images / cost:.1f}",
+                _label(name, runs) if own else name,
+                f"{1000 * cost / benchmark.images:.1f}",
+                f"{benchmark.images / cost:.1f}",
                 f"{theirs / cost:.2f}",
-                f"{_of_bare(runs):.3f}" if mine else "-",
+                f"{_of_bare(runs):.3f}" if own else "-",
             )
         )
     print_table(
-        f"{setting.model}, random weights, from the tar to the vector; median of {setting.runs} "
-        f"alternating runs; wanted: {FASTER} times open_clip, {BUSY} of the bare model",
+        f"{benchmark.model}, random weights, from the tar to the vector; "
+        f"median of {benchmark.runs} alternating runs; target: {TARGET_SPEED} times open_clip, "
+        f"{TARGET_SHARE} of the bare model",
         ("", "CPU-ms/image", "images/s, core", "times open_clip", "of bare model"),
         rows,
     )
     steps = [
-        (_named(name, runs), *(f"{100 * share:.1f} %" for share in runs[-1]["steps"].values()))
+        (_label(name, runs), *(f"{100 * share:.1f} %" for share in runs[-1]["steps"].values()))
         for name, runs in results.items()
         if name != OPEN_CLIP
     ]
-    head = ("", *results[setting.precisions[0]][-1]["steps"])
+    head = ("", *results[benchmark.precisions[0]][-1]["steps"])
     print_table("Where pairsieve's CPU time goes", head, steps)
 
 
@@ -148,6 +151,6 @@ def _of_bare(runs: list[Result]) -> float:
     return float(statistics.median(run["bare_s"] / run["cpu_s"] for run in runs))
 
 
-def _named(asked: str, runs: list[Result]) -> str:
-    """Return a precision as shown: also what `auto` took."""
-    return f"auto: {runs[0]['precision']}" if asked == "auto" else asked
+def _label(precision: str, runs: list[Result]) -> str:
+    """Return a precision as printed: also what `auto` chose."""
+    return f"auto: {runs[0]['precision']}" if precision == "auto" else precision

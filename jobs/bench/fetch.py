@@ -16,25 +16,25 @@ from pairsieve.jobs.bench.alternate import (
     ratio,
     theirs,
 )
-from pairsieve.jobs.bench_data.certificates import Authority, authority
-from pairsieve.jobs.bench_data.server import HOST, Served, serving
+from pairsieve.jobs.bench_data.certificates import Authority, make_authority
+from pairsieve.jobs.bench_data.server import HOST, ServerPorts, serving
 from pairsieve.jobs.console import print_table
 from pairsieve.schemas.errors import Stopped
 
-NO_FILE = "/nonexistent"  # names no bundle, so that the folder alone is asked
+NO_FILE = "/nonexistent"  # names no bundle, so that the folder alone is searched
 BUNDLE_SHARE = 10  # the case with a bundle takes ten times as long: a tenth of the images
-WHO = PAIRSIEVE, IMG2DATASET, URLLIB = "pairsieve", "img2dataset", "urllib"
+CONTESTANTS = PAIRSIEVE, IMG2DATASET, URLLIB = "pairsieve", "img2dataset", "urllib"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class FetchBenchmark:
     """What is measured.
 
     Attributes:
         images: Images per run.
         body_bytes: Size of each, bytes.
         concurrency: Transfers at once; threads of the others, whose default is 256 too.
-        hosts: Host names in a unit, for what turns cost.
+        hosts: Host names in a unit, to measure scheduling.
         runs: Runs of each contestant.
         python: The interpreter of img2dataset's environment; None leaves img2dataset out.
     """
@@ -49,12 +49,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way of connecting; `most` is the share of img2dataset's CPU that pairsieve may use."""
+    """One way of connecting; `max_share` is of img2dataset's CPU time."""
 
     name: str
     scheme: str
     path: str
-    most: float | None = None
+    max_share: float | None = None
     bundle: bool = False
 
 
@@ -67,45 +67,51 @@ CASES = (
 )
 
 
-def bench(setting: Setting, told: Callable[[str], None]) -> None:
+def bench(benchmark: FetchBenchmark, echo: Callable[[str], None]) -> None:
     """Measure every case and print one table, then what one unit costs inside."""
     with tempfile.TemporaryDirectory() as folder:
-        made = authority(Path(folder), ("localhost",), (HOST,))
-        with serving(made, setting.body_bytes) as served:
-            measured = []
+        certificates = make_authority(Path(folder), ("localhost",), (HOST,))
+        with serving(certificates, benchmark.body_bytes) as ports:
+            costs = []
             for case in CASES:
-                told(f"{case.name}: {setting.runs} runs ...")
-                measured.append((case, compare(case, setting, made, served)))
-            _print(setting, measured)
-            inside = fetch_loop.Setting(setting.images, setting.hosts, setting.runs)
-            fetch_loop.bench(inside, made, served, told)
+                echo(f"{case.name}: {benchmark.runs} runs ...")
+                costs.append((case, compare(case, benchmark, certificates, ports)))
+            _print(benchmark, costs)
+            inside = fetch_loop.FetchLoopBenchmark(
+                benchmark.images, benchmark.hosts, benchmark.runs
+            )
+            fetch_loop.bench(inside, certificates, ports, echo)
 
 
-def compare(case: Case, setting: Setting, made: Authority, served: Served) -> dict[str, float]:
+def compare(
+    case: Case, benchmark: FetchBenchmark, certificates: Authority, ports: ServerPorts
+) -> dict[str, float]:
     """Return the CPU-seconds per 1,000 images of each contestant, the median of its runs."""
-    port = served.https if case.scheme == "https" else served.http
-    images = max(1, setting.images // BUNDLE_SHARE) if case.bundle else setting.images
+    port = ports.https if case.scheme == "https" else ports.http
+    images = max(1, benchmark.images // BUNDLE_SHARE) if case.bundle else benchmark.images
     urls = [f"{case.scheme}://{HOST}:{port}/{case.path}/{n}.jpg" for n in range(images)]
-    job = {"urls": urls, "port": port, "concurrency": setting.concurrency}
-    results = alternating(_contestants(case, setting, made), job, setting.runs)
+    job = {"urls": urls, "port": port, "concurrency": benchmark.concurrency}
+    results = alternating(_contestants(case, benchmark, certificates), job, benchmark.runs)
     for name, runs in results.items():
-        _check(name, runs, images * setting.body_bytes)
+        _check(name, runs, images * benchmark.body_bytes)
     return {name: median(runs) * 1000 / images for name, runs in results.items()}
 
 
-def _contestants(case: Case, setting: Setting, made: Authority) -> list[Contestant]:
+def _contestants(
+    case: Case, benchmark: FetchBenchmark, certificates: Authority
+) -> list[Contestant]:
     """Return who takes part. pairsieve always has the bundle: it reads it once for all."""
-    bundle = {"SSL_CERT_FILE": str(made.bundle), "SSL_CERT_DIR": NO_FILE}
-    folder = {"SSL_CERT_FILE": NO_FILE, "SSL_CERT_DIR": str(made.folder)}
+    bundle = {"SSL_CERT_FILE": str(certificates.bundle), "SSL_CERT_DIR": NO_FILE}
+    folder = {"SSL_CERT_FILE": NO_FILE, "SSL_CERT_DIR": str(certificates.folder)}
     trusted = bundle if case.bundle else folder
-    entered = [ours(PAIRSIEVE, "pairsieve.jobs.bench_contestants.our_fetch", **bundle)]
-    if setting.python:
-        python = img2dataset_python(setting.python)
-        entered.append(theirs(IMG2DATASET, python, "their_fetch.py", IMG2DATASET, **trusted))
+    contestants = [ours(PAIRSIEVE, "pairsieve.jobs.bench_contestants.our_fetch", **bundle)]
+    if benchmark.python:
+        python = img2dataset_python(benchmark.python)
+        contestants.append(theirs(IMG2DATASET, python, "their_fetch.py", IMG2DATASET, **trusted))
     if not case.bundle:
-        python = setting.python or Path(entered[0].command[0])
-        entered.append(theirs(URLLIB, python, "their_fetch.py", URLLIB, **trusted))
-    return entered
+        python = benchmark.python or Path(contestants[0].command[0])
+        contestants.append(theirs(URLLIB, python, "their_fetch.py", URLLIB, **trusted))
+    return contestants
 
 
 def _check(name: str, runs: list[Result], expected: int) -> None:
@@ -115,21 +121,21 @@ def _check(name: str, runs: list[Result], expected: int) -> None:
         raise Stopped(f"bench: {name} received {short[0]:,} bytes of {expected:,}")
 
 
-def _print(setting: Setting, measured: list[tuple[Case, dict[str, float]]]) -> None:
+def _print(benchmark: FetchBenchmark, costs: list[tuple[Case, dict[str, float]]]) -> None:
     """Print the table: a row per case."""
     rows = []
-    for case, cost in measured:
-        mine = cost[PAIRSIEVE]
+    for case, cost in costs:
+        own = cost[PAIRSIEVE]
         rows.append(
             (
                 case.name,
-                *(f"{cost[who]:.3f}" if who in cost else "-" for who in WHO),
-                ratio(mine, cost.get(IMG2DATASET, 0)),
-                f"{case.most:.2f}" if case.most else "-",
+                *(f"{cost[who]:.3f}" if who in cost else "-" for who in CONTESTANTS),
+                ratio(own, cost.get(IMG2DATASET, 0)),
+                f"{case.max_share:.2f}" if case.max_share else "-",
             )
         )
     title = (
-        f"Client CPU-seconds per 1,000 images of {setting.body_bytes:,} bytes; median of "
-        f"{setting.runs} alternating runs, {setting.concurrency} at once"
+        f"Client CPU-seconds per 1,000 images of {benchmark.body_bytes:,} bytes; median of "
+        f"{benchmark.runs} alternating runs, {benchmark.concurrency} at once"
     )
-    print_table(title, ("", *WHO, "of img2dataset's", "at most"), rows)
+    print_table(title, ("", *CONTESTANTS, "of img2dataset's", "at most"), rows)

@@ -34,7 +34,7 @@ TARGET_DISTANCE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class GroupBenchmark:
     """What is measured.
 
     Attributes:
@@ -59,69 +59,71 @@ class Cost(NamedTuple):
     components: int
 
 
-def bench(setting: Setting, told: Callable[[str], None]) -> None:
+def bench(benchmark: GroupBenchmark, echo: Callable[[str], None]) -> None:
     """Check the recall, measure every size and print one table."""
-    told(f"recall: all pairs of {setting.checked:,} hashes ...")
-    met, missed = recall(hashes(setting.checked, setting.seed), setting.distance)
+    echo(f"recall: all pairs of {benchmark.checked:,} hashes ...")
+    joined, missed = recall(hashes(benchmark.checked, benchmark.seed), benchmark.distance)
     measured = []
-    for size in setting.sizes:
-        told(f"{size:,} hashes ...")
-        measured.append((size, cost(size, setting)))
-    _print(setting, measured)
-    share = met / max(met + missed, 1)
-    told(f"recall against comparing all: {share:.6f} ({met:,} of {met + missed:,} pairs)")
-    told(f"growth: {_growth(measured, setting.distance)}")
+    for size in benchmark.sizes:
+        echo(f"{size:,} hashes ...")
+        measured.append((size, cost(size, benchmark)))
+    _print(benchmark, measured)
+    share = joined / max(joined + missed, 1)
+    echo(f"recall against comparing all: {share:.6f} ({joined:,} of {joined + missed:,} pairs)")
+    echo(f"growth: {_growth(measured, benchmark.distance)}")
     if missed:
-        raise Stopped(f"bench: {missed:,} pairs within {setting.distance} bits were not joined")
+        raise Stopped(f"bench: {missed:,} pairs within {benchmark.distance} bits were not joined")
 
 
 def hashes(count: int, seed: int) -> Hashes:
     """Return random hashes, some of them copies, some around heavy ones, in random order."""
     generator = np.random.default_rng(seed)
-    made = generator.integers(0, 2**64, count, np.uint64)
+    values = generator.integers(0, 2**64, count, np.uint64)
     copies, crowd = count // COPIES, count // CROWDED
-    places = generator.choice(count, copies + crowd, replace=False)
-    sources = made[generator.integers(0, count, copies)]
-    made[places[:copies]] = _flipped(sources, MOST_BITS, generator)
+    rows = generator.choice(count, copies + crowd, replace=False)
+    sources = values[generator.integers(0, count, copies)]
+    values[rows[:copies]] = _flipped(sources, MOST_BITS, generator)
     heavy = generator.integers(0, 2**64, HEAVY, np.uint64)
     around = heavy[generator.integers(0, HEAVY, crowd)]
-    made[places[copies:]] = _flipped(around, HEAVY_BITS, generator)
-    return made
+    values[rows[copies:]] = _flipped(around, HEAVY_BITS, generator)
+    return values
 
 
-def _flipped(given: Hashes, most: int, generator: np.random.Generator) -> Hashes:
+def _flipped(values: Hashes, most: int, generator: np.random.Generator) -> Hashes:
     """Return each hash with 0 to `most` random bits changed."""
-    steps = generator.integers(0, most + 1, len(given))
+    steps = generator.integers(0, most + 1, len(values))
     for step in range(most):
-        bits = np.uint64(1) << generator.integers(0, 64, len(given)).astype(np.uint64)
-        given = np.where(steps > step, given ^ bits, given)
-    return given
+        bits = np.uint64(1) << generator.integers(0, 64, len(values)).astype(np.uint64)
+        values = np.where(steps > step, values ^ bits, values)
+    return values
 
 
-def recall(given: Hashes, distance: int) -> tuple[int, int]:
+def recall(values: Hashes, distance: int) -> tuple[int, int]:
     """Return how many pairs of different rows within the distance are joined, and how many not.
 
     Every pair is compared, so the time grows with the square of the hashes.
     """
     from pairsieve.pipeline.hamming.components import components
 
-    labels = components(given, distance)
-    counted = [_joined(given, labels, low, distance) for low in range(0, len(given), CHUNK)]
-    return sum(met for met, _ in counted), sum(missed for _, missed in counted)
+    labels = components(values, distance)
+    counted = [_chunk_recall(values, labels, low, distance) for low in range(0, len(values), CHUNK)]
+    return sum(joined for joined, _ in counted), sum(missed for _, missed in counted)
 
 
-def _joined(given: Hashes, labels: NDArray[np.int64], low: int, distance: int) -> tuple[int, int]:
+def _chunk_recall(
+    values: Hashes, labels: NDArray[np.int64], low: int, distance: int
+) -> tuple[int, int]:
     """Return the pairs of a chunk of rows with later ones that are joined, and that are not."""
-    rows = given[low : low + CHUNK, None]
-    one, other = np.nonzero(np.bitwise_count(rows ^ given[None, low:]) <= distance)
+    rows = values[low : low + CHUNK, None]
+    one, other = np.nonzero(np.bitwise_count(rows ^ values[None, low:]) <= distance)
     later = other > one
     same = labels[low + one[later]] == labels[low + other[later]]
     return int(same.sum()), int((~same).sum())
 
 
-def cost(size: int, setting: Setting) -> Cost:
+def cost(size: int, benchmark: GroupBenchmark) -> Cost:
     """Return what searching that many hashes costs, in a process of its own."""
-    job = json.dumps({**asdict(setting), "sizes": [size]})
+    job = json.dumps({**asdict(benchmark), "sizes": [size]})
     command = [sys.executable, "-m", "pairsieve.jobs.bench.group"]
     done = subprocess.run(command, input=job, capture_output=True, text=True)
     if done.returncode:
@@ -134,9 +136,9 @@ def measure(size: int, distance: int, seed: int) -> Cost:
     from pairsieve.pipeline.hamming.components import components
 
     components(hashes(WARM, seed), distance)
-    given = hashes(size, seed)
+    values = hashes(size, seed)
     wall, cpu = time.perf_counter(), time.process_time()
-    labels = components(given, distance)
+    labels = components(values, distance)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return Cost(wall, cpu, peak_mb(), int((labels == np.arange(size)).sum()))
 
@@ -162,37 +164,37 @@ def _growth(measured: list[tuple[int, Cost]], distance: int) -> str:
     plan = widths(distance, Costs())[distance, BITS]
     blocks = [int(plan[round(np.log2(size)) - TINIEST]) for size in (least, most)]
     return (
-        f"{most / least:,.0f} times the hashes took {factor:,.0f} times the CPU time (the plan "
-        f"expects {planned:,.0f} times). Every hash is moved as "
+        f"{most / least:,.0f} times the hashes took {factor:,.0f} times the CPU time (the cost "
+        f"model expects {planned:,.0f} times). Every hash is moved as "
         f"often as blocks are chosen, blocks of {blocks[0]} bits at {least:,} and {blocks[1]} at "
         f"{most:,}; beyond a linear growth are the parts that need one cut more, and memory "
         "that is not in cache."
     )
 
 
-def _print(setting: Setting, measured: list[tuple[int, Cost]]) -> None:
+def _print(benchmark: GroupBenchmark, measured: list[tuple[int, Cost]]) -> None:
     """Print the table: a row per size."""
     rows = []
-    for size, found in measured:
+    for size, spent in measured:
         wall, peak = (
-            TARGETS.get(size, (0.0, 0.0)) if setting.distance == TARGET_DISTANCE else (0, 0)
+            TARGETS.get(size, (0.0, 0.0)) if benchmark.distance == TARGET_DISTANCE else (0, 0)
         )
         rows.append(
             (
                 f"{size:,}",
-                f"{found.wall_s:.2f}",
-                f"{found.cpu_s:.2f}",
-                f"{1e9 * found.cpu_s / size:.0f}",
-                f"{found.peak_mb / 1000:.2f}",
+                f"{spent.wall_s:.2f}",
+                f"{spent.cpu_s:.2f}",
+                f"{1e9 * spent.cpu_s / size:.0f}",
+                f"{spent.peak_mb / 1000:.2f}",
                 f"{wall:.0f} s {peak:.0f} GB" if wall else "-",
-                found.components,
+                spent.components,
             )
         )
     columns = ("hashes", "seconds", "CPU-s", "ns each", "GB", "at most", "components")
-    title = f"Components of hashes within {setting.distance} bits: time, CPU-ns each, peak memory"
+    title = f"Components of hashes within {benchmark.distance} bits: time, CPU-ns each, peak memory"
     print_table(title, columns, rows)
 
 
 if __name__ == "__main__":
-    asked = Setting(**json.load(sys.stdin))
-    print(json.dumps(measure(asked.sizes[0], asked.distance, asked.seed)._asdict()))
+    benchmark = GroupBenchmark(**json.load(sys.stdin))
+    print(json.dumps(measure(benchmark.sizes[0], benchmark.distance, benchmark.seed)._asdict()))

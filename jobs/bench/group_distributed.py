@@ -1,12 +1,14 @@
-"""`bench group --partitions`: the search spread over tasks, beside the one in memory.
+"""`bench group --partitions`: the search distributed over tasks, beside the one in memory.
 
-The same hashes as in `bench group`, put down as units of 10,000 gathered pairs with every column of
+The same hashes as in `bench group`, written as units of 10,000 gathered pairs with every column of
 the ledger, so that reading them costs what it does in a dataset. The tasks run one after the other
-in a process of its own, whose CPU time per round and peak memory are told: the peak is that of its
-largest task with Python and the libraries. Then the labels are compared with those of one machine.
+in a process of its own, whose CPU time per round and peak memory are printed: the peak is that of
+its largest task with Python and the libraries. Then the labels are compared with those of one
+machine.
 
-What more hashes would take is reckoned: dealing and merging by the hash, the search by the growth
-that the plan expects; bytes are those of the tasks' files, each written once and read once.
+What more hashes would take is estimated: partitioning and merging in proportion to the hashes, the
+search by the growth that the cost model expects; bytes are those of the tasks' files, each written
+once and read once.
 """
 
 import json
@@ -43,12 +45,12 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.errors import Stopped
 
 UNIT = 10_000  # pairs
-RECKONED = (1_000_000_000, 10_000_000_000)
-CORES = 16  # of a machine, for what is reckoned
+ESTIMATED = (1_000_000_000, 10_000_000_000)
+CORES = 16  # of a machine, for the estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class DistributedBenchmark:
     """What is measured: how many hashes, their seed, the distance and the partitions."""
 
     size: int
@@ -58,25 +60,25 @@ class Setting:
 
 
 class Cost(NamedTuple):
-    """What the spread search took, and whether its labels are those of one machine.
+    """What the distributed search took, and whether its labels are those of one machine.
 
     Attributes:
-        deal_s: CPU-seconds of the first round.
-        meet_s: Of the second.
+        partition_s: CPU-seconds of the first round.
+        search_s: Of the second.
         merge_s: Of the merges.
-        alone_s: Of the search in memory.
+        in_memory_s: Of the search in memory.
         peak_mb: Largest memory of the process that ran the tasks.
-        dealt_bytes: Of the first round's files.
+        partition_bytes: Of the first round's files.
         forest_bytes: Of all forests.
         same: Whether all labels are equal.
     """
 
-    deal_s: float
-    meet_s: float
+    partition_s: float
+    search_s: float
     merge_s: float
-    alone_s: float
+    in_memory_s: float
     peak_mb: float
-    dealt_bytes: int
+    partition_bytes: int
     forest_bytes: int
     same: bool
 
@@ -99,108 +101,107 @@ class Timed(Serial):
             yield item, result
 
 
-def bench(setting: Setting, told: Callable[[str], None]) -> None:
+def bench(benchmark: DistributedBenchmark, echo: Callable[[str], None]) -> None:
     """Measure, print the table and what more hashes would take."""
-    told(f"{setting.size:,} hashes, {setting.partitions} partitions of each table ...")
-    found = cost(setting)
-    moved = 2 * (found.dealt_bytes + found.forest_bytes)
-    columns = ("CPU-s", "deal", "search", "merge", "in memory", "GB", "GB moved", "labels")
+    echo(f"{benchmark.size:,} hashes, {benchmark.partitions} partitions of each table ...")
+    measured = cost(benchmark)
+    moved = 2 * (measured.partition_bytes + measured.forest_bytes)
+    columns = ("CPU-s", "partition", "search", "merge", "in memory", "GB", "GB moved", "labels")
     cells = (
-        f"{found.deal_s + found.meet_s + found.merge_s:.1f}",
-        f"{found.deal_s:.1f}",
-        f"{found.meet_s:.1f}",
-        f"{found.merge_s:.1f}",
-        f"{found.alone_s:.1f}",
-        f"{found.peak_mb / 1000:.2f}",
+        f"{measured.partition_s + measured.search_s + measured.merge_s:.1f}",
+        f"{measured.partition_s:.1f}",
+        f"{measured.search_s:.1f}",
+        f"{measured.merge_s:.1f}",
+        f"{measured.in_memory_s:.1f}",
+        f"{measured.peak_mb / 1000:.2f}",
         f"{moved / 1e9:.2f}",
-        "equal" if found.same else "DIFFERENT",
+        "equal" if measured.same else "DIFFERENT",
     )
-    title = (
-        f"{setting.size:,} hashes within {setting.distance} bits, {setting.partitions} partitions"
-    )
+    title = f"{benchmark.size:,} hashes within {benchmark.distance} bits, "
+    title += f"{benchmark.partitions} partitions"
     print_table(title, columns, [cells])
-    for size in RECKONED:
-        told(_reckoned(size, setting, found))
-    if not found.same:
-        raise Stopped("bench: the spread search has other labels than the one in memory")
+    for size in ESTIMATED:
+        echo(_estimate(size, benchmark, measured))
+    if not measured.same:
+        raise Stopped("bench: the distributed search has other labels than the one in memory")
 
 
-def cost(setting: Setting) -> Cost:
+def cost(benchmark: DistributedBenchmark) -> Cost:
     """Return what the search costs, in a process of its own."""
     command = [sys.executable, "-m", "pairsieve.jobs.bench.group_distributed"]
-    job = json.dumps(asdict(setting))
+    job = json.dumps(asdict(benchmark))
     done = subprocess.run(command, input=job, capture_output=True, text=True)
     if done.returncode:
-        raise Stopped(f"bench: the spread search failed:\n{done.stderr[-2000:]}")
+        raise Stopped(f"bench: the distributed search failed:\n{done.stderr[-2000:]}")
     return Cost(**json.loads(done.stdout))
 
 
-def measure(setting: Setting, folder: Path) -> Cost:
+def measure(benchmark: DistributedBenchmark, folder: Path) -> Cost:
     """Search here, with a dataset in `folder`, and return what it cost."""
     from pairsieve.pipeline.hamming.components import components
     from pairsieve.pipeline.hamming.distributed import near
 
     warm, store, engine = Store.at(folder / "warm"), Store.at(folder / "dataset"), Timed()
-    put(warm, hashes(WARM, setting.seed))
-    near(warm, Serial(), setting.distance, setting.partitions)
-    put(store, hashes(setting.size, setting.seed))
-    forest = near(store, engine, setting.distance, setting.partitions)
+    write_units(warm, hashes(WARM, benchmark.seed))
+    near(warm, Serial(), benchmark.distance, benchmark.partitions)
+    write_units(store, hashes(benchmark.size, benchmark.seed))
+    forest = near(store, engine, benchmark.distance, benchmark.partitions)
     assert forest is not None
     peak = peak_mb()
-    given = hashes(setting.size, setting.seed)
+    values = hashes(benchmark.size, benchmark.seed)
     began = time.process_time()
-    labels = components(given, setting.distance)
-    alone = time.process_time() - began
-    same = bool((forest.positions(np.arange(setting.size)) == labels).all())
+    labels = components(values, benchmark.distance)
+    in_memory = time.process_time() - began
+    same = bool((forest.positions(np.arange(benchmark.size)) == labels).all())
     sizes = {path: size for path, size, _ in store.list(SEARCHES)}
-    dealt, forests = (
+    partitioned, forests = (
         sum(size for path, size in sizes.items() if path.endswith(suffix))
         for suffix in (".bin", ".parquet")
     )
-    deal, meet, *merges = engine.cpu_s
-    return Cost(deal, meet, sum(merges), alone, peak, dealt, forests, same)
+    partition, search, *merges = engine.cpu_s
+    return Cost(partition, search, sum(merges), in_memory, peak, partitioned, forests, same)
 
 
-def put(store: Store, given: Hashes) -> None:
+def write_units(store: Store, values: Hashes) -> None:
     """Commit the hashes as gathered units, every pair with an image."""
     import pyarrow.parquet as pq
 
-    for number, low in enumerate(range(0, len(given), UNIT)):
+    for number, low in enumerate(range(0, len(values), UNIT)):
         path = f"gather/{number:08d}.bench.parquet"
-        part = _part(np.arange(low, min(low + UNIT, len(given))), given)
+        part = _part(np.arange(low, min(low + UNIT, len(values))), values)
         with store.writer(path) as sink:
             pq.write_table(part, sink)
         marker = Marker(part.num_rows, {path: sink.entry()}, {"ok": part.num_rows})
         commit(store, f"gather/{number:08d}.json", marker)
 
 
-def _part(rows: NDArray[np.int64], given: Hashes) -> pa.Table:
+def _part(rows: NDArray[np.int64], values: Hashes) -> pa.Table:
     """Return a ledger part of these rows."""
     schema = arrow_schema(GATHERED)
-    known = {
+    arrays = {
         ROW.name: pa.array(rows),
         UID.name: pa.array([f"{row:032x}" for row in rows]),
         RETRY_LAYER.name: pa.array(np.zeros(len(rows), np.int16)),
         OUTCOME.name: pa.array(["ok"] * len(rows)),
-        PERCEPTUAL_HASH.name: pa.array(given[rows]),
+        PERCEPTUAL_HASH.name: pa.array(values[rows]),
     }
-    columns = [known.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+    columns = [arrays.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _reckoned(size: int, setting: Setting, found: Cost) -> str:
+def _estimate(size: int, benchmark: DistributedBenchmark, measured: Cost) -> str:
     """Return what a search of `size` hashes should take."""
     from pairsieve.pipeline.hamming.cost_model import Costs, expected_s
     from pairsieve.pipeline.hamming.distributed import PER_TASK
     from pairsieve.pipeline.hamming.partition import cut
 
-    times = size / setting.size
-    planned, here = (expected_s(n, setting.distance, Costs()) for n in (size, setting.size))
-    cpu = (found.deal_s + found.merge_s) * times + found.meet_s * planned / here
-    moved = 2 * times * (found.dealt_bytes + found.forest_bytes)
-    how = cut(size, setting.distance, -(-size // PER_TASK))
+    times = size / benchmark.size
+    planned, here = (expected_s(n, benchmark.distance, Costs()) for n in (size, benchmark.size))
+    cpu = (measured.partition_s + measured.merge_s) * times + measured.search_s * planned / here
+    moved = 2 * times * (measured.partition_bytes + measured.forest_bytes)
+    how = cut(size, benchmark.distance, -(-size // PER_TASK))
     return (
-        f"reckoned, {size:,} hashes: {how.tables} x {how.partitions} tasks of "
+        f"estimated, {size:,} hashes: {how.tables} x {how.partitions} tasks of "
         f"{size / how.partitions:,.0f} hashes; {cpu / 3600:,.1f} CPU-hours, "
         f"{cpu / 3600 / CORES:,.2f} hours of a machine of {CORES} cores; "
         f"{moved / 1e9:,.0f} GB moved"
@@ -209,4 +210,5 @@ def _reckoned(size: int, setting: Setting, found: Cost) -> str:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Setting(**json.load(sys.stdin)), Path(folder))._asdict()))
+        benchmark = DistributedBenchmark(**json.load(sys.stdin))
+        print(json.dumps(measure(benchmark, Path(folder))._asdict()))

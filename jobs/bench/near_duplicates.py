@@ -1,9 +1,9 @@
-"""`bench copies`: how many copies are found, and how many different pictures are taken for copies.
+"""`bench near-duplicates`: how many copies are found, and how many different pictures are joined.
 
 Copies are made of every photograph by the edits of `edits.py`; the recall is the share of them that
-are joined with their original. False joins are those of `strangers.py`: pictures that another one
-takes, though no two are the same. Everything is measured as `gather` does and decided as `group`
-does; precision is the share of true joins among all joins, of copies and strangers together.
+are joined with their original. False joins are pictures of `lookalikes.py` that are joined with
+another, though no two are the same. Everything is measured as `gather` does and decided as `group`
+does; precision is the share of true joins among all joins, of copies and lookalikes together.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,8 +18,8 @@ from pairsieve.filters.colour import CELLS, Colour
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.orientation_hashes import ORIENTED, OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
-from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels, jpeg
-from pairsieve.jobs.bench_data.lookalikes import strangers
+from pairsieve.jobs.bench_data.edits import EDITS, ORIENTATIONS, Pixels, jpeg
+from pairsieve.jobs.bench_data.lookalikes import lookalikes
 from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
@@ -31,11 +31,11 @@ BATCH = 64  # pictures measured together
 VERIFICATIONS = ((), ("dhash",), ("colour",), ("dhash", "colour"))
 DISTANCES = tuple(range(11))
 STORED = 512  # px, shorter side of the photographs that copies are made of
-LEAST_SIDE = 32  # px, of a photograph
+MIN_SIDE = 32  # px, of a photograph
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class NearDuplicatesBenchmark:
     """What is measured.
 
     Attributes:
@@ -52,28 +52,28 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The looks of pictures, and what each is: the kind of edit, or of stranger."""
+class Pictures:
+    """The features of pictures, and what each is: the kind of edit, or of lookalike."""
 
-    looks: Any
+    features: Any
     kinds: NDArray[np.str_]
 
 
-def bench(setting: Setting, told: Callable[[str], None]) -> None:
+def bench(benchmark: NearDuplicatesBenchmark, echo: Callable[[str], None]) -> None:
     """Measure recall and false joins, and print both tables."""
-    photographs = [pixels for folder in setting.folders for pixels in opened(folder)]
+    photographs = [pixels for folder in benchmark.folders for pixels in read_pictures(folder)]
     if not photographs:
-        raise BadOption("bench copies: no photographs; say where with --folder")
-    told(f"editing {len(photographs)} photographs ...")
-    copies = measured(_edited(photographs, setting.edited))
-    told(f"drawing {setting.pictures:,} pictures ...")
-    others = measured(strangers(setting.pictures, setting.seed))
+        raise BadOption("bench near-duplicates: no photographs; say where with --folder")
+    echo(f"editing {len(photographs)} photographs ...")
+    copies = measure(_edited(photographs, benchmark.edited))
+    echo(f"drawing {benchmark.pictures:,} pictures ...")
+    others = measure(lookalikes(benchmark.pictures, benchmark.seed))
     _print_overall(copies, others)
     _print_edits(copies)
-    told(f"{len(copies.kinds):,} pictures with their copies, {len(others.kinds):,} strangers")
+    echo(f"{len(copies.kinds):,} pictures with their copies, {len(others.kinds):,} lookalikes")
 
 
-def opened(folder: Path) -> Iterator[Pixels]:
+def read_pictures(folder: Path) -> Iterator[Pixels]:
     """Yield the pictures in a folder, by name, with shorter sides of at most 512 px."""
     from PIL import Image
 
@@ -86,7 +86,7 @@ def opened(folder: Path) -> Iterator[Pixels]:
             pixels = np.asarray(image.convert("RGB"))
         height, width = pixels.shape[:2]
         scale = min(1.0, STORED / min(height, width))
-        if min(height, width) >= LEAST_SIDE:
+        if min(height, width) >= MIN_SIDE:
             yield reduced(pixels, round(width * scale), round(height * scale))
 
 
@@ -97,57 +97,59 @@ def _edited(photographs: Iterable[Pixels], edited: Path | None) -> Iterator[tupl
         for kind, edits in EDITS.items():
             for name, edit in edits.items():
                 yield f"{kind} {name}", edit(pixels)
-        for name, edit in TURNS.items():
+        for name, edit in ORIENTATIONS.items():
             yield name, edit(pixels)
-    for place, pixels in enumerate(opened(edited) if edited else ()):
-        yield "published edits" if place else "original", pixels
+    for index, pixels in enumerate(read_pictures(edited) if edited else ()):
+        yield "published edits" if index else "original", pixels
 
 
-def measured(pictures: Iterable[tuple[str, Pixels]]) -> Measured:
-    """Return the looks of pictures, each served as a JPEG and decoded as `gather` does."""
+def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
+    """Return the features of pictures, each served as a JPEG and decoded as `gather` does."""
     from pairsieve.pipeline.dedup.star_clusters import Looks, turned_cells
 
     kinds: list[str] = []
     parts: list[list[NDArray[Any]]] = []
     batch: list[Picture] = []
     for kind, pixels in pictures:
-        made = picture(jpeg(pixels), recipe.Image())
-        assert isinstance(made, Picture)
+        decoded = picture(jpeg(pixels), recipe.Image())
+        assert isinstance(decoded, Picture)
         kinds.append(kind)
-        batch.append(made)
+        batch.append(decoded)
         if len(batch) == BATCH:
             parts.append(_signals(batch))
             batch = []
     parts.append(_signals(batch))
-    upright, dhashes, turned, colours = (np.concatenate(part) for part in zip(*parts, strict=True))
+    upright, dhashes, oriented, colours = (
+        np.concatenate(part) for part in zip(*parts, strict=True)
+    )
     count = len(kinds)
-    looks = Looks(
-        np.column_stack((upright, turned[:, ::2])),
-        np.column_stack((dhashes, turned[:, 1::2])),
+    features = Looks(
+        np.column_stack((upright, oriented[:, ::2])),
+        np.column_stack((dhashes, oriented[:, 1::2])),
         colours,
         np.empty((count, 0), np.float32),
         np.full(count, 7, np.uint8),
         turned_cells(list(ORIENTED.values()), CELLS),
     )
-    return Measured(looks, np.array(kinds))
+    return Pictures(features, np.array(kinds))
 
 
 def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
-    """Return pHash, dhash, turned hashes and colours of decoded pictures."""
+    """Return pHash, dhash, orientation hashes and colours of decoded pictures."""
     planes, colours = np.empty(len(batch), object), np.empty(len(batch), object)
-    for place, made in enumerate(batch):
-        planes[place], colours[place] = made.luma_256, made.colours
-    turns = np.array([list(ORIENTED)] * len(batch)).reshape(len(batch), len(ORIENTED))
+    for index, each in enumerate(batch):
+        planes[index], colours[index] = each.luma_256, each.colours
+    orientations = np.array([list(ORIENTED)] * len(batch)).reshape(len(batch), len(ORIENTED))
     return [
         PerceptualHash().measure(planes),
         Dhash().measure(planes),
-        OrientationHashes().measure(planes, turns),
+        OrientationHashes().measure(planes, orientations),
         Colour().measure(colours),
     ]
 
 
 def limits(distance: int, verify: tuple[str, ...]) -> Any:
-    """Return what alike means with the default thresholds."""
+    """Return the limits of two similar pictures, with the default thresholds."""
     from pairsieve.pipeline.dedup.star_clusters import SIGNALS, Limits
 
     default = Group()
@@ -155,67 +157,73 @@ def limits(distance: int, verify: tuple[str, ...]) -> Any:
     return Limits(distance, default.max_dhash, default.max_colour, default.min_embedding, uses)
 
 
-def found(copies: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which pictures are alike to the last original before them, (n,); turned if it says."""
+def detected(copies: Pictures, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which pictures are joined with the last original before them, (n,).
+
+    Only the mirrored and rotated ones are compared in every orientation.
+    """
     from pairsieve.pipeline.dedup.star_clusters import pairs_alike
 
-    places = np.arange(len(copies.kinds))
-    originals = np.maximum.accumulate(np.where(copies.kinds == "original", places, 0))
-    asked = limits(distance, verify)
-    upright = copies.looks._replace(
-        hashes=copies.looks.hashes[:, :1], dhashes=copies.looks.dhashes[:, :1]
+    indices = np.arange(len(copies.kinds))
+    originals = np.maximum.accumulate(np.where(copies.kinds == "original", indices, 0))
+    thresholds = limits(distance, verify)
+    upright = copies.features._replace(
+        hashes=copies.features.hashes[:, :1], dhashes=copies.features.dhashes[:, :1]
     )
-    turned = np.isin(copies.kinds, list(TURNS))
-    alike = [pairs_alike(looks, asked, originals, places) for looks in (upright, copies.looks)]
-    return np.where(turned, alike[1], alike[0])
+    oriented = np.isin(copies.kinds, list(ORIENTATIONS))
+    similar = [
+        pairs_alike(features, thresholds, originals, indices)
+        for features in (upright, copies.features)
+    ]
+    return np.where(oriented, similar[1], similar[0])
 
 
-def false_joins(others: Measured, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which pictures another takes for its copies, (n,), all compared upright."""
+def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which pictures are joined with another as its copies, (n,), all compared upright."""
     from pairsieve.pipeline.dedup.star_clusters import stars
     from pairsieve.pipeline.hamming.components import components
 
-    labels = components(np.ascontiguousarray(others.looks.hashes[:, 0]), distance)
+    labels = components(np.ascontiguousarray(others.features.hashes[:, 0]), distance)
     order = np.lexsort((np.arange(len(labels)), labels))
     ends = np.flatnonzero(np.diff(labels[order], append=-1)) + 1
-    upright = others.looks._replace(
-        hashes=others.looks.hashes[:, :1], dhashes=others.looks.dhashes[:, :1]
+    upright = others.features._replace(
+        hashes=others.features.hashes[:, :1], dhashes=others.features.dhashes[:, :1]
     )
     keepers, _ = stars(upright.take(order), limits(distance, verify), ends)
-    taken = np.zeros(len(labels), bool)
-    taken[order] = keepers != np.arange(len(labels))
-    return taken
+    joined = np.zeros(len(labels), bool)
+    joined[order] = keepers != np.arange(len(labels))
+    return joined
 
 
-def _named(verify: tuple[str, ...]) -> str:
+def _label(verify: tuple[str, ...]) -> str:
     return " + ".join(verify) or "none"
 
 
-def _print_overall(copies: Measured, others: Measured) -> None:
+def _print_overall(copies: Pictures, others: Pictures) -> None:
     """Print recall, false joins and precision per distance and verification."""
-    edits = (copies.kinds != "original") & ~np.isin(copies.kinds, list(TURNS))
+    edits = (copies.kinds != "original") & ~np.isin(copies.kinds, list(ORIENTATIONS))
     rows = []
     for distance in DISTANCES:
         for verify in VERIFICATIONS:
-            joined = found(copies, distance, verify)[edits]
+            joined = detected(copies, distance, verify)[edits]
             wrong = false_joins(others, distance, verify)
             counts = [int(wrong[others.kinds == kind].sum()) for kind in np.unique(others.kinds)]
             share = joined.sum() / max(1, joined.sum() + wrong.sum())
             recall = f"{joined.mean():.3f}"
-            rows.append((distance, _named(verify), recall, *counts, f"{share:.4f}"))
+            rows.append((distance, _label(verify), recall, *counts, f"{share:.4f}"))
     kinds = [f"false: {kind}s" for kind in np.unique(others.kinds)]
     title = f"{edits.sum():,} copies, {len(others.kinds):,} different pictures"
     print_table(title, ("distance", "verify", "recall", *kinds, "precision"), rows)
 
 
-def _print_edits(copies: Measured) -> None:
+def _print_edits(copies: Pictures) -> None:
     """Print the recall per edit, at distances 4 and 10, unverified and verified."""
-    asked = [(d, verify) for d in (4, 10) for verify in (VERIFICATIONS[0], VERIFICATIONS[-1])]
-    answers = [found(copies, *each) for each in asked]
+    settings = [(d, verify) for d in (4, 10) for verify in (VERIFICATIONS[0], VERIFICATIONS[-1])]
+    columns = [detected(copies, *each) for each in settings]
     rows = [
-        (kind, *(f"{answer[copies.kinds == kind].mean():.2f}" for answer in answers))
+        (kind, *(f"{column[copies.kinds == kind].mean():.2f}" for column in columns))
         for kind in dict.fromkeys(copies.kinds.tolist())
         if kind != "original"
     ]
-    heads = [f"{distance}, {_named(verify)}" for distance, verify in asked]
-    print_table("Recall per edit", ("edit", *heads), rows)
+    titles = [f"{distance}, {_label(verify)}" for distance, verify in settings]
+    print_table("Recall per edit", ("edit", *titles), rows)

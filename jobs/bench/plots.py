@@ -1,4 +1,4 @@
-"""Plots for the documentation: how the scores of fine and of spoiled pictures are spread.
+"""Plots for the documentation: how the scores of fine and of degraded pictures are spread.
 
 Each curve says of every score which share of the pictures has at most that; a dashed line is the
 default bound. SVG, small enough to be kept beside the text; no picture is in it, only its score.
@@ -52,9 +52,9 @@ def write(folder: Path, drawn: Mapping[Scale, Sequence[Curve]]) -> None:
 
 
 def svg(scale: Scale, curves: Sequence[Curve]) -> str:
-    """Return the plot of `curves`; those of fine pictures are thick, of one set alike dashed."""
+    """Return the plot of `curves`; fine pictures are thick, each set has its own dashes."""
     sets = list(dict.fromkeys(curve.name.partition(":")[0] for curve in curves))
-    ways = list(dict.fromkeys(curve.name.partition(": ")[2] for curve in curves))
+    kinds = list(dict.fromkeys(curve.name.partition(": ")[2] for curve in curves))
     total = (LEFT + WIDTH + 240, TOP + HEIGHT + 44)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]} {total[1]}" '
@@ -63,15 +63,15 @@ def svg(scale: Scale, curves: Sequence[Curve]) -> str:
         *_axes(scale),
     ]
     for curve in curves:
-        group, _, way = curve.name.partition(": ")
+        group, _, kind = curve.name.partition(": ")
         dash = ("", "6 3", "2 3", "9 3 2 3")[sets.index(group) % 4]
-        style = f'stroke="{COLOURS[ways.index(way) % len(COLOURS)]}" stroke-dasharray="{dash}"'
-        wide = 3 if way == "fine" else 1.3
+        style = f'stroke="{COLOURS[kinds.index(kind) % len(COLOURS)]}" stroke-dasharray="{dash}"'
+        wide = 3 if kind == "fine" else 1.3
         lines.append(
             f'<polyline fill="none" stroke-width="{wide}" {style} '
             f'points="{_points(scale, curve)}"/>'
         )
-    lines += _legend(sets, ways)
+    lines += _legend(sets, kinds)
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
@@ -109,16 +109,16 @@ def _axes(scale: Scale) -> Iterable[str]:
     yield f'<text x="{middle:.0f}" y="{below}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _legend(sets: Sequence[str], ways: Sequence[str]) -> Iterable[str]:
+def _legend(sets: Sequence[str], kinds: Sequence[str]) -> Iterable[str]:
     """Yield what colours and dashes mean."""
     x = LEFT + WIDTH + 14
-    for place, way in enumerate(ways):
-        y = TOP + 12 + 17 * place
-        colour = COLOURS[place % len(COLOURS)]
+    for index, kind in enumerate(kinds):
+        y = TOP + 12 + 17 * index
+        colour = COLOURS[index % len(COLOURS)]
         yield f'<rect x="{x}" y="{y - 8}" width="18" height="5" fill="{colour}"/>'
-        yield f'<text x="{x + 24}" y="{y}">{escape(way)}</text>'
-    for place, group in enumerate(sets):
-        y = TOP + 28 + 17 * (len(ways) + place)
-        dash = ("", "6 3", "2 3", "9 3 2 3")[place % 4]
+        yield f'<text x="{x + 24}" y="{y}">{escape(kind)}</text>'
+    for index, group in enumerate(sets):
+        y = TOP + 28 + 17 * (len(kinds) + index)
+        dash = ("", "6 3", "2 3", "9 3 2 3")[index % 4]
         yield f'<path d="M{x} {y - 4}h18" stroke="#000" stroke-dasharray="{dash}"/>'
         yield f'<text x="{x + 24}" y="{y}">{escape(group)}</text>'

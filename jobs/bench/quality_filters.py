@@ -1,11 +1,11 @@
-"""How well the image measures tell fine pictures from spoiled ones, and what they cost.
+"""`bench quality-filters`: how well image filters tell degraded pictures, and what they cost.
 
-AUC is the probability that a spoiled picture scores worse than a fine one, of all pairs of them.
-False alarms and recall are shares of fine and spoiled pictures that the default rule drops. Every
+AUC is the probability that a degraded picture scores worse than a fine one, of all pairs of them.
+False alarms and recall are shares of fine and degraded pictures that the default rule drops. Every
 picture goes the way of a fetched one, through `pipeline/image/pixels.py`. The plots of the
 documentation are made from the same scores:
 
-    pairsieve bench measures --folder DIR --plots docs/plots
+    pairsieve bench quality-filters --folder DIR --plots docs/plots
 """
 
 import time
@@ -27,7 +27,7 @@ from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
-from pairsieve.jobs.bench_data.degraded import WAYS, Plane, photographs, scenes
+from pairsieve.jobs.bench_data.degraded import DEGRADATIONS, Plane, photographs, scenes
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas import recipe
@@ -45,7 +45,7 @@ class Subject:
     Attributes:
         filter: The filter, with its default options.
         score: From the columns it writes, a number that is higher for better pictures.
-        cases: Pairs of ways, fine and spoiled.
+        cases: Pairs of degradations, the first fine.
         scale: What the plot shows, and where the default bound lies.
     """
 
@@ -65,7 +65,7 @@ TEXTS = ("text_card", "captioned")
 SUBJECTS = (
     Subject(
         Sharpness(),
-        lambda found: found["sharpness"],
+        lambda columns: columns["sharpness"],
         (
             *(("fine", blur) for blur in BLURS),
             *((name, f"gauss_2_{name}") for name in ("jpeg_50", "noise", "half_contrast")),
@@ -74,31 +74,31 @@ SUBJECTS = (
     ),
     Subject(
         Upscaled(),
-        lambda found: -found["upscaled"],
-        tuple(("fine", way) for way in ("twice", "three_times", "four_times")),
+        lambda columns: -columns["upscaled"],
+        tuple(("fine", scale) for scale in ("twice", "three_times", "four_times")),
         plots.Scale("upscaled", "upscaled", 1, 6, Upscaled().max_factor, -1),
     ),
     Subject(
         LowInformation(),
-        lambda found: -found["low_information"],
+        lambda columns: -columns["low_information"],
         (("fine", "card"), ("fine", "bordered")),
         plots.Scale("low_information", "low_information", 0, 1, LowInformation().max_flat, -1),
     ),
     Subject(
         TextCoverage(),
-        lambda found: -found["text_coverage"],
+        lambda columns: -columns["text_coverage"],
         tuple(("fine", f"{what}_{share}") for what in TEXTS for share in (10, 30)),
         plots.Scale("text_coverage", "text_coverage", 0, 0.3, TextCoverage().max_text, -1),
     ),
     Subject(
         Exposure(),
-        lambda found: found["exposure_bright"],
+        lambda columns: columns["exposure_bright"],
         (("fine", "dark"),),
         plots.Scale("exposure_bright", "exposure_bright", 0, 255, Exposure().min_bright),
     ),
     Subject(
         Exposure(),
-        lambda found: found["exposure_bright"] - found["exposure_dark"],
+        lambda columns: columns["exposure_bright"] - columns["exposure_dark"],
         (("fine", "washed_out"),),
         plots.Scale(
             "exposure_range", "exposure_bright - exposure_dark", 0, 255, Exposure().min_range
@@ -108,97 +108,108 @@ SUBJECTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What one measure makes of one way to spoil pictures."""
+class Separation:
+    """How well one filter tells fine pictures from those with one degradation."""
 
     measure: str
     fine: str
-    spoiled: str
+    degraded: str
     auc: float
     false_alarms: float
     recall: float
 
 
 def bench(
-    folders: Iterable[Path], count: int, seed: int, say: Callable[[str], None], into: Path | None
+    folders: Iterable[Path],
+    count: int,
+    seed: int,
+    echo: Callable[[str], None],
+    plots_folder: Path | None,
 ) -> None:
-    """Measure `count` drawn scenes and the pictures in `folders`; say what was found.
+    """Measure `count` drawn scenes and the pictures in `folders`; print the separations.
 
-    Plots of the scores are written to the folder `into`, if given.
+    Plots of the scores are written to `plots_folder`, if not None.
     """
     sets = {"drawn": list(scenes(count, seed))}
     sets |= {folder.name: list(photographs(folder)) for folder in folders}
     curves: dict[Subject, list[plots.Curve]] = {subject: [] for subject in SUBJECTS}
     for name, planes in sets.items():
-        say(f"{name}: {len(planes)} pictures")
-        say(f"  {'measure':16} {'fine':14} {'spoiled':22} {'AUC':>6} {'recall':>7} {'alarms':>7}")
-        spoiled = Spoiled(planes, seed)
+        echo(f"{name}: {len(planes)} pictures")
+        echo(f"  {'measure':16} {'fine':14} {'degraded':22} {'AUC':>6} {'recall':>7} {'alarms':>7}")
+        degraded = DegradedPictures(planes, seed)
         for subject in SUBJECTS:
-            lines = [spoiled.line(subject, fine, bad) for fine, bad in subject.cases]
-            for line in lines:
-                say(_printed(line))
-            mean = np.mean([line.auc for line in lines])
-            say(f"  {subject.name:16} {'':14} {'mean':22} {mean:6.4f}")
-            ways = dict.fromkeys(way for case in subject.cases if "fine" in case for way in case)
+            separations = [degraded.separation(subject, fine, bad) for fine, bad in subject.cases]
+            for each in separations:
+                echo(_printed(each))
+            mean = np.mean([each.auc for each in separations])
+            echo(f"  {subject.name:16} {'':14} {'mean':22} {mean:6.4f}")
+            degradations = dict.fromkeys(
+                degradation for case in subject.cases if "fine" in case for degradation in case
+            )
             curves[subject] += [
-                plots.Curve(f"{name}: {way}", abs(spoiled.scores(subject, way))) for way in ways
+                plots.Curve(f"{name}: {degradation}", abs(degraded.scores(subject, degradation)))
+                for degradation in degradations
             ]
-        for each, spent in costs(planes).items():
-            say(f"  {each:16} {spent:.3f} ms of CPU per picture")
-    if into is not None:
-        plots.write(into, {subject.scale: curves[subject] for subject in SUBJECTS})
+        for measure, spent in costs(planes).items():
+            echo(f"  {measure:16} {spent:.3f} ms of CPU per picture")
+    if plots_folder is not None:
+        plots.write(plots_folder, {subject.scale: curves[subject] for subject in SUBJECTS})
 
 
-def _printed(line: Line) -> str:
+def _printed(line: Separation) -> str:
     return (
-        f"  {line.measure:16} {line.fine:14} {line.spoiled:22} {line.auc:6.4f} "
+        f"  {line.measure:16} {line.fine:14} {line.degraded:22} {line.auc:6.4f} "
         f"{line.recall:6.1%} {line.false_alarms:7.1%}"
     )
 
 
-class Spoiled:
-    """Pictures in all the ways they are spoiled, measured when asked for."""
+class DegradedPictures:
+    """Pictures with every degradation, measured when needed."""
 
     def __init__(self, planes: list[Plane], seed: int) -> None:
         self._planes = planes
         self._seed = seed
-        self._given: dict[str, dict[Column, Any]] = {}
+        self._inputs: dict[str, dict[Column, Any]] = {}
 
-    def line(self, subject: Subject, fine: str, bad: str) -> Line:
-        """Return how well the measure tells the ways `fine` and `bad` apart."""
+    def separation(self, subject: Subject, fine: str, bad: str) -> Separation:
+        """Return how well the filter tells the degradations `fine` and `bad` apart."""
         good, worse = self.scores(subject, fine), self.scores(subject, bad)
-        dropped = [float(np.mean(~self._passing(subject, way))) for way in (fine, bad)]
-        return Line(subject.name, fine, bad, auc(good, worse), *dropped)
+        dropped = [
+            float(np.mean(~self._passing(subject, degradation))) for degradation in (fine, bad)
+        ]
+        return Separation(subject.name, fine, bad, auc(good, worse), *dropped)
 
-    def scores(self, subject: Subject, way: str) -> Scores:
-        """Return the score of every picture spoiled in this way."""
-        found = self._found(subject, way)
-        return np.asarray(subject.score(found), np.float64)
+    def scores(self, subject: Subject, degradation: str) -> Scores:
+        """Return the score of every picture with this degradation."""
+        columns = self._columns(subject, degradation)
+        return np.asarray(subject.score(columns), np.float64)
 
-    def _passing(self, subject: Subject, way: str) -> NDArray[np.bool_]:
+    def _passing(self, subject: Subject, degradation: str) -> NDArray[np.bool_]:
         """Return which pictures the default rule keeps."""
-        found = self._found(subject, way)
+        columns = self._columns(subject, degradation)
         rule = Rule(subject.name, subject.filter.rule(), False, Phase.IMAGE)
-        return passing(pa.table(found), [rule])
+        return passing(pa.table(columns), [rule])
 
-    def _found(self, subject: Subject, way: str) -> dict[str, Any]:
+    def _columns(self, subject: Subject, degradation: str) -> dict[str, Any]:
         """Return the columns that the measure writes, by name."""
-        if way not in self._given:
-            self._given[way] = stored(
-                WAYS[way](plane, np.random.default_rng((self._seed, number)))
+        if degradation not in self._inputs:
+            self._inputs[degradation] = filter_inputs(
+                DEGRADATIONS[degradation](plane, np.random.default_rng((self._seed, number)))
                 for number, plane in enumerate(self._planes)
             )
-        columns = measured(subject.filter, self._given[way])
+        columns = measured(subject.filter, self._inputs[degradation])
         return {column.name: values for column, values in columns.items()}
 
 
-def stored(planes: Iterable[Plane]) -> dict[Column, Any]:
+def filter_inputs(planes: Iterable[Plane]) -> dict[Column, Any]:
     """Return what `gather` gives to measures of pictures published as `planes`, uncompressed."""
     import cv2
 
-    made = [picture(cv2.imencode(".bmp", plane)[1].tobytes(), recipe.Image()) for plane in planes]
-    pictures = [each for each in made if isinstance(each, Picture)]
-    assert len(pictures) == len(made)
+    results = [
+        picture(cv2.imencode(".bmp", plane)[1].tobytes(), recipe.Image()) for plane in planes
+    ]
+    pictures = [each for each in results if isinstance(each, Picture)]
+    assert len(pictures) == len(results)
     return {
         LUMA: column([each.luma for each in pictures]),
         LUMA_256: column([each.luma_256 for each in pictures]),
@@ -212,17 +223,17 @@ def column(planes: list[Plane]) -> NDArray[np.object_]:
     return array
 
 
-def auc(fine: Scores, spoiled: Scores) -> float:
+def auc(fine: Scores, degraded: Scores) -> float:
     """Return the share of pairs in which the fine picture scores higher; a draw is a half."""
-    higher = np.mean(fine[:, None] > spoiled)
-    return float(higher + np.mean(fine[:, None] == spoiled) / 2)
+    higher = np.mean(fine[:, None] > degraded)
+    return float(higher + np.mean(fine[:, None] == degraded) / 2)
 
 
 def costs(planes: list[Plane]) -> dict[str, float]:
     """Return the CPU time of each image measure per picture, ms, in batches as in `gather`."""
-    given = stored(planes)
+    inputs = filter_inputs(planes)
     batches = [
-        {each: values[start : start + BATCH] for each, values in given.items()}
+        {each: values[start : start + BATCH] for each, values in inputs.items()}
         for start in range(0, len(planes), BATCH)
     ]
     spent: dict[str, float] = {}

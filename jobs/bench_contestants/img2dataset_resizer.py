@@ -29,7 +29,7 @@ def main() -> None:
     bodies = [Path(path).read_bytes() for path in job["files"]]
 
     def resized() -> int:
-        """Return how many came out at the side asked for."""
+        """Return how many came out at the side of the job."""
         sides = [resizer(io.BytesIO(body))[1:3] for body in bodies]
         return sum(None not in each and min(each) == job["side"] for each in sides)
 

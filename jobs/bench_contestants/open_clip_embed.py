@@ -28,30 +28,30 @@ def work(job: Result) -> Result:
     model.eval()
 
     class Stored(Dataset[Any]):
-        def __init__(self, places: list[Any]) -> None:
-            self.places = places
+        def __init__(self, byte_ranges: list[Any]) -> None:
+            self.byte_ranges = byte_ranges
 
         def __len__(self) -> int:
-            return len(self.places)
+            return len(self.byte_ranges)
 
         def __getitem__(self, number: int) -> Any:
-            file, start, length = self.places[number]
+            file, start, length = self.byte_ranges[number]
             with Path(job["folder"], file).open("rb") as tar:
                 tar.seek(start)
                 return transform(Image.open(io.BytesIO(tar.read(length))))
 
-    def embedded(places: list[Any]) -> int:
+    def embedded(byte_ranges: list[Any]) -> int:
         done = 0
         with torch.no_grad():
-            for batch in DataLoader(Stored(places), batch_size=BATCH):
+            for batch in DataLoader(Stored(byte_ranges), batch_size=BATCH):
                 features = model.encode_image(batch)
                 features /= features.norm(dim=-1, keepdim=True)
                 done += len(features)
         return done
 
-    embedded(job["places"][:WARM])
+    embedded(job["byte_ranges"][:WARM])
     began = cpu_s()
-    done = embedded(job["places"])
+    done = embedded(job["byte_ranges"])
     return {"cpu_s": cpu_s() - began, "done": done}
 
 

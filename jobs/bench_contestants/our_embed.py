@@ -1,4 +1,4 @@
-"""pairsieve's `embed` as a contestant of `bench embed`: from places in a tar to vectors.
+"""pairsieve's `embed` as a contestant of `bench embed`: from byte ranges of a tar to vectors.
 
 The bare model computes the same batches from what is prepared already, in as many threads.
 """
@@ -19,8 +19,8 @@ from pairsieve.pipeline.models.encoder import Encoder
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.recipe import Embed
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Argument = TypeVar("Argument")
+Value = TypeVar("Value")
 WARM = 8  # pictures before it counts
 ROUNDS = 3  # of a run: from the tar, then the bare model, as both must see the same machine
 
@@ -32,18 +32,20 @@ class Clock:
         self.spent: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def timed(self, step: str, function: Callable[[Given], Made]) -> Callable[[Given], Made]:
+    def timed(
+        self, step: str, function: Callable[[Argument], Value]
+    ) -> Callable[[Argument], Value]:
         """Return the function with its CPU time added to the step."""
 
-        def measured(given: Given) -> Made:
+        def timed_function(argument: Argument) -> Value:
             began = time.thread_time()
-            made = function(given)
+            value = function(argument)
             spent = time.thread_time() - began
             with self._lock:
                 self.spent[step] = self.spent.get(step, 0) + spent
-            return made
+            return value
 
-        return measured
+        return timed_function
 
 
 class Timed:
@@ -64,19 +66,21 @@ def work(job: Result) -> Result:
         model=job["model"], pretrained=job["pretrained"], device="cpu", precision=sys.argv[1]
     )
     model: Any = clip.load(options)
-    store, places = Store.at(job["folder"]), [tuple(place) for place in job["places"]]
-    model.images_from(read_images(store, places[:WARM]), decode_image)
-    prepared = [model.preprocess(decode_image(each)) for each in read_images(store, places)]
+    store, byte_ranges = Store.at(job["folder"]), [tuple(each) for each in job["byte_ranges"]]
+    model.images_from(read_images(store, byte_ranges[:WARM]), decode_image)
+    prepared = [model.preprocess(decode_image(each)) for each in read_images(store, byte_ranges)]
     bare = replace(model, preprocess=lambda row: row)
     wholes, alones = [], []
     for _ in range(ROUNDS):
-        wholes.append(_cpu_s(lambda: model.images_from(read_images(store, places), decode_image)))
+        wholes.append(
+            _cpu_s(lambda: model.images_from(read_images(store, byte_ranges), decode_image))
+        )
         alones.append(_cpu_s(lambda: bare.images(prepared)))
     return {
         "cpu_s": median(wholes),
         "bare_s": median(alones),
         "precision": model.precision,
-        "steps": _steps(model, store, places),
+        "steps": _steps(model, store, byte_ranges),
     }
 
 
@@ -87,7 +91,7 @@ def _cpu_s(work: Callable[[], Vectors]) -> float:
     return cpu_s() - began
 
 
-def _steps(model: Any, store: Store, places: list[Any]) -> dict[str, float]:
+def _steps(model: Any, store: Store, byte_ranges: list[Any]) -> dict[str, float]:
     """Return the share of the CPU time that each step takes."""
     clock = Clock()
     timed: Any = replace(
@@ -96,7 +100,7 @@ def _steps(model: Any, store: Store, places: list[Any]) -> dict[str, float]:
         preprocess=clock.timed("resizing", model.preprocess),
     )
     began = cpu_s()
-    timed.images_from(read_images(store, places), clock.timed("decoding", decode_image))
+    timed.images_from(read_images(store, byte_ranges), clock.timed("decoding", decode_image))
     whole = cpu_s() - began
     shares = {step: clock.spent[step] / whole for step in ("decoding", "resizing", "model")}
     return shares | {"the rest": 1 - sum(shares.values())}

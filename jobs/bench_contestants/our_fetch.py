@@ -13,8 +13,8 @@ UNHURRIED = {"per_host_per_s": 100_000, "robots": "ignore"}
 
 
 def options(port: int, concurrency: int, **changes: Any) -> Fetch:
-    """Return the options of the recipe: this port of loopback, and as many transfers as asked."""
-    given: dict[str, Any] = {
+    """Return the options of the recipe: this port of loopback, and that many transfers at once."""
+    defaults: dict[str, Any] = {
         "user_agent": "pairsieve-bench (+https://example.org/bench)",
         "allow_networks": ["127.0.0.0/8"],
         "ports": [port],
@@ -23,13 +23,13 @@ def options(port: int, concurrency: int, **changes: Any) -> Fetch:
         "retries": 0,
         **UNHURRIED,
     }
-    return Fetch(**(given | changes))
+    return Fetch(**(defaults | changes))
 
 
-def total(urls: list[str], chosen: Fetch) -> int:
+def total(urls: list[str], fetch_options: Fetch) -> int:
     """Return the bytes of all images."""
     size = 0
-    for fetched in fetch(urls, chosen):
+    for fetched in fetch(urls, fetch_options):
         if fetched.outcome is not Outcome.OK:
             raise Stopped(f"bench: {fetched.url}: {fetched.outcome}: {fetched.detail}")
         size += len(fetched.body)
@@ -38,10 +38,10 @@ def total(urls: list[str], chosen: Fetch) -> int:
 
 def work(job: Result) -> Result:
     """Fetch the job's images; one first, to have everything imported."""
-    chosen = options(job["port"], job["concurrency"])
-    total(job["urls"][:1], chosen)
+    fetch_options = options(job["port"], job["concurrency"])
+    total(job["urls"][:1], fetch_options)
     began = cpu_s()
-    size = total(job["urls"], chosen)
+    size = total(job["urls"], fetch_options)
     return {"cpu_s": cpu_s() - began, "bytes": size}
 
 

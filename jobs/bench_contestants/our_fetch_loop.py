@@ -1,4 +1,4 @@
-"""What one unit costs inside pairsieve's fetch: memory, taking turns, and Python beside libcurl.
+"""What one unit costs inside pairsieve's fetch: memory, scheduling, and Python beside libcurl.
 
 Time spent in libcurl and the kernel is read around every call into them and every wait; what
 libcurl calls back counts as Python. Reading the clock costs about as much as the shortest of these
@@ -45,11 +45,11 @@ class Meter:
         """Return `function`, measured; what it is given to call back is taken off."""
 
         @functools.wraps(function)
-        def call(*given: Any) -> Any:
-            given = tuple(self._off(each) if callable(each) else each for each in given)
+        def call(*arguments: Any) -> Any:
+            arguments = tuple(self._off(each) if callable(each) else each for each in arguments)
             began = clock()
             try:
-                return function(*given)
+                return function(*arguments)
             finally:
                 self._spent += clock() - began
                 self._readings += 1
@@ -57,10 +57,10 @@ class Meter:
         return call
 
     def _off(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             began = clock()
             try:
-                return function(*given)
+                return function(*arguments)
             finally:
                 self._spent -= clock() - began
                 self._readings += 1
@@ -86,7 +86,7 @@ def _reading_s() -> float:
 def _call_back_s() -> float:
     """Return what it costs, besides reading the clock, that a call back is measured, s."""
     meter, times = Meter(), 10_000
-    meter.timed(functools.reduce)(lambda told, _: told, range(times + 1))
+    meter.timed(functools.reduce)(lambda total, _: total, range(times + 1))
     return meter.with_calls_back_s() / times
 
 
@@ -117,8 +117,8 @@ def watch_libcurl() -> Meter:
     return meter
 
 
-def watch_turns() -> Meter:
-    """Measure from now on everything that decides whose turn it is."""
+def watch_scheduling() -> Meter:
+    """Measure from now on everything that decides which host is next."""
     meter = Meter()
     for name, method in list(vars(host_queue.HostQueue).items()):
         if callable(method) and not name.startswith("_"):
@@ -128,10 +128,10 @@ def watch_turns() -> Meter:
 
 def unit(job: Result) -> Result:
     """Fetch the job's images; return the loop's CPU time and the peak of memory."""
-    chosen = options(job["port"], job["concurrency"])
-    list(fetch(job["urls"][:1], chosen))  # everything imported
+    fetch_options = options(job["port"], job["concurrency"])
+    list(fetch(job["urls"][:1], fetch_options))  # everything imported
     before, began = _memory("VmRSS"), _elsewhere_s()
-    for fetched in fetch(job["urls"], chosen):
+    for fetched in fetch(job["urls"], fetch_options):
         if fetched.outcome is not Outcome.OK:
             raise Stopped(f"bench: {fetched.url}: {fetched.outcome}: {fetched.detail}")
         if job["pause_s"]:
@@ -156,8 +156,10 @@ def _memory(which: str) -> int:
 
 
 def work(job: Result) -> Result:
-    """Fetch one unit, and watch what the argument says."""
-    watch = {"libcurl": watch_libcurl, "turns": watch_turns, "nothing": Meter}[sys.argv[1]]
+    """Fetch one unit, and watch what the argument names."""
+    watch = {"libcurl": watch_libcurl, "scheduling": watch_scheduling, "nothing": Meter}[
+        sys.argv[1]
+    ]
     meter = watch()
     result = unit(job)
     return {**result, "watched_us": 1e6 * meter.spent_s() / (len(job["urls"]) + 1)}

@@ -28,17 +28,17 @@ from pairsieve.schemas.recipe import Image
 MEASURES: tuple[Measures, ...] = (PerceptualHash(), Sharpness())
 
 
-def made(body: bytes, options: Image) -> Picture:
+def decoded(body: bytes, options: Image) -> Picture:
     """Return the picture in `body`, which must have one."""
-    got = picture(body, options)
-    if not isinstance(got, Picture):
-        raise Stopped(f"bench: {got.outcome}: {got.detail}")
-    return got
+    result = picture(body, options)
+    if not isinstance(result, Picture):
+        raise Stopped(f"bench: {result.outcome}: {result.detail}")
+    return result
 
 
 def alone(bodies: list[bytes], options: Image) -> int:
-    """Decode, resize and encode; return how many came out at the side asked for."""
-    pictures = (made(body, options) for body in bodies)
+    """Decode, resize and encode; return how many came out at the side of the job."""
+    pictures = (decoded(body, options) for body in bodies)
     return sum(min(p.stored_width, p.stored_height) == options.min_side for p in pictures)
 
 
@@ -49,7 +49,7 @@ def whole(bodies: list[bytes], options: Image) -> int:
         pictures = []
         for body in bodies[start : start + PICTURES_AT_ONCE]:
             sha256(body)
-            pictures.append(made(body, options))
+            pictures.append(decoded(body, options))
         for measure in MEASURES:
             measured(measure, {column: values(column, pictures) for column in measure.reads})
         done += sum(min(p.stored_width, p.stored_height) == options.min_side for p in pictures)
@@ -63,9 +63,9 @@ def sha256(body: bytes) -> str:
 
 def values(column: Column, pictures: list[Picture]) -> Any:
     """Return what the pictures have in `column`: planes as an object array, (n,)."""
-    found = [getattr(each, column.name) for each in pictures]
-    array = np.empty(len(found), object if np.ndim(found[0]) else np.int32)
-    array[:] = found
+    cells = [getattr(each, column.name) for each in pictures]
+    array = np.empty(len(cells), object if np.ndim(cells[0]) else np.int32)
+    array[:] = cells
     return array
 
 
@@ -80,11 +80,11 @@ def steps(work: Callable[[], Any]) -> list[tuple[str, float]]:
     spent: dict[str, float] = {}
     for function, (_, _, own, _, callers) in stats.items():
         if _ours(function):
-            spent[_named(function)] = spent.get(_named(function), 0) + own
+            spent[_function_name(function)] = spent.get(_function_name(function), 0) + own
             continue
         for caller, (_, _, _, cumulative) in callers.items():
             if _ours(caller):
-                spent[_named(caller)] = spent.get(_named(caller), 0) + cumulative
+                spent[_function_name(caller)] = spent.get(_function_name(caller), 0) + cumulative
     total = sum(spent.values())
     shares = [(name, used / total) for name, used in spent.items()]
     return sorted(shares, key=lambda each: -each[1])
@@ -94,7 +94,7 @@ def _ours(function: tuple[str, int, str]) -> bool:
     return "pairsieve" in Path(function[0]).parts and not function[2].startswith("<")
 
 
-def _named(function: tuple[str, int, str]) -> str:
+def _function_name(function: tuple[str, int, str]) -> str:
     return f"{Path(function[0]).stem}.{function[2]}"
 
 

@@ -47,20 +47,20 @@ def urllib_alone() -> Callable[[tuple[int, str]], int]:
 CLIENTS = {"img2dataset": img2dataset, "urllib": urllib_alone}
 
 
-def fetched(load: Callable[[tuple[int, str]], int], urls: list[str], threads: int) -> int:
+def fetch_all(load: Callable[[tuple[int, str]], int], urls: list[str], threads: int) -> int:
     """Return the bytes of all images, by a pool of threads and a semaphore, as img2dataset has."""
-    places = Semaphore(threads)
+    free_threads = Semaphore(threads)
 
     def rows() -> Iterator[tuple[int, str]]:
         for row in enumerate(urls):
-            places.acquire()
+            free_threads.acquire()
             yield row
 
     total = 0
     with ThreadPool(threads) as pool:
         for size in pool.imap_unordered(load, rows()):
             total += size
-            places.release()
+            free_threads.release()
     return total
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     load = CLIENTS[sys.argv[1]]()
     load((0, job["urls"][0]))
     began = cpu_s()
-    size = fetched(load, job["urls"], job["concurrency"])
+    size = fetch_all(load, job["urls"], job["concurrency"])
     print(json.dumps({"cpu_s": cpu_s() - began, "bytes": size}))
 
 

@@ -35,7 +35,7 @@ class Authority:
     bundle: Path
 
 
-def authority(folder: Path, names: tuple[str, ...], addresses: tuple[str, ...]) -> Authority:
+def make_authority(folder: Path, names: tuple[str, ...], addresses: tuple[str, ...]) -> Authority:
     """Write an authority, and a certificate of it for a server with these names, into `folder`.
 
     Raises:
@@ -55,15 +55,15 @@ def authority(folder: Path, names: tuple[str, ...], addresses: tuple[str, ...]) 
     leaf = _certificate(
         "pairsieve bench", keys[2], "pairsieve bench intermediate", keys[1], (names, addresses)
     )
-    made = Authority(
+    authority = Authority(
         folder / "chain.pem", folder / "key.pem", folder / "certs", folder / "bundle.pem"
     )
-    made.chain.write_bytes(_pem(leaf) + _pem(middle))
-    made.key.write_bytes(_key_pem(keys[2]))
-    made.folder.mkdir()
-    (made.folder / f"{subject_hash(ROOT_NAME):08x}.0").write_bytes(_pem(root))
-    made.bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + _pem(root))
-    return made
+    authority.chain.write_bytes(_pem(leaf) + _pem(middle))
+    authority.key.write_bytes(_key_pem(keys[2]))
+    authority.folder.mkdir()
+    (authority.folder / f"{subject_hash(ROOT_NAME):08x}.0").write_bytes(_pem(root))
+    authority.bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + _pem(root))
+    return authority
 
 
 def subject_hash(common_name: str) -> int:
@@ -97,8 +97,8 @@ def _certificate(
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_named(name))
-        .issuer_name(_named(issuer))
+        .subject_name(_x509_name(name))
+        .issuer_name(_x509_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _DAY)
@@ -112,7 +112,7 @@ def _certificate(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def _named(common_name: str) -> Any:
+def _x509_name(common_name: str) -> Any:
     from cryptography import x509
 
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])

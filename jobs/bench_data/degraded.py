@@ -1,7 +1,7 @@
-"""Pictures that are fine, and the ways to spoil them, each in one thing only.
+"""Pictures that are fine, and how to degrade them, each in one thing only.
 
 Sizes of blur are px of the picture at a shorter side of 256 px, where most measures look at it; of
-a picture that is smaller than that, its own. Every way takes and returns a luma plane.
+a picture that is smaller than that, its own. Every degradation takes and returns a luma plane.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ from pairsieve.jobs.demo_web.scenes import random_scene
 
 Plane = NDArray[np.uint8]  # (h, w), luma
 Random = np.random.Generator
-Way = Callable[[Plane, Random], Plane]
+Degradation = Callable[[Plane, Random], Plane]
 
-SIDE = 256  # px, shorter side at which blur is told
-STORED = 512  # px, shorter side beyond which a picture is made smaller first
+SIDE = 256  # px, shorter side at which blur is measured
+STORED = 512  # px, shorter side beyond which a picture is reduced first
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 
 
@@ -60,7 +60,7 @@ def _unit(plane: Plane) -> float:
     return max(1.0, float(min(plane.shape)) / SIDE)
 
 
-def _gauss(sigma: float) -> Way:
+def _gauss(sigma: float) -> Degradation:
     def blurred(plane: Plane, rng: Random) -> Plane:
         import cv2
 
@@ -69,18 +69,21 @@ def _gauss(sigma: float) -> Way:
     return blurred
 
 
-def _motion(length: float) -> Way:
+def _motion(length: float) -> Degradation:
     """Return a shake of `length` px along a line in any direction."""
 
     def shaken(plane: Plane, rng: Random) -> Plane:
         import cv2
 
-        px, turn = length * _unit(plane), rng.uniform(0, np.pi)
+        px, angle = length * _unit(plane), rng.uniform(0, np.pi)
         side, fine = int(np.ceil(px)) // 2 * 2 + 5, 8
         middle, half = side * fine / 2, px * fine / 2
         ends = [
-            (round(middle + way * half * np.cos(turn)), round(middle + way * half * np.sin(turn)))
-            for way in (-1, 1)
+            (
+                round(middle + sign * half * np.cos(angle)),
+                round(middle + sign * half * np.sin(angle)),
+            )
+            for sign in (-1, 1)
         ]
         line = np.zeros((side * fine, side * fine), np.float32)
         cv2.line(line, ends[0], ends[1], 1, fine)
@@ -90,7 +93,7 @@ def _motion(length: float) -> Way:
     return shaken
 
 
-def _enlarged(scale_of: Callable[[Plane], float]) -> Way:
+def _enlarged(scale_of: Callable[[Plane], float]) -> Degradation:
     """Return the enlarging, by cubic interpolation, of what is `scale_of(plane)` times smaller."""
 
     def enlarged(plane: Plane, rng: Random) -> Plane:
@@ -103,7 +106,7 @@ def _enlarged(scale_of: Callable[[Plane], float]) -> Way:
     return enlarged
 
 
-def _jpeg(quality: int) -> Way:
+def _jpeg(quality: int) -> Degradation:
     def coded(plane: Plane, rng: Random) -> Plane:
         import simplejpeg
 
@@ -118,7 +121,7 @@ def _noisy(plane: Plane, rng: Random) -> Plane:
     return np.clip(plane + rng.normal(0, 5, plane.shape), 0, 255).astype(np.uint8)
 
 
-def _levels(low: float, high: float, floor: int) -> Way:
+def _levels(low: float, high: float, floor: int) -> Degradation:
     """Return the picture with `low` to `high` of its contrast, from `floor` levels up."""
 
     def changed(plane: Plane, rng: Random) -> Plane:
@@ -127,7 +130,7 @@ def _levels(low: float, high: float, floor: int) -> Way:
     return changed
 
 
-def _both(first: Way, second: Way) -> Way:
+def _both(first: Degradation, second: Degradation) -> Degradation:
     return lambda plane, rng: second(first(plane, rng), rng)
 
 
@@ -136,7 +139,7 @@ def _card(plane: Plane, rng: Random) -> Plane:
     return _jpeg(85)(pixels[:, :, 1], rng)
 
 
-def _text(draw: Callable[[Plane, Random, float], Plane], share: float) -> Way:
+def _text(draw: Callable[[Plane, Random, float], Plane], share: float) -> Degradation:
     return lambda plane, rng: _jpeg(85)(draw(plane, rng, share), rng)
 
 
@@ -149,19 +152,19 @@ def _bordered(plane: Plane, rng: Random) -> Plane:
     return paper
 
 
-NUISANCES: dict[str, Way] = {  # what a measure of blur should not mind
+NUISANCES: dict[str, Degradation] = {  # what a measure of blur should not mind
     "jpeg_50": _jpeg(50),
     "noise": _noisy,
     "half_contrast": _levels(0.5, 0.5, 64),
 }
-WAYS: dict[str, Way] = {
+DEGRADATIONS: dict[str, Degradation] = {
     "fine": lambda plane, rng: plane,
     **{f"gauss_{sigma}": _gauss(sigma) for sigma in (1, 2, 4)},
     **{f"motion_{length}": _motion(length) for length in (5, 9)},
     "from_128_px": _enlarged(lambda plane: 0.5 / _unit(plane)),
     "from_85_px": _enlarged(lambda plane: 1 / 3 / _unit(plane)),
     **NUISANCES,
-    **{f"gauss_2_{name}": _both(_gauss(2), way) for name, way in NUISANCES.items()},
+    **{f"gauss_2_{name}": _both(_gauss(2), other) for name, other in NUISANCES.items()},
     "twice": _enlarged(lambda plane: 1 / 2),
     "three_times": _enlarged(lambda plane: 1 / 3),
     "four_times": _enlarged(lambda plane: 1 / 4),

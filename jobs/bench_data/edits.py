@@ -31,8 +31,8 @@ def _resized(scale: float, pixels: Pixels) -> Pixels:
     import cv2
 
     size = tuple(max(32, round(side * scale)) for side in pixels.shape[1::-1])
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 
 
 def _cropped(share: float, pixels: Pixels) -> Pixels:
@@ -74,7 +74,7 @@ def _bordered(share: float, level: int, pixels: Pixels) -> Pixels:
 
 
 def _rotated(degrees: float, pixels: Pixels) -> Pixels:
-    """Return the picture turned by a little, without the corners that are not covered."""
+    """Return the picture rotated by a few degrees, without the corners that are not covered."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -82,16 +82,16 @@ def _rotated(degrees: float, pixels: Pixels) -> Pixels:
     long, short = max(width, height), min(width, height)
     zoom = np.cos(angle) + np.sin(angle) * long / short
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, float(zoom))
-    turned = cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(turned, np.uint8)
+    rotated = cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(rotated, np.uint8)
 
 
 def _mirrored(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels[:, ::-1])
 
 
-def _turned(quarters: int, pixels: Pixels) -> Pixels:
-    """Return the picture turned anticlockwise by a number of right angles."""
+def _quarter_rotated(quarters: int, pixels: Pixels) -> Pixels:
+    """Return the picture rotated anticlockwise by a number of right angles."""
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
@@ -112,12 +112,12 @@ EDITS: dict[str, dict[str, Edit]] = {
     },
     "rotate": {f"{degrees:g} degrees": partial(_rotated, degrees) for degrees in (0.5, 1, 2, 5)},
 }  # fmt: skip
-# Found only when the recipe asks for the orientation.
-TURNS: dict[str, Edit] = {
+# Found only when the recipe names the orientation.
+ORIENTATIONS: dict[str, Edit] = {
     "mirrored": _mirrored,
-    "rotated_90": partial(_turned, 1),
-    "rotated_180": partial(_turned, 2),
-    "rotated_270": partial(_turned, 3),
+    "rotated_90": partial(_quarter_rotated, 1),
+    "rotated_180": partial(_quarter_rotated, 2),
+    "rotated_270": partial(_quarter_rotated, 3),
 }
 
 

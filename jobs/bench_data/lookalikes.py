@@ -1,4 +1,4 @@
-"""Pictures of which no two are the same, many of them alike: what must not be joined.
+"""Pictures of which no two are the same, many of them similar: what must not be joined.
 
 Of ten, six are drawn scenes, two cards with a text and two flat graphics: one or two plain shapes
 on a plain ground, as logos and icons are. Cards and graphics have little but their layout to be
@@ -17,7 +17,7 @@ from pairsieve.jobs.demo_web.scenes import KINDS as KINDS_OF_SHAPE
 
 SHORT = 256  # px, shorter side: enough for every measure
 KINDS = ("scene",) * 6 + ("card",) * 2 + ("graphic",) * 2
-PLACES = (0.3, 0.5, 0.7)  # of a shape's middle, shares of width and height
+CENTRES = (0.3, 0.5, 0.7)  # of a shape's middle, shares of width and height
 RADII = (0.18, 0.27, 0.4)  # of a shape, shares of the shorter side
 PAPERS = ((255, 255, 255), (250, 246, 235), (238, 238, 238), (20, 20, 24), (20, 60, 140))
 
@@ -25,7 +25,7 @@ PAPERS = ((255, 255, 255), (250, 246, 235), (238, 238, 238), (20, 20, 24), (20, 
 Graphic = tuple[str, tuple[tuple[str, str, float, float, float], ...]]
 
 
-def strangers(count: int, seed: int) -> Iterator[tuple[str, Pixels]]:
+def lookalikes(count: int, seed: int) -> Iterator[tuple[str, Pixels]]:
     """Yield (kind, pixels) of `count` different pictures; the same for the same seed."""
     seen: set[Graphic] = set()
     for number in range(count):
@@ -39,7 +39,7 @@ def strangers(count: int, seed: int) -> Iterator[tuple[str, Pixels]]:
             while (graphic := _random_graphic(rng)) in seen:
                 pass
             seen.add(graphic)
-            yield kind, _drawn(graphic, *_size(rng))
+            yield kind, _draw_graphic(graphic, *_size(rng))
 
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
@@ -66,11 +66,11 @@ def _card(rng: np.random.Generator) -> Pixels:
     step = height / (len(lines) + 1)
     scale = min(0.9 * width / widest, step / 36)
     centred = rng.random() < 0.5
-    for place, line in enumerate(lines, start=1):
+    for index, line in enumerate(lines, start=1):
         long = cv2.getTextSize(line, font, scale, 2)[0][0]
         left = (width - long) // 2 if centred else int(0.05 * width)
-        where = (left, int(place * step + 10 * scale))
-        cv2.putText(card, line, where, font, scale, ink, max(1, round(2 * scale)), cv2.LINE_AA)
+        origin = (left, int(index * step + 10 * scale))
+        cv2.putText(card, line, origin, font, scale, ink, max(1, round(2 * scale)), cv2.LINE_AA)
     return card
 
 
@@ -80,14 +80,14 @@ def _random_graphic(rng: np.random.Generator) -> Graphic:
     ground = "white" if names[1] != "white" and rng.random() < 0.5 else names[0]
     middle = rng.random() < 2 / 3
     shapes = []
-    for place in range(int(rng.integers(1, 3))):
+    for index in range(int(rng.integers(1, 3))):
         kind = KINDS_OF_SHAPE[rng.integers(len(KINDS_OF_SHAPE))]
-        x, y = (0.5, 0.5) if middle else (float(v) for v in rng.choice(PLACES, 2))
-        shapes.append((kind, names[1 + place], x, y, float(rng.choice(RADII)) / (1 + place)))
+        x, y = (0.5, 0.5) if middle else (float(v) for v in rng.choice(CENTRES, 2))
+        shapes.append((kind, names[1 + index], x, y, float(rng.choice(RADII)) / (1 + index)))
     return ground, tuple(shapes)
 
 
-def _drawn(graphic: Graphic, width: int, height: int) -> Pixels:
+def _draw_graphic(graphic: Graphic, width: int, height: int) -> Pixels:
     import cv2
 
     ground, shapes = graphic

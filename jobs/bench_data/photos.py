@@ -69,8 +69,8 @@ def corpus(seed: int, count: int) -> list[Sample]:
 
 def installed_photographs() -> list[Sample]:
     """Return the photographs that come with scikit-image; none where it is not installed."""
-    found = find_spec("skimage")
-    folder = Path(found.origin).parent / "data" if found and found.origin else None
+    spec = find_spec("skimage")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
     samples = []
     for name in SAMPLES:
         if folder and (folder / name).is_file():

@@ -24,7 +24,7 @@ _ROBOTS = b"User-agent: *\nAllow: /\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServerPorts:
     """The ports of a running server."""
 
     http: int
@@ -32,7 +32,7 @@ class Served:
 
 
 @contextmanager
-def serving(authority: Authority, body_bytes: int) -> Iterator[Served]:
+def serving(authority: Authority, body_bytes: int) -> Iterator[ServerPorts]:
     """Serve bodies of that size as long as the context lasts."""
     listeners = [socket.create_server((HOST, 0), backlog=_BACKLOG) for _ in range(2)]
     handles = [listener.fileno() for listener in listeners]
@@ -46,7 +46,7 @@ def serving(authority: Authority, body_bytes: int) -> Iterator[Served]:
     # The server ends when its standard input does: also when this process is killed.
     with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=handles) as server:
         try:
-            yield Served(*(listener.getsockname()[1] for listener in listeners))
+            yield ServerPorts(*(listener.getsockname()[1] for listener in listeners))
         finally:
             for listener in listeners:
                 listener.close()
@@ -58,7 +58,7 @@ def body(size: int) -> bytes:
     return (b"\xff\xd8\xff\xe0" + bytes(range(256)) * (size // 256 + 1))[:size]
 
 
-class _Answering(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, answer: bytes, last: bytes) -> None:
@@ -77,7 +77,7 @@ class _Answering(asyncio.Protocol):
             head, _, self._received = self._received.partition(b"\r\n\r\n")
             path = head.split(b" ", 2)[1]
             if path == b"/robots.txt":
-                self._transport.write(_whole(_ROBOTS, b"text/plain", b"keep-alive"))
+                self._transport.write(_response(_ROBOTS, b"text/plain", b"keep-alive"))
             elif path.startswith(b"/close/") or b"connection: close" in head.lower():
                 self._transport.write(self._last)
                 self._transport.close()
@@ -86,7 +86,7 @@ class _Answering(asyncio.Protocol):
                 self._transport.write(self._answer)
 
 
-def _whole(content: bytes, kind: bytes, connection: bytes) -> bytes:
+def _response(content: bytes, kind: bytes, connection: bytes) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: %b\r\n\r\n"
     return head % (kind, len(content), connection) + content
 
@@ -103,15 +103,15 @@ def _tls(chain: Path, key: Path) -> ssl.SSLContext:
 async def _serve(job: dict[str, str], sockets: list[int], body_bytes: int) -> None:
     """Serve until standard input ends."""
     content = body(body_bytes)
-    answer = _whole(content, b"image/jpeg", b"keep-alive")
-    last = _whole(content, b"image/jpeg", b"close")
+    answer = _response(content, b"image/jpeg", b"keep-alive")
+    last = _response(content, b"image/jpeg", b"close")
     loop = asyncio.get_running_loop()
     for handle, tls in zip(
         sockets, (None, _tls(Path(job["chain"]), Path(job["key"]))), strict=True
     ):
         listener = socket.socket(fileno=handle)
         await loop.create_server(
-            lambda: _Answering(answer, last), sock=listener, ssl=tls, backlog=_BACKLOG
+            lambda: _Connection(answer, last), sock=listener, ssl=tls, backlog=_BACKLOG
         )
     end = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), end.set)

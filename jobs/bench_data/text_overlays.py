@@ -53,8 +53,8 @@ def written(plane: Plane, rng: Random, share: float, band: int | None = None) ->
     paper = int(plane[0, 0]) if band is None else band
     apart = round(float(rng.uniform(CONTRAST, max(paper, 255 - paper))))
     ink = paper - apart if paper > 127 else paper + apart
-    for place, line in enumerate(lines):
-        draw.text((left, top + step * place), line, ink, font)
+    for index, line in enumerate(lines):
+        draw.text((left, top + step * index), line, ink, font)
     return np.asarray(image)
 
 

@@ -17,7 +17,7 @@ from pairsieve.jobs.bench.alternate import (
     ratio,
 )
 from pairsieve.jobs.bench_contestants.our_fetch_loop import Meter, clock
-from pairsieve.jobs.bench_data.certificates import ROOT_NAME, authority, subject_hash
+from pairsieve.jobs.bench_data.certificates import ROOT_NAME, make_authority, subject_hash
 from pairsieve.jobs.bench_data.photos import (
     BASELINE,
     FULL_COLOUR,
@@ -51,7 +51,7 @@ def test_fetch_is_compared_in_every_case() -> None:
         assert 0 < float(most) < 1
 
 
-def test_a_unit_is_looked_into() -> None:
+def test_a_unit_is_measured_inside() -> None:
     rows = bench("fetch", "--images", "100", "--runs", "1", "--hosts", "100", *ALONE)
     shares = {row[0]: row[3] for row in rows if len(row) == 4}
     assert len(shares) == 4
@@ -77,7 +77,7 @@ def test_a_meter_leaves_out_what_is_called_back() -> None:
     assert 0.04 < meter.spent_s() < 0.1
 
 
-def test_pixels_are_compared_and_every_share_is_told() -> None:
+def test_pixels_are_compared_and_every_share_is_printed() -> None:
     rows = bench("pixels", "--images", "6", "--runs", "1", "--passes", "1")
     compared = [row for row in rows if len(row) == 6]
     assert len(compared) == 5
@@ -114,11 +114,11 @@ def test_the_median_stands_for_the_runs() -> None:
 
 
 def test_openssl_finds_the_root_in_its_folder(tmp_path: Path) -> None:
-    made = authority(tmp_path, ("localhost",), ("127.0.0.1",))
+    authority = make_authority(tmp_path, ("localhost",), ("127.0.0.1",))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(capath=str(made.folder))
+    context.load_verify_locations(capath=str(authority.folder))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(made.chain, made.key)
+    server.load_cert_chain(authority.chain, authority.key)
     ends = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(ends[0], ends[1], server_hostname="127.0.0.1")
     answering = server.wrap_bio(ends[1], ends[0], server_side=True)
@@ -129,7 +129,9 @@ def test_openssl_finds_the_root_in_its_folder(tmp_path: Path) -> None:
             except ssl.SSLWantReadError:
                 continue
     assert client.getpeercert()["subject"] == ((("commonName", "pairsieve bench"),),)  # type: ignore[index]
-    assert [path.name for path in made.folder.iterdir()] == [f"{subject_hash(ROOT_NAME):08x}.0"]
+    assert [path.name for path in authority.folder.iterdir()] == [
+        f"{subject_hash(ROOT_NAME):08x}.0"
+    ]
 
 
 def test_corpus_is_the_same_for_a_seed_and_mixed() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.jobs.bench.embed import OPEN_CLIP, Setting, bench
+from pairsieve.jobs.bench.embed import OPEN_CLIP, EmbedBenchmark, bench
 
 CONFIG = {
     "embed_dim": 24,
@@ -16,15 +16,17 @@ def test_embedding_is_measured_beside_open_clip_and_the_bare_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
-    setting = Setting(10, str(tmp_path / "tiny.json"), ("fp32",), tmp_path / "weights", runs=1)
-    said: list[str] = []
-    results = bench(setting, said.append)
+    benchmark = EmbedBenchmark(
+        10, str(tmp_path / "tiny.json"), ("fp32",), tmp_path / "weights", runs=1
+    )
+    lines: list[str] = []
+    results = bench(benchmark, lines.append)
     (mine,), (theirs,) = results["fp32"], results[OPEN_CLIP]
     assert mine["precision"] == "fp32"
     assert theirs["done"] == 10
     assert mine["bare_s"] > 0
     assert sum(mine["steps"].values()) == pytest.approx(1)
     assert (tmp_path / "weights/tiny.pt").is_file()
-    assert said[0] == "10 pictures, shorter side 512 px, JPEG of quality 90"
+    assert lines[0] == "10 pictures, shorter side 512 px, JPEG of quality 90"
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("fp32", "open_clip", "decoding", "resizing"))

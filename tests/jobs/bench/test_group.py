@@ -4,45 +4,46 @@ import numpy as np
 import pytest
 
 from pairsieve.jobs.bench import group_distributed
-from pairsieve.jobs.bench.group import Setting, bench, cost, hashes, recall
+from pairsieve.jobs.bench.group import GroupBenchmark, bench, cost, hashes, recall
 
 
 def test_every_near_pair_is_joined_and_there_are_some() -> None:
-    met, missed = recall(hashes(3_000, seed=1), distance=4)
+    joined, missed = recall(hashes(3_000, seed=1), distance=4)
     assert missed == 0
-    assert met > 200  # copies, and crowds of 60 around 8 hashes
+    assert joined > 200  # copies, and crowds of 60 around 8 hashes
 
 
 def test_hashes_hold_copies_and_crowds() -> None:
-    given = hashes(2_000, seed=2)
-    near = np.bitwise_count(given[:, None] ^ given[None, :]) <= 8
+    values = hashes(2_000, seed=2)
+    near = np.bitwise_count(values[:, None] ^ values[None, :]) <= 8
     assert near.sum(axis=1).max() >= 4  # around a heavy hash
-    assert (near.sum(axis=1) == 1).mean() > 0.7  # strangers
+    assert (near.sum(axis=1) == 1).mean() > 0.7  # unlike all others
 
 
 def test_a_search_in_a_process_of_its_own_answers() -> None:
-    found = cost(20_000, Setting(seed=3))
-    assert 15_000 < found.components < 20_000
-    assert found.cpu_s > 0
-    assert found.peak_mb > 10
+    measured = cost(20_000, GroupBenchmark(seed=3))
+    assert 15_000 < measured.components < 20_000
+    assert measured.cpu_s > 0
+    assert measured.peak_mb > 10
 
 
 def test_a_row_per_size_and_the_recall_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[str] = []
-    bench(Setting(sizes=(5_000, 20_000), checked=2_000), told.append)
+    lines: list[str] = []
+    bench(GroupBenchmark(sizes=(5_000, 20_000), checked=2_000), lines.append)
     table = capsys.readouterr().out
     assert "5,000" in table
     assert "20,000" in table
-    assert any(line.startswith("recall against comparing all: 1.000000") for line in told)
-    assert told[-1].startswith("growth: 4 times the hashes")
+    assert any(line.startswith("recall against comparing all: 1.000000") for line in lines)
+    assert lines[-1].startswith("growth: 4 times the hashes")
 
 
-def test_the_spread_search_is_told_beside_the_one_in_memory(
+def test_the_distributed_search_is_printed_beside_the_one_in_memory(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     group_distributed.bench(
-        group_distributed.Setting(size=30_000, seed=1, distance=4, partitions=3), told.append
+        group_distributed.DistributedBenchmark(size=30_000, seed=1, distance=4, partitions=3),
+        lines.append,
     )
     assert "equal" in capsys.readouterr().out
-    assert told[-1].startswith("reckoned, 10,000,000,000 hashes: 5 x 400 tasks of 25,000,000")
+    assert lines[-1].startswith("estimated, 10,000,000,000 hashes: 5 x 400 tasks of 25,000,000")

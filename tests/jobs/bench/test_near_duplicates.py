@@ -1,4 +1,4 @@
-"""A short `bench copies`: edits, strangers, and that verification tells them apart."""
+"""A short `bench near-duplicates`: edits, lookalikes, and that verification tells them apart."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import pytest
 from PIL import Image
 
 from pairsieve.jobs.bench.near_duplicates import (
-    Measured,
-    Setting,
+    NearDuplicatesBenchmark,
+    Pictures,
     bench,
+    detected,
     false_joins,
-    found,
-    measured,
-    opened,
+    measure,
+    read_pictures,
 )
-from pairsieve.jobs.bench_data.edits import EDITS, TURNS, Pixels
-from pairsieve.jobs.bench_data.lookalikes import strangers
+from pairsieve.jobs.bench_data.edits import EDITS, ORIENTATIONS, Pixels
+from pairsieve.jobs.bench_data.lookalikes import lookalikes
 from pairsieve.jobs.demo_web.drawing import draw
 from pairsieve.jobs.demo_web.scenes import random_scene
 from pairsieve.schemas.errors import BadOption
@@ -30,15 +30,15 @@ def scene(seed: int) -> Pixels:
 
 
 @pytest.fixture(scope="module")
-def others() -> Measured:
-    return measured(strangers(600, seed=5))
+def others() -> Pictures:
+    return measure(lookalikes(600, seed=5))
 
 
-def test_no_two_strangers_are_the_same_picture_and_the_seed_decides() -> None:
-    drawn = list(strangers(200, seed=1))
+def test_no_two_lookalikes_are_the_same_picture_and_the_seed_decides() -> None:
+    drawn = list(lookalikes(200, seed=1))
     assert len({pixels.tobytes() for _, pixels in drawn}) == 200
     assert [kind for kind, _ in drawn[:10]] == ["scene"] * 6 + ["card"] * 2 + ["graphic"] * 2
-    again = list(strangers(20, seed=1))
+    again = list(lookalikes(20, seed=1))
     assert all((one[1] == other[1]).all() for one, other in zip(drawn, again, strict=False))
 
 
@@ -53,23 +53,23 @@ def test_every_edit_changes_the_picture_and_gives_pixels(kind: str, name: str) -
     assert edited.shape != pixels.shape or (edited != pixels).any()
 
 
-def test_light_edits_are_found_and_turned_ones_too() -> None:
+def test_light_edits_are_found_and_rotated_ones_too() -> None:
     gentle = [("re-compress", "quality 50"), ("resize", "x 0.5"), ("brightness", "x 0.8")]
     pictures = []
     for seed in range(6):
         pixels = scene(seed)
         pictures += [("original", pixels)]
         pictures += [(kind, EDITS[kind][name](pixels)) for kind, name in gentle]
-        pictures += [(name, turn(pixels)) for name, turn in TURNS.items()]
-    assert found(measured(pictures), 4, DEFAULT).mean() > 0.9
+        pictures += [(name, orient(pixels)) for name, orient in ORIENTATIONS.items()]
+    assert detected(measure(pictures), 4, DEFAULT).mean() > 0.9
 
 
 def test_another_picture_is_not_found() -> None:
-    copies = measured([("original", scene(1)), ("other", scene(2)), ("mirrored", scene(3))])
-    assert found(copies, 4, ()).tolist() == [True, False, False]
+    copies = measure([("original", scene(1)), ("other", scene(2)), ("mirrored", scene(3))])
+    assert detected(copies, 4, ()).tolist() == [True, False, False]
 
 
-def test_verification_keeps_strangers_apart_that_the_phash_joins(others: Measured) -> None:
+def test_verification_keeps_lookalikes_apart_that_the_phash_joins(others: Pictures) -> None:
     alone, verified = false_joins(others, 4, ()), false_joins(others, 4, DEFAULT)
     assert alone.sum() > 5
     assert verified.sum() <= 1
@@ -77,17 +77,17 @@ def test_verification_keeps_strangers_apart_that_the_phash_joins(others: Measure
 
 
 def test_all_edits_of_real_photographs_the_web_makes_are_found(
-    real: Path, others: Measured
+    real: Path, others: Pictures
 ) -> None:
     pictures = []
-    for pixels in list(opened(real / "www/flickr"))[:15]:
+    for pixels in list(read_pictures(real / "www/flickr"))[:15]:
         pictures.append(("original", pixels))
         pictures += [
             (kind, edit(pixels))
             for kind in ("re-compress", "resize")
             for edit in EDITS[kind].values()
         ]
-    joined = found(measured(pictures), 4, DEFAULT)
+    joined = detected(measure(pictures), 4, DEFAULT)
     assert joined.mean() > 0.98
     wrong = false_joins(others, 4, DEFAULT).sum()
     assert joined.sum() / (joined.sum() + wrong) >= 0.99
@@ -96,14 +96,14 @@ def test_all_edits_of_real_photographs_the_web_makes_are_found(
 def test_both_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
         Image.fromarray(scene(seed)).save(tmp_path / f"{seed}.png")
-    told: list[str] = []
-    bench(Setting([tmp_path], pictures=20), told.append)
+    lines: list[str] = []
+    bench(NearDuplicatesBenchmark([tmp_path], pictures=20), lines.append)
     printed = capsys.readouterr().out
     assert "different pictures" in printed
     assert "Recall per edit" in printed
-    assert told[0] == "editing 2 photographs ..."
+    assert lines[0] == "editing 2 photographs ..."
 
 
 def test_without_photographs_it_says_what_is_missing() -> None:
     with pytest.raises(BadOption, match="--folder"):
-        bench(Setting([]), print)
+        bench(NearDuplicatesBenchmark([]), print)
