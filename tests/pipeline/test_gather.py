@@ -249,14 +249,14 @@ def test_signals_of_looks_are_measured_and_orientation_hashes_only_when_asked(
     folder, base = web
     pairs: list[tuple[str | None, str | None]] = [(f"{base}/wide.png", "a picture")]
     (plain,) = gathered(recipe(tmp_path, base), Store.at(tmp_path / "plain"), pairs)
-    asked = recipe(tmp_path, base, group={"orientations": ["mirrored"]})
-    (turned,) = gathered(asked, Store.at(tmp_path / "turned"), pairs)
+    oriented_recipe = recipe(tmp_path, base, group={"orientations": ["mirrored"]})
+    (oriented,) = gathered(oriented_recipe, Store.at(tmp_path / "turned"), pairs)
     with Image.open(folder / "wide.png") as image:
         means = np.asarray(image.resize((5, 5), Image.Resampling.BOX)).ravel()
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("L")
     assert np.abs(np.array(plain["colour"]) - means).max() <= 1
     assert plain["orientation_hashes"] is None
-    assert (turned["dhash"], turned["colour"]) == (plain["dhash"], plain["colour"])
-    assert len(turned["orientation_hashes"]) == 2
+    assert (oriented["dhash"], oriented["colour"]) == (plain["dhash"], plain["colour"])
+    assert len(oriented["orientation_hashes"]) == 2
     phash = int(str(imagehash.phash(mirrored)), 16)
-    assert (turned["orientation_hashes"][0] ^ phash).bit_count() <= 4
+    assert (oriented["orientation_hashes"][0] ^ phash).bit_count() <= 4

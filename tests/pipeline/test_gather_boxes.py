@@ -53,8 +53,8 @@ def gathered(folder: Path, url: str, boxes: pa.Array, **image: Any) -> list[dict
         ledger: list[dict[str, Any]] = pq.read_table(source).to_pylist()
     for row in ledger:
         if row["image_file"]:
-            place = [row["image_offset"]], [row["image_bytes"]]
-            (row["stored"],) = store.read_ranges(row["image_file"], *place)
+            byte_range = [row["image_offset"]], [row["image_bytes"]]
+            (row["stored"],) = store.read_ranges(row["image_file"], *byte_range)
     return ledger
 
 

@@ -10,7 +10,7 @@ from pairsieve.schemas.outcomes import Outcome
 PUBLIC = Addresses((), ())
 
 
-def asked(url: str) -> str:
+def requested(url: str) -> str:
     target = PUBLIC.target(url)
     assert isinstance(target, Target), target
     return target.url
@@ -46,7 +46,7 @@ def asked(url: str) -> str:
     ],
 )
 def test_a_url_is_asked_for_in_one_strict_form(url: str, expected: str) -> None:
-    assert asked(url) == expected
+    assert requested(url) == expected
 
 
 @pytest.mark.parametrize(

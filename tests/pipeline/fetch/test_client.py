@@ -120,7 +120,7 @@ def test_connections_that_cannot_be_made_say_why(fetch_one: FetchOne) -> None:
     assert fetch_one("http://255.255.255.255/", allow_networks=(broadcast,)).outcome is (
         Outcome.UNREACHABLE
     )
-    assert fetch_one("http://name.onion/").outcome is Outcome.DNS  # libcurl never asks for these
+    assert fetch_one("http://name.onion/").outcome is Outcome.DNS  # libcurl never resolves these
 
 
 def test_many_urls_come_back_once_each(site: "Site", fetch_options: Options) -> None:

@@ -81,13 +81,13 @@ def test_loopback_is_blocked_before_a_connection_unless_listed(
 
 
 @pytest.mark.parametrize(
-    "place",
+    "host",
     ["127.0.0.1", "127.1", "0x7f000001", "017700000001", "2130706433", "[::ffff:127.0.0.1]"],
 )
 def test_a_redirect_to_loopback_is_blocked_where_another_network_is_listed(
-    other_site: "Site", fetch_one: FetchOne, place: str
+    other_site: "Site", fetch_one: FetchOne, host: str
 ) -> None:
-    away = f"Location: http://user:secret@{place}:{other_site.port}/ok"
+    away = f"Location: http://user:secret@{host}:{other_site.port}/ok"
     other_site.behaviours["in"] = other_site.whole(b"", "302 Found", away)
     listed = (IPv4Network("127.0.0.2/32"),)
     fetched = fetch_one(other_site.url("in"), other_site.port, allow_networks=listed)

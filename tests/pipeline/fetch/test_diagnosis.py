@@ -15,7 +15,7 @@ def over_time(*steps: dict[str, int], hosts: Any = None) -> FetchCounts:
     for step in steps:
         for name, pairs in step.items():
             answers[name] = answers.get(name, 0) + pairs
-    listed = [(START + 60 * place, step) for place, step in enumerate(steps)]
+    listed = [(START + 60 * index, step) for index, step in enumerate(steps)]
     return FetchCounts(answers, hosts or {}, listed)
 
 
@@ -29,7 +29,7 @@ def test_few_pairs_say_nothing() -> None:
 
 
 def test_what_was_never_asked_for_does_not_count() -> None:
-    # 40 asked for, whatever the rest.
+    # 40 requested, whatever the rest.
     assert diagnose(FetchCounts({"gated": 900, "no_url": 50, "blocklist": 10, "dns": 40})) == []
 
 

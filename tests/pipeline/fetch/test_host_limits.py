@@ -44,12 +44,12 @@ def test_a_host_that_keeps_failing_is_left_alone_for_the_rest_of_the_unit(
         site.port, host_failures=6, per_host_connections=2, timeout_s=0.3, resolve=ALL_HERE
     )
     results = list(fetch([*bad, *good], limits))
-    told = Counter(result.outcome for result in results if "bad.test" in result.url)
-    assert 6 <= 300 - told[Outcome.HOST_PAUSED] <= 8
+    outcomes = Counter(result.outcome for result in results if "bad.test" in result.url)
+    assert 6 <= 300 - outcomes[Outcome.HOST_PAUSED] <= 8
     paused = next(result for result in results if result.outcome is Outcome.HOST_PAUSED)
     assert (paused.attempts, paused.final_url) == (0, None)
     assert f"http://bad.test:{site.port} failed 6 times in a row" in (paused.detail or "")
-    assert told[Outcome.OK] == 0
+    assert outcomes[Outcome.OK] == 0
     assert sum(result.outcome is Outcome.OK for result in results) == 30
 
 

@@ -55,13 +55,13 @@ def test_two_places_given_back_at_once_let_two_jobs_start() -> None:
 
 def times(hosts: HostQueue[str], jobs: int, start: float = 1000.0) -> list[float]:
     """Return when each of the jobs is taken by someone who looks every 10 ms."""
-    found: list[float] = []
+    starts: list[float] = []
     now = start
-    while len(found) < jobs:
+    while len(starts) < jobs:
         while hosts.take(now):
-            found.append(now)
+            starts.append(now)
         now += 0.01
-    return found
+    return starts
 
 
 @pytest.mark.parametrize("per_s", [0.5, 1, 3, 10, 15, 25, 50, 200])
@@ -70,10 +70,10 @@ def test_no_second_sees_more_than_the_rate_and_the_rate_is_used(per_s: float) ->
     jobs = int(4 * per_s) + 2
     for number in range(jobs):
         hosts.add("a", str(number))
-    found = times(hosts, jobs)
-    for start in found:
-        assert sum(start <= time < start + 1 - 1e-6 for time in found) <= math.ceil(per_s)
-    assert found[-1] - found[0] <= 1.2 * jobs / per_s
+    starts = times(hosts, jobs)
+    for start in starts:
+        assert sum(start <= time < start + 1 - 1e-6 for time in starts) <= math.ceil(per_s)
+    assert starts[-1] - starts[0] <= 1.2 * jobs / per_s
 
 
 def test_a_rate_holds_up_its_host_alone_and_says_when_it_is_due() -> None:

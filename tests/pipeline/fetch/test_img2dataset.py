@@ -18,10 +18,10 @@ from pairsieve.schemas.recipe import Fetch
 
 PROGRAM = """
 import json, sys
-asked = []
-def note(event, given):
+requested = []
+def note(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
-        asked.append(str(given[1][0] if event == "socket.connect" else given[0]))
+        requested.append(str(arguments[1][0] if event == "socket.connect" else arguments[0]))
 sys.addaudithook(note)
 from pairsieve.pipeline.fetch.img2dataset import fetch
 from pairsieve.schemas.recipe import Fetch
@@ -29,14 +29,14 @@ job = json.load(sys.stdin)
 results = list(fetch(job["urls"], Fetch(**job["options"])))
 keys = ("url", "outcome", "detail", "http_status", "attempts")
 rows = [{key: getattr(each, key) for key in keys} | {"bytes": len(each.body)} for each in results]
-print(json.dumps({"rows": rows, "asked": asked}))
+print(json.dumps({"rows": rows, "requested": requested}))
 """
 AGENT = "test/1 (+mailto:a@example.org)"
 SOURCE = Path(pairsieve.__file__).parents[1]
 
 
 def fetched(urls: list[str], *ports: int, **changes: Any) -> dict[str, Any]:
-    """Run the engine in img2dataset's environment; return its rows and every address asked for."""
+    """Run the engine in img2dataset's environment; return its rows and every address requested."""
     options = {
         "engine": "img2dataset",
         "robots": "ignore",
@@ -55,11 +55,11 @@ def fetched(urls: list[str], *ports: int, **changes: Any) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
-def test_every_url_gets_one_outcome_and_only_the_server_was_asked(site: Any) -> None:
+def test_every_url_gets_one_outcome_and_only_the_server_saw_requests(site: Any) -> None:
     expected = {
         "ok": "ok",
         "203": "ok",
@@ -77,10 +77,10 @@ def test_every_url_gets_one_outcome_and_only_the_server_was_asked(site: Any) -> 
     urls = [site.url(path) for path in expected]
     found = fetched([*urls, urls[0], "ftp://127.0.0.1/x", "no url"], site.port)
     outcomes = [(row["url"], row["outcome"]) for row in found["rows"]]
-    told = {site.url(path): outcome for path, outcome in expected.items()}
-    told |= {"ftp://127.0.0.1/x": "blocked_scheme", "no url": "no_url"}
-    assert sorted(outcomes) == sorted(told.items())
-    assert set(found["asked"]) == {"127.0.0.1"}
+    expected_rows = {site.url(path): outcome for path, outcome in expected.items()}
+    expected_rows |= {"ftp://127.0.0.1/x": "blocked_scheme", "no url": "no_url"}
+    assert sorted(outcomes) == sorted(expected_rows.items())
+    assert set(found["requested"]) == {"127.0.0.1"}
     assert [row["http_status"] for row in found["rows"] if row["outcome"] == "http_4xx"] == [404]
     assert [row["bytes"] for row in found["rows"] if row["url"] == urls[0]] == [len(site.jpeg)]
 

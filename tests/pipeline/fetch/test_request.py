@@ -87,7 +87,7 @@ def tls_port(
 
 
 def options(port: int, **changes: Any) -> Fetch:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "user_agent": "test (+mailto:a@example.org)",
         "robots": "ignore",
         "allow_networks": (IPv4Network("127.0.0.0/8"),),
@@ -95,7 +95,7 @@ def options(port: int, **changes: Any) -> Fetch:
         "retries": 0,
         "per_host_per_s": 1000,
     }
-    return Fetch(**(given | changes))
+    return Fetch(**(defaults | changes))
 
 
 def one(port: int, **changes: Any) -> Fetched:

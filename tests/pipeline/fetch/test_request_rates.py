@@ -15,8 +15,8 @@ from pairsieve.schemas.recipe import Recipe
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Return a dataset of two units that asked a.example in the same second."""
-    made = Store.at(tmp_path)
+    """Return a dataset of two units that sent requests to a.example in the same second."""
+    dataset = Store.at(tmp_path)
     for unit, seen in enumerate(
         (
             Counter({("a.example", 60): 2, ("a.example", 61): 1}),
@@ -24,10 +24,10 @@ def store(tmp_path: Path) -> Store:
         )
     ):
         path = f"gather/{unit}.x{REQUESTS_SUFFIX}"
-        with made.writer(path) as sink:
+        with dataset.writer(path) as sink:
             request_rates.write(seen, sink)
-        commit(made, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))
-    return made
+        commit(dataset, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))
+    return dataset
 
 
 def test_units_at_the_same_time_are_added_up(store: Store) -> None:

@@ -63,11 +63,11 @@ def test_a_file_that_would_cost_too_much_allows_nothing(file: bytes) -> None:
 
 def test_thousands_of_names_before_thousands_of_rules_cost_no_product_of_both() -> None:
     names = b"".join(b"User-agent: a%d\n" % number for number in range(4_500))
-    found = parse_rules(
+    rules = parse_rules(
         names + b"User-agent: lab\n" + b"Disallow: /b\n" * 4_500 + b"Disallow: /a\n", "lab"
     )
-    assert not found.allow(A)
-    assert found.allow("https://example.org/c.jpg")
+    assert not rules.allow(A)
+    assert rules.allow("https://example.org/c.jpg")
 
 
 @pytest.mark.parametrize(

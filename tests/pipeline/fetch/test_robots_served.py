@@ -41,14 +41,14 @@ def requests_of_robots(site: "Site") -> int:
 
 def test_what_a_site_forbids_is_not_requested(site: "Site", obey: Obey) -> None:
     site.behaviours |= {"robots.txt": site.whole(RULES), "no": site.whole()}
-    found = obey(site, "no/1", "no/2", "ok/1", "ok/2")
-    assert {path: fetched.outcome for path, fetched in found.items()} == {
+    results = obey(site, "no/1", "no/2", "ok/1", "ok/2")
+    assert {path: fetched.outcome for path, fetched in results.items()} == {
         "no/1": Outcome.ROBOTS,
         "no/2": Outcome.ROBOTS,
         "ok/1": Outcome.OK,
         "ok/2": Outcome.OK,
     }
-    assert (found["no/1"].attempts, found["no/1"].final_url) == (0, None)
+    assert (results["no/1"].attempts, results["no/1"].final_url) == (0, None)
     assert site.paths()[0] == "/robots.txt"
     assert Counter(site.paths()) == Counter(["/robots.txt", "/ok/1", "/ok/2"])
 
@@ -99,18 +99,18 @@ def test_no_file_allows_everything_and_an_unreachable_one_nothing(
 ) -> None:
     site.behaviours |= {"429": site.whole(b"", "429 Later")}
     site.behaviours["robots.txt"] = site.behaviours[path]
-    found = obey(site, "ok/1", "ok/2", timeout_s=0.6, first_byte_timeout_s=0.3)
-    assert [fetched.outcome for fetched in found.values()] == [outcome] * 2
+    results = obey(site, "ok/1", "ok/2", timeout_s=0.6, first_byte_timeout_s=0.3)
+    assert [fetched.outcome for fetched in results.values()] == [outcome] * 2
     if outcome is not Outcome.OK:
-        assert all((fetched.detail or "").startswith("robots.txt") for fetched in found.values())
+        assert all((fetched.detail or "").startswith("robots.txt") for fetched in results.values())
         assert "/ok/1" not in site.paths()
 
 
 def test_asking_for_robots_txt_is_tried_again(site: "Site", obey: Obey) -> None:
     site.behaviours["robots.txt"] = site.whole(b"", "302 Found", "Location: /500,rules/x")
     site.behaviours["rules"] = site.whole(RULES)
-    found = obey(site, "no/1", "ok/1", retries=1)
-    assert [fetched.outcome for fetched in found.values()] == [Outcome.ROBOTS, Outcome.OK]
+    results = obey(site, "no/1", "ok/1", retries=1)
+    assert [fetched.outcome for fetched in results.values()] == [Outcome.ROBOTS, Outcome.OK]
 
 
 def test_a_site_that_refuses_connections_is_told_as_that(fetch_options: Options) -> None:
@@ -126,24 +126,24 @@ def test_a_redirect_obeys_the_robots_txt_of_the_site_it_leads_to(site: "Site", o
     site.behaviours["robots.txt"] = site.whole(RULES)
     site.behaviours["away"] = site.whole(b"", "302 Found", f"Location: {other}/no/1")
     site.behaviours["fine"] = site.whole(b"", "302 Found", f"Location: {other}/ok/1")
-    found = obey(site, "away", "fine", resolve={"other.test": ("127.0.0.1",)})
-    assert found["away"].outcome is Outcome.ROBOTS
-    assert found["away"].detail == f"{other}/robots.txt"
-    assert found["fine"].outcome is Outcome.OK
+    results = obey(site, "away", "fine", resolve={"other.test": ("127.0.0.1",)})
+    assert results["away"].outcome is Outcome.ROBOTS
+    assert results["away"].detail == f"{other}/robots.txt"
+    assert results["fine"].outcome is Outcome.OK
     assert requests_of_robots(site) == 2
 
 
 def test_only_so_much_of_a_large_file_is_read(site: "Site", obey: Obey) -> None:
     rest = b"# filling\n" * 60_000
     site.behaviours["robots.txt"] = site.whole(RULES + rest + b"Disallow: /ok/\n")
-    found = obey(site, "no/1", "ok/1", max_bytes=10_000)
-    assert [fetched.outcome for fetched in found.values()] == [Outcome.ROBOTS, Outcome.OK]
+    results = obey(site, "no/1", "ok/1", max_bytes=10_000)
+    assert [fetched.outcome for fetched in results.values()] == [Outcome.ROBOTS, Outcome.OK]
 
 
 def test_a_crawl_delay_spaces_the_requests_up_to_a_cap(site: "Site", obey: Obey) -> None:
     site.behaviours["robots.txt"] = site.whole(b"User-agent: *\nCrawl-delay: 3600\n")
-    found = obey(site, "ok/1", "ok/2", "ok/3", crawl_delay_max_s=0.3)
-    ends = sorted(fetched.fetched_at or 0 for fetched in found.values())
+    results = obey(site, "ok/1", "ok/2", "ok/3", crawl_delay_max_s=0.3)
+    ends = sorted(fetched.fetched_at or 0 for fetched in results.values())
     assert ends[2] - ends[0] >= 590  # ms
     for fetched in obey(site, "ok/4", "ok/5", crawl_delay_max_s=0.3).values():  # another unit
         ends.append(fetched.fetched_at or 0)

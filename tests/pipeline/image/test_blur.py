@@ -76,7 +76,7 @@ def test_fractions_are_of_the_upright_picture(
 
 
 @pytest.mark.parametrize(
-    ("options", "place"),
+    ("options", "box"),
     [
         ({"min_side": 60}, (28, 18, 42, 32)),
         ({"center_crop": 60}, (8, 18, 22, 32)),  # (100 - 60) / 2 = 20 px are cut off at the left
@@ -84,16 +84,16 @@ def test_fractions_are_of_the_upright_picture(
     ],
 )
 def test_the_box_follows_the_resizing(
-    saved: Saved, options: dict[str, Any], place: tuple[int, int, int, int]
+    saved: Saved, options: dict[str, Any], box: tuple[int, int, int, int]
 ) -> None:
     noise = np.random.default_rng(2).integers(0, 2, (60, 100), np.uint8) * 255
     scene = Image.fromarray(noise).resize((200, 120), Image.Resampling.NEAREST).convert("RGB")
-    asked = recipe.Image(format="png", blur_unit="px", **options)
-    got = picture(saved(scene, "PNG"), asked, ((50, 30, 90, 70),))
-    plain = picture(saved(scene, "PNG"), asked)
+    sized = recipe.Image(format="png", blur_unit="px", **options)
+    got = picture(saved(scene, "PNG"), sized, ((50, 30, 90, 70),))
+    plain = picture(saved(scene, "PNG"), sized)
     assert isinstance(got, Picture)
     assert isinstance(plain, Picture)
-    x0, y0, x1, y1 = place
+    x0, y0, x1, y1 = box
     assert got.luma[y0:y1, x0:x1].std() < 30 < 100 < plain.luma[y0:y1, x0:x1].std()
 
 

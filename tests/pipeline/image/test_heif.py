@@ -24,21 +24,21 @@ def heic(four_corners: Image.Image) -> Callable[..., bytes]:
     """Return a function that gives `four_corners` as HEIF with the options of its writer."""
     pillow_heif = pytest.importorskip("pillow_heif")
 
-    def made(**options: object) -> bytes:
+    def encoded(**options: object) -> bytes:
         import io
 
         file = io.BytesIO()
         pillow_heif.from_pillow(four_corners).save(file, **options)
         return file.getvalue()
 
-    return made
+    return encoded
 
 
 def test_heif_decodes_to_its_colours(heic: Callable[..., bytes], decoded: Decoded) -> None:
     got, pixels = decoded(heic(quality=95))
     assert (got.kind, got.width, got.height) == ("heif", 64, 48)
-    found = np.array([pixels[y, x] for x, y in ((4, 4), (59, 4), (4, 43), (59, 43))]).astype(int)
-    assert np.abs(found - COLOURS).max() <= 8
+    corners = np.array([pixels[y, x] for x, y in ((4, 4), (59, 4), (4, 43), (59, 43))]).astype(int)
+    assert np.abs(corners - COLOURS).max() <= 8
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -61,8 +61,8 @@ def seeds(
         real = (path.read_bytes() for path in sorted(REAL.iterdir()))
         files += [body for body in real if len(body) < SMALL]
     folder = tmp_path_factory.mktemp("seeds")
-    for place, body in enumerate(files):
-        (folder / f"{place:03d}").write_bytes(body)
+    for index, body in enumerate(files):
+        (folder / f"{index:03d}").write_bytes(body)
     return folder
 
 

@@ -38,8 +38,8 @@ def test_truncated_is_a_bad_image(
     noise = Image.effect_noise((80, 60), 90).convert("RGB").filter(ImageFilter.BoxBlur(1))
     body = saved(noise, kind, **options)
     assert isinstance(picture(body, LOSSLESS), Picture)
-    found, detail = refused(body[: int(len(body) * share)])
-    assert found is Outcome.BAD_IMAGE
+    refusal, detail = refused(body[: int(len(body) * share)])
+    assert refusal is Outcome.BAD_IMAGE
     assert (detail or "").startswith(kind.lower())
 
 
@@ -70,8 +70,8 @@ def test_a_jpeg_cut_short_but_given_an_end_marker_is_a_bad_image(
     saved: Saved, refused: Refused
 ) -> None:
     body = saved(Image.effect_noise((80, 60), 90), "JPEG")
-    found = refused(body[: len(body) // 2] + b"\xff\xd9")
-    assert found == (Outcome.BAD_IMAGE, "jpeg: Corrupt JPEG data: premature end of data segment")
+    refusal = refused(body[: len(body) // 2] + b"\xff\xd9")
+    assert refusal == (Outcome.BAD_IMAGE, "jpeg: Corrupt JPEG data: premature end of data segment")
 
 
 def test_bytes_after_the_image_do_no_harm(
@@ -87,8 +87,8 @@ def test_the_pixel_limit_itself_is_decoded_and_one_pixel_more_is_not(
 ) -> None:
     body = saved(four_corners, "PNG")
     assert isinstance(picture(body, recipe.Image(max_pixels=64 * 48)), Picture)
-    found = refused(body, recipe.Image(max_pixels=64 * 48 - 1))
-    assert found == (Outcome.TOO_MANY_PIXELS, "png: 64 x 48 px")
+    refusal = refused(body, recipe.Image(max_pixels=64 * 48 - 1))
+    assert refusal == (Outcome.TOO_MANY_PIXELS, "png: 64 x 48 px")
 
 
 @pytest.mark.filterwarnings("error")

@@ -119,8 +119,8 @@ def test_cmyk_jpeg_without_adobes_marker_is_read_as_inverted_too(
 
 def ink_profile() -> bytes:
     """Return a CMYK profile in which only black prints: lightness falls evenly with K."""
-    identity = struct.pack(">9i", *(65_536 if place % 4 == 0 else 0 for place in range(9)))
-    grid = b"".join(bytes((0 if place & 1 else 255, 128, 128)) for place in range(16))
+    identity = struct.pack(">9i", *(65_536 if index % 4 == 0 else 0 for index in range(9)))
+    grid = b"".join(bytes((0 if index & 1 else 255, 128, 128)) for index in range(16))
     table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + identity
     table += bytes(range(256)) * 4 + grid + bytes(range(256)) * 3
     white = b"XYZ " + bytes(4) + struct.pack(">iii", 63_190, 65_536, 54_061)  # D50
@@ -218,8 +218,8 @@ def test_a_side_at_the_limit_is_decoded_and_one_beyond_it_is_not(
     body = saved(four_corners, "PNG")
     assert isinstance(picture(body, recipe.Image.model_validate({option: limit})), Picture)
     beyond = limit + (1 if option.startswith("min") else -1)
-    found = refused(body, recipe.Image.model_validate({option: beyond}))
-    assert found == (outcome, "png: 64 x 48 px")
+    refusal = refused(body, recipe.Image.model_validate({option: beyond}))
+    assert refusal == (outcome, "png: 64 x 48 px")
 
 
 def test_a_jpeg_of_too_many_scans_is_not_decoded(saved: Saved, refused: Refused) -> None:
@@ -235,8 +235,8 @@ def test_a_jpeg_of_too_many_scans_is_not_decoded(saved: Saved, refused: Refused)
 
 def test_bytes_of_one_picture_do_not_depend_on_the_one_before(saved: Saved) -> None:
     bodies = [
-        saved(Image.effect_noise((300, 200), 50 + place).convert("RGB"), "JPEG", progressive=place)
-        for place in range(2)
+        saved(Image.effect_noise((300, 200), 50 + index).convert("RGB"), "JPEG", progressive=index)
+        for index in range(2)
     ]
     bodies.append(bodies[0][: len(bodies[0]) // 2])
     forward = [picture(body, LOSSLESS) for body in bodies]

@@ -120,15 +120,15 @@ def test_parquet_columns_come_out_plain(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "a.parquet")
     chosen = recipe(tmp_path / "a.parquet", url="link", text="alt")
     plan = plans.run(chosen, Store.at(tmp_path / "out"))
-    found = read_unit(plan, 0)
-    found.validate(full=True)
-    assert found["url"].to_pylist() == ["a", "b", None]
-    assert found["text"].to_pylist() == ["x", "\\xfe", None]
-    assert found["bad"].to_pylist() == ["ok", "\\xff", None]
-    assert found["lists"].to_pylist() == [["ok", "\\xff"], [], [None]]
-    assert found["wide"].to_pylist() == ["p", None, "q"]
-    assert found["day"].type == pa.timestamp("us")
-    assert found.schema.names == ["row", "url", "text", "bad", "lists", "wide", "day"]
+    unit = read_unit(plan, 0)
+    unit.validate(full=True)
+    assert unit["url"].to_pylist() == ["a", "b", None]
+    assert unit["text"].to_pylist() == ["x", "\\xfe", None]
+    assert unit["bad"].to_pylist() == ["ok", "\\xff", None]
+    assert unit["lists"].to_pylist() == [["ok", "\\xff"], [], [None]]
+    assert unit["wide"].to_pylist() == ["p", None, "q"]
+    assert unit["day"].type == pa.timestamp("us")
+    assert unit.schema.names == ["row", "url", "text", "bad", "lists", "wide", "day"]
 
 
 def test_types_of_several_parquet_files_are_widened_and_absent_columns_null(

@@ -181,9 +181,9 @@ def test_a_format_of_ones_own_is_a_reader_and_a_line_of_the_table(tmp_path: Path
     (tmp_path / "in/a.arrow").write_text("http://a/1 > one\nhttp://a/2 > two\n")
     readers = (*READERS, Reader("arrows", (".arrow",), _lines))
     recipe = Recipe(input=Input(path=str(tmp_path / "in"), unit_pairs=2))
-    made = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
-    assert (made.format, made.pairs, made.fetch) == ("arrows", 2, True)
-    assert read_unit(made, 0).to_pylist() == [
+    planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
+    assert (planned.format, planned.pairs, planned.fetch) == ("arrows", 2, True)
+    assert read_unit(planned, 0).to_pylist() == [
         {"row": 0, "url": "http://a/1", "text": "one", "length": 16},
         {"row": 1, "url": "http://a/2", "text": "two", "length": 16},
     ]
@@ -199,7 +199,7 @@ def test_a_format_of_ones_own_may_be_read_in_place(tmp_path: Path) -> None:
     footer = Rows(lambda file: (table.num_rows, table.schema), rows)
     readers = (*READERS, Reader("memory", (".memory",), footer))
     recipe = Recipe(input=Input(path=str(tmp_path / "a.memory"), unit_pairs=1))
-    made = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
-    assert made.staged == []
-    (pair,) = read_unit(made, 1, readers=readers).to_pylist()
+    planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
+    assert planned.staged == []
+    (pair,) = read_unit(planned, 1, readers=readers).to_pylist()
     assert pair == {"row": 1, "url": "http://a/2", "text": "two", "n": 2}

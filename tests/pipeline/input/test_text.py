@@ -16,9 +16,9 @@ def read(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[Reco
     path = tmp_path / name
     path.write_bytes(content)
     chosen = Input(path=str(path), **options)
-    found = find_files(chosen, "")
-    assert not isinstance(found.reader.read, Rows)
-    return list(found.reader.read(found.files[0], chosen))
+    records = find_files(chosen, "")
+    assert not isinstance(records.reader.read, Rows)
+    return list(records.reader.read(records.files[0], chosen))
 
 
 def pairs(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[tuple[Any, Any]]:
@@ -45,8 +45,8 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
 
 
 def test_ragged_rows_are_rows_and_keep_their_extra_cells(tmp_path: Path) -> None:
-    found = read(tmp_path, "a.csv", b"url,lang,text\na\nb,en,t,5,6\n\nc,de,u\n")
-    assert found == [
+    records = read(tmp_path, "a.csv", b"url,lang,text\na\nb,en,t,5,6\n\nc,de,u\n")
+    assert records == [
         Record("a", None, {"lang": None}),
         Record("b", "t", {"lang": "en", "extra_cells": ["5", "6"]}),
         Record("c", "u", {"lang": "de"}),
@@ -54,14 +54,14 @@ def test_ragged_rows_are_rows_and_keep_their_extra_cells(tmp_path: Path) -> None
 
 
 def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, "a.csv", b"url,text,x,x,url\n1,2,3,4,5\n")
-    assert found == Record("1", "2", {"x": "3", "x_2": "4", "url_2": "5"})
+    (records,) = read(tmp_path, "a.csv", b"url,text,x,x,url\n1,2,3,4,5\n")
+    assert records == Record("1", "2", {"x": "3", "x_2": "4", "url_2": "5"})
 
 
 def test_without_a_header_columns_are_called_by_their_position(tmp_path: Path) -> None:
     content = b"first\thttp://a\tx\nsecond\thttp://b\ty\n"
-    found = read(tmp_path, "a.tsv", content, header=False, url="1", text="0")
-    assert found == [
+    records = read(tmp_path, "a.tsv", content, header=False, url="1", text="0")
+    assert records == [
         Record("http://a", "first", {"2": "x"}),
         Record("http://b", "second", {"2": "y"}),
     ]

@@ -48,9 +48,9 @@ def test_samples_have_the_text_url_and_image_that_webdataset_reads(tmp_path: Pat
         for n in range(5)
     ]
     path = write(tmp_path / "0.tar", samples)
-    found = read(path)
+    pairs = read(path)
     reference = webdataset.WebDataset(str(path), shardshuffle=False)
-    for record, sample in zip(found, reference, strict=True):
+    for record, sample in zip(pairs, reference, strict=True):
         assert record.url == json.loads(sample["json"])["url"]
         assert record.text == sample["txt"].decode()
         assert image(record) == sample["jpg"]
@@ -83,12 +83,12 @@ def test_text_is_that_of_txt_else_the_named_value_else_the_caption(tmp_path: Pat
         {"__key__": "e", "jpg": b"1", "json": b"nonsense"},
         {"__key__": "f", "jpg": b"1", "txt": b"\xff"},
     ]
-    found = read(write(tmp_path / "0.tar", samples), text="alt")
+    pairs = read(write(tmp_path / "0.tar", samples), text="alt")
     expected = ["from txt", "from alt", "from caption", None, None, "\\xff"]
-    assert [record.text for record in found] == expected
-    assert found[0].others == {**said, "key": "a"}  # nothing of it is repeated
-    assert found[1].others == {"caption": "from caption", "key": "b"}
-    assert found[2].others == {"key": "c"}
+    assert [record.text for record in pairs] == expected
+    assert pairs[0].others == {**said, "key": "a"}  # nothing of it is repeated
+    assert pairs[1].others == {"caption": "from caption", "key": "b"}
+    assert pairs[2].others == {"key": "c"}
 
 
 def test_samples_without_a_url_have_addresses_of_their_own(tmp_path: Path) -> None:
@@ -143,12 +143,12 @@ def test_img2dataset_folders_answer_for_the_pairs_that_failed_too(tmp_path: Path
     write(tmp_path / "00000.tar", samples)
     pq.write_table(pa.table(table), tmp_path / "00000.parquet")
     (tmp_path / "00000_stats.json").write_text("{}")
-    found = read(tmp_path, text="caption")
-    assert [record.url for record in found] == [rows[n]["url"] for n in (0, 2, 1, 3)]
-    assert [record.text for record in found] == ["zero", "two", "one", "three"]
-    assert [image(record) for record in found[:2]] == [b"http://a/0", b"http://a/2"]
-    assert [record.image for record in found[2:]] == [None, None]
-    assert found[2].others["error_message"] == "HTTP Error 404"
+    pairs = read(tmp_path, text="caption")
+    assert [record.url for record in pairs] == [rows[n]["url"] for n in (0, 2, 1, 3)]
+    assert [record.text for record in pairs] == ["zero", "two", "one", "three"]
+    assert [image(record) for record in pairs[:2]] == [b"http://a/0", b"http://a/2"]
+    assert [record.image for record in pairs[2:]] == [None, None]
+    assert pairs[2].others["error_message"] == "HTTP Error 404"
 
 
 def test_a_table_beside_a_tar_that_is_not_img2datasets_is_refused(tmp_path: Path) -> None:
@@ -168,13 +168,13 @@ def plain_tar(path: Path, *names: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("cut", "place"), [(100, 0), (700, 1536), (1600, 1536), (2600, 3072)])
+@pytest.mark.parametrize(("cut", "offset"), [(100, 0), (700, 1536), (1600, 1536), (2600, 3072)])
 def test_a_tar_that_is_cut_off_is_refused_with_the_place_of_what_is_missing(
-    tmp_path: Path, cut: int, place: int
+    tmp_path: Path, cut: int, offset: int
 ) -> None:
     path = plain_tar(tmp_path / "0.tar", "a.jpg", "b.jpg")
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(BadOption, match=rf"0\.tar: broken or cut off at byte {place}:"):
+    with pytest.raises(BadOption, match=rf"0\.tar: broken or cut off at byte {offset}:"):
         read(path)
 
 

@@ -13,11 +13,11 @@ def part(rows: list[tuple[str, str, int | None, int | None]]) -> Part:
     table = pa.table(
         {"row": range(len(rows)), "url": [row[0] for row in rows], "text": ["t"] * len(rows)}
     )
-    made = Part(table)
-    for place, (_, *values) in enumerate(rows):
+    summary_part = Part(table)
+    for row, (_, *values) in enumerate(rows):
         for column, value in zip((OUTCOME, HTTP_STATUS, FETCHED_AT), values, strict=True):
-            made.put(column, [place], value)
-    return made
+            summary_part.put(column, [row], value)
+    return summary_part
 
 
 def marker(rows: list[tuple[str, str, int | None, int | None]]) -> Marker:
@@ -34,10 +34,10 @@ def test_markers_together_give_the_counts_of_all_pieces() -> None:
         ]
     )
     two = marker([("http://a.example/3", "dns", None, 1_001_000), ("", "no_url", None, None)])
-    found = total([one, two, Marker(1, {})])
-    assert found.answers == {"ok": 2, "http_4xx 404": 1, "dns": 1, "no_url": 1}
-    assert found.hosts == {"a.example": {"ok": 1, "http_4xx 404": 1, "dns": 1}}
-    assert found.steps == [
+    counts = total([one, two, Marker(1, {})])
+    assert counts.answers == {"ok": 2, "http_4xx 404": 1, "dns": 1, "no_url": 1}
+    assert counts.hosts == {"a.example": {"ok": 1, "http_4xx 404": 1, "dns": 1}}
+    assert counts.steps == [
         (1000, {"ok": 1, "http_4xx 404": 1}),
         (1001, {"dns": 1}),
         (1003, {"ok": 1}),
@@ -50,11 +50,11 @@ def test_a_piece_tells_of_few_hosts_and_steps_whatever_it_holds() -> None:
         for n in range(1, 50)
         for k in range(n)
     ]
-    told = tally(part(rows))
-    assert list(told["hosts"]) == [f"{n}.example" for n in range(49, 49 - HOSTS, -1)]
-    assert told["hosts"]["49.example"] == {"refused": 49}
-    assert len(told["steps"]) <= STEPS_OF_SLICE
-    assert sum(step["refused"] for step in told["steps"].values()) == len(rows)
+    summary = tally(part(rows))
+    assert list(summary["hosts"]) == [f"{n}.example" for n in range(49, 49 - HOSTS, -1)]
+    assert summary["hosts"]["49.example"] == {"refused": 49}
+    assert len(summary["steps"]) <= STEPS_OF_SLICE
+    assert sum(step["refused"] for step in summary["steps"].values()) == len(rows)
 
 
 def test_a_host_that_cannot_be_printed_is_not_told() -> None:

@@ -55,37 +55,37 @@ class World:
         done = gather.run(self.recipe, self.store, planned, engine or Serial())
         return [slice_name for slice_name, _ in done]
 
-    def begin(self, asked: str = "transient") -> retry_layers.BegunLayer | None:
+    def begin(self, outcomes: str = "transient") -> retry_layers.BegunLayer | None:
         planned = plan.run(self.recipe, self.store)
-        return retry_layers.begin(self.store, planned, retry_layers.parse_outcomes(asked))
+        return retry_layers.begin(self.store, planned, retry_layers.parse_outcomes(outcomes))
 
     def working(
-        self, asked: str = "transient", engine: Any = None
+        self, outcomes: str = "transient", engine: Any = None
     ) -> Generator[tuple[str, Marker]]:
-        begun = self.begin(asked)
+        begun = self.begin(outcomes)
         assert begun
         planned = plan.run(self.recipe, self.store)
         yield from gather.work(self.recipe, self.store, planned, engine or Serial(), begun.todo)
 
-    def retry(self, asked: str = "transient", engine: Any = None) -> list[str]:
-        return [slice_name for slice_name, _ in self.working(asked, engine)]
+    def retry(self, outcomes: str = "transient", engine: Any = None) -> list[str]:
+        return [slice_name for slice_name, _ in self.working(outcomes, engine)]
 
-    def ask(self, query: str) -> list[dict[str, Any]]:
+    def query(self, query: str) -> list[dict[str, Any]]:
         with connect(self.store) as connection:
             attach(connection, self.store)
             return rows(connection, query)
 
-    def told(self, view: str = "gathered") -> list[tuple[int, int, str]]:
-        found = self.ask(f"SELECT row, retry_layer, outcome FROM {view} ORDER BY ALL")
-        return [tuple(pair.values()) for pair in found]
+    def outcomes(self, view: str = "gathered") -> list[tuple[int, int, str]]:
+        pairs = self.query(f"SELECT row, retry_layer, outcome FROM {view} ORDER BY ALL")
+        return [tuple(pair.values()) for pair in pairs]
 
-    def asked(self) -> Counter[str]:
+    def requests(self) -> Counter[str]:
         return Counter(path[1:] for path in self.site.paths())
 
     def status(self) -> Status:
-        found = status(self.store, "default")
-        assert found.complaints == []
-        return found
+        report = status(self.store, "default")
+        assert report.complaints == []
+        return report
 
 
 MakeWorld = Callable[..., World]
@@ -114,9 +114,9 @@ def world(tmp_path: Path, site: Any) -> MakeWorld:
             },
         }
         recipe = Recipe.model_validate(sections | more)
-        made = World(site, recipe, Store.at(tmp_path / "dataset"))
-        made.up(*(f"p{number}" for number in range(20)))
-        return made
+        dataset = World(site, recipe, Store.at(tmp_path / "dataset"))
+        dataset.up(*(f"p{number}" for number in range(20)))
+        return dataset
 
     return make
 
@@ -157,94 +157,94 @@ def test_piece_is_named_after_unit_layer_and_slice(name: str) -> None:
 
 
 def test_only_what_failed_is_fetched_again(world: MakeWorld) -> None:
-    made = world([f"p{number}" for number in range(10)])
-    made.down("p1", "p6")
-    assert made.gather() == ["00000000", "00000001", "00000002"]
-    made.up("p1", "p6")
-    assert made.retry() == ["00000000.r1", "00000001.r1"]  # unit 2 has nothing to try again
-    assert made.told() == [(row, int(row in (1, 6)), "ok") for row in range(10)]
-    assert made.told("superseded") == [(1, 0, "http_5xx"), (6, 0, "http_5xx")]
-    assert made.asked() == {f"p{row}": 2 if row in (1, 6) else 1 for row in range(10)}
+    dataset = world([f"p{number}" for number in range(10)])
+    dataset.down("p1", "p6")
+    assert dataset.gather() == ["00000000", "00000001", "00000002"]
+    dataset.up("p1", "p6")
+    assert dataset.retry() == ["00000000.r1", "00000001.r1"]  # unit 2 has nothing to retry
+    assert dataset.outcomes() == [(row, int(row in (1, 6)), "ok") for row in range(10)]
+    assert dataset.outcomes("superseded") == [(1, 0, "http_5xx"), (6, 0, "http_5xx")]
+    assert dataset.requests() == {f"p{row}": 2 if row in (1, 6) else 1 for row in range(10)}
 
 
 def test_row_won_is_as_if_the_fetch_had_succeeded_at_once(world: MakeWorld) -> None:
-    made = world(["p0", "p1", "p2"])
-    made.down("p1")
-    made.gather()
-    made.up("p1")
-    made.retry()
-    won = made.ask("FROM gathered WHERE row = 1")
-    made.store = Store.at(f"{made.store.url}-undisturbed")
-    made.gather()
-    (other,) = made.ask("FROM gathered WHERE row = 1")
+    dataset = world(["p0", "p1", "p2"])
+    dataset.down("p1")
+    dataset.gather()
+    dataset.up("p1")
+    dataset.retry()
+    won = dataset.query("FROM gathered WHERE row = 1")
+    dataset.store = Store.at(f"{dataset.store.url}-undisturbed")
+    dataset.gather()
+    (other,) = dataset.query("FROM gathered WHERE row = 1")
     differing = {name for name, value in won[0].items() if value != other[name]}
     assert differing <= {"retry_layer", "image_file", "image_offset", "fetch_ms", "fetched_at"}
     assert (won[0]["page"], won[0]["caption_words"], won[0]["width"]) == ("p1", 2, 61)
 
 
 def test_what_fails_again_is_in_the_layer_too_and_the_next_takes_it(world: MakeWorld) -> None:
-    made = world(["p0", "500,500,500,p1/x", "500,p2/x", "500,500,p3/x", "404"])
-    made.gather()
+    dataset = world(["p0", "500,500,500,p1/x", "500,p2/x", "500,500,p3/x", "404"])
+    dataset.gather()
     for layer in (1, 2, 3):
-        assert [layer_of(name) for name in made.retry()] == [layer]
-        assert retry_layers.read_layers(made.store)[-1].pairs == 4 - layer
-        assert made.status().retries[-1].recovered == 1
-    assert made.told() == [
+        assert [layer_of(name) for name in dataset.retry()] == [layer]
+        assert retry_layers.read_layers(dataset.store)[-1].pairs == 4 - layer
+        assert dataset.status().retries[-1].recovered == 1
+    assert dataset.outcomes() == [
         (0, 0, "ok"), (1, 3, "ok"), (2, 1, "ok"), (3, 2, "ok"), (4, 0, "http_4xx"),
     ]  # fmt: skip
-    assert made.told("superseded") == [
+    assert dataset.outcomes("superseded") == [
         (1, 0, "http_5xx"), (1, 1, "http_5xx"), (1, 2, "http_5xx"),
         (2, 0, "http_5xx"), (3, 0, "http_5xx"), (3, 1, "http_5xx"),
     ]  # fmt: skip
-    assert made.begin() is None
-    assert sum(made.asked().values()) == 5 + 3 + 2 + 1
+    assert dataset.begin() is None
+    assert sum(dataset.requests().values()) == 5 + 3 + 2 + 1
 
 
-def test_with_nothing_to_try_again_no_layer_is_made(world: MakeWorld) -> None:
-    made = world(["p0", "404"])
-    made.gather()
-    before = list(made.store.list())
-    assert made.begin() is None
-    assert list(made.store.list()) == before
+def test_with_nothing_to_retry_no_layer_is_made(world: MakeWorld) -> None:
+    dataset = world(["p0", "404"])
+    dataset.gather()
+    before = list(dataset.store.list())
+    assert dataset.begin() is None
+    assert list(dataset.store.list()) == before
 
 
 def test_named_outcomes_alone_are_tried_again(world: MakeWorld) -> None:
-    made = world(["404,p0/x", "500,p1/x"])
-    made.gather()
-    made.retry("http_4xx")
-    assert made.told() == [(0, 1, "ok"), (1, 0, "http_5xx")]
+    dataset = world(["404,p0/x", "500,p1/x"])
+    dataset.gather()
+    dataset.retry("http_4xx")
+    assert dataset.outcomes() == [(0, 1, "ok"), (1, 0, "http_5xx")]
 
 
 def test_stopped_layer_is_finished_before_another_begins(world: MakeWorld) -> None:
-    made = world([f"500,p{number}/x" for number in range(12)])
-    made.gather()
-    working = made.working()
+    dataset = world([f"500,p{number}/x" for number in range(12)])
+    dataset.gather()
+    working = dataset.working()
     assert next(working)[0] == "00000000.r1"
     working.close()
-    retry = made.status().retries[0]
+    retry = dataset.status().retries[0]
     assert (retry.pairs, retry.pending, retry.recovered) == (12, 8, 4)
     with pytest.raises(BadOption, match="layer 1 is not finished.*--retry transient$"):
-        made.begin("http_5xx")
-    assert made.retry() == ["00000001.r1", "00000002.r1"]
-    assert made.told() == [(row, 1, "ok") for row in range(12)]
-    assert [layer.number for layer in retry_layers.read_layers(made.store)] == [1]
+        dataset.begin("http_5xx")
+    assert dataset.retry() == ["00000001.r1", "00000002.r1"]
+    assert dataset.outcomes() == [(row, 1, "ok") for row in range(12)]
+    assert [layer.number for layer in retry_layers.read_layers(dataset.store)] == [1]
 
 
 def test_gated_pair_is_not_tried_again(world: MakeWorld) -> None:
     keep = [{"caption_words": {"min_words": 2}, "gate": True}]
-    made = world(["500,p0/x", "500,p1/x"], ["short", "long enough"], keep=keep)
-    made.gather()
-    made.retry()
-    assert made.told() == [(0, 0, "gated"), (1, 1, "ok")]
+    dataset = world(["500,p0/x", "500,p1/x"], ["short", "long enough"], keep=keep)
+    dataset.gather()
+    dataset.retry()
+    assert dataset.outcomes() == [(0, 0, "gated"), (1, 1, "ok")]
 
 
 def test_url_of_several_rows_is_fetched_once_per_layer(world: MakeWorld) -> None:
-    made = world(["500,500,p0/x"] * 3)
-    made.gather()
-    made.retry()
-    made.retry()
-    assert made.told() == [(row, 2, "ok") for row in range(3)]
-    assert made.asked() == {"500,500,p0/x": 3}
+    dataset = world(["500,500,p0/x"] * 3)
+    dataset.gather()
+    dataset.retry()
+    dataset.retry()
+    assert dataset.outcomes() == [(row, 2, "ok") for row in range(3)]
+    assert dataset.requests() == {"500,500,p0/x": 3}
 
 
 class CrashingAt:
@@ -269,37 +269,39 @@ class CrashingAt:
 
 def test_pair_that_kills_its_process_in_a_layer_is_isolated(world: MakeWorld) -> None:
     names = [f"500,p{number}/x" if number % 2 else f"p{number}" for number in range(16)]
-    made = world(names, unit_pairs=16)
-    made.gather()
+    dataset = world(names, unit_pairs=16)
+    dataset.gather()
     engine = CrashingAt(11)
-    made.retry(engine=engine)
+    dataset.retry(engine=engine)
     assert engine.tasks == 2 * 3 + 1  # log2(8 rows to try again) rounds of two halves
-    assert made.told() == [(row, row % 2, "crashed" if row == 11 else "ok") for row in range(16)]
-    assert made.status().outcomes == {"crashed": 1, "ok": 15}
-    assert made.begin() is None
-    assert made.retry("crashed") == ["00000000.r2"]
-    assert made.status().outcomes == {"ok": 16}
+    assert dataset.outcomes() == [
+        (row, row % 2, "crashed" if row == 11 else "ok") for row in range(16)
+    ]
+    assert dataset.status().outcomes == {"crashed": 1, "ok": 15}
+    assert dataset.begin() is None
+    assert dataset.retry("crashed") == ["00000000.r2"]
+    assert dataset.status().outcomes == {"ok": 16}
 
 
 def test_layer_stopped_among_its_slices_goes_on_with_the_others(world: MakeWorld) -> None:
-    made = world([f"500,p{number}/x" for number in range(8)], unit_pairs=8)
-    made.gather()
-    working = made.working(engine=CrashingAt(0, times=1))
+    dataset = world([f"500,p{number}/x" for number in range(8)], unit_pairs=8)
+    dataset.gather()
+    working = dataset.working(engine=CrashingAt(0, times=1))
     assert next(working)[0] == "00000000.r1.0+4"
     working.close()
-    assert made.retry() == ["00000000.r1.4+4"]
-    assert made.told() == [(row, 1, "ok") for row in range(8)]
+    assert dataset.retry() == ["00000000.r1.4+4"]
+    assert dataset.outcomes() == [(row, 1, "ok") for row in range(8)]
 
 
 def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWorld) -> None:
     names = ["p0,500/x", "p1", "p0,500/x", "404,p3/x"]
-    made = world(names)
-    made.gather(CrashingAt(0, times=1))  # parts rows 0 and 2, so the URL is fetched by both
-    assert [outcome for _, _, outcome in made.told()] == ["ok", "ok", "http_5xx", "http_4xx"]
-    made.retry("http_5xx,http_4xx")
-    assert made.told() == [(0, 0, "ok"), (1, 0, "ok"), (2, 1, "ok"), (3, 1, "ok")]
-    assert made.asked()["p0,500/x"] == 2
-    first, other = made.ask("FROM gathered WHERE row IN (0, 2) ORDER BY row")
+    dataset = world(names)
+    dataset.gather(CrashingAt(0, times=1))  # parts rows 0 and 2, so the URL is fetched by both
+    assert [outcome for _, _, outcome in dataset.outcomes()] == ["ok", "ok", "http_5xx", "http_4xx"]
+    dataset.retry("http_5xx,http_4xx")
+    assert dataset.outcomes() == [(0, 0, "ok"), (1, 0, "ok"), (2, 1, "ok"), (3, 1, "ok")]
+    assert dataset.requests()["p0,500/x"] == 2
+    first, other = dataset.query("FROM gathered WHERE row IN (0, 2) ORDER BY row")
     differing = {name for name, value in first.items() if value != other[name]}
     assert differing == {"row", "uid", "text", "retry_layer"}
 
@@ -307,77 +309,82 @@ def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWo
 def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(
     world: MakeWorld,
 ) -> None:
-    made = world(["p0", "500,p1/x", "404"])
-    made.gather()
-    judge(made)
-    assert (made.status().failed, made.status().kept) == (2, 1)
-    made.retry()
-    assert (made.status().outdated, made.status().kept) == (True, None)
-    judge(made)
-    assert (made.status().outdated, made.status().failed, made.status().kept) == (False, 1, 2)
+    dataset = world(["p0", "500,p1/x", "404"])
+    dataset.gather()
+    judge(dataset)
+    assert (dataset.status().failed, dataset.status().kept) == (2, 1)
+    dataset.retry()
+    assert (dataset.status().outdated, dataset.status().kept) == (True, None)
+    judge(dataset)
+    assert (dataset.status().outdated, dataset.status().failed, dataset.status().kept) == (
+        False,
+        1,
+        2,
+    )
 
 
-def judge(made: World) -> None:
-    group.run(made.recipe, made.store, Serial())
-    select.run(made.recipe, made.store, "default")
+def judge(dataset: World) -> None:
+    group.run(dataset.recipe, dataset.store, Serial())
+    select.run(dataset.recipe, dataset.store, "default")
 
 
 def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(
     world: MakeWorld,
 ) -> None:
-    made = world(["p0", "500,p1/x"])
-    made.gather()
-    made.retry()
-    path = f"{made.store.url}/gather/00000000.r1.json"
+    dataset = world(["p0", "500,p1/x"])
+    dataset.gather()
+    dataset.retry()
+    path = f"{dataset.store.url}/gather/00000000.r1.json"
     marker = Path(path).read_text()
     Path(path).write_text(marker.replace('"http_5xx": 1', '"http_5xx": 2'))
     assert (
-        "retry layer 1 replaced: 2, but pairs retried: 1" in status(made.store, "x").complaints[1]
+        "retry layer 1 replaced: 2, but pairs retried: 1"
+        in status(dataset.store, "x").complaints[1]
     )
 
 
 def test_gc_deletes_nothing_of_a_layer_that_is_named(world: MakeWorld) -> None:
-    made = world([f"500,p{number}/x" for number in range(8)])
-    made.gather()
-    next(made.working())
-    before = list(made.store.list())
+    dataset = world([f"500,p{number}/x" for number in range(8)])
+    dataset.gather()
+    next(dataset.working())
+    before = list(dataset.store.list())
     left = "gather/00000001.r1.0123456789ab.tar"
-    made.store.write(left, b"left behind")
-    assert gc.run(made.store, 0) == [gc.Garbage(left, 11)]
-    assert list(made.store.list()) == before
+    dataset.store.write(left, b"left behind")
+    assert gc.run(dataset.store, 0) == [gc.Garbage(left, 11)]
+    assert list(dataset.store.list()) == before
 
 
 def test_shards_are_those_of_a_web_that_worked_at_once(world: MakeWorld) -> None:
-    made = world([f"p{number}" for number in range(10)], shard={"samples": 4})
-    made.down("p2", "p3", "p9")
-    made.gather()
-    pack(made)
-    made.up("p2", "p9")
-    made.retry()
-    made.up("p3")
-    made.retry()
-    after = pack(made)
-    made.store = Store.at(f"{made.store.url}-undisturbed")
-    made.gather()
-    assert after == pack(made)
+    dataset = world([f"p{number}" for number in range(10)], shard={"samples": 4})
+    dataset.down("p2", "p3", "p9")
+    dataset.gather()
+    pack(dataset)
+    dataset.up("p2", "p9")
+    dataset.retry()
+    dataset.up("p3")
+    dataset.retry()
+    after = pack(dataset)
+    dataset.store = Store.at(f"{dataset.store.url}-undisturbed")
+    dataset.gather()
+    assert after == pack(dataset)
     assert len(after) == 3
 
 
-def pack(made: World) -> dict[str, str]:
+def pack(dataset: World) -> dict[str, str]:
     """Shard what is gathered; return the checksum of each tar."""
-    judge(made)
-    markers = list(shard.run(made.recipe, made.store, Serial(), "default"))
+    judge(dataset)
+    markers = list(shard.run(dataset.recipe, dataset.store, Serial(), "default"))
     return {marker.file(".tar"): marker.files[marker.file(".tar")]["sha256"] for marker in markers}
 
 
 def test_layers_work_in_an_object_store(world: MakeWorld, s3: str) -> None:
-    made = world(["p0", "500,500,p1/x", "500,p2/x"])
-    made.store = Store.at(f"{s3}/layers")
-    made.gather()
-    made.retry()
-    made.retry()
-    assert made.told() == [(0, 0, "ok"), (1, 2, "ok"), (2, 1, "ok")]
-    assert made.told("superseded") == [
+    dataset = world(["p0", "500,500,p1/x", "500,p2/x"])
+    dataset.store = Store.at(f"{s3}/layers")
+    dataset.gather()
+    dataset.retry()
+    dataset.retry()
+    assert dataset.outcomes() == [(0, 0, "ok"), (1, 2, "ok"), (2, 1, "ok")]
+    assert dataset.outcomes("superseded") == [
         (1, 0, "http_5xx"), (1, 1, "http_5xx"), (2, 0, "http_5xx"),
     ]  # fmt: skip
-    assert [retry.recovered for retry in made.status().retries] == [1, 1]
+    assert [retry.recovered for retry in dataset.status().retries] == [1, 1]
