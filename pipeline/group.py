@@ -73,13 +73,13 @@ def run(
     )
     if done := current(store, GROUP_MARKER, wanted):
         return done
-    forest = near(store, engine, distance, partitions)
+    near_labels = near(store, engine, distance, partitions)
     running = [step for step in steps if step.TABLE in options]
     path = result(GROUP.folder)
     with connect(store) as connection:
         attach(connection, store, embeddings)
         _take_images(connection)
-        near_duplicates.find(connection, recipe, store, forest)
+        near_duplicates.find(connection, recipe, store, near_labels)
         counts = dict.fromkeys((step.TABLE for step in steps), 0)
         for step in running:
             counts[step.TABLE] = step.find(connection, recipe, store, engine)
@@ -121,7 +121,7 @@ def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
     from pairsieve.pipeline.dedup.star_clusters import SIGNALS
 
     apart = [
-        f"count(*) FILTER (objected & {1 << bit} > 0) AS kept_apart_by_{signal}"
+        f"count(*) FILTER (failed_verification & {1 << bit} > 0) AS kept_apart_by_{signal}"
         for bit, signal in enumerate(SIGNALS)
     ]
     others = "NOT repeated AND duplicate_of IS NOT NULL"

@@ -69,7 +69,7 @@ class Cost(NamedTuple):
         in_memory_s: Of the search in memory.
         peak_mb: Largest memory of the process that ran the tasks.
         partition_bytes: Of the first round's files.
-        forest_bytes: Of all forests.
+        labels_bytes: Of all labels.
         same: Whether all labels are equal.
     """
 
@@ -79,7 +79,7 @@ class Cost(NamedTuple):
     in_memory_s: float
     peak_mb: float
     partition_bytes: int
-    forest_bytes: int
+    labels_bytes: int
     same: bool
 
 
@@ -105,7 +105,7 @@ def bench(benchmark: DistributedBenchmark, echo: Callable[[str], None]) -> None:
     """Measure, print the table and what more hashes would take."""
     echo(f"{benchmark.size:,} hashes, {benchmark.partitions} partitions of each table ...")
     measured = cost(benchmark)
-    moved = 2 * (measured.partition_bytes + measured.forest_bytes)
+    moved = 2 * (measured.partition_bytes + measured.labels_bytes)
     columns = ("CPU-s", "partition", "search", "merge", "in memory", "GB", "GB moved", "labels")
     cells = (
         f"{measured.partition_s + measured.search_s + measured.merge_s:.1f}",
@@ -145,21 +145,21 @@ def measure(benchmark: DistributedBenchmark, folder: Path) -> Cost:
     write_units(warm, hashes(WARM, benchmark.seed))
     near(warm, Serial(), benchmark.distance, benchmark.partitions)
     write_units(store, hashes(benchmark.size, benchmark.seed))
-    forest = near(store, engine, benchmark.distance, benchmark.partitions)
-    assert forest is not None
+    found_labels = near(store, engine, benchmark.distance, benchmark.partitions)
+    assert found_labels is not None
     peak = peak_mb()
     values = hashes(benchmark.size, benchmark.seed)
     began = time.process_time()
     labels = components(values, benchmark.distance)
     in_memory = time.process_time() - began
-    same = bool((forest.positions(np.arange(benchmark.size)) == labels).all())
+    same = bool((found_labels.positions(np.arange(benchmark.size)) == labels).all())
     sizes = {path: size for path, size, _ in store.list(SEARCHES)}
-    partitioned, forests = (
+    partitioned, label_bytes = (
         sum(size for path, size in sizes.items() if path.endswith(suffix))
         for suffix in (".bin", ".parquet")
     )
     partition, search, *merges = engine.cpu_s
-    return Cost(partition, search, sum(merges), in_memory, peak, partitioned, forests, same)
+    return Cost(partition, search, sum(merges), in_memory, peak, partitioned, label_bytes, same)
 
 
 def write_units(store: Store, values: Hashes) -> None:
@@ -193,16 +193,16 @@ def _estimate(size: int, benchmark: DistributedBenchmark, measured: Cost) -> str
     """Return what a search of `size` hashes should take."""
     from pairsieve.pipeline.hamming.cost_model import Costs, expected_s
     from pairsieve.pipeline.hamming.distributed import PER_TASK
-    from pairsieve.pipeline.hamming.partition import cut
+    from pairsieve.pipeline.hamming.partition import plan_partitions
 
     times = size / benchmark.size
     planned, here = (expected_s(n, benchmark.distance, Costs()) for n in (size, benchmark.size))
     cpu = (measured.partition_s + measured.merge_s) * times + measured.search_s * planned / here
-    moved = 2 * times * (measured.partition_bytes + measured.forest_bytes)
-    how = cut(size, benchmark.distance, -(-size // PER_TASK))
+    moved = 2 * times * (measured.partition_bytes + measured.labels_bytes)
+    partitioning = plan_partitions(size, benchmark.distance, -(-size // PER_TASK))
     return (
-        f"estimated, {size:,} hashes: {how.tables} x {how.partitions} tasks of "
-        f"{size / how.partitions:,.0f} hashes; {cpu / 3600:,.1f} CPU-hours, "
+        f"estimated, {size:,} hashes: {partitioning.tables} x {partitioning.partitions} tasks of "
+        f"{size / partitioning.partitions:,.0f} hashes; {cpu / 3600:,.1f} CPU-hours, "
         f"{cpu / 3600 / CORES:,.2f} hours of a machine of {CORES} cores; "
         f"{moved / 1e9:,.0f} GB moved"
     )

@@ -105,7 +105,7 @@ def _edited(photographs: Iterable[Pixels], edited: Path | None) -> Iterator[tupl
 
 def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
     """Return the features of pictures, each served as a JPEG and decoded as `gather` does."""
-    from pairsieve.pipeline.dedup.star_clusters import Looks, turned_cells
+    from pairsieve.pipeline.dedup.star_clusters import Features, oriented_cells
 
     kinds: list[str] = []
     parts: list[list[NDArray[Any]]] = []
@@ -123,13 +123,13 @@ def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
     count = len(kinds)
-    features = Looks(
+    features = Features(
         np.column_stack((upright, oriented[:, ::2])),
         np.column_stack((dhashes, oriented[:, 1::2])),
         colours,
         np.empty((count, 0), np.float32),
         np.full(count, 7, np.uint8),
-        turned_cells(list(ORIENTED.values()), CELLS),
+        oriented_cells(list(ORIENTED.values()), CELLS),
     )
     return Pictures(features, np.array(kinds))
 
@@ -162,7 +162,7 @@ def detected(copies: Pictures, distance: int, verify: tuple[str, ...]) -> NDArra
 
     Only the mirrored and rotated ones are compared in every orientation.
     """
-    from pairsieve.pipeline.dedup.star_clusters import pairs_alike
+    from pairsieve.pipeline.dedup.star_clusters import are_similar
 
     indices = np.arange(len(copies.kinds))
     originals = np.maximum.accumulate(np.where(copies.kinds == "original", indices, 0))
@@ -172,7 +172,7 @@ def detected(copies: Pictures, distance: int, verify: tuple[str, ...]) -> NDArra
     )
     oriented = np.isin(copies.kinds, list(ORIENTATIONS))
     similar = [
-        pairs_alike(features, thresholds, originals, indices)
+        are_similar(features, thresholds, originals, indices)
         for features in (upright, copies.features)
     ]
     return np.where(oriented, similar[1], similar[0])
@@ -180,7 +180,7 @@ def detected(copies: Pictures, distance: int, verify: tuple[str, ...]) -> NDArra
 
 def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return which pictures are joined with another as its copies, (n,), all compared upright."""
-    from pairsieve.pipeline.dedup.star_clusters import stars
+    from pairsieve.pipeline.dedup.star_clusters import star_clusters
     from pairsieve.pipeline.hamming.components import components
 
     labels = components(np.ascontiguousarray(others.features.hashes[:, 0]), distance)
@@ -189,7 +189,7 @@ def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDA
     upright = others.features._replace(
         hashes=others.features.hashes[:, :1], dhashes=others.features.dhashes[:, :1]
     )
-    keepers, _ = stars(upright.take(order), limits(distance, verify), ends)
+    keepers, _ = star_clusters(upright.take(order), limits(distance, verify), ends)
     joined = np.zeros(len(labels), bool)
     joined[order] = keepers != np.arange(len(labels))
     return joined

@@ -1,7 +1,7 @@
-"""Members: what is known of the images that are near another, in the order in which they stay.
+"""Candidates: the features of images that are near another, in the order in which they stay.
 
-Only these are read again from the ledger, with all that `stars.py` compares; of most datasets they
-are a small part.
+Only these are read again from the ledger, with all that `star_clusters.py` compares; of most
+datasets they are a small part.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ from pairsieve.schemas.recipe_group import Group
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pairsieve.pipeline.dedup.star_clusters import Looks
+    from pairsieve.pipeline.dedup.star_clusters import Features
 
 Ints = NDArray[np.int64]
 Labels = Callable[[NDArray[np.uint64], int], Ints]
 
 
-class Members(NamedTuple):
+class Candidates(NamedTuple):
     """The images of components of more than one, a component side by side, the preferred first.
 
     Attributes:
@@ -38,14 +38,14 @@ class Members(NamedTuple):
         files: int64 (n,), the smallest row that has the same file.
         again: bool (n,), the pair was in an earlier row.
         ends: int64 (components,), where each ends.
-        looks: See `stars.py`.
+        features: See `star_clusters.py`.
     """
 
     rows: Ints
     files: Ints
     again: NDArray[np.bool_]
     ends: Ints
-    looks: "Looks"
+    features: "Features"
 
     def nodes(self) -> tuple[Ints, Ints]:
         """Return the first place of each picture in order, (m,), and the node of each row, (n,).
@@ -57,7 +57,7 @@ class Members(NamedTuple):
             return self.rows, self.rows
         _, first, file_of = np.unique(self.files, return_index=True, return_inverse=True)
         component = np.searchsorted(self.ends, first, "right")
-        parts = [component, *(part[first] for part in self.looks[:-1])]
+        parts = [component, *(part[first] for part in self.features[:-1])]
         wide = [np.ascontiguousarray(part).reshape(len(first), -1) for part in parts]
         raw = np.concatenate([part.view(np.uint8).reshape(len(first), -1) for part in wide], axis=1)
         keys = np.ascontiguousarray(raw).view(f"V{raw.shape[1]}").ravel()
@@ -68,9 +68,9 @@ class Members(NamedTuple):
         return nodes, node_of_look[file_of]
 
 
-def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Members:
+def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Candidates:
     """Return the images of the table `components`."""
-    from pairsieve.pipeline.dedup.star_clusters import Looks, turned_cells
+    from pairsieve.pipeline.dedup.star_clusters import Features, oriented_cells
 
     found = connection.sql(
         f"""
@@ -81,25 +81,25 @@ def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Memb
         """
     ).to_arrow_table()
     rows = _numbers(found["row"])
-    turns = recipe.group.compared
-    turned = _lists(found["orientation_hashes"], 2 * len(turns), np.uint64)
+    orientations = recipe.group.compared
+    oriented = _lists(found["orientation_hashes"], 2 * len(orientations), np.uint64)
     vectors = _vectors(store, recipe, rows)
     known = np.zeros(len(rows), np.uint8)
     for bit, name in enumerate(("perceptual_hash", "dhash", "colour")):
         known |= (~_missing(found[name])).astype(np.uint8) << np.uint8(bit)
     known |= vectors.any(axis=1).astype(np.uint8) << np.uint8(3)
-    looks = Looks(
-        np.column_stack((_numbers(found["perceptual_hash"], np.uint64), turned[:, ::2])),
-        np.column_stack((_numbers(found["dhash"], np.uint64), turned[:, 1::2])),
+    features = Features(
+        np.column_stack((_numbers(found["perceptual_hash"], np.uint64), oriented[:, ::2])),
+        np.column_stack((_numbers(found["dhash"], np.uint64), oriented[:, 1::2])),
         _lists(found["colour"], LEVELS, np.uint8),
         vectors,
         known,
-        turned_cells([ORIENTED[turn] for turn in turns], CELLS),
+        oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),
     )
     components = _numbers(found["component"])
     ends = np.flatnonzero(np.diff(components, append=-1)) + 1
     again = found["again"].to_numpy().astype(bool)
-    return Members(rows, _numbers(found["same_file"]), again, ends, looks)
+    return Candidates(rows, _numbers(found["same_file"]), again, ends, features)
 
 
 def order(options: Group) -> str:
@@ -113,8 +113,8 @@ def order(options: Group) -> str:
     return ", ".join((*terms, "i.uid", "i.row"))
 
 
-def labels_of_turns(
-    connection: "DuckDBPyConnection", turns: int, distance: int, near: Labels
+def labels_of_orientations(
+    connection: "DuckDBPyConnection", orientations: int, distance: int, near: Labels
 ) -> Ints:
     """Return the smallest place, (n,), in each image's component, turned images compared too."""
     from pairsieve.pipeline.hamming.components import joined
@@ -125,10 +125,10 @@ def labels_of_turns(
     ).to_arrow_table()
     missing = _missing(found["perceptual_hash"]) | _missing(found["orientation_hashes"])
     own = _numbers(found["perceptual_hash"], np.uint64)
-    turned = _lists(found["orientation_hashes"], 2 * turns, np.uint64)[:, ::2]
-    hashes = np.concatenate((own, *turned.T))
-    lost = np.tile(missing, 1 + turns)
-    same = np.tile(np.arange(len(own)), 1 + turns)
+    oriented = _lists(found["orientation_hashes"], 2 * orientations, np.uint64)[:, ::2]
+    hashes = np.concatenate((own, *oriented.T))
+    lost = np.tile(missing, 1 + orientations)
+    same = np.tile(np.arange(len(own)), 1 + orientations)
     return joined(near(np.ma.masked_array(hashes, lost), distance), same)[: len(own)]
 
 

@@ -21,7 +21,7 @@ KEPT_AT_ONCE = 8192  # kept ones that a block is compared with at once: 64 MB of
 TARGETS = 4  # kept ones noted of one that goes, best first
 
 
-class Alike(NamedTuple):
+class SimilarPairs(NamedTuple):
     """Vectors that go, each with kept ones that it is near to, best first.
 
     Attributes:
@@ -41,7 +41,7 @@ def squares(vectors: Doubles) -> Doubles:
     return np.where(found == 0, np.inf, found)
 
 
-def alike(vectors: Halves, min_cosine: float) -> Alike:
+def similar_pairs(vectors: Halves, min_cosine: float) -> SimilarPairs:
     """Return which of `vectors`, the best first, go for one before them.
 
     Memory beside the vectors: 200 MB for 512 components, whatever their number.
@@ -68,16 +68,16 @@ def _near(
     vectors: Halves,
     kept: NDArray[np.int64],
     min_cosine: float,
-) -> Alike:
+) -> SimilarPairs:
     """Return which of a block are near to which of those kept before."""
     cosines = _cosines(block, vectors[kept].astype(np.float64))
     one, other = np.nonzero(cosines >= min_cosine)
-    return Alike(own[one], kept[other], cosines[one, other].astype(np.float32))
+    return SimilarPairs(own[one], kept[other], cosines[one, other].astype(np.float32))
 
 
 def _within(
     block: Doubles, own: NDArray[np.int64], stays: NDArray[np.bool_], min_cosine: float
-) -> Alike:
+) -> SimilarPairs:
     """Return which of a block go for which others of it; `stays` becomes what is left of it."""
     cosines = _cosines(block, block)
     near = np.triu(cosines >= min_cosine, 1)
@@ -86,7 +86,7 @@ def _within(
             stays[near[one]] = False
     near[~stays] = False
     gone, kept = np.nonzero(near.T)
-    return Alike(own[gone], own[kept], cosines[kept, gone].astype(np.float32))
+    return SimilarPairs(own[gone], own[kept], cosines[kept, gone].astype(np.float32))
 
 
 def _cosines(some: Doubles, others: Doubles) -> Doubles:
@@ -96,17 +96,17 @@ def _cosines(some: Doubles, others: Doubles) -> Doubles:
     return np.asarray(cosines)
 
 
-def _first(parts: list[Alike]) -> Alike:
+def _first(parts: list[SimilarPairs]) -> SimilarPairs:
     """Return of each that goes the first few that it goes for."""
     gone, kept, cosine = _joined(parts)
     order = np.lexsort((kept, gone))
     nth = np.arange(len(gone)) - np.searchsorted(gone[order], gone[order])
     few = order[nth < TARGETS]
-    return Alike(gone[few], kept[few], cosine[few])
+    return SimilarPairs(gone[few], kept[few], cosine[few])
 
 
-def _joined(parts: list[Alike]) -> Alike:
+def _joined(parts: list[SimilarPairs]) -> SimilarPairs:
     """Return all of these together."""
-    none = Alike(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    none = SimilarPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     gone, kept, cosine = zip(none, *parts, strict=True)
-    return Alike(np.concatenate(gone), np.concatenate(kept), np.concatenate(cosine))
+    return SimilarPairs(np.concatenate(gone), np.concatenate(kept), np.concatenate(cosine))

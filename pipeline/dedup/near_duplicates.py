@@ -1,11 +1,11 @@
-"""Copies: which images are the same, and which of them is the one to keep.
+"""Near-duplicates: which images are the same, and which of them is the one to keep.
 
 Two images may belong together if their files are equal or their pHashes differ in at most the
 `max_distance` of the recipe's `duplicate` rule; a chain of such likenesses is a component, which
 the search finds. In it, the best by `group.prefer` is a keeper and takes every image that is near
 its own and passes for the same by the signals of `group.verify`; the best of those left over is the
-next keeper, and so on (`stars.py`). With `clusters: chain` it takes what verified likenesses
-connect. Equal files are always together, wherever the better of their pairs goes.
+next keeper, and so on (`star_clusters.py`). With `clusters: chain` it takes what verified
+likenesses connect. Equal files are always together, wherever the better of their pairs goes.
 
 A pair that stands in several units of the input is kept once, in its first row with an image; only
 such rows can be keepers, so a cluster that has none points nowhere. The keeper does not depend on
@@ -15,8 +15,9 @@ them is kept; with `captions: all_as_list` it has the other captions as a list.
 
 DuckDB sorts and joins, spilling to disk; the search for near hashes holds arrays only: at most 120
 bytes per pair with an image, and what follows 200 per pair that is near another. Where the search
-was spread over tasks, what it found is given as a forest: only the rows in it and equal files are
-held then. Turned images are searched here all the same, and that takes all rows.
+was spread over tasks, its result is given as union-find labels: only the rows in them and equal
+files are in memory then. Rotated and mirrored images are searched here all the same, and that takes
+all rows.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.candidates import Members, labels_of_turns, take
+from pairsieve.pipeline.dedup.candidates import Candidates, labels_of_orientations, take
 from pairsieve.schemas.columns import (
     CAPTIONS,
     CLUSTER,
@@ -44,7 +45,7 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pairsieve.pipeline.hamming.forest import Forest
+    from pairsieve.pipeline.hamming.labels import UnionFindLabels
 
 COLUMNS = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
@@ -54,21 +55,24 @@ MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders ha
 
 
 def find(
-    connection: "DuckDBPyConnection", recipe: Recipe, store: Store, forest: "Forest | None" = None
+    connection: "DuckDBPyConnection",
+    recipe: Recipe,
+    store: Store,
+    near_labels: "UnionFindLabels | None" = None,
 ) -> None:
     """Make the table `copies` out of `images`: `row`, the columns of GROUPED that tell of copies.
 
-    Beside them `exact`, the keeper has the same file, and `objected`: the bits of the signals that
-    kept an image, near by its pHash, from every keeper. `forest` says which hashes are near, if
-    that was found before.
+    Beside them `exact`, the keeper has the same file, and `failed_verification`: the bits of the
+    signals that kept an image, near by its pHash, from every keeper. `near_labels` says which
+    hashes are near, if that was searched before.
 
     Raises:
         BadOption: the recipe's `duplicate` rules do not agree on one distance.
     """
     distance = max_distance(recipe)
-    _find_components(connection, recipe, distance, forest)
-    members = take(connection, recipe, store)
-    connection.register("found", _clusters(members, recipe, distance))
+    _find_components(connection, recipe, distance, near_labels)
+    candidates = take(connection, recipe, store)
+    connection.register("found", _clusters(candidates, recipe, distance))
     _make_copies(connection, recipe)
     connection.unregister("found")
 
@@ -87,19 +91,24 @@ def max_distance(recipe: Recipe) -> int:
 
 
 def _find_components(
-    connection: "DuckDBPyConnection", recipe: Recipe, distance: int, forest: "Forest | None"
+    connection: "DuckDBPyConnection",
+    recipe: Recipe,
+    distance: int,
+    near_labels: "UnionFindLabels | None",
 ) -> None:
     """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
     from pairsieve.pipeline.hamming.components import joined
 
-    turns = recipe.group.compared
-    found = _joinable(connection, None if turns else forest)
+    orientations = recipe.group.compared
+    found = _joinable(connection, None if orientations else near_labels)
     rows: NDArray[np.int64] = found["row"]
     same_file = np.searchsorted(rows, found["same_file"])
-    near = forest.positions(rows) if forest else _near(found["perceptual_hash"], distance)
+    near = near_labels.positions(rows) if near_labels else _near(found["perceptual_hash"], distance)
     labels = joined(same_file, near)
-    if turns:
-        labels = joined(labels, labels_of_turns(connection, len(turns), distance, _near))
+    if orientations:
+        labels = joined(
+            labels, labels_of_orientations(connection, len(orientations), distance, _near)
+        )
     shared = np.bincount(labels, minlength=len(rows))[labels] > 1
     components = pa.table({"row": rows[shared], "component": rows[labels[shared]]})
     connection.register("found_components", components)
@@ -107,22 +116,24 @@ def _find_components(
     connection.unregister("found_components")
 
 
-def _joinable(connection: "DuckDBPyConnection", forest: "Forest | None") -> dict[str, Any]:
+def _joinable(
+    connection: "DuckDBPyConnection", near_labels: "UnionFindLabels | None"
+) -> dict[str, Any]:
     """Return `row`, ascending, `same_file` and `perceptual_hash` of what may join another image.
 
-    Without a forest that is every image; with one, those in it and those of equal files.
+    Without labels that is every image; with them, those in them and those of equal files.
     """
     where = ""
-    if forest:
-        connection.register("forest", pa.table(forest._asdict()))
+    if near_labels:
+        connection.register("near_labels", pa.table(near_labels._asdict()))
         where = """
-            WHERE row IN (SELECT unnest([rows, labels]) FROM forest)
+            WHERE row IN (SELECT unnest([rows, labels]) FROM near_labels)
                OR row IN (SELECT unnest([row, same_file]) FROM images WHERE same_file <> row)
             """
     query = f"SELECT row, same_file, perceptual_hash FROM images {where} ORDER BY row"
     found = connection.execute(query).fetchnumpy()
-    if forest:
-        connection.unregister("forest")
+    if near_labels:
+        connection.unregister("near_labels")
     return found
 
 
@@ -136,35 +147,46 @@ def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     return labels
 
 
-def _clusters(members: Members, recipe: Recipe, distance: int) -> pa.Table:
+def _clusters(candidates: Candidates, recipe: Recipe, distance: int) -> pa.Table:
     """Return a row per member: its keeper's row, the cluster, and how far it is from its keeper."""
-    from pairsieve.pipeline.dedup.star_clusters import FAR, SIGNALS, Limits, chains, stars, told
+    from pairsieve.pipeline.dedup.star_clusters import (
+        FAR,
+        SIGNALS,
+        Limits,
+        chain_clusters,
+        distances,
+        star_clusters,
+    )
 
-    options, looks, rows = recipe.group, members.looks, members.rows
+    options, features, rows = recipe.group, candidates.features, candidates.rows
     uses = sum(1 << SIGNALS.index(signal) for signal in options.verify)
     limits = Limits(distance, options.max_dhash, options.max_colour, options.min_embedding, uses)
-    nodes, node_of = members.nodes()
-    settle = stars if options.clusters == "star" else chains
-    parents, refusals = settle(looks.take(nodes), limits, np.searchsorted(nodes, members.ends))
+    nodes, node_of = candidates.nodes()
+    settle = star_clusters if options.clusters == "star" else chain_clusters
+    parents, refusals = settle(
+        features.take(nodes), limits, np.searchsorted(nodes, candidates.ends)
+    )
     keepers = nodes[parents[node_of]]
     smallest = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(smallest, keepers, rows)
-    objected = np.zeros(len(rows), np.int64)
-    objected[nodes] = refusals
+    failed_verification = np.zeros(len(rows), np.int64)
+    failed_verification[nodes] = refusals
     itself = keepers == np.arange(len(rows))
-    turns, bits, dhashes, colours = told(looks, limits, keepers, np.arange(len(rows)))
-    names = np.array([None, *options.compared], object)[turns]
+    orientations, bits, dhashes, colours = distances(
+        features, limits, keepers, np.arange(len(rows))
+    )
+    names = np.array([None, *options.compared], object)[orientations]
     return pa.table(
         {
             "row": rows,
             "place": np.arange(len(rows)),
             "cluster": smallest[keepers],
-            "keeper": pa.array(rows[keepers], mask=members.again[keepers]),
+            "keeper": pa.array(rows[keepers], mask=candidates.again[keepers]),
             "duplicate_distance": pa.array(bits, mask=itself | (bits == FAR)),
             "duplicate_dhash": pa.array(dhashes, mask=itself | (dhashes < 0)),
             "duplicate_colour": pa.array(colours, mask=itself | (colours < 0)),
             "duplicate_orientation": pa.array(names, pa.string(), mask=itself),
-            "objected": objected,
+            "failed_verification": failed_verification,
         }
     )
 
@@ -179,7 +201,8 @@ def _make_copies(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
         CREATE TEMP TABLE copies AS
         WITH lists AS ({lists})
         SELECT i.row, i.again AS repeated, coalesce(f.cluster, i.row) AS cluster,
-               i.sha256 = k.sha256 AS exact, coalesce(f.objected, 0) AS objected,
+               i.sha256 = k.sha256 AS exact,
+               coalesce(f.failed_verification, 0) AS failed_verification,
                CASE WHEN i.row <> k.row THEN k.uid END AS duplicate_of,
                {
             ", ".join(

@@ -33,13 +33,13 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import order
 from pairsieve.pipeline.dedup.semantic_rounds import (
-    SENT,
-    STARRED,
+    SCATTERED,
+    SEARCHED,
     Search,
     clusters_for,
-    looked_at,
-    send,
-    star,
+    sampled_files,
+    scatter,
+    search_clusters,
     train,
 )
 from pairsieve.pipeline.engine import rounds
@@ -106,8 +106,8 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
     ((count,),) = connection.execute("SELECT count(*) FROM ranks").fetchall()
     if not count or not files:
         return 0
-    search = _search(connection, store, requested, count, [name for name, _ in files])
-    similar = settled(count, _stars(search, engine, files))
+    search = _new_search(connection, store, requested, count, [name for name, _ in files])
+    similar = settled(count, _search_clusters(search, engine, files))
     connection.register("similar_pairs", similar)
     connection.execute(
         """
@@ -126,67 +126,73 @@ def _without_copies(recipe: Recipe) -> bool:
     return any(entry.filter == "duplicate" for entry in recipe.keep)
 
 
-def settled(count: int, stars: pa.Table) -> pa.Table:
+def settled(count: int, pairs: pa.Table) -> pa.Table:
     """Return the ranks that go, each with the best one that stays among those it may go for.
 
     Of `count` ranks, each is decided when all better ones are.
     """
-    order = np.lexsort((stars["kept"].to_numpy(), stars["gone"].to_numpy()))
-    gone, kept = (stars[name].to_numpy()[order] for name in ("gone", "kept"))
+    order = np.lexsort((pairs["kept"].to_numpy(), pairs["gone"].to_numpy()))
+    gone, kept = (pairs[name].to_numpy()[order] for name in ("gone", "kept"))
     chosen = _settle(gone, kept, count)
-    return stars.take(pa.array(order[chosen]))
+    return pairs.take(pa.array(order[chosen]))
 
 
 def _settle(gone: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return the places of the pairs that hold."""
     went = np.zeros(count, bool)
     chosen = []
-    for place, (one, other) in enumerate(zip(gone.tolist(), kept.tolist(), strict=True)):
+    for path, (one, other) in enumerate(zip(gone.tolist(), kept.tolist(), strict=True)):
         if not went[other] and not went[one]:
             went[one] = True
-            chosen.append(place)
+            chosen.append(path)
     return np.array(chosen, np.int64)
 
 
-def _stars(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> pa.Table:
+def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> pa.Table:
     """Go through the rounds; return which ranks go for which, as each cluster sees it."""
     import pyarrow.parquet as pq
 
-    store, place = search.store, search.folder
+    store, path = search.store, search.folder
     if search.clusters > 1:
-        sample = rounds.numbered([looked_at(files, search.clusters)])
-        rounds.run(store, engine, round_folder(place, "train"), partial(train, search), sample)
+        sample = rounds.numbered([sampled_files(files, search.clusters)])
+        rounds.run(store, engine, round_folder(path, "train"), partial(train, search), sample)
     batches = rounds.numbered(_batches(files))
-    rounds.run(store, engine, round_folder(place, "send"), partial(send, search), batches)
-    sent = rounds.files(store, round_folder(place, "send"), ".bin")
-    tasks = min(search.clusters, -(-search.count * search.probes // STARRED))
+    rounds.run(store, engine, round_folder(path, "scatter"), partial(scatter, search), batches)
+    sent = rounds.files(store, round_folder(path, "scatter"), ".bin")
+    tasks = min(search.clusters, -(-search.count * search.probes // SEARCHED))
     edges = np.linspace(0, search.clusters, tasks + 1).astype(int).tolist()
     spans = {task_name(low): (low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)}
-    rounds.run(store, engine, round_folder(place, "star"), partial(star, search, sent), spans)
+    rounds.run(
+        store, engine, round_folder(path, "search"), partial(search_clusters, search, sent), spans
+    )
     parts = []
-    for file in rounds.files(store, round_folder(place, "star"), ".parquet"):
+    for file in rounds.files(store, round_folder(path, "search"), ".parquet"):
         with store.reader(file) as source:
             parts.append(pq.read_table(source))
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _search(
+def _new_search(
     connection: "DuckDBPyConnection",
     store: Store,
-    asked: SemanticDuplicate,
+    requested: SemanticDuplicate,
     count: int,
     files: list[str],
 ) -> Search:
     """Return the search for what the recipe asks, with the ranks put down for its tasks."""
-    clusters = clusters_for(count) if asked.clusters == "auto" else min(asked.clusters, count)
-    probes = min(asked.probes, clusters)
-    summed = connection.execute("SELECT bit_xor(hash(row, rank)) FROM ranks").fetchall()
-    made = fingerprint(RULE, files, summed, clusters, probes, asked.min_cosine, SENT, STARRED)
-    place = search_folder(made)
-    ranks = _put_ranks(
-        connection, store, marker_path(round_folder(place, "rank"), task_name(0)), count
+    clusters = (
+        clusters_for(count) if requested.clusters == "auto" else min(requested.clusters, count)
     )
-    return Search(store, place, ranks, count, clusters, probes, asked.min_cosine)
+    probes = min(requested.probes, clusters)
+    summed = connection.execute("SELECT bit_xor(hash(row, rank)) FROM ranks").fetchall()
+    name = fingerprint(
+        RULE, files, summed, clusters, probes, requested.min_cosine, SCATTERED, SEARCHED
+    )
+    path = search_folder(name)
+    ranks = _put_ranks(
+        connection, store, marker_path(round_folder(path, "rank"), task_name(0)), count
+    )
+    return Search(store, path, ranks, count, clusters, probes, requested.min_cosine)
 
 
 def _rank(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
@@ -202,19 +208,19 @@ def _rank(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
     )
 
 
-def _put_ranks(connection: "DuckDBPyConnection", store: Store, place: str, count: int) -> str:
+def _put_ranks(connection: "DuckDBPyConnection", store: Store, marker: str, count: int) -> str:
     """Write the ranks by row, unless they are there, and return their file."""
     import pyarrow.parquet as pq
 
-    if done := store.marker(place):
+    if done := store.marker(marker):
         return done.file(".parquet")
-    path = beside(place, ".parquet")
+    path = beside(marker, ".parquet")
     schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
     with store.writer(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         ordered = connection.sql("SELECT row, rank FROM ranks ORDER BY row")
         for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-    return commit(store, place, Marker(count, {path: sink.entry()})).file(".parquet")
+    return commit(store, marker, Marker(count, {path: sink.entry()})).file(".parquet")
 
 
 def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
@@ -230,7 +236,7 @@ def _batches(files: Sequence[tuple[str, int]]) -> list[list[str]]:
     for file, rows in files:
         if rows > room or not batches:
             batches.append([])
-            room = SENT
+            room = SCATTERED
         room -= rows
         batches[-1].append(file)
     return batches

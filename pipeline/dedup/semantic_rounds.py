@@ -1,17 +1,17 @@
 """The rounds of the search for images that show the same: in clusters of like vectors.
 
 1. `train`: k-means on a sample of the vectors; its centres are put down, so that every task works
-   with the same, and from here on all is exact (see `alike`);
-2. `send`: the vectors of some files are written in the order of their clusters, that of the
+   with the same, and from here on all is exact (see `cosine_pairs.py`);
+2. `scatter`: the vectors of some files are written in the order of their clusters, that of the
    nearest centre, or of the two nearest;
-3. `star`: of each cluster, the best are kept, the others go for one of them.
+3. `search`: of each cluster, the best are kept, the others go for one of them.
 
-Each task commits to the dataset. A task of `send` holds 100,000 vectors; one of `star` a stretch of
-clusters, 250,000 vectors of 512 components or 256 MB if clusters are equal in size. One cluster is
-never divided: what is all alike by the million needs memory for it, 1 kB each.
+Each task commits to the dataset. A task of `scatter` holds 100,000 vectors; one of `search` a
+stretch of clusters, 250,000 vectors of 512 components or 256 MB if clusters are equal in size. One
+cluster is never divided: a million similar images need memory for it, 1 kB each.
 
-A file of `send`, little-endian: int64 n; int64 (clusters + 1,) where each cluster begins; int64
-(n,) ranks; float16 (n, d) vectors. A rank is a vector's place among all, the best first.
+A file of `scatter`, little-endian: int64 n; int64 (clusters + 1,) where each cluster begins; int64
+(n,) ranks; float16 (n, d) vectors. A rank is a vector's position among all, the best first.
 
 Source: Abbas et al., "SemDeDup" (arXiv:2303.09540), for the method.
 """
@@ -29,16 +29,22 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import beside, marker_path, round_folder, task_name
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
-from pairsieve.pipeline.dedup.cosine_pairs import Alike, Doubles, Halves, alike, squares
+from pairsieve.pipeline.dedup.cosine_pairs import (
+    Doubles,
+    Halves,
+    SimilarPairs,
+    similar_pairs,
+    squares,
+)
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 
 FEW = 10_000  # vectors that are compared all with all
-SENT = 100_000  # vectors of a task
-STARRED = 250_000
+SCATTERED = 100_000  # vectors of a task
+SEARCHED = 250_000
 TRAINED = 64  # vectors of the sample per centre
-LOOKED = 4  # times the sample: rows of the files that it is drawn from
+READ_FOR_SAMPLE = 4  # times the sample: rows of the files that it is drawn from
 ROUNDS = 10  # of k-means
 SEED = 0
 AT_ONCE = 8192  # vectors compared with the centres together
@@ -96,21 +102,21 @@ def train(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     return commit(search.store, place, Marker(len(sample), {path: sink.entry()}))
 
 
-def looked_at(files: Sequence[tuple[str, int]], clusters: int) -> list[str]:
+def sampled_files(files: Sequence[tuple[str, int]], clusters: int) -> list[str]:
     """Return files, of those given with their rows, that are enough for the sample of `train`.
 
     They are drawn by chance, always the same, and given in order.
     """
     order = np.random.default_rng(SEED).permutation(len(files))
     rows = np.cumsum([files[place][1] for place in order])
-    enough = int(np.searchsorted(rows, LOOKED * TRAINED * clusters)) + 1
+    enough = int(np.searchsorted(rows, READ_FOR_SAMPLE * TRAINED * clusters)) + 1
     return [files[place][0] for place in sorted(order[:enough].tolist())]
 
 
-def send(search: Search, item: Numbered[Sequence[str]]) -> Marker:
+def scatter(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     """Write the vectors of these files in the order of their clusters, and commit."""
     number, files = item
-    place = marker_path(round_folder(search.folder, "send"), task_name(number))
+    place = marker_path(round_folder(search.folder, "scatter"), task_name(number))
     if done := search.store.marker(place):
         return done
     parts = [_ranked(search, file) for file in files]
@@ -129,22 +135,22 @@ def send(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     return commit(search.store, place, Marker(len(ranks), {path: sink.entry()}))
 
 
-def star(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
+def search_clusters(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
     """Decide the clusters [low, high), and commit which vectors go, and for which."""
     low, high = item
-    place = marker_path(round_folder(search.folder, "star"), task_name(low))
+    place = marker_path(round_folder(search.folder, "search"), task_name(low))
     if done := search.store.marker(place):
         return done
     found, compared = [], 0
     for ranks, vectors in _clusters(search, files, low, high):
         order = np.argsort(ranks)
-        near = alike(vectors[order], search.min_cosine)
+        near = similar_pairs(vectors[order], search.min_cosine)
         by_rank = ranks[order]
-        found.append(Alike(by_rank[near.gone], by_rank[near.kept], near.cosine))
+        found.append(SimilarPairs(by_rank[near.gone], by_rank[near.kept], near.cosine))
         compared += len(ranks)
     path = beside(place, ".parquet")
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-    table = pa.table(dict(zip(Alike._fields, columns, strict=True)))
+    table = pa.table(dict(zip(SimilarPairs._fields, columns, strict=True)))
     return _written(search.store, place, path, table, {"compared": compared})
 
 
@@ -169,12 +175,14 @@ def _clusters(
         head, edges = search.store.read_ranges(file, [0, 16 + 8 * low], [16, span])
         count, width = np.frombuffer(head, "<i8").tolist()
         starts = np.frombuffer(edges, "<i8")
-        first, members = int(starts[0]), int(starts[-1] - starts[0])
-        if not members:
+        first, candidates = int(starts[0]), int(starts[-1] - starts[0])
+        if not candidates:
             return starts - first, np.empty(0, np.int64), np.empty((0, width), np.float16)
         at = 16 + 8 * (search.clusters + 1)
         places = [at + 8 * first, at + 8 * count + 2 * width * first]
-        ranks, body = search.store.read_ranges(file, places, [8 * members, 2 * width * members])
+        ranks, body = search.store.read_ranges(
+            file, places, [8 * candidates, 2 * width * candidates]
+        )
         vectors = np.frombuffer(body, "<f2").reshape(-1, width)
         return starts - first, np.frombuffer(ranks, "<i8"), vectors
 

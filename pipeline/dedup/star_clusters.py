@@ -1,12 +1,12 @@
-"""Stars: which pictures of a component stay, and which of these stands for each of the others.
+"""Star clusters: which pictures of a component stay, and the keeper of each of the others.
 
-The pictures of a component are taken in the order of preference. One that is alike to a picture
-that stays already goes to the best of these; one that is not stays too. So every picture is alike
-to the one that stands for it, and no two that stay are alike. What a chain of likenesses would
-join, different pictures at its ends, falls apart here.
+The pictures of a component are taken in the order of preference. One that is similar to a picture
+that stays already goes to the best of these; one that is not stays too. So every picture is similar
+to its keeper, and no two keepers are similar. What a chain of likenesses would join, different
+pictures at its ends, falls apart here.
 
-Alike are two whose pHashes are near and whom no other signal that is asked keeps apart. A signal
-that is missing says nothing; only a missing pHash does.
+Similar are two whose pHashes are near and that no other signal in use keeps apart. A signal that is
+missing says nothing; only a missing pHash does.
 
 Where a component is large, those that stay are looked up by blocks of their pHash, one more than
 bits may differ: two that are near have a block in common. So a long chain does not cost the square
@@ -26,15 +26,15 @@ from pairsieve.pipeline.hamming.popcount import popcount
 Ints = NDArray[np.int64]
 INDEXED = 2048  # pictures of a component that are worth an index
 WIDEST = 12  # bits of a block
-SIGNALS = ("dhash", "colour", "embedding")  # signal n objects with the bit 1 << n
+SIGNALS = ("dhash", "colour", "embedding")  # the failure of signal n is the bit 1 << n
 HAS_HASH, HAS_DHASH, HAS_COLOUR, HAS_VECTOR = 1, 2, 4, 8
 FAR = 65  # bits: more than any two hashes differ in
 DIMMEST = 0.5  # of the brightness of a picture, to which it is dimmed for comparing
 PLAIN = 4.0  # levels added to the contrast, so that next to none does not count
 
 
-class Looks(NamedTuple):
-    """What is known of the looks of n pictures in t orientations, the upright one first.
+class Features(NamedTuple):
+    """The features of n pictures in t orientations, the upright one first.
 
     Attributes:
         hashes: uint64 (n, t), the pHash in each.
@@ -42,7 +42,7 @@ class Looks(NamedTuple):
         colours: uint8 (n, 75), upright.
         vectors: float32 (n, d), of length 1; d may be 0.
         known: uint8 (n,), bits HAS_... of what is there.
-        cells: int64 (t, 75), where each of the turned picture's colours is in the upright one.
+        cells: int64 (t, 75), where each colour of the oriented picture is in the upright one.
     """
 
     hashes: NDArray[np.uint64]
@@ -52,9 +52,9 @@ class Looks(NamedTuple):
     known: NDArray[np.uint8]
     cells: Ints
 
-    def take(self, places: Ints) -> "Looks":
-        """Return the looks of some of the pictures."""
-        return Looks(
+    def take(self, places: Ints) -> "Features":
+        """Return the features of some of the pictures."""
+        return Features(
             self.hashes[places],
             self.dhashes[places],
             self.colours[places],
@@ -83,30 +83,30 @@ class Limits(NamedTuple):
 
 
 @compiled
-def bits_between(looks: Looks, one: int, other: int, turn: int) -> int:
+def bits_between(features: Features, one: int, other: int, orientation: int) -> int:
     """Return the distance of the pHashes, the other picture turned; FAR if one is missing."""
-    if not looks.known[one] & looks.known[other] & HAS_HASH:
+    if not features.known[one] & features.known[other] & HAS_HASH:
         return FAR
-    return int(popcount(looks.hashes[one, 0] ^ looks.hashes[other, turn]))
+    return int(popcount(features.hashes[one, 0] ^ features.hashes[other, orientation]))
 
 
 @compiled
-def dhash_between(looks: Looks, one: int, other: int, turn: int) -> int:
+def dhash_between(features: Features, one: int, other: int, orientation: int) -> int:
     """Return the distance of the dhashes, the other picture turned; -1 if one is missing."""
-    if not looks.known[one] & looks.known[other] & HAS_DHASH:
+    if not features.known[one] & features.known[other] & HAS_DHASH:
         return -1
-    return int(popcount(looks.dhashes[one, 0] ^ looks.dhashes[other, turn]))
+    return int(popcount(features.dhashes[one, 0] ^ features.dhashes[other, orientation]))
 
 
 @compiled
-def colour_between(looks: Looks, one: int, other: int, turn: int) -> float:
+def colour_between(features: Features, one: int, other: int, orientation: int) -> float:
     """Return the largest difference of a colour over the contrast; -1 if colours are missing.
 
     Sums are of whole numbers, so the order in which they are added up changes nothing.
     """
-    if not looks.known[one] & looks.known[other] & HAS_COLOUR:
+    if not features.known[one] & features.known[other] & HAS_COLOUR:
         return -1.0
-    a, b, cells = looks.colours[one], looks.colours[other], looks.cells[turn]
+    a, b, cells = features.colours[one], features.colours[other], features.cells[orientation]
     aa, bb, ab = 0, 0, 0
     for place in range(a.shape[0]):
         x, y = int(a[place]), int(b[cells[place]])
@@ -136,90 +136,104 @@ def _contrast(colours: NDArray[np.uint8]) -> float:
 
 
 @compiled
-def objections(looks: Looks, limits: Limits, one: int, other: int, turn: int) -> int:
+def failed_signals(
+    features: Features, limits: Limits, one: int, other: int, orientation: int
+) -> int:
     """Return the bits of the signals that keep two pictures apart; 0 if they are verified."""
     found = 0
-    if limits.uses & 1 and dhash_between(looks, one, other, turn) > limits.dhash:
+    if limits.uses & 1 and dhash_between(features, one, other, orientation) > limits.dhash:
         found |= 1
-    if limits.uses & 2 and colour_between(looks, one, other, turn) > limits.colour:
+    if limits.uses & 2 and colour_between(features, one, other, orientation) > limits.colour:
         found |= 2
-    if limits.uses & 4 and looks.known[one] & looks.known[other] & HAS_VECTOR:
+    if limits.uses & 4 and features.known[one] & features.known[other] & HAS_VECTOR:
         cosine = 0.0
-        for place in range(looks.vectors.shape[1]):
-            cosine += looks.vectors[one, place] * looks.vectors[other, place]
+        for place in range(features.vectors.shape[1]):
+            cosine += features.vectors[one, place] * features.vectors[other, place]
         if cosine < limits.cosine:
             found |= 4
     return found
 
 
 @compiled
-def pairs_alike(looks: Looks, limits: Limits, ones: Ints, others: Ints) -> NDArray[np.bool_]:
+def are_similar(features: Features, limits: Limits, ones: Ints, others: Ints) -> NDArray[np.bool_]:
     """Return which pairs are alike, (n,), the others in any turn."""
     found = np.zeros(len(ones), np.bool_)
     for pair in range(len(ones)):
-        found[pair] = _meeting(looks, limits, ones[pair], others[pair]) == 0
+        found[pair] = _meeting(features, limits, ones[pair], others[pair]) == 0
     return found
 
 
 @compiled
-def told(
-    looks: Looks, limits: Limits, ones: Ints, others: Ints
+def distances(
+    features: Features, limits: Limits, ones: Ints, others: Ints
 ) -> tuple[Ints, Ints, Ints, NDArray[np.float64]]:
     """Return turn, distance, dhash distance and colour difference of each pair, (n,) each.
 
     The turn is the first in which the two are alike, else that in which their pHashes are nearest.
     What is missing is FAR or -1.
     """
-    turns, bits = np.zeros(len(ones), np.int64), np.full(len(ones), FAR, np.int64)
+    orientations, bits = np.zeros(len(ones), np.int64), np.full(len(ones), FAR, np.int64)
     dhashes, colours = np.empty(len(ones), np.int64), np.empty(len(ones), np.float64)
     for pair in range(len(ones)):
-        one, other, alike = ones[pair], others[pair], False
-        for turn in range(looks.hashes.shape[1]):
-            distance = bits_between(looks, one, other, turn)
-            if alike or distance == FAR:
+        one, other, similar_pairs = ones[pair], others[pair], False
+        for orientation in range(features.hashes.shape[1]):
+            distance = bits_between(features, one, other, orientation)
+            if similar_pairs or distance == FAR:
                 continue
-            alike = distance <= limits.distance and not objections(looks, limits, one, other, turn)
-            if alike or distance < bits[pair]:
-                turns[pair], bits[pair] = turn, distance
-        dhashes[pair] = dhash_between(looks, one, other, turns[pair])
-        colours[pair] = colour_between(looks, one, other, turns[pair])
-    return turns, bits, dhashes, colours
+            similar_pairs = distance <= limits.distance and not failed_signals(
+                features, limits, one, other, orientation
+            )
+            if similar_pairs or distance < bits[pair]:
+                orientations[pair], bits[pair] = orientation, distance
+        dhashes[pair] = dhash_between(features, one, other, orientations[pair])
+        colours[pair] = colour_between(features, one, other, orientations[pair])
+    return orientations, bits, dhashes, colours
 
 
-def turned_cells(turns: list[Any], side: int) -> Ints:
+def oriented_cells(orientations: list[Any], side: int) -> Ints:
     """Return `cells` of `Looks`, (1 + k, side * side * 3), for functions that turn a picture."""
     upright = np.arange(side * side * 3).reshape(side, side, 3)
-    return np.stack([upright.ravel(), *(turn(upright).ravel() for turn in turns)])
+    return np.stack(
+        [upright.ravel(), *(orientation(upright).ravel() for orientation in orientations)]
+    )
 
 
-def stars(looks: Looks, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
+def star_clusters(features: Features, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
     """Return for each picture the place of the one that stands for it, and who objected, (n,) each.
 
     Args:
-        looks: Of all pictures, those of a component side by side, the preferred first.
+        features: Of all pictures, those of a component side by side, the preferred first.
         limits: What alike means.
         ends: Where each component ends.
 
     The second array has the bits of the signals that kept a picture, near by its pHash to one or
     more that stay, from every one of these; 0 for all other pictures.
     """
-    found = np.arange(len(looks.known)), np.zeros(len(looks.known), np.int64)
-    _gather(looks, limits, ends, False, *found)
+    found = np.arange(len(features.known)), np.zeros(len(features.known), np.int64)
+    _gather(features, limits, ends, False, *found)
     return found
 
 
-def chains(looks: Looks, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
+def chain_clusters(features: Features, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
     """Return the same of chains: the first of all that likenesses connect stands for the others."""
-    parents, objected = np.arange(len(looks.known)), np.zeros(len(looks.known), np.int64)
-    _gather(looks, limits, ends, True, parents, objected)
-    return parents, objected
+    parents, failed_verification = (
+        np.arange(len(features.known)),
+        np.zeros(len(features.known), np.int64),
+    )
+    _gather(features, limits, ends, True, parents, failed_verification)
+    return parents, failed_verification
 
 
 @compiled
 def _gather(
-    looks: Looks, limits: Limits, ends: Ints, chain: bool, parents: Ints, objected: Ints
+    features: Features,
+    limits: Limits,
+    ends: Ints,
+    chain: bool,
+    parents: Ints,
+    failed_verification: Ints,
 ) -> None:
-    """Fill `parents` and `objected`, component by component."""
+    """Fill `parents` and `failed_verification`, component by component."""
     width = min(WIDEST, 64 // (limits.distance + 1))
     heads = np.empty((limits.distance + 1, 1 << width), np.int64)
     after = np.empty((limits.distance + 1, len(parents)), np.int64)
@@ -227,11 +241,13 @@ def _gather(
     for end in ends:
         if end - low <= INDEXED:
             for place in range(low, end):
-                _settle_among(looks, limits, low, place, chain, parents, objected)
+                _settle_among(features, limits, low, place, chain, parents, failed_verification)
         else:
             heads[:] = -1
             for place in range(low, end):
-                _settle_by_index(looks, limits, place, chain, parents, objected, heads, after)
+                _settle_by_index(
+                    features, limits, place, chain, parents, failed_verification, heads, after
+                )
         low = end
     for place in range(len(parents)):  # a parent comes before its children
         parents[place] = parents[parents[place]]
@@ -239,13 +255,19 @@ def _gather(
 
 @compiled
 def _settle_among(
-    looks: Looks, limits: Limits, low: int, place: int, chain: bool, parents: Ints, objected: Ints
+    features: Features,
+    limits: Limits,
+    low: int,
+    place: int,
+    chain: bool,
+    parents: Ints,
+    failed_verification: Ints,
 ) -> None:
     """Find who stands for a picture by comparing it with all before it, in order."""
     refused, joined = 0, False
     for other in range(low, place):
         if chain or parents[other] == other:
-            met = _meeting(looks, limits, other, place)
+            met = _meeting(features, limits, other, place)
             if met == 0:
                 _join(parents, other, place)
                 joined = True
@@ -254,27 +276,29 @@ def _settle_among(
             elif met > 0:
                 refused |= met
     if not joined:
-        objected[place] = refused
+        failed_verification[place] = refused
 
 
 @compiled
 def _settle_by_index(
-    looks: Looks, limits: Limits, place: int, chain: bool, parents: Ints, objected: Ints,
-    heads: Ints, after: Ints,
+    features: Features, limits: Limits, place: int, chain: bool, parents: Ints,
+    failed_verification: Ints, heads: Ints, after: Ints,
 ) -> None:  # fmt: skip
     """Find the same by looking up those that share a block; then add the picture to the index."""
     blocks, values = heads.shape
     width = int(np.log2(values))
     refused, best = 0, place
-    if not looks.known[place] & HAS_HASH:
+    if not features.known[place] & HAS_HASH:
         return
-    for turn in range(looks.hashes.shape[1]):
+    for orientation in range(features.hashes.shape[1]):
         for block in range(blocks):
-            value = looks.hashes[place, turn] >> np.uint64(block * width) & np.uint64(values - 1)
+            value = features.hashes[place, orientation] >> np.uint64(block * width) & np.uint64(
+                values - 1
+            )
             other = heads[block, value]
             while other >= 0:
                 if chain or other < best:
-                    met = _meeting(looks, limits, other, place)
+                    met = _meeting(features, limits, other, place)
                     if met > 0:
                         refused |= met
                     elif met == 0:
@@ -283,27 +307,27 @@ def _settle_by_index(
                             _join(parents, other, place)
                 other = after[block, other]
     if best == place:
-        objected[place] = refused
+        failed_verification[place] = refused
     elif not chain:
         _join(parents, best, place)
     if chain or best == place:
         for block in range(blocks):
-            value = looks.hashes[place, 0] >> np.uint64(block * width) & np.uint64(values - 1)
+            value = features.hashes[place, 0] >> np.uint64(block * width) & np.uint64(values - 1)
             after[block, place] = heads[block, value]
             heads[block, value] = place
 
 
 @compiled
-def _meeting(looks: Looks, limits: Limits, one: int, other: int) -> int:
+def _meeting(features: Features, limits: Limits, one: int, other: int) -> int:
     """Return 0 if two pictures are alike, who objects if they are near only, -1 if not even that.
 
     They may be alike in any turn; who objects is told of the first in which they are near.
     """
     found = -1
-    for turn in range(looks.hashes.shape[1]):
-        distance = bits_between(looks, one, other, turn)
+    for orientation in range(features.hashes.shape[1]):
+        distance = bits_between(features, one, other, orientation)
         if distance != FAR and distance <= limits.distance:
-            met = objections(looks, limits, one, other, turn)
+            met = failed_signals(features, limits, one, other, orientation)
             if met == 0:
                 return 0
             if found < 0:

@@ -36,7 +36,7 @@ import numpy as np
 from pairsieve.filters.duplicate import MAX_DISTANCE
 from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, Costs, Widths, widths
 from pairsieve.pipeline.hamming.distinct import Distinct, distinct
-from pairsieve.pipeline.hamming.scan import BUFFER, Arena, meetings
+from pairsieve.pipeline.hamming.scan import BUFFER, Arena, near_row_pairs
 from pairsieve.pipeline.hamming.tasks import Task, tasks
 from pairsieve.pipeline.hamming.union_find import Labels, Pairs, Parents, flatten, join, unite
 from pairsieve.schemas.arrays import Hashes
@@ -89,7 +89,7 @@ def near_pairs(hashes: Hashes, max_distance: int, costs: Costs | None = None) ->
         yield np.stack((first[again], again), axis=1)
     arena = Arena()
     for task in _tasks(found, plan, 1):
-        for pairs in meetings(found, task, plan, False, arena):
+        for pairs in near_row_pairs(found, task, plan, False, arena):
             yield pairs.copy()
 
 
@@ -113,7 +113,7 @@ def _join_near(
     def search() -> None:
         arena = Arena()
         while task := _take(left, lock):
-            for pairs in meetings(found, task, plan, True, arena):
+            for pairs in near_row_pairs(found, task, plan, True, arena):
                 with lock:
                     unite(parents, pairs)
 

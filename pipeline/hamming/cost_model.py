@@ -76,9 +76,9 @@ def _planned(max_distance: int, costs: Costs) -> tuple[Widths, NDArray[np.float6
                     min(size, 1) * costs.row + size / 2 * costs.compare
                 )
                 for width in range(1, min(WIDEST, bits // (differ + 1), log) + 1):
-                    cut = _cut(cost, differ, bits, log, width, costs)
-                    if cut < cost[differ, bits, log]:
-                        cost[differ, bits, log] = cut
+                    partitioning = _cut(cost, differ, bits, log, width, costs)
+                    if partitioning < cost[differ, bits, log]:
+                        cost[differ, bits, log] = partitioning
                         chosen[differ, bits, log] = width
     return chosen, cost
 

@@ -3,10 +3,10 @@
 Three rounds, each of tasks that an engine runs anywhere and that commit to the dataset under
 `group/near/`, so a search that was killed goes on with the tasks that have no marker:
 
-1. `deal`: the hashes of some units are parted by table and partition (see `hamming_deal`);
-2. `meet`: a partition of a table is searched as `hamming` would, and leaves its forest: which of
-   its rows belong together;
-3. `merge`: some forests become one, until one is left.
+1. `partition`: the hashes of some units are parted by table and partition (see `partition.py`);
+2. `search`: a partition of a table is searched as `components.py` would, and leaves its labels:
+   which of its rows belong together;
+3. `merge`: the labels of some become one set of labels, until one is left.
 
 The labels are those of `hamming.components`, whatever the engine and the partitions: recall is
 exactly 1 for the same reason, and the smallest row of a component is the same however it was found.
@@ -14,9 +14,9 @@ exactly 1 for the same reason, and the smallest row of a component is the same h
 No machine holds all hashes. A task of the first round holds 4 million, one of the second its
 partition: 44 bytes per hash. Partitions are equal in size as far as the values of a block are
 equally frequent; all hashes that share a value of a block are in one partition, and where they are
-too many for one machine, no number of partitions helps. A merge holds up to eight forests, 85 bytes
-per row in each, the last ones of all rows that have a near neighbour. Two at a time would take less
-memory and four times the CPU time.
+too many for one machine, no number of partitions helps. A merge holds up to eight sets of labels,
+85 bytes per row in each, the last ones of all rows that have a near neighbour. Two at a time would
+take less memory and four times the CPU time.
 
 Import this file where it is used: it imports numba.
 """
@@ -43,20 +43,26 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.engine.rounds import Numbered
-from pairsieve.pipeline.hamming import forest
+from pairsieve.pipeline.hamming import labels
 from pairsieve.pipeline.hamming.cost_model import Costs, widths
 from pairsieve.pipeline.hamming.distinct import distinct
-from pairsieve.pipeline.hamming.forest import Forest
-from pairsieve.pipeline.hamming.partition import Cut, Unit, cut, deal, dealt
-from pairsieve.pipeline.hamming.scan import Arena, meetings
+from pairsieve.pipeline.hamming.labels import UnionFindLabels
+from pairsieve.pipeline.hamming.partition import (
+    Partitioning,
+    Unit,
+    partition,
+    plan_partitions,
+    read_partition,
+)
+from pairsieve.pipeline.hamming.scan import Arena, near_row_pairs
 from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
 PER_TASK = 25_000_000  # hashes of a partition, if nobody says how many there are: 1.1 GB
-DEALT = 4_000_000  # rows of the ledger that a task deals
-MERGED = 8  # forests that become one
+PARTITIONED = 4_000_000  # rows of the ledger that a task deals
+MERGED = 8  # sets of labels that become one
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,13 @@ class Search:
     """One search: where it leaves its files, and how it is cut."""
 
     folder: str
-    how: Cut
+    partitioning: Partitioning
 
 
-def near(store: Store, engine: Engine, distance: int, partitions: int | None) -> Forest | None:
-    """Return the forest of the gathered images' hashes; None if one machine should search.
+def near(
+    store: Store, engine: Engine, distance: int, partitions: int | None
+) -> UnionFindLabels | None:
+    """Return the labels of the gathered images' hashes; None if one machine should search.
 
     Args:
         store: The dataset.
@@ -83,29 +91,38 @@ def near(store: Store, engine: Engine, distance: int, partitions: int | None) ->
     images = outcome_counts(markers.values())[Outcome.OK]
     if partitions is None and images <= ALONE:
         return None
-    how = cut(images, distance, partitions or -(-images // PER_TASK))
-    search = Search(search_folder(fingerprint([*markers], _files(markers), how, DEALT)), how)
+    partitioning = plan_partitions(images, distance, partitions or -(-images // PER_TASK))
+    search = Search(
+        search_folder(fingerprint([*markers], _files(markers), partitioning, PARTITIONED)),
+        partitioning,
+    )
     return find(store, engine, search, _batches(markers))
 
 
 def find(
     store: Store, engine: Engine, search: Search, batches: Sequence[tuple[Unit, ...]]
-) -> Forest:
-    """Return the forest of the hashes of these units, which are in row order."""
-    folder, how = search.folder, search.how
-    deals = partial(deal, store, round_folder(folder, "deal"), how)
-    rounds.run(store, engine, round_folder(folder, "deal"), deals, rounds.numbered(batches))
-    files = rounds.files(store, round_folder(folder, "deal"), ".bin")
-    places = [(table, part) for table in range(how.tables) for part in range(how.partitions)]
+) -> UnionFindLabels:
+    """Return the labels of the hashes of these units, which are in row order."""
+    folder, partitioning = search.folder, search.partitioning
+    partition_task = partial(partition, store, round_folder(folder, "partition"), partitioning)
+    rounds.run(
+        store, engine, round_folder(folder, "partition"), partition_task, rounds.numbered(batches)
+    )
+    files = rounds.files(store, round_folder(folder, "partition"), ".bin")
+    places = [
+        (table, part)
+        for table in range(partitioning.tables)
+        for part in range(partitioning.partitions)
+    ]
     named = {partition_name(table, part): (table, part) for table, part in places}
-    meets = partial(_meet, store, search, files)
-    rounds.run(store, engine, round_folder(folder, "meet"), meets, named)
-    left = rounds.files(store, round_folder(folder, "meet"), ".parquet")
+    searches = partial(_search, store, search, files)
+    rounds.run(store, engine, round_folder(folder, "search"), searches, named)
+    left = rounds.files(store, round_folder(folder, "search"), ".parquet")
     level = 0
     while len(left) > 1:
         level += 1
         left = _merge_level(store, engine, round_folder(folder, f"merge{level}"), left)
-    return forest.read(store, left[0])
+    return labels.read(store, left[0])
 
 
 def _files(markers: dict[str, Marker]) -> list[str]:
@@ -126,40 +143,40 @@ def _batches(markers: dict[str, Marker]) -> list[tuple[Unit, ...]]:
     for unit, parts in sorted(units.items()):
         if room < rows[unit] or not batches:
             batches.append([])
-            room = DEALT
+            room = PARTITIONED
         room -= rows[unit]
         batches[-1].append(tuple(file for _, file in sorted(parts)))
     return [tuple(batch) for batch in batches]
 
 
-def _meet(store: Store, search: Search, files: list[str], item: tuple[int, int]) -> Marker:
-    """Search one partition of a table, commit its forest and return the marker.
+def _search(store: Store, search: Search, files: list[str], item: tuple[int, int]) -> Marker:
+    """Search one partition of a table, commit its labels and return the marker.
 
     Rows with equal hashes are in one partition of every table; the first table joins them.
     """
     table, partition = item
-    how, place = (
-        search.how,
-        marker_path(round_folder(search.folder, "meet"), partition_name(table, partition)),
+    partitioning, place = (
+        search.partitioning,
+        marker_path(round_folder(search.folder, "search"), partition_name(table, partition)),
     )
     if done := store.marker(place):
         return done
-    hashes, rows = dealt(store, files, how, table, partition)
+    hashes, rows = read_partition(store, files, partitioning, table, partition)
     parents = np.empty(len(hashes), np.uint32)
     with ThreadPoolExecutor(1) as pool:
         found = distinct(hashes, parents, pool, 1)
     if table:
         parents = np.arange(len(hashes), dtype=np.uint32)
-    if len(found.hashes) > 1 and how.distance:
-        task = Task(table, how.width, 0, 1 << how.width, len(found.hashes))
-        plan = widths(how.distance, Costs())
-        for pairs in meetings(found, task, plan, True, Arena()):
+    if len(found.hashes) > 1 and partitioning.distance:
+        task = Task(table, partitioning.width, 0, 1 << partitioning.width, len(found.hashes))
+        plan = widths(partitioning.distance, Costs())
+        for pairs in near_row_pairs(found, task, plan, True, Arena()):
             unite(parents, pairs)
-    return forest.write(store, place, forest.planted(parents, rows), {"hashes": len(rows)})
+    return labels.write(store, place, labels.labels_of(parents, rows), {"hashes": len(rows)})
 
 
 def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> list[str]:
-    """Return the files of fewer forests, which join the same."""
+    """Return the files of fewer sets of labels, which join the same rows."""
     groups = [left[low : low + MERGED] for low in range(0, len(left), MERGED)]
     merges = partial(_merge, store, folder)
     rounds.run(store, engine, folder, merges, rounds.numbered(groups))
@@ -167,10 +184,10 @@ def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> 
 
 
 def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
-    """Merge some forests, commit and return the marker."""
+    """Merge some sets of labels, commit and return the marker."""
     number, files = item
     place = marker_path(folder, task_name(number))
     if done := store.marker(place):
         return done
-    found = forest.merged([forest.read(store, file) for file in files])
-    return forest.write(store, place, found, {"merged": len(files)})
+    found = labels.merged([labels.read(store, file) for file in files])
+    return labels.write(store, place, found, {"merged": len(files)})

@@ -1,8 +1,8 @@
-"""Deal: the first round of a search that is spread over tasks, and what the second reads of it.
+"""Partitioning: the first round of a distributed search, and what the second reads of it.
 
 The root of the search is cut into `max_distance + 1` blocks of bits, as in `hamming`; each block is
-a table, and the values of a block are shared out among partitions. What meets in a value of a block
-is in one partition, so a partition of a table needs nothing of any other.
+a table, and the values of a block are shared out among partitions. What is equal in a block is in
+one partition, so a partition of a table needs nothing of any other.
 
 A task of this round reads the ledger parts of some units and writes one file: for each table, the
 hashes in the order of their partitions, and which row each is of. A task of the second round reads
@@ -43,7 +43,7 @@ GlobalRows = NDArray[np.int64]  # (n,)
 Unit = tuple[str, ...]  # the files of its ledger parts, the latest layer last
 
 
-class Cut(NamedTuple):
+class Partitioning(NamedTuple):
     """How a search is spread: into `tables` times `partitions` tasks.
 
     Attributes:
@@ -67,7 +67,7 @@ class Cut(NamedTuple):
         return HEAD + 8 * self.tables * (self.partitions + 1)
 
 
-def cut(count: int, distance: int, partitions: int) -> Cut:
+def plan_partitions(count: int, distance: int, partitions: int) -> Partitioning:
     """Return how to spread a search of `count` hashes over `partitions` per table.
 
     Blocks are as wide as the plan wants them, or as so many partitions need. They cannot be wider
@@ -78,10 +78,12 @@ def cut(count: int, distance: int, partitions: int) -> Cut:
     planned = int(widths(distance, Costs())[distance, BITS, log])
     needed = (partitions - 1).bit_length()
     width = min(max(planned, needed, 1), WIDEST, BITS // (distance + 1))
-    return Cut(distance, width, min(partitions, 1 << width))
+    return Partitioning(distance, width, min(partitions, 1 << width))
 
 
-def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) -> Marker:
+def partition(
+    store: Store, folder: str, partitioning: Partitioning, item: Numbered[Sequence[Unit]]
+) -> Marker:
     """Deal the hashes of some units, in input order, and commit."""
     number, units = item
     place = marker_path(folder, task_name(number))
@@ -91,13 +93,15 @@ def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) ->
     base = int(rows[0]) if len(rows) else 0
     near = (rows - base).astype(np.uint32)
     path = beside(place, ".bin")
-    starts = np.array([_starts(hashes, table, how) for table in range(how.tables)], "<i8")
+    starts = np.array(
+        [_starts(hashes, table, partitioning) for table in range(partitioning.tables)], "<i8"
+    )
     to_hashes, to_rows = np.empty_like(hashes), np.empty_like(near)
     with store.writer(path) as sink:
         sink.write(np.array([base, len(rows)], "<i8").tobytes())
         sink.write(starts.tobytes())
-        for table in range(how.tables):
-            _scatter(hashes, near, table, how, starts[table].copy(), to_hashes, to_rows)
+        for table in range(partitioning.tables):
+            _scatter(hashes, near, table, partitioning, starts[table].copy(), to_hashes, to_rows)
             # Copies: what writes to an object store may look at the bytes later.
             sink.write(to_hashes.astype("<u8", copy=False).tobytes())
             sink.write(to_rows.astype("<u4", copy=False).tobytes())
@@ -105,11 +109,11 @@ def deal(store: Store, folder: str, how: Cut, item: Numbered[Sequence[Unit]]) ->
     return commit(store, place, Marker(len(rows), {path: sink.entry()}, counts))
 
 
-def dealt(
-    store: Store, files: Sequence[str], how: Cut, table: int, partition: int
+def read_partition(
+    store: Store, files: Sequence[str], partitioning: Partitioning, table: int, partition: int
 ) -> tuple[Hashes, GlobalRows]:
     """Return the hashes of one partition of a table and their rows, ascending."""
-    at = HEAD + 8 * (table * (how.partitions + 1) + partition)
+    at = HEAD + 8 * (table * (partitioning.partitions + 1) + partition)
 
     def read(file: str) -> tuple[Hashes, GlobalRows]:
         head, span = store.read_ranges(file, [0, at], [HEAD, 16])
@@ -117,7 +121,7 @@ def dealt(
         low, high = np.frombuffer(span, "<i8").tolist()
         if low == high:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
-        start = how.header + EACH * count * table
+        start = partitioning.header + EACH * count * table
         places = [start + 8 * low, start + 8 * count + 4 * low]
         lengths = [8 * (high - low), 4 * (high - low)]
         hashes, rows = store.read_ranges(file, places, lengths)
@@ -157,19 +161,19 @@ def _unit(store: Store, files: Unit) -> tuple[Hashes, GlobalRows]:
 
 
 @compiled
-def _partition(mine: np.uint64, table: int, how: Cut) -> np.uint64:
+def _partition(mine: np.uint64, table: int, partitioning: Partitioning) -> np.uint64:
     """Return which partition of a table a hash is in."""
-    width, mask = np.uint64(how.width), np.uint64((1 << how.width) - 1)
+    width, mask = np.uint64(partitioning.width), np.uint64((1 << partitioning.width) - 1)
     value = (mine >> (np.uint64(table) * width)) & mask
-    return (((value * np.uint64(SCATTER)) & mask) * np.uint64(how.partitions)) >> width
+    return (((value * np.uint64(SCATTER)) & mask) * np.uint64(partitioning.partitions)) >> width
 
 
 @compiled
-def _starts(hashes: Hashes, table: int, how: Cut) -> Ends:
+def _starts(hashes: Hashes, table: int, partitioning: Partitioning) -> Ends:
     """Return where each partition of a table begins, and the end."""
-    starts = np.zeros(how.partitions + 1, np.int64)
+    starts = np.zeros(partitioning.partitions + 1, np.int64)
     for place in range(len(hashes)):
-        starts[_partition(hashes[place], table, how) + np.uint64(1)] += 1
+        starts[_partition(hashes[place], table, partitioning) + np.uint64(1)] += 1
     return np.cumsum(starts)
 
 
@@ -178,7 +182,7 @@ def _scatter(
     hashes: Hashes,
     rows: Rows,
     table: int,
-    how: Cut,
+    partitioning: Partitioning,
     free: Ends,
     to_hashes: Hashes,
     to_rows: Rows,
@@ -186,7 +190,7 @@ def _scatter(
     """Write hashes and rows in the order of their partitions, within each in their own."""
     for place in range(len(hashes)):
         mine = hashes[place]
-        part = _partition(mine, table, how)
+        part = _partition(mine, table, partitioning)
         target = free[part]
         free[part] = target + 1
         to_hashes[target], to_rows[target] = mine, rows[place]

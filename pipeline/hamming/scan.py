@@ -26,7 +26,7 @@ from pairsieve.schemas.arrays import Hashes
 BUFFER = 65_536  # pairs
 CROWDED = 512  # hashes of a node that make clearing the middle worth trying
 SAMPLED = 64  # of them, those that are asked where the middle is
-ENOUGH = 8  # of the sample, those that make a crowd
+CROWD = 8  # of the sample, those that make a crowd
 
 # A frame, one per node on the way from the root: where its hashes are in the arena, where those
 # of its parts; its first unknown bit; blocks known to differ; the width of its blocks; the block
@@ -34,7 +34,7 @@ ENOUGH = 8  # of the sample, those that make a crowd
 # the next part, where it starts and from which row on it is not compared yet; the end of the
 # parts whose middle was looked for.
 (LOW, HIGH, PARTS, BIT, DIFFERING, WIDTH, BLOCK, BLOCKS) = range(8)
-(ENOUGH, PART, START, ROW, TRIED, FIELDS) = range(8, 14)
+(FEW, PART, START, ROW, TRIED, FIELDS) = range(8, 14)
 # The state: frames in use, and what is wanted before going on.
 DEPTH, WANT_PAIRS, WANT_ARENA, STATES = range(4)
 
@@ -80,7 +80,7 @@ class Arena:
             self.rows = np.resize(self.rows, room)
 
 
-def meetings(
+def near_row_pairs(
     found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena
 ) -> Iterator[Pairs]:
     """Yield the pairs of rows met in a task, in a buffer that is used again for the next.
@@ -119,7 +119,7 @@ def _begun(found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena)
     frame = search.frames[0]
     frame[HIGH], frame[WIDTH] = task.hashes, task.width
     frame[BLOCK], frame[BLOCKS] = task.block, task.block + 1
-    frame[ENOUGH] = _enough(search, frame) if task.width else task.hashes
+    frame[FEW] = _enough(search, frame) if task.width else task.hashes
     search.state[DEPTH] = 1
     return search
 
@@ -147,7 +147,7 @@ def _compare(search: _Search, pairs: Pairs, count: int) -> int:
     depth, distance = search.state[DEPTH] - 1, search.distance
     hashes, rows, differing = search.hashes, search.rows, search.differing
     frame, ends = search.frames[depth], search.ends[depth]
-    enough, tried, known = frame[ENOUGH], frame[TRIED], frame[DIFFERING] + frame[BLOCK]
+    enough, tried, known = frame[FEW], frame[TRIED], frame[DIFFERING] + frame[BLOCK]
     at_once = min(enough, CROWDED - 1) if search.joins else enough
     part, start, row = frame[PART], frame[START], frame[ROW]
     while part < 1 << frame[WIDTH]:
@@ -281,7 +281,7 @@ def _part(search: _Search) -> None:
     for place in range(frame[LOW], frame[HIGH]):
         ends[(hashes[place] >> shift) & mask] += 1
     target = frame[PARTS]
-    frame[ENOUGH], frame[PART], frame[START], frame[TRIED] = _enough(search, frame), 0, target, 0
+    frame[FEW], frame[PART], frame[START], frame[TRIED] = _enough(search, frame), 0, target, 0
     for part in range(parts):
         size = ends[part]
         ends[part] = target
@@ -344,7 +344,7 @@ def _vote(hashes: Hashes, low: int, high: int, distance: int) -> tuple[bool, np.
             others += popcount(np.uint64(near_lanes(sample, number, mine, 2 * distance)))
         if others > most:
             votes, most = mine, others
-    if most < ENOUGH:
+    if most < CROWD:
         return False, votes
     crowd = sample[np.array([popcount(mine ^ votes) <= 2 * distance for mine in sample])]
     votes = np.uint64(0)
@@ -357,7 +357,7 @@ def _vote(hashes: Hashes, low: int, high: int, distance: int) -> tuple[bool, np.
     near = 0
     for mine in crowd:
         near += popcount(mine ^ votes) <= distance
-    return near >= ENOUGH, votes
+    return near >= CROWD, votes
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Which rows belong together: a forest in one array, in which every parent is a smaller row.
+"""Which rows belong together: trees in one array, in which every parent is a smaller row.
 
 So the root of a tree is its smallest row, and one pass from the smallest row on makes the labels.
 """

@@ -4,18 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsieve.pipeline.dedup import cosine_pairs as module
-from pairsieve.pipeline.dedup.cosine_pairs import Halves, alike
+from pairsieve.pipeline.dedup.cosine_pairs import Halves, similar_pairs
 
 
 def at(*degrees: float) -> Halves:
     """Return vectors of length 1 in the plane."""
-    turned = np.radians(degrees)
-    return np.stack((np.cos(turned), np.sin(turned)), axis=1).astype(np.float16)
+    oriented = np.radians(degrees)
+    return np.stack((np.cos(oriented), np.sin(oriented)), axis=1).astype(np.float16)
 
 
 def decided(vectors: Halves, min_cosine: float) -> dict[int, int]:
     """Return which vectors go, each with the best that it goes for."""
-    found = alike(vectors, min_cosine)
+    found = similar_pairs(vectors, min_cosine)
     return dict(zip(found.gone[::-1].tolist(), found.kept[::-1].tolist(), strict=True))
 
 
@@ -43,7 +43,7 @@ def test_it_is_a_star_and_not_a_chain() -> None:
 
 
 def test_the_best_of_those_near_comes_first_and_all_of_them_are_told() -> None:
-    found = alike(at(0, 30, 15), 0.95)  # cos 15 = 0.966, cos 30 = 0.866
+    found = similar_pairs(at(0, 30, 15), 0.95)  # cos 15 = 0.966, cos 30 = 0.866
     assert found.gone.tolist() == [2, 2]
     assert found.kept.tolist() == [0, 1]
     assert found.cosine == pytest.approx([0.966, 0.966], abs=1e-3)
@@ -51,7 +51,7 @@ def test_the_best_of_those_near_comes_first_and_all_of_them_are_told() -> None:
 
 def test_equal_vectors_have_a_cosine_of_one_whatever_they_are() -> None:
     vectors = np.random.default_rng(0).normal(size=(300, 77)).astype(np.float16) / np.float16(9)
-    found = alike(np.concatenate((vectors, vectors)), 1.0)
+    found = similar_pairs(np.concatenate((vectors, vectors)), 1.0)
     assert found.gone.tolist() == list(range(300, 600))
     assert found.kept.tolist() == list(range(300))
     assert (found.cosine == 1).all()
@@ -59,7 +59,7 @@ def test_equal_vectors_have_a_cosine_of_one_whatever_they_are() -> None:
 
 def test_the_bound_is_near_and_the_next_number_above_is_not() -> None:
     vectors = np.array([[1, 0], [0.6, 0.8]], np.float16)
-    (cosine,) = alike(vectors, 0.5).cosine.tolist()
+    (cosine,) = similar_pairs(vectors, 0.5).cosine.tolist()
     wide = vectors.astype(np.float64)
     exact = wide[1, 0] / np.sqrt(wide[1] @ wide[1])
     assert cosine == np.float32(exact)
@@ -90,11 +90,11 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int, at_o
     halves = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     wanted = one_by_one(halves, 0.93)
     assert 100 < len(wanted) < 690
-    whole = alike(halves, 0.93)
+    whole = similar_pairs(halves, 0.93)
     monkeypatch.setattr(module, "BLOCK", block)
     monkeypatch.setattr(module, "KEPT_AT_ONCE", at_once)
     assert decided(halves, 0.93) == wanted
-    cut = alike(halves, 0.93)
+    cut = similar_pairs(halves, 0.93)
     assert cut.gone.tolist() == whole.gone.tolist()
     assert cut.kept.tolist() == whole.kept.tolist()
     assert cut.cosine.tolist() == whole.cosine.tolist()

@@ -170,13 +170,13 @@ def test_the_captions_are_in_the_json_of_the_shard(store: Store, put_gathered: P
     select.run(asked, store, "default")
     list(shard.run(asked, store, Serial(), "default"))
     with store.reader("shards/default/00000.tar") as file, tarfile.open(fileobj=file) as tar:
-        members = {
+        candidates = {
             Path(member.name).suffix: tar.extractfile(member).read()  # type: ignore[union-attr]
             for member in tar
         }
-    assert members[".txt"] == b"one"
-    assert json.loads(members[".json"])["captions"] == ["one", "two"]
-    assert "colour" not in json.loads(members[".json"])
+    assert candidates[".txt"] == b"one"
+    assert json.loads(candidates[".json"])["captions"] == ["one", "two"]
+    assert "colour" not in json.loads(candidates[".json"])
 
 
 def test_turned_copies_are_found_and_only_those_asked_for(

@@ -93,8 +93,8 @@ def clustered(count: int, seed: int = 0, width: int = 32) -> Vectors:
 
 
 def at(*degrees: float) -> Vectors:
-    turned = np.radians(degrees)
-    return np.stack((np.cos(turned), np.sin(turned)), axis=1).astype(np.float16)
+    oriented = np.radians(degrees)
+    return np.stack((np.cos(oriented), np.sin(oriented)), axis=1).astype(np.float16)
 
 
 def found(store: Store) -> dict[str, tuple[str, float]]:
@@ -210,8 +210,8 @@ def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
         put(store, [{}] * 2_000, vectors, 250)
     with closing(open_engine("ray", 2)) as engine:
         group.run(asked, one, engine)
-    monkeypatch.setattr(semantic, "SENT", 250)
-    monkeypatch.setattr(semantic, "STARRED", 300)
+    monkeypatch.setattr(semantic, "SCATTERED", 250)
+    monkeypatch.setattr(semantic, "SEARCHED", 300)
     monkeypatch.setattr(semantic_rounds, "AT_ONCE", 37)
     group.run(asked, other, Serial())
     assert found(one) == found(other)
@@ -221,8 +221,8 @@ def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
 def test_a_search_that_stopped_goes_on_with_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: Callable[[int], Engine]
 ) -> None:
-    monkeypatch.setattr(semantic, "SENT", 200)
-    monkeypatch.setattr(semantic, "STARRED", 300)
+    monkeypatch.setattr(semantic, "SCATTERED", 200)
+    monkeypatch.setattr(semantic, "SEARCHED", 300)
     vectors, asked = clustered(1_000, seed=3), recipe(min_cosine=0.9, clusters=10)
     whole, stopped = Store.at(tmp_path / "whole"), Store.at(tmp_path / "stopped")
     for store in (whole, stopped):
@@ -237,7 +237,7 @@ def test_a_search_that_stopped_goes_on_with_what_is_left(
 
 
 def test_ranks_are_settled_in_order_by_hand() -> None:
-    stars = pa.table(
+    pairs = pa.table(
         {
             "gone": [3, 2, 2, 4, 1],
             "kept": [2, 1, 0, 3, 0],
@@ -245,16 +245,16 @@ def test_ranks_are_settled_in_order_by_hand() -> None:
         }
     )
     # 1 goes for 0; 2 cannot go for 1 but for 0; so 3 stays, and 4 goes for it.
-    rows = semantic.settled(5, stars).select(["gone", "kept"]).to_pylist()
+    rows = semantic.settled(5, pairs).select(["gone", "kept"]).to_pylist()
     assert rows == [{"gone": 1, "kept": 0}, {"gone": 2, "kept": 0}, {"gone": 4, "kept": 3}]
 
 
 def test_the_sample_of_training_is_from_as_few_files_as_are_enough() -> None:
     files = [(f"f{number:03}", 10_000) for number in range(500)]
-    looked = semantic_rounds.looked_at(files, 1_000)
+    looked = semantic_rounds.sampled_files(files, 1_000)
     assert len(looked) == 26  # 4 x 64 x 1,000 rows, and none in vain at the edge
     assert looked == sorted(looked)
-    assert semantic_rounds.looked_at(files[:3], 1_000) == ["f000", "f001", "f002"]
+    assert semantic_rounds.sampled_files(files[:3], 1_000) == ["f000", "f001", "f002"]
 
 
 def test_two_rules_that_do_not_agree_are_refused() -> None:

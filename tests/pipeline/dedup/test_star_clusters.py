@@ -14,28 +14,28 @@ from pairsieve.filters.orientation_hashes import ORIENTED
 from pairsieve.pipeline.dedup import star_clusters as module
 from pairsieve.pipeline.dedup.star_clusters import (
     INDEXED,
+    Features,
     Limits,
-    Looks,
-    chains,
+    are_similar,
+    chain_clusters,
     colour_between,
-    objections,
-    pairs_alike,
-    stars,
-    told,
-    turned_cells,
+    distances,
+    failed_signals,
+    oriented_cells,
+    star_clusters,
 )
 
 DHASH, COLOUR, EMBEDDING = 1, 2, 4
-ALIKE = Limits(4, 6, 0.65, 0.9, DHASH | COLOUR)
+SIMILAR = Limits(4, 6, 0.65, 0.9, DHASH | COLOUR)
 
 
-def looks(
+def features(
     hashes: list[Any],
     dhashes: list[Any] | None = None,
     colours: list[int] | None = None,
     vectors: list[list[float]] | None = None,
-    turns: tuple[str, ...] = (),
-) -> Looks:
+    orientations: tuple[str, ...] = (),
+) -> Features:
     """Return looks; a hash of None is missing, a colour stands for all cells but the first."""
     known = np.full(len(hashes), 7 if dhashes else 5, np.uint8)
     for place, value in enumerate(hashes):
@@ -46,29 +46,33 @@ def looks(
     cells[:, 3:] = np.array(colours or [100] * len(hashes))[:, None]
     if vectors:
         known |= 8
-    return Looks(
+    return Features(
         upright,
         np.array(dhashes or [0] * upright.size, np.uint64).reshape(upright.shape),
         cells,
         np.array(vectors or [[]] * len(hashes), np.float32).reshape(len(hashes), -1),
         known,
-        turned_cells([ORIENTED[turn] for turn in turns], CELLS),
+        oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),
     )
 
 
-def standing(found: Looks, limits: Limits = ALIKE) -> list[int]:
-    parents, _ = stars(found, limits, np.array([len(found.known)]))
+def standing(found: Features, limits: Limits = SIMILAR) -> list[int]:
+    parents, _ = star_clusters(found, limits, np.array([len(found.known)]))
     return [int(parent) for parent in parents]
 
 
-def greedy(found: Looks, limits: Limits) -> list[int]:
+def greedy(found: Features, limits: Limits) -> list[int]:
     """Return the stars by the definition: the best left takes all that are left and alike."""
     left, standing = list(range(len(found.known))), list(range(len(found.known)))
     while left:
         keeper = left[0]
         ones = np.full(len(left), keeper)
-        alike = pairs_alike(found, limits, ones, np.array(left))
-        taken = [other for other, same in zip(left, alike, strict=True) if same or other == keeper]
+        similar_pairs = are_similar(found, limits, ones, np.array(left))
+        taken = [
+            other
+            for other, same in zip(left, similar_pairs, strict=True)
+            if same or other == keeper
+        ]
         for other in taken:
             standing[other] = keeper
         left = [other for other in left if other not in taken]
@@ -76,7 +80,7 @@ def greedy(found: Looks, limits: Limits) -> list[int]:
 
 
 @st.composite
-def crowds(draw: st.DrawFn) -> Looks:
+def crowds(draw: st.DrawFn) -> Features:
     """Draw pictures of a few colours and dhashes, a few bits of pHash from one another."""
     hashes = [draw(st.integers(0, 2**64 - 1))]
     for bits in draw(st.lists(st.lists(st.integers(0, 63), max_size=6), max_size=30)):
@@ -84,42 +88,42 @@ def crowds(draw: st.DrawFn) -> Looks:
     count = len(hashes)
     dhashes = draw(st.lists(st.sampled_from([0, 0x3F, 0xFFF]), min_size=count, max_size=count))
     colours = draw(st.lists(st.sampled_from([60, 100, 240]), min_size=count, max_size=count))
-    return looks(hashes, dhashes, colours)
+    return features(hashes, dhashes, colours)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10), uses=st.integers(0, 3))
-def test_stars_are_those_of_the_definition(found: Looks, distance: int, uses: int) -> None:
-    limits = ALIKE._replace(distance=distance, uses=uses)
+def test_stars_are_those_of_the_definition(found: Features, distance: int, uses: int) -> None:
+    limits = SIMILAR._replace(distance=distance, uses=uses)
     assert standing(found, limits) == greedy(found, limits)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10))
 def test_all_are_alike_to_who_stands_for_them_and_no_two_of_these_are(
-    found: Looks, distance: int
+    found: Features, distance: int
 ) -> None:
-    limits = ALIKE._replace(distance=distance)
+    limits = SIMILAR._replace(distance=distance)
     keepers = standing(found, limits)
     for place, keeper in enumerate(keepers):
         bits = int(found.hashes[place, 0] ^ found.hashes[keeper, 0]).bit_count()
         assert keeper <= place
         assert bits <= distance
-        assert objections(found, limits, keeper, place, 0) == 0
+        assert failed_signals(found, limits, keeper, place, 0) == 0
     for one, other in combinations(sorted(set(keepers)), 2):
-        assert not pairs_alike(found, limits, np.array([one]), np.array([other]))[0]
+        assert not are_similar(found, limits, np.array([one]), np.array([other]))[0]
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10))
-def test_chains_are_what_alike_pairs_connect(found: Looks, distance: int) -> None:
-    limits = ALIKE._replace(distance=distance)
+def test_chains_are_what_alike_pairs_connect(found: Features, distance: int) -> None:
+    limits = SIMILAR._replace(distance=distance)
     wanted = list(range(len(found.known)))
     for one, other in combinations(range(len(wanted)), 2):
-        if pairs_alike(found, limits, np.array([one]), np.array([other]))[0]:
+        if are_similar(found, limits, np.array([one]), np.array([other]))[0]:
             kept, gone = sorted((wanted[one], wanted[other]))
             wanted = [kept if label == gone else label for label in wanted]
-    assert chains(found, limits, np.array([len(wanted)]))[0].tolist() == wanted
+    assert chain_clusters(found, limits, np.array([len(wanted)]))[0].tolist() == wanted
 
 
 @pytest.mark.parametrize("distance", [0, 3, 4, 10])
@@ -134,9 +138,9 @@ def test_the_index_of_large_components_changes_nothing(distance: int, chain: boo
         for step in steps:
             hashes[place] ^= np.uint64(1) << step
     dhashes = generator.choice([0, 0x7F, 0xFFFF], count).tolist()
-    found = looks(hashes.tolist(), dhashes)
-    limits = ALIKE._replace(distance=distance)
-    way = chains if chain else stars
+    found = features(hashes.tolist(), dhashes)
+    limits = SIMILAR._replace(distance=distance)
+    way = chain_clusters if chain else star_clusters
     whole = way(found, limits, np.array([count]))
     slow_parents, slow_objected = np.arange(count), np.zeros(count, np.int64)
     for place in range(count):
@@ -149,44 +153,49 @@ def test_the_index_of_large_components_changes_nothing(distance: int, chain: boo
 
 
 def test_the_ends_of_a_chain_are_not_joined_by_a_star() -> None:
-    chain = looks([0, 0xF, 0xFF, 0xFFF])
+    chain = features([0, 0xF, 0xFF, 0xFFF])
     assert standing(chain) == [0, 0, 2, 2]
-    assert chains(chain, ALIKE, np.array([4]))[0].tolist() == [0, 0, 0, 0]
+    assert chain_clusters(chain, SIMILAR, np.array([4]))[0].tolist() == [0, 0, 0, 0]
 
 
 def test_components_are_apart_whatever_they_hold() -> None:
-    assert stars(looks([0, 0, 0, 0]), ALIKE, np.array([1, 4]))[0].tolist() == [0, 1, 1, 1]
+    assert star_clusters(features([0, 0, 0, 0]), SIMILAR, np.array([1, 4]))[0].tolist() == [
+        0,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_a_missing_phash_is_near_none() -> None:
-    assert standing(looks([None, 0, None, 0])) == [0, 1, 2, 1]
+    assert standing(features([None, 0, None, 0])) == [0, 1, 2, 1]
 
 
 def test_who_objected_is_told_of_those_that_stay_alone_only() -> None:
-    found = looks([0, 1, 2, 3], [0, 0xFF, 0xFF, 0], [100, 100, 180, 100])
-    keepers, objected = stars(found, ALIKE, np.array([4]))
+    found = features([0, 1, 2, 3], [0, 0xFF, 0xFF, 0], [100, 100, 180, 100])
+    keepers, failed_verification = star_clusters(found, SIMILAR, np.array([4]))
     assert keepers.tolist() == [0, 1, 1, 0]  # 180 is dimmed to 100
-    assert objected.tolist() == [0, DHASH, 0, 0]
+    assert failed_verification.tolist() == [0, DHASH, 0, 0]
 
 
-@pytest.mark.parametrize(("bits", "alike"), [(6, True), (7, False)])
-def test_the_bound_of_the_dhash_is_kept(bits: int, alike: bool) -> None:
-    assert (standing(looks([0, 0], [0, 2**bits - 1])) == [0, 0]) is alike
+@pytest.mark.parametrize(("bits", "similar_pairs"), [(6, True), (7, False)])
+def test_the_bound_of_the_dhash_is_kept(bits: int, similar_pairs: bool) -> None:
+    assert (standing(features([0, 0], [0, 2**bits - 1])) == [0, 0]) is similar_pairs
 
 
 def test_a_signal_that_is_not_asked_or_missing_does_not_object() -> None:
-    found = looks([0, 0], [0, 2**64 - 1])
+    found = features([0, 0], [0, 2**64 - 1])
     assert standing(found) == [0, 1]
-    assert standing(found, ALIKE._replace(uses=COLOUR)) == [0, 0]
+    assert standing(found, SIMILAR._replace(uses=COLOUR)) == [0, 0]
     found.known[1] &= ~np.uint8(2)
     assert standing(found) == [0, 0]
 
 
-@pytest.mark.parametrize(("cosine", "alike"), [(0.9, True), (0.89, False)])
-def test_vectors_are_compared_by_their_cosine(cosine: float, alike: bool) -> None:
+@pytest.mark.parametrize(("cosine", "similar_pairs"), [(0.9, True), (0.89, False)])
+def test_vectors_are_compared_by_their_cosine(cosine: float, similar_pairs: bool) -> None:
     vectors = [[1.0, 0.0], [cosine, (1 - cosine**2) ** 0.5]]
-    limits = ALIKE._replace(uses=EMBEDDING, cosine=0.8999999)
-    assert (standing(looks([0, 0], vectors=vectors), limits) == [0, 0]) is alike
+    limits = SIMILAR._replace(uses=EMBEDDING, cosine=0.8999999)
+    assert (standing(features([0, 0], vectors=vectors), limits) == [0, 0]) is similar_pairs
 
 
 def cells(*levels: int) -> NDArray[np.uint8]:
@@ -196,10 +205,10 @@ def cells(*levels: int) -> NDArray[np.uint8]:
     return np.repeat(grey, 3)
 
 
-def between(one: NDArray[np.uint8], other: NDArray[np.uint8], turn: int = 0) -> float:
-    found = looks([0, 0], turns=("mirrored",))
+def between(one: NDArray[np.uint8], other: NDArray[np.uint8], orientation: int = 0) -> float:
+    found = features([0, 0], orientations=("mirrored",))
     found.colours[0], found.colours[1] = one, other
-    return float(colour_between(found, 0, 1, turn))
+    return float(colour_between(found, 0, 1, orientation))
 
 
 def test_the_difference_of_colours_is_as_worked_out_by_hand() -> None:
@@ -227,14 +236,16 @@ def test_turned_colours_are_compared_in_their_places() -> None:
     corner = np.zeros((CELLS, CELLS, 3), np.uint8)
     corner[0, 0] = 200
     mirrored = corner[:, ::-1]
-    assert between(corner.ravel(), mirrored.ravel(), turn=1) == 0
-    assert between(corner.ravel(), mirrored.ravel(), turn=0) > 1
+    assert between(corner.ravel(), mirrored.ravel(), orientation=1) == 0
+    assert between(corner.ravel(), mirrored.ravel(), orientation=0) > 1
 
 
 def test_a_turned_copy_is_found_and_its_turn_told() -> None:
-    found = looks([[0, 0xFFFF], [0xFFFF_0000, 1]], [[0, 0xFF], [0xFF, 0]], turns=("mirrored",))
-    limits = ALIKE._replace(uses=DHASH)
+    found = features(
+        [[0, 0xFFFF], [0xFFFF_0000, 1]], [[0, 0xFF], [0xFF, 0]], orientations=("mirrored",)
+    )
+    limits = SIMILAR._replace(uses=DHASH)
     assert standing(found, limits) == [0, 0]
-    turns, bits, dhashes, colours = told(found, limits, np.array([0]), np.array([1]))
-    assert (turns[0], bits[0], dhashes[0]) == (1, 1, 0)
+    orientations, bits, dhashes, colours = distances(found, limits, np.array([0]), np.array([1]))
+    assert (orientations[0], bits[0], dhashes[0]) == (1, 1, 0)
     assert colours[0] > 0  # the black cell is at the other side

@@ -25,8 +25,8 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.hamming.components import components
 from pairsieve.pipeline.hamming.distributed import near
-from pairsieve.pipeline.hamming.forest import Forest, merged
-from pairsieve.pipeline.hamming.partition import cut
+from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
+from pairsieve.pipeline.hamming.partition import plan_partitions
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -87,9 +87,9 @@ def put_part(store: Store, name: str, table: pa.Table, counts: dict[str, int]) -
 
 
 def labels(store: Store, engine: Engine, count: int, distance: int, partitions: int) -> list[int]:
-    forest = near(store, engine, distance, partitions)
-    assert forest is not None
-    return list(forest.positions(np.arange(count)).tolist())
+    labels = near(store, engine, distance, partitions)
+    assert labels is not None
+    return list(labels.positions(np.arange(count)).tolist())
 
 
 class Crashing(Serial):
@@ -130,7 +130,7 @@ def test_eight_partitions_give_the_labels_of_one_machine(
 ) -> None:
     with closing(open_engine(kind, 2)) as engine:
         assert labels(many, engine, MANY, 4, 8) == wanted
-    tasks = [path for path, _, _ in many.list("group/near") if "/meet/" in path]
+    tasks = [path for path, _, _ in many.list("group/near") if "/search/" in path]
     assert len(tasks) == 2 * 5 * 8  # a file and a marker of each
 
 
@@ -165,7 +165,7 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
         time.sleep(0.001)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    assert len(list(many.local.glob("group/near/*/meet/*.json"))) < 5 * 64
+    assert len(list(many.local.glob("group/near/*/search/*.json"))) < 5 * 64
     assert labels(many, Serial(), MANY, 4, 64) == wanted
 
 
@@ -220,10 +220,10 @@ def test_neither_partitions_nor_units_nor_order_change_the_components(
 def test_a_block_has_no_more_partitions_than_values_and_blocks_fit_in_64_bits(
     distance: int,
 ) -> None:
-    how = cut(10**10, distance, 4096)
-    assert how.partitions <= 1 << how.width
-    assert how.tables * how.width <= 64
-    assert cut(5, distance, 1).width >= 1
+    partitioning = plan_partitions(10**10, distance, 4096)
+    assert partitioning.partitions <= 1 << partitioning.width
+    assert partitioning.tables * partitioning.width <= 64
+    assert plan_partitions(5, distance, 1).width >= 1
 
 
 def test_only_the_latest_layer_of_a_pair_with_an_image_counts(tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_only_the_latest_layer_of_a_pair_with_an_image_counts(tmp_path: Path) ->
     put_part(store, "00000000", first, {"ok": 3, "dns": 2})
     put_part(store, "00000000.r1", table((1, "dns", None), (2, "ok", 5)), {"ok": 1, "dns": 1})
     put_part(store, "00000000.r2", table((1, "ok", 2**63)), {"ok": 1})
-    forest = near(store, Serial(), 1, 2)
-    assert forest is not None
-    assert forest.positions(np.arange(5)).tolist() == [0, 1, 0, 3, 0]  # 7 = 0b111, 5, 6
+    labels = near(store, Serial(), 1, 2)
+    assert labels is not None
+    assert labels.positions(np.arange(5)).tolist() == [0, 1, 0, 3, 0]  # 7 = 0b111, 5, 6
 
 
 def test_few_hashes_are_searched_by_one_machine(many: Store) -> None:
@@ -249,11 +249,13 @@ def test_few_hashes_are_searched_by_one_machine(many: Store) -> None:
 
 
 def test_forests_are_merged_by_hand() -> None:
-    def forest(*pairs: tuple[int, int]) -> Forest:
+    def labels_from(*pairs: tuple[int, int]) -> UnionFindLabels:
         rows, ends = zip(*pairs, strict=True)
-        return Forest(np.array(rows, np.int64), np.array(ends, np.int64))
+        return UnionFindLabels(np.array(rows, np.int64), np.array(ends, np.int64))
 
-    found = merged([forest((5, 3), (9, 3)), forest((7, 5)), forest((2**40, 4), (2**40 + 1, 4))])
+    found = merged(
+        [labels_from((5, 3), (9, 3)), labels_from((7, 5)), labels_from((2**40, 4), (2**40 + 1, 4))]
+    )
     assert found.rows.tolist() == [5, 7, 9, 2**40, 2**40 + 1]
     assert found.labels.tolist() == [3, 3, 3, 4, 4]
 
@@ -290,7 +292,7 @@ def test_gc_keeps_a_search_that_can_go_on_and_sweeps_what_no_marker_names(
     put_plan(small)
     near(small, Serial(), 4, 2)
     before = list(small.list("group/near"))
-    left = "group/near/0123456789abcdef/deal/000000.0123456789ab.bin"
+    left = "group/near/0123456789abcdef/partition/000000.0123456789ab.bin"
     small.write(left, b"left behind")
     assert gc.run(small, 0) == [gc.Garbage(left, 11)]
     assert list(small.list("group/near")) == before

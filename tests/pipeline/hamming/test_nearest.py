@@ -21,7 +21,7 @@ def by_comparing_all(asked: Hashes, listed: Hashes, most: int) -> tuple[list[int
     return places, bits
 
 
-def planted(count: int, seed: int) -> tuple[Hashes, Hashes]:
+def labels_of(count: int, seed: int) -> tuple[Hashes, Hashes]:
     """Return listed hashes, a crowd among them, and asked ones 0 to 11 bits from a listed one."""
     chance = np.random.default_rng(seed)
     listed = chance.integers(0, 2**64, count, np.uint64)
@@ -37,7 +37,7 @@ def planted(count: int, seed: int) -> tuple[Hashes, Hashes]:
 
 @pytest.mark.parametrize("distance", range(11))
 def test_finds_what_comparing_all_finds(distance: int) -> None:
-    asked, listed = planted(800, seed=distance)
+    asked, listed = labels_of(800, seed=distance)
     places, bits = nearest(asked, listed, distance)
     assert (places.tolist(), bits.tolist()) == by_comparing_all(asked, listed, distance)
 
@@ -60,7 +60,7 @@ def test_finds_what_comparing_all_finds_in_small_sets(
 
 @pytest.mark.parametrize("equal", range(3))
 def test_how_the_bits_are_cut_changes_nothing(equal: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, listed = planted(500, seed=1)
+    asked, listed = labels_of(500, seed=1)
     wanted = by_comparing_all(asked, listed, 4)
     monkeypatch.setattr(searched, "_cost", lambda distance, this, *counts: abs(this - equal))
     places, bits = nearest(asked, listed, 4, threads=3)

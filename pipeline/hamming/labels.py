@@ -1,8 +1,8 @@
-"""Forests: which of many rows belong together, when no machine need know of all rows.
+"""Union-find labels: which of many rows belong together, when no machine need know of all rows.
 
-A forest says of each row that is in a component with a smaller one which row is the smallest. Rows
-that stand alone, and smallest rows, are not in it: so its size is that of what has a neighbour, and
-joining forests needs memory for that alone. Joining is the same whatever the order, and what comes
+Labels say of each row that is in a component with a smaller one which row is the smallest. Rows
+that stand alone, and smallest rows, have none: so their size is that of what has a neighbour, and
+joining labels needs memory for that alone. Joining is the same whatever the order, and what comes
 out depends on the components only.
 """
 
@@ -20,7 +20,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, unite
 
 
-class Forest(NamedTuple):
+class UnionFindLabels(NamedTuple):
     """Rows, ascending, and the smallest row of each one's component, smaller than itself.
 
     Attributes:
@@ -34,41 +34,41 @@ class Forest(NamedTuple):
     def positions(self, rows: NDArray[np.int64]) -> Labels:
         """Return for each of `rows`, ascending, where the smallest of its component is, (n,).
 
-        All rows of the forest are among them.
+        All labelled rows are among them.
         """
         found = np.arange(len(rows))
         found[np.searchsorted(rows, self.rows)] = np.searchsorted(rows, self.labels)
         return found
 
 
-def planted(parents: Parents, rows: NDArray[np.int64]) -> Forest:
-    """Return the forest of a grouping of `rows`, ascending; `parents` is flattened for it."""
+def labels_of(parents: Parents, rows: NDArray[np.int64]) -> UnionFindLabels:
+    """Return the labels of a grouping of `rows`, ascending; `parents` is flattened for it."""
     flatten(parents)
     joined = np.flatnonzero(parents != np.arange(len(parents), dtype=np.uint32))
-    return Forest(rows[joined], rows[parents[joined]])
+    return UnionFindLabels(rows[joined], rows[parents[joined]])
 
 
-def merged(forests: Sequence[Forest]) -> Forest:
-    """Return one forest of all that is joined in any of them.
+def merged(sets: Sequence[UnionFindLabels]) -> UnionFindLabels:
+    """Return the labels of all that is joined in any of them.
 
-    Measured: 85 bytes per row of each forest, the forests included.
+    Measured: 85 bytes per row of each set, the sets included.
     """
-    count = sum(len(each.rows) for each in forests)
-    ends = np.concatenate([part for each in forests for part in each] or [np.empty(0, np.int64)])
+    count = sum(len(each.rows) for each in sets)
+    ends = np.concatenate([part for each in sets for part in each] or [np.empty(0, np.int64)])
     known = np.unique(ends)
     parents = np.arange(len(known), dtype=np.uint32)
-    for each in forests:
+    for each in sets:
         places = [np.searchsorted(known, part).astype(np.uint32) for part in each]
         unite(parents, np.stack(places, axis=1))
-    return planted(parents, known) if count else Forest(known, known)
+    return labels_of(parents, known) if count else UnionFindLabels(known, known)
 
 
-def write(store: Store, place: str, forest: Forest, counts: dict[str, int]) -> Marker:
-    """Write a forest beside its marker at `place`, commit, and return the marker that holds."""
+def write(store: Store, place: str, labels: UnionFindLabels, counts: dict[str, int]) -> Marker:
+    """Write labels beside its marker at `place`, commit, and return the marker that holds."""
     import pyarrow.parquet as pq
 
     path = beside(place, ".parquet")
-    table = pa.table({"row": forest.rows, "label": forest.labels})
+    table = pa.table({"row": labels.rows, "label": labels.labels})
     with store.writer(path) as sink:
         pq.write_table(
             table,
@@ -77,14 +77,14 @@ def write(store: Store, place: str, forest: Forest, counts: dict[str, int]) -> M
             use_dictionary=False,
             column_encoding={"row": "DELTA_BINARY_PACKED", "label": "PLAIN"},
         )
-    counts = counts | {"joined": len(forest.rows)}
-    return commit(store, place, Marker(len(forest.rows), {path: sink.entry()}, counts))
+    counts = counts | {"joined": len(labels.rows)}
+    return commit(store, place, Marker(len(labels.rows), {path: sink.entry()}, counts))
 
 
-def read(store: Store, path: str) -> Forest:
-    """Return the forest that `write` put at `path`."""
+def read(store: Store, path: str) -> UnionFindLabels:
+    """Return the labels that `write` put at `path`."""
     import pyarrow.parquet as pq
 
     with store.reader(path) as source:
         table = pq.read_table(source)
-    return Forest(table["row"].to_numpy(), table["label"].to_numpy())
+    return UnionFindLabels(table["row"].to_numpy(), table["label"].to_numpy())
