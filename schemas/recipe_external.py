@@ -10,7 +10,7 @@ MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
 
 
 class Known(Section):
-    """Earlier datasets whose images are known; see [against.md](against.md)."""
+    """Earlier datasets whose images are known; see [reference-sets.md](reference-sets.md)."""
 
     datasets: tuple[str, ...] = Field(
         min_length=1, description="Datasets, or Parquet files that `pairsieve hashes` wrote."
@@ -39,7 +39,7 @@ class EvaluationSet(Section):
 
 
 class Decontaminate(Section):
-    """Evaluation sets, whose images must not be trained on; see [against.md](against.md)."""
+    """Evaluation sets, images not to be trained on; see [reference-sets.md](reference-sets.md)."""
 
     sets: tuple[EvaluationSet, ...] = Field(
         min_length=1, description="The sets, each `{name: NAME, path: PATH}`."

@@ -111,6 +111,19 @@ def test_verbs_are_imported_by_run_and_jobs_alone() -> None:
     assert wrong == []
 
 
+def test_files_import_one_another_in_no_circle() -> None:
+    known = {named(path).removesuffix(".py").replace("/", "."): path for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for module, path in known.items():
+        parts = [parts for parts in imported(MODULES[path])]
+        targets = {".".join(each) for each in parts} | {".".join(each[:-1]) for each in parts}
+        graph[module] = targets & known.keys()
+    done: set[str] = set()
+    while ready := {module for module in graph.keys() - done if graph[module] - {module} <= done}:
+        done |= ready
+    assert graph.keys() - done == set()
+
+
 def test_folders_nest_one_level_below_the_four() -> None:
     deep = [named(path) for path in MODULES if len(path.relative_to(ROOT).parts) > 3]
     nested = [
@@ -141,6 +154,12 @@ def test_every_folder_says_in_a_sentence_what_lives_there() -> None:
     said = sentences()
     assert folders == said.keys()
     assert [f for f, text in said.items() if not re.fullmatch(r"[A-Z`][^\n]*\.", text)] == []
+
+
+def test_the_readme_shows_the_tree_with_these_sentences() -> None:
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    said = {f: text for f, text in sentences().items() if f.startswith("pipeline/")}
+    assert [f for f, text in said.items() if text not in readme] == []
 
 
 def _literals(tree: ast.Module) -> Iterator[tuple[str, bool]]:

@@ -221,9 +221,14 @@ def main() -> None:
     """Serve a folder from the command line, until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Serve a demo web on loopback.")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, help="draw a web of so many pairs first, if none is")
     parser.add_argument("--port", type=int, help="port to serve on; default: as built")
     parser.add_argument("--socket", type=int, help="listening socket handed down by a parent")
     options = parser.parse_args()
+    if options.pairs is not None and not (options.folder / ROUTES).exists():
+        reserved = reserve_ports(options.port or 0)
+        build(options.folder, 0, reserved.site, options.pairs)
+        reserved.close()
     if options.socket is not None:
         listener = socket.socket(fileno=options.socket)
     else:

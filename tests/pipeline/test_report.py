@@ -328,7 +328,11 @@ def _red(source: str) -> int:
     return pixel[0]
 
 
-QUERIES = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/dataset.md").read_text(), re.DOTALL)
+QUERIES = [
+    query
+    for page in ("dataset", "thresholds")
+    for query in re.findall(r"```sql\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("query", QUERIES)
