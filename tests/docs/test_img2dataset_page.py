@@ -5,12 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from pairsieve.schemas.recipe import Fetch, Image, Input, Recipe, Shard
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/img2dataset.md").read_text().partition("## Its downloader")[0]
-SECTIONS = {"input": Input, "fetch": Fetch, "image": Image, "shard": Shard}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "input": Input,
+    "fetch": Fetch,
+    "image": Image,
+    "shard": Shard,
+}
 
 
 def test_every_option_of_download_has_a_row() -> None:
