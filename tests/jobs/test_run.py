@@ -185,8 +185,8 @@ def test_an_interrupt_says_how_to_go_on(demo: Demo) -> None:
 
 def test_gc_deletes_only_what_no_marker_names(demo: Demo, undisturbed: Path) -> None:
     leftovers = [
-        undisturbed / "gather/00000000.dead.tar",
-        undisturbed / "embed/other/00000000.dead.scores.parquet",
+        undisturbed / "gather/00000000.0123456789ab.tar",
+        undisturbed / "embed/other/00000000.0123456789ab.scores.parquet",
         undisturbed / "shards/default/00000.tar#1",
     ]
     before = {path for path in undisturbed.rglob("*") if path.is_file()}

@@ -254,9 +254,12 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
     for folder in ("schemas", "filters"):
         (package / folder).symlink_to((source / folder).resolve())
     (package / "__init__.py").write_text("")
-    for file in (source / "pipeline").glob("*.py"):
-        (pipeline / file.name).write_text(file.read_text())
-    (pipeline / "__pycache__").write_text("a file, so that no folder can be made")
+    for file in (source / "pipeline").resolve().rglob("*.py"):
+        copy = pipeline / file.relative_to((source / "pipeline").resolve())
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(file.read_text())
+    for folder in (pipeline, *(path for path in pipeline.iterdir() if path.is_dir())):
+        (folder / "__pycache__").write_text("a file, so that no folder can be made")
     (tmp_path / "home").write_text("a file too")
     code = (
         "import numpy as np; from pairsieve.pipeline.hamming import components as hamming; "
@@ -273,4 +276,4 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split("] ")[0] == "[0 1 1"
-    assert done.stdout.strip().endswith(str(pipeline / "hamming.py"))
+    assert done.stdout.strip().endswith(str(pipeline / "hamming/components.py"))

@@ -160,7 +160,7 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
     )
     assert many.local is not None
     running = subprocess.Popen([sys.executable, "-c", script, str(many.local)])
-    while not list(many.local.glob("group/near/*/meet")):
+    while not list(many.local.glob("group/near/*/search")):
         assert running.poll() is None, "the search ended before it could be killed"
         time.sleep(0.001)
     running.send_signal(signal.SIGKILL)

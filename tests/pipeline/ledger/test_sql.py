@@ -1,6 +1,6 @@
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsieve.pipeline.ledger.sql import host, host_of
@@ -34,6 +34,7 @@ def test_host_is_what_the_url_writes_in_lower_case(url: str, expected: str) -> N
     assert by_duckdb([url]) == [expected]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(":/?#@[]aZ09.-\n \u00e9", max_size=20), min_size=1))
 def test_both_engines_find_the_same_host(ends: list[str]) -> None:
     urls = ["http://" + end for end in ends] + ends
