@@ -258,8 +258,8 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
         copy = pipeline / file.relative_to((source / "pipeline").resolve())
         copy.parent.mkdir(exist_ok=True)
         copy.write_text(file.read_text())
-    for folder in (pipeline, *(path for path in pipeline.iterdir() if path.is_dir())):
-        (folder / "__pycache__").write_text("a file, so that no folder can be made")
+    for room in (pipeline, *(path for path in pipeline.iterdir() if path.is_dir())):
+        (room / "__pycache__").write_text("a file, so that no folder can be made")
     (tmp_path / "home").write_text("a file too")
     code = (
         "import numpy as np; from pairsieve.pipeline.hamming import components as hamming; "
