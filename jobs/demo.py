@@ -138,7 +138,7 @@ def _print_scores(scores: list[DefectScore]) -> None:
 
 
 def _print_captions(captions: CaptionScore) -> None:
-    """Print how well wrong captions were told from true ones."""
+    """Print how well clip_similarity separates wrong captions from true ones."""
     typer.echo(
         f"wrong captions: recall {captions.recall:.2f} ({captions.wrong_refused:,} of "
         f"{captions.wrong:,} refused by clip_similarity), precision {captions.precision:.2f} "

@@ -28,7 +28,7 @@ from pairsieve.pipeline.ledger.rules import MINOR, rules
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
 from pairsieve.pipeline.stats.fetch_section import fetches
-from pairsieve.pipeline.stats.histograms import CHART, charts, figure
+from pairsieve.pipeline.stats.histograms import CHART_PX, format_figure, histograms
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown, thumbnail
 from pairsieve.pipeline.stats.stats_db import build, finish
 from pairsieve.pipeline.vectors.folders import scores_folders
@@ -47,7 +47,7 @@ DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
 CLUSTERS_SHOWN = 6
 COPIES_SHOWN = 4  # per cluster; with the above at most 60 thumbnails
 ROWS_SHOWN = 12  # hosts and languages
-# What the funnel asks without being listed in the recipe.
+# Rules of the funnel that no recipe lists.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
     "blocklist": "not on the blocklist as it is now",
@@ -61,7 +61,7 @@ SIZES = """
            sum(kept) AS kept
     FROM duplicates GROUP BY ceil(log2(pairs)) ORDER BY least
 """
-UNSHOWN = ("outcome", "blocklist", MINOR.name)  # rules of which no sample is shown
+WITHOUT_SAMPLE = ("outcome", "blocklist", MINOR.name)  # rules of which no sample is shown
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -80,10 +80,10 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
     if selection is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     with (
-        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as place,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as folder,
         connect(store) as connection,
     ):
-        file = Path(place) / STATS
+        file = Path(folder) / STATS
         attach(connection, store, scores_folders(recipe), name)
         request_rates.attach(connection, store)
         build(connection, file, selection.extra["funnel"], recipe.other_scores)
@@ -111,25 +111,25 @@ def _content(
     conditions = ALWAYS | {rule.name: rule.sql for rule in rules(recipe)}
     dropping = [step["rule"] for step in selection.extra["funnel"] if step["dropped"]]
     samples = _samples(
-        connection, recipe.shard.seed, [rule for rule in dropping if rule not in UNSHOWN]
+        connection, recipe.shard.seed, [rule for rule in dropping if rule not in WITHOUT_SAMPLE]
     )
     clusters = rows(connection, f"FROM duplicates LIMIT {CLUSTERS_SHOWN}")
     for cluster in clusters:
         cluster["copies"] = _copies(connection, cluster["cluster"])
         for pair in cluster["copies"]:
             pair["facts"] = [("", _relation(pair))]
-    tested = overlaps(connection, recipe)
-    for each in tested:
+    evaluation_sets = overlaps(connection, recipe)
+    for each in evaluation_sets:
         each["pairs"] = _pairs(connection, each["shown"] or [])
         for pair in each["pairs"]:
             pair["facts"] = [
                 (name, _value(pair[name])) for name in ("eval_distance", "eval_overlap")
             ]
-    overlapping = [pair for each in tested for pair in each["pairs"]]
+    overlapping = [pair for each in evaluation_sets for pair in each["pairs"]]
     add_evaluation_images(recipe, store, overlapping)
-    pictured = [pair for _, pairs in samples for pair in pairs] + overlapping
-    pictured += [pair for cluster in clusters for pair in cluster["copies"]]
-    _add_thumbnails(store, pictured)
+    with_pictures = [pair for _, pairs in samples for pair in pairs] + overlapping
+    with_pictures += [pair for cluster in clusters for pair in cluster["copies"]]
+    _add_thumbnails(store, with_pictures)
     for rule, pairs in samples:
         _add_facts(pairs, conditions.get(rule or "", ""), COLUMNS + recipe.other_scores)
     return {
@@ -147,23 +147,23 @@ def _content(
         ),
         **fetches(connection, recipe, ROWS_SHOWN),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},
-        "charts": list(charts(connection, conditions.values())),
+        "histograms": list(histograms(connection, conditions.values())),
         "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
         "languages": rows(connection, f"FROM languages LIMIT {ROWS_SHOWN}"),
         "clusters": clusters,
         "cluster_count": rows(connection, "SELECT count(*) AS n FROM duplicates")[0]["n"],
-        "overlaps": tested,
+        "evaluation_sets": evaluation_sets,
         "cluster_sizes": rows(connection, SIZES),
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": model_sentences(store),
         "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
-        "chart": CHART,
+        "chart_px": CHART_PX,
     }
 
 
 def _kept_apart(grouped: Marker | None) -> dict[str, int]:
-    """Return how many images each signal kept from a keeper that is near, where there are any."""
+    """Return how many images each signal kept apart from a near keeper, where there are any."""
     head = "kept_apart_by_"
     counts = grouped.counts if grouped else {}
     return {key[len(head) :]: n for key, n in counts.items() if key.startswith(head) and n}
@@ -192,45 +192,45 @@ def _samples(
 def _copies(connection: "DuckDBPyConnection", cluster: int) -> list[dict[str, Any]]:
     """Return some pairs of a cluster with different files, the kept copy first."""
     order = "ORDER BY duplicate_of IS NOT NULL, row"
-    found = connection.execute(
+    kept_first = connection.execute(
         f"SELECT row FROM ledger WHERE cluster = ? "
         f"QUALIFY row_number() OVER (PARTITION BY sha256 {order}) = 1 "
         f"{order} LIMIT {COPIES_SHOWN}",
         [cluster],
     ).fetchall()
-    return _pairs(connection, [row for (row,) in found])
+    return _pairs(connection, [row for (row,) in kept_first])
 
 
-def _pairs(connection: "DuckDBPyConnection", wanted: list[int]) -> list[dict[str, Any]]:
-    """Return the ledger's rows of that number, in that order, with long texts cut."""
+def _pairs(connection: "DuckDBPyConnection", numbers: list[int]) -> list[dict[str, Any]]:
+    """Return the ledger's rows of these numbers, in that order, with long texts cut."""
     cut = ("url", "text", "final_url", "detail")
-    told = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
-    told["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
-    known = [column.name for column in COLUMNS]
-    known += [m["name"] for m in rows(connection, "FROM measures") if m["name"] not in known]
-    names = ", ".join(told.get(name, f'"{name}"') + f' AS "{name}"' for name in known)
+    expressions = {name: f'substr("{name}", 1, {TEXT_SHOWN + 1})' for name in cut}
+    expressions["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR"
+    columns = [column.name for column in COLUMNS]
+    columns += [m["name"] for m in rows(connection, "FROM measures") if m["name"] not in columns]
+    names = ", ".join(expressions.get(name, f'"{name}"') + f' AS "{name}"' for name in columns)
     query = f"SELECT {names} FROM ledger WHERE row IN (SELECT unnest(?))"
-    found = rows(connection, query, [wanted])
-    return sorted(found, key=lambda pair: wanted.index(pair["row"]))
+    pairs = rows(connection, query, [numbers])
+    return sorted(pairs, key=lambda pair: numbers.index(pair["row"]))
 
 
 def _add_facts(pairs: list[dict[str, Any]], condition: str, columns: tuple[Column, ...]) -> None:
     """Give each pair the `facts` to show: its size and those `columns` that a condition reads."""
     words = set(re.findall(r"\w+", condition))
-    wanted = [c for c in columns if c.name in words - {"outcome", "url", "text"}]
+    read = [c for c in columns if c.name in words - {"outcome", "url", "text"}]
     for pair in pairs:
         size = [("size", f"{pair['width']} x {pair['height']}")] if pair["width"] else []
-        read = [(c.name, _value(pair[c.name])) for c in wanted if c.name in pair]
+        values = [(c.name, _value(pair[c.name])) for c in read if c.name in pair]
         similarity = [("clip_similarity", _value(pair["clip_similarity"]))]
-        pair["facts"] = size + (read or (similarity if pair["keep"] else []))
+        pair["facts"] = size + (values or (similarity if pair["keep"] else []))
 
 
 def _relation(pair: dict[str, Any]) -> str:
     """Return what a pair is in its cluster."""
     if pair["duplicate_of"] is None:
         return "chosen" if pair["keep"] else "chosen, dropped by a rule"
-    distance, turn = pair["duplicate_distance"], pair["duplicate_orientation"]
-    what = "copy" if turn is None else f"{turn.replace('_', ' ')} copy"
+    distance, orientation = pair["duplicate_distance"], pair["duplicate_orientation"]
+    what = "copy" if orientation is None else f"{orientation.replace('_', ' ')} copy"
     return what if distance is None else f"{what}, {distance} bits away"
 
 
@@ -241,10 +241,12 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
         for pair in pairs
         if pair["image_file"] and not pair["blocked"] and MINOR.name not in (pair["failing"] or ())
     ]
-    places = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored]
+    byte_ranges = [
+        (pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored
+    ]
     for pair in pairs:
         pair["thumbnail"] = None
-    for pair, data in zip(stored, store.read_byte_ranges(places), strict=True):
+    for pair, data in zip(stored, store.read_byte_ranges(byte_ranges), strict=True):
         pair["thumbnail"] = thumbnail(data)
 
 
@@ -253,5 +255,5 @@ def _value(value: Any) -> str:
     if value is None:
         return "not measured"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return figure(value)
+        return format_figure(value)
     return shown(value)

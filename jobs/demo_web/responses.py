@@ -26,7 +26,7 @@ class Route:
         length: Bytes of the body.
         how: `whole`; `cut`: the connection closes half way; `endless`: the body is repeated for
             ever; `trickle`: a byte per second; `silent`: nothing, not even a header.
-        first: Status and headers of the first answer, given once before this one; or None.
+        first: Status and headers of the first answer, sent once before this one; or None.
     """
 
     status: int = 200

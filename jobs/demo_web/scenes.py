@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# sRGB, 0..255. Eleven basic colour terms, told apart also in shade.
+# sRGB, 0..255. Eleven basic colour terms, distinct also in shade.
 COLOURS = {
     "red": (208, 32, 36),
     "orange": (245, 133, 20),

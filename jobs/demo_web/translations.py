@@ -1,4 +1,4 @@
-"""Captions in other languages: whole natural sentences, so that their language can be told.
+"""Captions in other languages: whole natural sentences, so that their language can be detected.
 
 They name single shapes with their colours ("among them a red circle"), which stays true whatever
 the number of each, and keep to words that agree in gender.

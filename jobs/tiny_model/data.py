@@ -1,4 +1,4 @@
-"""What `pairsieve-tiny` is trained and judged on: drawn scenes as 64 px pictures, with captions.
+"""What `pairsieve-tiny` is trained and evaluated on: drawn scenes as 64 px pictures, with captions.
 
 Scenes come in pairs that differ in one attribute, and every picture has captions that are wrong in
 one attribute: with these in its batches the model cannot get by on colours alone. Pictures are made
@@ -32,8 +32,9 @@ SIDE = 64  # px, both sides: what the model sees
 STORED = 256  # px, shorter side: what the demo stores
 WRONG = 4  # captions of each picture that are wrong in one attribute
 CHUNK = 100  # pairs of scenes drawn by one call of a worker
-LOOKS = len(KINDS) * (len(COLOURS) + MAX_GROUP) + len(COLOURS) + len(TEXTURES)  # in every caption
-FACTS = LOOKS + len(KINDS) * 6 + len(KINDS) ** 2 * 2
+# Facts that every caption mentions.
+ALWAYS_MENTIONED = len(KINDS) * (len(COLOURS) + MAX_GROUP) + len(COLOURS) + len(TEXTURES)
+FACTS = ALWAYS_MENTIONED + len(KINDS) * 6 + len(KINDS) ** 2 * 2
 RARE = ("relation", "location")  # attributes that few captions speak of
 EMPTY = ("phrase", "shared", "boilerplate")  # captions that say nothing of any picture
 
@@ -51,14 +52,14 @@ class Pool:
         right: True captions, tokens, (n, 2, context length).
         wrong: Captions wrong in one attribute, tokens, (n, 2, WRONG, context length).
         facts: What is true of the scene, (n, 2, FACTS), 0 or 1; see `facts`.
-        said: Which of these the true caption speaks of, (n, 2, FACTS), 0 or 1.
+        mentioned: Which of these the true caption speaks of, (n, 2, FACTS), 0 or 1.
     """
 
     pictures: NDArray[np.uint8]
     right: Tokens
     wrong: Tokens
     facts: NDArray[np.uint8]
-    said: NDArray[np.uint8]
+    mentioned: NDArray[np.uint8]
 
 
 def pool(
@@ -69,9 +70,9 @@ def pool(
     `tokenizer` makes the tokenizer in each of them.
     """
     starts = range(0, pairs, CHUNK)
-    made = partial(_chunk, seed, pairs, tokenizer)
+    draw_chunk = partial(_chunk, seed, pairs, tokenizer)
     with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
-        chunks = list(processes.map(made, starts))
+        chunks = list(processes.map(draw_chunk, starts))
     return Pool(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
@@ -80,15 +81,15 @@ def _chunk(
 ) -> tuple[NDArray[Any], ...]:
     """Return the fields of a Pool of CHUNK pairs from `start` on."""
     tokenize = tokenizer()
-    pictures, right, wrong, true, told = [], [], [], [], []
+    pictures, right, wrong, true, mentioned = [], [], [], [], []
     for number in range(start, min(start + CHUNK, pairs)):
         rng = np.random.default_rng((seed, number))
         for scene, caption in _pair(rng):
-            pictures.append(seen(picture(scene, rng)))
+            pictures.append(model_input(picture(scene, rng)))
             right.append(caption)
-            wrong.extend(_wrong(scene, rng))
+            wrong.extend(_wrong_captions(scene, rng))
             true.append(facts(scene))
-            told.append(said(caption))
+            mentioned.append(mentioned_facts(caption))
     tokens = np.asarray(tokenize(right + wrong)).astype(np.uint16)
     count, context = len(right) // 2, tokens.shape[1]
     return (
@@ -96,7 +97,7 @@ def _chunk(
         tokens[: len(right)].reshape(count, 2, context),
         tokens[len(right) :].reshape(count, 2, WRONG, context),
         np.stack(true).reshape(count, 2, FACTS),
-        np.stack(told).reshape(count, 2, FACTS),
+        np.stack(mentioned).reshape(count, 2, FACTS),
     )
 
 
@@ -107,15 +108,15 @@ def facts(scene: Scene) -> NDArray[np.uint8]:
     which third of the picture across and down there are shapes of a kind, and which kind stands to
     the left of or above which, where there is one of each.
     """
-    looks = np.zeros((len(KINDS), len(COLOURS)), np.uint8)
+    colours = np.zeros((len(KINDS), len(COLOURS)), np.uint8)
     many = np.zeros((len(KINDS), MAX_GROUP), np.uint8)
-    where = np.zeros((len(KINDS), 2, 3), np.uint8)
+    thirds = np.zeros((len(KINDS), 2, 3), np.uint8)
     for count, colour, kind in scene.groups:
-        looks[KINDS.index(kind), _COLOURS.index(colour)] = 1
+        colours[KINDS.index(kind), _COLOURS.index(colour)] = 1
         many[KINDS.index(kind), :count] = 1
     for shape in scene.shapes:
         for side, along in enumerate((shape.x, shape.y)):
-            where[KINDS.index(shape.kind), side, (along > 0.38) + (along > 0.62)] = 1
+            thirds[KINDS.index(shape.kind), side, (along > 0.38) + (along > 0.62)] = 1
     stands = np.zeros((len(KINDS), len(KINDS), 2), np.uint8)
     single = [shape for shape in scene.shapes if many[KINDS.index(shape.kind)].sum() == 1]
     for one, other in permutations(single, 2):
@@ -126,13 +127,13 @@ def facts(scene: Scene) -> NDArray[np.uint8]:
     ground = np.zeros(len(_COLOURS) + len(TEXTURES), np.uint8)
     ground[_COLOURS.index(scene.ground.colour)] = 1
     ground[len(_COLOURS) + TEXTURES.index(scene.ground.texture)] = 1
-    return np.concatenate([part.ravel() for part in (looks, many, ground, where, stands)])
+    return np.concatenate([part.ravel() for part in (colours, many, ground, thirds, stands)])
 
 
-def said(caption: str) -> NDArray[np.uint8]:
+def mentioned_facts(caption: str) -> NDArray[np.uint8]:
     """Return which facts a true caption speaks of, (FACTS,), 0 or 1."""
     placed, related = bool(LOCATION_WORDS.search(caption)), bool(RELATION_WORDS.search(caption))
-    counts = LOOKS, len(KINDS) * 6, FACTS - LOOKS - len(KINDS) * 6
+    counts = ALWAYS_MENTIONED, len(KINDS) * 6, FACTS - ALWAYS_MENTIONED - len(KINDS) * 6
     return np.repeat(np.array([1, placed and not related, related], np.uint8), counts)
 
 
@@ -146,9 +147,9 @@ def _pair(rng: Random) -> list[tuple[Scene, str]]:
 
 
 def one_wrong(scene: Scene, attribute: str, rng: Random) -> Iterator[tuple[Scene, str, str]]:
-    """Yield at most once a scene altered in `attribute`, a true caption and the one that is wrong.
+    """Yield at most once a scene that differs in `attribute`, a true caption and a wrong one.
 
-    A caption names places only now and then, so a few are tried.
+    A caption names locations only now and then, so a few are tried.
     """
     for _ in range(6):
         other = hard_negative(scene, attribute, rng)
@@ -158,14 +159,14 @@ def one_wrong(scene: Scene, attribute: str, rng: Random) -> Iterator[tuple[Scene
             return
 
 
-def _wrong(scene: Scene, rng: Random) -> list[str]:
+def _wrong_captions(scene: Scene, rng: Random) -> list[str]:
     """Return WRONG captions of `scene`, each wrong in another attribute, the rare ones first."""
     common = [attribute for attribute in ATTRIBUTES if attribute not in RARE]
     texts: list[str] = []
     for attribute in (*RARE, *rng.permutation(common), *common):
         texts += [wrong for _, _, wrong in one_wrong(scene, str(attribute), rng)]
     order = rng.permutation(min(WRONG, len(texts)))
-    return [texts[place] for place in order]
+    return [texts[index] for index in order]
 
 
 def empty_captions(rng: Random, count: int) -> list[str]:
@@ -175,27 +176,27 @@ def empty_captions(rng: Random, count: int) -> list[str]:
     return [text for text in texts if text]
 
 
-def picture(scene: Scene, rng: Random, spoiled: bool = True) -> NDArray[np.uint8]:
-    """Return `scene` about as the demo stores it, (h, w, 3); one in five spoiled, if `spoiled`."""
+def picture(scene: Scene, rng: Random, degraded: bool = True) -> NDArray[np.uint8]:
+    """Return `scene` about as the demo stores it, (h, w, 3); one in five `degraded`."""
     import cv2
     import simplejpeg
 
-    kind = rng.random() if spoiled else 0.5
+    kind = rng.random() if degraded else 0.5
     ratio = rng.uniform(1, 1.5) if kind < 0.97 else rng.uniform(3, 6)  # the last: banners
     short = STORED if kind < 0.9 else int(rng.integers(40, 100))  # of these: tiny or enlarged
     size = int(short * ratio), short
-    made = draw(scene, *(size if rng.random() < 0.65 else size[::-1]))
+    pixels = draw(scene, *(size if rng.random() < 0.65 else size[::-1]))
     if kind < 0.05:
-        made = np.asarray(cv2.GaussianBlur(made, (0, 0), float(rng.uniform(2, 6))), np.uint8)
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(2, 6))), np.uint8)
     elif kind < 0.08:
-        made = (made * rng.uniform(0.1, 0.3)).astype(np.uint8)
+        pixels = (pixels * rng.uniform(0.1, 0.3)).astype(np.uint8)
     elif kind < 0.11:
-        made = (made * rng.uniform(0.08, 0.2) + 170).astype(np.uint8)
-    body = simplejpeg.encode_jpeg(np.ascontiguousarray(made), int(rng.integers(35, 95)), "RGB")
+        pixels = (pixels * rng.uniform(0.08, 0.2) + 170).astype(np.uint8)
+    body = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), int(rng.integers(35, 95)), "RGB")
     return np.asarray(simplejpeg.decode_jpeg(body), np.uint8)
 
 
-def seen(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def model_input(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a stored picture as the model's preprocessing squashes it, (64, 64, 3)."""
     from PIL import Image
 

@@ -26,8 +26,8 @@ from pairsieve.schemas.recipe import Embed
 RANDOM, EMPTY = "another scene", "empty"
 
 
-def trial(model: ClipModel, scenes: int, seed: int) -> dict[str, float]:
-    """Return the area under the curve per way in which captions are wrong, of so many scenes each.
+def measure_areas(model: ClipModel, scenes: int, seed: int) -> dict[str, float]:
+    """Return the area under the curve per kind of wrong caption, of so many scenes each.
 
     Its keys are RANDOM (a true caption of another scene), EMPTY (one that says nothing) and
     ATTRIBUTES (wrong in one attribute, right in everything else).
@@ -41,11 +41,11 @@ def trial(model: ClipModel, scenes: int, seed: int) -> dict[str, float]:
         RANDOM: np.roll(texts, 1).tolist(),
         EMPTY: empty_captions(rng, scenes),
     }
-    found = {
+    areas = {
         name: area(right, _cosines(images, model.texts(captions)))
         for name, captions in wrong.items()
     }
-    return found | {name: _attribute(model, name, scenes, seed) for name in ATTRIBUTES}
+    return areas | {name: _attribute(model, name, scenes, seed) for name in ATTRIBUTES}
 
 
 def _attribute(model: ClipModel, attribute: str, scenes: int, seed: int) -> float:
@@ -64,7 +64,7 @@ def _attribute(model: ClipModel, attribute: str, scenes: int, seed: int) -> floa
 
 
 def _images(model: ClipModel, scenes: list[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
-    return model.images(picture(scene, rng, spoiled=False) for scene in scenes)
+    return model.images(picture(scene, rng, degraded=False) for scene in scenes)
 
 
 def _cosines(images: NDArray[np.float32], texts: NDArray[np.float32]) -> Floats:
@@ -87,10 +87,10 @@ def main(
 ) -> None:
     """Print the areas under the curve."""
     files = [str(folder / f"{TINY}{suffix}") for suffix in (".json", ".safetensors")]
-    found = trial(clip.load(Embed(model=files[0], pretrained=files[1])), scenes, seed)
-    for name, area_found in found.items():
-        typer.echo(f"{name:16} {area_found:.3f}")
-    typer.echo(f"{'mean attribute':16} {np.mean([found[name] for name in ATTRIBUTES]):.3f}")
+    areas = measure_areas(clip.load(Embed(model=files[0], pretrained=files[1])), scenes, seed)
+    for name, each in areas.items():
+        typer.echo(f"{name:16} {each:.3f}")
+    typer.echo(f"{'mean attribute':16} {np.mean([areas[name] for name in ATTRIBUTES]):.3f}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -41,9 +41,9 @@ PREPROCESS = {
     "resize_mode": "squash",  # a crop could cut off a shape that the caption names
 }
 BATCH = 64  # pairs of pictures per step
-SEEN_WRONG = 2  # of a picture's wrong captions, per step
-SEEN_EMPTY = 12  # captions that say nothing, per step
-EMPTY_KNOWN = 600
+WRONG_PER_STEP = 2  # of a picture's wrong captions, per step
+EMPTY_PER_STEP = 12  # captions that say nothing, per step
+EMPTY_COUNT = 600
 RATE, WARM_UP, DECAY = 2e-3, 100, 0.05  # peak learning rate, steps up to it, weight decay
 FACT_WEIGHT, FAR_WEIGHT = 40.0, 10.0
 LARGEST_SCALE = math.log(100)
@@ -129,8 +129,8 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _tokens(folder: Path, seed: int) -> Any:
-    """Return the tokens of captions that say nothing, (EMPTY_KNOWN, context length)."""
-    return _tokenizer(folder)(empty_captions(np.random.default_rng(seed), EMPTY_KNOWN))
+    """Return the tokens of captions that say nothing, (EMPTY_COUNT, context length)."""
+    return _tokenizer(folder)(empty_captions(np.random.default_rng(seed), EMPTY_COUNT))
 
 
 def _batches(pairs: int, steps: int, seed: int) -> Iterator[tuple[Any, np.random.Generator]]:
@@ -142,6 +142,17 @@ def _batches(pairs: int, steps: int, seed: int) -> Iterator[tuple[Any, np.random
             order = np.concatenate((order, rng.permutation(pairs)))
         yield order[:BATCH], rng
         order = order[BATCH:]
+
+
+class _Batch(NamedTuple):
+    """What is learnt from in one step: images, tokens of captions, and the facts of the scenes."""
+
+    images: Any
+    right: Any
+    wrong: Any
+    empty: Any
+    facts: Any
+    mentioned: Any
 
 
 class _Learner:
@@ -156,14 +167,14 @@ class _Learner:
         self.network = CLIP(**config)
         self.network.visual.to(memory_format=torch.channels_last)
         self._bias = torch.nn.Parameter(torch.tensor(-5.0))
-        self._asked = torch.nn.Linear(config["embed_dim"], FACTS)
+        self._facts = torch.nn.Linear(config["embed_dim"], FACTS)
         self._drawn = drawn
         self._empty = empty
         self._alone, self._together = alone, together
         self._half = torch.cpu._is_avx512_bf16_supported()  # 1.6 times as fast where there is
-        seeing = [*self.network.visual.parameters(), *self._asked.parameters()]
-        known = {id(parameter) for parameter in seeing}
-        reading = [p for p in self.network.parameters() if id(p) not in known]
+        seeing = [*self.network.visual.parameters(), *self._facts.parameters()]
+        seeing_ids = {id(parameter) for parameter in seeing}
+        reading = [p for p in self.network.parameters() if id(p) not in seeing_ids]
         groups = [
             {"params": [p for p in some if (p.ndim >= 2) == heavy], "weight_decay": DECAY * heavy}
             for some in (seeing, [*reading, self._bias])
@@ -171,7 +182,7 @@ class _Learner:
         ]
         self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
-    def step(self, step: int, chosen: Any, rng: np.random.Generator) -> float:
+    def step(self, step: int, rows: Any, rng: np.random.Generator) -> float:
         """Learn from some pairs; return the loss."""
         import torch
 
@@ -180,7 +191,7 @@ class _Learner:
         rates = (seeing, seeing, reading, reading)
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        loss = self._loss(step >= self._alone, *self._inputs(chosen, rng))
+        loss = self._loss(step >= self._alone, self._batch(rows, rng))
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -189,47 +200,47 @@ class _Learner:
             self.network.logit_scale.clamp_(0, LARGEST_SCALE)
         return float(loss.detach())
 
-    def _inputs(self, chosen: Any, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return images, tokens of right, wrong and empty captions, and facts, of some pairs."""
+    def _batch(self, rows: Any, rng: np.random.Generator) -> _Batch:
+        """Return what is learnt from the pairs `rows` in one step."""
         import torch
 
         drawn = self._drawn
-        pictures = _shaken(drawn.pictures[chosen].reshape(-1, SIDE, SIDE, 3), rng)
+        pictures = _augmented(drawn.pictures[rows].reshape(-1, SIDE, SIDE, 3), rng)
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-        right = drawn.right[chosen].reshape(-1, CONTEXT_LENGTH)
-        wrong = drawn.wrong[chosen]
-        some = rng.permutation(wrong.shape[2])[:SEEN_WRONG]
+        right = drawn.right[rows].reshape(-1, CONTEXT_LENGTH)
+        wrong = drawn.wrong[rows]
+        some = rng.permutation(wrong.shape[2])[:WRONG_PER_STEP]
         wrong = wrong[:, :, some].reshape(-1, CONTEXT_LENGTH)
-        empty = self._empty[rng.permutation(len(self._empty))[:SEEN_EMPTY]]
-        return (
-            images,
-            *(torch.from_numpy(tokens.astype(np.int64)) for tokens in (right, wrong)),
-            empty,
-            *(
-                torch.from_numpy(some[chosen].reshape(-1, FACTS).astype(np.float32))
-                for some in (drawn.facts, drawn.said)
-            ),
+        empty = self._empty[rng.permutation(len(self._empty))[:EMPTY_PER_STEP]]
+        return _Batch(
+            images=images,
+            right=torch.from_numpy(right.astype(np.int64)),
+            wrong=torch.from_numpy(wrong.astype(np.int64)),
+            empty=empty,
+            facts=torch.from_numpy(drawn.facts[rows].reshape(-1, FACTS).astype(np.float32)),
+            mentioned=torch.from_numpy(drawn.mentioned[rows].reshape(-1, FACTS).astype(np.float32)),
         )
 
-    def _loss(
-        self, together: bool, images: Any, right: Any, wrong: Any, empty: Any, facts: Any, said: Any
-    ) -> Any:
-        """Return how badly the images are known, and if `together` how badly texts fit them."""
+    def _loss(self, together: bool, batch: _Batch) -> Any:
+        """Return how badly facts of images are known and, if `together`, how badly texts fit."""
         import torch
         from torch.nn import functional
 
-        ask = functional.binary_cross_entropy_with_logits
+        fact_loss = functional.binary_cross_entropy_with_logits
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            seen = self.network.encode_image(images)
+            seen = self.network.encode_image(batch.images)
         seen = seen.float()
-        loss = FACT_WEIGHT * ask(self._asked(seen), facts)
+        loss = FACT_WEIGHT * fact_loss(self._facts(seen), batch.facts)
         if not together:
             return loss
-        texts = self.network.encode_text(torch.cat((right, wrong, empty)))
-        read = texts[: len(right)]
-        loss = loss + FACT_WEIGHT * ask(self._asked(read), facts, weight=said)
+        captions = (batch.right, batch.wrong, batch.empty)
+        texts = self.network.encode_text(torch.cat(captions))
+        right = texts[: len(batch.right)]
+        loss = loss + FACT_WEIGHT * fact_loss(
+            self._facts(right), batch.facts, weight=batch.mentioned
+        )
         texts = functional.normalize(texts, dim=-1)
-        parts = torch.split(texts, [len(right), len(wrong), len(empty)])
+        parts = torch.split(texts, [len(tokens) for tokens in captions])
         return loss + self._mismatch(functional.normalize(seen, dim=-1), *parts)
 
     def _mismatch(self, seen: Any, right: Any, wrong: Any, empty: Any) -> Any:
@@ -239,19 +250,23 @@ class _Learner:
 
         count = len(seen)
         scale = self.network.logit_scale.exp()
-        among = scale * seen @ right.T
-        near = scale * torch.einsum("nd,nkd->nk", seen, wrong.reshape(count, SEEN_WRONG, -1))
-        beside = scale * seen @ empty.T
-        places = torch.arange(count)
-        softmax = functional.cross_entropy(torch.cat((among, near, beside), 1), places)
-        softmax = softmax + functional.cross_entropy(among.T, places)
-        others = among[~torch.eye(count, dtype=torch.bool)]
-        far = torch.cat((others, beside.flatten()))
-        true = among.diagonal()
+        logits = scale * seen @ right.T
+        wrong_logits = scale * torch.einsum(
+            "nd,nkd->nk", seen, wrong.reshape(count, WRONG_PER_STEP, -1)
+        )
+        empty_logits = scale * seen @ empty.T
+        targets = torch.arange(count)
+        softmax = functional.cross_entropy(
+            torch.cat((logits, wrong_logits, empty_logits), 1), targets
+        )
+        softmax = softmax + functional.cross_entropy(logits.T, targets)
+        others = logits[~torch.eye(count, dtype=torch.bool)]
+        negatives = torch.cat((others, empty_logits.flatten()))
+        true = logits.diagonal()
         sigmoid = (
             functional.softplus(-true - self._bias).mean()
-            + functional.softplus(near + self._bias).mean()
-            + FAR_WEIGHT * functional.softplus(far + self._bias).mean()
+            + functional.softplus(wrong_logits + self._bias).mean()
+            + FAR_WEIGHT * functional.softplus(negatives + self._bias).mean()
         )
         return (softmax + sigmoid) / 2
 
@@ -262,7 +277,7 @@ def _rate(step: int, steps: int) -> float:
     return RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def _shaken(pictures: Any, rng: np.random.Generator) -> Any:
+def _augmented(pictures: Any, rng: np.random.Generator) -> Any:
     """Return pictures normalised, moved by up to 2 px and in slightly other light, float32."""
     count = len(pictures)
     y, x = rng.integers(0, 5, 2)
@@ -294,7 +309,7 @@ def main(
     pairs: Annotated[int, typer.Option("--pairs", min=1)] = 30_000,
     workers: Annotated[int, typer.Option("--workers", min=1)] = 2,
 ) -> None:
-    """Train the model, write it and try it on scenes that it has not seen."""
+    """Train the model, write it and evaluate it on scenes that it has not seen."""
     from pairsieve.jobs.tiny_model import evaluate
 
     train(folder, alone, together, pairs, workers)

@@ -1,6 +1,6 @@
-"""Overlaps: what the report shows of evaluation sets, set by set, with both pictures of a pair.
+"""Evaluation sets: what the report shows of them, set by set, with both pictures of a pair.
 
-The evaluation image is read from where it was found; one that is gone is shown by its name only.
+The evaluation image is read from the file it came from; one that is gone is shown by its name only.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -44,33 +44,35 @@ def overlaps(connection: "DuckDBPyConnection", recipe: Recipe) -> list[dict[str,
 
 def add_evaluation_images(recipe: Recipe, store: Store, pairs: list[dict[str, Any]]) -> None:
     """Give each pair `other`: the evaluation image that it is like, as a data URI, or None."""
-    places = _places(recipe, store, {(pair["eval_set"], pair["eval_image"]) for pair in pairs})
+    locations = _locations(
+        recipe, store, {(pair["eval_set"], pair["eval_image"]) for pair in pairs}
+    )
     for pair in pairs:
-        place = places.get((pair["eval_set"], pair["eval_image"]))
-        pair["other"] = _seen(recipe, place) if place else None
+        location = locations.get((pair["eval_set"], pair["eval_image"]))
+        pair["other"] = _thumbnail(recipe, location) if location else None
 
 
-def _places(
-    recipe: Recipe, store: Store, wanted: set[tuple[str, str]]
+def _locations(
+    recipe: Recipe, store: Store, names: set[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[str, int, int]]:
     """Return file, offset and size of the evaluation images of these sets and names."""
     try:
         marker = store.marker(evaluation_images.marker_of(recipe))
     except PairsieveError:  # a set is gone
         marker = None
-    if marker is None or not wanted:
+    if marker is None or not names:
         return {}
     return {
         (image["set"], image["name"]): (image["file"], image["offset"], image["bytes"])
         for image in evaluation_images.read(store, marker).to_pylist()
-        if (image["set"], image["name"]) in wanted
+        if (image["set"], image["name"]) in names
     }
 
 
-def _seen(recipe: Recipe, place: tuple[str, int, int]) -> str | None:
+def _thumbnail(recipe: Recipe, location: tuple[str, int, int]) -> str | None:
     """Return a thumbnail of an evaluation image as the dataset would store it."""
     try:
-        made = picture(evaluation_images.body(*place), recipe.image)
+        decoded = picture(evaluation_images.body(*location), recipe.image)
     except PairsieveError:
         return None
-    return thumbnail(made.stored) if isinstance(made, Picture) else None
+    return thumbnail(decoded.stored) if isinstance(decoded, Picture) else None

@@ -1,7 +1,7 @@
 """stats.duckdb: the whole ledger and what is counted from it, in one file that needs nothing else.
 
 The rows are copied into the schema `data`, so the file still answers when the dataset is moved; in
-input order, because neighbours compress well together. Of pairs that were tried again, what the
+input order, because neighbours compress well together. Of pairs with retry layers, what the
 earlier fetches gave is kept apart. What people use are the views beside it. The file is written in
 a format that DuckDB 1.2 and later can open.
 """
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 STORAGE = "v1.2.0"  # the oldest DuckDB that opens the file
 RANGE_ROWS = 1_000_000  # rows, spread by hash, that set the range of a histogram
-PLACES = (ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, SHARD_OFFSET)
+LOCATIONS = (ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, SHARD_OFFSET)
 BINS = 30  # about this many bins per histogram
 
 FUNNEL = (
-    Column("position", pa.int32(), "", "Place in the order; 0 is fetch and decode.", False),
+    Column("position", pa.int32(), "", "Index in the order; 0 is fetch and decode.", False),
     Column("rule", pa.string(), "", "Name of the rule, or `outcome`.", False),
     Column("entered", pa.int64(), "pairs", "Pairs that passed every rule before.", False),
     Column("dropped", pa.int64(), "pairs", "Of these, how many this rule said no to.", False),
@@ -71,7 +71,7 @@ MEASURES = (
 )
 HISTOGRAMS = (
     Column("name", pa.string(), "", "Column of the ledger.", False),
-    Column("bin", pa.int32(), "", "Place of the bin, from 0; all but the ends are equally wide."),
+    Column("bin", pa.int32(), "", "Index of the bin, from 0; all but the ends are equally wide."),
     Column("low", pa.float64(), "", "Lower edge, part of the bin.", False),
     Column("high", pa.float64(), "", "Upper edge, part of the next bin.", False),
     Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
@@ -103,7 +103,7 @@ STEP = (
 # View -> what a row is, its query.
 VIEWS = {
     "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),
-    "funnel": ("One row per rule, in the order asked.", "SELECT * FROM data.funnel"),
+    "funnel": ("One row per rule, in the order applied.", "SELECT * FROM data.funnel"),
     "outcomes": (
         "One row per outcome of fetch and decode that occurred.",
         "SELECT outcome, count(*) AS pairs FROM data.ledger GROUP BY ALL "
@@ -141,7 +141,7 @@ VIEWS = {
         "ORDER BY start, pairs DESC, outcome, http_status",
     ),
     "politeness": (
-        "One row per host that was asked, the one that saw the highest rate first.",
+        "One row per host that was requested, the one that saw the highest rate first.",
         "SELECT * FROM data.politeness ORDER BY peak_per_s DESC, per_s DESC, host",
     ),
     "languages": (
@@ -169,7 +169,7 @@ def build(
     connection: "DuckDBPyConnection",
     file: Path,
     funnel: list[dict[str, Any]],
-    others: tuple[Column, ...] = (),
+    other_scores: tuple[Column, ...] = (),
 ) -> None:
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
@@ -177,7 +177,7 @@ def build(
         connection: In memory, with the views of `ledger.attach` and `politeness.attach`.
         file: Where to write; nothing may be there.
         funnel: One entry per rule with the columns of FUNNEL.
-        others: Columns of the ledger that further models measured.
+        other_scores: Columns of the ledger that further models measured.
     """
     connection.execute(f"ATTACH {quoted(str(file))} AS stats (STORAGE_VERSION '{STORAGE}')")
     connection.execute("CREATE SCHEMA stats.data")
@@ -189,14 +189,14 @@ def build(
     connection.execute(f"CREATE TABLE stats.data.politeness AS {PER_HOST}")
     connection.execute("USE stats")
     _table(connection, "funnel", funnel)
-    numbers = measured_numbers(others)
+    numbers = measured_numbers(other_scores)
     _table(connection, "measures", list(_measures(connection, numbers)))
     _table(connection, "histograms", list(_histograms(connection, numbers)))
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     for table, columns in TABLES.items():
-        for column in (*columns, *others) if table == "ledger" else columns:
+        for column in (*columns, *other_scores) if table == "ledger" else columns:
             doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
             connection.execute(f'COMMENT ON COLUMN data.{table}."{column.name}" IS {quoted(doc)}')
 
@@ -208,16 +208,16 @@ def finish(connection: "DuckDBPyConnection") -> None:
     connection.execute("DETACH stats")
 
 
-def measured_numbers(others: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+def measured_numbers(other_scores: tuple[Column, ...] = ()) -> tuple[Column, ...]:
     """Return the columns worth a histogram: numbers with a unit that say something of a pair.
 
-    `others` are the columns that further models measured.
+    `other_scores` are the columns that further models measured.
     """
     return tuple(
         column
-        for column in (*COLUMNS, *others)
+        for column in (*COLUMNS, *other_scores)
         if column.unit
-        and column not in PLACES
+        and column not in LOCATIONS
         and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
     )
 
@@ -267,14 +267,14 @@ def _histograms(
             f"count(*), count(*) FILTER (keep), min(v), max(v) "
             f"FROM ({values}) WHERE v IS NOT NULL GROUP BY ALL"
         ).fetchall()
-        bins = {place: rest for place, *rest in counted}
-        for place in range(first, last + 1):
-            pairs, kept, lowest, highest = bins.get(place, (0, 0, math.inf, -math.inf))
+        bins = {index: rest for index, *rest in counted}
+        for index in range(first, last + 1):
+            pairs, kept, lowest, highest = bins.get(index, (0, 0, math.inf, -math.inf))
             yield {
                 "name": column.name,
-                "bin": place - first,
-                "low": min(round(place * step, 10), lowest),
-                "high": max(round((place + 1) * step, 10), highest),
+                "bin": index - first,
+                "low": min(round(index * step, 10), lowest),
+                "high": max(round((index + 1) * step, 10), highest),
                 "pairs": pairs,
                 "kept": kept,
             }

@@ -201,11 +201,11 @@ def test_ledger_has_every_pair_once_in_input_order(stats: duckdb.DuckDBPyConnect
 
 
 def test_ledger_joins_what_every_verb_wrote(stats: duckdb.DuckDBPyConnection) -> None:
-    found = stats.execute(
+    result = stats.execute(
         "SELECT outcome, keep, first_failing, failing, duplicate_of, shard, perceptual_hash, "
         '"found on" FROM ledger WHERE row IN (0, 7) ORDER BY row'
     ).fetchall()
-    assert found == [
+    assert result == [
         ("ok", True, None, [], None, "00000.tar", 2**64 - 1, "page"),
         ("ok", False, "duplicate", ["duplicate"], "uid0", None, 2**64 - 1, "page"),
     ]
@@ -223,13 +223,13 @@ def test_funnel_is_the_selections(stats: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_outcomes_count_every_pair(stats: duckdb.DuckDBPyConnection) -> None:
-    found = stats.execute("SELECT outcome, pairs FROM outcomes").fetchall()
-    assert found == [("ok", 9), ("gated", 1), ("http_4xx", 1), ("no_url", 1)]
+    result = stats.execute("SELECT outcome, pairs FROM outcomes").fetchall()
+    assert result == [("ok", 9), ("gated", 1), ("http_4xx", 1), ("no_url", 1)]
 
 
 def test_hosts_are_lower_case_without_user_and_port(stats: duckdb.DuckDBPyConnection) -> None:
-    found = stats.execute("SELECT host, pairs, ok, kept FROM hosts").fetchall()
-    assert found == [("a.example", 10, 9, 6), ("b.example", 1, 0, 0), (None, 1, 0, 0)]
+    result = stats.execute("SELECT host, pairs, ok, kept FROM hosts").fetchall()
+    assert result == [("a.example", 10, 9, 6), ("b.example", 1, 0, 0), (None, 1, 0, 0)]
 
 
 def test_languages_and_duplicates_are_counted(stats: duckdb.DuckDBPyConnection) -> None:
@@ -371,8 +371,8 @@ def test_sizes_of_clusters_are_told_in_steps_of_powers_of_two(dataset: Store) ->
             "CREATE TABLE duplicates AS SELECT * FROM (VALUES (2, 1), (2, 0), (3, 1), (4, 1), "
             "(5, 1)) AS clusters(pairs, kept)"
         )
-        found = connection.execute(report.SIZES).fetchall()
-    assert found == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]
+        result = connection.execute(report.SIZES).fetchall()
+    assert result == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]
     assert "pairs in a cluster" in dataset.read(REPORT_PAGE).decode()
 
 

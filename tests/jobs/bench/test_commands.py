@@ -93,10 +93,10 @@ def test_a_missing_environment_is_refused_with_the_way_to_make_it(tmp_path: Path
 
 
 def test_contestants_take_turns_and_are_given_the_job(tmp_path: Path) -> None:
-    said = "import json, sys; print('noise'); print(json.dumps(json.load(sys.stdin)))"
+    answer = "import json, sys; print('noise'); print(json.dumps(json.load(sys.stdin)))"
     note = f"import pathlib; pathlib.Path({str(tmp_path / 'log')!r}).open('a').write('%s');"
     entered = [
-        Contestant(name, (sys.executable, "-c", note.replace("%s", name) + said)) for name in "ab"
+        Contestant(name, (sys.executable, "-c", note.replace("%s", name) + answer)) for name in "ab"
     ]
     results = alternating(entered, {"cpu_s": 2}, 3)
     assert results == {name: [{"cpu_s": 2}] * 3 for name in "ab"}
@@ -153,9 +153,9 @@ def test_own_photographs_are_taken_as_they_are(tmp_path: Path) -> None:
     drawn = corpus(0, 5)[:5]
     for sample in drawn:
         (tmp_path / f"{sample.name}.jpg").write_bytes(sample.body)
-    found = own_photographs(tmp_path)
-    assert [each.body for each in found] == [each.body for each in drawn]
-    assert [each.kind for each in found] == [each.kind for each in drawn]
+    samples = own_photographs(tmp_path)
+    assert [each.body for each in samples] == [each.body for each in drawn]
+    assert [each.kind for each in samples] == [each.kind for each in drawn]
 
 
 def test_drawn_pictures_have_as_much_detail_as_photographs() -> None:

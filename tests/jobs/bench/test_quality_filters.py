@@ -52,15 +52,15 @@ def test_every_degradation_keeps_size_and_kind_and_changes_the_picture(drawn: li
 
 
 def test_blur_is_measured_on_drawn_scenes(degraded: DegradedPictures) -> None:
-    found = lines(degraded, SHARPNESS)
-    assert np.mean([line.auc for line in found]) >= 0.985
-    assert max(line.false_alarms for line in found) <= 1 / 24
+    separations = lines(degraded, SHARPNESS)
+    assert np.mean([line.auc for line in separations]) >= 0.985
+    assert max(line.false_alarms for line in separations) <= 1 / 24
 
 
 def test_blur_is_measured_on_real_photographs(real: Path) -> None:
     planes = list(photographs(real / "www/flickr"))
-    found = lines(DegradedPictures(planes[::2], 0), SHARPNESS)
-    assert np.mean([line.auc for line in found]) >= 0.985
+    separations = lines(DegradedPictures(planes[::2], 0), SHARPNESS)
+    assert np.mean([line.auc for line in separations]) >= 0.985
     assert DegradedPictures(planes, 0).separation(SHARPNESS, "fine", "gauss_4").false_alarms <= 0.02
 
 

@@ -1,4 +1,4 @@
-"""The demo web: what is planted, how it is served, and what is found of it."""
+"""The demo web: what is planted, how it is served, and what is detected of it."""
 
 import http.client
 import io
@@ -158,19 +158,19 @@ def test_the_blocklist_names_what_is_planted_for_it(web: Web) -> None:
 def test_hashes_in_the_pairs_are_right_or_wrong_as_planted(web: Web) -> None:
     for defect, right in (("verified", True), ("changed_image", False)):
         for row in web.of(defect):
-            found = sha256(get(row["url"])[2]).hexdigest()
-            assert (web.pairs[row["row"]]["sha256"] == found) == right
+            digest = sha256(get(row["url"])[2]).hexdigest()
+            assert (web.pairs[row["row"]]["sha256"] == digest) == right
     assert not any(web.pairs[row["row"]]["sha256"] for row in web.of("fine"))
 
 
 def test_one_caption_is_shared(web: Web) -> None:
-    said = {web.pairs[row["row"]]["caption"] for row in web.of("shared_caption")}
-    assert said == {captions.SHARED}
+    texts = {web.pairs[row["row"]]["caption"] for row in web.of("shared_caption")}
+    assert texts == {captions.SHARED}
 
 
 def test_rows_without_caption_have_nothing_to_read(web: Web) -> None:
-    said = [web.pairs[row["row"]]["caption"] for row in web.of("no_caption")]
-    assert all(not (caption or "").strip() for caption in said)
+    texts = [web.pairs[row["row"]]["caption"] for row in web.of("no_caption")]
+    assert all(not (caption or "").strip() for caption in texts)
 
 
 @pytest.mark.parametrize(

@@ -114,39 +114,41 @@ def test_pictures_in_focus_are_sharper_than_any_blurred_one() -> None:
 def test_captions_say_count_colour_kind_and_ground() -> None:
     shapes = tuple(Shape("star", "red", x, 0.5, 0.1, 0) for x in (0.2, 0.5, 0.8))
     scene = Scene(shapes, Ground("striped", "green", 12, 0), 1)
-    said = [captions.true_caption(scene, rng(n)).lower() for n in range(20)]
-    assert all("three red" in text and "stars" in text for text in said)
-    assert all("striped green" in text for text in said)
-    assert len(set(said)) > 5
+    texts = [captions.true_caption(scene, rng(n)).lower() for n in range(20)]
+    assert all("three red" in text and "stars" in text for text in texts)
+    assert all("striped green" in text for text in texts)
+    assert len(set(texts)) > 5
 
 
 def test_locations_in_captions_are_true() -> None:
     two = (Shape("star", "red", 0.2, 0.2, 0.1, 0), Shape("ring", "blue", 0.8, 0.25, 0.1, 0))
     scene = Scene(two, Ground("dotted", "white", 12, 0), 1)
-    said = " ".join(captions.true_caption(scene, rng(n)) for n in range(60))
-    assert "in the top left corner" in said
-    assert "to the left of" in said
-    assert not [wrong for wrong in ("to the right of", "above", "below", "bottom") if wrong in said]
+    texts = " ".join(captions.true_caption(scene, rng(n)) for n in range(60))
+    assert "in the top left corner" in texts
+    assert "to the left of" in texts
+    assert not [
+        wrong for wrong in ("to the right of", "above", "below", "bottom") if wrong in texts
+    ]
 
 
-def test_captions_are_told_to_be_english(language: Detect) -> None:
-    found = [language(captions.true_caption(s, rng(n))) for n, s in enumerate(scenes(150))]
-    assert {name for name, _ in found} == {"en"}
-    assert min(confidence for _, confidence in found) > 0.5
+def test_captions_are_detected_to_be_english(language: Detect) -> None:
+    languages = [language(captions.true_caption(s, rng(n))) for n, s in enumerate(scenes(150))]
+    assert {name for name, _ in languages} == {"en"}
+    assert min(confidence for _, confidence in languages) > 0.5
 
 
 @pytest.mark.parametrize("name", translations.LANGUAGES)
-def test_translations_are_told_to_be_in_their_language(language: Detect, name: str) -> None:
-    said = [translations.translated_caption(s, name, rng(n)) for n, s in enumerate(scenes(20))]
-    found = [language(text) for text in said]
-    assert {told for told, _ in found} == {name}
-    assert min(confidence for _, confidence in found) > 0.5
+def test_translations_are_detected_to_be_in_their_language(language: Detect, name: str) -> None:
+    texts = [translations.translated_caption(s, name, rng(n)) for n, s in enumerate(scenes(20))]
+    languages = [language(text) for text in texts]
+    assert {code for code, _ in languages} == {name}
+    assert min(confidence for _, confidence in languages) > 0.5
 
 
 def test_a_wrong_caption_names_no_shape_that_is_there() -> None:
     scene = Scene((Shape("star", "red", 0.5, 0.5, 0.3, 0),), Ground("dotted", "white", 12, 0), 1)
-    said = [captions.wrong_caption(scene, rng(n)).lower() for n in range(100)]
-    assert not [text for text in said if "red star" in text or "red five-pointed" in text]
+    texts = [captions.wrong_caption(scene, rng(n)).lower() for n in range(100)]
+    assert not [text for text in texts if "red star" in text or "red five-pointed" in text]
 
 
 def test_boilerplate_is_of_at_most_two_words() -> None:

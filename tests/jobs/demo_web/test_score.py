@@ -33,10 +33,10 @@ def test_planted_and_detected(tmp_path: Path) -> None:
             """
         )
         connection.execute(f"COPY truth TO '{truth}' (FORMAT parquet)")
-    found = {
+    scores = {
         s.defect: (s.planted, s.detected, s.kept, s.expected) for s in score_defects(stats, truth)
     }
-    assert found == {
+    assert scores == {
         "original": (1, 1, 0, "ok"),
         "exact_copy": (1, 1, 1, "duplicate"),
         "resized_copy": (1, 0, 1, "duplicate"),
@@ -70,7 +70,7 @@ def test_captions_that_say_nothing_and_pairs_without_a_score_count_neither_way(
             """
         )
         connection.execute(f"COPY truth TO '{truth}' (FORMAT parquet)")
-    found = score_captions(stats, truth)
-    assert found == CaptionScore(wrong=3, wrong_refused=2, true_refused=1)
-    assert (found.precision, found.recall) == (2 / 3, 2 / 3)
+    score = score_captions(stats, truth)
+    assert score == CaptionScore(wrong=3, wrong_refused=2, true_refused=1)
+    assert (score.precision, score.recall) == (2 / 3, 2 / 3)
     assert (CaptionScore(0, 0, 0).precision, CaptionScore(0, 0, 0).recall) == (1, 1)

@@ -23,7 +23,9 @@ def rng(number: int = 0) -> np.random.Generator:
 @pytest.fixture(scope="module")
 def areas() -> dict[str, float]:
     """The areas under the curve of the built-in model, by 100 scenes of each kind."""
-    return evaluate.trial(clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 100, SEED)
+    return evaluate.measure_areas(
+        clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 100, SEED
+    )
 
 
 def test_captions_of_other_scenes_are_told_from_true_ones(areas: dict[str, float]) -> None:

@@ -44,8 +44,8 @@ def _ask(file: Path, query: str) -> list[dict[str, Any]]:
 
 
 def test_rows_are_put_in_input_order(stats: Path) -> None:
-    found = _ask(stats, "SELECT row FROM ledger")
-    assert [pair["row"] for pair in found] == list(range(10_000))
+    result = _ask(stats, "SELECT row FROM ledger")
+    assert [pair["row"] for pair in result] == list(range(10_000))
 
 
 def test_one_value_far_out_does_not_flatten_the_histogram(stats: Path) -> None:
@@ -79,8 +79,8 @@ def test_politeness_adds_up_units_that_ran_at_the_same_time(stats: Path) -> None
 
 
 def test_steps_of_time_suit_the_span(stats: Path) -> None:
-    found = _ask(stats, "FROM outcomes_over_time")
+    result = _ask(stats, "FROM outcomes_over_time")
     # 100 s in at most 60 steps: 2 s would do, 5 s is the next of the list.
-    assert {row["seconds"] for row in found} == {5}
-    assert [row["pairs"] for row in found] == [500] * 20
-    assert str(found[0]["start"]) == "2023-11-14 22:13:20"
+    assert {row["seconds"] for row in result} == {5}
+    assert [row["pairs"] for row in result] == [500] * 20
+    assert str(result[0]["start"]) == "2023-11-14 22:13:20"
