@@ -5,7 +5,7 @@ The evaluation image is read from the file it came from; one that is gone is sho
 
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import reads_any, rules
@@ -54,7 +54,7 @@ def add_evaluation_images(recipe: Recipe, store: Store, pairs: list[dict[str, An
 
 def _locations(
     recipe: Recipe, store: Store, names: set[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[str, int, int]]:
+) -> dict[tuple[str, str], ByteRange]:
     """Return file, offset and size of the evaluation images of these sets and names."""
     try:
         marker = store.marker(evaluation_images.marker_of(recipe))
@@ -69,7 +69,7 @@ def _locations(
     }
 
 
-def _thumbnail(recipe: Recipe, location: tuple[str, int, int]) -> str | None:
+def _thumbnail(recipe: Recipe, location: ByteRange) -> str | None:
     """Return a thumbnail of an evaluation image as the dataset would store it."""
     try:
         decoded = picture(evaluation_images.body(*location), recipe.image)

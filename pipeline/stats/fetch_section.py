@@ -5,6 +5,7 @@ Outcomes over time are drawn as one bar per step of time, the outcomes one on an
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.fetch import request_rates
@@ -66,7 +67,47 @@ def _failing_hosts(connection: "DuckDBPyConnection") -> dict[str, Counter[str]]:
     return hosts
 
 
-def timeline(steps: Sequence[tuple[int, Mapping[str, int]]], step_s: int) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class BarPart:
+    """The pairs of one outcome in a bar: `y` and `height` in px from the top."""
+
+    style: str
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineBar:
+    """One step of time; `x` and `width` in px, the parts from the bottom up."""
+
+    x: float
+    width: float
+    title: str
+    parts: list[BarPart]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Outcomes over time as the page draws them.
+
+    Attributes:
+        bars: One per step in which something was fetched.
+        legend: (CSS class, outcome) of each colour.
+        left: Time at the left end.
+        right: Time at the right end.
+        most: Pairs of the highest bar.
+        step: Length of a step, in words.
+    """
+
+    bars: list[TimelineBar]
+    legend: list[tuple[str, str]]
+    left: str
+    right: str
+    most: int
+    step: str
+
+
+def timeline(steps: Sequence[tuple[int, Mapping[str, int]]], step_s: int) -> Timeline | None:
     """Return bars, legend and labels for pairs per outcome of each step; None without any.
 
     `steps` are (start, s since 1970 UTC; pairs per outcome), in order, each `step_s` long. A step
@@ -78,25 +119,19 @@ def timeline(steps: Sequence[tuple[int, Mapping[str, int]]], step_s: int) -> dic
     ordered = sorted(total, key=lambda name: (name != "ok", -total[name], name))
     styles = {name: _style(index, name) for index, name in enumerate(_legend_names(ordered))}
     first, last = steps[0][0], steps[-1][0]
-    count = (last - first) // step_s + 1
-    width, height = TIMELINE_PX
+    step_px = TIMELINE_PX[0] / ((last - first) // step_s + 1)
     most = max(sum(counts.values()) for _, counts in steps)
-    return {
-        "bars": [
-            {
-                "x": (start - first) // step_s * width / count,
-                "width": max(width / count - 1, 0.5),
-                "title": f"{clock(start)}: {_count_list(counts)}",
-                "parts": _bar_parts(counts, styles, height / most),
-            }
-            for start, counts in steps
-        ],
-        "legend": [(style, name) for name, style in styles.items()],
-        "left": clock(first),
-        "right": clock(last + step_s),
-        "most": most,
-        "step": _duration(step_s),
-    }
+    bars = [
+        TimelineBar(
+            x=(start - first) // step_s * step_px,
+            width=max(step_px - 1, 0.5),
+            title=f"{clock(start)}: {_count_list(counts)}",
+            parts=_bar_parts(counts, styles, TIMELINE_PX[1] / most),
+        )
+        for start, counts in steps
+    ]
+    legend = [(style, name) for name, style in styles.items()]
+    return Timeline(bars, legend, clock(first), clock(last + step_s), most, _duration(step_s))
 
 
 def _legend_names(ordered: list[str]) -> list[str]:
@@ -110,9 +145,7 @@ def _style(index: int, name: str) -> str:
     return name if name in ("ok", OTHER) else f"failed{index}"
 
 
-def _bar_parts(
-    counts: Mapping[str, int], styles: Mapping[str, str], scale: float
-) -> list[dict[str, Any]]:
+def _bar_parts(counts: Mapping[str, int], styles: Mapping[str, str], scale: float) -> list[BarPart]:
     """Return the parts of one bar from the bottom up, in px from the top."""
     heights = dict.fromkeys(styles, 0.0)
     for name, pairs in counts.items():
@@ -121,7 +154,7 @@ def _bar_parts(
     for name, height in heights.items():
         y -= height
         if height:
-            parts.append({"style": styles[name], "y": y, "height": height})
+            parts.append(BarPart(styles[name], y, height))
     return parts
 
 

@@ -7,6 +7,7 @@ anywhere.
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.ledger.sql import rows
@@ -17,10 +18,48 @@ if TYPE_CHECKING:
 CHART_PX = (300, 96)  # px, width and height of the bars
 
 
-def histograms(
-    connection: "DuckDBPyConnection", conditions: Iterable[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield per measured number what its histogram is drawn from."""
+@dataclass(frozen=True, slots=True)
+class HistogramBar:
+    """One bin, drawn; lengths in the px of CHART_PX, `kept` as a part of `height`."""
+
+    x: float
+    width: float
+    height: float
+    kept: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class AxisLabel:
+    """A text at `x` px from the left."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """One measured number as the page draws it.
+
+    Attributes:
+        measure: Its row of the view `measures`.
+        bars: One per bin.
+        thresholds: The bounds of the rules that compare it.
+        left: Label at the left end of the axis.
+        middle: Label in the middle, if there is room.
+        right: Label at the right end.
+    """
+
+    measure: dict[str, Any]
+    bars: list[HistogramBar]
+    thresholds: list[AxisLabel]
+    left: str
+    middle: AxisLabel | None
+    right: str
+
+
+def histograms(connection: "DuckDBPyConnection", conditions: Iterable[str]) -> Iterator[Histogram]:
+    """Yield the histogram of every measured number that has bins."""
     measures = rows(connection, "FROM measures")
     bounds = list(_bounds(conditions, [measure["name"] for measure in measures]))
     bins: dict[str, list[dict[str, Any]]] = {}
@@ -30,52 +69,45 @@ def histograms(
         own_bins = bins.get(measure["name"])
         if own_bins:
             lines = sorted({bound for name, bound in bounds if name == measure["name"]})
-            yield {**measure, **_drawing(own_bins, lines)}
+            thresholds = [
+                AxisLabel(x, format_figure(value))
+                for value in lines
+                if (x := _x_of(own_bins, value)) is not None
+            ]
+            yield Histogram(measure, _bars(own_bins), thresholds, *_axis(own_bins))
 
 
-def _drawing(bins: list[dict[str, Any]], lines: list[float]) -> dict[str, Any]:
-    """Return bars, threshold lines and axis labels of a histogram in the px of CHART_PX."""
+def _bars(bins: list[dict[str, Any]]) -> list[HistogramBar]:
+    """Return the bars of a histogram, as wide and high together as CHART_PX."""
     width, height = CHART_PX
     scale = height / max(entry["pairs"] for entry in bins)
-    wide = width / len(bins)
-    bars = [
-        {
-            "x": index * wide,
-            "width": max(wide - 1, 0.5),
-            "height": entry["pairs"] * scale,
-            "kept": entry["kept"] * scale,
-            "title": f"{format_figure(entry['low'])} to {format_figure(entry['high'])}: "
+    step = width / len(bins)
+    return [
+        HistogramBar(
+            x=index * step,
+            width=max(step - 1, 0.5),
+            height=entry["pairs"] * scale,
+            kept=entry["kept"] * scale,
+            title=f"{format_figure(entry['low'])} to {format_figure(entry['high'])}: "
             f"{entry['pairs']:,} pairs, {entry['kept']:,} kept",
-        }
+        )
         for index, entry in enumerate(bins)
     ]
-    return {
-        "bars": bars,
-        "thresholds": [
-            {"x": x, "label": format_figure(at)}
-            for at in lines
-            if (x := _x_of(bins, at)) is not None
-        ],
-        **_axis(bins),
-    }
 
 
-def _axis(bins: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the labels at the ends and the middle; an end bin may be wider than it is drawn."""
+def _axis(bins: list[dict[str, Any]]) -> tuple[str, AxisLabel | None, str]:
+    """Return the labels left, middle and right; an end bin may be wider than it is drawn."""
     first, middle, last = bins[0], bins[len(bins) // 2], bins[-1]
     left, right = format_figure(first["low"]), format_figure(last["high"])
     if len(bins) < 4:
-        return {"left": left, "middle": None, "right": right}
+        return left, None, right
     usual = 1.01 * (middle["high"] - middle["low"])
     if first["high"] - first["low"] > usual:
         left = f"{left} to {format_figure(first['high'])}"
     if last["high"] - last["low"] > usual:
         right = f"{format_figure(last['low'])} to {right}"
-    middle_label = {
-        "x": len(bins) // 2 * CHART_PX[0] / len(bins),
-        "label": format_figure(middle["low"]),
-    }
-    return {"left": left, "middle": middle_label, "right": right}
+    x = len(bins) // 2 * CHART_PX[0] / len(bins)
+    return left, AxisLabel(x, format_figure(middle["low"])), right
 
 
 def _x_of(bins: list[dict[str, Any]], value: float) -> float | None:
