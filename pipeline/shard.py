@@ -6,6 +6,7 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
 import json
+import math
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -198,15 +199,27 @@ def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
     """Return the JSON of a sample: those of `columns` that belong there, and the extra columns.
 
     What is not among `columns`, pairsieve's own, is an extra column of the input. Missing values
-    are left out.
+    are left out. NaN and the infinities are null, because JSON (RFC 8259) has no word for them.
     """
     own = {column.name: column for column in columns}
     content: dict[str, Any] = {}
     for name, value in sample.items():
         column = own.get(name)
         if value is not None and (column is None or column.in_sample):
-            content[name] = _digits(column, value) if column else value
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, default=str).encode()
+            content[name] = _finite(_digits(column, value) if column else value)
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
+    return text.encode()
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for each number in it, at any depth, that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
 
 
 def _digits(column: Column, value: Any) -> Any:

@@ -115,6 +115,28 @@ def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
     assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
 
 
+def test_numbers_that_json_does_not_know_are_null() -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    nan, infinity = float("nan"), float("inf")
+    sample = {
+        "uid": "0",
+        "clip_similarity": nan,
+        "input_ratio": -infinity,
+        "input_faces": [nan, 0.5, {"score": infinity}],
+        "input_map": [("a", nan), ("b", 1.0)],
+    }
+    content = shard.sample_json(sample, COLUMNS)
+    assert json.loads(content, parse_constant=refuse) == {
+        "uid": "0",
+        "clip_similarity": None,
+        "input_ratio": None,
+        "input_faces": [None, 0.5, {"score": None}],
+        "input_map": [["a", None], ["b", 1.0]],
+    }
+
+
 def test_scores_of_further_models_follow_the_main_ones() -> None:
     named = {column.name: column.in_sample for column in scores_of(["l14"])}
     assert (named["nsfw_l14"], named["minor_safety_l14"]) == (True, False)
