@@ -134,8 +134,16 @@ def _supported(precision: str, device: str) -> bool:
     if device == "cuda":
         return precision != "bf16" or torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "int8":
-        return _has_onnx() and _has("vnni", "amx_tile")
+        return _has_onnx() and sums_int8_exactly()
     return _has("avx512_bf16", "amx_tile")
+
+
+def sums_int8_exactly() -> bool:
+    """Return True where the processor adds products of 8-bit integers in 32 bits.
+
+    Older x86 processors add two products in 16 bits, which are too few for 255 * 127 * 2.
+    """
+    return _has("vnni", "amx_tile")
 
 
 def _has(*instructions: str) -> bool:

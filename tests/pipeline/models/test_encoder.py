@@ -1,10 +1,12 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from pairsieve.pipeline.models.encoder import TorchEncoder
+from pairsieve.pipeline.models.encoder import TorchEncoder, quantize
 from pairsieve.schemas.errors import BadOption
 
 
@@ -48,3 +50,21 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so() -> None:
 def test_a_single_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="too little memory for a single row"):
         TorchEncoder(Small(0), "cpu", 4)(rows(2))
+
+
+@pytest.mark.parametrize(("exact_sums", "largest"), [(True, 127), (False, 63)])
+def test_two_products_fit_into_16_bits_where_the_processor_adds_them_so(
+    tmp_path: Path, exact_sums: bool, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairsieve.pipeline.models.encoder.sums_int8_exactly", lambda: exact_sums)
+    torch.manual_seed(1)
+    whole, rounded = tmp_path / "whole.onnx", tmp_path / "int8.onnx"
+    torch.onnx.export(torch.nn.Linear(64, 32), (torch.zeros(1, 64),), whole, dynamo=False)
+    quantize(whole, rounded)
+    weights = [
+        onnx.numpy_helper.to_array(each)
+        for each in onnx.load(rounded).graph.initializer
+        if each.data_type == onnx.TensorProto.INT8 and len(each.dims) == 2
+    ]
+    assert [abs(each.astype(int)).max() for each in weights] in ([largest], [largest + 1])
+    assert exact_sums or 2 * 255 * (largest + 1) < 2**15
