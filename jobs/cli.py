@@ -8,13 +8,22 @@ Everything heavy is imported inside the commands, so `pairsieve --help` answers 
 """
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pairsieve.jobs.bench.commands import bench
+from pairsieve.jobs.cli_options import (
+    Address,
+    Dataset,
+    EngineKind,
+    Kind,
+    Name,
+    RecipePath,
+    Workers,
+)
+from pairsieve.jobs.dataset_commands import export, gc, hashes, search, status
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
 app = typer.Typer(
@@ -24,37 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
-
-
-class EngineKind(StrEnum):
-    """Where the work runs."""
-
-    RAY = "ray"
-    SERIAL = "serial"
-
-
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
-Dataset = Annotated[
-    str, typer.Option("--dataset", help="Folder or s3://, gs://, az:// URL of the dataset.")
-]
-DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.")
-]
-Name = Annotated[str, typer.Option("--name", help="Name of the selection.")]
-Kind = Annotated[EngineKind, typer.Option("--engine", help="Where the work runs.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Units under way at once; default: the CPUs.")
-]
-Address = Annotated[
-    str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
-]
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", help="Which model's vectors: a folder under `embed/`; default: the only one."
-    ),
-]
 
 
 @app.command()
@@ -256,118 +234,8 @@ def run(
     print_paths(job.store, name)
 
 
-@app.command()
-def export(
-    dataset: DatasetArgument,
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL to write to.")],
-    model: Model = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Selection whose survivors; default: all.")
-    ] = None,
-) -> None:
-    """Write vectors and metadata in the layout of clip-retrieval."""
-    from pairsieve.pipeline import export
-    from pairsieve.pipeline.dataset.store import Store
-
-    written = export.run(Store.at(dataset), Store.at(out), model, name)
-    typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
-
-
-@app.command()
-def search(
-    dataset: DatasetArgument,
-    text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", help="Look for what is like this picture.")
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", help="Recipe of the dataset; needed if its model is local files."),
-    ] = None,
-    model: Model = None,
-    name: Name = "default",
-    count: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many pairs to show.")] = 20,
-    page: Annotated[
-        Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
-    ] = None,
-) -> None:
-    """Find the pairs whose images are nearest to a text or a picture."""
-    from pairsieve.jobs.console import print_search
-    from pairsieve.pipeline import search
-    from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.schemas.recipe_file import load
-
-    query = search.Query(text, image, count)
-    loaded = load(recipe) if recipe else None
-    result = search.run(Store.at(dataset), query, loaded, model, name)
-    print_search(result)
-    if page:
-        page.write_text(search.page(Store.at(dataset), result), encoding="utf-8")
-        typer.echo(page)
-
-
-@app.command()
-def status(
-    dataset: DatasetArgument,
-    name: Name = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say where every pair is; exit 1 if they do not add up."""
-    import json
-
-    from pairsieve.jobs.console import print_status
-    from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.pipeline.status import status
-
-    found = status(Store.at(dataset), name)
-    if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
-    else:
-        print_status(found)
-    if found.complaints:
-        raise typer.Exit(1)
-
-
-@app.command()
-def gc(
-    dataset: DatasetArgument,
-    min_age_h: Annotated[
-        float, typer.Option("--min-age-h", min=0, help="Leave what is younger, hours.")
-    ] = 24,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be deleted; delete nothing.")
-    ] = False,
-) -> None:
-    """Delete what killed attempts left behind; 0 hours only while nothing runs."""
-    from pairsieve.pipeline import gc
-    from pairsieve.pipeline.dataset.store import Store
-
-    garbage = gc.run(Store.at(dataset), min_age_h, dry_run)
-    for file in garbage if dry_run else ():
-        typer.echo(f"{file.bytes:>14,}  {file.path}")
-    size = sum(file.bytes for file in garbage)
-    typer.echo(f"{'would delete' if dry_run else 'deleted'} {len(garbage):,} files, {size:,} bytes")
-
-
-@app.command()
-def hashes(
-    dataset: DatasetArgument,
-    out: Annotated[str, typer.Option("--out", help="Parquet file to write, local or a URL.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Only survivors of this selection; default: all.")
-    ] = None,
-) -> None:
-    """Write what a dataset's images are known by, for the `known` of another recipe."""
-    from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.pipeline.external import hash_file
-    from pairsieve.pipeline.input.files import split_location
-
-    source = Store.at(dataset)
-    hash_file.check(source, name)
-    store, path = split_location(out)
-    with store.writer(path) as sink:
-        hash_file.write(source, name, sink)
-    typer.echo(f"Wrote {out}")
+for command in (export, search, status, gc, hashes):
+    app.command()(command)
 
 
 @app.command()
