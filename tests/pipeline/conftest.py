@@ -157,7 +157,7 @@ class Connection:
     def _head(self) -> str:
         received = b""
         while b"\r\n\r\n" not in received:
-            more = self.sock.recv(65536)
+            more = self.sock.recv(4096)
             if not more:
                 return ""
             received += more
