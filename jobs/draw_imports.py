@@ -100,7 +100,7 @@ flowchart TB
 {_listed(MEASURING)} measure, and overlap in time.
 {_listed(DECIDING)} read columns, one after another.
 One table, `pipeline/dataset/stages.py`, says of each where it leaves what; `run`, the ledger, the
-progress display, `status` and `gc` read it. [Adding one](add-a-filter.md) touches four files."""
+progress display, `status` and `gc` read it. [Adding one](extend.md#a-stage) touches four files."""
 
 
 def _listed(stages: tuple[Stage, ...]) -> str:

@@ -7,10 +7,10 @@ import inspect
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from enum import Enum
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,25 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.order import ordered
 from pairsieve.jobs.draw_imports import architecture_page
 from pairsieve.pipeline.dataset.stages import STAGES
-from pairsieve.schemas.columns import (
-    Column,
-)
+from pairsieve.schemas.columns import Column
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
+SHARED = 3  # an option that so many commands take stands once, above them
 INNER = {"embed": ("Scores", "Scorer")}  # sections inside a section
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 
 
 def recipe_page() -> str:
-    """Return the page on the recipe: an example, then every key."""
-    example = (files("pairsieve.jobs") / "recipe.yaml").read_text(encoding="utf-8")
+    """Return the page on the recipe: every key."""
     lines = [
         "# The recipe",
         "One YAML file says what comes in, what is measured and what is kept. It is checked as a "
         "whole before any input or output is touched: an unknown key or an impossible value is "
         "refused with its place, what was given, what is allowed and the nearest known name. "
         "Relative paths start at the recipe's own folder.",
-        "`pairsieve init` writes this one:",
-        f"```yaml\n{example.rstrip()}\n```",
+        "`pairsieve init` writes [a commented one](../jobs/recipe.yaml) to start from.",
     ]
     schema = Recipe.model_json_schema()
     for name, field in Recipe.model_fields.items():
@@ -108,21 +105,34 @@ def commands_page() -> str:
         "Every verb of the road is a command, `run` walks all of it. Each goes on where it was "
         "stopped. Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
     ]
-    for name, command in commands(group):
+    every = list(commands(group))
+    times = Counter(_option(p) for _, command in every for p in _options(command))
+    shared = {
+        option: f"`{option[0].strip('`').split()[0]}`"
+        for option in times
+        if times[option] >= SHARED
+    }
+    lines += ["Several commands take:", _table(("option", "default", "meaning"), shared)]
+    for name, command in every:
         arguments = [_usage(p) for p in command.params if p.param_type_name == "argument"]
         required = [_usage(p) for p in command.params if p.required and p.opts[0].startswith("--")]
         lines += [f"## `{' '.join(('pairsieve', name, *arguments, *required))}`", command.help]
-        lines.append(
-            _table(
-                ("option", "default", "meaning"),
-                (
-                    (f"`{_usage(p)}`", _option_default(p), p.help or "")
-                    for p in command.params
-                    if p.param_type_name == "option" or not p.required
-                ),
-            )
-        )
+        options = [_option(p) for p in _options(command)]
+        if own := [option for option in options if option not in shared]:
+            lines.append(_table(("option", "default", "meaning"), own))
+        if taken := [shared[option] for option in options if option in shared]:
+            lines.append(f"{'Also' if own else 'It takes'} {', '.join(taken)}.")
     return _page(lines)
+
+
+def _options(command: Any) -> list[Any]:
+    """Return what stands in the table of a command: its options and what may be left out."""
+    return [p for p in command.params if p.param_type_name == "option" or not p.required]
+
+
+def _option(parameter: Any) -> tuple[str, str, str]:
+    """Return the row of an option."""
+    return f"`{_usage(parameter)}`", _option_default(parameter), parameter.help or ""
 
 
 def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -308,7 +318,6 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     """Yield the paragraphs on one filter."""
     prose, _, sources = (sys.modules[f.__module__].__doc__ or "").strip().partition("\nSource:")
     yield f"## `{_key(f)}`"
-    yield _sentence(f)
     yield prose.strip()
     if fields(f):
         yield "Options:"
