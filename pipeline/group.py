@@ -59,7 +59,7 @@ def run(
             dataset or evaluation set cannot be read.
         Stopped: a task's process kept dying.
     """
-    from pairsieve.pipeline.hamming.distributed import near
+    from pairsieve.pipeline.hamming.distributed import default_partitions, neighbour_labels
 
     embeddings = scores_folders(recipe)
     options = requested(recipe, steps)
@@ -73,13 +73,15 @@ def run(
     )
     if done := current(store, GROUP_MARKER, wanted):
         return done
-    near_labels = near(store, engine, distance, partitions)
+    if partitions is None:
+        partitions = default_partitions(store)
+    labels = neighbour_labels(store, engine, distance, partitions) if partitions else None
     running = [step for step in steps if step.TABLE in options]
     path = result(GROUP.folder)
     with connect(store) as connection:
         attach(connection, store, embeddings)
         _take_images(connection)
-        near_duplicates.find(connection, recipe, store, near_labels)
+        near_duplicates.find(connection, recipe, store, labels)
         counts = dict.fromkeys((step.TABLE for step in steps), 0)
         for step in running:
             counts[step.TABLE] = step.find(connection, recipe, store, engine)

@@ -139,27 +139,26 @@ def cost(benchmark: DistributedBenchmark) -> Cost:
 def measure(benchmark: DistributedBenchmark, folder: Path) -> Cost:
     """Search here, with a dataset in `folder`, and return what it cost."""
     from pairsieve.pipeline.hamming.components import components
-    from pairsieve.pipeline.hamming.distributed import near
+    from pairsieve.pipeline.hamming.distributed import neighbour_labels
 
     warm, store, engine = Store.at(folder / "warm"), Store.at(folder / "dataset"), Timed()
     write_units(warm, hashes(WARM, benchmark.seed))
-    near(warm, Serial(), benchmark.distance, benchmark.partitions)
+    neighbour_labels(warm, Serial(), benchmark.distance, benchmark.partitions)
     write_units(store, hashes(benchmark.size, benchmark.seed))
-    found_labels = near(store, engine, benchmark.distance, benchmark.partitions)
-    assert found_labels is not None
+    distributed = neighbour_labels(store, engine, benchmark.distance, benchmark.partitions)
     peak = peak_mb()
     values = hashes(benchmark.size, benchmark.seed)
     began = time.process_time()
-    labels = components(values, benchmark.distance)
-    in_memory = time.process_time() - began
-    same = bool((found_labels.positions(np.arange(benchmark.size)) == labels).all())
+    in_memory = components(values, benchmark.distance)
+    in_memory_s = time.process_time() - began
+    same = bool((distributed.positions(np.arange(benchmark.size)) == in_memory).all())
     sizes = {path: size for path, size, _ in store.list(SEARCHES)}
     partitioned, label_bytes = (
         sum(size for path, size in sizes.items() if path.endswith(suffix))
         for suffix in (".bin", ".parquet")
     )
     partition, search, *merges = engine.cpu_s
-    return Cost(partition, search, sum(merges), in_memory, peak, partitioned, label_bytes, same)
+    return Cost(partition, search, sum(merges), in_memory_s, peak, partitioned, label_bytes, same)
 
 
 def write_units(store: Store, values: Hashes) -> None:

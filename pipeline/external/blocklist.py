@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.fetch.addresses import Refused, Target, target_of
-from pairsieve.pipeline.hamming.lookup import Near
+from pairsieve.pipeline.hamming.lookup import HashIndex
 from pairsieve.pipeline.input.files import InputFile, list_files, open_text
 from pairsieve.schemas.arrays import Hashes
 from pairsieve.schemas.errors import BadOption, nearest
@@ -67,11 +67,11 @@ class Listed:
                 keys[kind].append(key)
                 places[kind].append(number << _LINE_BITS | line)
         self._exact: dict[str, tuple[NDArray[np.uint64], Places]] = {}
-        self._near: list[tuple[Near, Places]] = []
+        self._near: list[tuple[HashIndex, Places]] = []
         for kind, own in keys.items():
             values, where = np.array(own), np.array(places[kind])
             if kind.startswith("phash"):
-                self._near.append((Near(values, int(kind[5:])), where))
+                self._near.append((HashIndex(values, int(kind[5:])), where))
             else:
                 distinct, firsts = np.unique(values, return_index=True)
                 self._exact[kind] = distinct, where[firsts]

@@ -1,10 +1,10 @@
 """Connected components of 64-bit hashes within a Hamming distance: every pair found, none listed.
 
 Two hashes within `max_distance` differ in at most that many of `max_distance + 1` blocks of bits,
-so at least one block is equal: to bring together what is equal in a block, for each of them, makes
-every such pair meet, and what meets is cut again, with fewer bits left and, where the blocks before
-differ, fewer that may. A part is compared pair by pair, eight at a time, as soon as that is quicker
-than cutting it: `hamming_plan` says when. Recall is exactly 1, whatever the plan.
+so at least one block is equal: partitioning by every block in turn brings each such pair into one
+part, and a part is partitioned again, with fewer bits left and, where the blocks before differ,
+fewer that may. A part is compared pair by pair, eight at a time, as soon as that is quicker than
+partitioning it: `cost_model.py` says when. Recall is exactly 1, whatever the plan.
 
 Many different hashes around one (the all-white image with a logo in a corner) agree in most blocks
 and would be compared all with all. Such a part is cleared first: all that lie within the distance
@@ -25,7 +25,6 @@ Source: Manku, Jain, Das Sarma, "Detecting Near-Duplicates for Web Crawling" (WW
 whose tables are the nodes here.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -36,9 +35,9 @@ import numpy as np
 from pairsieve.filters.duplicate import MAX_DISTANCE
 from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, Costs, Widths, widths
 from pairsieve.pipeline.hamming.distinct import Distinct, distinct
-from pairsieve.pipeline.hamming.scan import BUFFER, Arena, near_row_pairs
+from pairsieve.pipeline.hamming.scan import Arena, near_row_pairs
 from pairsieve.pipeline.hamming.tasks import Task, tasks
-from pairsieve.pipeline.hamming.union_find import Labels, Pairs, Parents, flatten, join, unite
+from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, join, unite
 from pairsieve.schemas.arrays import Hashes
 
 FEW = 100_000  # hashes that are not worth a second thread
@@ -65,32 +64,9 @@ def components(
     threads = threads or _threads(len(hashes))
     parents = np.empty(len(hashes), np.uint32)
     with ThreadPoolExecutor(threads) as pool:
-        _join_near(distinct(hashes, parents, pool, threads), plan, parents, pool, threads)
+        _join_neighbours(distinct(hashes, parents, pool, threads), plan, parents, pool, threads)
     flatten(parents)
     return parents.astype(np.int64)
-
-
-def near_pairs(hashes: Hashes, max_distance: int, costs: Costs | None = None) -> Iterator[Pairs]:
-    """Yield pairs of rows, (k, 2), that are at most `max_distance` apart; k is bounded.
-
-    Of rows with equal hashes, all pair with the first, and only this first pairs with rows of other
-    hashes. Each pair comes once, in either order; the order of the pairs is always the same.
-
-    Raises:
-        ValueError: a distance out of range.
-    """
-    plan = _plan(max_distance, costs)
-    first = np.empty(len(hashes), np.uint32)
-    with ThreadPoolExecutor(1) as pool:
-        found = distinct(hashes, first, pool, 1)
-    for low in range(0, len(hashes), BUFFER):
-        rows = np.arange(low, min(low + BUFFER, len(hashes)), dtype=np.uint32)
-        again = rows[first[rows] != rows]
-        yield np.stack((first[again], again), axis=1)
-    arena = Arena()
-    for task in _tasks(found, plan, 1):
-        for pairs in near_row_pairs(found, task, plan, False, arena):
-            yield pairs.copy()
 
 
 def joined(labels: Labels, others: Labels) -> Labels:
@@ -104,54 +80,56 @@ def joined(labels: Labels, others: Labels) -> Labels:
     return parents.astype(np.int64)
 
 
-def _join_near(
-    found: Distinct, plan: Widths, parents: Parents, pool: Executor, threads: int
+def _join_neighbours(
+    unique_hashes: Distinct, plan: Widths, parents: Parents, pool: Executor, threads: int
 ) -> None:
-    """Join in `parents` the rows of all pairs that are near, in several threads."""
-    left, lock = _tasks(found, plan, threads), Lock()
+    """Join in `parents` the rows of all pairs within the distance, in several threads."""
+    pending, lock = _tasks(unique_hashes, plan, threads), Lock()
 
     def search() -> None:
         arena = Arena()
-        while task := _take(left, lock):
-            for pairs in near_row_pairs(found, task, plan, True, arena):
+        while task := _take(pending, lock):
+            for pairs in near_row_pairs(unique_hashes, task, plan, True, arena):
                 with lock:
                     unite(parents, pairs)
 
-    for searching in [pool.submit(search) for _ in range(threads)]:
-        searching.result()
+    for future in [pool.submit(search) for _ in range(threads)]:
+        future.result()
 
 
 def _plan(max_distance: int, costs: Costs | None) -> Widths:
-    """Return how to cut, or refuse the distance."""
+    """Return how to partition, or refuse the distance."""
     if max_distance not in range(MAX_DISTANCE + 1):
         raise ValueError(f"max_distance must be 0 to {MAX_DISTANCE}, got {max_distance}")
     return widths(max_distance, costs or Costs())
 
 
 def _threads(count: int) -> int:
-    """Return how many threads are worth it."""
+    """Return how many threads are worth starting."""
     settings: Any = numba.config
     return int(settings.NUMBA_NUM_THREADS) if count > FEW else 1
 
 
-def _tasks(found: Distinct, plan: Widths, threads: int) -> list[Task]:
+def _tasks(unique_hashes: Distinct, plan: Widths, threads: int) -> list[Task]:
     """Return the tasks of a search, the largest first.
 
     Each is at most half a thread's share, so that all threads together hold half of the hashes
     once more, and none is idle for long.
     """
-    count, distance = len(found.hashes), len(plan) - 1
+    count, distance = len(unique_hashes.hashes), len(plan) - 1
     if count < 2 or not distance:
         return []
     width = int(plan[distance, BITS, round(np.log2(count)) - TINIEST])
     if not width:
         return [Task(0, 0, 0, 1, count)]
     most = -(-count // (2 * threads))
-    made = [task for block in range(distance + 1) for task in tasks(found, block, width, most)]
-    return sorted(made, key=lambda task: -task.hashes)
+    planned = [
+        task for block in range(distance + 1) for task in tasks(unique_hashes, block, width, most)
+    ]
+    return sorted(planned, key=lambda task: -task.hashes)
 
 
-def _take(left: list[Task], lock: Lock) -> Task | None:
-    """Return the next of the tasks that are left."""
+def _take(pending: list[Task], lock: Lock) -> Task | None:
+    """Return the next of the tasks that are pending."""
     with lock:
-        return left.pop(0) if left else None
+        return pending.pop(0) if pending else None

@@ -1,14 +1,14 @@
-"""The search of `hamming`, spread over tasks: for more hashes than one machine should hold.
+"""The search of `components.py`, spread over tasks: for more hashes than one machine should hold.
 
 Three rounds, each of tasks that an engine runs anywhere and that commit to the dataset under
 `group/near/`, so a search that was killed goes on with the tasks that have no marker:
 
-1. `partition`: the hashes of some units are parted by table and partition (see `partition.py`);
+1. `partition`: the hashes of some units are sorted by table and partition (see `partition.py`);
 2. `search`: a partition of a table is searched as `components.py` would, and leaves its labels:
    which of its rows belong together;
 3. `merge`: the labels of some become one set of labels, until one is left.
 
-The labels are those of `hamming.components`, whatever the engine and the partitions: recall is
+The labels are those of `components.py`, whatever the engine and the partitions: recall is
 exactly 1 for the same reason, and the smallest row of a component is the same however it was found.
 
 No machine holds all hashes. A task of the first round holds 4 million, one of the second its
@@ -61,7 +61,7 @@ from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
 PER_TASK = 25_000_000  # hashes of a partition, if nobody says how many there are: 1.1 GB
-PARTITIONED = 4_000_000  # rows of the ledger that a task deals
+PARTITIONED = 4_000_000  # rows of the ledger that a task partitions
 MERGED = 8  # sets of labels that become one
 
 
@@ -73,25 +73,29 @@ class Search:
     partitioning: Partitioning
 
 
-def near(
-    store: Store, engine: Engine, distance: int, partitions: int | None
-) -> UnionFindLabels | None:
-    """Return the labels of the gathered images' hashes; None if one machine should search.
+def default_partitions(store: Store) -> int | None:
+    """Return how many partitions the gathered hashes need; None if one machine should search."""
+    images = outcome_counts(store.markers(GATHER_FOLDER).values())[Outcome.OK]
+    return -(-images // PER_TASK) if images > ALONE else None
+
+
+def neighbour_labels(
+    store: Store, engine: Engine, distance: int, partitions: int
+) -> UnionFindLabels:
+    """Return the labels of the gathered images' hashes.
 
     Args:
         store: The dataset.
         engine: Where the tasks run.
         distance: Largest distance of a pair, 0 to 10 bits.
-        partitions: Of each table; by default as many as the hashes need, none if they are few.
+        partitions: Of each table.
 
     Raises:
         Stopped: a task's process kept dying.
     """
     markers = store.markers(GATHER_FOLDER)
     images = outcome_counts(markers.values())[Outcome.OK]
-    if partitions is None and images <= ALONE:
-        return None
-    partitioning = plan_partitions(images, distance, partitions or -(-images // PER_TASK))
+    partitioning = plan_partitions(images, distance, partitions)
     search = Search(
         search_folder(fingerprint([*markers], _files(markers), partitioning, PARTITIONED)),
         partitioning,
@@ -109,20 +113,20 @@ def find(
         store, engine, round_folder(folder, "partition"), partition_task, rounds.numbered(batches)
     )
     files = rounds.files(store, round_folder(folder, "partition"), ".bin")
-    places = [
-        (table, part)
+    named = {
+        partition_name(table, part): (table, part)
         for table in range(partitioning.tables)
         for part in range(partitioning.partitions)
-    ]
-    named = {partition_name(table, part): (table, part) for table, part in places}
+    }
     searches = partial(_search, store, search, files)
     rounds.run(store, engine, round_folder(folder, "search"), searches, named)
-    left = rounds.files(store, round_folder(folder, "search"), ".parquet")
+    label_files = rounds.files(store, round_folder(folder, "search"), ".parquet")
     level = 0
-    while len(left) > 1:
+    while len(label_files) > 1:
         level += 1
-        left = _merge_level(store, engine, round_folder(folder, f"merge{level}"), left)
-    return labels.read(store, left[0])
+        merge_folder = round_folder(folder, f"merge{level}")
+        label_files = _merge_level(store, engine, merge_folder, label_files)
+    return labels.read(store, label_files[0])
 
 
 def _files(markers: dict[str, Marker]) -> list[str]:
@@ -131,7 +135,7 @@ def _files(markers: dict[str, Marker]) -> list[str]:
 
 
 def _batches(markers: dict[str, Marker]) -> list[tuple[Unit, ...]]:
-    """Return the units in row order, a task's together; of each its parts, by layer."""
+    """Return the units in row order, a task's together; of each its parts, by retry layer."""
     units: dict[int, list[tuple[int, str]]] = {}
     rows: dict[int, int] = {}
     for name, marker in markers.items():
@@ -155,29 +159,29 @@ def _search(store: Store, search: Search, files: list[str], item: tuple[int, int
     Rows with equal hashes are in one partition of every table; the first table joins them.
     """
     table, partition = item
-    partitioning, place = (
-        search.partitioning,
-        marker_path(round_folder(search.folder, "search"), partition_name(table, partition)),
-    )
-    if done := store.marker(place):
+    partitioning = search.partitioning
+    path = marker_path(round_folder(search.folder, "search"), partition_name(table, partition))
+    if done := store.marker(path):
         return done
     hashes, rows = read_partition(store, files, partitioning, table, partition)
     parents = np.empty(len(hashes), np.uint32)
     with ThreadPoolExecutor(1) as pool:
-        found = distinct(hashes, parents, pool, 1)
+        unique_hashes = distinct(hashes, parents, pool, 1)
     if table:
         parents = np.arange(len(hashes), dtype=np.uint32)
-    if len(found.hashes) > 1 and partitioning.distance:
-        task = Task(table, partitioning.width, 0, 1 << partitioning.width, len(found.hashes))
+    if len(unique_hashes.hashes) > 1 and partitioning.distance:
+        task = Task(
+            table, partitioning.width, 0, 1 << partitioning.width, len(unique_hashes.hashes)
+        )
         plan = widths(partitioning.distance, Costs())
-        for pairs in near_row_pairs(found, task, plan, True, Arena()):
+        for pairs in near_row_pairs(unique_hashes, task, plan, True, Arena()):
             unite(parents, pairs)
-    return labels.write(store, place, labels.labels_of(parents, rows), {"hashes": len(rows)})
+    return labels.write(store, path, labels.labels_of(parents, rows), {"hashes": len(rows)})
 
 
-def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> list[str]:
+def _merge_level(store: Store, engine: Engine, folder: str, files: list[str]) -> list[str]:
     """Return the files of fewer sets of labels, which join the same rows."""
-    groups = [left[low : low + MERGED] for low in range(0, len(left), MERGED)]
+    groups = [files[low : low + MERGED] for low in range(0, len(files), MERGED)]
     merges = partial(_merge, store, folder)
     rounds.run(store, engine, folder, merges, rounds.numbered(groups))
     return rounds.files(store, folder, ".parquet")
@@ -186,8 +190,8 @@ def _merge_level(store: Store, engine: Engine, folder: str, left: list[str]) -> 
 def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
     """Merge some sets of labels, commit and return the marker."""
     number, files = item
-    place = marker_path(folder, task_name(number))
-    if done := store.marker(place):
+    path = marker_path(folder, task_name(number))
+    if done := store.marker(path):
         return done
-    found = labels.merged([labels.read(store, file) for file in files])
-    return labels.write(store, place, found, {"merged": len(files)})
+    merged = labels.merged([labels.read(store, file) for file in files])
+    return labels.write(store, path, merged, {"merged": len(files)})

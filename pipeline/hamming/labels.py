@@ -1,4 +1,4 @@
-"""Union-find labels: which of many rows belong together, when no machine need know of all rows.
+"""Union-find labels: which of many rows belong together, when no machine need hold all rows.
 
 Labels say of each row that is in a component with a smaller one which row is the smallest. Rows
 that stand alone, and smallest rows, have none: so their size is that of what has a neighbour, and
@@ -36,9 +36,9 @@ class UnionFindLabels(NamedTuple):
 
         All labelled rows are among them.
         """
-        found = np.arange(len(rows))
-        found[np.searchsorted(rows, self.rows)] = np.searchsorted(rows, self.labels)
-        return found
+        positions = np.arange(len(rows))
+        positions[np.searchsorted(rows, self.rows)] = np.searchsorted(rows, self.labels)
+        return positions
 
 
 def labels_of(parents: Parents, rows: NDArray[np.int64]) -> UnionFindLabels:
@@ -55,19 +55,21 @@ def merged(sets: Sequence[UnionFindLabels]) -> UnionFindLabels:
     """
     count = sum(len(each.rows) for each in sets)
     ends = np.concatenate([part for each in sets for part in each] or [np.empty(0, np.int64)])
-    known = np.unique(ends)
-    parents = np.arange(len(known), dtype=np.uint32)
+    rows = np.unique(ends)
+    parents = np.arange(len(rows), dtype=np.uint32)
     for each in sets:
-        places = [np.searchsorted(known, part).astype(np.uint32) for part in each]
-        unite(parents, np.stack(places, axis=1))
-    return labels_of(parents, known) if count else UnionFindLabels(known, known)
+        indices = [np.searchsorted(rows, part).astype(np.uint32) for part in each]
+        unite(parents, np.stack(indices, axis=1))
+    return labels_of(parents, rows) if count else UnionFindLabels(rows, rows)
 
 
-def write(store: Store, place: str, labels: UnionFindLabels, counts: dict[str, int]) -> Marker:
-    """Write labels beside its marker at `place`, commit, and return the marker that holds."""
+def write(
+    store: Store, commit_path: str, labels: UnionFindLabels, counts: dict[str, int]
+) -> Marker:
+    """Write labels beside their marker, commit, and return the marker that holds."""
     import pyarrow.parquet as pq
 
-    path = beside(place, ".parquet")
+    path = beside(commit_path, ".parquet")
     table = pa.table({"row": labels.rows, "label": labels.labels})
     with store.writer(path) as sink:
         pq.write_table(
@@ -78,7 +80,7 @@ def write(store: Store, place: str, labels: UnionFindLabels, counts: dict[str, i
             column_encoding={"row": "DELTA_BINARY_PACKED", "label": "PLAIN"},
         )
     counts = counts | {"joined": len(labels.rows)}
-    return commit(store, place, Marker(len(labels.rows), {path: sink.entry()}, counts))
+    return commit(store, commit_path, Marker(len(labels.rows), {path: sink.entry()}, counts))
 
 
 def read(store: Store, path: str) -> UnionFindLabels:

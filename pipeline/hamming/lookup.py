@@ -1,7 +1,7 @@
-"""Which of many listed 64-bit hashes lie within a Hamming distance of those asked about.
+"""Which of many indexed 64-bit hashes lie within a Hamming distance of a few queries.
 
 The bits are cut into one block more than the distance: whatever lies within it is equal in at least
-one block, so only what shares a block is compared, and every near one is found.
+one block, so only what shares a block is compared, and every neighbour is found.
 
 Source: Manku, Jain, Das Sarma, "Detecting Near-Duplicates for Web Crawling" (WWW 2007), section 3.
 """
@@ -17,11 +17,11 @@ BITS = 64
 COMPARED_AT_ONCE = 1_000_000  # comparisons made together; bounds the memory of a look-up
 
 
-class Near:
-    """Listed hashes, sorted by each of their blocks."""
+class HashIndex:
+    """Hashes, sorted by each of their blocks."""
 
     def __init__(self, hashes: Hashes, max_distance: int) -> None:
-        """Take the listed `hashes`, (n,); `max_distance` is the bits in which one may differ."""
+        """Take the `hashes`, (n,); `max_distance` is the bits in which a neighbour may differ."""
         self._hashes = hashes
         self._max_distance = max_distance
         edges = [BITS * block // (max_distance + 1) for block in range(max_distance + 2)]
@@ -33,22 +33,24 @@ class Near:
             narrow = np.uint32 if high - low <= 32 else np.uint64
             self._blocks.append((shift, mask, values[order].astype(narrow), order))
 
-    def find(self, asked: Hashes) -> Iterator[tuple[int, int, int]]:
-        """Yield (position in `asked`, position of the nearest listed hash, bits between them).
+    def find(self, queries: Hashes) -> Iterator[tuple[int, int, int]]:
+        """Yield (position in `queries`, position of the nearest hash, bits between them).
 
-        Among equally near ones it is the first that is listed.
+        Among equally near ones it is the first of the index.
         """
-        best = np.full(len(asked), np.iinfo(np.int64).max)  # bits, then position
+        best = np.full(len(queries), np.iinfo(np.int64).max)  # bits, then position
         for shift, mask, values, order in self._blocks:
-            parts = ((asked >> shift) & mask).astype(values.dtype)
+            parts = ((queries >> shift) & mask).astype(values.dtype)
             firsts = np.searchsorted(values, parts, "left")
             counts = np.searchsorted(values, parts, "right") - firsts
             for start, stop in _steps(counts):
-                which = np.repeat(np.arange(start, stop), counts[start:stop])
+                query_positions = np.repeat(np.arange(start, stop), counts[start:stop])
                 entries = order[_ranges(firsts[start:stop], counts[start:stop])].astype(np.int64)
-                bits = np.bitwise_count(asked[which] ^ self._hashes[entries]).astype(np.int64)
-                near = bits <= self._max_distance
-                np.minimum.at(best, which[near], bits[near] << 32 | entries[near])
+                bits = np.bitwise_count(queries[query_positions] ^ self._hashes[entries]).astype(
+                    np.int64
+                )
+                within = bits <= self._max_distance
+                np.minimum.at(best, query_positions[within], bits[within] << 32 | entries[within])
         for position in np.flatnonzero(best < np.iinfo(np.int64).max).tolist():
             yield position, int(best[position]) & 0xFFFF_FFFF, int(best[position]) >> 32
 

@@ -1,8 +1,8 @@
 """Partitioning: the first round of a distributed search, and what the second reads of it.
 
-The root of the search is cut into `max_distance + 1` blocks of bits, as in `hamming`; each block is
-a table, and the values of a block are shared out among partitions. What is equal in a block is in
-one partition, so a partition of a table needs nothing of any other.
+The 64 bits are cut into `max_distance + 1` blocks, as in `components.py`; each block is a table,
+and the values of a block are shared out among partitions. What is equal in a block is in one
+partition, so a partition of a table needs nothing of any other.
 
 A task of this round reads the ledger parts of some units and writes one file: for each table, the
 hashes in the order of their partitions, and which row each is of. A task of the second round reads
@@ -37,7 +37,7 @@ from pairsieve.schemas.outcomes import Outcome
 
 HEAD = 16  # bytes: smallest row and number of hashes
 EACH = 12  # bytes of a hash and its row
-SCATTER = 0x9E3779B1  # odd: times this, the values of a block change places, so neighbours part
+SCATTER = 0x9E3779B1  # odd: times this, a block's values are permuted, and neighbours separated
 
 GlobalRows = NDArray[np.int64]  # (n,)
 Unit = tuple[str, ...]  # the files of its ledger parts, the latest layer last
@@ -63,14 +63,14 @@ class Partitioning(NamedTuple):
 
     @property
     def header(self) -> int:
-        """Return the bytes before the first table in a dealt file."""
+        """Return the bytes before the first table in a partitioned file."""
         return HEAD + 8 * self.tables * (self.partitions + 1)
 
 
 def plan_partitions(count: int, distance: int, partitions: int) -> Partitioning:
     """Return how to spread a search of `count` hashes over `partitions` per table.
 
-    Blocks are as wide as the plan wants them, or as so many partitions need. They cannot be wider
+    Blocks are as wide as the plan says, or as so many partitions need. They cannot be wider
     than 64 / (distance + 1) bits, nor than 12: at distance 4 there are at most 4,096 partitions,
     at 10 at most 32.
     """
@@ -84,60 +84,60 @@ def plan_partitions(count: int, distance: int, partitions: int) -> Partitioning:
 def partition(
     store: Store, folder: str, partitioning: Partitioning, item: Numbered[Sequence[Unit]]
 ) -> Marker:
-    """Deal the hashes of some units, in input order, and commit."""
+    """Partition the hashes of some units, in input order, and commit."""
     number, units = item
-    place = marker_path(folder, task_name(number))
-    if done := store.marker(place):
+    commit_path = marker_path(folder, task_name(number))
+    if done := store.marker(commit_path):
         return done
     hashes, rows = _hashes(store, units)
     base = int(rows[0]) if len(rows) else 0
-    near = (rows - base).astype(np.uint32)
-    path = beside(place, ".bin")
+    offsets = (rows - base).astype(np.uint32)
+    path = beside(commit_path, ".bin")
     starts = np.array(
         [_starts(hashes, table, partitioning) for table in range(partitioning.tables)], "<i8"
     )
-    to_hashes, to_rows = np.empty_like(hashes), np.empty_like(near)
+    to_hashes, to_rows = np.empty_like(hashes), np.empty_like(offsets)
     with store.writer(path) as sink:
         sink.write(np.array([base, len(rows)], "<i8").tobytes())
         sink.write(starts.tobytes())
         for table in range(partitioning.tables):
-            _scatter(hashes, near, table, partitioning, starts[table].copy(), to_hashes, to_rows)
+            _scatter(hashes, offsets, table, partitioning, starts[table].copy(), to_hashes, to_rows)
             # Copies: what writes to an object store may look at the bytes later.
             sink.write(to_hashes.astype("<u8", copy=False).tobytes())
             sink.write(to_rows.astype("<u4", copy=False).tobytes())
     counts = {"hashes": len(rows)}
-    return commit(store, place, Marker(len(rows), {path: sink.entry()}, counts))
+    return commit(store, commit_path, Marker(len(rows), {path: sink.entry()}, counts))
 
 
 def read_partition(
     store: Store, files: Sequence[str], partitioning: Partitioning, table: int, partition: int
 ) -> tuple[Hashes, GlobalRows]:
     """Return the hashes of one partition of a table and their rows, ascending."""
-    at = HEAD + 8 * (table * (partitioning.partitions + 1) + partition)
+    span_offset = HEAD + 8 * (table * (partitioning.partitions + 1) + partition)
 
     def read(file: str) -> tuple[Hashes, GlobalRows]:
-        head, span = store.read_ranges(file, [0, at], [HEAD, 16])
+        head, span = store.read_ranges(file, [0, span_offset], [HEAD, 16])
         base, count = np.frombuffer(head, "<i8").tolist()
         low, high = np.frombuffer(span, "<i8").tolist()
         if low == high:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
         start = partitioning.header + EACH * count * table
-        places = [start + 8 * low, start + 8 * count + 4 * low]
+        offsets = [start + 8 * low, start + 8 * count + 4 * low]
         lengths = [8 * (high - low), 4 * (high - low)]
-        hashes, rows = store.read_ranges(file, places, lengths)
+        hashes, rows = store.read_ranges(file, offsets, lengths)
         return np.frombuffer(hashes, "<u8"), base + np.frombuffer(rows, "<u4").astype(np.int64)
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        found = [*pool.map(read, files)]
+        parts = [*pool.map(read, files)]
     none = (np.empty(0, np.uint64), np.empty(0, np.int64))
-    hashes, rows = zip(*found, strict=True) if found else ((none[0],), (none[1],))
+    hashes, rows = zip(*parts, strict=True) if parts else ((none[0],), (none[1],))
     return np.concatenate(hashes), np.concatenate(rows)
 
 
 def _hashes(store: Store, units: Iterable[Unit]) -> tuple[Hashes, GlobalRows]:
     """Return the hash and the row of every pair with an image, in row order."""
-    found = [_unit(store, unit) for unit in units]
-    hashes, rows = zip(*found, strict=True)
+    parts = [_unit(store, unit) for unit in units]
+    hashes, rows = zip(*parts, strict=True)
     return np.concatenate(hashes), np.concatenate(rows)
 
 
@@ -161,19 +161,19 @@ def _unit(store: Store, files: Unit) -> tuple[Hashes, GlobalRows]:
 
 
 @compiled
-def _partition(mine: np.uint64, table: int, partitioning: Partitioning) -> np.uint64:
+def _partition(value: np.uint64, table: int, partitioning: Partitioning) -> np.uint64:
     """Return which partition of a table a hash is in."""
     width, mask = np.uint64(partitioning.width), np.uint64((1 << partitioning.width) - 1)
-    value = (mine >> (np.uint64(table) * width)) & mask
-    return (((value * np.uint64(SCATTER)) & mask) * np.uint64(partitioning.partitions)) >> width
+    block = (value >> (np.uint64(table) * width)) & mask
+    return (((block * np.uint64(SCATTER)) & mask) * np.uint64(partitioning.partitions)) >> width
 
 
 @compiled
 def _starts(hashes: Hashes, table: int, partitioning: Partitioning) -> Ends:
     """Return where each partition of a table begins, and the end."""
     starts = np.zeros(partitioning.partitions + 1, np.int64)
-    for place in range(len(hashes)):
-        starts[_partition(hashes[place], table, partitioning) + np.uint64(1)] += 1
+    for index in range(len(hashes)):
+        starts[_partition(hashes[index], table, partitioning) + np.uint64(1)] += 1
     return np.cumsum(starts)
 
 
@@ -188,9 +188,9 @@ def _scatter(
     to_rows: Rows,
 ) -> None:
     """Write hashes and rows in the order of their partitions, within each in their own."""
-    for place in range(len(hashes)):
-        mine = hashes[place]
-        part = _partition(mine, table, partitioning)
+    for index in range(len(hashes)):
+        value = hashes[index]
+        part = _partition(value, table, partitioning)
         target = free[part]
         free[part] = target + 1
-        to_hashes[target], to_rows[target] = mine, rows[place]
+        to_hashes[target], to_rows[target] = value, rows[index]

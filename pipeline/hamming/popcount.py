@@ -22,13 +22,13 @@ def _emit_popcount(context: Any, bits: Any) -> Any:
     return types.int64(types.uint64), emit
 
 
-def _emit_near_lanes(context: Any, hashes: Any, place: Any, mine: Any, distance: Any) -> Any:
+def _emit_near_lanes(context: Any, hashes: Any, start: Any, value: Any, distance: Any) -> Any:
     """Tell numba how to compare one hash with `LANES` others that stand side by side."""
     lanes = ir.VectorType(ir.IntType(64), LANES)
 
-    def spread(builder: Any, value: Any) -> Any:
+    def spread(builder: Any, scalar: Any) -> Any:
         first = ir.Constant(ir.IntType(32), 0)
-        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), value, first)
+        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), scalar, first)
         order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), order)
 
@@ -39,13 +39,13 @@ def _emit_near_lanes(context: Any, hashes: Any, place: Any, mine: Any, distance:
         kind = ir.FunctionType(lanes, [lanes])
         count = cgutils.get_or_insert_function(builder.module, kind, f"llvm.ctpop.v{LANES}i64")
         differing = builder.call(count, [builder.xor(others, spread(builder, values[2]))])
-        near = builder.icmp_unsigned("<=", differing, spread(builder, values[3]))
-        return builder.zext(builder.bitcast(near, ir.IntType(LANES)), ir.IntType(64))
+        within = builder.icmp_unsigned("<=", differing, spread(builder, values[3]))
+        return builder.zext(builder.bitcast(within, ir.IntType(LANES)), ir.IntType(64))
 
     return types.int64(hashes, types.int64, types.uint64, types.int64), emit
 
 
 popcount: Any = intrinsic(_emit_popcount)
-# near_lanes(hashes, place, mine, distance): bit k is set if hashes[place + k] is near. The caller
-# sees to it that all of them are there.
+# near_lanes(hashes, start, value, distance): bit k is set if hashes[start + k] is within `distance`
+# of `value`. The caller sees to it that all of them are there.
 near_lanes: Any = intrinsic(_emit_near_lanes)

@@ -1,12 +1,12 @@
-"""The search of `hamming` through one task: pairs are met in a buffer, which is given back full.
+"""The search of `components.py` through one task: pairs are yielded in a buffer, when it is full.
 
-A task is what the root is cut into by one block, or some values of it, and can be searched by
+A task is what all hashes are cut into by one block, or some values of it, and can be searched by
 itself, on any machine. The search goes down from there; at each node it keeps which part of which
 block is next, so it can stop wherever the buffer is full and go on later. A node's parts are
 written behind those of the nodes above it in one arena, which grows when it must.
 
 A pair may be equal in several blocks. It counts in the first of them only, which shows in its bits,
-so every pair is met exactly once.
+so every pair is yielded exactly once.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from pairsieve.schemas.arrays import Hashes
 
 BUFFER = 65_536  # pairs
 CROWDED = 512  # hashes of a node that make clearing the middle worth trying
-SAMPLED = 64  # of them, those that are asked where the middle is
+SAMPLED = 64  # of them, those that vote on the middle
 CROWD = 8  # of the sample, those that make a crowd
 
 # A frame, one per node on the way from the root: where its hashes are in the arena, where those
@@ -35,8 +35,8 @@ CROWD = 8  # of the sample, those that make a crowd
 # parts whose middle was looked for.
 (LOW, HIGH, PARTS, BIT, DIFFERING, WIDTH, BLOCK, BLOCKS) = range(8)
 (FEW, PART, START, ROW, TRIED, FIELDS) = range(8, 14)
-# The state: frames in use, and what is wanted before going on.
-DEPTH, WANT_PAIRS, WANT_ARENA, STATES = range(4)
+# The state: frames in use, and the sizes that are needed before going on.
+DEPTH, NEED_PAIRS, NEED_ARENA, STATES = range(4)
 
 
 class _Search(NamedTuple):
@@ -49,9 +49,9 @@ class _Search(NamedTuple):
         ends: int64 (BITS, 2**WIDEST), where each part of each frame ends.
         differing: uint64 (BITS,), masks of the blocks that differ on the way.
         state: int64 (STATES,).
-        widths: See `hamming_plan`.
+        widths: See `cost_model.py`.
         distance: Largest distance of a pair.
-        joins: 1 if only components are wanted: then not all pairs of a crowd are met.
+        joins: 1 if only components are needed: then not all pairs of a crowd are yielded.
     """
 
     hashes: Hashes
@@ -81,26 +81,26 @@ class Arena:
 
 
 def near_row_pairs(
-    found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena
+    unique_hashes: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena
 ) -> Iterator[Pairs]:
-    """Yield the pairs of rows met in a task, in a buffer that is used again for the next.
+    """Yield the pairs of rows of a task within the distance, in a buffer that is used again.
 
-    If only components are wanted, `joins`, crowds yield some pairs only that join the same rows.
+    If only components are needed, `joins`, crowds yield some pairs only that join the same rows.
     """
-    search = _begun(found, task, plan, joins, arena)
+    search = _start(unique_hashes, task, plan, joins, arena)
     state = search.state
     while state[DEPTH]:
         if count := _advance(search, arena.pairs):
             yield arena.pairs[:count]
-        if state[WANT_PAIRS] > len(arena.pairs):
-            arena.pairs = np.empty((2 * state[WANT_PAIRS], 2), np.uint32)
-        if state[WANT_ARENA] > len(search.hashes):
-            arena.grow(int(state[WANT_ARENA]) * 5 // 4)
+        if state[NEED_PAIRS] > len(arena.pairs):
+            arena.pairs = np.empty((2 * state[NEED_PAIRS], 2), np.uint32)
+        if state[NEED_ARENA] > len(search.hashes):
+            arena.grow(int(state[NEED_ARENA]) * 5 // 4)
             search = search._replace(hashes=arena.hashes, rows=arena.rows)
 
 
-def _begun(found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena) -> _Search:
-    """Return the task with its hashes parted by the block."""
+def _start(unique_hashes: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena) -> _Search:
+    """Return the task with its hashes partitioned by the block."""
     arena.grow(task.hashes + task.hashes // 64 + LANES)
     search = _Search(
         arena.hashes,
@@ -113,7 +113,7 @@ def _begun(found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena)
         len(plan) - 1,
         int(joins),
     )
-    pick(found, task, search.hashes, search.rows, search.ends[0])
+    pick(unique_hashes, task, search.hashes, search.rows, search.ends[0])
     for block in range(task.block):
         search.differing[block] = ((1 << task.width) - 1) << (block * task.width)
     frame = search.frames[0]
@@ -126,28 +126,28 @@ def _begun(found: Distinct, task: Task, plan: Widths, joins: bool, arena: Arena)
 
 @compiled
 def _advance(search: _Search, pairs: Pairs) -> int:
-    """Go on until all is met, or something is wanted; return how many pairs were met."""
+    """Go on until all is compared, or room is needed; return how many pairs were written."""
     state, count = search.state, 0
-    state[WANT_PAIRS] = state[WANT_ARENA] = 0
-    while state[DEPTH] and not state[WANT_PAIRS] and not state[WANT_ARENA]:
+    state[NEED_PAIRS] = state[NEED_ARENA] = 0
+    while state[DEPTH] and not state[NEED_PAIRS] and not state[NEED_ARENA]:
         frame = search.frames[state[DEPTH] - 1]
         count = _compare(search, pairs, count)
-        if state[WANT_PAIRS]:
+        if state[NEED_PAIRS]:
             break
         if frame[PART] == 1 << frame[WIDTH]:
             _next_block(search)
         else:
-            count = _take_node(search, pairs, count)
+            count = _take_part(search, pairs, count)
     return count
 
 
 @compiled
 def _compare(search: _Search, pairs: Pairs, count: int) -> int:
-    """Write the pairs of the parts at hand, up to one that is too large or the room's end."""
+    """Write the pairs of the current parts, up to one that is too large or the room's end."""
     depth, distance = search.state[DEPTH] - 1, search.distance
     hashes, rows, differing = search.hashes, search.rows, search.differing
     frame, ends = search.frames[depth], search.ends[depth]
-    enough, tried, known = frame[FEW], frame[TRIED], frame[DIFFERING] + frame[BLOCK]
+    enough, tried, known_blocks = frame[FEW], frame[TRIED], frame[DIFFERING] + frame[BLOCK]
     at_once = min(enough, CROWDED - 1) if search.joins else enough
     part, start, row = frame[PART], frame[START], frame[ROW]
     while part < 1 << frame[WIDTH]:
@@ -157,18 +157,20 @@ def _compare(search: _Search, pairs: Pairs, count: int) -> int:
         row = max(row, start)
         while row + 1 < end:
             if len(pairs) - count < end - row:
-                search.state[WANT_PAIRS] = end - row
+                search.state[NEED_PAIRS] = end - row
                 frame[PART], frame[START], frame[ROW] = part, start, row
                 return count
-            mine = hashes[row]
+            value = hashes[row]
             for other in range(row + 1, end, LANES):
-                near = near_lanes(hashes, other, mine, distance)
-                if near:
-                    for place in range(other, min(other + LANES, end)):
-                        if near & 1 and _counts(mine ^ hashes[place], differing, known):
-                            pairs[count, 0], pairs[count, 1] = rows[row], rows[place]
+                within = near_lanes(hashes, other, value, distance)
+                if within:
+                    for index in range(other, min(other + LANES, end)):
+                        if within & 1 and _is_first_equal(
+                            value ^ hashes[index], differing, known_blocks
+                        ):
+                            pairs[count, 0], pairs[count, 1] = rows[row], rows[index]
                             count += 1
-                        near >>= 1
+                        within >>= 1
             row += 1
         start = end
         part += 1
@@ -177,23 +179,23 @@ def _compare(search: _Search, pairs: Pairs, count: int) -> int:
 
 
 @compiled
-def _counts(bits: np.uint64, differing: NDArray[np.uint64], known: int) -> bool:
+def _is_first_equal(bits: np.uint64, differing: NDArray[np.uint64], known_blocks: int) -> bool:
     """Return whether a pair that differs in `bits` does so in every block known to differ."""
     block = 0
-    while block < known and bits & differing[block]:
+    while block < known_blocks and bits & differing[block]:
         block += 1
-    return block == known
+    return block == known_blocks
 
 
 @compiled
-def _take_node(search: _Search, pairs: Pairs, count: int) -> int:
-    """Clear the middle of the part at hand, or else cut it."""
+def _take_part(search: _Search, pairs: Pairs, count: int) -> int:
+    """Clear the middle of the current part, or else cut it."""
     state, depth = search.state, search.state[DEPTH] - 1
     frame = search.frames[depth]
     low, high = frame[START], search.ends[depth, frame[PART]]
     if search.joins and high - low >= CROWDED and frame[PART] >= frame[TRIED]:
         if len(pairs) - count < high - low:
-            state[WANT_PAIRS] = high - low
+            state[NEED_PAIRS] = high - low
             return count
         cleared, count = _clear_middle(search, low, high, pairs, count)
         frame[START] += cleared
@@ -202,7 +204,7 @@ def _take_node(search: _Search, pairs: Pairs, count: int) -> int:
         return count
     behind = frame[PARTS] + frame[HIGH] - frame[LOW]
     if behind + high - low + LANES > len(search.hashes):
-        state[WANT_ARENA] = behind + high - low + LANES
+        state[NEED_ARENA] = behind + high - low + LANES
         return count
     frame[PART], frame[START] = frame[PART] + 1, high
     _push(search, frame, low, high)
@@ -211,7 +213,7 @@ def _take_node(search: _Search, pairs: Pairs, count: int) -> int:
 
 @compiled
 def _enough(search: _Search, frame: NDArray[np.int64]) -> int:
-    """Return the largest part to compare of the block that is looked at."""
+    """Return the largest part to compare of the current block."""
     plan = search.widths[_differ(search, frame), _unknown(frame)]
     log = len(plan)
     while log and plan[log - 1]:
@@ -221,13 +223,13 @@ def _enough(search: _Search, frame: NDArray[np.int64]) -> int:
 
 @compiled
 def _differ(search: _Search, frame: NDArray[np.int64]) -> int:
-    """Return how many bits may still differ in a part of the block that is looked at."""
+    """Return how many bits may still differ in a part of the current block."""
     return int(search.distance - frame[DIFFERING] - frame[BLOCK])
 
 
 @compiled
 def _unknown(frame: NDArray[np.int64]) -> int:
-    """Return how many bits are unknown in a part of the block that is looked at."""
+    """Return how many bits are unknown in a part of the current block."""
     return int(BITS - frame[BIT] - (frame[BLOCK] + 1) * frame[WIDTH])
 
 
@@ -244,7 +246,7 @@ def _log(size: int) -> int:
 
 @compiled
 def _push(search: _Search, above: NDArray[np.int64], low: int, high: int) -> None:
-    """Make [low, high) of the arena, a part of the node above, the node at hand."""
+    """Make [low, high) of the arena, a part of the node above, the current node."""
     differ, unknown = _differ(search, above), _unknown(above)
     frame = search.frames[search.state[DEPTH]]
     search.state[DEPTH] += 1
@@ -252,120 +254,120 @@ def _push(search: _Search, above: NDArray[np.int64], low: int, high: int) -> Non
     frame[BIT], frame[DIFFERING] = BITS - unknown, search.distance - differ
     frame[WIDTH] = search.widths[differ, unknown, _log(high - low) - TINIEST]
     frame[BLOCK], frame[BLOCKS] = 0, differ + 1
-    _part(search)
+    _partition_node(search)
 
 
 @compiled
 def _next_block(search: _Search) -> None:
-    """Look at the next block of the node at hand; after the last, go back up."""
+    """Go to the next block of the current node; after the last, go back up."""
     frame = search.frames[search.state[DEPTH] - 1]
     bit = frame[BIT] + frame[BLOCK] * frame[WIDTH]
     mask = (np.uint64(1) << np.uint64(frame[WIDTH])) - np.uint64(1)
     search.differing[frame[DIFFERING] + frame[BLOCK]] = mask << np.uint64(bit)
     frame[BLOCK] += 1
     if frame[BLOCK] < frame[BLOCKS]:
-        _part(search)
+        _partition_node(search)
     else:
         search.state[DEPTH] -= 1
 
 
 @compiled
-def _part(search: _Search) -> None:
-    """Bring together what is equal in the block that is looked at."""
+def _partition_node(search: _Search) -> None:
+    """Partition the current node by its current block."""
     depth = search.state[DEPTH] - 1
     frame, ends, hashes, rows = search.frames[depth], search.ends[depth], search.hashes, search.rows
     shift = np.uint64(frame[BIT] + frame[BLOCK] * frame[WIDTH])
     mask = (np.uint64(1) << np.uint64(frame[WIDTH])) - np.uint64(1)
     parts = 1 << frame[WIDTH]
     ends[:parts] = 0
-    for place in range(frame[LOW], frame[HIGH]):
-        ends[(hashes[place] >> shift) & mask] += 1
+    for index in range(frame[LOW], frame[HIGH]):
+        ends[(hashes[index] >> shift) & mask] += 1
     target = frame[PARTS]
     frame[FEW], frame[PART], frame[START], frame[TRIED] = _enough(search, frame), 0, target, 0
     for part in range(parts):
         size = ends[part]
         ends[part] = target
         target += size
-    for place in range(frame[LOW], frame[HIGH]):
-        mine = hashes[place]
-        part = (mine >> shift) & mask
+    for index in range(frame[LOW], frame[HIGH]):
+        value = hashes[index]
+        part = (value >> shift) & mask
         target = ends[part]
         ends[part] = target + 1
-        hashes[target], rows[target] = mine, rows[place]
+        hashes[target], rows[target] = value, rows[index]
 
 
 @compiled
 def _clear_middle(
     search: _Search, low: int, high: int, pairs: Pairs, count: int
 ) -> tuple[int, int]:
-    """Settle all pairs of the hashes around a middle; return how many, now first in [low, high).
+    """Write the pairs of the hashes around a middle; return how many, now first in [low, high).
 
     Also returns how many pairs are written. What is within the distance of the middle is joined
     with it; what is within twice the distance needs only one neighbour among those; what lies
-    farther has none. So all that are near the middle need no more comparing.
+    farther has none. So the neighbours of the middle need no more comparing.
     """
     hashes, rows, distance = search.hashes, search.rows, search.distance
     crowded, votes = _vote(hashes, low, high, distance)
     if not crowded:
         return 0, count
     middle = low
-    for place in range(low, high):
-        if popcount(hashes[place] ^ votes) < popcount(hashes[middle] ^ votes):
-            middle = place
+    for index in range(low, high):
+        if popcount(hashes[index] ^ votes) < popcount(hashes[middle] ^ votes):
+            middle = index
     _exchange(search, low, middle)
-    near = _gather_near(search, low + 1, high, hashes[low], distance)
-    if near - low < SAMPLED:
+    near_end = _gather_near(search, low + 1, high, hashes[low], distance)
+    if near_end - low < SAMPLED:
         return 0, count
-    for place in range(low + 1, near):
-        pairs[count, 0], pairs[count, 1] = rows[low], rows[place]
+    for index in range(low + 1, near_end):
+        pairs[count, 0], pairs[count, 1] = rows[low], rows[index]
         count += 1
-    rim = _gather_near(search, near, high, hashes[low], 2 * distance)
-    for place in range(near, rim):
-        other = _first_near(hashes, low, near, hashes[place], distance)
-        if other < near:
-            pairs[count, 0], pairs[count, 1] = rows[place], rows[other]
+    rim_end = _gather_near(search, near_end, high, hashes[low], 2 * distance)
+    for index in range(near_end, rim_end):
+        other = _first_near(hashes, low, near_end, hashes[index], distance)
+        if other < near_end:
+            pairs[count, 0], pairs[count, 1] = rows[index], rows[other]
             count += 1
-    return near - low, count
+    return near_end - low, count
 
 
 @compiled
 def _vote(hashes: Hashes, low: int, high: int, distance: int) -> tuple[bool, np.uint64]:
     """Return whether a sample is crowded, and the middle of the crowd, by the votes of its bits.
 
-    The crowd is what lies within twice the distance of the member that has most others there.
+    The crowd is what lies within twice the distance of the hash that has most others there.
     """
     sample = np.empty(SAMPLED, np.uint64)
     for number in range(SAMPLED):
         sample[number] = hashes[low + number * (high - low) // SAMPLED]
     votes, most = np.uint64(0), 0
-    for mine in sample:
+    for value in sample:
         others = 0
         for number in range(0, SAMPLED, LANES):
-            others += popcount(np.uint64(near_lanes(sample, number, mine, 2 * distance)))
+            others += popcount(np.uint64(near_lanes(sample, number, value, 2 * distance)))
         if others > most:
-            votes, most = mine, others
+            votes, most = value, others
     if most < CROWD:
         return False, votes
-    crowd = sample[np.array([popcount(mine ^ votes) <= 2 * distance for mine in sample])]
+    crowd = sample[np.array([popcount(value ^ votes) <= 2 * distance for value in sample])]
     votes = np.uint64(0)
     for bit in range(BITS):
         ones = 0
-        for mine in crowd:
-            ones += int((mine >> np.uint64(bit)) & np.uint64(1))
+        for value in crowd:
+            ones += int((value >> np.uint64(bit)) & np.uint64(1))
         if 2 * ones > len(crowd):
             votes |= np.uint64(1) << np.uint64(bit)
-    near = 0
-    for mine in crowd:
-        near += popcount(mine ^ votes) <= distance
-    return near >= CROWD, votes
+    neighbours = 0
+    for value in crowd:
+        neighbours += popcount(value ^ votes) <= distance
+    return neighbours >= CROWD, votes
 
 
 @compiled
 def _gather_near(search: _Search, low: int, high: int, middle: np.uint64, distance: int) -> int:
     """Move what is within `distance` of `middle` to the front of [low, high); return its end."""
-    for place in range(low, high):
-        if popcount(search.hashes[place] ^ middle) <= distance:
-            _exchange(search, low, place)
+    for index in range(low, high):
+        if popcount(search.hashes[index] ^ middle) <= distance:
+            _exchange(search, low, index)
             low += 1
     return low
 
@@ -379,13 +381,13 @@ def _exchange(search: _Search, one: int, other: int) -> None:
 
 
 @compiled
-def _first_near(hashes: Hashes, low: int, high: int, mine: np.uint64, distance: int) -> int:
-    """Return the first place of [low, high) whose hash is near, else `high` or beyond."""
-    for other in range(low, high, LANES):
-        near = near_lanes(hashes, other, mine, distance)
-        if near:
-            while not near & 1:
-                near >>= 1
-                other += 1
-            return other
+def _first_near(hashes: Hashes, low: int, high: int, value: np.uint64, distance: int) -> int:
+    """Return the first index of [low, high) whose hash is a neighbour, else `high` or beyond."""
+    for index in range(low, high, LANES):
+        within = near_lanes(hashes, index, value, distance)
+        if within:
+            while not within & 1:
+                within >>= 1
+                index += 1
+            return index
     return high

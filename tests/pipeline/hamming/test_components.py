@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -10,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.hamming.components import components, joined, near_pairs
+from pairsieve.pipeline.hamming import components as module
+from pairsieve.pipeline.hamming.components import components, joined
 from pairsieve.pipeline.hamming.cost_model import TINIEST, Costs, expected_s, widths
-from pairsieve.pipeline.hamming.scan import BUFFER
+from pairsieve.pipeline.hamming.distinct import distinct
+from pairsieve.pipeline.hamming.scan import BUFFER, Arena, near_row_pairs
 
 DISTANCES = range(11)
 # Cutting costs next to nothing, so that even two hashes are cut; and what is left to the default.
-WAYS = (
+COSTS = (
     Costs(compare=1, row=1, move=0.01, fetch=0.01, part=0),  # into wide blocks
     Costs(compare=1, row=1, move=0.05, fetch=0.05, part=0.001),  # into narrow ones first
     Costs(compare=10),
@@ -63,21 +67,21 @@ def crowds(draw: st.DrawFn) -> list[int]:
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(hashes=crowds())
 def test_labels_are_those_of_comparing_all_pairs(distance: int, hashes: list[int]) -> None:
-    wanted = by_comparing_all(hashes, distance)
-    assert components(array(hashes), distance).tolist() == wanted
-    for costs in WAYS:
-        assert components(array(hashes), distance, costs).tolist() == wanted
+    expected = by_comparing_all(hashes, distance)
+    assert components(array(hashes), distance).tolist() == expected
+    for costs in COSTS:
+        assert components(array(hashes), distance, costs).tolist() == expected
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("costs", WAYS)
-def test_every_place_of_the_changed_bits_is_found(distance: int, costs: Costs) -> None:
+@pytest.mark.parametrize("costs", COSTS)
+def test_copies_are_found_wherever_their_bits_differ(distance: int, costs: Costs) -> None:
     generator = np.random.default_rng(distance)
-    places = [generator.choice(64, distance, replace=False).tolist() for _ in range(100)]
-    for bits in places:
+    flips = [generator.choice(64, distance, replace=False).tolist() for _ in range(100)]
+    for bits in flips:
         base = int(generator.integers(2**63))
-        near = base ^ sum(1 << bit for bit in bits)
-        assert components(array([base, near]), distance, costs).tolist() == [0, 0]
+        copy = base ^ sum(1 << bit for bit in bits)
+        assert components(array([base, copy]), distance, costs).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("distance", range(10))
@@ -93,25 +97,25 @@ def test_a_chain_of_near_hashes_is_one_component() -> None:
     assert components(array(chain), 3).tolist() == list(range(16))
 
 
-def test_planted_clusters_are_found_among_many_strangers() -> None:
+def test_copies_are_found_among_many_other_hashes() -> None:
     generator = np.random.default_rng(1)
     hashes = generator.integers(0, 2**64, 60_000, np.uint64)  # by chance no two within 4 bits
     sources = generator.choice(50_000, 5_000, replace=False)
     hashes[50_000:55_000] = flipped(hashes[sources], 4, generator)
-    wanted = np.arange(60_000)
-    wanted[50_000:55_000] = sources
-    assert (components(hashes, 4) == wanted).all()
+    expected = np.arange(60_000)
+    expected[50_000:55_000] = sources
+    assert (components(hashes, 4) == expected).all()
 
 
-@pytest.mark.parametrize("costs", [None, *WAYS])
+@pytest.mark.parametrize("costs", [None, *COSTS])
 def test_a_crowd_around_one_hash_is_one_component(costs: Costs | None) -> None:
     generator = np.random.default_rng(2)
     hashes = generator.integers(0, 2**64, 30_000, np.uint64)
     middle = hashes[7]
     hashes[10_000:] = flipped(np.full(20_000, middle), 4, generator)
-    wanted = np.arange(30_000)
-    wanted[10_000:] = 7
-    assert (components(hashes, 4, costs) == wanted).all()
+    expected = np.arange(30_000)
+    expected[10_000:] = 7
+    assert (components(hashes, 4, costs) == expected).all()
 
 
 def test_a_crowd_without_its_middle_has_the_components_of_comparing_all() -> None:
@@ -119,15 +123,15 @@ def test_a_crowd_without_its_middle_has_the_components_of_comparing_all() -> Non
     hashes = np.unique(flipped(np.full(2_000, np.uint64(2**40)), 7, generator))
     hashes = hashes[np.bitwise_count(hashes ^ np.uint64(2**40)) >= 3]
     near = np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= 3
-    wanted = np.arange(len(hashes))
+    expected = np.arange(len(hashes))
     for _ in range(len(hashes)):
-        smallest = np.where(near, wanted, len(hashes)).min(axis=1)
-        if (smallest == wanted).all():
+        smallest = np.where(near, expected, len(hashes)).min(axis=1)
+        if (smallest == expected).all():
             break
-        wanted = smallest
-    assert 1 < len(set(wanted.tolist())) < len(hashes)
-    for costs in (None, *WAYS):
-        assert (components(hashes, 3, costs) == wanted).all()
+        expected = smallest
+    assert 1 < len(set(expected.tolist())) < len(hashes)
+    for costs in (None, *COSTS):
+        assert (components(hashes, 3, costs) == expected).all()
 
 
 def test_many_equal_hashes_are_one_component() -> None:
@@ -138,7 +142,7 @@ def test_many_equal_hashes_are_one_component() -> None:
     assert (np.delete(labels, 100) == 0).all()
 
 
-def test_at_distance_0_only_equal_hashes_meet() -> None:
+def test_at_distance_0_only_equal_hashes_are_joined() -> None:
     assert components(array([5, 4, 5, 2**64 - 1, 4]), 0).tolist() == [0, 1, 0, 3, 1]
 
 
@@ -155,13 +159,13 @@ def test_order_of_the_rows_does_not_matter() -> None:
 
 def test_no_hash_and_a_single_one() -> None:
     assert components(array([]), 4).tolist() == []
-    assert components(array([9]), 10, WAYS[0]).tolist() == [0]
+    assert components(array([9]), 10, COSTS[0]).tolist() == [0]
 
 
 def test_hashes_given_are_not_changed() -> None:
     hashes = np.random.default_rng(5).integers(0, 2**64, 1_000, np.uint64)
     before = hashes.copy()
-    components(hashes, 4, WAYS[0])
+    components(hashes, 4, COSTS[0])
     assert (hashes == before).all()
 
 
@@ -172,9 +176,9 @@ def test_distance_out_of_range_is_refused(distance: int) -> None:
 
 
 def test_two_groupings_are_joined() -> None:
-    files = np.array([0, 1, 0, 3, 4, 3])  # {0, 2}, {3, 5}
-    looks = np.array([0, 1, 2, 1, 4, 2])  # {1, 3}, {2, 5}
-    assert joined(files, looks).tolist() == [0, 0, 0, 0, 4, 0]
+    labels = np.array([0, 1, 0, 3, 4, 3])  # {0, 2}, {3, 5}
+    others = np.array([0, 1, 2, 1, 4, 2])  # {1, 3}, {2, 5}
+    assert joined(labels, others).tolist() == [0, 0, 0, 0, 4, 0]
 
 
 def test_few_hashes_are_compared_and_many_are_cut() -> None:
@@ -185,8 +189,8 @@ def test_few_hashes_are_compared_and_many_are_cut() -> None:
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("costs", WAYS[:2])
-def test_the_ways_of_these_tests_do_cut_two_hashes(distance: int, costs: Costs) -> None:
+@pytest.mark.parametrize("costs", COSTS[:2])
+def test_the_costs_of_these_tests_do_cut_two_hashes(distance: int, costs: Costs) -> None:
     assert widths(distance, costs)[distance, 64, 1 - TINIEST] > 0
 
 
@@ -196,8 +200,26 @@ def test_expected_cost_grows_with_the_hashes_and_the_distance() -> None:
     assert expected_s(10**6, 8, Costs()) > expected_s(10**6, 4, Costs())
 
 
-def numbers_of(hashes: NDArray[np.uint64], distance: int) -> set[tuple[int, int]]:
-    """Return the pairs to be met: of equal hashes each with the first, of others the first ones."""
+def near_pairs(
+    hashes: NDArray[np.uint64], distance: int, costs: Costs | None = None
+) -> Iterator[NDArray[np.uint32]]:
+    """Yield the pairs of rows within the distance, (k, 2): those that `components` joins.
+
+    Of rows with equal hashes, all pair with the first, and only this first with other hashes.
+    """
+    plan, firsts = widths(distance, costs or Costs()), np.empty(len(hashes), np.uint32)
+    with ThreadPoolExecutor(1) as pool:
+        unique_hashes = distinct(hashes, firsts, pool, 1)
+    repeated = np.flatnonzero(firsts != np.arange(len(hashes))).astype(np.uint32)
+    yield np.stack((firsts[repeated], repeated), axis=1)
+    arena = Arena()
+    for task in module._tasks(unique_hashes, plan, 1):
+        for pairs in near_row_pairs(unique_hashes, task, plan, False, arena):
+            yield pairs.copy()
+
+
+def pairs_of_comparing_all(hashes: NDArray[np.uint64], distance: int) -> set[tuple[int, int]]:
+    """Return the pairs to find: of equal hashes each with the first, of others the first ones."""
     _, firsts, back = np.unique(hashes, return_index=True, return_inverse=True)
     near = np.bitwise_count(hashes[firsts][:, None] ^ hashes[firsts][None, :]) <= distance
     pairs = [*zip(*firsts[np.array(np.nonzero(near))], strict=True)]
@@ -206,17 +228,17 @@ def numbers_of(hashes: NDArray[np.uint64], distance: int) -> set[tuple[int, int]
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("costs", [None, *WAYS])
-def test_every_pair_is_met_once(distance: int, costs: Costs | None) -> None:
+@pytest.mark.parametrize("costs", [None, *COSTS])
+def test_every_pair_is_found_once(distance: int, costs: Costs | None) -> None:
     generator = np.random.default_rng(distance)
     hashes = generator.integers(0, 2**64, 300, np.uint64)
     hashes[100:] = flipped(hashes[generator.integers(0, 100, 200)], 7, generator)
     found = np.concatenate(list(near_pairs(hashes, distance, costs)))
     pairs = [(int(one), int(other)) for one, other in np.sort(found, axis=1)]
-    assert sorted(pairs) == sorted(numbers_of(hashes, distance))
+    assert sorted(pairs) == sorted(pairs_of_comparing_all(hashes, distance))
 
 
-def test_more_pairs_than_a_chunk_holds_are_met_in_chunks() -> None:
+def test_more_pairs_than_a_chunk_holds_come_in_chunks() -> None:
     generator = np.random.default_rng(6)
     hashes = np.unique(flipped(np.full(2_000, np.uint64(2**40)), 4, generator))
     chunks = list(near_pairs(hashes, 8))  # all are within 8 of one another
@@ -239,9 +261,9 @@ def test_hashes_that_share_most_bits_have_the_components_of_comparing_all() -> N
     generator = np.random.default_rng(8)
     hashes = generator.integers(0, 2**14, 2_000, np.uint64) << np.uint64(40)
     hashes = hashes * np.uint64(9)  # no cut of the low 40 bits tells them apart
-    wanted = by_comparing_all(hashes.tolist(), 1)
-    for costs in (None, *WAYS):
-        assert components(hashes, 1, costs).tolist() == wanted
+    expected = by_comparing_all(hashes.tolist(), 1)
+    for costs in (None, *COSTS):
+        assert components(hashes, 1, costs).tolist() == expected
 
 
 def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.hamming.components import components
-from pairsieve.pipeline.hamming.distributed import near
+from pairsieve.pipeline.hamming.distributed import default_partitions, neighbour_labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
 from pairsieve.pipeline.hamming.partition import plan_partitions
 from pairsieve.schemas.columns import GATHERED, arrow_schema
@@ -87,8 +87,7 @@ def put_part(store: Store, name: str, table: pa.Table, counts: dict[str, int]) -
 
 
 def labels(store: Store, engine: Engine, count: int, distance: int, partitions: int) -> list[int]:
-    labels = near(store, engine, distance, partitions)
-    assert labels is not None
+    labels = neighbour_labels(store, engine, distance, partitions)
     return list(labels.positions(np.arange(count)).tolist())
 
 
@@ -112,7 +111,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def wanted() -> list[int]:
+def expected() -> list[int]:
     return list(components(clustered(MANY, 1), 4).tolist())
 
 
@@ -126,10 +125,10 @@ def forget(many: Store) -> Iterator[None]:
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("kind", ["serial", "ray"])
 def test_eight_partitions_give_the_labels_of_one_machine(
-    many: Store, wanted: list[int], kind: Any
+    many: Store, expected: list[int], kind: Any
 ) -> None:
     with closing(open_engine(kind, 2)) as engine:
-        assert labels(many, engine, MANY, 4, 8) == wanted
+        assert labels(many, engine, MANY, 4, 8) == expected
     tasks = [path for path, _, _ in many.list("group/near") if "/search/" in path]
     assert len(tasks) == 2 * 5 * 8  # a file and a marker of each
 
@@ -137,26 +136,26 @@ def test_eight_partitions_give_the_labels_of_one_machine(
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("tasks", [0, 1, 17, 43])
 def test_a_search_that_stopped_goes_on_with_what_is_left(
-    many: Store, wanted: list[int], tasks: int, dying: Callable[[int], Engine]
+    many: Store, expected: list[int], tasks: int, dying: Callable[[int], Engine]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         labels(many, dying(tasks), MANY, 4, 8)
     before = {path: version for path, _, version in many.list("group/near")}
     assert sum(path.endswith(".json") for path in before) == tasks
-    assert labels(many, Serial(), MANY, 4, 8) == wanted
+    assert labels(many, Serial(), MANY, 4, 8) == expected
     after = {path: version for path, _, version in many.list("group/near")}
     assert before.items() <= after.items()
 
 
 @pytest.mark.usefixtures("forget")
 def test_a_killed_process_leaves_what_another_engine_finishes(
-    many: Store, wanted: list[int]
+    many: Store, expected: list[int]
 ) -> None:
     script = (
         "import sys; from pairsieve.pipeline.engine.engine import Serial\n"
-        "from pairsieve.pipeline.hamming.distributed import near\n"
+        "from pairsieve.pipeline.hamming.distributed import neighbour_labels\n"
         "from pairsieve.pipeline.dataset.store import Store\n"
-        "near(Store.at(sys.argv[1]), Serial(), 4, 64)"
+        "neighbour_labels(Store.at(sys.argv[1]), Serial(), 4, 64)"
     )
     assert many.local is not None
     running = subprocess.Popen([sys.executable, "-c", script, str(many.local)])
@@ -166,23 +165,23 @@ def test_a_killed_process_leaves_what_another_engine_finishes(
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert len(list(many.local.glob("group/near/*/search/*.json"))) < 5 * 64
-    assert labels(many, Serial(), MANY, 4, 64) == wanted
+    assert labels(many, Serial(), MANY, 4, 64) == expected
 
 
 @pytest.mark.usefixtures("forget")
-def test_lost_markers_are_made_again(many: Store, wanted: list[int]) -> None:
+def test_lost_markers_are_made_again(many: Store, expected: list[int]) -> None:
     labels(many, Serial(), MANY, 4, 8)
     markers = [path for path, _, _ in many.list("group/near") if path.endswith(".json")]
     lost = [path for path in markers if "merge" in path or path.endswith("3.json")]
     many.delete(lost)
-    assert labels(many, Serial(), MANY, 4, 8) == wanted
+    assert labels(many, Serial(), MANY, 4, 8) == expected
     assert set(markers) <= {path for path, _, _ in many.list("group/near")}
 
 
 @pytest.mark.usefixtures("forget")
 def test_a_process_that_keeps_dying_stops_the_search(many: Store) -> None:
     with pytest.raises(Stopped, match="OutOfMemoryError.*the same command goes on"):
-        near(many, Crashing(), 4, 8)
+        neighbour_labels(many, Crashing(), 4, 8)
 
 
 @st.composite
@@ -239,16 +238,15 @@ def test_only_the_latest_layer_of_a_pair_with_an_image_counts(tmp_path: Path) ->
     put_part(store, "00000000", first, {"ok": 3, "dns": 2})
     put_part(store, "00000000.r1", table((1, "dns", None), (2, "ok", 5)), {"ok": 1, "dns": 1})
     put_part(store, "00000000.r2", table((1, "ok", 2**63)), {"ok": 1})
-    labels = near(store, Serial(), 1, 2)
-    assert labels is not None
+    labels = neighbour_labels(store, Serial(), 1, 2)
     assert labels.positions(np.arange(5)).tolist() == [0, 1, 0, 3, 0]  # 7 = 0b111, 5, 6
 
 
 def test_few_hashes_are_searched_by_one_machine(many: Store) -> None:
-    assert near(many, Serial(), 4, None) is None
+    assert default_partitions(many) is None
 
 
-def test_forests_are_merged_by_hand() -> None:
+def test_sets_of_labels_are_merged() -> None:
     def labels_from(*pairs: tuple[int, int]) -> UnionFindLabels:
         rows, ends = zip(*pairs, strict=True)
         return UnionFindLabels(np.array(rows, np.int64), np.array(ends, np.int64))
@@ -290,11 +288,11 @@ def test_gc_keeps_a_search_that_can_go_on_and_sweeps_what_no_marker_names(
     small: Store, put_plan: PutPlan
 ) -> None:
     put_plan(small)
-    near(small, Serial(), 4, 2)
+    neighbour_labels(small, Serial(), 4, 2)
     before = list(small.list("group/near"))
-    left = "group/near/0123456789abcdef/partition/000000.0123456789ab.bin"
-    small.write(left, b"left behind")
-    assert gc.run(small, 0) == [gc.Garbage(left, 11)]
+    leftover = "group/near/0123456789abcdef/partition/000000.0123456789ab.bin"
+    small.write(leftover, b"left behind")
+    assert gc.run(small, 0) == [gc.Garbage(leftover, 11)]
     assert list(small.list("group/near")) == before
 
 
@@ -302,8 +300,8 @@ def test_gc_sweeps_a_search_whose_result_group_has_committed(
     small: Store, put_plan: PutPlan
 ) -> None:
     put_plan(small)
-    near(small, Serial(), 4, 2)
-    left = len(list(small.list("group/near")))
+    neighbour_labels(small, Serial(), 4, 2)
+    leftover = len(list(small.list("group/near")))
     small.write(GROUP_MARKER, Marker(0, {}).dumps())
-    assert len(gc.run(small, 0)) == left
+    assert len(gc.run(small, 0)) == leftover
     assert not list(small.list("group/near"))
