@@ -107,7 +107,7 @@ def hashes(
         str | None, typer.Option("--name", help="Only survivors of this selection; default: all.")
     ] = None,
 ) -> None:
-    """Write what a dataset's images are known by, for the `known` of another recipe."""
+    """Write a hash export: the hashes of a dataset's images, for `known` in another recipe."""
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.external import hash_file
     from pairsieve.pipeline.input.files import split_location

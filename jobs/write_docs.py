@@ -42,7 +42,8 @@ def recipe_page() -> str:
     for name, field in Recipe.model_fields.items():
         if name in UNWRITTEN:
             continue
-        section = schema["$defs"][name.title()]
+        (section_class,) = re.findall(r"#/\$defs/(\w+)", str(schema["properties"][name]))
+        section = schema["$defs"][section_class]
         needed = " (required)" if field.is_required() else ""
         lines.append(f"## `{name}`{needed}")
         lines += _keep_prose() if name == "keep" else [section["description"]]

@@ -45,7 +45,8 @@ def check(
     """
     check_format(recipe.input)
     rules(recipe)
-    blocklist.load(recipe.blocklist)
+    if recipe.blocklist:
+        blocklist.load(recipe.blocklist)
     warnings = _reference_sets(recipe, store)
     for asking, checked in _OF_VERBS:
         if set(asking) & set(verbs):

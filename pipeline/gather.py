@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, content
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.external.blocklist import Listed
+from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
@@ -108,7 +108,7 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     path = content(GATHER_FOLDER, task_slice.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
-        fetched_by = partial(_fetch, recipe, shared, checks.listed)
+        fetched_by = partial(_fetch, recipe, shared, checks.blocklist)
         for rows, fetched in _bodies(part, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
@@ -151,7 +151,7 @@ def _bodies(
 
 
 def _fetch(
-    recipe: Recipe, shared: Shared, listed: Listed | None, urls: list[str]
+    recipe: Recipe, shared: Shared, blocklist: BlocklistIndex | None, urls: list[str]
 ) -> Iterator[Fetched]:
     """Return what each URL gives, by the downloader that the recipe names.
 
@@ -162,7 +162,7 @@ def _fetch(
         raise BadOption("fetch: missing; the input has only URLs")
     if recipe.fetch.engine == "img2dataset":
         return img2dataset.fetch(urls, recipe.fetch)
-    return fetch(urls, recipe.fetch, shared, listed.of_target if listed else None)
+    return fetch(urls, recipe.fetch, shared, blocklist.of_target if blocklist else None)
 
 
 def _own_images(

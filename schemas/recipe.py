@@ -18,7 +18,7 @@ from pydantic import (
 
 from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, Known
+from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 
@@ -335,7 +335,7 @@ class Recipe(Section):
     input: Input
     fetch: Fetch | None = None
     blocklist: Blocklist | None = None
-    known: Known | None = None
+    known: EarlierDatasets | None = None
     decontaminate: Decontaminate | None = None
     image: Image = Image()
     embed: Embed | None = None

@@ -6,11 +6,11 @@ from pydantic import Field, model_validator
 
 from pairsieve.schemas.recipe_base import Section
 
-MAX_PHASH_DISTANCE = 10  # bits; farther apart, different pictures meet
+MAX_PHASH_DISTANCE = 10  # bits; with more, different pictures match
 
 
-class Known(Section):
-    """Earlier datasets whose images are known; see [reference-sets.md](reference-sets.md)."""
+class EarlierDatasets(Section):
+    """Earlier datasets, to compare images with; see [reference-sets.md](reference-sets.md)."""
 
     datasets: tuple[str, ...] = Field(
         min_length=1, description="Datasets, or Parquet files that `pairsieve hashes` wrote."

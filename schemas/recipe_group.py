@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, field_validator
 from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
 
-# The ways in which a copy may be turned, and what undoes each.
-TURNS = {
+# The orientations in which a copy may be stored, and the inverse of each.
+INVERSES = {
     "mirrored": "mirrored",
     "rotated_90": "rotated_270",
     "rotated_180": "rotated_180",
@@ -16,16 +16,16 @@ TURNS = {
 }
 
 
-def _listed(given: Any) -> Any:
+def _without_none(value: Any) -> Any:
     """Let `none` stand for an empty list."""
-    return () if given == "none" else given
+    return () if value == "none" else value
 
 
 class Group(Section):
     """How copies are found, and which of them stays: [near-duplicates.md](near-duplicates.md)."""
 
     verify: Annotated[
-        tuple[Literal["dhash", "colour", "embedding"], ...], BeforeValidator(_listed)
+        tuple[Literal["dhash", "colour", "embedding"], ...], BeforeValidator(_without_none)
     ] = Field(
         ("dhash", "colour"),
         description="What must agree besides the pHash before two pictures are joined; `none` for "
@@ -46,7 +46,7 @@ class Group(Section):
         "copies.",
     )
     orientations: tuple[Literal["mirrored", "rotated_90", "rotated_180", "rotated_270"], ...] = (
-        Field((), description="How a copy may be turned; measured in `gather`.")
+        Field((), description="How a copy may be rotated or mirrored; measured in `gather`.")
     )
     prefer: tuple[str, ...] = Field(
         ("pixels", "clip_similarity", "caption_words", "uid"),
@@ -59,20 +59,20 @@ class Group(Section):
 
     @field_validator("prefer")
     @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+    def _preferable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse what copies cannot be ordered by."""
         from pairsieve.schemas.columns import PREFERABLE
 
-        names = [name.removeprefix("-") for name in given if name != "-uid"]
+        names = [name.removeprefix("-") for name in value if name != "-uid"]
         for name in names:
             if name not in PREFERABLE:
                 raise ValueError(f"cannot prefer by `{name}`; {nearest(name, list(PREFERABLE))}")
-        if len(set(names)) < len(given):
+        if len(set(names)) < len(value):
             raise ValueError("names a thing twice, or asks for `-uid`")
-        return given
+        return value
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """Return the orientations that are compared, in order: each with what undoes it."""
-        asked = {turn for each in self.orientations for turn in (each, TURNS[each])}
-        return tuple(turn for turn in TURNS if turn in asked)
+        """Return the orientations that are compared, in order: each with its inverse."""
+        requested = {one for each in self.orientations for one in (each, INVERSES[each])}
+        return tuple(orientation for orientation in INVERSES if orientation in requested)

@@ -7,7 +7,7 @@ A list is a text file, `.gz` and `.zst` too, with one entry a line, `#` before a
     sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     phash 9f172786e71f1e00 2
 
-A host stands for its sub-domains too. URLs are compared in the form in which they are asked for,
+A host stands for its sub-domains too. URLs are compared in the form in which they are requested,
 without their scheme, because a picture is the same over http and https. A pHash stands for all
 within some bits of it, by default those of the recipe.
 
@@ -45,13 +45,13 @@ ALLOWED = {
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _PHASH = re.compile(r"([0-9a-fA-F]{16})(?:\s+(\d{1,2}))?")
 _HOST_OF_URL = "host of url"  # not an entry: what makes a host worth a look at its URLs
-_LINE_BITS = 40  # of an entry's place; above them the number of its file
+_LINE_BITS = 40  # of an entry's location; above them the number of its file
 
-Places = NDArray[np.uint64]  # (n,), file and line of each entry
+Locations = NDArray[np.uint64]  # (n,), file and line of each entry
 
 
-class Listed:
-    """What the files say, ready to be asked."""
+class BlocklistIndex:
+    """The entries of all files, looked up by URL, host, SHA-256 and pHash."""
 
     def __init__(self, sources: tuple[InputFile, ...], max_distance: int) -> None:
         """Read the files.
@@ -61,20 +61,20 @@ class Listed:
         """
         self._names = [source.name for source in sources]
         keys: dict[str, array[int]] = defaultdict(lambda: array("Q"))
-        places: dict[str, array[int]] = defaultdict(lambda: array("Q"))
+        locations: dict[str, array[int]] = defaultdict(lambda: array("Q"))
         for number, source in enumerate(sources):
             for line, kind, key in _entries(source, max_distance):
                 keys[kind].append(key)
-                places[kind].append(number << _LINE_BITS | line)
-        self._exact: dict[str, tuple[NDArray[np.uint64], Places]] = {}
-        self._near: list[tuple[HashIndex, Places]] = []
-        for kind, own in keys.items():
-            values, where = np.array(own), np.array(places[kind])
+                locations[kind].append(number << _LINE_BITS | line)
+        self._exact: dict[str, tuple[NDArray[np.uint64], Locations]] = {}
+        self._by_hash: list[tuple[HashIndex, Locations]] = []
+        for kind, kind_keys in keys.items():
+            values, kind_locations = np.array(kind_keys), np.array(locations[kind])
             if kind.startswith("phash"):
-                self._near.append((HashIndex(values, int(kind[5:])), where))
+                self._by_hash.append((HashIndex(values, int(kind[5:])), kind_locations))
             else:
                 distinct, firsts = np.unique(values, return_index=True)
-                self._exact[kind] = distinct, where[firsts]
+                self._exact[kind] = distinct, kind_locations[firsts]
 
     def of_url(self, url: str | None) -> str | None:
         """Return the entry that a URL, as anybody writes it, is on; None if on none."""
@@ -83,23 +83,23 @@ class Listed:
 
     def of_target(self, target: Target) -> str | None:
         """Return the entry that a target or its host is on; None if on none."""
-        found = self._find("url", _key(_place(target)))
+        entry = self._find("url", _key(_without_scheme(target)))
         for host in _with_parents(target.host) if "host" in self._exact else ():
-            found = found or self._find("host", _key(host))
-        return found
+            entry = entry or self._find("host", _key(host))
+        return entry
 
     def of_sha256(self, sha256: str) -> str | None:
         """Return the entry that the bytes with this SHA-256, hex, are on; None if on none."""
         return self._find("sha256", int(sha256[:16], 16))
 
     def of_hashes(self, hashes: Hashes) -> dict[int, str]:
-        """Return the entry for each position in `hashes`, (n,), whose pHash is near one."""
-        found: dict[int, str] = {}
-        for near, places in self._near:
-            for position, entry, bits in near.find(hashes):
-                text = f"{self._said('phash', places[entry])}, {bits} bits away"
-                found.setdefault(position, text)
-        return found
+        """Return the entry for each position in `hashes`, (n,), that has a pHash as neighbour."""
+        entries: dict[int, str] = {}
+        for index, locations in self._by_hash:
+            for position, entry, bits in index.find(hashes):
+                text = f"{self._text('phash', locations[entry])}, {bits} bits away"
+                entries.setdefault(position, text)
+        return entries
 
     def suspicious(self, host: str) -> bool:
         """Return True unless it is sure that no URL with this host is on the list."""
@@ -111,7 +111,7 @@ class Listed:
     @property
     def has_hashes(self) -> bool:
         """Return whether any pHash is on the list."""
-        return bool(self._near)
+        return bool(self._by_hash)
 
     @property
     def sha256_starts(self) -> NDArray[np.uint64]:
@@ -119,53 +119,54 @@ class Listed:
         return self._exact.get("sha256", (np.zeros(0, np.uint64),))[0]
 
     def _find(self, kind: str, key: int) -> str | None:
-        keys, places = self._exact.get(kind, (None, None))
-        if keys is None or places is None:
+        if kind not in self._exact:
             return None
-        at = int(np.searchsorted(keys, np.uint64(key)))
-        return self._said(kind, places[at]) if at < len(keys) and keys[at] == key else None
+        keys, locations = self._exact[kind]
+        index = int(np.searchsorted(keys, np.uint64(key)))
+        is_entry = index < len(keys) and keys[index] == key
+        return self._text(kind, locations[index]) if is_entry else None
 
-    def _said(self, kind: str, place: np.uint64) -> str:
-        """Return an entry as it is told: its kind, line and file."""
-        file, line = int(place) >> _LINE_BITS, int(place) & ((1 << _LINE_BITS) - 1)
+    def _text(self, kind: str, location: np.uint64) -> str:
+        """Return how an entry is reported: its kind, line and file."""
+        file, line = int(location) >> _LINE_BITS, int(location) & ((1 << _LINE_BITS) - 1)
         return f"{kind} in line {line} of {self._names[file]}"
 
 
-def load(options: Blocklist | None) -> Listed | None:
-    """Return what the recipe's blocklist says, None without one; read again when a file changes.
+def load(options: Blocklist) -> BlocklistIndex:
+    """Return the index of a recipe's blocklist; read again when a file changes.
 
     Raises:
         BadOption: there is no such file, or a line in one is not an entry.
     """
-    return _read(sources(options), options.max_distance) if options else None
+    return _read(sources(options), options.max_distance)
 
 
 def sources(options: Blocklist) -> tuple[InputFile, ...]:
     """Return the files of a blocklist; BadOption if one is not there."""
-    found = []
+    files: list[InputFile] = []
     for path in options.files:
-        files = list_files(path)[0]
-        if not files:
+        matching = list_files(path)[0]
+        if not matching:
             raise BadOption(f"blocklist.files: no file matches {path}")
-        found += sorted(files, key=lambda file: file.name)
-    return tuple(found)
+        files += sorted(matching, key=lambda file: file.name)
+    return tuple(files)
 
 
 @lru_cache(maxsize=1)
-def _read(files: tuple[InputFile, ...], max_distance: int) -> Listed:
-    return Listed(files, max_distance)
+def _read(files: tuple[InputFile, ...], max_distance: int) -> BlocklistIndex:
+    return BlocklistIndex(files, max_distance)
 
 
 def _entries(source: InputFile, max_distance: int) -> Iterator[tuple[int, str, int]]:
-    """Yield line, kind and key of every entry; a pHash's kind tells its distance."""
+    """Yield line, kind and key of every entry; a pHash's kind names its distance."""
     try:
         with open_text(source) as file:
             for line, raw in enumerate(file, 1):
                 text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
                 if text and not text.startswith("#"):
                     kind, value = (*text.split(None, 1), "")[:2]
-                    for found in _keys(kind, value, max_distance):
-                        yield line, *found
+                    for key in _keys(kind, value, max_distance):
+                        yield line, *key
     except OSError as error:
         raise BadOption(f"{source.location}: cannot be read to its end: {error}") from error
     except UnicodeDecodeError as error:
@@ -180,17 +181,17 @@ def _keys(kind: str, value: str, max_distance: int) -> Iterator[tuple[str, int]]
         raise ValueError(f"an entry begins with its kind; {nearest(kind, list(ALLOWED))}")
     if kind == "sha256" and _SHA256.fullmatch(value):
         yield kind, int(value[:16], 16)
-    elif kind == "phash" and (found := _PHASH.fullmatch(value)):
-        distance = max_distance if found[2] is None else int(found[2])
+    elif kind == "phash" and (match := _PHASH.fullmatch(value)):
+        distance = max_distance if match[2] is None else int(match[2])
         if distance > MAX_PHASH_DISTANCE:
             raise ValueError(f"after `phash` comes {ALLOWED[kind]}")
-        yield f"phash{distance}", int(found[1], 16)
+        yield f"phash{distance}", int(match[1], 16)
     elif kind in ("host", "url"):
         target = target_of(f"http://{value}/" if kind == "host" else value)
         if isinstance(target, Refused) or (kind == "host" and not _is_host(target, value)):
             raise ValueError(f"after `{kind}` comes {ALLOWED[kind]}")
         host = next(_with_parents(target.host))
-        yield (kind, _key(_place(target) if kind == "url" else host))
+        yield (kind, _key(_without_scheme(target) if kind == "url" else host))
         if kind == "url":
             yield _HOST_OF_URL, _key(host)
     else:
@@ -202,7 +203,7 @@ def _is_host(target: Target, value: str) -> bool:
     return target.url == f"http://{target.host}/" and not re.search(r"[/?#@\s]|:\d*$", value)
 
 
-def _place(target: Target) -> str:
+def _without_scheme(target: Target) -> str:
     """Return a target's URL without its scheme and, where it is the usual one, its port."""
     scheme, _, rest = target.url.partition("://")
     usual = target.port == (80 if scheme == "http" else 443)

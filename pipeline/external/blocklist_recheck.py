@@ -1,8 +1,8 @@
 """Blocked: which gathered pairs are on the blocklist as it is now.
 
-`gather` keeps out what is listed while it works; an entry may be added later. So `select` asks the
-list of today about all that is gathered, and commits the answer, which holds until the list or the
-pairs change. What the ledger holds is enough: both URLs, the SHA-256 and the pHash.
+`gather` keeps out what is listed while it works; an entry may be added later. So `select` looks all
+that is gathered up in the list of today, and commits the result, which holds until the list or the
+pairs change. What the ledger has is enough: both URLs, the SHA-256 and the pHash.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.paths import BLOCKLIST_MARKER, result
 from pairsieve.pipeline.dataset.stages import BLOCKLIST
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
-from pairsieve.pipeline.external.blocklist import Listed
+from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach, connect, inputs
 from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
@@ -39,7 +39,7 @@ USUAL_HOST = r"([a-z0-9_-]+\.)*[a-z][a-z0-9_-]*\.?"
 
 
 def run(recipe: Recipe, store: Store) -> Marker | None:
-    """Ask the recipe's blocklist about every stored image and commit; None without one.
+    """Look up every stored image in the recipe's blocklist and commit; None without one.
 
     Raises:
         BadOption: a file of the blocklist is not there, or a line in it is not an entry.
@@ -51,74 +51,73 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
     files = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
-    wanted = fingerprint(files, recipe.blocklist.max_distance, inputs(store, {}))
-    if done := current(store, BLOCKLIST_MARKER, wanted):
+    inputs_fingerprint = fingerprint(files, recipe.blocklist.max_distance, inputs(store, {}))
+    if done := current(store, BLOCKLIST_MARKER, inputs_fingerprint):
         return done
-    listed = blocklist.load(recipe.blocklist)
-    assert listed is not None
+    index = blocklist.load(recipe.blocklist)
     with connect(store) as connection:
         attach(connection, store)
         connection.execute(
             f"CREATE VIEW images AS SELECT * FROM gathered WHERE outcome = '{Outcome.OK}'"
         )
-        found = _found(connection, listed)
+        entries = _blocked(connection, index)
     path = result(BLOCKLIST.folder)
     with store.writer(path) as sink:
-        _write(found, sink)
-    marker = Marker(len(found), {path: sink.entry()}, {}, {"fingerprint": wanted})
+        _write(entries, sink)
+    marker = Marker(len(entries), {path: sink.entry()}, {}, {"fingerprint": inputs_fingerprint})
     replace(store, BLOCKLIST_MARKER, marker)
     return marker
 
 
-def _found(connection: "DuckDBPyConnection", listed: Listed) -> dict[int, str]:
-    """Return the entry for every row whose image is stored and listed, by row."""
-    found: dict[int, str] = {}
-    if listed.has_hashes:
+def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:
+    """Return the entry for every row whose image is stored and on the blocklist, by row."""
+    blocked: dict[int, str] = {}
+    if index.has_hashes:
         query = f"{PERCEPTUAL_HASH.name} FROM images WHERE {PERCEPTUAL_HASH.name} IS NOT NULL"
         for rows, hashes in _batches(connection, query):
-            entries = listed.of_hashes(hashes.to_numpy())
-            found |= {rows[place]: entry for place, entry in entries.items()}
-    connection.register("starts", pa.table({"start": listed.sha256_starts}))
+            entries = index.of_hashes(hashes.to_numpy())
+            blocked |= {rows[position]: entry for position, entry in entries.items()}
+    connection.register("starts", pa.table({"start": index.sha256_starts}))
     start = f"('0x' || substr({SHA256.name}, 1, 16))::UBIGINT"
     query = f"{SHA256.name} FROM images WHERE {start} IN (FROM starts)"
     for rows, hashes in _batches(connection, query):
         for row, sha256 in zip(rows, hashes.to_pylist(), strict=True):
-            if entry := listed.of_sha256(sha256):
-                found[row] = entry
-    hosts = pa.array(_suspicious_hosts(connection, listed), pa.string())
+            if entry := index.of_sha256(sha256):
+                blocked[row] = entry
+    hosts = pa.array(_suspicious_hosts(connection, index), pa.string())
     connection.register("suspicious", pa.table({"host": hosts}))
     for column in (FINAL_URL, URL):
         suspicious = f"{host_of(column.name)} IN (FROM suspicious)"
         query = f"{column.name} FROM images WHERE {suspicious}"
         for rows, urls in _batches(connection, query):
             for row, url in zip(rows, urls.to_pylist(), strict=True):
-                if entry := listed.of_url(url):
-                    found[row] = entry
-    return dict(sorted(found.items()))
+                if entry := index.of_url(url):
+                    blocked[row] = entry
+    return dict(sorted(blocked.items()))
 
 
-def _suspicious_hosts(connection: "DuckDBPyConnection", listed: Listed) -> list[str]:
-    """Return the hosts, as URLs write them, that may be on the list; any odd one is."""
+def _suspicious_hosts(connection: "DuckDBPyConnection", index: BlocklistIndex) -> list[str]:
+    """Return the hosts, as URLs write them, that may be on the list; any unusual one is."""
     query = " UNION ".join(
         f"SELECT {host_of(c.name)} AS host FROM images" for c in (URL, FINAL_URL)
     )
-    odd = f"NOT regexp_full_match(host, '{USUAL_HOST}')"
-    hosts = connection.execute(f"SELECT host, {odd} FROM ({query}) WHERE host IS NOT NULL")
-    return [host for host, is_odd in hosts.fetchall() if is_odd or listed.suspicious(host)]
+    unusual = f"NOT regexp_full_match(host, '{USUAL_HOST}')"
+    hosts = connection.execute(f"SELECT host, {unusual} FROM ({query}) WHERE host IS NOT NULL")
+    return [host for host, is_unusual in hosts.fetchall() if is_unusual or index.suspicious(host)]
 
 
 def _batches(
     connection: "DuckDBPyConnection", query: str
 ) -> Iterator[tuple[list[int], pa.ChunkedArray]]:
-    """Yield rows and values of the one column that the rest of a `SELECT row, ` asks for."""
+    """Yield rows and values of the one column that the rest of a `SELECT row, ` names."""
     for batch in connection.sql(f"SELECT {ROW.name}, {query}").to_arrow_reader(ROWS_AT_ONCE):
         table = pa.Table.from_batches([batch])
         yield table[0].to_pylist(), table[1]
 
 
-def _write(found: dict[int, str], sink: Any) -> None:
+def _write(entries: dict[int, str], sink: Any) -> None:
     import pyarrow.parquet as pq
 
     schema = arrow_schema((ROW, BLOCKED))
-    columns = [pa.array(found.keys(), ROW.type), pa.array(found.values(), BLOCKED.type)]
+    columns = [pa.array(entries.keys(), ROW.type), pa.array(entries.values(), BLOCKED.type)]
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")

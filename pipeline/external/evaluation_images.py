@@ -2,14 +2,14 @@
 
 A set is image files, tars of them, or WebDataset shards, in any mixture; what else lies beside them
 (labels, texts) is passed over. Every image is decoded, resized and stored as the recipe says, so
-that its pHash and vector are what the dataset would hold of it. What comes of it lies under
+that its pHash and vector are what the dataset would have of it. The results lie under
 `group/evaluation/`, by a fingerprint of files, recipe and model: made again when one changes.
 """
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -28,11 +28,10 @@ from pairsieve.pipeline.input.files import InputFile, list_files, open_file, spl
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import folders, model_record
-from pairsieve.schemas import recipe
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import PERCEPTUAL_HASH
 from pairsieve.schemas.errors import BadOption, Stopped
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Embed, Image, Recipe
 from pairsieve.schemas.recipe_external import Decontaminate
 
 VECTOR = "vector"
@@ -41,7 +40,7 @@ PACKED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class EvaluationImage:
     """Where an image of a set lies.
 
     Attributes:
@@ -59,51 +58,71 @@ class Image:
     bytes: int
 
 
-def sources(asked: Decontaminate) -> dict[str, list[InputFile]]:
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """What of a recipe shapes the hashes and vectors of its evaluation sets.
+
+    Attributes:
+        decontaminate: The section that lists the sets.
+        image: How images are stored.
+        embed: The model of the vectors; None where only hashes are compared.
+    """
+
+    decontaminate: Decontaminate
+    image: Image
+    embed: Embed | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self | None:
+        """Return those of a recipe; None if it names no evaluation sets."""
+        if recipe.decontaminate is None:
+            return None
+        embed = recipe.embed if recipe.decontaminate.vectors else None
+        return cls(recipe.decontaminate, recipe.image, embed)
+
+
+def sources(decontaminate: Decontaminate) -> dict[str, list[InputFile]]:
     """Return the files of each set, sorted by name.
 
     Raises:
         BadOption: a set has none, or tars that must be unpacked first.
     """
-    found = {}
-    for each in asked.sets:
-        every = sorted(list_files(each.path)[0], key=lambda file: file.name)
-        for file in every:
+    sources = {}
+    for each in decontaminate.sets:
+        files = sorted(list_files(each.path)[0], key=lambda file: file.name)
+        for file in files:
             if file.name.lower().endswith(PACKED):
                 raise BadOption(
                     f"decontaminate.sets: {file.location} is compressed; unpack it (tars as such "
                     "are read)"
                 )
-        found[each.name] = [file for file in every if _suffix(file.name) in {"tar", *IMAGES}]
-        if not found[each.name]:
+        sources[each.name] = [file for file in files if _suffix(file.name) in {"tar", *IMAGES}]
+        if not sources[each.name]:
             raise BadOption(
                 f"decontaminate.sets: no image and no tar at {each.path}, the set {each.name!r}"
             )
-    return found
+    return sources
 
 
-def versions(asked: Recipe) -> list[Any]:
+def versions(options: EvaluationOptions) -> list[Any]:
     """Return what changes when a set, the way images are stored, or the model does."""
-    if asked.decontaminate is None:
-        return []
-    files = {name: list(map(astuple, own)) for name, own in sources(asked.decontaminate).items()}
-    model = (
-        folders.model_folder(asked.embed) if asked.decontaminate.vectors and asked.embed else None
-    )
-    return [files, asked.image.model_dump(), model]
+    by_set = sources(options.decontaminate).items()
+    files = {name: list(map(astuple, set_files)) for name, set_files in by_set}
+    model = folders.model_folder(options.embed) if options.embed else None
+    return [files, options.image.model_dump(), model]
 
 
-def name_of(asked: Recipe) -> str:
+def name_of(options: EvaluationOptions) -> str:
     """Return the name under which the sets are kept."""
-    return fingerprint(versions(asked))
+    return fingerprint(versions(options))
 
 
-def marker_of(asked: Recipe) -> str:
+def marker_of(options: EvaluationOptions) -> str:
     """Return where the sets are committed."""
-    return paths.marker_path(paths.EVALUATION, name_of(asked))
+    return paths.marker_path(paths.EVALUATION, name_of(options))
 
 
-def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
+def stored(options: EvaluationOptions, store: Store, engine: Engine) -> Marker:
     """Hash and embed the sets and commit; without a change nothing is done.
 
     The marker's counts: `images`, and of them `unreadable`.
@@ -112,17 +131,17 @@ def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
         BadOption: a set has no file, or none that can be decoded; a tar is broken.
         Stopped: an image kept killing the process that decoded it.
     """
-    assert asked.decontaminate is not None
-    path = marker_of(asked)
+    path = marker_of(options)
     if done := store.marker(path):
         return done
-    images = list(_images(asked.decontaminate))
-    hashes, vectors = _measured(asked, store, engine, images)
-    table = pa.table({field: [getattr(i, field) for i in images] for field in Image.__slots__})
+    images = list(_images(options.decontaminate))
+    hashes, vectors = _measured(options, store, engine, images)
+    fields = EvaluationImage.__slots__
+    table = pa.table({field: [getattr(image, field) for image in images] for field in fields})
     table = table.append_column(PERCEPTUAL_HASH.name, pa.array(hashes, PERCEPTUAL_HASH.type))
-    unreadable = {each.name: 0 for each in asked.decontaminate.sets}
-    for image, found in zip(images, hashes, strict=True):
-        unreadable[image.set] += found is None
+    unreadable = {each.name: 0 for each in options.decontaminate.sets}
+    for image, value in zip(images, hashes, strict=True):
+        unreadable[image.set] += value is None
     for name, count in unreadable.items():
         if count == sum(image.set == name for image in images):
             raise BadOption(f"decontaminate.sets: none of the images of {name!r} can be decoded")
@@ -136,10 +155,10 @@ def stored(asked: Recipe, store: Store, engine: Engine) -> Marker:
 
 
 def read(store: Store, marker: Marker, vectors: bool = False) -> pa.Table:
-    """Return what is kept of the images, in order; with their vectors if asked."""
+    """Return the table of the images, in order; with `vectors` their vectors too."""
     import pyarrow.parquet as pq
 
-    columns = [*Image.__slots__, PERCEPTUAL_HASH.name, *[VECTOR] * vectors]
+    columns = [*EvaluationImage.__slots__, PERCEPTUAL_HASH.name, *[VECTOR] * vectors]
     with store.reader(marker.file(".parquet")) as file:
         return pq.read_table(file, columns=columns)
 
@@ -153,68 +172,67 @@ def body(file: str, offset: int, size: int) -> bytes:
         raise Stopped(f"decontaminate: {file} was there a moment ago and is gone") from error
 
 
-def _images(asked: Decontaminate) -> Iterator[Image]:
+def _images(decontaminate: Decontaminate) -> Iterator[EvaluationImage]:
     """Yield every image of every set, in order of set and file."""
-    for name, files in sources(asked).items():
+    for set_name, files in sources(decontaminate).items():
         for source in files:
             if _suffix(source.name) != "tar":
-                yield Image(name, source.name, source.location, 0, source.bytes)
+                yield EvaluationImage(set_name, source.name, source.location, 0, source.bytes)
                 continue
             with open_file(source.location) as file:
                 for member in members(file, source.location):
                     if member.isreg() and member.size and _suffix(member.name) in IMAGES:
-                        own = f"{source.name}/{member.name}"
-                        yield Image(name, own, source.location, member.offset_data, member.size)
+                        name = f"{source.name}/{member.name}"
+                        offset, size = member.offset_data, member.size
+                        yield EvaluationImage(set_name, name, source.location, offset, size)
 
 
 def _measured(
-    asked: Recipe, store: Store, engine: Engine, images: list[Image]
+    options: EvaluationOptions, store: Store, engine: Engine, images: list[EvaluationImage]
 ) -> tuple[list[int | None], Vectors | None]:
     """Return the pHash of every image, None of one that does not decode, and the vectors, (n, d).
 
     The vector of an image that does not decode is zero.
     """
-    assert asked.decontaminate is not None
     starts = range(0, len(images), IMAGES_AT_ONCE)
     parts = enumerate(images[start : start + IMAGES_AT_ONCE] for start in starts)
-    if asked.decontaminate.vectors:
-        assert asked.embed is not None
-        setup = partial(model_record.load_model, store, asked.embed)
-        gpus = asked.embed.num_gpus if asked.embed.device != "cpu" else 0
-        results = engine.map_with(setup, partial(_measure, asked.image), parts, gpus)
+    if embed := options.embed:
+        setup = partial(model_record.load_model, store, embed)
+        gpus = embed.num_gpus if embed.device != "cpu" else 0
+        results = engine.map_with(setup, partial(_measure, options.image), parts, gpus)
     else:
-        results = engine.map(partial(_measure, asked.image, None), parts)
-    found: dict[int, tuple[list[int | None], Vectors | None]] = {}
-    for (number, some), result in results:
+        results = engine.map(partial(_measure, options.image, None), parts)
+    measured: dict[int, tuple[list[int | None], Vectors | None]] = {}
+    for (number, part), result in results:
         if isinstance(result, Crashed):
             raise Stopped(
                 f"decontaminate: the process died at every attempt ({result.reason}) at the images "
-                f"from {some[0].file} {some[0].name} on"
+                f"from {part[0].file} {part[0].name} on"
             )
-        found[number] = result
-    hashes = [value for number in sorted(found) for value in found[number][0]]
-    vectors = [found[number][1] for number in sorted(found)]
-    if not asked.decontaminate.vectors:
+        measured[number] = result
+    hashes = [value for number in sorted(measured) for value in measured[number][0]]
+    if embed is None:
         return hashes, None
-    return hashes, np.concatenate([some for some in vectors if some is not None])
+    vectors = [measured[number][1] for number in sorted(measured)]
+    return hashes, np.concatenate([each for each in vectors if each is not None])
 
 
 def _measure(
-    options: recipe.Image, model: ClipModel | None, part: tuple[int, list[Image]]
+    options: Image, model: ClipModel | None, part: tuple[int, list[EvaluationImage]]
 ) -> tuple[list[int | None], Vectors | None]:
     """Return pHashes, and vectors if there is a model, of some images."""
-    made = [picture(body(image.file, image.offset, image.bytes), options) for image in part[1]]
-    there = [place for place, one in enumerate(made) if isinstance(one, Picture)]
-    pictures = [one for one in made if isinstance(one, Picture)]
+    results = [picture(body(image.file, image.offset, image.bytes), options) for image in part[1]]
+    positions = [index for index, each in enumerate(results) if isinstance(each, Picture)]
+    pictures = [each for each in results if isinstance(each, Picture)]
     planes = np.empty(len(pictures), object)
-    planes[:] = [one.luma_256 for one in pictures]
-    hashes: list[int | None] = [None] * len(made)
-    for place_, value in zip(there, PerceptualHash().measure(planes).tolist(), strict=True):
-        hashes[place_] = value
+    planes[:] = [each.luma_256 for each in pictures]
+    hashes: list[int | None] = [None] * len(results)
+    for index, value in zip(positions, PerceptualHash().measure(planes).tolist(), strict=True):
+        hashes[index] = value
     if model is None:
         return hashes, None
-    vectors = np.zeros((len(made), model.dimensions), np.float32)
-    vectors[there] = model.images(map(_pixels, pictures))
+    vectors = np.zeros((len(results), model.dimensions), np.float32)
+    vectors[positions] = model.images(map(_pixels, pictures))
     return hashes, vectors
 
 

@@ -1,4 +1,4 @@
-"""Hashes: what a dataset's images are known by, as a small Parquet file that can be passed on.
+"""Hash exports: the hashes of a dataset's images, as a small Parquet file that can be passed on.
 
 It has no URL, no text and no pixels: `uid`, `sha256` and `perceptual_hash`, one row per pair with
 an image, sorted by `uid`; about 60 bytes a row. Others may write such files too: `sha256` is
@@ -66,9 +66,9 @@ def write(
         if scratch:
             connection.execute(f"SET temp_directory = {quoted(str(scratch))}")
         attach(connection, store, selection=selection)
-        found = ", ".join(f"min_by({c.name}, row) AS {c.name}" for c in COLUMNS[1:])
+        hashes = ", ".join(f"min_by({c.name}, row) AS {c.name}" for c in COLUMNS[1:])
         query = (
-            f"SELECT uid, {found} FROM ledger WHERE outcome = '{Outcome.OK}' {kept} "
+            f"SELECT uid, {hashes} FROM ledger WHERE outcome = '{Outcome.OK}' {kept} "
             "GROUP BY uid ORDER BY uid"
         )
         export(connection, query, sink, COLUMNS)
@@ -89,14 +89,16 @@ def check_file(source: InputFile) -> int:
                 f"{source.location}: no column `{column.name}`; a file of hashes has "
                 f"{', '.join(c.name for c in COLUMNS)}: `pairsieve hashes` writes it"
             )
-        found = schema.field(column.name).type
-        if found != column.type:
-            raise BadOption(f"{source.location}: `{column.name}` must be {column.type}, is {found}")
+        actual = schema.field(column.name).type
+        if actual != column.type:
+            raise BadOption(
+                f"{source.location}: `{column.name}` must be {column.type}, is {actual}"
+            )
     return rows
 
 
-def chunks(location: str, most: int) -> "Iterator[tuple[Masked, Masked]]":
-    """Yield keys of SHA-256 and pHashes of consecutive rows, at most `most` of them at once.
+def chunks(location: str, max_rows: int) -> "Iterator[tuple[Masked, Masked]]":
+    """Yield keys of SHA-256 and pHashes of consecutive rows, at most `max_rows` of them at once.
 
     Raises:
         BadOption: a SHA-256 is not 64 hex digits.
@@ -106,48 +108,50 @@ def chunks(location: str, most: int) -> "Iterator[tuple[Masked, Masked]]":
     with duckdb.connect() as connection, open_file(location) as file:
         keys: list[Masked] = []
         hashes: list[Masked] = []
-        for batch in _batches(file, most, (SHA256.name, PERCEPTUAL_HASH.name)):
-            if sum(map(len, hashes)) + batch.num_rows > most:
+        for batch in _batches(file, max_rows, (SHA256.name, PERCEPTUAL_HASH.name)):
+            if sum(map(len, hashes)) + batch.num_rows > max_rows:
                 yield _joined(keys), _joined(hashes)
                 keys, hashes = [], []
             connection.register("batch", batch)
             _check_sha256(connection, location)
             query = f"SELECT {key_of('sha256')} AS key, perceptual_hash FROM batch"
-            found = connection.execute(query).fetchnumpy()
-            keys.append(np.ma.asarray(found["key"]))
-            hashes.append(np.ma.asarray(found["perceptual_hash"]))
+            columns = connection.execute(query).fetchnumpy()
+            keys.append(np.ma.asarray(columns["key"]))
+            hashes.append(np.ma.asarray(columns["perceptual_hash"]))
         if hashes:
             yield _joined(keys), _joined(hashes)
 
 
 def _joined(parts: list[Masked]) -> Masked:
-    made: Masked = np.ma.concatenate(parts)  # type: ignore[no-untyped-call]
-    return made
+    joined: Masked = np.ma.concatenate(parts)  # type: ignore[no-untyped-call]
+    return joined
 
 
-def uids(location: str, places: NDArray[np.int64]) -> pa.ChunkedArray:
-    """Return the uids in the rows `places`, (n,), sorted and each once."""
-    found, first = [pa.array([], pa.string())], 0
-    if not len(places):
-        return pa.chunked_array(found)
+def uids(location: str, rows: NDArray[np.int64]) -> pa.ChunkedArray:
+    """Return the uids in `rows`, (n,), sorted and each once."""
+    uid_chunks, first = [pa.array([], pa.string())], 0
+    if not len(rows):
+        return pa.chunked_array(uid_chunks)
     with open_file(location) as file:
         for batch in _batches(file, BATCH_ROWS, (UID.name,)):
-            low, high = np.searchsorted(places, (first, first + batch.num_rows))
-            found.append(batch[UID.name].take(pa.array(places[low:high] - first)).combine_chunks())
+            low, high = np.searchsorted(rows, (first, first + batch.num_rows))
+            uid_chunks.append(
+                batch[UID.name].take(pa.array(rows[low:high] - first)).combine_chunks()
+            )
             first += batch.num_rows
-    return pa.chunked_array(found, pa.string())
+    return pa.chunked_array(uid_chunks, pa.string())
 
 
-def _batches(file: Any, most: int, names: tuple[str, ...]) -> "Iterator[pa.Table]":
+def _batches(file: Any, max_rows: int, names: tuple[str, ...]) -> "Iterator[pa.Table]":
     """Yield the columns of that name, null where the file has none, a batch of rows at a time."""
     import pyarrow.parquet as pq
 
     parquet = pq.ParquetFile(file)
-    there = [name for name in names if name in parquet.schema_arrow.names]
-    for batch in parquet.iter_batches(min(most, BATCH_ROWS), columns=there):
+    present = [name for name in names if name in parquet.schema_arrow.names]
+    for batch in parquet.iter_batches(min(max_rows, BATCH_ROWS), columns=present):
         table = pa.Table.from_batches([batch])
         for column in COLUMNS:
-            if column.name in names and column.name not in there:
+            if column.name in names and column.name not in present:
                 table = table.append_column(column.name, pa.nulls(len(table), column.type))
         yield table.select(names).cast(
             pa.schema([(c.name, c.type) for name in names for c in COLUMNS if c.name == name])
@@ -162,7 +166,7 @@ def _check_sha256(connection: Any, location: str) -> None:
         raise BadOption(f"{location}: a `sha256` must be 64 hex digits, got {wrong[:100]!r}")
 
 
-def known_rows(values: Masked) -> tuple[NDArray[np.int64], Hashes]:
-    """Return the places of the values that are there, and these, both (n,)."""
-    there = np.flatnonzero(~np.ma.getmaskarray(values))
-    return there, np.ma.getdata(values)[there].astype(np.uint64)
+def unmasked(values: Masked) -> tuple[NDArray[np.int64], Hashes]:
+    """Return the positions of the values that are not masked, and these, both (n,)."""
+    positions = np.flatnonzero(~np.ma.getmaskarray(values))
+    return positions, np.ma.getdata(values)[positions].astype(np.uint64)

@@ -37,12 +37,12 @@ def add(
     rows: NDArray[np.int64],
     bits: NDArray[np.int64],
 ) -> None:
-    """Note what is superseded of one earlier dataset: uid, row of the nearest here, bits; (n,)."""
+    """Add what is superseded of one earlier dataset: uid, row of the nearest here, bits; (n,)."""
     names = pa.array([name]).take(pa.array(np.zeros(len(rows), np.int64)))
     table = pa.table({"known_in": names, "known_uid": uids, "row": rows, "distance": bits})
-    connection.register("found_superseded", table)
-    connection.execute("INSERT INTO superseded_images FROM found_superseded")
-    connection.unregister("found_superseded")
+    connection.register("superseded_batch", table)
+    connection.execute("INSERT INTO superseded_images FROM superseded_batch")
+    connection.unregister("superseded_batch")
 
 
 def end(connection: "DuckDBPyConnection", store: Store, newer: bool) -> None:

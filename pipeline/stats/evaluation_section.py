@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
+from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import reads_any, rules
 from pairsieve.pipeline.ledger.sql import quoted, rows
@@ -56,11 +57,14 @@ def _locations(
     recipe: Recipe, store: Store, names: set[tuple[str, str]]
 ) -> dict[tuple[str, str], ByteRange]:
     """Return file, offset and size of the evaluation images of these sets and names."""
+    options = EvaluationOptions.of(recipe)
+    if options is None or not names:
+        return {}
     try:
-        marker = store.marker(evaluation_images.marker_of(recipe))
+        marker = store.marker(evaluation_images.marker_of(options))
     except PairsieveError:  # a set is gone
         marker = None
-    if marker is None or not names:
+    if marker is None:
         return {}
     return {
         (image["set"], image["name"]): (image["file"], image["offset"], image["bytes"])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.external import blocklist
-from pairsieve.pipeline.external.blocklist import Listed
+from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import BlurBox, parse_boxes
 from pairsieve.pipeline.image.pixels import Picture, picture
@@ -65,12 +65,12 @@ class Checks:
     Attributes:
         blur_boxes: Each row's value of the column of boxes to blur; None where none is blurred.
         expected: The hashes that the input expects.
-        listed: The recipe's blocklist, if it has one.
+        blocklist: The recipe's blocklist, if it has one.
     """
 
     blur_boxes: list[Any] | None
     expected: ExpectedHashes
-    listed: Listed | None
+    blocklist: BlocklistIndex | None
 
     @classmethod
     def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
@@ -80,7 +80,7 @@ class Checks:
         return cls(
             boxes,
             ExpectedHashes(part.extra_columns, recipe.input),
-            blocklist.load(recipe.blocklist),
+            blocklist.load(recipe.blocklist) if recipe.blocklist else None,
         )
 
     @property
@@ -94,7 +94,7 @@ class Checks:
         for row in alive:
             if row in self.expected.malformed:
                 part.reject([row], Outcome.HASH_MISMATCH, self.expected.malformed[row])
-            elif self.listed and (entry := self.listed.of_url(part.values[URL.name][row])):
+            elif self.blocklist and (entry := self.blocklist.of_url(part.values[URL.name][row])):
                 part.reject([row], Outcome.BLOCKLIST, entry)
             else:
                 admitted.append(row)
@@ -150,8 +150,8 @@ class Images:
 
     def _entry(self, final_url: str | None, sha256: str) -> str | None:
         """Return the entry of the blocklist that received bytes or where they came from are on."""
-        listed = self._checks.listed
-        return (listed.of_url(final_url) or listed.of_sha256(sha256)) if listed else None
+        index = self._checks.blocklist
+        return (index.of_url(final_url) or index.of_sha256(sha256)) if index else None
 
     def _by_boxes(self, rows: list[int]) -> list[tuple[BlurBoxes, list[int]]]:
         """Return the rows by what is to be blurred in their image, in order."""
@@ -197,10 +197,10 @@ class Images:
 
     def _blocked(self, rows: list[int]) -> dict[int, str]:
         """Return the entry for each index in `rows` whose picture has a listed pHash."""
-        if not self._checks.listed:
+        if not self._checks.blocklist:
             return {}
         hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
-        return self._checks.listed.of_hashes(np.array(hashes, np.uint64))
+        return self._checks.blocklist.of_hashes(np.array(hashes, np.uint64))
 
     def _store(self, rows: list[int], decoded: Picture) -> None:
         """Append the stored image to the tar and note where it lies."""

@@ -5,19 +5,17 @@ import numpy as np
 import pytest
 
 from pairsieve.pipeline.external import blocklist
-from pairsieve.pipeline.external.blocklist import Listed
+from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Blocklist
 
 SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def listed(folder: Path, text: str, max_distance: int = 4) -> Listed:
+def index_of(folder: Path, text: str, max_distance: int = 4) -> BlocklistIndex:
     (folder / "never.txt").write_text(text)
     options = Blocklist(files=(str(folder / "never.txt"),), max_distance=max_distance)
-    found = blocklist.load(options)
-    assert found is not None
-    return found
+    return blocklist.load(options)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +37,14 @@ def test_a_host_stands_for_its_sub_domains_and_every_way_to_write_it(
     tmp_path: Path, url: str
 ) -> None:
     text = "host example.ORG\nhost bücher.example\nhost 10.0.0.1\nhost [::1]\n"
-    assert (listed(tmp_path, text).of_url(url) or "").startswith("host in line ")
+    assert (index_of(tmp_path, text).of_url(url) or "").startswith("host in line ")
 
 
 @pytest.mark.parametrize(
     "url", ["http://notexample.org/", "http://example.org.evil/", "http://org/", "no url", ""]
 )
 def test_another_host_is_not_on_the_list(tmp_path: Path, url: str) -> None:
-    assert listed(tmp_path, "host example.org\nhost w.example").of_url(url) is None
+    assert index_of(tmp_path, "host example.org\nhost w.example").of_url(url) is None
 
 
 @pytest.mark.parametrize(
@@ -61,21 +59,21 @@ def test_another_host_is_not_on_the_list(tmp_path: Path, url: str) -> None:
         ("https://www.example.org/a b.jpg?x=1", False),
     ],
 )
-def test_a_url_is_compared_as_asked_for_without_scheme(tmp_path: Path, url: str, on: bool) -> None:
-    found = listed(tmp_path, "# taken down\n\nurl https://example.org/a b.jpg?x=1\n").of_url(url)
+def test_a_url_is_compared_as_requested_without_scheme(tmp_path: Path, url: str, on: bool) -> None:
+    found = index_of(tmp_path, "# taken down\n\nurl https://example.org/a b.jpg?x=1\n").of_url(url)
     assert found == ("url in line 3 of never.txt" if on else None)
 
 
 def test_sha256_in_either_case(tmp_path: Path) -> None:
-    found = listed(tmp_path, f"sha256 {SHA256.upper()}")
+    found = index_of(tmp_path, f"sha256 {SHA256.upper()}")
     assert found.of_sha256(SHA256) == "sha256 in line 1 of never.txt"
     assert found.of_sha256("0" * 64) is None
 
 
 def test_phash_within_its_own_distance_or_that_of_the_recipe(tmp_path: Path) -> None:
-    found = listed(tmp_path, "phash 00000000000000ff\nphash ff00000000000000 0\n", max_distance=2)
-    asked = np.array([0xFF, 0xFC, 0xF8, 0xFF << 56, 0xFE << 56], np.uint64)
-    assert found.of_hashes(asked) == {
+    found = index_of(tmp_path, "phash 00000000000000ff\nphash ff00000000000000 0\n", max_distance=2)
+    queries = np.array([0xFF, 0xFC, 0xF8, 0xFF << 56, 0xFE << 56], np.uint64)
+    assert found.of_hashes(queries) == {
         0: "phash in line 1 of never.txt, 0 bits away",
         1: "phash in line 1 of never.txt, 2 bits away",
         3: "phash in line 2 of never.txt, 0 bits away",
@@ -86,7 +84,6 @@ def test_several_files_globs_and_compressed_ones(tmp_path: Path) -> None:
     (tmp_path / "a.list").write_bytes(b"\xef\xbb\xbfhost a.example\r\nhost b.example\r\n")
     (tmp_path / "b.list.gz").write_bytes(gzip.compress(b"host c.example"))
     found = blocklist.load(Blocklist(files=(str(tmp_path / "*.list*"),)))
-    assert found is not None
     assert [found.of_url(f"http://{host}.example/") for host in "abcd"] == [
         "host in line 1 of a.list",
         "host in line 2 of a.list",
@@ -96,8 +93,8 @@ def test_several_files_globs_and_compressed_ones(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    assert listed(tmp_path, "host a.example").of_url("http://b.example/") is None
-    assert listed(tmp_path, "host a.example\nhost b.example").of_url("http://b.example/")
+    assert index_of(tmp_path, "host a.example").of_url("http://b.example/") is None
+    assert index_of(tmp_path, "host a.example\nhost b.example").of_url("http://b.example/")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +118,7 @@ def test_a_line_that_is_no_entry_is_refused_with_its_place(
     tmp_path: Path, line: str, allowed: str
 ) -> None:
     with pytest.raises(BadOption) as refused:
-        listed(tmp_path, f"host example.org\n{line}\n")
+        index_of(tmp_path, f"host example.org\n{line}\n")
     assert str(refused.value).startswith(f"{tmp_path}/never.txt, line 2: ")
     assert allowed in str(refused.value)
     assert str(refused.value).endswith(f"; got {line!r}")

@@ -79,7 +79,7 @@ def test_the_ledger_tells_the_entry(tmp_path: Path, store: Store) -> None:
     assert told[8] == "phash in line 5 of never.txt, 2 bits away"
 
 
-def test_without_a_change_nothing_is_asked_again(tmp_path: Path, store: Store) -> None:
+def test_without_a_change_nothing_is_looked_up_again(tmp_path: Path, store: Store) -> None:
     made = recipe(tmp_path, NEVER)
     first = select.run(made, store, "default")
     before = list(store.list())

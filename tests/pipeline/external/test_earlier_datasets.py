@@ -31,9 +31,9 @@ def image(uid: str, sha256: str | None, perceptual_hash: int | None, **more: Any
 
 
 def recipe(*datasets: Path | str, **options: Any) -> Recipe:
-    asked = {"datasets": list(map(str, datasets)), **options}
+    known = {"datasets": list(map(str, datasets)), **options}
     keep: list[Row] = [] if options.get("keep") == "newer" else [{"known": {}}]
-    return Recipe.model_validate({"input": {"path": "p.parquet"}, "known": asked, "keep": keep})
+    return Recipe.model_validate({"input": {"path": "p.parquet"}, "known": known, "keep": keep})
 
 
 def file_of(path: Path, rows: list[Row]) -> Path:
@@ -43,7 +43,7 @@ def file_of(path: Path, rows: list[Row]) -> Path:
     return path
 
 
-def found(store: Store) -> dict[str, tuple[Any, ...]]:
+def known_images(store: Store) -> dict[str, tuple[Any, ...]]:
     """Return known_in, known_uid and known_distance of what is known, by uid."""
     with connect(store) as connection:
         attach(connection, store)
@@ -53,8 +53,8 @@ def found(store: Store) -> dict[str, tuple[Any, ...]]:
     return {uid: tuple(rest) for uid, *rest in rows}
 
 
-def grouped(store: Store, asked: Recipe) -> Marker:
-    return group.run(asked, store, Serial())
+def grouped(store: Store, deduplicated: Recipe) -> Marker:
+    return group.run(deduplicated, store, Serial())
 
 
 def test_same_file_or_near_hash_is_known(tmp_path: Path, put_gathered: Put) -> None:
@@ -71,16 +71,16 @@ def test_same_file_or_near_hash_is_known(tmp_path: Path, put_gathered: Put) -> N
         ],
     )
     grouped(newer, recipe(older.url))
-    assert found(newer) == {"n1": (older.url, "o1", 0), "n2": (older.url, "o2", 4)}
+    assert known_images(newer) == {"n1": (older.url, "o1", 0), "n2": (older.url, "o2", 4)}
 
 
 def test_the_rule_drops_it_and_the_funnel_says_so(tmp_path: Path, put_gathered: Put) -> None:
     older, newer = Store.at(tmp_path / "older"), Store.at(tmp_path / "newer")
     put_gathered(older, [image("o1", "a", 0)])
     put_gathered(newer, [image("n1", "a", 0), image("n2", "b", 0xFF)])
-    asked = recipe(older.url)
-    grouped(newer, asked)
-    marker = select.run(asked, newer, "default")
+    deduplicated = recipe(older.url)
+    grouped(newer, deduplicated)
+    marker = select.run(deduplicated, newer, "default")
     assert marker.counts == {"pairs": 2, "failed": 0, "dropped": 1, "kept": 1}
     assert [(step["rule"], step["dropped"]) for step in marker.extra["funnel"]][-1] == ("known", 1)
 
@@ -99,7 +99,7 @@ def test_the_same_file_then_fewer_bits_then_the_earlier_entry_wins(
         [image("s1", "a", None), image("s2", "d", 0xF0), image("s3", "d", 0xF10)],
     )
     grouped(store, recipe(first, second))
-    assert found(store) == {
+    assert known_images(store) == {
         "n1": (str(second), "s1", 0),
         "n2": (str(second), "s2", 0),
         "n3": (str(first), "f3", 1),
@@ -115,9 +115,9 @@ def test_only_survivors_of_a_selection_count_if_one_is_named(
     plain = Recipe.model_validate({"input": {"path": "p"}, "keep": [{"aspect_ratio": {}}]})
     select.run(plain, older, "square")
     grouped(newer, recipe(older.url, selection="square"))
-    assert list(found(newer)) == ["n1"]
+    assert list(known_images(newer)) == ["n1"]
     grouped(newer, recipe(older.url))
-    assert list(found(newer)) == ["n1", "n2"]
+    assert list(known_images(newer)) == ["n1", "n2"]
 
 
 def test_a_file_of_hashes_gives_what_its_dataset_gives(tmp_path: Path, put_gathered: Put) -> None:
@@ -129,11 +129,11 @@ def test_a_file_of_hashes_gives_what_its_dataset_gives(tmp_path: Path, put_gathe
         newer, [image(f"n{n:03}", None, value ^ (1 << n % 64)) for n, value in enumerate(values)]
     )
     grouped(newer, recipe(older.url))
-    by_dataset = {uid: rest[1:] for uid, rest in found(newer).items()}
+    by_dataset = {uid: rest[1:] for uid, rest in known_images(newer).items()}
     with (tmp_path / "hashes.parquet").open("wb") as sink:
         hash_file.write(older, None, sink)
     grouped(newer, recipe(tmp_path / "hashes.parquet"))
-    assert {uid: rest[1:] for uid, rest in found(newer).items()} == by_dataset
+    assert {uid: rest[1:] for uid, rest in known_images(newer).items()} == by_dataset
     assert by_dataset == {f"n{n:03}": (f"o{n:03}", 1) for n in range(300)}
 
 
@@ -141,18 +141,18 @@ def test_how_many_are_searched_together_changes_nothing(
     tmp_path: Path, put_gathered: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = np.random.default_rng(1).integers(0, 2**12, 400, np.uint64).tolist()
-    listed = [image(f"k{n}", "0123456789"[n % 10], v) for n, v in enumerate(values[:200])]
-    store, path = Store.at(tmp_path / "newer"), file_of(tmp_path / "h.parquet", listed)
+    earlier = [image(f"k{n}", "0123456789"[n % 10], v) for n, v in enumerate(values[:200])]
+    store, path = Store.at(tmp_path / "newer"), file_of(tmp_path / "h.parquet", earlier)
     put_gathered(store, [image(f"n{n:03}", "a", value) for n, value in enumerate(values[200:])])
     grouped(store, recipe(path, max_distance=3))
-    whole = found(store)
+    whole = known_images(store)
     monkeypatch.setattr(earlier_datasets, "ROWS_AT_ONCE", 7)
     grouped(store, recipe(path, max_distance=3, selection="another fingerprint"))
-    assert found(store) == whole
+    assert known_images(store) == whole
     assert len(whole) > 100
 
 
-def listed(store: Store) -> list[tuple[Any, ...]]:
+def superseded(store: Store) -> list[tuple[Any, ...]]:
     table = pq.read_table(store.location(SUPERSEDED))
     return [tuple(row.values()) for row in table.to_pylist()]
 
@@ -163,10 +163,10 @@ def test_newer_lists_every_superseded_image_with_what_it_gives_way_to(
     older, newer = Store.at(tmp_path / "older"), Store.at(tmp_path / "newer")
     put_gathered(older, [image("o1", "a", 0), image("o2", "b", 0b1), image("o3", "c", 0xFFFF)])
     put_gathered(newer, [image("n1", "d", 0), image("n2", "e", 0b11)])
-    asked = recipe(older.url, keep="newer")
-    grouped(newer, asked)
-    assert listed(newer) == [(older.url, "o1", "n1", 0), (older.url, "o2", "n1", 1)]
-    assert select.run(asked, newer, "default").counts["kept"] == 2
+    deduplicated = recipe(older.url, keep="newer")
+    grouped(newer, deduplicated)
+    assert superseded(newer) == [(older.url, "o1", "n1", 0), (older.url, "o2", "n1", 1)]
+    assert select.run(deduplicated, newer, "default").counts["kept"] == 2
     put_plan(newer)
     assert gc.run(newer, 0) == []
     grouped(newer, recipe(older.url))
@@ -180,10 +180,10 @@ def test_run_again_does_nothing_and_a_changed_file_is_read_again(
     put_gathered(store, [image("n1", "a", 0)])
     first = grouped(store, recipe(path))
     assert grouped(store, recipe(path)) == first
-    assert found(store) == {}
+    assert known_images(store) == {}
     file_of(path, [image("k", "a", 0)])
     assert grouped(store, recipe(path)) != first
-    assert list(found(store)) == ["n1"]
+    assert list(known_images(store)) == ["n1"]
 
 
 def test_a_grown_dataset_is_read_again(tmp_path: Path, put_gathered: Put) -> None:
@@ -191,14 +191,14 @@ def test_a_grown_dataset_is_read_again(tmp_path: Path, put_gathered: Put) -> Non
     put_gathered(older, [image("o1", "b", 0xFF)])
     put_gathered(newer, [image("n1", "a", 0)])
     grouped(newer, recipe(older.url))
-    assert found(newer) == {}
+    assert known_images(newer) == {}
     more = {"row": 1, "retry_layer": 0, "outcome": "ok", **image("o2", "a", 0)}
     path = "gather/00000001.more.parquet"
     with older.writer(path) as sink:
         pq.write_table(pa.Table.from_pylist([more], arrow_schema(GATHERED)), sink)
     commit(older, "gather/00000001.json", Marker(1, {path: sink.entry()}))
     grouped(newer, recipe(older.url))
-    assert found(newer) == {"n1": (older.url, "o2", 0)}
+    assert known_images(newer) == {"n1": (older.url, "o2", 0)}
 
 
 def test_datasets_and_files_may_lie_in_an_object_store(s3: str, put_gathered: Put) -> None:
@@ -211,7 +211,7 @@ def test_datasets_and_files_may_lie_in_an_object_store(s3: str, put_gathered: Pu
     put_gathered(newer, [image("n1", "a", 0xF0F0), image("n2", "c", 0xFE)])
     file = f"{s3}/shared/hashes.parquet"
     grouped(newer, recipe(older.url, file, keep="newer"))
-    assert found(newer) == {"n1": (older.url, "o1", 0), "n2": (file, "o2", 1)}
+    assert known_images(newer) == {"n1": (older.url, "o1", 0), "n2": (file, "o2", 1)}
     assert newer.exists(SUPERSEDED)
 
 
@@ -227,10 +227,10 @@ def test_select_refuses_what_group_has_not_compared(tmp_path: Path, put_gathered
         select.run(recipe(path, max_distance=3), store, "default")
 
 
-def refusal(asked: Recipe, store: Store | None = None) -> str:
-    assert asked.known is not None
+def refusal(deduplicated: Recipe, store: Store | None = None) -> str:
+    assert deduplicated.known is not None
     with pytest.raises(BadOption) as refused:
-        earlier_datasets.check(asked.known, store)
+        earlier_datasets.check(deduplicated.known, store)
     return str(refused.value)
 
 
@@ -245,7 +245,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path, put_gathered: Put) -> None
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "reason"),
     [
         (pa.table({"perceptual_hash": pa.array([1], pa.uint64())}), "no column `uid`"),
         (pa.table({"uid": ["a"]}), "no column `perceptual_hash`"),
@@ -259,9 +259,9 @@ def test_what_is_not_there_is_refused(tmp_path: Path, put_gathered: Put) -> None
         ),
     ],
 )
-def test_a_file_with_other_columns_is_refused(tmp_path: Path, table: pa.Table, said: str) -> None:
+def test_a_file_with_other_columns_is_refused(tmp_path: Path, table: pa.Table, reason: str) -> None:
     pq.write_table(table, tmp_path / "h.parquet")
-    assert f"known.datasets: {tmp_path}/h.parquet: {said}" in refusal(
+    assert f"known.datasets: {tmp_path}/h.parquet: {reason}" in refusal(
         recipe(tmp_path / "h.parquet")
     )
 

@@ -20,6 +20,7 @@ from pairsieve.pipeline.dataset.paths import EVALUATION
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
+from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -93,11 +94,19 @@ def recipe(tmp_path: Path, sets: list[dict[str, str]], **more: Any) -> Recipe:
     return Recipe.model_validate(content | more)
 
 
-def walked(asked: Recipe, store: Store, engine: Engine | None = None) -> None:
-    run.run(asked, store, engine or Serial(), "default", lambda verb, marker, new=True: None)
+def options_of(recipe: Recipe) -> EvaluationOptions:
+    options = EvaluationOptions.of(recipe)
+    assert options is not None
+    return options
 
 
-def found(store: Store) -> list[tuple[Any, ...]]:
+def run_all(decontaminated: Recipe, store: Store, engine: Engine | None = None) -> None:
+    run.run(
+        decontaminated, store, engine or Serial(), "default", lambda verb, marker, new=True: None
+    )
+
+
+def matches(store: Store) -> list[tuple[Any, ...]]:
     """Return eval_set, eval_image, eval_distance and eval_overlap, in input order."""
     names = ", ".join(column.name for column in evaluation_sets.COLUMNS)
     with connect(store) as connection:
@@ -116,8 +125,8 @@ def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
-    walked(recipe(tmp_path, sets), store)
-    rows = found(store)
+    run_all(recipe(tmp_path, sets), store)
+    rows = matches(store)
     assert [row[:2] for row in rows] == [
         (None, None),
         ("photos", "val/one.jpg"),
@@ -140,8 +149,8 @@ def test_vectors_give_every_pair_its_highest_cosine(
     store = Store.at(tmp_path / "dataset")
     vectors = {"sets": sets, "vectors": True, "max_distance": 0}
     keep = [{"eval_overlap": {"min_cosine": 0.9999}}]
-    walked(recipe(tmp_path, sets, decontaminate=vectors, embed=model, keep=keep), store)
-    rows = found(store)
+    run_all(recipe(tmp_path, sets, decontaminate=vectors, embed=model, keep=keep), store)
+    rows = matches(store)
     names, cosines = all_cosines(store)
     assert [row[:2] for row in rows] == [names[at] for at in cosines.argmax(axis=1)]
     assert [row[3] for row in rows] == pytest.approx(cosines.max(axis=1).tolist(), abs=1e-6)
@@ -173,28 +182,28 @@ def test_both_engines_find_the_same(
     tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
 ) -> None:
     vectors = {"sets": sets, "vectors": True}
-    asked = recipe(tmp_path, sets, decontaminate=vectors, embed=model)
+    decontaminated = recipe(tmp_path, sets, decontaminate=vectors, embed=model)
     one, other = Store.at(tmp_path / "one"), Store.at(tmp_path / "other")
-    walked(asked, one)
+    run_all(decontaminated, one)
     ray = open_engine("ray", workers=2)
-    walked(asked, other, ray)
+    run_all(decontaminated, other, ray)
     ray.close()
-    assert found(one) == found(other)
+    assert matches(one) == matches(other)
 
 
 def test_sets_are_measured_once_and_again_when_a_file_changes(
     tmp_path: Path, sets: list[dict[str, str]], put_plan: Callable[[Store], None]
 ) -> None:
-    store, asked = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
-    walked(asked, store)
+    store, decontaminated = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
+    run_all(decontaminated, store)
     before = store.marker_names(EVALUATION)
-    first = group.run(asked, store, Serial())
-    assert first == group.run(asked, store, Serial())
+    first = group.run(decontaminated, store, Serial())
+    assert first == group.run(decontaminated, store, Serial())
     group.run(recipe(tmp_path, sets, shard={"seed": 1}), store, Serial())
     assert store.marker_names(EVALUATION) == before
     (tmp_path / "eval/photos/val/four.png").write_bytes(file_of(picture(4)))
-    assert group.run(asked, store, Serial()) != first
-    assert found(store)[4][:3] == ("photos", "val/four.png", 0)
+    assert group.run(decontaminated, store, Serial()) != first
+    assert matches(store)[4][:3] == ("photos", "val/four.png", 0)
     put_plan(store)
     assert gc.run(store, 0) == []
 
@@ -203,26 +212,28 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
-    asked = recipe(tmp_path, sets, decontaminate={"sets": sets, "vectors": True}, embed=model)
-    walked(asked, store)
-    whole = found(store)
-    folder = f"{EVALUATION}/{evaluation_images.name_of(asked)}"
+    decontaminated = recipe(
+        tmp_path, sets, decontaminate={"sets": sets, "vectors": True}, embed=model
+    )
+    run_all(decontaminated, store)
+    whole = matches(store)
+    folder = f"{EVALUATION}/{evaluation_images.name_of(options_of(decontaminated))}"
     slice_names = store.markers(folder)
     assert list(slice_names) == ["00000000", "00000001"]
     store.delete([f"{folder}/00000001.json", "group/done.json"])
-    group.run(asked, store, Serial())
+    group.run(decontaminated, store, Serial())
     again = store.markers(folder)
     assert again["00000000"] == slice_names["00000000"]
     assert again["00000001"].files != slice_names["00000001"].files
-    assert found(store) == whole
+    assert matches(store) == whole
 
 
 def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
-    store, asked = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
-    walked(asked, store)
-    marker = evaluation_images.stored(asked, store, Serial())
+    store, decontaminated = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
+    run_all(decontaminated, store)
+    marker = evaluation_images.stored(options_of(decontaminated), store, Serial())
     assert marker.counts == {"images": 5, "unreadable": 1}
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.jpg").write_bytes(b"no image")
@@ -232,10 +243,10 @@ def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
 
 
 def refusal(tmp_path: Path, path: str) -> str:
-    asked = recipe(tmp_path, [{"name": "val", "path": path}]).decontaminate
-    assert asked is not None
+    decontaminated = recipe(tmp_path, [{"name": "val", "path": path}]).decontaminate
+    assert decontaminated is not None
     with pytest.raises(BadOption) as refused:
-        evaluation_sets.check(asked)
+        evaluation_sets.check(decontaminated)
     return str(refused.value)
 
 
@@ -254,7 +265,7 @@ def test_select_refuses_sets_that_group_has_not_compared(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
-    walked(recipe(tmp_path, sets[:1]), store)
+    run_all(recipe(tmp_path, sets[:1]), store)
     with pytest.raises(BadOption, match="eval_set, .* run `pairsieve group` with it first"):
         select.run(recipe(tmp_path, sets), store, "default")
 
@@ -269,24 +280,26 @@ def test_select_refuses_sets_that_group_has_not_compared(
 def test_highest_is_what_comparing_all_gives(
     rows: int, images: int, at_once: int, seed: int
 ) -> None:
-    chance = np.random.default_rng(seed)
-    vectors, others = (chance.normal(size=(n, 8)).astype(np.float32) for n in (rows, images))
-    others[images // 2] = 0  # not decoded
+    generator = np.random.default_rng(seed)
+    vectors, references = (generator.normal(size=(n, 8)).astype(np.float32) for n in (rows, images))
+    references[images // 2] = 0  # not decoded
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation_sets, "IMAGES_AT_ONCE", at_once)
-        places, cosines = evaluation_sets.highest(vectors, others)
-    lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-30)
-    every = vectors @ others.T / np.linalg.norm(vectors, axis=1, keepdims=True) / lengths
+        indices, cosines = evaluation_sets.highest(vectors, references)
+    lengths = np.maximum(np.linalg.norm(references, axis=1), 1e-30)
+    every = vectors @ references.T / np.linalg.norm(vectors, axis=1, keepdims=True) / lengths
     every[:, images // 2] = -9
-    assert places.tolist() == every.argmax(axis=1).tolist()
+    assert indices.tolist() == every.argmax(axis=1).tolist()
     assert cosines == pytest.approx(every.max(axis=1), abs=1e-6)
 
 
-def test_a_rows_answer_does_not_depend_on_its_company() -> None:
-    chance = np.random.default_rng(0)
-    vectors, others = (chance.normal(size=(n, 64)).astype(np.float32) for n in (700, 300))
-    places, cosines = evaluation_sets.highest(vectors, others)
+def test_a_rows_match_does_not_depend_on_the_other_rows() -> None:
+    generator = np.random.default_rng(0)
+    vectors, references = (generator.normal(size=(n, 64)).astype(np.float32) for n in (700, 300))
+    indices, cosines = evaluation_sets.highest(vectors, references)
     for cut in (1, 255, 256, 257):
-        first, last = (evaluation_sets.highest(part, others) for part in np.split(vectors, [cut]))
-        assert np.array_equal(places, np.concatenate([first[0], last[0]]))
+        first, last = (
+            evaluation_sets.highest(part, references) for part in np.split(vectors, [cut])
+        )
+        assert np.array_equal(indices, np.concatenate([first[0], last[0]]))
         assert np.array_equal(cosines, np.concatenate([first[1], last[1]]))

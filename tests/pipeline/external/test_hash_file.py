@@ -47,8 +47,8 @@ def test_one_row_per_pair_with_an_image_sorted_by_uid(store: Store) -> None:
 
 
 def test_of_a_selection_only_the_survivors(store: Store) -> None:
-    asked = {"input": {"path": "p"}, "keep": [{"aspect_ratio": {}}]}
-    select.run(Recipe.model_validate(asked), store, "square")
+    content = {"input": {"path": "p"}, "keep": [{"aspect_ratio": {}}]}
+    select.run(Recipe.model_validate(content), store, "square")
     assert pq.read_table(pa.BufferReader(written(store, "square")))["uid"].to_pylist() == ["c"]
 
 
