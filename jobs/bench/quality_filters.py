@@ -209,6 +209,7 @@ def filter_inputs(planes: Iterable[Plane]) -> dict[Column, Any]:
         picture(cv2.imencode(".bmp", plane)[1].tobytes(), recipe.Image()) for plane in planes
     ]
     pictures = [each for each in results if isinstance(each, Picture)]
+    # What OpenCV has just encoded is decoded; one rejected would shift those after it.
     assert len(pictures) == len(results)
     return {
         LUMA: column([each.luma for each in pictures]),

@@ -34,7 +34,7 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Embed, Recipe
 
 SLICE_ROWS = 10_000  # of a task slice
 TOPICS = 5_000
@@ -125,12 +125,12 @@ def drawn(benchmark: SemanticBenchmark) -> Iterator[NDArray[np.float16]]:
         first = vectors.copy() if first is None else first
         copies = generator.choice(count, count // COPIES, replace=False)
         sources = (first if number % 2 else vectors)[generator.integers(0, len(first), len(copies))]
-        vectors[copies] = _near(sources, generator)
+        vectors[copies] = _copies(sources, generator)
         yield vectors.astype(np.float16)
 
 
-def _near(sources: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return a vector near each source, at a random cosine."""
+def _copies(sources: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Return a copy of each source, at a random cosine to it."""
     cosines = generator.uniform(LEAST_COSINE, 1, (len(sources), 1)).astype(np.float32)
     away = _units(generator, *sources.shape)
     away -= np.sum(away * sources, axis=1, keepdims=True) * sources
@@ -148,10 +148,9 @@ def _units(generator: np.random.Generator, count: int, width: int) -> NDArray[np
 
 def write_vectors(store: Store, benchmark: SemanticBenchmark) -> None:
     """Commit the vectors as embedded task slices."""
-    embed = recipe(benchmark, 1).embed
-    assert embed is not None
+    folder = f"embed/{model_folder(Embed.model_validate(MODEL))}"
     for number, vectors in enumerate(drawn(benchmark)):
-        path = f"embed/{model_folder(embed)}/{number:08d}"
+        path = f"{folder}/{number:08d}"
         rows = np.arange(number * SLICE_ROWS, number * SLICE_ROWS + len(vectors))
         kind = pa.list_(pa.float16(), benchmark.width)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), type=kind)

@@ -68,6 +68,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A server's connections can be written to; asyncio's interface says so of no transport.
         assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
 

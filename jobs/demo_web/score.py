@@ -122,6 +122,5 @@ def score_captions(stats: Path, truth: Path) -> CaptionScore:
     }
     with duckdb.connect(str(stats), read_only=True) as connection:
         parameters = names | {"truth": str(truth), "rule": "clip_similarity"}
-        row = connection.execute(_CAPTION_QUERY, parameters).fetchone()
-    assert row is not None  # an aggregate has one row
+        (row,) = connection.execute(_CAPTION_QUERY, parameters).fetchall()  # of an aggregate
     return CaptionScore(*row)

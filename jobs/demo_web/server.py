@@ -100,8 +100,7 @@ def serving(folder: Path, reserved: ReservedPorts | None = None) -> Iterator[Sit
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[handle]
     ) as server:
         try:
-            assert server.stdout is not None
-            if not server.stdout.readline():
+            if server.stdout is None or not server.stdout.readline():
                 raise BadOption(f"{folder}: the server of the demo web did not start")
             yield own.site
         finally:

@@ -36,6 +36,7 @@ from pairsieve.pipeline.dedup.cosine_pairs import (
     similar_pairs,
     squares,
 )
+from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
@@ -77,9 +78,8 @@ class Search:
 
     def centres(self) -> Doubles:
         """Return the centres, (clusters, d), of length about 1."""
-        found = self.store.marker(marker_path(round_folder(self.folder, "train"), task_name(0)))
-        assert found is not None
-        with self.store.reader(found.file(".npy")) as source:
+        (file,) = rounds.files(self.store, round_folder(self.folder, "train"), ".npy")
+        with self.store.reader(file) as source:
             return np.asarray(np.load(source)).astype(np.float64)
 
 

@@ -228,7 +228,7 @@ def test_a_search_that_stopped_goes_on_with_what_is_left(
     for store in (whole, stopped):
         put(store, [{}] * 1_000, vectors, 100)
     wanted = grouped(whole, asked)
-    for tasks in (0, 1, 2, 5, 3):  # 1 trains, 5 send, 7 decide
+    for tasks in (0, 1, 2, 5, 3):  # 1 trains, 5 scatter, 7 search
         with pytest.raises(KeyboardInterrupt):
             group.run(asked, stopped, dying(tasks))
     markers = [path for path, _, _ in stopped.list("group/near") if path.endswith(".json")]
