@@ -195,10 +195,13 @@ def _estimate(size: int, benchmark: DistributedBenchmark, measured: Cost) -> str
     from pairsieve.pipeline.hamming.partition import plan_partitions
 
     times = size / benchmark.size
-    planned, here = (expected_s(n, benchmark.distance, Costs()) for n in (size, benchmark.size))
-    cpu = (measured.partition_s + measured.merge_s) * times + measured.search_s * planned / here
+    distance = benchmark.distance
+    search_times = expected_s(size, distance, Costs()) / expected_s(
+        benchmark.size, distance, Costs()
+    )
+    cpu = (measured.partition_s + measured.merge_s) * times + measured.search_s * search_times
     moved = 2 * times * (measured.partition_bytes + measured.labels_bytes)
-    partitioning = plan_partitions(size, benchmark.distance, -(-size // PER_TASK))
+    partitioning = plan_partitions(size, distance, -(-size // PER_TASK))
     return (
         f"estimated, {size:,} hashes: {partitioning.tables} x {partitioning.partitions} tasks of "
         f"{size / partitioning.partitions:,.0f} hashes; {cpu / 3600:,.1f} CPU-hours, "

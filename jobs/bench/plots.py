@@ -77,10 +77,11 @@ def svg(scale: Scale, curves: Sequence[Curve]) -> str:
 
 def _points(scale: Scale, curve: Curve) -> str:
     """Return the share of pictures with at most each score, as points."""
-    at = np.linspace(scale.low, scale.high, POINTS + 1)
-    shares = np.searchsorted(np.sort(curve.scores), at, side="right") / len(curve.scores)
+    edges = np.linspace(scale.low, scale.high, POINTS + 1)
+    shares = np.searchsorted(np.sort(curve.scores), edges, side="right") / len(curve.scores)
     return " ".join(
-        f"{_x(scale, x):.0f},{TOP + HEIGHT * (1 - y):.1f}" for x, y in zip(at, shares, strict=True)
+        f"{_x(scale, x):.0f},{TOP + HEIGHT * (1 - y):.1f}"
+        for x, y in zip(edges, shares, strict=True)
     )
 
 

@@ -59,7 +59,7 @@ def _card(rng: np.random.Generator) -> Pixels:
     words = true_caption(random_scene(rng), rng).split()
     words += true_caption(random_scene(rng), rng).split()
     across = int(rng.integers(2, 5))
-    lines = [" ".join(words[at : at + across]) for at in range(0, len(words), across)]
+    lines = [" ".join(words[start : start + across]) for start in range(0, len(words), across)]
     lines = lines[: rng.integers(2, 9)]
     font = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX)[rng.integers(2)]
     widest = max(cv2.getTextSize(line, font, 1, 2)[0][0] for line in lines)

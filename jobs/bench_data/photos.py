@@ -113,8 +113,10 @@ def _leaves(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     for side, x, y in zip(sides, rng.random(LEAVES), rng.random(LEAVES), strict=True):
         grey = rng.normal(118, 50)
         colour = tuple(int(np.clip(grey + rng.normal(0, 18), 0, 255)) for _ in range(3))
-        at = x * width, y * height
-        draw.ellipse((at[0] - side, at[1] - side, at[0] + side, at[1] + side), colour)
+        centre = x * width, y * height
+        draw.ellipse(
+            (centre[0] - side, centre[1] - side, centre[0] + side, centre[1] + side), colour
+        )
     return image.filter(ImageFilter.GaussianBlur(0.7))
 
 

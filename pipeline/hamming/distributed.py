@@ -15,7 +15,7 @@ No machine holds all hashes. A task of the first round holds 4 million, one of t
 partition: 44 bytes per hash. Partitions are equal in size as far as the values of a block are
 equally frequent; all hashes that share a value of a block are in one partition, and where they are
 too many for one machine, no number of partitions helps. A merge holds up to eight sets of labels,
-85 bytes per row in each, the last ones of all rows that have a near neighbour. Two at a time would
+85 bytes per row in each, the last ones of all rows that have a neighbour. Two at a time would
 take less memory and four times the CPU time.
 
 Import this file where it is used: it imports numba.
