@@ -33,6 +33,12 @@ def real() -> Path:
     return REAL
 
 
+class HTTPServer(ThreadingHTTPServer):
+    """One that takes as many connections at once as a fetch makes; with 5, the rest wait 1 s."""
+
+    request_queue_size = 1000
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -47,7 +53,7 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
     def start(folder: Path) -> str:
         handler = partial(_Quiet, directory=str(folder))
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = HTTPServer(("127.0.0.1", 0), handler)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"

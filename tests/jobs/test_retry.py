@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from tests.conftest import HTTPServer
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 PAIRS = 48
@@ -29,7 +30,7 @@ UNIT = 8
 FLAKY = {row for row in range(PAIRS) if row % 3 == 1}
 
 
-class Web(ThreadingHTTPServer):
+class Web(HTTPServer):
     """Serves a picture per number, counts what is asked, and fails where it is told to."""
 
     def __init__(self) -> None:
@@ -172,7 +173,7 @@ def title(process: psutil.Process) -> str:
 def test_killed_retry_ends_as_an_undisturbed_run_would(recipe: Path, web: Web) -> None:
     dataset = recipe.parent / "d"
     options = ("--engine", "ray", "--workers", "2")
-    done("run", recipe, *options)
+    done("run", recipe, "--engine", "serial")
     assert status(recipe)["outcomes"] == {"http_5xx": len(FLAKY), "ok": PAIRS - len(FLAKY)}
     web.down, web.wait_s = set(), 0.5
     running = start("gather", recipe, *options, "--retry", "transient")
@@ -185,7 +186,7 @@ def test_killed_retry_ends_as_an_undisturbed_run_would(recipe: Path, web: Web) -
     assert 0 < retry["pending"] < retry["pairs"] == len(FLAKY)
     done("gather", recipe, *options, "--retry", "transient")
     assert [path.name for path in dataset.glob("gather/layers/*")] == ["0001.json"]
-    assert "embed" in done("run", recipe, *options)
+    assert "embed" in done("run", recipe, "--engine", "serial")
     found = status(recipe)
     assert (found["outcomes"], found["in_shards"]) == ({"ok": PAIRS}, found["kept"])
     assert {row: web.asked[row] for row in range(PAIRS) if row not in FLAKY} == dict.fromkeys(

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
@@ -20,6 +20,7 @@ import yaml
 from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import save_file
+from tests.conftest import HTTPServer
 
 from pairsieve.jobs.job import Job
 from pairsieve.pipeline.dataset.store import Store
@@ -70,7 +71,7 @@ class Counting(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Counting) as server:
+    with HTTPServer(("127.0.0.1", 0), Counting) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
