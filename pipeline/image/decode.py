@@ -29,6 +29,7 @@ from PIL import (
 )
 
 from pairsieve.pipeline.image.colour_profile import to_srgb
+from pairsieve.pipeline.image.png_chunks import MAX_METADATA, without_metadata
 from pairsieve.pipeline.image.resize import fit
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
@@ -61,6 +62,7 @@ PILLOW: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "tiff": TiffImagePlugin.TiffImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
 }
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_METADATA  # beyond it, it is left out before
 LOSSY = ("jpg", "webp")  # stored as 4:2:0
 ORIENTATION = 0x0112  # EXIF tag
 # Scans x pixels of a progressive JPEG, beyond which it is a trap: 1 KB of scans can cost what a
@@ -105,7 +107,7 @@ def decode(body: bytes, kind: str, options: recipe.Image) -> Decoded | Rejected:
         hint = "no decoder; `pip install pairsieve[heif]` brings one"
         return Rejected(Outcome.BAD_IMAGE, f"{kind}: {hint}")
     try:
-        image = reader(io.BytesIO(body))
+        image = reader(io.BytesIO(without_metadata(body) if kind == "png" else body))
         refused = _outside(image.size, kind, options)
         if refused:
             return refused
