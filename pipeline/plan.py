@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.input.extra_columns import (
+    Kept,
     Types,
     called,
     of_kinds,
@@ -65,9 +66,9 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     Raises:
         BadOption: a rule of the recipe cannot work.
     """
-    shaping = {"url", "text", "header", "unit_pairs", *HASHES}
+    shaping = {"url", "text", "header", "unit_pairs", "columns", "leave_out", "as_text", *HASHES}
     return {
-        "input": recipe.input.model_dump(include=shaping, exclude_none=True),
+        "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
         "image": recipe.image.model_dump(),
         "group": {"orientations": list(recipe.group.compared)},
         "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
@@ -129,12 +130,18 @@ def _staged(
 ) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
     """Stage the input; return rows per input file, the staged files, the extra columns."""
     counts = [0] * len(files)
+    kept = Kept.of(recipe)
+    seen: set[str] = set()
 
     def pairs() -> Iterator[Record]:
         for index, file in enumerate(files):
             for record in read(file, recipe.input):
                 counts[index] += 1
-                yield record
+                if len(seen) < staging.MAX_KEYS:  # more of them are only refused, or left out
+                    seen.update(record.others)
+                others = {k: kept.value(k, v) for k, v in record.others.items() if kept.keeps(k)}
+                yield record._replace(others=others)
+        kept.check_names(seen)
 
     staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
@@ -145,13 +152,20 @@ def _footers(recipe: Recipe, files: Sequence[InputFile], rows: Rows) -> tuple[li
     used = {"url": recipe.input.url, "text": recipe.input.text}
     counts: list[int] = []
     types: Types = {}
+    kept = Kept.of(recipe)
+    seen: set[str] = set()
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         for file, (count, schema) in zip(files, pool.map(rows.footer, files), strict=True):
             counts.append(count)
             _check_used(file.location, schema, used)
             for field in schema:
                 if field.name not in used.values():
-                    widen(types, field, file.location)
+                    seen.add(field.name)
+                    if kept.keeps(field.name):
+                        text = field.name in kept.as_text
+                        widen(types, field.with_type(pa.string()) if text else field, file.location)
+    kept.check_names(seen)
+    kept.check_types(types)
     return counts, of_types(types)
 
 

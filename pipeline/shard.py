@@ -28,6 +28,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders
@@ -181,7 +182,7 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
         some = samples.slice(start, SAMPLES_AT_ONCE)
         ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
         images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
-        for sample, image in zip(some.to_pylist(), images, strict=True):
+        for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(
                 {
@@ -207,8 +208,13 @@ def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
         column = own.get(name)
         if value is not None and (column is None or column.in_sample):
             content[name] = _finite(_digits(column, value) if column else value)
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_text, allow_nan=False)
     return text.encode()
+
+
+def _text(value: Any) -> str:
+    """Return a value that JSON has no form for: the bytes of an expected hash, a decimal."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

@@ -45,6 +45,14 @@ class Input(Section):
     md5: str | None = Field(
         None, min_length=1, description="Column with the MD5, hex, that the bytes must have."
     )
+    columns: Literal["all", "none"] | tuple[str, ...] = Field(
+        "all", description="Extra columns that are kept: `all`, `none`, or a list of names."
+    )
+    leave_out: tuple[str, ...] = Field((), description="Extra columns that are not kept.")
+    as_text: tuple[str, ...] = Field(
+        (),
+        description="Extra columns that are kept as text: bytes as base64, nested values as JSON.",
+    )
     unit_pairs: int = Field(
         10_000, ge=1, le=1_000_000, description="Pairs per unit, the grain of work and resume."
     )

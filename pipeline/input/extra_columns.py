@@ -4,12 +4,17 @@ Their names never clash with pairsieve's own or with each other, their types are
 together. Both are settled while planning, so every unit has the same columns.
 """
 
-from typing import NamedTuple
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input.column_types import common, is_bytes, unkept
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import HASHES, Recipe
 
 IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
 RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_LOCATION)  # pairsieve's own of a unit
@@ -26,6 +31,97 @@ class ImageLocation(NamedTuple):
 
 Kinds = dict[str, set[str]]  # kinds of JSON value seen, by name in the input
 Types = dict[str, tuple[pa.DataType, str]]  # type, and the file it is from, by name in the input
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which extra columns are kept, and how.
+
+    Attributes:
+        columns: `all`, `none`, or names.
+        leave_out: Names that are not kept.
+        as_text: Names that are kept as text.
+        needed: Names that something else in the recipe reads: always kept.
+        hashes: Those of them that hold expected hashes, which may be bytes.
+    """
+
+    columns: str | tuple[str, ...]
+    leave_out: frozenset[str]
+    as_text: frozenset[str]
+    needed: frozenset[str]
+    hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """Return what the recipe says.
+
+        Raises:
+            BadOption: it leaves out what it needs.
+        """
+        options = recipe.input
+        hashes = frozenset(name for key in HASHES if (name := getattr(options, key)))
+        needed = hashes | ({recipe.image.blur_boxes} if recipe.image.blur_boxes else set())
+        for key in ("leave_out", "as_text"):
+            if both := needed & set(getattr(options, key)):
+                raise BadOption(f"input.{key}: column `{min(both)}` is read by another key")
+        return cls(
+            options.columns,
+            frozenset(options.leave_out),
+            frozenset(options.as_text),
+            needed,
+            hashes,
+        )
+
+    def keeps(self, name: str) -> bool:
+        """Return whether the column is kept."""
+        if name in self.needed:
+            return True
+        listed = self.columns == "all" or (self.columns != "none" and name in self.columns)
+        return listed and name not in self.leave_out
+
+    def value(self, name: str, value: Any) -> Any:
+        """Return a JSON value of a column as it is kept."""
+        if name not in self.as_text or value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False)
+
+    def check_names(self, known: Iterable[str]) -> None:
+        """Refuse names that no file of the input has; `known` are those that it has.
+
+        Raises:
+            BadOption: naming the nearest.
+        """
+        names = set(known)
+        listed = () if isinstance(self.columns, str) else self.columns
+        for key, named in (
+            ("columns", listed),
+            ("leave_out", self.leave_out),
+            ("as_text", self.as_text),
+        ):
+            for name in sorted(set(named) - names):
+                raise BadOption(
+                    f"input.{key}: the input has no column `{name}` beside URL and text; "
+                    f"{nearest(name, sorted(names))}"
+                )
+
+    def check_types(self, types: "Types") -> None:
+        """Refuse columns whose values neither the ledger nor JSON has a form for.
+
+        Raises:
+            BadOption: naming them all, and what to do.
+        """
+        refused = {
+            name: found
+            for name, (type, _) in types.items()
+            if (found := unkept(type)) and not (name in self.hashes and is_bytes(type))
+        }
+        if refused:
+            names = ", ".join(refused)
+            told = ", ".join(f"`{name}` holds {type}" for name, type in refused.items())
+            raise BadOption(
+                f"input: column {told}: neither DuckDB nor JSON has a form for it; say "
+                f"`input.leave_out: [{names}]`, or `input.as_text: [{names}]` to keep it as text"
+            )
 
 
 def of_types(types: Types) -> pa.Schema:
@@ -69,19 +165,15 @@ def widen(types: Types, field: pa.Field, location: str) -> None:
         BadOption: the types of two files do not go together.
     """
     known, where = types.setdefault(field.name, (field.type, location))
-    if known == field.type or pa.types.is_null(field.type):
-        return
-    if pa.types.is_null(known):
-        types[field.name] = (field.type, location)
-        return
-    families = (pa.types.is_signed_integer, pa.types.is_unsigned_integer, pa.types.is_floating)
-    if not any(family(known) and family(field.type) for family in families):
+    widened = common(known, field.type)
+    if widened is None:
         raise BadOption(
             f"input.path: column `{field.name}` is {known} in {where} and {field.type} in "
-            f"{location}; make the types agree, or leave one out with a narrower glob"
+            f"{location}; make the types agree, say `input.leave_out: [{field.name}]` or "
+            f"`input.as_text: [{field.name}]`, or leave a file out with a narrower glob"
         )
-    if field.type.bit_width > known.bit_width:
-        types[field.name] = (field.type, location)
+    if widened != known:
+        types[field.name] = (widened, location)
 
 
 def escaped(text: str) -> str:

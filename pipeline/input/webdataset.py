@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
@@ -76,7 +77,7 @@ def _companion(file: InputFile) -> pa.Table:
         raise BadOption(f"{missing}; beside a tar of the same name this is read as img2dataset's")
     table = read(file.location, 0, rows, rows)
     columns = [plain_column(table[field.name], field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return without_times(pa.Table.from_arrays(columns, schema=schema))
 
 
 def _record(sample: _Sample, file: InputFile, options: Input) -> Record:

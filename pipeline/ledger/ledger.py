@@ -45,7 +45,7 @@ def connect(store: Store, file: str = ":memory:") -> "DuckDBPyConnection":
     import duckdb
 
     connection = duckdb.connect(file)
-    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     if store.local:
         connection.execute(f"SET temp_directory = {quoted(str(store.local / 'tmp'))}")
     else:

@@ -17,7 +17,7 @@ from pairsieve.filters.base import Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
-from pairsieve.pipeline.ledger.sql import columns_of
+from pairsieve.pipeline.ledger.sql import columns_of, isolated
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -85,12 +85,10 @@ def gates(recipe: Recipe, phase: Phase, filters: Filters = FILTERS) -> tuple[Rul
 
 def passing(table: pa.Table, applied: Sequence[Rule]) -> NDArray[np.bool_]:
     """Return True for the rows of `table`, (n,), that pass every rule; null counts as no."""
-    import duckdb
-
     if not applied or not table.num_rows:
         return np.ones(table.num_rows, bool)
     condition = " AND ".join(f"({rule.sql})" for rule in applied)
-    with duckdb.connect() as connection:
+    with isolated() as connection:
         connection.register("ledger", table)
         query = f"SELECT coalesce({condition}, false) AS passes FROM ledger"
         return np.asarray(connection.execute(query).fetchnumpy()["passes"], bool)
@@ -104,12 +102,12 @@ def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
     """
     import duckdb
 
-    with duckdb.connect() as connection:
+    with isolated() as connection:
         connection.register("ledger", schema.empty_table())
         for rule in applied:
             try:
                 connection.execute(f"SELECT CAST(({rule.sql}) AS BOOLEAN) FROM ledger")
-            except (duckdb.BinderException, duckdb.CatalogException) as error:
+            except duckdb.Error as error:
                 raise BadOption(f"keep: the rule `{rule.name}` does not fit: {error}") from error
 
 

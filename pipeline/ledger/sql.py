@@ -16,12 +16,22 @@ HOST_PATTERN = r"^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)"
 _HOST = re.compile(HOST_PATTERN)
 
 
+def isolated() -> "DuckDBPyConnection":
+    """Return a connection to an empty database that reads no file and is the same anywhere.
+
+    What stands in a recipe is run on it: it can neither look at the machine nor depend on it.
+    """
+    import duckdb
+
+    connection = duckdb.connect(config={"enable_external_access": "false"})
+    connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
+    return connection
+
+
 @lru_cache(maxsize=1024)
 def columns_of(sql: str) -> frozenset[str]:
     """Return the names of the columns that a condition reads; ValueError if it is not one."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    with isolated() as connection:
         query = "SELECT json_serialize_sql(?)"
         text = connection.execute(query, [f"SELECT ({sql}) FROM ledger"]).fetchone()
     tree = json.loads(text[0]) if text else {}

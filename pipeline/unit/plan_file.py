@@ -13,6 +13,7 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
+from pairsieve.pipeline.input.column_types import as_text
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, called, source_of
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.reader import Reader, Rows
@@ -215,13 +216,17 @@ def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:
 def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: int) -> pa.Table:
     file = plan.files[index]
     table = rows_of_file.read(file.path, first, rows, file.rows)
+    text = plan.measuring["input"]["as_text"]
     columns = [
         parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
     ]
     for field in plan.schema:
         name = source_of(field)
-        known = name in table.column_names
-        columns.append(
-            parquet.plain(table[name], field.type) if known else pa.nulls(rows, field.type)
-        )
+        if name not in table.column_names:
+            columns.append(pa.nulls(rows, field.type))
+        elif name in text:
+            column = parquet.plain(table[name], parquet.plain_type(table[name].type))
+            columns.append(pa.chunked_array([as_text(c) for c in column.chunks], pa.string()))
+        else:
+            columns.append(parquet.plain(table[name], field.type))
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))

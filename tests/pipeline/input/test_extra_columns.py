@@ -151,3 +151,52 @@ def test_types_that_do_not_go_together_are_refused_with_both_files(tmp_path: Pat
     write_parquet(tmp_path / "in/b.parquet", n=[0.5])
     with pytest.raises(BadOption, match=r"`n` is int64 in .*a\.parquet and double in .*b\.parquet"):
         plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
+
+
+def test_columns_are_chosen_left_out_and_kept_as_text(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", a=[1], b=[b"\0"], c=["x"], d=[{"e": 1}])
+    (tmp_path / "b.jsonl").write_text(
+        '{"url": "http://a", "text": "t", "a": 1, "b": "AA==", "c": "x", "d": {"e": 1}}\n'
+    )
+    for name in ("a.parquet", "b.jsonl"):
+        kept = recipe(tmp_path / name, leave_out=["c"], as_text=["b", "d"])
+        plan = plans.run(kept, Store.at(tmp_path / f"left-out-{name}"))
+        row = {"row": 0, "url": "http://a", "text": "t"}
+        assert everything(plan) == [row | {"a": 1, "b": "AA==", "d": '{"e": 1}'}]
+        plan = plans.run(recipe(tmp_path / name, columns=["c"]), Store.at(tmp_path / f"one-{name}"))
+        assert everything(plan) == [row | {"c": "x"}]
+        plan = plans.run(recipe(tmp_path / name, columns="none"), Store.at(tmp_path / f"no-{name}"))
+        assert everything(plan) == [row]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "b.jsonl"])
+@pytest.mark.parametrize("key", ["columns", "leave_out", "as_text"])
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(
+    tmp_path: Path, name: str, key: str
+) -> None:
+    write_parquet(tmp_path / "a.parquet", similarity=[1])
+    (tmp_path / "b.jsonl").write_text('{"url": "http://a", "text": "t", "similarity": 1}\n')
+    wrong = recipe(tmp_path / name, **{key: ["similarty"]})
+    with pytest.raises(BadOption, match=rf"input\.{key}: .*`similarty`.*mean `similarity`"):
+        plans.run(wrong, Store.at(tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_what_cannot_be_kept_is_refused_by_name_with_what_to_do(tmp_path: Path) -> None:
+    half = pa.array([0.5], pa.float16())
+    write_parquet(tmp_path / "a.parquet", h=half, raw=[b"1"], fine=[1])
+    with pytest.raises(BadOption, match=r"`h` holds halffloat, `raw` holds binary.*\[h, raw\]"):
+        plans.run(recipe(tmp_path / "a.parquet"), Store.at(tmp_path / "out"))
+
+
+def test_what_another_key_reads_is_always_kept(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", digest=[b"\0" * 32], other=[1])
+    plan = plans.run(
+        recipe(tmp_path / "a.parquet", sha256="digest", columns="none"), Store.at(tmp_path / "out")
+    )
+    assert [field.name for field in plan.schema] == ["digest"]
+    with pytest.raises(BadOption, match=r"input\.leave_out: column `digest` is read by another"):
+        plans.run(
+            recipe(tmp_path / "a.parquet", sha256="digest", leave_out=["digest"]),
+            Store.at(tmp_path / "other"),
+        )

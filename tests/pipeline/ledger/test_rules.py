@@ -1,3 +1,5 @@
+import datetime
+import time
 from typing import Any
 
 import pyarrow as pa
@@ -145,3 +147,31 @@ def test_check_finds_columns_that_do_not_exist() -> None:
     check(rules(recipe({"where": "width > 1"}, {"duplicate": {}})), schema)
     with pytest.raises(BadOption, match=r"`widht > 1` does not fit.*\n*.*width"):
         check([Rule("widht > 1", "widht > 1", False, Phase.TEXT)], schema)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXISTS (FROM read_csv('/etc/passwd'))",
+        "width > (SELECT count(*) FROM read_text('/etc/hostname'))",
+        "(SELECT count(*) FROM '/etc/passwd.csv') > 0",
+        "width > ?",
+        "text SIMILAR",
+        "no_such_function(width)",
+    ],
+)
+def test_check_refuses_what_reads_files_or_is_no_condition(sql: str) -> None:
+    with pytest.raises(BadOption, match="keep: the rule `mine` does not fit"):
+        check([Rule("mine", sql, False, Phase.TEXT)], arrow_schema(COLUMNS))
+
+
+def test_a_gate_sees_no_time_zone_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime.datetime(2024, 1, 1, 23, tzinfo=datetime.UTC)
+    table = pa.table({"shot": pa.array([moment], pa.timestamp("us", "UTC"))})
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert passing(table, [Rule("h", "hour(shot) = 23", True, Phase.TEXT)]).tolist() == [True]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
