@@ -1,10 +1,10 @@
 """Gather: one unit of pairs becomes a part of the ledger and a tar of stored images.
 
 Everything a pair needs before a model sees it happens here, in one process: text measures, gates,
-fetch, decode, resize, image measures. A URL that occurs several times in a unit is fetched once. A
-task slice that kills its process is halved until the pair at fault stands alone; that pair's
-outcome says so and the rest lands. A task slice of a retry layer goes the same way with the rows
-that it fetches again.
+fetch, decode, resize, image measures. A URL that occurs several times in a unit, in whatever
+spelling, is fetched once. A task slice that kills its process is halved until the pair at fault
+stands alone; that pair's outcome says so and the rest lands. A task slice of a retry layer goes the
+same way with the rows that it fetches again.
 """
 
 import tarfile
@@ -143,9 +143,7 @@ def _bodies(
     if part.image_locations is not None:
         yield from _own_images(part, part.image_locations, alive)
         return
-    rows: dict[str, list[int]] = {}
-    for row in alive:
-        rows.setdefault(part.values[URL.name][row], []).append(row)
+    rows = part.by_url(alive)
     for fetched in fetched_by(list(rows)):
         yield rows[fetched.url], fetched
 
@@ -162,7 +160,7 @@ def _fetch(
         raise BadOption("fetch: missing; the input has only URLs")
     if recipe.fetch.engine == "img2dataset":
         return img2dataset.fetch(urls, recipe.fetch)
-    return fetch(urls, recipe.fetch, shared, blocklist.of_target if blocklist else None)
+    return fetch(urls, recipe.fetch, shared, blocklist.of_canonical if blocklist else None)
 
 
 def _own_images(

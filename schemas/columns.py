@@ -46,6 +46,13 @@ ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from
 UID = InSample("uid", pa.string(), "", "128-bit BLAKE2b of URL and text, 32 hex digits.", False)
 URL = InSample("url", pa.string(), "", "Image URL as the input has it.")
 TEXT = InSample("text", pa.string(), "", "Alt text as the input has it, not normalised.")
+HOST = Column("host", pa.string(), "", "Host of the URL in its canonical form; null without one.")
+URL_HASH = Column(
+    "url_hash",
+    pa.uint64(),
+    "",
+    "64-bit BLAKE2b of the URL in its canonical form; null where it has none.",
+)
 # What became of the fetch and the decode.
 RETRY_LAYER = Column(
     "retry_layer",
@@ -238,12 +245,12 @@ SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample beg
 
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (
-    ROW, UID, URL, TEXT, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE,
-    FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256, IMAGE_KIND, WIDTH,
-    HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, CAPTION_WORDS,
-    CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS, LOW_INFORMATION,
-    TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH, DHASH, COLOUR,
-    ORIENTATION_HASHES,
+    ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
+    CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256,
+    IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
+    CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS,
+    LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
+    DHASH, COLOUR, ORIENTATION_HASHES,
 )  # fmt: skip
 EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
@@ -265,7 +272,8 @@ PREFERABLE = ("pixels", "uid") + tuple(
     column.name
     for column in GATHERED + EMBEDDED
     if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
-    and column not in (ROW, RETRY_LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
+    and column
+    not in (ROW, URL_HASH, RETRY_LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
 )
 
 # What measures may read besides columns: never stored in the ledger.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors.model_record import ModelRecord
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
@@ -143,6 +144,10 @@ def put_gathered() -> PutGathered:
             | row
             for number, row in enumerate(rows)
         ]
+        for row in filled:
+            url = canonical(str(row["url"] or ""))
+            if url:
+                row |= {"host": url.host or None, "url_hash": url.hash}
         table = pa.Table.from_pylist(filled, arrow_schema(GATHERED))
         with store.writer("gather/00000000.test.parquet") as sink:
             pq.write_table(table, sink)

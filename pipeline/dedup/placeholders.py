@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
-from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
     PLACEHOLDER_CAPTIONS,
     PLACEHOLDER_HOSTS,
@@ -50,7 +49,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         f"""
         CREATE TEMP TABLE seen AS
         SELECT copies.cluster,
-               count(DISTINCT nullif({host_of("url")}, '')) AS hosts,
+               count(DISTINCT host) AS hosts,
                count(DISTINCT nullif({WORDS}, '')) AS captions,
                min_by(DISTINCT nullif({WORDS}, ''), md5({WORDS}), {SAMPLED}) AS sample
         FROM ledger JOIN copies USING (row)

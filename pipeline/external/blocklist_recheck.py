@@ -18,10 +18,10 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach, connect, inputs
-from pairsieve.pipeline.ledger.sql import host_of
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,
+    HOST,
     PERCEPTUAL_HASH,
     ROW,
     SHA256,
@@ -34,8 +34,11 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# A host that is written in no other way, but for a dot at its end: a name, no kind of number.
-USUAL_HOST = r"([a-z0-9_-]+\.)*[a-z][a-z0-9_-]*\.?"
+# The host of each URL as SQL; a final URL, which was requested, is canonical and has a path.
+HOSTS = {
+    FINAL_URL: f"regexp_replace(split_part({FINAL_URL.name}, '/', 3), ':[0-9]+$', '')",
+    URL: HOST.name,
+}
 
 
 def run(recipe: Recipe, store: Store) -> Marker | None:
@@ -86,9 +89,8 @@ def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[in
                 blocked[row] = entry
     hosts = pa.array(_suspicious_hosts(connection, index), pa.string())
     connection.register("suspicious", pa.table({"host": hosts}))
-    for column in (FINAL_URL, URL):
-        suspicious = f"{host_of(column.name)} IN (FROM suspicious)"
-        query = f"{column.name} FROM images WHERE {suspicious}"
+    for column, host in HOSTS.items():
+        query = f"{column.name} FROM images WHERE {host} IN (FROM suspicious)"
         for rows, urls in _batches(connection, query):
             for row, url in zip(rows, urls.to_pylist(), strict=True):
                 if entry := index.of_url(url):
@@ -97,13 +99,10 @@ def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[in
 
 
 def _suspicious_hosts(connection: "DuckDBPyConnection", index: BlocklistIndex) -> list[str]:
-    """Return the hosts, as URLs write them, that may be on the list; any unusual one is."""
-    query = " UNION ".join(
-        f"SELECT {host_of(c.name)} AS host FROM images" for c in (URL, FINAL_URL)
-    )
-    unusual = f"NOT regexp_full_match(host, '{USUAL_HOST}')"
-    hosts = connection.execute(f"SELECT host, {unusual} FROM ({query}) WHERE host IS NOT NULL")
-    return [host for host, is_unusual in hosts.fetchall() if is_unusual or index.suspicious(host)]
+    """Return the hosts that may be on the list."""
+    query = " UNION ".join(f"SELECT {host} AS host FROM images" for host in HOSTS.values())
+    hosts = connection.execute(f"SELECT host FROM ({query}) WHERE host IS NOT NULL")
+    return [host for (host,) in hosts.fetchall() if index.suspicious(host)]
 
 
 def _batches(

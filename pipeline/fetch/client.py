@@ -9,7 +9,8 @@ time over an image makes no transfer late; what is fetched and not yet consumed 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
-from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.scheduler import EndedJob, Job, Scheduler, Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -53,7 +54,7 @@ def fetch(
     urls: Iterable[str],
     options: Fetch,
     shared: Shared | None = None,
-    blocked: Callable[[Target], str | None] | None = None,
+    blocked: Callable[[CanonicalUrl], str | None] | None = None,
 ) -> Generator[Fetched]:
     """Yield one Fetched per distinct URL, in order of completion.
 

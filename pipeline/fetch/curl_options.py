@@ -7,7 +7,7 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.fetch.addresses import Target, numeric
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.schemas.recipe import Fetch
 
 RECEIVED_BYTES = 10_000_000  # before decoding; a robots.txt may be longer than `max_bytes`
@@ -38,6 +38,7 @@ def settings(options: Fetch) -> dict[int, Any]:
         pycurl.PROTOCOLS: web,
         pycurl.REDIR_PROTOCOLS: web,
         pycurl.FOLLOWLOCATION: 0,
+        pycurl.PATH_AS_IS: 1,  # it has been read already
         pycurl.HTTP09_ALLOWED: 0,
         pycurl.PROXY: "",  # the empty name switches the environment's proxies off
         pycurl.NOPROXY: "*",
@@ -49,17 +50,15 @@ def settings(options: Fetch) -> dict[int, Any]:
     }
 
 
-def resolved(target: Target, options: Fetch) -> list[str]:
+def resolved(target: CanonicalUrl, options: Fetch) -> list[str]:
     """Return libcurl's entry for a host whose addresses the recipe gives, instead of DNS."""
-    addresses = options.resolve.get(target.host)
-    if addresses is None and not numeric(target.host):
+    addresses = options.resolve.get(target.host_name)
+    if addresses is None and not target.is_address:
         addresses = options.resolve.get("*")
     if not addresses:
         return []
-    scheme, _, authority = target.origin.partition("://")
-    port = authority[len(target.host) + 1 :] or ("443" if scheme == "https" else "80")
     listed = ",".join(f"[{ip}]" if ip.version == 6 else str(ip) for ip in addresses)
-    return [f"+{target.host}:{port}:{listed}"]
+    return [f"+{target.host}:{target.port}:{listed}"]
 
 
 def _certificates() -> dict[int, str]:

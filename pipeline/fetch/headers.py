@@ -1,4 +1,4 @@
-"""What is read from an answer's header besides the status: what tells a version, and opt-outs.
+"""What is read from an answer's header besides the status: a version, a redirect, and opt-outs.
 
 Source: X-Robots-Tag, https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag;
 noai and noimageai: introduced by DeviantArt, November 2022; tdm-reservation: W3C TDM Reservation
@@ -13,11 +13,13 @@ from pairsieve.schemas.outcomes import Outcome
 MAX_CHARS = 200  # of a header's value that is kept
 OPT_OUTS = frozenset(("noai", "noimageai", "noindex", "noimageindex", "none"))
 _FIELDS = re.compile(
-    rb"^(etag|last-modified|content-encoding|content-length|x-robots-tag|tdm-reservation)"
+    rb"^(etag|last-modified|content-encoding|content-length|location|x-robots-tag|"
+    rb"tdm-reservation)"
     rb"[ \t]*:([^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(rb"\n?HTTP/[0-9.]+ +([0-9]{3})")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _RESERVED = (Outcome.TDM_RESERVED, "tdm-reservation: 1")
 # Directives that have a value after a colon, which a name of a robot has, too.
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
@@ -25,11 +27,12 @@ _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-p
 
 @dataclass(slots=True)
 class Header:
-    """What the header of an answer says; values as text of at most MAX_CHARS characters."""
+    """What the header of an answer says; all but `location` at most MAX_CHARS characters."""
 
     status: int
     etag: str | None = None
     last_modified: str | None = None
+    location: str = ""  # the first one; libcurl refuses a second that differs
     encoded: bool = False
     length: int = 0  # as declared, bytes; 0 if it is not
     opt_out: tuple[Outcome, str] | None = None
@@ -58,6 +61,8 @@ def read(lines: bytes, robot: str) -> Header:
                 header.last_modified = text(raw)
             case b"content-encoding":
                 header.encoded = raw.strip().lower() != b"identity"
+            case b"location":
+                header.location = header.location or _location(raw)
             case b"x-robots-tag":
                 header.opt_out = header.opt_out or _opted_out(raw.decode("latin-1"), robot)
             case _:
@@ -83,6 +88,15 @@ def text(raw: bytes) -> str:
     except UnicodeDecodeError:
         value = raw.decode("latin-1")
     return value.strip()[:MAX_CHARS]
+
+
+def _location(raw: bytes) -> str:
+    """Return a Location as text; bytes that are not UTF-8 reach the next request as they are."""
+    raw = raw.strip()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw).decode("ascii")
 
 
 def _opted_out(value: str, robot: str) -> tuple[Outcome, str] | None:

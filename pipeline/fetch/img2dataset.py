@@ -20,7 +20,8 @@ from functools import lru_cache
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
-from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -89,7 +90,7 @@ def fetch(urls: Iterable[str], options: Fetch) -> Generator[Fetched]:
                 more = url is not None
                 if isinstance(target, Refused):
                     yield Fetched(str(url), target.outcome, detail=target.detail)
-                elif isinstance(target, Target):
+                elif isinstance(target, CanonicalUrl):
                     arguments = (url, target, options)
                     pool.apply_async(
                         _fetched, arguments, callback=done.put, error_callback=done.put
@@ -109,7 +110,7 @@ def outcome_of(error: str) -> Outcome:
     return next(outcomes, Outcome.BAD_RESPONSE)
 
 
-def _fetched(url: str, target: Target, options: Fetch) -> Fetched:
+def _fetched(url: str, target: CanonicalUrl, options: Fetch) -> Fetched:
     """Return what a URL gives, requested again while its failure may pass."""
     load, attempts, began = _downloader(), 0, time.monotonic()
     while True:

@@ -8,7 +8,7 @@ every unit.
 from typing import Generic, Literal, TypeVar
 
 from pairsieve.pipeline.fetch import robots
-from pairsieve.pipeline.fetch.addresses import Target
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.request import Answer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -48,7 +48,7 @@ class Origins(Generic[Job]):
             None,
         )  # good at least for the jobs that wait
 
-    def verdict(self, target: Target) -> Answer | Literal["allowed", "unknown"]:
+    def verdict(self, target: CanonicalUrl) -> Answer | Literal["allowed", "unknown"]:
         """Return whether `target` may be requested, or why not; unknown without a robots.txt."""
         origin = target.origin
         if origin in self._paused:

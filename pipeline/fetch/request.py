@@ -19,7 +19,8 @@ from typing import Any
 import pycurl
 
 from pairsieve.pipeline.fetch import curl_options, headers, robots
-from pairsieve.pipeline.fetch.addresses import Addresses, Target
+from pairsieve.pipeline.fetch.addresses import Addresses
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
@@ -56,7 +57,7 @@ _OUTCOMES = {
 
 @dataclass(slots=True)
 class Answer:
-    """What one request gave; `redirect` is the absolute URL it leads to, if it leads on."""
+    """What one request gave; `redirect` is the Location it leads to, if it leads on."""
 
     outcome: Outcome
     detail: str | None = None
@@ -106,7 +107,9 @@ class Transfer:
         self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.write)  # costs no frame of Python
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
 
-    def start(self, target: Target, timeout_s: float, now: float, robots_txt: bool = False) -> None:
+    def start(
+        self, target: CanonicalUrl, timeout_s: float, now: float, robots_txt: bool = False
+    ) -> None:
         """Prepare the request of `target`, to be over `timeout_s` after `now`."""
         self.bytes = self.buffered = 0
         self.paused = 0.0
@@ -123,6 +126,7 @@ class Transfer:
         self._refusal = None
         self._opened = False
         self.curl.setopt(pycurl.URL, target.url)
+        self.curl.setopt(pycurl.REQUEST_TARGET, target.target)  # it would change %2f to %2F
         if self._options.resolve:
             self.curl.setopt(pycurl.RESOLVE, curl_options.resolved(target, self._options))
 
@@ -201,7 +205,6 @@ class Transfer:
         curl = self.curl
         status = curl.getinfo(pycurl.RESPONSE_CODE) or None
         header = self._header or self._read_header()
-        redirect = curl.getinfo_raw(pycurl.REDIRECT_URL) if status in _REDIRECTS else None
         outcome, detail = self._verdict(code, message, status, late)
         claimed = curl.getinfo_raw(pycurl.CONTENT_TYPE)
         body = b"".join(self._chunks) if outcome is Outcome.OK else b""
@@ -212,7 +215,7 @@ class Transfer:
             body,
             status,
             headers.text(claimed) if claimed else None,
-            redirect.decode("utf-8", "replace") if redirect else None,
+            (header.location or None) if status in _REDIRECTS else None,
             curl.getinfo(pycurl.RETRY_AFTER) if status and status >= 400 else 0,
             now - self._started,
             header.etag,

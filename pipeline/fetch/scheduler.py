@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
-from pairsieve.pipeline.fetch.addresses import Addresses, Refused, Target
+from pairsieve.pipeline.fetch.addresses import Addresses, Refused
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
@@ -49,7 +50,7 @@ class Job:
     """
 
     url: str
-    target: Target
+    target: CanonicalUrl
     robots_txt: bool = False
     left_s: float = 0.0
     redirects: int = 0
@@ -57,7 +58,7 @@ class Job:
     began: float = 0.0
     last_url: str | None = None
     requested_at: int | None = None
-    first: Target = field(init=False)
+    first: CanonicalUrl = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = self.target
@@ -196,7 +197,7 @@ class Scheduler:
             else:
                 transfer = Transfer(self._options, self._addresses, self._budget, self._robot)
             transfer.start(target, job.left_s, now, job.robots_txt)
-            transfer.counted = target.host, int(time.time())
+            transfer.counted = target.host_name, int(time.time())
             self._sent[transfer.counted] += 1
             self._under_way[transfer] = job
             loop.begin(transfer)
@@ -266,7 +267,7 @@ class Scheduler:
         job = self._under_way.pop(transfer)
         self._budget.arriving -= transfer.buffered
         self._idle.append(transfer)
-        self._hosts.release(job.target.host)
+        self._hosts.release(job.target.host_name)
         now = time.monotonic()
         answer = transfer.answer(code, message, now, late)
         if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
@@ -285,10 +286,10 @@ class Scheduler:
         failures = self._origins.count(target.origin, answer)
         if failures and (answer.status in (429, 503) or answer.retry_after_s):
             wait = max(answer.retry_after_s, BACKOFF_S * 2 ** min(failures - 1, 20))
-            self._hosts.back_off(target.host, now + min(wait, self._options.retry_after_max_s))
+            self._hosts.back_off(target.host_name, now + min(wait, self._options.retry_after_max_s))
         if self._origins.paused(target.origin) and failures == self._options.host_failures:
             for other in self._hosts.withdraw(
-                target.host, lambda j: j.target.origin == target.origin
+                target.host_name, lambda j: j.target.origin == target.origin
             ):
                 self._admit(other)
         if answer.redirect:
@@ -325,16 +326,16 @@ class Scheduler:
         """Let `job` wait for its turn, or for its host's robots.txt, or end where it may not go."""
         target = job.target
         if job.robots_txt:
-            self._hosts.add(target.host, job, first)
+            self._hosts.add(target.host_name, job, first)
             return
         verdict = self._origins.verdict(target)
         if verdict == "allowed":
             if target.origin not in self._slowed:
                 self._slowed.add(target.origin)
                 self._hosts.slow_down(
-                    target.host, self._origins.delay_s(target.origin) * self._among
+                    target.host_name, self._origins.delay_s(target.origin) * self._among
                 )
-            self._hosts.add(target.host, job, first)
+            self._hosts.add(target.host_name, job, first)
         elif isinstance(verdict, Answer):
             self._finish(job, verdict, time.monotonic())
         elif target.origin in self._origins.waiting:
@@ -343,11 +344,11 @@ class Scheduler:
             self._origins.waiting[target.origin] = [job]
             url = f"{target.origin}/robots.txt"
             robots_txt = Job(url, replace(target, url=url), robots_txt=True)
-            self._hosts.add(target.host, robots_txt, first=True)
+            self._hosts.add(target.host_name, robots_txt, first=True)
 
     def _redirected(self, job: Job, location: str) -> tuple[Outcome, str | None] | None:
         """Send `job` on, or return the outcome that ends it here and its detail."""
-        target = self._addresses.target(location)
+        target = self._addresses.target(location, job.target)
         if isinstance(target, Refused):
             # An unusable URL in a redirect is the server's fault, not the pair's.
             no_url = target.outcome is Outcome.NO_URL

@@ -1,7 +1,6 @@
-"""SQL over the ledger: what a condition reads, and how text and the host of a URL are written."""
+"""SQL over the ledger: what a condition reads, how text is written, and rows as dictionaries."""
 
 import json
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,6 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-# The host as a URL writes it, for RE2 (in DuckDB) and for `re`: no construct here differs.
-HOST_PATTERN = r"^[^:/?#]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)"
-_HOST = re.compile(HOST_PATTERN)
 
 
 def isolated() -> "DuckDBPyConnection":
@@ -56,20 +51,6 @@ def column_references(node: Any) -> Iterator[str]:
 def quoted(text: str) -> str:
     """Return `text` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def host_of(column: str) -> str:
-    """Return the SQL expression of the host name in a URL, lower case; '' where there is none."""
-    return f"lower(regexp_extract({column}, {quoted(HOST_PATTERN)}, 1))"
-
-
-def host(url: str) -> str:
-    """Return what `host_of` gives for a URL; lower-case forms of several letters may differ."""
-    match = _HOST.match(url)
-    return match[1].lower() if match else ""
-
-
-HOST = host_of("url")
 
 
 def rows(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, clock, diagnose, worst
 from pairsieve.pipeline.fetch.request_rates import HostRate
-from pairsieve.pipeline.ledger.sql import HOST, rows
+from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def _failing_hosts(connection: "DuckDBPyConnection") -> dict[str, Counter[str]]:
     """Return the pairs per answer of the hosts with the most failures."""
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     most = (
-        "SELECT host FROM hosts WHERE host != '' AND ok < pairs "
+        "SELECT host FROM hosts WHERE host IS NOT NULL AND ok < pairs "
         f"ORDER BY pairs - ok DESC, host LIMIT {MAX_FAILING_HOSTS}"
     )
     for row in rows(
         connection,
-        f"SELECT {HOST} AS host, outcome, http_status, count(*) AS pairs FROM ledger "
-        f"WHERE {HOST} IN ({most}) GROUP BY ALL",
+        "SELECT host, outcome, http_status, count(*) AS pairs FROM ledger "
+        f"WHERE host IN ({most}) GROUP BY ALL",
     ):
         hosts[row["host"]][answer(row["outcome"], row["http_status"])] += row["pairs"]
     return hosts

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.fetch.diagnosis import STEPS_S
 from pairsieve.pipeline.fetch.request_rates import HOST_RATES, PER_HOST
-from pairsieve.pipeline.ledger.sql import HOST, quoted, rows
+from pairsieve.pipeline.ledger.sql import quoted, rows
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     CLUSTER,
@@ -120,12 +120,13 @@ VIEWS = {
     ),
     "hosts": (
         "One row per host name in the URLs.",
-        f"SELECT {HOST} AS host, count(*) AS pairs, count(*) FILTER (outcome = 'ok') AS ok, "
-        "count(*) FILTER (keep) AS kept FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, host",
+        "SELECT host, count(*) AS pairs, "
+        "count(*) FILTER (outcome = 'ok') AS ok, count(*) FILTER (keep) AS kept "
+        "FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, host",
     ),
     "host_outcomes": (
         "One row per host name in the URLs and outcome that occurred there.",
-        f"SELECT {HOST} AS host, outcome, count(*) AS pairs FROM data.ledger "
+        "SELECT host, outcome, count(*) AS pairs FROM data.ledger "
         "GROUP BY ALL ORDER BY pairs DESC, host, outcome",
     ),
     "statuses": (

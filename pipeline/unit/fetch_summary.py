@@ -9,9 +9,8 @@ from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, step_s, worst
-from pairsieve.pipeline.ledger.sql import host
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME, URL
+from pairsieve.schemas.columns import FETCHED_AT, HOST, HTTP_STATUS, OUTCOME
 
 KEY = "fetches"  # in a marker's `extra`
 HOSTS = 10  # with the most failures, of each task slice
@@ -21,17 +20,16 @@ STEPS = 60  # of all task slices together
 
 def tally(part: Part) -> dict[str, Any]:
     """Return the counts of a task slice, as JSON."""
-    names = (OUTCOME, HTTP_STATUS, URL, FETCHED_AT)
+    names = (OUTCOME, HTTP_STATUS, HOST, FETCHED_AT)
     rows = list(zip(*(part.values[column.name] for column in names), strict=True))
     answers: Counter[str] = Counter()
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     times: list[tuple[int, str]] = []
-    for outcome, status, url, fetched_at in rows:
+    for outcome, status, host, fetched_at in rows:
         said = answer(str(outcome), status)
         answers[said] += 1
-        name = host(url or "")
-        if name and name.isprintable():
-            hosts[name[:253]][said] += 1
+        if host:
+            hosts[host[:253]][said] += 1
         if fetched_at is not None:
             times.append((fetched_at // 1000, said))
     most = {name: dict(hosts[name]) for name, *_ in worst(hosts, HOSTS)}

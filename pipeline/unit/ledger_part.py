@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, measured
 from pairsieve.filters.order import ordered
+from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.input.extra_columns import RESERVED, image_locations
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas.columns import (
     DETAIL,
     GATHERED,
+    HOST,
     OUTCOME,
     RETRY_LAYER,
     ROW,
     TEXT,
     UID,
     URL,
+    URL_HASH,
     Column,
     arrow_schema,
 )
@@ -28,7 +31,11 @@ from pairsieve.schemas.outcomes import Outcome
 
 
 class Part:
-    """The ledger part of a task slice while it is filled: a list of values per column."""
+    """The ledger part of a task slice while it is filled: a list of values per column.
+
+    Attributes:
+        urls: The canonical form of each row's URL, None where it has none.
+    """
 
     def __init__(self, table: pa.Table, retry_layer: int = 0, filters: Filters = FILTERS) -> None:
         """Start from a unit's input: `row`, `url`, `text` and extra columns."""
@@ -41,11 +48,22 @@ class Part:
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
+        self.urls = [canonical(url or "") for url in self.values[URL.name]]
+        self.values[HOST.name] = [url.host or None if url else None for url in self.urls]
+        self.values[URL_HASH.name] = [url.hash if url else None for url in self.urls]
         self.values[RETRY_LAYER.name] = [retry_layer] * self.rows
         self.values[UID.name] = [
             uid(url or "", text or "")
             for url, text in zip(self.values[URL.name], self.values[TEXT.name], strict=True)
         ]
+
+    def by_url(self, rows: Iterable[int]) -> dict[str, list[int]]:
+        """Return `rows` by their URL: its canonical form, or as it came where it has none."""
+        same: dict[str, list[int]] = {}
+        for row in rows:
+            url = self.urls[row]
+            same.setdefault(url.url if url else self.values[URL.name][row], []).append(row)
+        return same
 
     def put(self, column: Column, rows: Iterable[int], value: Any) -> None:
         """Write one value into `column` at `rows`."""

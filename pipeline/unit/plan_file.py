@@ -20,7 +20,7 @@ from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-VERSION = 2
+VERSION = 3
 
 FileSlice = Sequence[int]  # file, first row, rows
 

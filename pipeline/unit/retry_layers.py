@@ -27,6 +27,7 @@ from pairsieve.pipeline.dataset.paths import (
     retry_layer,
 )
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.fetch.canonical_url import canonical_or_given
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.task_slices import Retry, TaskSlice, gaps
@@ -199,14 +200,15 @@ class EarlierLayers:
         """
         if part.order.of_pair:
             return alive
-        urls = part.values[URL.name]
-        judged = self._judged({urls[row] for row in alive})
+        rows = part.by_url(alive)
+        judged = self._judged(set(rows))
         own = {column.name for column in (RETRY_LAYER, ROW, UID, *part.order.of_text)}
-        for row in alive:
-            for name, value in judged.get(urls[row], {}).items():
-                if name not in own:
-                    part.values[name][row] = value
-        return [row for row in alive if urls[row] not in judged]
+        for url, values in judged.items():
+            for row in rows[url]:
+                for name in values.keys() - own:
+                    part.values[name][row] = values[name]
+        fetched = {row for url in judged for row in rows[url]}
+        return [row for row in alive if row not in fetched]
 
     def _judged(self, urls: set[str]) -> dict[str, dict[str, Any]]:
         """Return the ledger row of a pair, per URL, whose bytes were received and judged."""
@@ -221,6 +223,6 @@ class EarlierLayers:
                 strict=True,
             )
         ):
-            if url in urls and outcome in final and sha256:
-                (rows[url],) = ledger.slice(row, 1).to_pylist()
+            if outcome in final and sha256 and (key := canonical_or_given(url)) in urls:
+                (rows[key],) = ledger.slice(row, 1).to_pylist()
         return rows

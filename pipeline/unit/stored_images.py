@@ -47,7 +47,6 @@ from pairsieve.schemas.columns import (
     SHA256,
     STORED_HEIGHT,
     STORED_WIDTH,
-    URL,
     WIDTH,
 )
 from pairsieve.schemas.outcomes import Outcome
@@ -94,7 +93,7 @@ class Checks:
         for row in alive:
             if row in self.expected.malformed:
                 part.reject([row], Outcome.HASH_MISMATCH, self.expected.malformed[row])
-            elif self.blocklist and (entry := self.blocklist.of_url(part.values[URL.name][row])):
+            elif self.blocklist and (entry := self.blocklist.of_canonical(part.urls[row])):
                 part.reject([row], Outcome.BLOCKLIST, entry)
             else:
                 admitted.append(row)

@@ -162,6 +162,34 @@ def test_a_url_with_several_texts_is_fetched_once(tmp_path: Path, web: tuple[Pat
         assert len(tar.getnames()) == 1
 
 
+def test_spellings_of_a_url_are_one_url_and_stay_as_they_came(
+    tmp_path: Path, web: tuple[Path, str]
+) -> None:
+    port = web[1].rpartition(":")[2]
+    urls: list[str | None] = [
+        f"http://127.0.0.1:{port}/wide.png",
+        f" HTTP://u:p@2130706433:{port}/no/../wi\tde.png#part",
+        f"http:\\\\127.1:{port}\\wide.png",
+        "ftp://H.example/a",
+        "no url",
+        None,
+    ]
+    store = Store.at(tmp_path / "d")
+    pairs: list[tuple[str | None, str | None]] = [
+        (url, f"text {number}") for number, url in enumerate(urls)
+    ]
+    rows = gathered(recipe(tmp_path, web[1]), store, pairs)
+    assert [row["url"] for row in rows] == urls
+    assert [row["host"] for row in rows] == [*["127.0.0.1"] * 3, "h.example", None, None]
+    digests = [
+        int.from_bytes(blake2b(url.encode(), digest_size=8).digest(), "big")
+        for url in (str(urls[0]), "ftp://h.example/a")
+    ]
+    assert [row["url_hash"] for row in rows] == [*digests[:1] * 3, digests[1], None, None]
+    assert {row["final_url"] for row in rows[:3]} == {urls[0]}
+    assert len({row["image_offset"] for row in rows[:3]}) == 1
+
+
 def test_a_gate_stops_a_pair_before_the_fetch(tmp_path: Path, web: tuple[Path, str]) -> None:
     keep = [{"caption_words": {"min_words": 2}, "gate": True}]
     rows = gathered(

@@ -54,9 +54,9 @@ PAIRS: dict[int, dict[str, Any]] = {
     5: {"width": 4000, "aspect_ratio": 9.0, "sharpness": 0.05},
     6: {"sharpness": None},
     7: {"duplicate_of": "uid0", "duplicate_distance": 2, "cluster": 0},
-    8: {"outcome": "gated", "caption_words": 1, "url": "http://user@B.example:8080/8.jpg"},
+    8: {"outcome": "gated", "caption_words": 1, "host": "b.example"},
     9: {"outcome": "http_4xx", "detail": "<i>404</i>", "http_status": 404},
-    10: {"outcome": "no_url", "url": None},
+    10: {"outcome": "no_url", "url": None, "host": None},
 }
 FAILING = {
     5: ["aspect_ratio", "sharp"],
@@ -78,6 +78,7 @@ def _pair(row: int, image: bytes, offset: int) -> dict[str, Any]:
         "row": row,
         "uid": f"uid{row}",
         "url": f"https://a.example/{row}.jpg",
+        "host": "a.example",
         "text": f"pair number {row}",
         "retry_layer": 0,
         "outcome": "ok",
@@ -227,7 +228,7 @@ def test_outcomes_count_every_pair(stats: duckdb.DuckDBPyConnection) -> None:
     assert result == [("ok", 9), ("gated", 1), ("http_4xx", 1), ("no_url", 1)]
 
 
-def test_hosts_are_lower_case_without_user_and_port(stats: duckdb.DuckDBPyConnection) -> None:
+def test_hosts_are_counted_and_pairs_without_one_too(stats: duckdb.DuckDBPyConnection) -> None:
     result = stats.execute("SELECT host, pairs, ok, kept FROM hosts").fetchall()
     assert result == [("a.example", 10, 9, 6), ("b.example", 1, 0, 0), (None, 1, 0, 0)]
 

@@ -100,7 +100,7 @@ def test_a_sample_is_image_text_and_json_under_its_uid(store: Store) -> None:
     assert by_name[f"{hostile}.txt"].decode() == HOSTILE
     content = json.loads(by_name[f"{hostile}.json"])
     assert (content["uid"], content["text"], content["sharpness"]) == (hostile, HOSTILE, 0.1)
-    assert not {"fetch_ms", "image_file", "row", "outcome"} & set(content)
+    assert not {"fetch_ms", "image_file", "row", "outcome", "host", "url_hash"} & set(content)
     for name, body in files:
         if name.endswith(".jpg"):
             with Image.open(io.BytesIO(body)) as image:

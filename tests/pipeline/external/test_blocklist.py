@@ -31,6 +31,8 @@ def index_of(folder: Path, text: str, max_distance: int = 4) -> BlocklistIndex:
         "http://10.0.0.1/x",
         "http://[::1]/",
         "http://[0:0:0:0:0:0:0:1]:81/",
+        "http:\\\\www.example.org\\x",
+        "http://0xA.1/",
     ],
 )
 def test_a_host_stands_for_its_sub_domains_and_every_way_to_write_it(
@@ -53,6 +55,8 @@ def test_another_host_is_not_on_the_list(tmp_path: Path, url: str) -> None:
         ("https://example.org/a%20b.jpg?x=1", True),
         (" HTTP://u@Example.org:80/a b.jpg?x=1#part", True),
         ("http://example.org./a b.jpg?x=1", True),
+        ("//example.org/z/..\\a b.jpg?x=1", True),
+        ("http://%65xample.org/a\t b.jpg?x=1", True),
         ("https://example.org/a b.jpg?x=2", False),
         ("https://example.org/a b.jpg", False),
         ("https://example.org:8080/a b.jpg?x=1", False),

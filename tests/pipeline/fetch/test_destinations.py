@@ -30,6 +30,35 @@ def test_redirects_are_followed_and_the_last_url_is_told(site: "Site", fetch_one
     assert fetched.outcome is Outcome.TOO_MANY_REDIRECTS
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("\\b\\c", "/b/c"),
+        ("?x=1&amp;y=%7e%2f#z", "/from/a?x=1&y=%7e%2f"),
+        ("../b/%2E%2E/c/.", "/c/"),
+        ("/\u00e9'?'", "/%C3%A9'?%27"),
+        ("/\xff", "/%FF"),
+        ("//2130706433:{port}/b", "/b"),
+        ("  http:/b  ", "/b"),
+    ],
+)
+def test_a_redirect_is_resolved_by_the_url_standard(
+    site: "Site", fetch_one: FetchOne, location: str, target: str
+) -> None:
+    encoding = "utf-8" if "\u00e9" in location else "latin-1"
+    line = b"Location: " + location.format(port=site.port).encode(encoding)
+    site.behaviours["from"] = site.whole(b"", "302 Found", "X: y").replace(b"X: y", line)
+    site.behaviours.setdefault(target.split("/")[1], site.whole())
+    fetched = fetch_one(site.url("from/a"), site.port, max_redirects=1)
+    assert fetched.final_url == site.url(target[1:])
+    assert site.paths()[:2] == ["/from/a", target]
+
+
+def test_a_redirect_without_a_place_leads_nowhere(site: "Site", fetch_one: FetchOne) -> None:
+    site.behaviours["from"] = site.whole(b"", "302 Found", "Location: ")
+    assert fetch_one(site.url("from"), site.port).outcome is Outcome.HTTP_OTHER
+
+
 def test_a_redirect_loop_ends_after_as_many_requests_as_allowed(
     site: "Site", fetch_one: FetchOne
 ) -> None:
@@ -117,7 +146,7 @@ def test_a_port_that_is_not_listed_is_blocked_before_a_connection(
 
 
 def test_urls_that_cannot_be_asked_for_cost_no_request(fetch_options: Options) -> None:
-    urls = ["", "\0", "http://a/\ud800", "http://a/" + "x" * 10_000_000, "mailto:a@b", "data:,"]
+    urls = ["", "\0", "http://a b/", "http://a/" + "x" * 10_000_000, "mailto:a@b", "data:,"]
     outcomes = [fetched.outcome for fetched in fetch(urls, fetch_options())]
     assert outcomes == [Outcome.NO_URL] * 4 + [Outcome.BLOCKED_SCHEME] * 2
 

@@ -33,6 +33,17 @@ def test_no_host_sees_more_than_its_rate_and_others_do_not_wait_for_it(
         assert abs(min(begun["a"]) - min(begun["b"])) < least_ms
 
 
+def test_a_host_with_a_dot_at_its_end_shares_the_pace_of_that_without(
+    site: "Site", fetch_options: Options
+) -> None:
+    urls = [f"http://{host}:{site.port}/ok/{n}" for host in ("a.test", "A.test.") for n in (1, 2)]
+    shared = Shared()
+    limits = fetch_options(site.port, per_host_per_s=5, resolve={"a.test": ("127.0.0.1",)})
+    times = [fetched.fetched_at or 0 for fetched in fetch(urls, limits, shared)]
+    assert max(times) - min(times) >= 600 - 10
+    assert {host for host, _ in shared.sent} == {"a.test"}
+
+
 @pytest.mark.parametrize("path", ["500", "reset", "silent", "429"])
 def test_a_host_that_keeps_failing_is_left_alone_for_the_rest_of_the_unit(
     site: "Site", fetch_options: Options, path: str

@@ -171,6 +171,7 @@ class Http2:
     def __init__(self) -> None:
         self.connections = 0
         self.most = 0
+        self.paths: set[str] = set()
 
     def serve(self, sock: ssl.SSLSocket) -> None:
         self.connections += 1
@@ -182,7 +183,9 @@ class Http2:
         answered = 0
         while received := sock.recv(65536):
             events = h2.receive_data(received)
-            waiting += [e.stream_id for e in events if isinstance(e, RequestReceived)]
+            requests = [event for event in events if isinstance(event, RequestReceived)]
+            waiting += [request.stream_id for request in requests]
+            self.paths |= {str(dict(r.headers)[b":path"], "ascii") for r in requests}
             self.most = max(self.most, len(waiting))
             # After the first none is answered before two wait on this connection.
             if not answered or self.most >= 2:
@@ -202,8 +205,9 @@ def test_http_2_is_spoken_where_it_is_offered_with_many_requests_per_connection(
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     server = Http2()
     port = tls_port(stack, pem, server.serve, ["h2", "http/1.1"])
-    urls = [f"https://127.0.0.1:{port}/{number}" for number in range(6)]
+    urls = [f"https://127.0.0.1:{port}/%2f%2E%2e%2f?'{number}#a" for number in range(6)]
     results = list(fetch(urls, options(port, per_host_per_s=5)))
     assert [result.outcome for result in results] == [Outcome.OK] * 6
     assert {result.etag for result in results} == {"e"}
+    assert server.paths == {f"/%2f%2E%2e%2f?%27{number}" for number in range(6)}
     assert server.connections < server.most

@@ -53,6 +53,27 @@ def test_what_a_site_forbids_is_not_requested(site: "Site", obey: Obey) -> None:
     assert Counter(site.paths()) == Counter(["/robots.txt", "/ok/1", "/ok/2"])
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "ok/../no/1",
+        "ok/%2E%2e/no/1",
+        "./no/1",
+        "no\\1",
+        "n\to/1",
+        "%6eo/1",
+        "no/1#",
+        "no/?/../..",
+    ],
+)
+def test_no_spelling_gets_round_what_a_site_forbids(site: "Site", obey: Obey, path: str) -> None:
+    site.behaviours |= {"robots.txt": site.whole(RULES), "%6eo": site.whole()}
+    site.behaviours["from"] = site.whole(b"", "302 Found", "Location: \\ok\\..\\no\\1")
+    results = obey(site, path, "from")
+    assert [fetched.outcome for fetched in results.values()] == [Outcome.ROBOTS] * 2
+    assert site.paths() == ["/robots.txt", "/from"]
+
+
 def test_a_recipe_may_ignore_robots_txt_which_is_not_requested_then(
     site: "Site", fetch_options: Options
 ) -> None:

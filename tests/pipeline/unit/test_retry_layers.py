@@ -294,7 +294,7 @@ def test_layer_stopped_among_its_slices_goes_on_with_the_others(world: MakeWorld
 
 
 def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWorld) -> None:
-    names = ["p0,500/x", "p1", "p0,500/x", "404,p3/x"]
+    names = ["p0,500/x", "p1", "y/../p0,500/x", "404,p3/x"]
     dataset = world(names)
     dataset.gather(CrashingAt(0, times=1))  # parts rows 0 and 2, so the URL is fetched by both
     assert [outcome for _, _, outcome in dataset.outcomes()] == ["ok", "ok", "http_5xx", "http_4xx"]
@@ -303,7 +303,7 @@ def test_url_that_another_row_of_the_unit_has_is_not_fetched_again(world: MakeWo
     assert dataset.requests()["p0,500/x"] == 2
     first, other = dataset.query("FROM gathered WHERE row IN (0, 2) ORDER BY row")
     differing = {name for name, value in first.items() if value != other[name]}
-    assert differing == {"row", "uid", "text", "retry_layer"}
+    assert differing == {"row", "uid", "url", "text", "page", "retry_layer"}
 
 
 def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(
