@@ -173,7 +173,8 @@ def _own_images(
     for file, rows in by_file.items():
         if file is None:
             for row in rows:
-                yield [row], Fetched(part.values[URL.name][row], Outcome.ABSENT)
+                url, why = part.values[URL.name][row], part.problems[row]
+                yield [row], Fetched(url, Outcome.ABSENT, detail=why)
             continue
         store, path = split_location(file)
         for start in range(0, len(rows), BODIES_AT_ONCE):

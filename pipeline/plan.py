@@ -9,6 +9,7 @@ else; rules may change.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
-from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows, missing_column
+from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
@@ -66,7 +67,10 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     Raises:
         BadOption: a rule of the recipe cannot work.
     """
-    shaping = {"url", "text", "header", "unit_pairs", "columns", "leave_out", "as_text", *HASHES}
+    shaping = {
+        "url", "text", "header", "caption", "image", "columns", "leave_out", "as_text",
+        "unit_pairs", *HASHES,
+    }  # fmt: skip
     return {
         "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
         "image": recipe.image.model_dump(),
@@ -80,12 +84,13 @@ def _new_plan(
 ) -> Plan:
     """Return a new plan; what is not read in place is staged."""
     staged: list[tuple[str, int]] = []
+    skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
     if isinstance(reader.read, Rows):
-        counts, schema = _footers(recipe, files, reader.read)
+        counts, schema = _footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
-        counts, staged, schema = _staged(recipe, store, files, reader.read)
+        counts, staged, schema = _staged(recipe, store, files, reader.read, skipped)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
@@ -104,6 +109,7 @@ def _new_plan(
         units=list(units(counts_of_files, recipe.input.unit_pairs)),
         schema=schema,
         fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
+        skipped=skipped,
     )
 
 
@@ -126,7 +132,11 @@ def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[FileSlice]]:
 
 
 def _staged(
-    recipe: Recipe, store: Store, files: Sequence[InputFile], read: Records
+    recipe: Recipe,
+    store: Store,
+    files: Sequence[InputFile],
+    read: Records,
+    skipped: list[tuple[str, str]],
 ) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
     """Stage the input; return rows per input file, the staged files, the extra columns."""
     counts = [0] * len(files)
@@ -135,38 +145,71 @@ def _staged(
 
     def pairs() -> Iterator[Record]:
         for index, file in enumerate(files):
-            for record in read(file, recipe.input):
-                counts[index] += 1
-                if len(seen) < staging.MAX_KEYS:  # more of them are only refused, or left out
-                    seen.update(record.others)
-                others = {k: kept.value(k, v) for k, v in record.others.items() if kept.keeps(k)}
-                yield record._replace(others=others)
+            with _bad_file(recipe, file, skipped):
+                for record in read(file, recipe.input):
+                    counts[index] += 1
+                    if len(seen) < staging.MAX_KEYS:  # more of them are refused, or left out
+                        seen.update(record.others)
+                    yield record._replace(others=kept.values(record.others))
         kept.check_names(seen)
 
     staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
 
 
-def _footers(recipe: Recipe, files: Sequence[InputFile], rows: Rows) -> tuple[list[int], pa.Schema]:
+def _footers(
+    recipe: Recipe, files: Sequence[InputFile], rows: Rows, skipped: list[tuple[str, str]]
+) -> tuple[list[int], pa.Schema]:
     """Return rows per file and the extra columns of all of them."""
     used = {"url": recipe.input.url, "text": recipe.input.text}
-    counts: list[int] = []
+    counts = [0] * len(files)
     types: Types = {}
     kept = Kept.of(recipe)
     seen: set[str] = set()
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        for file, (count, schema) in zip(files, pool.map(rows.footer, files), strict=True):
-            counts.append(count)
-            _check_used(file.location, schema, used)
-            for field in schema:
-                if field.name not in used.values():
-                    seen.add(field.name)
-                    if kept.keeps(field.name):
-                        text = field.name in kept.as_text
-                        widen(types, field.with_type(pa.string()) if text else field, file.location)
+        read = [pool.submit(rows.footer, file) for file in files]
+        for index, (file, footer) in enumerate(zip(files, read, strict=True)):
+            with _bad_file(recipe, file, skipped):
+                counts[index], schema = footer.result()
+                _check_used(file.location, schema, used)
+                for field in schema:
+                    if not _is_taken(field, used):
+                        seen.add(field.name)
+                        _widen(types, field, kept, file)
     kept.check_names(seen)
     kept.check_types(types)
     return counts, of_types(types)
+
+
+def _widen(types: Types, field: pa.Field, kept: Kept, file: InputFile) -> None:
+    """Note the type of an extra column in one more file, if it is kept."""
+    if kept.keeps(field.name):
+        text = field.name in kept.as_text
+        widen(types, field.with_type(pa.string()) if text else field, file.location)
+
+
+def _is_taken(field: pa.Field, used: dict[str, str]) -> bool:
+    """Return whether the column is the URL or the text, and all of it."""
+    return field.name in used.values() and not pa.types.is_nested(field.type)
+
+
+@contextmanager
+def _bad_file(recipe: Recipe, file: InputFile, skipped: list[tuple[str, str]]) -> Iterator[None]:
+    """Note in `skipped` that a file is broken and go on, where the recipe says so.
+
+    What was read of it before the damage stays.
+
+    Raises:
+        BadOption: it is broken, and the recipe does not say so.
+    """
+    try:
+        yield
+    except BadFile as error:
+        if recipe.input.on_bad_file == "stop":
+            raise BadOption(
+                f"{error}; or say `input.on_bad_file: skip` to go on without what cannot be read"
+            ) from error
+        skipped.append((file.location, str(error)))
 
 
 def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
@@ -175,7 +218,8 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
         if name not in schema.names:
             raise missing_column(location, key, name, schema.names)
         type = schema.field(name).type
-        if type not in (pa.string(), pa.binary(), pa.null()):
+        captions = key == "text" and pa.types.is_list(type) and type.value_type == pa.string()
+        if type not in (pa.string(), pa.binary(), pa.null()) and not captions:
             raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
 
 

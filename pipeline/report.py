@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
+    PLAN_FILE,
     REPORT_PAGE,
     SCRATCH,
     STATS,
@@ -31,6 +32,7 @@ from pairsieve.pipeline.stats.fetch_section import fetches
 from pairsieve.pipeline.stats.histograms import CHART_PX, format_figure, histograms
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, render, shown, thumbnail
 from pairsieve.pipeline.stats.stats_db import build, finish
+from pairsieve.pipeline.unit.plan_file import read as read_plan
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.pipeline.vectors.scores import sources
@@ -157,6 +159,7 @@ def _content(
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": model_sentences(store),
+        "skipped": read_plan(store).skipped_sentences() if store.exists(PLAN_FILE) else [],
         "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
         "chart_px": CHART_PX,
     }

@@ -6,7 +6,6 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
 import json
-import math
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.input.column_types import without_times
+from pairsieve.pipeline.input.column_types import finite, without_times
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders
@@ -207,7 +206,7 @@ def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
     for name, value in sample.items():
         column = own.get(name)
         if value is not None and (column is None or column.in_sample):
-            content[name] = _finite(_digits(column, value) if column else value)
+            content[name] = finite(_digits(column, value) if column else value)
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_text, allow_nan=False)
     return text.encode()
 
@@ -215,17 +214,6 @@ def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
 def _text(value: Any) -> str:
     """Return a value that JSON has no form for: the bytes of an expected hash, a decimal."""
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    """Return a value with null for each number in it, at any depth, that is not finite."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return value
 
 
 def _digits(column: Column, value: Any) -> Any:

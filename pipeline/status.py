@@ -57,7 +57,8 @@ class Status:
         outdated: True when there is a selection, but more was gathered since: it has no numbers.
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
-        diagnoses: A sentence on each thing that the failures point to.
+        skipped: Location and damage of each input file that was not read to its end.
+        diagnoses: A sentence on each thing that the failures, or skipped files, point to.
         worst_hosts: (host, failed, requested, commonest failure) of those with the most failures,
             among the worst of each unit.
         over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
@@ -75,6 +76,7 @@ class Status:
     dropped: int | None = None
     kept: int | None = None
     in_shards: int | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)
     worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
     over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
@@ -95,7 +97,8 @@ def status(store: Store, name: str) -> Status:
     done = sum(marker.rows for part, marker in gathered.items() if not layer_of(part))
     summary = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
-    summary.diagnoses = diagnose(fetches)
+    summary.skipped = list(plan.skipped)
+    summary.diagnoses = [*plan.skipped_sentences(), *diagnose(fetches)]
     summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
     steps = wider(dict(fetches.steps), STEPS_SHOWN)
     summary.over_time = [(start, *failures(counts)) for start, counts in steps]

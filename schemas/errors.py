@@ -17,6 +17,7 @@ class Stopped(PairsieveError):
 
 def nearest(name: str, known: list[str]) -> str:
     """Return a clause that lists the `known` names and the nearest to `name`, if one is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
+    folded = {each.casefold(): each for each in reversed(known)}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    hint = f"; did you mean `{folded[near[0]]}`?" if near else ""
     return f"known: {', '.join(known)}{hint}"

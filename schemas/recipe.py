@@ -39,6 +39,21 @@ class Input(Section):
         "names.",
     )
     header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
+    caption: str = Field(
+        "first",
+        pattern=r"^(first|longest|random\(\d+\))$",
+        description="Which of several captions is the text: `first`, `longest`, or `random(n)`, "
+        "drawn by the number n and the URL.",
+    )
+    image: str | None = Field(
+        None,
+        min_length=1,
+        description="WebDataset: suffix of the image where samples hold several, e.g. `seg.png`.",
+    )
+    on_bad_file: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What to do with a file that is broken or cut off; those skipped are listed.",
+    )
     sha256: str | None = Field(
         None, min_length=1, description="Column with the SHA-256, hex, that the bytes must have."
     )

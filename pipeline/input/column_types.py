@@ -6,6 +6,7 @@ here. Two types become one only where every value of both stays what it is.
 
 import base64
 import json
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -72,6 +73,17 @@ def without_times(table: pa.Table) -> pa.Table:
     schema = pa.schema([field.with_type(_timeless(field.type)) for field in table.schema])
     in_utc = pa.schema([field.with_type(_utc(field.type)) for field in table.schema])
     return table.cast(in_utc).cast(schema)
+
+
+def finite(value: Any) -> Any:
+    """Return a value with null for each number in it, at any depth, that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return value
 
 
 def _timeless(type: pa.DataType) -> pa.DataType:
@@ -155,7 +167,7 @@ def _maps(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 def _json(value: Any) -> str | None:
     if value is None:
         return None
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    return json.dumps(finite(value), ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> str:

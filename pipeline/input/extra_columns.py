@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.column_types import common, is_bytes, unkept
+from pairsieve.pipeline.input.column_types import common, finite, is_bytes, unkept
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import HASHES, Recipe
 
 IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
-RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_LOCATION)  # pairsieve's own of a unit
+PROBLEM = "pairsieve_problem"  # why a pair has no URL, no text or no image, if its file tells
+RESERVED = (ROW.name, URL.name, TEXT.name, *IMAGE_LOCATION, PROBLEM)  # pairsieve's own of a unit
 _SOURCE, _JSON = b"source", b"json"  # metadata: name in the input; present if written as JSON
 
 
@@ -79,11 +80,14 @@ class Kept:
         listed = self.columns == "all" or (self.columns != "none" and name in self.columns)
         return listed and name not in self.leave_out
 
-    def value(self, name: str, value: Any) -> Any:
-        """Return a JSON value of a column as it is kept."""
+    def values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON values of a pair that are kept, as they are kept, by column."""
+        return {name: self._value(name, values[name]) for name in values if self.keeps(name)}
+
+    def _value(self, name: str, value: Any) -> Any:
         if name not in self.as_text or value is None or isinstance(value, str):
             return value
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(finite(value), ensure_ascii=False)
 
     def check_names(self, known: Iterable[str]) -> None:
         """Refuse names that no file of the input has; `known` are those that it has.

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from pairsieve.pipeline.input.files import InputFile, open_file
-from pairsieve.pipeline.input.reader import Reader, Rows
-from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.pipeline.input.reader import BadFile, Reader, Rows
+from pairsieve.schemas.errors import Stopped
 
 BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows that are needed
 COLUMN_BUFFER = 4 << 20  # bytes read at once of each column
@@ -20,7 +20,7 @@ def footer(file: InputFile) -> tuple[int, pa.Schema]:
     """Return the number of rows, and the schema with plain types and distinct names.
 
     Raises:
-        BadOption: it is not a readable Parquet file.
+        BadFile: it is not a readable Parquet file.
     """
     import pyarrow.parquet as pq
 
@@ -29,7 +29,7 @@ def footer(file: InputFile) -> tuple[int, pa.Schema]:
             metadata = pq.read_metadata(stream)
             schema = metadata.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
-        raise BadOption(f"{file.location}: not a readable Parquet file: {error}") from error
+        raise BadFile(f"{file.location}: not a readable Parquet file: {error}") from error
     names = distinct(schema.names)
     fields = [
         pa.field(name, plain_type(type)) for name, type in zip(names, schema.types, strict=True)

@@ -23,15 +23,22 @@ class Record(NamedTuple):
         text: Its text, None where there is none.
         others: What else the input says of it, by name.
         image: Where its image lies (tar, offset, bytes), if the input holds images.
+        problem: Why it has no URL, no text or no image, where the file tells.
     """
 
     url: str | None
     text: str | None
     others: dict[str, Any]
     image: tuple[str, int, int] | None = None
+    problem: str | None = None
 
 
-# Yields the pairs of one file; BadOption where it cannot be read as the recipe says.
+class BadFile(BadOption):
+    """A file that cannot be read to its end, whatever the recipe says."""
+
+
+# Yields the pairs of one file; BadOption where it cannot be read as the recipe says, BadFile where
+# the file is broken.
 Records = Callable[[InputFile, Input], Iterator[Record]]
 
 

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.paths import attempt, staged
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input.column_types import finite
 from pairsieve.pipeline.input.extra_columns import (
     IMAGE_LOCATION,
+    PROBLEM,
     Kinds,
     escaped,
     is_json,
@@ -33,6 +35,7 @@ OTHERS = "others"
 SCHEMA = pa.schema(
     [(URL.name, pa.string()), (TEXT.name, pa.string()), (OTHERS, pa.string())]
     + list(zip(IMAGE_LOCATION, (pa.string(), pa.int64(), pa.int64()), strict=True))
+    + [(PROBLEM, pa.string())]
 )
 
 _KIND = {bool: "bool", float: "float", str: "str"}
@@ -111,6 +114,7 @@ def _group(rows: list[tuple[Record, str]]) -> pa.Table:
         text_array([file for file, _, _ in images]),
         pa.array([offset for _, offset, _ in images], pa.int64()),
         pa.array([size for _, _, size in images], pa.int64()),
+        text_array([record.problem for record, _ in rows]),
     ]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
@@ -168,7 +172,7 @@ def _check_names(kinds: Kinds) -> None:
 def _nested_text(value: Any) -> str:
     """Return a nested value as JSON text, `null` if it is nested too deep to be written."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(finite(value), ensure_ascii=False, default=str)
     except (RecursionError, TypeError, ValueError):
         return "null"
 

@@ -1,12 +1,14 @@
 """Text files as input: one record per pair, whatever the file holds.
 
-A line that does not say what it should is a record too, with nulls where nothing could be read;
-only an empty line is none. Bytes that are not UTF-8 are escaped with backslashes.
+A line that does not say what it should is a record too, with nulls where nothing could be read, and
+why; only an empty line is none. Bytes that are not UTF-8 are escaped with backslashes.
 
-- CSV: comma, double quotes, line breaks inside quotes. All values are text.
+- CSV: comma, double quotes, line breaks inside quotes. All values are text. A quote that closes in
+  another line than it should, or never, swallows lines: that is refused, naming both lines.
 - TSV: tabs only. A quote is a character like any other: real alt texts hold single ones, and a
   reader that believes them swallows the lines up to the next.
-- JSONL: one object per line; a URL or text that is no string is null.
+- JSONL: one object per line; a URL or text that is no string is null. A file in which no line has
+  the columns is refused: they are called otherwise, or it is no JSONL.
 - TXT: one URL per line, without text.
 
 Cells beyond the header become the extra column `extra_cells`; without a header, columns are called
@@ -20,15 +22,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from pairsieve.pipeline.input.captions import chosen, is_captions, told
 from pairsieve.pipeline.input.files import InputFile, open_text
 from pairsieve.pipeline.input.parquet import distinct
-from pairsieve.pipeline.input.reader import Reader, Record, missing_column
-from pairsieve.schemas.errors import BadOption
+from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
 from pairsieve.schemas.recipe import HASHES, Input
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"
-
+NAMES_SHOWN = 100  # of a file's columns, where one is missing
 
 Parse = Callable[[io.BufferedReader, InputFile, Input], Iterator[Record]]
 
@@ -37,26 +39,56 @@ def records(parse: Parse, file: InputFile, options: Input) -> Iterator[Record]:
     """Yield the pairs of a text file.
 
     Raises:
-        BadOption: a column named in `options` is not there, or the file cannot be read.
+        BadOption: a column named in `options` is not there.
+        BadFile: the file cannot be read.
     """
     try:
         with open_text(file) as stream:
             yield from parse(stream, file, options)
     except OSError as error:
-        raise BadOption(f"{file.location}: cannot be read to its end: {error}") from error
+        raise BadFile(f"{file.location}: cannot be read to its end: {error}") from error
 
 
 def _csv(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
-    csv.field_size_limit(MAX_LINE)
     text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
-    rows = csv.reader(iter(lambda: text.readline(MAX_LINE), ""))
-    try:
-        yield from _table(rows, file, options)
-    except csv.Error as error:
-        raise BadOption(
-            f"{file.location}, line {rows.line_num}: not CSV: {error}; a quote may be unbalanced "
-            "before it; for lines of plain tab-separated text say `input.format: tsv`"
-        ) from error
+    yield from _table(_csv_rows(text, file.location), file, options)
+
+
+def _csv_rows(text: io.TextIOWrapper, location: str) -> Iterator[list[str]]:
+    """Yield rows of cells.
+
+    A strict reader says where a quote does not close before its comma. Within one line such a cell
+    is read as it stands; over several lines it holds lines that are no part of it.
+    """
+    csv.field_size_limit(MAX_LINE)
+    line = ""
+
+    def lines() -> Iterator[str]:
+        nonlocal line
+        while line := text.readline(MAX_LINE):
+            yield line
+
+    rows = csv.reader(lines(), strict=True)
+    while True:
+        first = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            if rows.line_num != first or not line or not _closes(line):
+                raise BadFile(
+                    f"{location}, line {first}: a quote opens a cell and none closes it up to line "
+                    f"{rows.line_num}: {error}; mend it, or say `input.format: tsv` for lines of "
+                    "plain tab-separated text"
+                ) from error
+            row = next(csv.reader([line]))
+        if row is None:
+            return
+        yield row
+
+
+def _closes(line: str) -> bool:
+    """Return whether every quoted cell of a line ends in it: else it would take in the next."""
+    return len(list(csv.reader([line, "\n"]))) == 2
 
 
 def _tsv(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
@@ -92,34 +124,66 @@ def _table(rows: Iterator[list[str]], file: InputFile, options: Input) -> Iterat
 
 def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
     decoder = json.JSONDecoder(strict=False)
-    for number, line in enumerate(_lines(stream)):
-        if number == 0 and line and line.lstrip().startswith(b"["):
-            raise BadOption(f"{file.location}: begins like one JSON array; give one object a line")
-        others = json_object(line, decoder)
-        url, text = others.pop(options.url, None), others.pop(options.text, None)
-        yield Record(string(url), string(text), others)
+    missing, names, objects, count = {"url", "text"}, dict[str, None](), 0, 0
+    for count, line in enumerate(_lines(stream), 1):
+        if count == 1 and line and line.lstrip().startswith(b"["):
+            raise BadFile(f"{file.location}: begins like one JSON array; give one object a line")
+        others, problem = json_object(line, decoder)
+        objects += problem is None
+        missing -= {key for key in missing if getattr(options, key) in others}
+        if missing and len(names) < NAMES_SHOWN:
+            names |= dict.fromkeys(others)
+        yield pair(others, options, problem)
+    if not count:
+        return
+    if not objects:
+        raise BadFile(
+            f"{file.location}: no line holds a JSON object, so it is no JSONL; give one object a "
+            "line, not one over several lines"
+        )
+    for key in ("url", "text"):
+        if key in missing:
+            raise missing_column(file.location, key, getattr(options, key), list(names))
+
+
+def pair(others: dict[str, Any], options: Input, problem: str | None = None) -> Record:
+    """Return the pair that a JSON object holds; what is not taken stays in `others`."""
+    url = others.get(options.url)
+    if isinstance(url, str) or url is None:
+        others.pop(options.url, None)
+    else:
+        problem, url = told(options.url, url), None
+    text = others.get(options.text)
+    if isinstance(text, str) or text is None:
+        others.pop(options.text, None)
+    elif is_captions(text):
+        text = chosen(text, options.caption, url or "")
+    else:
+        problem, text = problem or told(options.text, text), None
+    return Record(url, text, others, None, problem)
 
 
 def _txt(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
     for line in _lines(stream):
-        yield Record(None if line is None else _decoded(line), None, {})
+        yield Record(None if line is None else _decoded(line), None, {}, None, _too_long(line))
 
 
-def json_object(line: bytes | None, decoder: json.JSONDecoder) -> dict[str, Any]:
-    """Return the JSON object in `line`, empty if there is none.
+def _too_long(line: bytes | None) -> str | None:
+    return f"a line of more than {MAX_LINE >> 20} MiB" if line is None else None
+
+
+def json_object(line: bytes | None, decoder: json.JSONDecoder) -> tuple[dict[str, Any], str | None]:
+    """Return the JSON object in `line`, empty if there is none, and then why.
 
     Bytes that are not UTF-8 become lone surrogates, because a backslash would be an escape here.
     """
+    if line is None:
+        return {}, _too_long(line)
     try:
-        value = decoder.decode((line or b"").decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def string(value: Any) -> str | None:
-    """Return `value` if it is a string."""
-    return value if isinstance(value, str) else None
+        value = decoder.decode(line.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        return {}, f"no JSON: {str(error)[:100]}"
+    return (value, None) if isinstance(value, dict) else ({}, "JSON, but no object")
 
 
 def _decoded(line: bytes) -> str:

@@ -1,9 +1,11 @@
 """WebDatasets as input: pairs whose images are already there, so nothing is fetched.
 
 A tar is walked once; of its images only the location is noted. A sample is the consecutive members
-with one key, as the webdataset library groups them. Its text is `.txt`, else the text or `caption`
-of `.json`; its URL is that of `.json`. One without a URL gets the address of its location in
-the input, so that two samples never pass for the same pair.
+with one key, as the webdataset library groups them: the key ends at the first dot of the name, and
+what a member holds is told by what follows the last one. Its text is `.txt`, else the text or
+`caption` of `.json`; its URL is that of `.json`. One without a URL gets the address of its location
+in the input, so that two samples never pass for the same pair. One without image or text is a pair,
+too.
 
 img2dataset writes beside each tar a Parquet file of the same name with every pair it tried: those
 that have no sample in the tar are records without an image.
@@ -14,38 +16,55 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input.captions import chosen, is_captions, told
 from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
-from pairsieve.pipeline.input.reader import Reader, Record, missing_column
-from pairsieve.pipeline.input.text import MAX_LINE, json_object, string
+from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
+from pairsieve.pipeline.input.text import MAX_LINE, json_object
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
 
 IMAGES = frozenset(
-    ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "ppm", "pgm")
-)
+    (
+        "jpg", "jpeg", "jpe", "jfif", "jpeg2", "jp2", "png", "webp", "gif", "bmp", "tif", "tiff",
+        "avif", "heic", "heif", "ppm", "pgm", "pbm", "pnm", "image", "img",
+    )
+)  # fmt: skip
+TEXTS = frozenset(("txt", "text", "transcript"))
 KEY, CAPTION = "key", "caption"  # names that img2dataset uses
 # Source: webdataset.tariterators.base_plus_ext and tar_file_iterator, with line breaks in names.
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+_Member = TypeVar("_Member")  # what a sample holds of a member
 _META = re.compile(r"__[^/]*__($|/)")
 
 
 @dataclass(slots=True)
 class _Sample:
-    """What the members with one key hold; `offset` is where the first member's header lies."""
+    """What the members with one key hold.
+
+    Attributes:
+        key: Their name up to its first dot.
+        offset: Where the first member's header lies.
+        suffixes: What follows the dot, of every member.
+        images: Offset and bytes of each image, by suffix.
+        texts: Each text, by suffix.
+        metadata: What `.json` holds.
+        problem: Why it does not.
+    """
 
     key: str
     offset: int
-    image: tuple[int, int] | None = None  # offset, bytes
-    text: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
     suffixes: set[str] = field(default_factory=set)
+    images: dict[str, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[str, str | None] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
 
 
 def records(file: InputFile, options: Input) -> Iterator[Record]:
@@ -65,8 +84,8 @@ def records(file: InputFile, options: Input) -> Iterator[Record]:
     for batch in listed.to_batches(max_chunksize=1000) if listed else ():
         for metadata in batch.to_pylist():
             if metadata[KEY] not in keys:
-                url, text = _pair(metadata, None, options)
-                yield Record(url, text, metadata)
+                url, text, problem = _pair(metadata, None, options)
+                yield Record(url, text, metadata, None, problem)
 
 
 def _companion(file: InputFile) -> pa.Table:
@@ -81,56 +100,99 @@ def _companion(file: InputFile) -> pa.Table:
 
 
 def _record(sample: _Sample, file: InputFile, options: Input) -> Record:
-    url, text = _pair(sample.metadata, sample.text, options)
+    image = _one_of(sample.images, "image", options.image, sample, file)
+    text = _one_of(sample.texts, "text", options.text, sample, file)
+    url, text, problem = _pair(sample.metadata, text, options)
     sample.metadata.setdefault(KEY, sample.key)
-    image = (file.location, *sample.image) if sample.image else None
+    location = (file.location, *image) if image and image[1] else None
     own = f"wds:{file.name}/{sample.key}@{sample.offset}"
-    return Record(own if url is None else url, text, sample.metadata, image)
+    problem = sample.problem or problem
+    if not location:
+        problem = problem or f"no image among {', '.join(f'.{s}' for s in sorted(sample.suffixes))}"
+    return Record(own if url is None else url, text, sample.metadata, location, problem)
+
+
+def _one_of(
+    members: dict[str, _Member], key: str, suffix: str | None, sample: _Sample, file: InputFile
+) -> _Member | None:
+    """Return the member that the recipe names, else the only one, or the only one named plainly.
+
+    So `.jpg` is the image beside `.seg.png`, as for those who read WebDatasets by suffix.
+
+    Raises:
+        BadOption: there are several, and the recipe does not say which.
+    """
+    if suffix in members:
+        return members[suffix]
+    plain = [name for name in members if "." not in name] or list(members)
+    if len(plain) > 1:
+        names = ", ".join(f"`{name}`" for name in plain)
+        raise BadOption(
+            f"input.{key}: {file.location}: sample `{sample.key}` holds several: {names}; say "
+            f"`input.{key}: {plain[0]}`, for example"
+        )
+    return members[plain[0]] if plain else None
 
 
 def _pair(
     metadata: dict[str, Any], text: str | None, options: Input
-) -> tuple[str | None, str | None]:
-    """Return URL and text, and take out of `metadata` the values that they repeat."""
-    url = string(metadata.get(options.url))
-    if url is not None:
+) -> tuple[str | None, str | None, str | None]:
+    """Return URL, text and what is wrong; take out of `metadata` the values that they repeat."""
+    url, problem = metadata.get(options.url), None
+    if isinstance(url, str):
         del metadata[options.url]
+    else:
+        url, problem = None, None if url is None else told(options.url, url)
     names = (options.text, CAPTION)
     for name in names:
-        text = string(metadata.get(name)) if text is None else text
+        value = metadata.get(name)
+        if text is None and isinstance(value, str):
+            text = value
+        elif text is None and isinstance(value, list) and is_captions(value):
+            text = chosen(value, options.caption, url or "")
+        elif text is None and value is not None:
+            problem = problem or told(name, value)
     for name in names:
         if text is not None and metadata.get(name) == text:
             del metadata[name]
-    return url, text
+    return url, text, None if text is not None and url is not None else problem
 
 
 def _samples(file: InputFile) -> Iterator[_Sample]:
-    """Yield the samples that hold an image, a text or JSON; a name given twice begins another."""
+    """Yield the samples; a name given twice begins another."""
     decoder = json.JSONDecoder(strict=False)
     sample: _Sample | None = None
     with open_file(file.location) as stream:
         for member in members(stream, file.location):
             name = _NAME.fullmatch(member.name)
-            if not name or not member.isreg() or member.issparse() or _META.match(member.name):
+            if not name or member.isdir() or _META.match(member.name):
                 continue
             key, suffix = name[1], name[2].lower()
             if sample is None or key != sample.key or suffix in sample.suffixes:
-                if sample and sample.suffixes:
+                if sample:
                     yield sample
                 sample = _Sample(key, member.offset)
-            if suffix in IMAGES:
-                sample.suffixes.add(suffix)
-                if member.size and not sample.image:
-                    sample.image = member.offset_data, member.size
-            elif suffix in ("txt", "json"):
-                sample.suffixes.add(suffix)
-                data = _content(stream, member)
-                if suffix == "json":
-                    sample.metadata = json_object(data, decoder)
-                elif data is not None:
-                    sample.text = data.decode("utf-8", "backslashreplace")
-    if sample and sample.suffixes:
+            sample.suffixes.add(suffix)
+            if not member.isreg() or member.issparse():
+                sample.problem = sample.problem or f".{suffix} is a link or no plain file"
+            else:
+                _take(sample, suffix, member, stream, decoder)
+    if sample:
         yield sample
+
+
+def _take(
+    sample: _Sample, suffix: str, member: tarfile.TarInfo, stream: Any, decoder: json.JSONDecoder
+) -> None:
+    """Put into the sample what the member holds, by what follows its last dot."""
+    kind = suffix.rpartition(".")[2]
+    if kind in IMAGES:
+        sample.images[suffix] = member.offset_data, member.size
+    elif kind in TEXTS:
+        data = _content(stream, member)
+        sample.texts[suffix] = None if data is None else data.decode("utf-8", "backslashreplace")
+    elif suffix == "json":
+        sample.metadata, sample.problem = json_object(_content(stream, member), decoder)
 
 
 def _content(stream: Any, member: tarfile.TarInfo) -> bytes | None:
@@ -160,8 +222,8 @@ def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
         raise _broken(location, offset, "what lies there is no header")
 
 
-def _broken(location: str, offset: int, why: str) -> BadOption:
-    return BadOption(
+def _broken(location: str, offset: int, why: str) -> BadFile:
+    return BadFile(
         f"{location}: broken or cut off at byte {offset}: {why}; mend it, or leave it out with a "
         "glob that does not match it"
     )

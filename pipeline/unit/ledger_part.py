@@ -11,7 +11,7 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, measured
 from pairsieve.filters.order import ordered
 from pairsieve.pipeline.fetch.canonical_url import canonical
-from pairsieve.pipeline.input.extra_columns import RESERVED, image_locations
+from pairsieve.pipeline.input.extra_columns import PROBLEM, RESERVED, image_locations
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.schemas.columns import (
     DETAIL,
@@ -43,6 +43,8 @@ class Part:
             [name for name in table.column_names if name in RESERVED]
         )
         self.image_locations = image_locations(table)
+        told = PROBLEM in table.column_names
+        self.problems = table[PROBLEM].to_pylist() if told else [None] * table.num_rows
         self.rows = table.num_rows
         self.order = ordered(filters)
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
@@ -92,7 +94,7 @@ class Part:
                 alive.append(row)
                 seen.add(uid)
                 continue
-            self.put(OUTCOME, [row], outcome)
+            self.reject([row], outcome, None if outcome is Outcome.REPEATED else self.problems[row])
         return alive
 
     def measure_texts(self, rows: Iterable[int]) -> None:

@@ -13,8 +13,9 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
+from pairsieve.pipeline.input.captions import chosen
 from pairsieve.pipeline.input.column_types import as_text
-from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, called, source_of
+from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, PROBLEM, called, source_of
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
@@ -50,6 +51,7 @@ class Plan:
         units: Per unit its slices of the staged files, or of the input files where none is staged.
         schema: The extra columns.
         fingerprints: Of the input files ("input") and of `measuring` ("gather").
+        skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
     """
 
     dataset: str
@@ -62,6 +64,7 @@ class Plan:
     units: Sequence[Sequence[FileSlice]]
     schema: pa.Schema
     fingerprints: dict[str, str]
+    skipped: Sequence[tuple[str, str]] = ()
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -80,6 +83,13 @@ class Plan:
                 f"{nearest(name, [source_of(each) for each in self.schema])}"
             )
         return str(field.name)
+
+    def skipped_sentences(self) -> list[str]:
+        """Return a sentence on the broken input files that were skipped, if there were any."""
+        if not self.skipped:
+            return []
+        others = f" and {len(self.skipped) - 1:,} more" if len(self.skipped) > 1 else ""
+        return [f"Not read to its end, as `input.on_bad_file` says: {self.skipped[0][1]}{others}."]
 
     @property
     def unit_pairs(self) -> int:
@@ -109,7 +119,8 @@ class Plan:
                 "use another --dataset"
             )
         content["files"] = [File(**file) for file in content["files"]]
-        content["staged"] = [(name, rows) for name, rows in content["staged"]]
+        for key in ("staged", "skipped"):
+            content[key] = [tuple(entry) for entry in content[key]]
         schema = pa.py_buffer(base64.b64decode(content.pop("schema")))
         return cls(dataset=dataset, schema=pa.ipc.read_schema(schema), **content)
 
@@ -162,8 +173,9 @@ def read_unit(
 ) -> pa.Table:
     """Return pairs of a unit.
 
-    The columns are `row`, `url`, `text`, `IMAGE_LOCATION` if the input holds images, and the
-    extra ones; URL and text are as the input has them, null where there is none.
+    The columns are `row`, `url`, `text`, `PROBLEM` if it was staged, `IMAGE_LOCATION` if the input
+    holds images, and the extra ones; URL and text are as the input has them, null where there is
+    none.
 
     Args:
         plan: The plan.
@@ -189,8 +201,10 @@ def read_unit(
 
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
-    location = [] if plan.fetch else [staging.SCHEMA.field(name) for name in IMAGE_LOCATION]
-    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *location]
+    location = () if plan.fetch else IMAGE_LOCATION
+    of_staged = [PROBLEM, *location] if plan.staged else []
+    staged = [staging.SCHEMA.field(name) for name in of_staged]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *staged]
     return pa.schema([*own, *plan.schema])
 
 
@@ -216,17 +230,28 @@ def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:
 def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: int) -> pa.Table:
     file = plan.files[index]
     table = rows_of_file.read(file.path, first, rows, file.rows)
-    text = plan.measuring["input"]["as_text"]
-    columns = [
-        parquet.plain(table[plan.measuring["input"][key]], pa.string()) for key in ("url", "text")
-    ]
+    options = plan.measuring["input"]
+    url = parquet.plain(table[options["url"]], pa.string())
+    texts = _texts(table[options["text"]], url, options["caption"])
+    columns = [url, texts]
     for field in plan.schema:
         name = source_of(field)
         if name not in table.column_names:
             columns.append(pa.nulls(rows, field.type))
-        elif name in text:
+        elif name in options["as_text"]:
             column = parquet.plain(table[name], parquet.plain_type(table[name].type))
             columns.append(pa.chunked_array([as_text(c) for c in column.chunks], pa.string()))
         else:
             columns.append(parquet.plain(table[name], field.type))
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
+
+
+def _texts(column: pa.ChunkedArray, urls: pa.ChunkedArray, rule: str) -> pa.ChunkedArray:
+    """Return the texts of a column of texts, or one out of each of a column of lists of them."""
+    type = parquet.plain_type(column.type)
+    if not pa.types.is_nested(type):
+        return parquet.plain(column, pa.string())
+    lists = parquet.plain(column, pa.list_(pa.string())).to_pylist()
+    pairs = zip(lists, urls.to_pylist(), strict=True)
+    texts = [chosen(captions or (), rule, url or "") for captions, url in pairs]
+    return pa.chunked_array([staging.text_array(texts)])

@@ -8,6 +8,7 @@ import pytest
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input.extra_columns import PROBLEM
 from pairsieve.pipeline.unit.plan_file import Plan, read_unit
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -19,7 +20,7 @@ def recipe(path: str | Path, **options: Any) -> Recipe:
 
 def everything(plan: Plan) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_unit(plan, 0).to_pylist()
-    return rows
+    return [{name: row[name] for name in row if name != PROBLEM} for row in rows]
 
 
 def column(plan: Plan, name: str) -> list[Any]:
@@ -45,7 +46,7 @@ def test_json_values_keep_the_type_that_all_of_them_have(tmp_path: Path) -> None
     lines: list[dict[str, Any]] = [
         {"whole": 1, "real": 1, "flag": True, "mixed": 1, "big": 2**70, "nested": {"a": [1]}},
         {"whole": 2**60, "real": 0.5, "flag": False, "mixed": "é", "long": 2**60},
-        {"whole": None, "mixed": True, "long": 0.5},
+        {"whole": None, "mixed": True, "long": 0.5, "url": None, "text": None},
     ]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     plan = plans.run(recipe(tmp_path / "a.jsonl"), Store.at(tmp_path / "out"))
@@ -68,7 +69,8 @@ def test_json_values_keep_the_type_that_all_of_them_have(tmp_path: Path) -> None
 
 
 def test_json_nested_too_deep_to_be_written_is_null(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"url": "a", "x": ' + "[" * 900 + "]" * 900 + "}\n")
+    nested = "[" * 900 + "]" * 900
+    (tmp_path / "a.jsonl").write_text('{"url": "a", "text": "t", "x": ' + nested + "}\n")
     plan = plans.run(recipe(tmp_path / "a.jsonl"), Store.at(tmp_path / "out"))
     (value,) = column(plan, "x")
     assert value in ("null", "[" * 900 + "]" * 900)
@@ -200,3 +202,21 @@ def test_what_another_key_reads_is_always_kept(tmp_path: Path) -> None:
             recipe(tmp_path / "a.parquet", sha256="digest", leave_out=["digest"]),
             Store.at(tmp_path / "other"),
         )
+
+
+def test_numbers_that_json_does_not_know_are_null_in_nested_values(tmp_path: Path) -> None:
+    line = '{"url": "a", "text": "t", "deep": [NaN, {"b": -Infinity, "c": 0.5}]}\n'
+    (tmp_path / "a.jsonl").write_text(line)
+    plan = plans.run(recipe(tmp_path / "a.jsonl"), Store.at(tmp_path / "out"))
+    assert column(plan, "deep") == ['[null, {"b": null, "c": 0.5}]']
+
+
+def test_parquet_may_hold_a_list_of_captions(tmp_path: Path) -> None:
+    captions = [["one", "the second"], [], None, [" ", "last"]]
+    table = {"url": list("abcd"), "text": captions}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    for rule, texts in (("first", ["one", None, None, "last"]), ("longest", ["the second"])):
+        options = recipe(tmp_path / "a.parquet", caption=rule)
+        plan = plans.run(options, Store.at(tmp_path / rule))
+        assert column(plan, "text")[: len(texts)] == texts
+        assert column(plan, "input_text") == captions

@@ -8,6 +8,7 @@ import pytest
 
 from pairsieve.pipeline import plan
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input.extra_columns import PROBLEM
 from pairsieve.pipeline.input.files import InputFile, open_text
 from pairsieve.pipeline.input.formats import READERS, check_format, find_files, format_of
 from pairsieve.pipeline.input.reader import Reader, Record, Rows
@@ -184,8 +185,8 @@ def test_a_format_of_ones_own_is_a_reader_and_a_line_of_the_table(tmp_path: Path
     planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
     assert (planned.format, planned.pairs, planned.fetch) == ("arrows", 2, True)
     assert read_unit(planned, 0).to_pylist() == [
-        {"row": 0, "url": "http://a/1", "text": "one", "length": 16},
-        {"row": 1, "url": "http://a/2", "text": "two", "length": 16},
+        {"row": 0, "url": "http://a/1", "text": "one", PROBLEM: None, "length": 16},
+        {"row": 1, "url": "http://a/2", "text": "two", PROBLEM: None, "length": 16},
     ]
 
 

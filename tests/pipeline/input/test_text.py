@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pairsieve.pipeline.input.formats import find_files
-from pairsieve.pipeline.input.reader import Record, Rows
+from pairsieve.pipeline.input.reader import BadFile, Record, Rows
 from pairsieve.pipeline.input.text import MAX_LINE
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Input
@@ -41,7 +41,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     assert pairs(tmp_path, "a.csv", b"\xef\xbb\xbfurl,text\na,b\n") == [("a", "b")]
     assert pairs(tmp_path, "a.tsv", b"\xef\xbb\xbfurl\ttext\na\tb\n") == [("a", "b")]
     assert pairs(tmp_path, "a.txt", b"\xef\xbb\xbfa\n") == [("a", None)]
-    assert pairs(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"url": "a"}\n') == [("a", None)]
+    assert pairs(tmp_path, "a.jsonl", b'\xef\xbb\xbf{"url": "a", "text": "b"}\n') == [("a", "b")]
 
 
 def test_ragged_rows_are_rows_and_keep_their_extra_cells(tmp_path: Path) -> None:
@@ -80,19 +80,87 @@ def test_a_missing_column_is_refused_with_those_there_are_and_the_nearest(tmp_pa
 
 def test_an_unbalanced_quote_does_not_swallow_a_huge_file(tmp_path: Path) -> None:
     content = b'url,text\na,"open\n' + b"b,line\n" * (MAX_LINE // 7 + 1)
-    with pytest.raises(BadOption, match="not CSV: field larger than field limit"):
+    with pytest.raises(BadOption, match="line 2: a quote opens a cell.*field larger"):
         pairs(tmp_path, "a.csv", content)
 
 
 def test_jsonl_lines_that_are_no_object_are_pairs_without_anything(tmp_path: Path) -> None:
-    lines = [b"{}", b"nonsense", b"[1]", b"7", b"", b"[" * 5000, b"9" * 5000]
-    nothing = (None, None)
-    assert pairs(tmp_path, "a.jsonl", b"\n".join(lines)) == [nothing] * 6
+    good = b'{"url": "a", "text": "b"}'
+    lines = [good, b"{}", b"nonsense", b"[1]", b"7", b"", b"[" * 5000, b"9" * 5000, good[:15]]
+    found = read(tmp_path, "a.jsonl", b"\n".join(lines))
+    assert [(one.url, one.text) for one in found] == [("a", "b"), *[(None, None)] * 7]
+    told = [one.problem or "" for one in found]
+    assert told[:2] == ["", ""]
+    assert told[3:5] == ["JSON, but no object"] * 2
+    assert [told[index].startswith("no JSON: ") for index in (2, 5, 7)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b'{"URL": "a", "TEXT": "b"}\n' * 3, "no column `url`.*did you mean `URL`"),
+        (b'{"url": "a", "caption": "b"}\n' * 3, "input.text: .*no column `text`.*url, caption"),
+        (b'{\n  "url": "a",\n  "text": "b"\n}\n', "no line holds a JSON object.*several lines"),
+    ],
+)
+def test_a_jsonl_that_lacks_a_column_in_every_line_is_refused(
+    tmp_path: Path, content: bytes, match: str
+) -> None:
+    with pytest.raises(BadOption, match=match):
+        pairs(tmp_path, "a.jsonl", content)
+
+
+@pytest.mark.parametrize(
+    ("content", "first", "last"),
+    [
+        (b'url,text\na,b\nc,"open\ne,f\n', 3, 4),
+        (b'url,text\na,"open\nc,"d"\ne,f\n', 2, 3),
+        (b'url,text\na,b\nc,"open', 3, 3),
+        (b'url,text\na,"x"y,"more\nlines"\n', 2, 2),
+    ],
+)
+def test_a_quote_that_swallows_lines_is_refused_with_both(
+    tmp_path: Path, content: bytes, first: int, last: int
+) -> None:
+    match = f"a.csv, line {first}: a quote opens a cell and none closes it up to line {last}"
+    with pytest.raises(BadFile, match=match):
+        pairs(tmp_path, "a.csv", content)
+
+
+def test_a_stray_quote_within_a_line_is_read_as_it_stands(tmp_path: Path) -> None:
+    content = b'url,text\na,"x"y\nb,5" disc\nc,"two\nlines"\nd,"1"" wide"\n'
+    assert pairs(tmp_path, "a.csv", content) == [
+        ("a", "xy"), ("b", '5" disc'), ("c", "two\nlines"), ("d", '1" wide'),
+    ]  # fmt: skip
 
 
 def test_jsonl_url_and_text_are_strings_or_nothing(tmp_path: Path) -> None:
-    content = b'{"url": 5, "text": ["b"], "n": {"m": 1}}\n'
-    assert read(tmp_path, "a.jsonl", content) == [Record(None, None, {"n": {"m": 1}})]
+    content = b'{"url": 5, "text": {"en": "b"}, "n": {"m": 1}}\n{"url": "a", "text": 2023}\n'
+    assert read(tmp_path, "a.jsonl", content) == [
+        Record(
+            None,
+            None,
+            {"url": 5, "text": {"en": "b"}, "n": {"m": 1}},
+            None,
+            "`url` is a number: 5",
+        ),
+        Record("a", None, {"text": 2023}, None, "`text` is a number: 2023"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"), [("first", "one"), ("longest", "the third"), ("random(3)", None)]
+)
+def test_of_several_captions_one_is_the_text_and_all_stay(
+    tmp_path: Path, rule: str, text: str | None
+) -> None:
+    captions = [" ", "one", "two", "the third"]
+    content = json.dumps({"url": "a", "text": captions}).encode()
+    (found,) = read(tmp_path, "a.jsonl", content, caption=rule)
+    assert found.others == {"text": captions}
+    assert found.problem is None
+    assert found.text == text if text else found.text in captions[1:]
+    assert read(tmp_path, "a.jsonl", content, caption=rule) == [found]
 
 
 def test_jsonl_keeps_raw_control_characters_and_bytes_that_are_not_utf8(tmp_path: Path) -> None:

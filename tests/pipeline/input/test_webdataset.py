@@ -115,9 +115,33 @@ def test_a_sample_may_lack_its_image_and_what_is_no_sample_is_passed_over(tmp_pa
         link = tarfile.TarInfo("d.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    first, second = read(path)
-    assert (first.text, first.image) == ("t", None)
-    assert image(second) == b"2"
+    first, second, third, fourth = read(path)
+    assert (first.text, first.image, first.problem) == ("t", None, "no image among .txt")
+    assert (second.image, second.problem) == (None, "no image among .cls")
+    assert image(third) == b"2"
+    assert (fourth.image, fourth.problem) == (None, ".jpg is a link or no plain file")
+
+
+def test_what_a_member_holds_is_told_by_its_last_suffix(tmp_path: Path) -> None:
+    samples: list[dict[str, Any]] = [
+        {"__key__": "shop_22", "05.jpg": b"1", "05.txt": b"a dot in the key"},
+        {"__key__": "b", "image.png": b"2", "caption.txt": b"of two parts"},
+        *({"__key__": suffix, suffix: b"3"} for suffix in ("jfif", "jpe", "image", "jpeg2")),
+    ]
+    found = read(write(tmp_path / "0.tar", samples))
+    assert [image(one) for one in found] == [b"1", b"2", *[b"3"] * 4]
+    assert [one.text for one in found[:2]] == ["a dot in the key", "of two parts"]
+
+
+def test_of_several_images_or_texts_the_recipe_says_which(tmp_path: Path) -> None:
+    sample = {"__key__": "a", "jpg": b"1", "png": b"2", "txt": b"t", "alt.txt": b"u"}
+    path = write(tmp_path / "0.tar", [sample])
+    with pytest.raises(BadOption, match=r"input.image: .*sample `a`.*`jpg`, `png`; say"):
+        read(path)
+    (found,) = read(path, image="png", text="alt.txt")
+    assert (image(found), found.text) == (b"2", "u")
+    (found,) = read(path, image="jpg")
+    assert (image(found), found.text) == (b"1", "t")
 
 
 def test_img2dataset_folders_answer_for_the_pairs_that_failed_too(tmp_path: Path) -> None:
