@@ -23,7 +23,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
-SHARED = 3  # an option that so many commands take stands once, above them
+SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {"embed": ("Scores", "Scorer")}  # sections inside a section
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 
@@ -103,7 +103,7 @@ def commands_page() -> str:
     group = typer.main.get_command(app)
     lines = [
         "# The command line",
-        "Every verb of the road is a command, `run` walks all of it. Each goes on where it was "
+        "Every stage is a command, `run` goes through them all. Each goes on where it was "
         "stopped. Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
     ]
     every = list(commands(group))
@@ -329,7 +329,7 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
         yield f"Measured {_when(f)} from {listed}:"
         yield "\n".join(_column_line(column) for column in writes)
     if hasattr(f, "rule"):
-        yield "The default rule:"
+        yield "Default rule:"
         yield f"```sql\n{f().rule()}\n```"
     if sources:
         yield f"Source:{sources}".strip()

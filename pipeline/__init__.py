@@ -1,1 +1,1 @@
-"""The road: one file per verb, and what they stand on (store, engine)."""
+"""One file per command: the stages above, `run`, `status`, `search`, `export`, `gc`, `check`."""

@@ -34,7 +34,8 @@ from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Ro
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import HASHES, Input, Recipe
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_input import HASHES, Input
 
 FOOTERS_AT_ONCE = 16
 

@@ -20,57 +20,11 @@ from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.recipe_base import Section
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_group import Group
+from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 
-HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
-
-
-class Input(Section):
-    """Where the pairs are and which of their columns are the URL and the text."""
-
-    path: str = Field(description="File, folder or glob; local, s3://, gs:// or az://.")
-    url: str = Field("url", description="Column that holds the image URL.")
-    text: str = Field("text", description="Column that holds the alt text.")
-    format: str = Field(
-        "auto",
-        description="Format of the files, see [input.md](input.md); `auto` tells it from their "
-        "names.",
-    )
-    header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
-    caption: str = Field(
-        "first",
-        pattern=r"^(first|longest|random\(\d+\))$",
-        description="Which of several captions is the text: `first`, `longest`, or `random(n)`, "
-        "drawn by the number n and the URL.",
-    )
-    image: str | None = Field(
-        None,
-        min_length=1,
-        description="WebDataset: suffix of the image where samples hold several, e.g. `seg.png`.",
-    )
-    on_bad_file: Literal["stop", "skip"] = Field(
-        "stop",
-        description="What to do with a file that is broken or cut off; those skipped are listed.",
-    )
-    sha256: str | None = Field(
-        None, min_length=1, description="Column with the SHA-256, hex, that the bytes must have."
-    )
-    md5: str | None = Field(
-        None, min_length=1, description="Column with the MD5, hex, that the bytes must have."
-    )
-    columns: Literal["all", "none"] | tuple[str, ...] = Field(
-        "all", description="Extra columns that are kept: `all`, `none`, or a list of names."
-    )
-    leave_out: tuple[str, ...] = Field((), description="Extra columns that are not kept.")
-    as_text: tuple[str, ...] = Field(
-        (),
-        description="Extra columns that are kept as text: bytes as base64, nested values as JSON.",
-    )
-    unit_pairs: int = Field(
-        10_000, ge=1, le=1_000_000, description="Pairs per unit, the grain of work and resume."
-    )
 
 
 # Keys of `fetch` that img2dataset's downloader can keep; each of the others would be a promise.

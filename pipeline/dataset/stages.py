@@ -9,7 +9,15 @@ over the whole pool: write the verb's file, its columns, its command, and a row 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pairsieve.schemas.columns import EMBEDDED, GATHERED, GROUPED, LISTED, SELECTED, SHARDED, Column
+from pairsieve.schemas.columns import (
+    EMBEDDED,
+    GATHERED,
+    GROUPED,
+    LISTED,
+    SELECTED,
+    SHARDED,
+    Column,
+)
 
 
 class Scope(StrEnum):

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.input.extra_columns import called
-from pairsieve.schemas.recipe import HASHES, Input
+from pairsieve.schemas.recipe_input import HASHES, Input
 
 _DIGITS = {"sha256": 64, "md5": 32}
 

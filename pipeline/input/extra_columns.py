@@ -14,7 +14,8 @@ import pyarrow as pa
 from pairsieve.pipeline.input.column_types import common, finite, is_bytes, unkept
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import HASHES, Recipe
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_input import HASHES
 
 IMAGE_LOCATION = ("pairsieve_file", "pairsieve_offset", "pairsieve_bytes")
 PROBLEM = "pairsieve_problem"  # why a pair has no URL, no text or no image, if its file tells

@@ -13,7 +13,7 @@ from pairsieve.pipeline.input import parquet, text, webdataset
 from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, list_files
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 READERS: tuple[Reader, ...] = (
     parquet.PARQUET,

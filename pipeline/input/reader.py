@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 
 class Record(NamedTuple):

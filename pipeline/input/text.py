@@ -26,7 +26,7 @@ from pairsieve.pipeline.input.captions import chosen, is_captions, told
 from pairsieve.pipeline.input.files import InputFile, open_text
 from pairsieve.pipeline.input.parquet import distinct
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
-from pairsieve.schemas.recipe import HASHES, Input
+from pairsieve.schemas.recipe_input import HASHES, Input
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"

@@ -28,7 +28,7 @@ from pairsieve.pipeline.input.parquet import plain as plain_column
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
 from pairsieve.pipeline.input.text import MAX_LINE, json_object
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 IMAGES = frozenset(
     (

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pairsieve.schemas.recipe import Fetch, Image, Input, Recipe, Shard
+from pairsieve.schemas.recipe import Fetch, Image, Recipe, Shard
+from pairsieve.schemas.recipe_input import Input
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/img2dataset.md").read_text().partition("## Its downloader")[0]

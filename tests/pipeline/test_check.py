@@ -10,7 +10,8 @@ from pairsieve.pipeline import check, plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input, Recipe
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_input import Input
 
 MODEL = {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"}
 

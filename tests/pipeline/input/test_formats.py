@@ -14,7 +14,8 @@ from pairsieve.pipeline.input.formats import READERS, check_format, find_files, 
 from pairsieve.pipeline.input.reader import Reader, Record, Rows
 from pairsieve.pipeline.unit.plan_file import read_unit
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input, Recipe
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_input import Input
 
 
 def write(folder: Path, *names: str) -> None:

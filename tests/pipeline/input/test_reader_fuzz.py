@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pairsieve.pipeline.input.formats import find_files
 from pairsieve.pipeline.input.reader import Record, Rows
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 Pair = tuple[str, str]
 

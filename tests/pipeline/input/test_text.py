@@ -9,7 +9,7 @@ from pairsieve.pipeline.input.formats import find_files
 from pairsieve.pipeline.input.reader import BadFile, Record, Rows
 from pairsieve.pipeline.input.text import MAX_LINE
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 
 def read(tmp_path: Path, name: str, content: bytes, **options: Any) -> list[Record]:

@@ -15,7 +15,7 @@ from pairsieve.pipeline.input.formats import find_files
 from pairsieve.pipeline.input.reader import Record
 from pairsieve.pipeline.input.webdataset import records
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Input
+from pairsieve.schemas.recipe_input import Input
 
 
 def write(path: Path, samples: list[dict[str, Any]]) -> Path:
