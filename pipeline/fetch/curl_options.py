@@ -28,8 +28,8 @@ def settings(options: Fetch) -> dict[int, Any]:
     certificates = _certificates()
     return {
         pycurl.USERAGENT: options.user_agent.encode(),
-        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5"],
-        pycurl.ACCEPT_ENCODING: "identity",  # decodes what comes encoded all the same
+        # What comes encoded all the same is decoded in content_coding.py.
+        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5", "Accept-Encoding: identity"],
         pycurl.CONNECTTIMEOUT_MS: max(1, math.ceil(options.connect_timeout_s * 1000)),
         # As received: bytes that decode to nothing are seen nowhere else.
         pycurl.MAXFILESIZE_LARGE: max(options.max_bytes, RECEIVED_BYTES),

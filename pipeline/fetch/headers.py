@@ -8,6 +8,7 @@ Protocol, section 5.1.
 import re
 from dataclasses import dataclass
 
+from pairsieve.pipeline.fetch.content_coding import codings
 from pairsieve.schemas.outcomes import Outcome
 
 MAX_CHARS = 200  # of a header's value that is kept
@@ -33,7 +34,7 @@ class Header:
     etag: str | None = None
     last_modified: str | None = None
     location: str = ""  # the first one; libcurl refuses a second that differs
-    encoded: bool = False
+    codings: tuple[str, ...] = ()  # of the body, in the order they were applied
     length: int = 0  # as declared, bytes; 0 if it is not
     opt_out: tuple[Outcome, str] | None = None
 
@@ -50,6 +51,7 @@ def read(lines: bytes, robot: str) -> Header:
     """
     start = _start(lines)
     header = Header(_status(lines, start))
+    encodings: list[str] = []
     for name, raw in _FIELDS.findall(lines, start):
         match name.lower():
             case b"content-length":
@@ -60,7 +62,7 @@ def read(lines: bytes, robot: str) -> Header:
             case b"last-modified":
                 header.last_modified = text(raw)
             case b"content-encoding":
-                header.encoded = raw.strip().lower() != b"identity"
+                encodings.append(raw.decode("latin-1"))
             case b"location":
                 header.location = header.location or _location(raw)
             case b"x-robots-tag":
@@ -68,6 +70,7 @@ def read(lines: bytes, robot: str) -> Header:
             case _:
                 if raw.strip() == b"1":
                     header.opt_out = header.opt_out or _RESERVED
+    header.codings = codings(encodings) if encodings else ()
     return header
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.fetch import curl_options, headers, robots
+from pairsieve.pipeline.fetch import content_coding, curl_options, headers, robots
 from pairsieve.pipeline.fetch.addresses import Addresses
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
@@ -77,7 +77,7 @@ class Transfer:
     Attributes:
         serial: The caller's number for the request; 0 between two of them.
         counted: The host and the second since 1970 UTC for which the caller counts the request.
-        bytes: Received of the body so far, after content-decoding.
+        bytes: Received of the body so far.
         buffered: Of these, the bytes that the memory budget counts.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
     """
@@ -207,7 +207,9 @@ class Transfer:
         header = self._header or self._read_header()
         outcome, detail = self._verdict(code, message, status, late)
         claimed = curl.getinfo_raw(pycurl.CONTENT_TYPE)
-        body = b"".join(self._chunks) if outcome is Outcome.OK else b""
+        body = b""
+        if outcome is Outcome.OK:
+            outcome, detail, body = self._body(header)
         self._chunks = []  # the transfer may rest for long
         return Answer(
             outcome,
@@ -239,6 +241,19 @@ class Transfer:
         if not 200 <= status < 300 or status in _NO_IMAGE:
             return Outcome.HTTP_OTHER, None
         return (Outcome.OK if self.bytes else Outcome.EMPTY), None
+
+    def _body(self, header: headers.Header) -> tuple[Outcome, str | None, bytes]:
+        """Return outcome, detail and body of an answer that came whole, its codings undone."""
+        received = b"".join(self._chunks)
+        try:
+            body = content_coding.decoded(received, header.codings, self._max_bytes)
+        except content_coding.TooLong as error:
+            if self._robots_txt:
+                return Outcome.OK, None, error.beginning
+            return Outcome.TOO_LARGE, str(error), b""
+        except content_coding.Undecodable as error:
+            return Outcome.BAD_RESPONSE, str(error), b""
+        return (Outcome.OK if body else Outcome.EMPTY), None, body
 
     def _cut_off(self) -> bool:
         """Return whether the transfer was ended here because what came is enough."""
@@ -286,7 +301,8 @@ class Transfer:
     # Called by libcurl. An exception here would be printed and lost, so there is none to raise.
 
     def _receive(self, chunk: bytes) -> int | None:
-        header = self._header or self._read_header()
+        if not self._header:
+            self._read_header()
         if self._fault_of_header:
             return 0  # fewer than given: libcurl ends the transfer
         size = len(chunk)
@@ -295,9 +311,8 @@ class Transfer:
             return 0 if self.bytes > PAGE_BYTES else None
         if self._budget.must_pause(self, size):
             self._budget.pausing.append(self)
-            if not header.encoded:  # libcurl would decode on and buffer the result
-                self.paused = time.monotonic()
-                return int(pycurl.WRITEFUNC_PAUSE)
+            self.paused = time.monotonic()
+            return int(pycurl.WRITEFUNC_PAUSE)
         self.bytes += size
         self.buffered += size
         self._budget.arriving += size

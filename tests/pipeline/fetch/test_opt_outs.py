@@ -81,6 +81,6 @@ def test_etag_and_last_modified_are_kept_as_proper_text_of_bounded_length(
 
 def test_any_line_ends_and_spellings_of_a_header_are_read() -> None:
     header = read(b'HTTP/2 200 \r\netag: W/"a"\r\ncontent-encoding: br\r\n\r\n', "lab")
-    assert (header.status, header.etag, header.encoded) == (200, 'W/"a"', True)
+    assert (header.status, header.etag, header.codings) == (200, 'W/"a"', ("br",))
     assert read(b"HTTP/1.0 404 N\nContent-Length: 9\n\n", "lab").length == 9
     assert read(b"", "lab").status == 0
