@@ -93,20 +93,20 @@ class Store:
             parts = obstore.get_ranges(self._objects, path, starts=starts, lengths=lengths)
         return [bytes(part) for part in parts]
 
-    def read_byte_ranges(self, places: Sequence[ByteRange]) -> "builtins.list[bytes]":
-        """Return the bytes at each place, in order; a file is asked once, several at a time.
+    def read_byte_ranges(self, ranges: Sequence[ByteRange]) -> "builtins.list[bytes]":
+        """Return the bytes of each range, in order; a file is asked once, several at a time.
 
         In a shuffled pool almost every image lies in another file, and object stores answer slowly.
         """
         of_file: dict[str, list[int]] = {}
-        for number, (path, _, _) in enumerate(places):
+        for number, (path, _, _) in enumerate(ranges):
             of_file.setdefault(path, []).append(number)
 
         def read(path: str) -> list[bytes]:
-            _, starts, lengths = zip(*(places[number] for number in of_file[path]), strict=True)
+            _, starts, lengths = zip(*(ranges[number] for number in of_file[path]), strict=True)
             return self.read_ranges(path, starts, lengths)
 
-        bodies = [b""] * len(places)
+        bodies = [b""] * len(ranges)
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             for numbers, found in zip(of_file.values(), pool.map(read, of_file), strict=True):
                 for number, body in zip(numbers, found, strict=True):

@@ -48,7 +48,7 @@ class Candidates(NamedTuple):
     features: "Features"
 
     def nodes(self) -> tuple[Ints, Ints]:
-        """Return the first place of each picture in order, (m,), and the node of each row, (n,).
+        """Return the first index of each picture in order, (m,), and the node of each row, (n,).
 
         What has the same file or looks the same in every signal is one picture, so that a crowd of
         copies of one placeholder costs nothing.
@@ -116,7 +116,7 @@ def order(options: Group) -> str:
 def labels_of_orientations(
     connection: "DuckDBPyConnection", orientations: int, distance: int, near: Labels
 ) -> Ints:
-    """Return the smallest place, (n,), in each image's component, turned images compared too."""
+    """Return the smallest index, (n,), in each image's component, turned images compared too."""
     from pairsieve.pipeline.hamming.components import joined
 
     found = connection.sql(

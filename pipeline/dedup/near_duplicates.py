@@ -179,7 +179,7 @@ def _clusters(candidates: Candidates, recipe: Recipe, distance: int) -> pa.Table
     return pa.table(
         {
             "row": rows,
-            "place": np.arange(len(rows)),
+            "position": np.arange(len(rows)),
             "cluster": smallest[keepers],
             "keeper": pa.array(rows[keepers], mask=candidates.again[keepers]),
             "duplicate_distance": pa.array(bits, mask=itself | (bits == FAR)),
@@ -220,9 +220,9 @@ def _make_copies(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
 def _captions() -> str:
     """Return the query of `row`, a keeper's, and the different texts of its copies, best first."""
     return f"""
-        SELECT row, list(text ORDER BY place)[:{MOST_CAPTIONS}] AS captions
+        SELECT row, list(text ORDER BY position)[:{MOST_CAPTIONS}] AS captions
         FROM (
-            SELECT coalesce(f.keeper, i.row) AS row, text, min(coalesce(f.place, 0)) AS place
+            SELECT coalesce(f.keeper, i.row) AS row, text, min(coalesce(f.position, 0)) AS position
             FROM images i JOIN ledger ON ledger.row = i.row LEFT JOIN found f ON f.row = i.row
             GROUP BY ALL
         ) GROUP BY row

@@ -138,7 +138,7 @@ def settled(count: int, pairs: pa.Table) -> pa.Table:
 
 
 def _settle(gone: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the places of the pairs that hold."""
+    """Return the indices of the pairs that hold."""
     went = np.zeros(count, bool)
     chosen = []
     for path, (one, other) in enumerate(zip(gone.tolist(), kept.tolist(), strict=True)):

@@ -91,15 +91,15 @@ def clusters_for(count: int) -> int:
 def train(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     """Find the centres, from vectors of these files, and commit them."""
     number, files = item
-    place = marker_path(round_folder(search.folder, "train"), task_name(number))
-    if done := search.store.marker(place):
+    commit_path = marker_path(round_folder(search.folder, "train"), task_name(number))
+    if done := search.store.marker(commit_path):
         return done
     sample = np.concatenate([_sampled(search, file, len(files)) for file in files])
     made = _centres(sample, search.clusters).astype(np.float16)
-    path = beside(place, ".npy")
+    path = beside(commit_path, ".npy")
     with search.store.writer(path) as sink:
         np.save(sink, made)
-    return commit(search.store, place, Marker(len(sample), {path: sink.entry()}))
+    return commit(search.store, commit_path, Marker(len(sample), {path: sink.entry()}))
 
 
 def sampled_files(files: Sequence[tuple[str, int]], clusters: int) -> list[str]:
@@ -108,38 +108,38 @@ def sampled_files(files: Sequence[tuple[str, int]], clusters: int) -> list[str]:
     They are drawn by chance, always the same, and given in order.
     """
     order = np.random.default_rng(SEED).permutation(len(files))
-    rows = np.cumsum([files[place][1] for place in order])
+    rows = np.cumsum([files[index][1] for index in order])
     enough = int(np.searchsorted(rows, READ_FOR_SAMPLE * TRAINED * clusters)) + 1
-    return [files[place][0] for place in sorted(order[:enough].tolist())]
+    return [files[index][0] for index in sorted(order[:enough].tolist())]
 
 
 def scatter(search: Search, item: Numbered[Sequence[str]]) -> Marker:
     """Write the vectors of these files in the order of their clusters, and commit."""
     number, files = item
-    place = marker_path(round_folder(search.folder, "scatter"), task_name(number))
-    if done := search.store.marker(place):
+    commit_path = marker_path(round_folder(search.folder, "scatter"), task_name(number))
+    if done := search.store.marker(commit_path):
         return done
     parts = [_ranked(search, file) for file in files]
     ranks = np.concatenate([part[1] for part in parts])
     vectors = np.concatenate([part[2] for part in parts])
-    near = _nearest(vectors, search)
-    order = np.argsort(near.ravel(), kind="stable")
+    assigned = _nearest(vectors, search)
+    order = np.argsort(assigned.ravel(), kind="stable")
     rows = order // search.probes
-    starts = np.searchsorted(near.ravel()[order], np.arange(search.clusters + 1))
-    path = beside(place, ".bin")
+    starts = np.searchsorted(assigned.ravel()[order], np.arange(search.clusters + 1))
+    path = beside(commit_path, ".bin")
     with search.store.writer(path) as sink:
         sink.write(np.array([len(rows), vectors.shape[1]], "<i8").tobytes())
         sink.write(starts.astype("<i8").tobytes())
         sink.write(ranks[rows].astype("<i8").tobytes())
         sink.write(vectors[rows].astype("<f2", copy=False).tobytes())
-    return commit(search.store, place, Marker(len(ranks), {path: sink.entry()}))
+    return commit(search.store, commit_path, Marker(len(ranks), {path: sink.entry()}))
 
 
 def search_clusters(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
     """Decide the clusters [low, high), and commit which vectors go, and for which."""
     low, high = item
-    place = marker_path(round_folder(search.folder, "search"), task_name(low))
-    if done := search.store.marker(place):
+    commit_path = marker_path(round_folder(search.folder, "search"), task_name(low))
+    if done := search.store.marker(commit_path):
         return done
     found, compared = [], 0
     for ranks, vectors in _clusters(search, files, low, high):
@@ -148,21 +148,21 @@ def search_clusters(search: Search, files: Sequence[str], item: tuple[int, int])
         by_rank = ranks[order]
         found.append(SimilarPairs(by_rank[near.gone], by_rank[near.kept], near.cosine))
         compared += len(ranks)
-    path = beside(place, ".parquet")
+    path = beside(commit_path, ".parquet")
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     table = pa.table(dict(zip(SimilarPairs._fields, columns, strict=True)))
-    return _written(search.store, place, path, table, {"compared": compared})
+    return _written(search.store, commit_path, path, table, {"compared": compared})
 
 
 def _written(
-    store: Store, place: str, path: str, table: pa.Table, counts: dict[str, int]
+    store: Store, commit_path: str, path: str, table: pa.Table, counts: dict[str, int]
 ) -> Marker:
     """Write a Parquet file and commit it."""
     import pyarrow.parquet as pq
 
     with store.writer(path) as sink:
         pq.write_table(table, sink, compression="zstd", use_dictionary=False)
-    return commit(store, place, Marker(table.num_rows, {path: sink.entry()}, counts))
+    return commit(store, commit_path, Marker(table.num_rows, {path: sink.entry()}, counts))
 
 
 def _clusters(
@@ -179,9 +179,9 @@ def _clusters(
         if not candidates:
             return starts - first, np.empty(0, np.int64), np.empty((0, width), np.float16)
         at = 16 + 8 * (search.clusters + 1)
-        places = [at + 8 * first, at + 8 * count + 2 * width * first]
+        offsets = [at + 8 * first, at + 8 * count + 2 * width * first]
         ranks, body = search.store.read_ranges(
-            file, places, [8 * candidates, 2 * width * candidates]
+            file, offsets, [8 * candidates, 2 * width * candidates]
         )
         vectors = np.frombuffer(body, "<f2").reshape(-1, width)
         return starts - first, np.frombuffer(ranks, "<i8"), vectors
@@ -264,8 +264,8 @@ def _ranked(search: Search, file: str) -> tuple[Ranks, Ranks, Halves]:
     with search.store.reader(search.ranks) as source:
         known = pq.read_table(source, filters=span)
     known_rows, ranks = known[ROW.name].to_numpy(), known["rank"].to_numpy()
-    places = np.searchsorted(known_rows, rows)
-    there = np.zeros(len(rows), bool)
-    within = places < len(known_rows)
-    there[within] = known_rows[places[within]] == rows[within]
-    return rows[there], ranks[places[there]], wide[there]
+    indices = np.searchsorted(known_rows, rows)
+    present = np.zeros(len(rows), bool)
+    within = indices < len(known_rows)
+    present[within] = known_rows[indices[within]] == rows[within]
+    return rows[present], ranks[indices[present]], wide[present]

@@ -52,14 +52,14 @@ class Features(NamedTuple):
     known: NDArray[np.uint8]
     cells: Ints
 
-    def take(self, places: Ints) -> "Features":
+    def take(self, indices: Ints) -> "Features":
         """Return the features of some of the pictures."""
         return Features(
-            self.hashes[places],
-            self.dhashes[places],
-            self.colours[places],
-            self.vectors[places],
-            self.known[places],
+            self.hashes[indices],
+            self.dhashes[indices],
+            self.colours[indices],
+            self.vectors[indices],
+            self.known[indices],
             self.cells,
         )
 
@@ -108,16 +108,16 @@ def colour_between(features: Features, one: int, other: int, orientation: int) -
         return -1.0
     a, b, cells = features.colours[one], features.colours[other], features.cells[orientation]
     aa, bb, ab = 0, 0, 0
-    for place in range(a.shape[0]):
-        x, y = int(a[place]), int(b[cells[place]])
+    for index in range(a.shape[0]):
+        x, y = int(a[index]), int(b[cells[index]])
         aa += x * x
         bb += y * y
         ab += x * y
     dim = min(1.0, max(DIMMEST, ab / max(aa, bb, 1)))
     dim_a, dim_b = (dim, 1.0) if aa >= bb else (1.0, dim)
     largest = 0.0
-    for place in range(a.shape[0]):
-        largest = max(largest, abs(dim_a * a[place] - dim_b * b[cells[place]]))
+    for index in range(a.shape[0]):
+        largest = max(largest, abs(dim_a * a[index] - dim_b * b[cells[index]]))
     return largest / (min(dim_a * _contrast(a), dim_b * _contrast(b)) + PLAIN)
 
 
@@ -127,8 +127,8 @@ def _contrast(colours: NDArray[np.uint8]) -> float:
     count, spread = colours.shape[0] // 3, 0
     for channel in range(3):
         total, squares = 0, 0
-        for place in range(channel, colours.shape[0], 3):
-            level = int(colours[place])
+        for index in range(channel, colours.shape[0], 3):
+            level = int(colours[index])
             total += level
             squares += level * level
         spread += count * squares - total * total
@@ -147,8 +147,8 @@ def failed_signals(
         found |= 2
     if limits.uses & 4 and features.known[one] & features.known[other] & HAS_VECTOR:
         cosine = 0.0
-        for place in range(features.vectors.shape[1]):
-            cosine += features.vectors[one, place] * features.vectors[other, place]
+        for index in range(features.vectors.shape[1]):
+            cosine += features.vectors[one, index] * features.vectors[other, index]
         if cosine < limits.cosine:
             found |= 4
     return found
@@ -199,7 +199,7 @@ def oriented_cells(orientations: list[Any], side: int) -> Ints:
 
 
 def star_clusters(features: Features, limits: Limits, ends: Ints) -> tuple[Ints, Ints]:
-    """Return for each picture the place of the one that stands for it, and who objected, (n,) each.
+    """Return for each picture the index of the one that stands for it, and who objected, (n,) each.
 
     Args:
         features: Of all pictures, those of a component side by side, the preferred first.
@@ -240,17 +240,17 @@ def _gather(
     low = 0
     for end in ends:
         if end - low <= INDEXED:
-            for place in range(low, end):
-                _settle_among(features, limits, low, place, chain, parents, failed_verification)
+            for index in range(low, end):
+                _settle_among(features, limits, low, index, chain, parents, failed_verification)
         else:
             heads[:] = -1
-            for place in range(low, end):
+            for index in range(low, end):
                 _settle_by_index(
-                    features, limits, place, chain, parents, failed_verification, heads, after
+                    features, limits, index, chain, parents, failed_verification, heads, after
                 )
         low = end
-    for place in range(len(parents)):  # a parent comes before its children
-        parents[place] = parents[parents[place]]
+    for index in range(len(parents)):  # a parent comes before its children
+        parents[index] = parents[parents[index]]
 
 
 @compiled
@@ -258,63 +258,63 @@ def _settle_among(
     features: Features,
     limits: Limits,
     low: int,
-    place: int,
+    index: int,
     chain: bool,
     parents: Ints,
     failed_verification: Ints,
 ) -> None:
     """Find who stands for a picture by comparing it with all before it, in order."""
     refused, joined = 0, False
-    for other in range(low, place):
+    for other in range(low, index):
         if chain or parents[other] == other:
-            met = _meeting(features, limits, other, place)
-            if met == 0:
-                _join(parents, other, place)
+            failed = _meeting(features, limits, other, index)
+            if failed == 0:
+                _join(parents, other, index)
                 joined = True
                 if not chain:
                     break
-            elif met > 0:
-                refused |= met
+            elif failed > 0:
+                refused |= failed
     if not joined:
-        failed_verification[place] = refused
+        failed_verification[index] = refused
 
 
 @compiled
 def _settle_by_index(
-    features: Features, limits: Limits, place: int, chain: bool, parents: Ints,
+    features: Features, limits: Limits, index: int, chain: bool, parents: Ints,
     failed_verification: Ints, heads: Ints, after: Ints,
 ) -> None:  # fmt: skip
     """Find the same by looking up those that share a block; then add the picture to the index."""
     blocks, values = heads.shape
     width = int(np.log2(values))
-    refused, best = 0, place
-    if not features.known[place] & HAS_HASH:
+    refused, best = 0, index
+    if not features.known[index] & HAS_HASH:
         return
     for orientation in range(features.hashes.shape[1]):
         for block in range(blocks):
-            value = features.hashes[place, orientation] >> np.uint64(block * width) & np.uint64(
+            value = features.hashes[index, orientation] >> np.uint64(block * width) & np.uint64(
                 values - 1
             )
             other = heads[block, value]
             while other >= 0:
                 if chain or other < best:
-                    met = _meeting(features, limits, other, place)
-                    if met > 0:
-                        refused |= met
-                    elif met == 0:
+                    failed = _meeting(features, limits, other, index)
+                    if failed > 0:
+                        refused |= failed
+                    elif failed == 0:
                         best = min(best, other)
                         if chain:
-                            _join(parents, other, place)
+                            _join(parents, other, index)
                 other = after[block, other]
-    if best == place:
-        failed_verification[place] = refused
+    if best == index:
+        failed_verification[index] = refused
     elif not chain:
-        _join(parents, best, place)
-    if chain or best == place:
+        _join(parents, best, index)
+    if chain or best == index:
         for block in range(blocks):
-            value = features.hashes[place, 0] >> np.uint64(block * width) & np.uint64(values - 1)
-            after[block, place] = heads[block, value]
-            heads[block, value] = place
+            value = features.hashes[index, 0] >> np.uint64(block * width) & np.uint64(values - 1)
+            after[block, index] = heads[block, value]
+            heads[block, value] = index
 
 
 @compiled
@@ -327,11 +327,11 @@ def _meeting(features: Features, limits: Limits, one: int, other: int) -> int:
     for orientation in range(features.hashes.shape[1]):
         distance = bits_between(features, one, other, orientation)
         if distance != FAR and distance <= limits.distance:
-            met = failed_signals(features, limits, one, other, orientation)
-            if met == 0:
+            failed = failed_signals(features, limits, one, other, orientation)
+            if failed == 0:
                 return 0
             if found < 0:
-                found = met
+                found = failed
     return found
 
 

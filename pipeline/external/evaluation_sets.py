@@ -51,7 +51,6 @@ TABLE = "evaluation"
 COLUMNS = (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP)
 ROWS_AT_ONCE = 256  # vectors of a task slice in one product, always so many
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
-STORED_INDEX = "place"  # column of the committed matches; renamed, those of older runs are lost
 
 Numbers = NDArray[np.int64]
 
@@ -137,7 +136,7 @@ def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -
         relation = connection.read_parquet([store.location(file) for file in files])
     else:
         relation = connection.from_arrow(_matches(*[np.zeros(0, np.int64)] * 3))
-    relation.project(f"row, {STORED_INDEX} AS image, cosine").create_view("by_cosine")
+    relation.project("row, image, cosine").create_view("by_cosine")
 
 
 def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: Marker) -> list[str]:
@@ -221,7 +220,7 @@ def _matches(rows: Any, indices: Numbers, cosines: NDArray[Any]) -> pa.Table:
     return pa.table(
         {
             "row": pa.array(rows, pa.int64()) if isinstance(rows, np.ndarray) else rows,
-            STORED_INDEX: pa.array(indices, pa.int64()),
+            "image": pa.array(indices, pa.int64()),
             "cosine": pa.array(cosines, pa.float32()),
         }
     )
