@@ -217,9 +217,14 @@ def _text(value: Any) -> str:
 
 
 def _digits(column: Column, value: Any) -> Any:
-    """Return the value of a column, its float32 numbers by the digits that they have."""
+    """Return the value of a column, its float32 numbers by the digits that they have.
+
+    Hashes are 16 hex digits: JSON has no numbers of 64 bits without a sign, and readers fail.
+    """
     if pa.types.is_map(column.type):
         return {key: _rounded(one) for key, one in value}
+    if pa.types.is_uint64(column.type):
+        return f"{value:016x}"
     return _rounded(value) if pa.types.is_float32(column.type) else value
 
 

@@ -1,6 +1,9 @@
+import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,25 @@ from pairsieve.schemas.errors import BadOption
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
-def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / "demo"
+@dataclass
+class Demo:
+    """The folder of a demo, and what it said."""
+
+    folder: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo") / "demo"
     command = [*COMMAND, "demo", str(folder), "--pairs", "200", "--engine", "serial"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Demo(folder, subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(
+    finished: Demo,
+) -> None:
+    folder, said = finished.folder, finished.said
     assert said.index("Funnel") < said.index("Planted and detected")
     assert "caption_frequency (not yet)" in said
     figures = re.search(r"wrong captions: recall ([\d.]+) .*precision ([\d.]+)", said)
@@ -27,6 +43,40 @@ def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(
         assert (folder / "dataset" / path).exists()
     with pytest.raises(BadOption, match="holds a demo of 200 pairs with seed 0, not 300"):
         demo(folder, 300, 0, ("serial", None))
+
+
+# In a process of its own, which cannot ask the network for anything.
+READ_BY_DATASETS = """
+import sys
+from datasets import load_dataset
+
+tars = sys.argv[1:]
+streamed = list(load_dataset("webdataset", data_files=tars, split="train", streaming=True))
+loaded = load_dataset("webdataset", data_files=tars, split="train")
+assert len(streamed) == len(loaded) > 0
+for one, other in zip(streamed, loaded):
+    assert one["__key__"] == other["__key__"] == one["json"]["uid"]
+    assert one["txt"] == other["txt"] == one["json"]["text"]
+    assert one["json"] == other["json"]
+    assert one["jpg"].size == (one["json"]["stored_width"], one["json"]["stored_height"])
+    assert len(one["json"]["perceptual_hash"]) == 16
+    int(one["json"]["perceptual_hash"], 16)
+print(len(loaded))
+"""
+
+
+def test_hugging_face_datasets_reads_the_shards(finished: Demo, tmp_path: Path) -> None:
+    tars = sorted(finished.folder.glob("dataset/shards/default/*.tar"))
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_BY_DATASETS, *map(str, tars)],
+        env=os.environ | offline,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads((tars[0].parent / "sizes.json").read_text())
+    assert int(done.stdout) == sum(sizes.values())
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
