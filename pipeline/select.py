@@ -112,7 +112,7 @@ def _applied(recipe: Recipe) -> tuple[Rule, ...]:
     strict = [rule for rule in listed if rule.name == MINOR.name]
     if recipe.embed:
         listed = (*(strict or [MINOR]), *(rule for rule in listed if rule not in strict))
-    gates = [f"coalesce({r.sql}, false)" for r in listed if r.gate and r.phase is Phase.TEXT]
+    gates = [f"coalesce({r.condition}, false)" for r in listed if r.gate and r.phase is Phase.TEXT]
     passed = " AND ".join(gates) or "true"
     never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
     return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Phase.TEXT))
@@ -123,9 +123,14 @@ def _judge(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> None:
 
     A rule applies to a pair only if the pair came far enough to be measured for it: one stopped
     by a gate on its text has no image, one stopped by a gate on its image no vectors.
+
+    Raises:
+        BadOption: a rule fails on the data, and DuckDB cannot pass over the row.
     """
-    answers = ", ".join(f"({rule.sql}) AS r{index}" for index, rule in enumerate(applied))
-    image_gates = [rule.sql for rule in applied if rule.gate and rule.phase is Phase.IMAGE]
+    import duckdb
+
+    answers = ", ".join(f"{rule.condition} AS r{index}" for index, rule in enumerate(applied))
+    image_gates = [rule.condition for rule in applied if rule.gate and rule.phase is Phase.IMAGE]
     passed = " AND ".join(f"coalesce({sql}, false)" for sql in image_gates) or "true"
     reached = (
         f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Phase.TEXT)} "
@@ -136,8 +141,7 @@ def _judge(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> None:
         f"THEN {quoted(rule.name)} END"
         for index, rule in enumerate(applied)
     )
-    connection.execute(
-        f"""
+    query = f"""
         CREATE TABLE judged AS
         SELECT *, NOT failed AND len(failing) = 0 AS keep, failing[1] AS first_failing
         FROM (
@@ -146,7 +150,11 @@ def _judge(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> None:
             FROM (SELECT row, {FAILED} AS failed, {reached} AS reached, {answers} FROM ledger)
         )
         """
-    )
+    try:
+        connection.execute(query)
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        message = f"keep: a rule with a window or subquery fails on the data: {error}"
+        raise BadOption(message) from error
 
 
 def _funnel(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> list[dict[str, Any]]:

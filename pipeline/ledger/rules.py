@@ -17,7 +17,7 @@ from pairsieve.filters.base import Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
-from pairsieve.pipeline.ledger.sql import columns_of, isolated
+from pairsieve.pipeline.ledger.sql import can_be_tried, check_repeatable, columns_of, isolated
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -49,6 +49,14 @@ class Rule:
     sql: str
     gate: bool
     phase: Phase
+
+    @property
+    def condition(self) -> str:
+        """Return the condition for a query: null, too, on rows on which it fails.
+
+        DuckDB cannot try windows and subqueries; what fails in them fails the query.
+        """
+        return f"TRY(({self.sql}\n))" if can_be_tried(self.sql) else f"({self.sql}\n)"
 
 
 def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
@@ -87,7 +95,7 @@ def passing(table: pa.Table, applied: Sequence[Rule]) -> NDArray[np.bool_]:
     """Return True for the rows of `table`, (n,), that pass every rule; null counts as no."""
     if not applied or not table.num_rows:
         return np.ones(table.num_rows, bool)
-    condition = " AND ".join(f"({rule.sql})" for rule in applied)
+    condition = " AND ".join(rule.condition for rule in applied)
     with isolated() as connection:
         connection.register("ledger", table)
         query = f"SELECT coalesce({condition}, false) AS passes FROM ledger"
@@ -106,8 +114,8 @@ def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
         connection.register("ledger", schema.empty_table())
         for rule in applied:
             try:
-                connection.execute(f"SELECT CAST(({rule.sql}) AS BOOLEAN) FROM ledger")
-            except duckdb.Error as error:
+                connection.execute(f"SELECT CAST({rule.condition} AS BOOLEAN) FROM ledger")
+            except (duckdb.Error, ValueError) as error:
                 raise BadOption(f"keep: the rule `{rule.name}` does not fit: {error}") from error
 
 
@@ -190,6 +198,7 @@ def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> 
     `scores` are the columns that the recipe's models measure.
     """
     try:
+        check_repeatable(sql)
         columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{key}: not a DuckDB condition: {sql!r}: {error}") from error

@@ -10,6 +10,15 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+UNREPEATABLE = frozenset(  # they give another answer each time
+    (
+        "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval", "setseed",
+        "now", "today", "current_date", "current_time", "current_timestamp", "localtime",
+        "localtimestamp", "get_current_time", "get_current_timestamp", "transaction_timestamp",
+    )
+)  # fmt: skip
+_UNTRIED = frozenset(("WINDOW", "SUBQUERY"))
+
 
 def isolated() -> "DuckDBPyConnection":
     """Return a connection to an empty database that reads no file and is the same anywhere.
@@ -26,13 +35,45 @@ def isolated() -> "DuckDBPyConnection":
 @lru_cache(maxsize=1024)
 def columns_of(sql: str) -> frozenset[str]:
     """Return the names of the columns that a condition reads; ValueError if it is not one."""
+    return frozenset(column_references(_tree(sql)))
+
+
+@lru_cache(maxsize=1024)
+def can_be_tried(sql: str) -> bool:
+    """Return whether DuckDB's TRY takes the condition; ValueError if it is not one."""
+    return not any(node.get("class") in _UNTRIED for node in _nodes(_tree(sql)))
+
+
+def check_repeatable(sql: str) -> None:
+    """Refuse a condition that depends on more than the row; ValueError, too, if it is not one."""
+    for node in _nodes(_tree(sql)):
+        reference = node.get("column_names") or [""]
+        name = str(node.get("function_name") or reference[-1]).lower()
+        if name in UNREPEATABLE:
+            raise ValueError(f"`{name}` gives another answer each time")
+        if node.get("class") == "PARAMETER":
+            raise ValueError("it has a parameter, to which nothing gives a value")
+
+
+def _tree(sql: str) -> Any:
+    """Return DuckDB's JSON form of a condition; ValueError if it is not one."""
     with isolated() as connection:
         query = "SELECT json_serialize_sql(?)"
-        text = connection.execute(query, [f"SELECT ({sql}) FROM ledger"]).fetchone()
+        text = connection.execute(query, [f"SELECT ({sql}\n) FROM ledger"]).fetchone()
     tree = json.loads(text[0]) if text else {}
     if tree.get("error"):
         raise ValueError(tree["error_message"])
-    return frozenset(column_references(tree))
+    return tree
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON form."""
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for child in tree:
+            yield from _nodes(child)
 
 
 def column_references(node: Any) -> Iterator[str]:

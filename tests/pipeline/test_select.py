@@ -136,6 +136,24 @@ def test_an_unknown_column_is_refused_with_duckdbs_words(
         select.run(recipe({"where": "widht > 1"}), store, "default")
 
 
+def test_rows_on_which_a_rule_fails_are_counted_as_unmeasured(
+    store: Store, put_gathered: PutGathered
+) -> None:
+    put_gathered(store, [{"text": "7"}, {"text": "seven"}, {"text": "2"}])
+    marker = select.run(recipe({"where": "cast(text AS INT) > 3"}), store, "default")
+    (row,) = [row for row in marker.extra["funnel"] if row["rule"].startswith("cast")]
+    assert (row["dropped"], row["unmeasured"], row["left"]) == (2, 1, 1)
+
+
+def test_a_rule_that_fails_where_duckdb_cannot_pass_over_it_is_refused(
+    store: Store, put_gathered: PutGathered
+) -> None:
+    put_gathered(store, [{"text": "seven"}])
+    failing = recipe({"where": "sum(cast(text AS INT)) OVER () > 3"})
+    with pytest.raises(BadOption, match="keep: a rule with a window .* fails on the data"):
+        select.run(failing, store, "default")
+
+
 def test_no_pairs_at_all(store: Store, put_gathered: PutGathered) -> None:
     marker = select.run(recipe({"aspect_ratio": {}}), store, "default")
     assert marker.counts == {"pairs": 0, "failed": 0, "dropped": 0, "kept": 0}

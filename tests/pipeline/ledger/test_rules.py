@@ -175,3 +175,32 @@ def test_a_gate_sees_no_time_zone_of_the_process(monkeypatch: pytest.MonkeyPatch
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("sql", "passes"),
+    [
+        ("cast(text AS INT) > 3", [True, False, False, False]),
+        ("cast(text AS INT) > 3 -- a comment", [True, False, False, False]),
+        ("cast(text || '0' AS INT) >= 0 /* another */", [True, False, True, False]),
+        ("text IN (SELECT '7')", [True, False, False, False]),
+        ("row_number() OVER (ORDER BY text) > 0", [True] * 4),
+    ],
+)
+def test_a_row_on_which_a_rule_fails_does_not_pass(sql: str, passes: list[bool]) -> None:
+    table = pa.table({"text": ["7", "x", "", None]})
+    assert passing(table, [Rule("mine", sql, True, Phase.TEXT)]).tolist() == passes
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("random() < 0.5", "`random` gives another answer each time"),
+        ("length(text) > 3 AND now() > '2024-01-01'", "`now` gives another answer"),
+        ("current_date > '2024-01-01'", "`current_date` gives another answer"),
+        ("width > ?", "it has a parameter"),
+        ("width > $limit", "it has a parameter"),
+    ],
+)
+def test_a_rule_that_depends_on_more_than_the_row_is_refused(sql: str, told: str) -> None:
+    assert told in refusal({"where": sql})
