@@ -211,7 +211,7 @@ def _keep_prose() -> list[str]:
         "- a filter with its options, e.g. `- aspect_ratio: {max_ratio: 3}`; all filters and "
         "options are in [filters.md](filters.md);\n"
         '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
-        'height >= 65536"`; a row on which it fails is not kept;\n'
+        'height >= 65536"`; where it fails, the row is not kept;\n'
         "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
         "Beside it may stand:",
     ]

@@ -14,6 +14,10 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 
+def packed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)
+
+
 def recipe(folder: Path, **options: Any) -> Recipe:
     return Recipe.model_validate({"input": {"path": str(folder / "in"), **options}})
 
@@ -23,9 +27,10 @@ def recipe(folder: Path, **options: Any) -> Recipe:
     [
         ("csv", b"url,text\na,b\n", b'url,text\nc,d\ne,"open\nf,g\n', 2),
         ("jsonl", b'{"url": "a", "text": "b"}\n', b'{\n "url": "a"\n}\n', 4),
-        ("jsonl.gz", gzip.compress(b'{"url": "a", "text": "b"}\n'), gzip.compress(b"{}")[:-6], 1),
+        ("jsonl.gz", packed(b'{"url": "a", "text": "b"}\n'), packed(b"{}")[:-6], 1),
         ("parquet", None, b"PAR1 no", 1),
     ],
+    ids=["csv", "jsonl", "jsonl.gz", "parquet"],
 )
 def test_a_broken_file_stops_or_is_skipped_and_told(
     tmp_path: Path, name: str, good: bytes | None, bad: bytes, rows: int
