@@ -198,6 +198,9 @@ def test_killed_retry_ends_as_an_undisturbed_run_would(recipe: Path, web: Web) -
 
 
 def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: Web) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    del content["embed"]
+    recipe.write_text(yaml.safe_dump(content))
     dataset = recipe.parent / "d"
     done("gather", recipe, "--engine", "serial")
     web.down = {1}

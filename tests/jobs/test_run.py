@@ -24,6 +24,7 @@ from pairsieve.jobs.demo_web.score import score_defects
 from pairsieve.jobs.demo_web.server import serve_demo_web
 
 PAIRS = 200
+UNIT = 40
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
@@ -59,7 +60,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("road")
     with serve_demo_web(folder / "web", 1, PAIRS) as web:
         recipe = yaml.safe_load(recipe_text(folder, web.site))
-        recipe["input"]["unit_pairs"] = 20
+        recipe["input"]["unit_pairs"] = UNIT
         recipe["fetch"] |= {"first_byte_timeout_s": 1, "timeout_s": 2, "max_bytes": 2_000_000}
         recipe["shard"] = {"samples": 30}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -134,7 +135,7 @@ def test_a_killed_driver_goes_on_where_it_was(demo: Demo, undisturbed: Path) -> 
     running.kill()
     running.communicate()
     done = {marker.name: marker.read_bytes() for marker in dataset.glob("gather/*.json")}
-    assert 0 < len(done) < PAIRS // 20
+    assert 0 < len(done) < PAIRS // UNIT
     assert not (dataset / "shards").exists()
     demo.run("killed-driver", "--engine", "ray", "--workers", "1")
     assert shards(dataset) == shards(undisturbed)
