@@ -18,6 +18,7 @@ from pairsieve.jobs.cli_options import (
     Address,
     Dataset,
     EngineKind,
+    Force,
     Kind,
     Name,
     RecipePath,
@@ -27,7 +28,6 @@ from pairsieve.jobs.dataset_commands import export, gc, hashes, search, status
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
 app = typer.Typer(
-    help="Turn (image URL, alt text) pairs into clean, deduplicated WebDataset shards.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,13 +38,20 @@ app.add_typer(bench, name="bench")
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("recipe.yaml"),
+    model: Annotated[
+        bool, typer.Option("--model/--no-model", help="With a CLIP model and the rules on it.")
+    ] = True,
+    force: Force = False,
 ) -> None:
     """Write a commented recipe to start from."""
-    from importlib.resources import files
+    from pairsieve.jobs.template import template
 
-    if path.exists():
-        raise BadOption(f"{path}: exists already; name another file")
-    path.write_text((files("pairsieve.jobs") / "recipe.yaml").read_text())
+    if path.exists() and not force:
+        raise BadOption(f"{path}: exists already; name another file, or say --force")
+    try:
+        path.write_text(template(model), encoding="utf-8")
+    except OSError as error:
+        raise BadOption(f"{path}: cannot be written: {error.strerror}") from error
     typer.echo(f"Wrote {path}. Edit it, then: pairsieve run {path} --dataset DIR")
 
 
@@ -241,7 +248,7 @@ for command in (export, search, status, gc, hashes):
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
-    pairs: Annotated[int, typer.Option("--pairs", min=100, help="Pairs of the demo web.")] = 3000,
+    pairs: Annotated[int, typer.Option("--pairs", min=131, help="Pairs of the demo web.")] = 3000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the demo web.")] = 0,
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
@@ -252,8 +259,31 @@ def demo(
     demo(folder, pairs, seed, (engine.value, workers))
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"pairsieve {version('pairsieve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Turn (image URL, alt text) pairs into clean, deduplicated WebDataset shards."""
+
+
 def main() -> None:
-    """Run the command line and turn errors that a user can act upon into text and exit code."""
+    """Run the command line and turn errors that a user can act upon into text and exit code.
+
+    Anything else is a fault of pairsieve's own: it is shown whole, with the wish to hear of it.
+    """
     try:
         app()
     except BadOption as error:
@@ -262,3 +292,10 @@ def main() -> None:
     except PairsieveError as error:
         typer.echo(f"pairsieve: {error}", err=True)
         sys.exit(1)
+    except Exception:
+        typer.echo(
+            "pairsieve: this is a fault of pairsieve's own; please report it with what follows, "
+            "`pairsieve --version` and the recipe. Nothing committed is lost.",
+            err=True,
+        )
+        raise

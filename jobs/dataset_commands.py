@@ -8,16 +8,15 @@ from typing import Annotated
 
 import typer
 
-from pairsieve.jobs.cli_options import DatasetArgument, Model, Name
+from pairsieve.jobs.cli_options import DatasetArgument, Force, Model, Name, Survivors
+from pairsieve.schemas.errors import BadOption
 
 
 def export(
     dataset: DatasetArgument,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL to write to.")],
     model: Model = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Selection whose survivors; default: all.")
-    ] = None,
+    name: Survivors = None,
 ) -> None:
     """Write vectors and metadata in the layout of clip-retrieval."""
     from pairsieve.pipeline import export
@@ -43,6 +42,7 @@ def search(
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Find the pairs whose images are nearest to a text or a picture."""
     from pairsieve.jobs.console import print_search
@@ -50,6 +50,8 @@ def search(
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
 
+    if page and page.exists() and not force:
+        raise BadOption(f"--page: {page} exists already; name another file, or say --force")
     query = search.Query(text, image, count)
     loaded = load(recipe) if recipe else None
     result = search.run(Store.at(dataset), query, loaded, model, name)
@@ -103,18 +105,19 @@ def gc(
 def hashes(
     dataset: DatasetArgument,
     out: Annotated[str, typer.Option("--out", help="Parquet file to write, local or a URL.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Only survivors of this selection; default: all.")
-    ] = None,
+    name: Survivors = None,
+    force: Force = False,
 ) -> None:
     """Write a hash export: the hashes of a dataset's images, for `known` in another recipe."""
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.external import hash_file
     from pairsieve.pipeline.input.files import split_location
 
+    store, path = split_location(out)
+    if store.exists(path) and not force:
+        raise BadOption(f"--out: {out} exists already; name another file, or say --force")
     source = Store.at(dataset)
     hash_file.check(source, name)
-    store, path = split_location(out)
     with store.writer(path) as sink:
         hash_file.write(source, name, sink)
     typer.echo(f"Wrote {out}")

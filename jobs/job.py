@@ -9,14 +9,19 @@ import typer
 
 from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.progress import Display, progress
+from pairsieve.jobs.run_warnings import warnings
 from pairsieve.pipeline import check, plan, run
+from pairsieve.pipeline.dataset.marker import outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
+from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.unit import retry_layers
-from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
+
+AFTER_GATHER = {stage.name for stage in (EMBED, *DECIDING)}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,18 @@ class Job:
         for warning in check.check(self.recipe, self.store, verbs):
             typer.echo(f"Warning: {warning}", err=True)
         self._engine = engine
+        if set(verbs) <= AFTER_GATHER:
+            self._check_gathered()
+
+    def _check_gathered(self) -> None:
+        """Refuse to go on from what is not there yet.
+
+        Raises:
+            BadOption: there is no dataset, or nothing is gathered.
+        """
+        read(self.store)
+        if not self.store.marker_names(GATHER_FOLDER):
+            raise BadOption(f"{self.store.url}: nothing is gathered yet; run `pairsieve gather`")
 
     def plan(self) -> Plan:
         """Return the plan, made now if there is none, once the recipe fits its input."""
@@ -100,4 +117,7 @@ class Job:
         selected = self.store.marker(select_marker(name))
         if selected:
             print_funnel(selected.extra["funnel"])
+            outcomes = outcome_counts(self.store.markers(GATHER_FOLDER).values())
+            for warning in warnings(selected.extra["funnel"], outcomes):
+                typer.echo(f"Warning: {warning}", err=True)
         print_rate(self.store, self.recipe)

@@ -103,8 +103,8 @@ def commands_page() -> str:
     group = typer.main.get_command(app)
     lines = [
         "# The command line",
-        "Every stage is a command, `run` goes through them all. Each goes on where it was "
-        "stopped. Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
+        "Every stage is a command, `run` goes through them all. "
+        "Exit codes: 0 done, 1 failed or stopped (the same command goes on), 2 wrong use.",
     ]
     every = list(commands(group))
     times = Counter(_option(p) for _, command in every for p in _options(command))

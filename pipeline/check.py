@@ -27,6 +27,7 @@ from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
+TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
 ALL_VERBS = tuple(stage.name for stage in VERBS)
 
 
@@ -71,6 +72,11 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
 
 def _fetcher(recipe: Recipe) -> list[str]:
     """Refuse a downloader that is not installed; warn of what it cannot do."""
+    if recipe.fetch and recipe.fetch.user_agent.startswith(TEMPLATE_ROBOT):
+        raise BadOption(
+            "fetch.user_agent: is still the template's; say who you are and how a site's owner can "
+            'reach you, e.g. "my-lab/1.0 (+https://my-lab.example/crawler)"'
+        )
     if recipe.fetch is None or recipe.fetch.engine != "img2dataset":
         return []
     img2dataset.check()

@@ -7,22 +7,26 @@ younger than `min_age_h` stays too, because an attempt under way has not committ
 near-duplicates keeps its files until `group` has committed what came of it.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, PLAN_FILE, SEARCHES, Role, role
+from pairsieve.pipeline.dataset.paths import (
+    GROUP_MARKER,
+    PLAN_FILE,
+    SEARCHES,
+    UNFINISHED,
+    Role,
+    role,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import staged_files
 from pairsieve.schemas.errors import BadOption
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-
-UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ else; rules may change.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
-from pairsieve.pipeline.dataset.paths import PLAN_FILE
+from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.input.extra_columns import (
@@ -38,6 +39,7 @@ from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_input import HASHES, Input
 
 FOOTERS_AT_ONCE = 16
+FOREIGN_SHOWN = 3
 
 
 def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> Plan:
@@ -50,6 +52,8 @@ def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> 
             for other files or other measuring options.
     """
     options = measuring(recipe)
+    if not store.exists(PLAN_FILE):
+        _check_folder(store)
     input_files = find_files(recipe.input, store.url, readers)
     if not store.exists(PLAN_FILE):
         plan = _new_plan(recipe, store, input_files, options)
@@ -60,6 +64,20 @@ def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> 
     plan = read(store)
     _check(plan, input_files, options)
     return plan
+
+
+def _check_folder(store: Store) -> None:
+    """Refuse to make a dataset where somebody's files are.
+
+    Raises:
+        BadOption: naming some of them.
+    """
+    foreign = list(islice((path for path in store.paths() if is_foreign(path)), FOREIGN_SHOWN))
+    if foreign:
+        raise BadOption(
+            f"--dataset: {store.url} holds {', '.join(foreign)}, which is no part of a dataset; "
+            "name a folder that is empty or not there yet"
+        )
 
 
 def measuring(recipe: Recipe) -> dict[str, Any]:

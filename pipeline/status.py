@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
+    DONE,
     GATHER_FOLDER,
     PLAN_FILE,
     REPORT_PAGE,
@@ -12,7 +13,7 @@ from pairsieve.pipeline.dataset.paths import (
     layer_of,
     select_marker,
 )
-from pairsieve.pipeline.dataset.stages import PLAN, REPORT, VERBS, Scope, Stage
+from pairsieve.pipeline.dataset.stages import PLAN, REPORT, SELECT, VERBS, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.ledger import current_result, current_shards, gathered_fingerprint
@@ -20,8 +21,10 @@ from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer
 from pairsieve.pipeline.vectors import model_record
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
+DEFAULT = "default"  # the selection that a command without a name means
 HOSTS_SHOWN = 5
 STEPS_SHOWN = 12
 
@@ -90,8 +93,16 @@ class Status:
 
 
 def status(store: Store, name: str) -> Status:
-    """Return where the pairs are, as the markers of the selection `name` have it."""
+    """Return where the pairs are, as the markers of the selection `name` have it.
+
+    Raises:
+        BadOption: there is no dataset, or no selection of that name while there are others.
+    """
     plan = plan_file.read(store)
+    names = selections(store)
+    if name not in names and (names or name != DEFAULT):
+        known = nearest(name, names) if names else "none was made yet"
+        raise BadOption(f"--name: there is no selection `{name}`; {known}")
     gathered = store.markers(GATHER_FOLDER)
     outcomes = outcome_counts(gathered.values())
     done = sum(marker.rows for part, marker in gathered.items() if not layer_of(part))
@@ -116,6 +127,12 @@ def status(store: Store, name: str) -> Status:
         _add_selection(summary, selected, done)
         _add_shards(summary, current_shards(store, name))
     return summary
+
+
+def selections(store: Store) -> list[str]:
+    """Return the names of the dataset's selections, sorted."""
+    ends = (path.split("/") for path, _, _ in store.list(SELECT.folder))
+    return sorted({parts[1] for parts in ends if len(parts) == 3 and parts[2] == f"{DONE}.json"})
 
 
 def _committed(store: Store, stage: Stage, name: str) -> bool:

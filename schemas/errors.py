@@ -2,6 +2,8 @@
 
 import difflib
 
+MAX_LISTED = 60  # names in a message
+
 
 class PairsieveError(Exception):
     """Base of the errors that the command line prints without a traceback."""
@@ -16,8 +18,11 @@ class Stopped(PairsieveError):
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return a clause that lists the `known` names and the nearest to `name`, if one is near."""
+    """Return a clause on the `known` names: the nearest to `name`, and all if they are few."""
     folded = {each.casefold(): each for each in reversed(known)}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    hint = f"; did you mean `{folded[near[0]]}`?" if near else ""
-    return f"known: {', '.join(known)}{hint}"
+    hint = f"did you mean `{folded[near[0]]}`?" if near else ""
+    if len(known) > MAX_LISTED:
+        return hint or f"known are {len(known)}, such as {', '.join(known[:3])}"
+    listed = f"known: {', '.join(known)}"
+    return f"{listed}; {hint}" if hint else listed

@@ -11,6 +11,49 @@ from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed, Recipe
 from pairsieve.schemas.recipe_scores import Scorer
 
+NO_KEYS = ("other_models",)  # fields that are not keys in the file
+MAX_SHOWN = 80  # characters of a wrong value
+# What pydantic would say in words of Python.
+_PLAIN = {
+    "model_type": "must hold keys with values, `key: value`",
+    "model_attributes_type": "must hold keys with values, `key: value`",
+    "dict_type": "must hold keys with values, `key: value`",
+    "tuple_type": "must be a list, `[one, two]`",
+    "list_type": "must be a list, `[one, two]`",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must look like {pattern}",
+    "string_too_short": "must not be empty",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which alone would take the last of two equal keys without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping; refuse it where a key stands twice."""
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if lines.setdefault(key, line) != line:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"`{key}` stands in line {lines[key]} already",
+                    problem_mark=key_node.start_mark,
+                )
+        return super().construct_mapping(node, deep)
+
 
 def load(path: Path) -> Recipe:
     """Return the recipe in the YAML file at `path`; a relative input path starts at its folder.
@@ -19,9 +62,13 @@ def load(path: Path) -> Recipe:
         BadOption: the file cannot be read, or a key or value in it is not allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506, a safe one
     except FileNotFoundError as error:
         raise BadOption(f"{path}: no such recipe; `pairsieve init` writes one") from error
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        why = error.problem or error.context
+        raise BadOption(f"{path}{line}: not YAML as it stands: {why}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadOption(f"{path}: not a readable YAML file: {error}") from error
     if isinstance(content, dict) and "other_models" in content:
@@ -42,8 +89,21 @@ def _explain(error: ErrorDetails) -> str:
         return f"{key}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
     if error["type"] == "missing":
         return f"{key}: missing, and there is no default"
-    value = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-    return f"{key}: {error['msg'].removeprefix('Value error, ')}{value}"
+    value = "" if error["type"] == "value_error" else f", got {_shown(error['input'])}"
+    return f"{key}: {_message(error)}{value}"
+
+
+def _message(error: ErrorDetails) -> str:
+    """Return what is allowed."""
+    plain = _PLAIN.get(error["type"])
+    if plain:
+        return plain.format(**error.get("ctx", {}))
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} ..."
 
 
 def _as_written(keys: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -59,7 +119,7 @@ def _keys_beside(keys: tuple[int | str, ...]) -> list[str]:
     for part in keys[:-1]:
         if isinstance(part, str) and part in model.model_fields:  # else a name of the user's own
             model = next(m for m in _models(model.model_fields[part].annotation))
-    return list(model.model_fields)
+    return [key for key in model.model_fields if key not in NO_KEYS]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -1,12 +1,20 @@
 """The recipe's section `input`: where the pairs are, and what of them is read."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pairsieve.schemas.recipe_base import Section
 
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
+
+
+def _caption_rule(rule: str) -> str:
+    """Refuse a rule that there is not."""
+    if not re.fullmatch(r"first|longest|random\(\d+\)", rule):
+        raise ValueError(f"must be `first`, `longest` or `random(n)` with a number n, got {rule!r}")
+    return rule
 
 
 class Input(Section):
@@ -21,9 +29,8 @@ class Input(Section):
         "names.",
     )
     header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
-    caption: str = Field(
+    caption: Annotated[str, AfterValidator(_caption_rule)] = Field(
         "first",
-        pattern=r"^(first|longest|random\(\d+\))$",
         description="Which of several captions is the text: `first`, `longest`, or `random(n)`, "
         "drawn by the number n and the URL.",
     )

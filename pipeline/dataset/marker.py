@@ -31,8 +31,16 @@ class Marker:
 
     @classmethod
     def loads(cls, data: bytes) -> Self:
-        """Return the marker that `dumps` wrote."""
-        return cls(**json.loads(data))
+        """Return the marker that `dumps` wrote.
+
+        Raises:
+            ValueError, TypeError: it is none, or it names a file outside the dataset.
+        """
+        marker = cls(**json.loads(data))
+        for name in marker.files:
+            if name.startswith("/") or "\\" in name or {"..", ".", ""} & set(name.split("/")):
+                raise ValueError(f"it names {name!r}, which is outside the dataset")
+        return marker
 
     def file(self, suffix: str) -> str:
         """Return the name of the work's one file that ends in `suffix`."""

@@ -258,9 +258,15 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:\w+\.(?:duckdb(?:\.wal)?|parquet)|{_SPILLED})",
     ],
 }
+UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
 _ROLES = {role: re.compile("|".join(patterns)) for role, patterns in _PATTERNS.items()}
 
 
 def role(path: str) -> Role | None:
     """Return what a name in a dataset stands for; None for one that pairsieve never makes."""
     return next((role for role, names in _ROLES.items() if names.fullmatch(path)), None)
+
+
+def is_foreign(path: str) -> bool:
+    """Return whether pairsieve never makes a file of that name, finished or not."""
+    return role(UNFINISHED.sub("", path)) is None

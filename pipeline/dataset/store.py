@@ -5,6 +5,7 @@ and on every object store alike.
 """
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path
 from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
     import builtins
@@ -69,7 +70,10 @@ class Store:
     def _make(self) -> None:
         """Make the folder of a local store; reading alone must not leave one behind."""
         if self.local:
-            self.local.mkdir(parents=True, exist_ok=True)
+            try:
+                self.local.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadOption(f"{self.url}: cannot be made: {error.strerror}") from error
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
@@ -132,6 +136,20 @@ class Store:
         for entry in self.entries(folder):
             yield entry["path"], entry["size"], entry["e_tag"] or ""
 
+    def paths(self) -> Iterator[str]:
+        """Yield the paths of what lies here, in no order, links among them, as they are found."""
+        import obstore
+
+        if self.local:
+            for folder, names, files in os.walk(self.local):
+                links = [name for name in names if Path(folder, name).is_symlink()]
+                for name in (*files, *links):
+                    yield Path(folder, name).relative_to(self.local).as_posix()
+            return
+        with storage_errors(self.url):
+            for batch in obstore.list(self._objects):
+                yield from (entry["path"] for entry in batch)
+
     def entries(self, folder: str = "") -> "builtins.list[ObjectMeta]":
         """Return path, size, e_tag and last_modified of every object under `folder`, by path."""
         import obstore
@@ -192,11 +210,20 @@ class Store:
         return HashingWriter(sink, self.location(path))
 
     def marker(self, path: str) -> Marker | None:
-        """Return the marker at `path`, or None where nothing is committed."""
+        """Return the marker at `path`, or None where nothing is committed.
+
+        Raises:
+            Stopped: it is damaged.
+        """
         try:
             return Marker.loads(self.read(path))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as error:
+            raise Stopped(
+                f"{self.location(path)}: a damaged marker: {error}; delete it and run again, which "
+                "does its work anew"
+            ) from error
 
     def marker_names(self, folder: str) -> "builtins.list[str]":
         """Return the names, without `.json`, of the markers directly under `folder`, in order."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from pairsieve.schemas.errors import Stopped
 
+METADATA_SERVICE = "169.254.169.254"  # asked for credentials where the environment has none
+
 
 class HashingWriter(io.RawIOBase):
     """A file that streams to one object and knows the SHA-256 of what was written.
@@ -106,4 +108,14 @@ def storage_errors(location: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        raise Stopped(f"storage failed at {location}: {error}") from error
+        raise Stopped(f"storage failed at {location}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what to do where the storage has no credentials: it asks the cloud's own machine."""
+    if METADATA_SERVICE in str(error):
+        return (
+            "no credentials were found; set those of the storage in the environment, such as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (docs/input.md)"
+        )
+    return str(error)

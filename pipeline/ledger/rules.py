@@ -106,7 +106,7 @@ def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
     """Refuse a rule that DuckDB cannot apply to a ledger of this schema.
 
     Raises:
-        BadOption: naming the rule, and in DuckDB's words the column or type that is wrong.
+        BadOption: naming the rule, and the nearest column or, in DuckDB's words, what is wrong.
     """
     import duckdb
 
@@ -116,7 +116,21 @@ def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
             try:
                 connection.execute(f"SELECT CAST({rule.condition} AS BOOLEAN) FROM ledger")
             except (duckdb.Error, ValueError) as error:
-                raise BadOption(f"keep: the rule `{rule.name}` does not fit: {error}") from error
+                why = _unknown_column(rule, schema) or error
+                raise BadOption(f"keep: the rule `{rule.name}` does not fit: {why}") from error
+
+
+def _unknown_column(rule: Rule, schema: pa.Schema) -> str | None:
+    """Return what is wrong if the rule reads a column that is not there."""
+    try:
+        read = columns_of(rule.sql)
+    except ValueError:
+        return None
+    known = {name.lower() for name in schema.names}
+    for name in sorted(read):
+        if name.lower() not in known:
+            return f"there is no column `{name}`; {nearest(name, schema.names)}"
+    return None
 
 
 def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:

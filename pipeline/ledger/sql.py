@@ -53,6 +53,10 @@ def check_repeatable(sql: str) -> None:
             raise ValueError(f"`{name}` gives another answer each time")
         if node.get("class") == "PARAMETER":
             raise ValueError("it has a parameter, to which nothing gives a value")
+        if node.get("type") == "TABLE_FUNCTION":
+            raise ValueError("it reads something else than the row")
+        if node.get("type") == "BASE_TABLE" and str(node.get("table_name")).lower() != "ledger":
+            raise ValueError(f"it reads `{node['table_name']}`, not the row")
 
 
 def _tree(sql: str) -> Any:

@@ -130,9 +130,15 @@ def read(store: Store) -> Plan:
 
     Raises:
         BadOption: there is none.
+        Stopped: it is damaged.
     """
     try:
         return Plan.loads(store.read(PLAN_FILE), store.url)
+    except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        raise Stopped(
+            f"{store.location(PLAN_FILE)}: damaged: {error}; put a copy back, or use another "
+            "--dataset"
+        ) from error
     except FileNotFoundError as error:
         message = f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one"
         raise BadOption(message) from error

@@ -78,7 +78,7 @@ def test_unknown_key_names_key_known_and_nearest(tmp_path: Path) -> None:
 
 def test_impossible_value_names_key_value_and_bound(tmp_path: Path) -> None:
     message = refusal(tmp_path, "input: {path: p}\nimage: {min_side: 5}")
-    assert message.endswith("image.min_side: Input should be greater than or equal to 16, got 5")
+    assert message.endswith("image.min_side: must be at least 16, got 5")
 
 
 def test_missing_key_is_named(tmp_path: Path) -> None:
@@ -122,13 +122,13 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_yaml_or_not_there_is_refused(tmp_path: Path) -> None:
-    assert "not a readable YAML file" in refusal(tmp_path, "input: [")
+    assert "line 1: not YAML as it stands" in refusal(tmp_path, "input: [")
     with pytest.raises(BadOption, match="no such recipe; `pairsieve init` writes one"):
         load(tmp_path / "none.yaml")
 
 
 def test_a_recipe_is_a_mapping(tmp_path: Path) -> None:
-    assert "recipe: Input should be" in refusal(tmp_path, "- a")
+    assert "recipe: must hold keys with values" in refusal(tmp_path, "- a")
 
 
 def test_nearest_without_a_near_one_only_lists() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import storage_errors
 from pairsieve.schemas.errors import BadOption, Stopped
 
 
@@ -147,12 +148,46 @@ def test_unknown_storage_is_refused() -> None:
         Store.at("ftp://host/x")
 
 
-def test_storage_that_fails_stops_with_its_place(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(Stopped, match="storage failed at .*file/a/b"):
-        Store.at(tmp_path / "file").write("a/b", b"x")
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BadOption, match="file: cannot be made"):
+        Store.at(tmp_path / "file").write("a", b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("disk full", "storage failed at s3://b/x: disk full"),
+        ("PUT http://169.254.169.254/latest/api/token", "s3://b/x: no credentials were found"),
+    ],
+)
+def test_storage_that_fails_stops_with_its_location_and_what_to_do(error: str, told: str) -> None:
+    with pytest.raises(Stopped, match=told), storage_errors("s3://b/x"):
+        raise OSError(error)
 
 
 def test_fingerprint_depends_on_content_only() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"rows": 1}',
+        b'{"rows": 1, "files": {}, "more": 1}',
+        b'{"rows": 1, "files": {"../victim/ledger.parquet": {}}}',
+        b'{"rows": 1, "files": {"/etc/passwd": {}}}',
+        b'{"rows": 1, "files": {"gather//a.parquet": {}}}',
+    ],
+)
+def test_a_damaged_marker_or_one_that_leads_outside_stops_the_work(
+    tmp_path: Path, data: bytes
+) -> None:
+    store = Store.at(tmp_path)
+    store.write("gather/0.json", data)
+    with pytest.raises(Stopped, match=r"gather/0\.json: a damaged marker: .*delete it and run"):
+        store.markers("gather")
