@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/pairsieve demo
 
 test: install img2dataset
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 fuzz: install
 	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/image/test_pixels_fuzz.py
