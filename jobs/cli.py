@@ -24,7 +24,7 @@ from pairsieve.jobs.cli_options import (
     RecipePath,
     Workers,
 )
-from pairsieve.jobs.dataset_commands import export, gc, hashes, search, status
+from pairsieve.jobs.dataset_commands import export, gc, hashes, list_contents, search, status
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
 app = typer.Typer(
@@ -243,6 +243,7 @@ def run(
 
 for command in (export, search, status, gc, hashes):
     app.command()(command)
+app.command("list")(list_contents)
 
 
 @app.command()

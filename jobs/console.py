@@ -6,13 +6,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS, shards_folder
+from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS, select_marker, shards_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
 from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import SearchResult
-from pairsieve.pipeline.status import Status
+from pairsieve.pipeline.status import Status, selections
+from pairsieve.pipeline.unit.plan_file import read
+from pairsieve.pipeline.unit.retry_layers import read_layers
+from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.schemas.recipe import Recipe
 
 TEXT_PRINTED = 120  # code points of a caption or URL in a table
@@ -79,6 +82,21 @@ def print_status(status: Status) -> None:
         print_sentence(sentence)
     for complaint in status.complaints:
         Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+
+
+def print_contents(store: Store) -> None:
+    """Print the selections, models and retry layers of a dataset."""
+    plan = read(store)
+    rows = []
+    for name in selections(store):
+        selected, shards = store.marker(select_marker(name)), current_shards(store, name)
+        kept = selected.counts["kept"] if selected else "-"
+        rows.append((name, kept, shards.rows if shards else "-"))
+    print_table(f"Selections of {plan.pairs:,} pairs", ("name", "kept", "in shards"), rows)
+    for sentence in model_sentences(store):
+        print_sentence(sentence)
+    for layer in read_layers(store):
+        print_sentence(f"Retry layer {layer.number}: {layer.pairs:,} pairs fetched again.")
 
 
 def print_search(result: SearchResult) -> None:

@@ -121,3 +121,11 @@ def hashes(
     with store.writer(path) as sink:
         hash_file.write(source, name, sink)
     typer.echo(f"Wrote {out}")
+
+
+def list_contents(dataset: DatasetArgument) -> None:
+    """List the selections, models and retry layers of a dataset."""
+    from pairsieve.jobs.console import print_contents
+    from pairsieve.pipeline.dataset.store import Store
+
+    print_contents(Store.at(dataset))

@@ -80,7 +80,7 @@ def filters_page() -> str:
         "# The filters",
         "A filter measures columns, offers a rule under its name in the recipe's `keep`, or both. "
         "What is measured is measured for every pair, whatever the rules are; a rule is a DuckDB "
-        "condition, and a pair whose score is missing does not pass it.",
+        "condition (the default one is shown), and a pair without its score does not pass it.",
         _table(
             ("filter", "decides on", "in a sentence"),
             (
@@ -321,7 +321,6 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     yield f"## `{_key(f)}`"
     yield prose.strip()
     if fields(f):
-        yield "Options:"
         yield _option_lines(f)
     reads, writes = getattr(f, "reads", ()), getattr(f, "writes", ())
     if writes:
@@ -329,7 +328,6 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
         yield f"Measured {_when(f)} from {listed}:"
         yield "\n".join(_column_line(column) for column in writes)
     if hasattr(f, "rule"):
-        yield "Default rule:"
         yield f"```sql\n{f().rule()}\n```"
     if sources:
         yield f"Source:{sources}".strip()

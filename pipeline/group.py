@@ -79,7 +79,7 @@ def run(
     running = [step for step in steps if step.TABLE in options]
     path = result(GROUP.folder)
     with connect(store) as connection:
-        attach(connection, store, embeddings)
+        attach(connection, store, embeddings, before=GROUP)
         _take_images(connection)
         near_duplicates.find(connection, recipe, store, labels)
         counts = dict.fromkeys((step.TABLE for step in steps), 0)

@@ -87,8 +87,8 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         BadOption: a rule of the recipe cannot work.
     """
     shaping = {
-        "url", "text", "header", "caption", "image", "columns", "leave_out", "as_text",
-        "unit_pairs", *HASHES,
+        "url", "text", "header", "delimiter", "quote", "encoding", "caption", "image", "columns",
+        "leave_out", "as_text", "unit_pairs", *HASHES,
     }  # fmt: skip
     return {
         "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),

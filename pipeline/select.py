@@ -15,7 +15,7 @@ from pairsieve.pipeline.dataset.paths import (
     select_marker,
     selection_folder,
 )
-from pairsieve.pipeline.dataset.stages import STAGES, Scope
+from pairsieve.pipeline.dataset.stages import SELECT, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
@@ -77,7 +77,7 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     if done := current(store, select_marker(name), identity):
         return done
     with connect(store) as connection:
-        attach(connection, store, embeddings)
+        attach(connection, store, embeddings, before=SELECT)
         check(applied, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
         _judge(connection, applied)
         path = result(selection_folder(name))

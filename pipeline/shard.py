@@ -5,6 +5,7 @@ nothing but the two, so workers, failures and unit sizes leave the same bytes. E
 task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
+import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -113,7 +114,7 @@ def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
         return done
     path = content(shard_parts(name), "order", ".parquet")
     with connect(store) as connection, store.writer(path) as sink:
-        attach(connection, store, scores_folders(recipe), name)
+        attach(connection, store, scores_folders(recipe), name, before=stages.SHARD)
         key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
         batches = _batches(
             connection,
@@ -248,8 +249,10 @@ def _finish(store: Store, name: str, identity: str, selection: str) -> None:
                 writer.write_table(pq.read_table(source))
     sizes = {shard_file(int(stem)): marker.rows for stem, marker in parts.items()}
     sizes_path = paths.sizes(name)
-    store.write(sizes_path, json.dumps(sizes, indent=1).encode())
-    files: dict[str, dict[str, Any]] = {sizes_path: {}, path: sink.entry()}
+    data = json.dumps(sizes, indent=1).encode()
+    store.write(sizes_path, data)
+    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    files: dict[str, dict[str, Any]] = {sizes_path: entry, path: sink.entry()}
     for marker in parts.values():
         tar = marker.file(".tar")
         files[tar] = marker.files[tar]

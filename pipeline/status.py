@@ -1,8 +1,9 @@
 """Status: where every pair of a dataset is, from the markers alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
     DONE,
@@ -13,7 +14,7 @@ from pairsieve.pipeline.dataset.paths import (
     layer_of,
     select_marker,
 )
-from pairsieve.pipeline.dataset.stages import PLAN, REPORT, SELECT, VERBS, Scope, Stage
+from pairsieve.pipeline.dataset.stages import GATHER, PLAN, REPORT, SELECT, VERBS, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.ledger import current_result, current_shards, gathered_fingerprint
@@ -120,6 +121,7 @@ def status(store: Store, name: str) -> Status:
         summary.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
     for layer in retry_layers.read_layers(store):
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
+    summary.complaints += _damage(store, name, gathered)
     selected = store.marker(select_marker(name))
     judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
     summary.outdated = selected is not None and selected.extra["gathered"] != judged
@@ -127,6 +129,21 @@ def status(store: Store, name: str) -> Status:
         _add_selection(summary, selected, done)
         _add_shards(summary, current_shards(store, name))
     return summary
+
+
+def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator[str]:
+    """Yield a sentence on each committed file that is gone or has another size."""
+    for stage in VERBS:
+        if stage == GATHER:
+            markers = list(gathered.values())
+            again = "delete the marker of its task slice, and run again: it is gathered anew"
+        elif stage.scope in (Scope.POOL, Scope.SELECTION):
+            done = current_result(store, stage, name)
+            markers, again = [done] if done else [], f"`pairsieve {stage.name}` makes it again"
+        else:
+            continue
+        for file, wrong in damaged(store, markers):
+            yield f"{file}: {wrong}; {again}"
 
 
 def selections(store: Store) -> list[str]:

@@ -1,5 +1,6 @@
 """The recipe's section `input`: where the pairs are, and what of them is read."""
 
+import codecs
 import re
 from typing import Annotated, Literal
 
@@ -17,6 +18,16 @@ def _caption_rule(rule: str) -> str:
     return rule
 
 
+def _encoding(name: str) -> str:
+    """Return the usual name of an encoding of text; refuse one that there is not."""
+    try:
+        found = codecs.lookup(name)
+    except LookupError:
+        known = "`utf-8`, `utf-16`, `cp1252`, `latin-1`, `gb18030`, `shift_jis` and others"
+        raise ValueError(f"unknown encoding; known: {known} of Python's, got {name!r}") from None
+    return "utf-8" if found.name in ("utf-8", "utf-8-sig") else found.name
+
+
 class Input(Section):
     """Where the pairs are and which of their columns are the URL and the text."""
 
@@ -27,6 +38,20 @@ class Input(Section):
         "auto",
         description="Format of the files, see [input.md](input.md); `auto` tells it from their "
         "names.",
+    )
+    delimiter: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="CSV, TSV: what separates cells; by default a comma, a tab.",
+    )
+    quote: str | None = Field(
+        None,
+        min_length=1,
+        description='CSV, TSV: the quote, or `none`; by default `"` in CSV and none in TSV.',
+    )
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        "utf-8", description="Of text files: any of Python's, such as `cp1252` or `utf-16`."
     )
     header: bool = Field(True, description="CSV and TSV: the first line names the columns.")
     caption: Annotated[str, AfterValidator(_caption_rule)] = Field(

@@ -5,6 +5,7 @@ A killed or beaten attempt leaves nothing visible: readers open only files named
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
@@ -27,9 +28,27 @@ def commit(store: Store, path: str, marker: Marker) -> Marker:
 
 
 def current(store: Store, path: str, wanted: str) -> Marker | None:
-    """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`."""
+    """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`.
+
+    None, too, where a file of it is gone or has another size, so that the step makes it again.
+    """
     marker = store.marker(path)
-    return marker if marker and marker.extra.get("fingerprint") == wanted else None
+    if not marker or marker.extra.get("fingerprint") != wanted or any(damaged(store, [marker])):
+        return None
+    return marker
+
+
+def damaged(store: Store, markers: Iterable[Marker]) -> Iterator[tuple[str, str]]:
+    """Yield (name, what is wrong) of each committed file that is gone or has another size."""
+    entries = {name: entry for marker in markers for name, entry in marker.files.items()}
+    sizes: dict[str, int] = {}
+    for folder in sorted({name.partition("/")[0] for name in entries}):
+        sizes |= {path: size for path, size, _ in store.list(folder)}
+    for name, entry in entries.items():
+        if name not in sizes:
+            yield name, "it is gone"
+        elif sizes[name] != entry.get("bytes", sizes[name]):
+            yield name, f"it has {sizes[name]:,} bytes, {entry['bytes']:,} were committed"
 
 
 def replace(store: Store, path: str, marker: Marker) -> None:

@@ -59,7 +59,7 @@ def run(recipe: Recipe, store: Store) -> Marker | None:
         return done
     index = blocklist.load(recipe.blocklist)
     with connect(store) as connection:
-        attach(connection, store)
+        attach(connection, store, before=BLOCKLIST)
         connection.execute(
             f"CREATE VIEW images AS SELECT * FROM gathered WHERE outcome = '{Outcome.OK}'"
         )

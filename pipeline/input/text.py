@@ -1,12 +1,12 @@
 """Text files as input: one record per pair, whatever the file holds.
 
 A line that does not say what it should is a record too, with nulls where nothing could be read, and
-why; only an empty line is none. Bytes that are not UTF-8 are escaped with backslashes.
+why; only an empty line is none. A URL or text that is not UTF-8 is none (`encodings.py`).
 
 - CSV: comma, double quotes, line breaks inside quotes. All values are text. A quote that closes in
   another line than it should, or never, swallows lines: that is refused, naming both lines.
-- TSV: tabs only. A quote is a character like any other: real alt texts hold single ones, and a
-  reader that believes them swallows the lines up to the next.
+- TSV: tabs only. A quote is a character like any other, unless `input.quote` says so: real alt
+  texts hold single ones, and a reader that believes them swallows the lines up to the next.
 - JSONL: one object per line; a URL or text that is no string is null. A file in which no line has
   the columns is refused: they are called otherwise, or it is no JSONL.
 - TXT: one URL per line, without text.
@@ -20,16 +20,21 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from pairsieve.pipeline.input.captions import chosen, is_captions, told
+from pairsieve.pipeline.input.encodings import Encoding, as_utf8, plain
 from pairsieve.pipeline.input.files import InputFile, open_text
 from pairsieve.pipeline.input.parquet import distinct
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_input import HASHES, Input
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"
+NO_QUOTE = "none"
+SEPARATORS = (";", "\t", "|", ",")
 NAMES_SHOWN = 100  # of a file's columns, where one is missing
 
 Parse = Callable[[io.BufferedReader, InputFile, Input], Iterator[Record]]
@@ -43,18 +48,32 @@ def records(parse: Parse, file: InputFile, options: Input) -> Iterator[Record]:
         BadFile: the file cannot be read.
     """
     try:
-        with open_text(file) as stream:
-            yield from parse(stream, file, options)
+        with open_text(file) as stream, as_utf8(stream, file, options.encoding) as text:
+            yield from parse(text, file, options)
+    except UnicodeError as error:
+        raise BadFile(f"{file.location}: not {options.encoding}: {error}") from error
     except OSError as error:
         raise BadFile(f"{file.location}: cannot be read to its end: {error}") from error
 
 
-def _csv(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
-    text = io.TextIOWrapper(stream, "utf-8-sig", "backslashreplace", newline="")
-    yield from _table(_csv_rows(text, file.location), file, options)
+def _separated(
+    separator: str, quote: str | None, stream: io.BufferedReader, file: InputFile, options: Input
+) -> Iterator[Record]:
+    """Yield the rows of CSV or TSV, whose usual separator and quote are given."""
+    separator = options.delimiter or separator
+    quote = quote if options.quote is None else None if options.quote == NO_QUOTE else options.quote
+    if quote is None:
+        rows = (_decoded(line).split(separator) if line else [""] for line in _lines(stream))
+        yield from _table(rows, file, options)
+    else:
+        text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+        reader = partial(csv.reader, delimiter=separator, quotechar=quote)
+        yield from _table(_quoted_rows(text, file.location, reader), file, options)
 
 
-def _csv_rows(text: io.TextIOWrapper, location: str) -> Iterator[list[str]]:
+def _quoted_rows(
+    text: io.TextIOWrapper, location: str, reader: Callable[..., Any]
+) -> Iterator[list[str]]:
     """Yield rows of cells.
 
     A strict reader says where a quote does not close before its comma. Within one line such a cell
@@ -68,32 +87,24 @@ def _csv_rows(text: io.TextIOWrapper, location: str) -> Iterator[list[str]]:
         while line := text.readline(MAX_LINE):
             yield line
 
-    rows = csv.reader(lines(), strict=True)
+    rows = reader(lines(), strict=True)
     while True:
         first = rows.line_num + 1
         try:
             row = next(rows, None)
         except csv.Error as error:
-            if rows.line_num != first or not line or not _closes(line):
+            # Else the last cell of the line would take in the next.
+            closed = rows.line_num == first and line and len(list(reader([line, "\n"]))) == 2
+            if not closed:
                 raise BadFile(
                     f"{location}, line {first}: a quote opens a cell and none closes it up to line "
-                    f"{rows.line_num}: {error}; mend it, or say `input.format: tsv` for lines of "
-                    "plain tab-separated text"
+                    f"{rows.line_num}: {error}; mend it, or say `input.quote: none` if quotes mean "
+                    "nothing in it"
                 ) from error
-            row = next(csv.reader([line]))
+            row = next(reader([line]))
         if row is None:
             return
         yield row
-
-
-def _closes(line: str) -> bool:
-    """Return whether every quoted cell of a line ends in it: else it would take in the next."""
-    return len(list(csv.reader([line, "\n"]))) == 2
-
-
-def _tsv(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
-    rows = (_decoded(line).split("\t") if line is not None else [""] for line in _lines(stream))
-    yield from _table(rows, file, options)
 
 
 def _table(rows: Iterator[list[str]], file: InputFile, options: Input) -> Iterator[Record]:
@@ -101,29 +112,63 @@ def _table(rows: Iterator[list[str]], file: InputFile, options: Input) -> Iterat
     head = next(rows, None)
     if head is None:
         return
-    names = distinct(head) if options.header else [str(index) for index in range(len(head))]
+    names = (
+        distinct(list(map(plain, head)))
+        if options.header
+        else [str(index) for index in range(len(head))]
+    )
     hashes = [(key, name) for key in HASHES if (name := getattr(options, key))]
     for key, name in (("url", options.url), ("text", options.text), *hashes):
         if name not in names:
-            raise missing_column(file.location, key, name, names)
+            raise _other_separator(file, head) or missing_column(file.location, key, name, names)
     url, text, width = names.index(options.url), names.index(options.text), len(names)
     others = [(index, name) for index, name in enumerate(names) if index not in (url, text)]
-    if not options.header:
-        yield Record(head[url], head[text], {name: head[index] for index, name in others})
-    for cells in rows:
-        if len(cells) == width:
-            rest: dict[str, Any] = {name: cells[index] for index, name in others}
-            yield Record(cells[url], cells[text], rest)
-        elif cells:
-            whole = [*cells, *[None] * (width - len(cells))]
-            rest = {name: whole[index] for index, name in others}
-            if len(cells) > width:
-                rest[EXTRA_CELLS] = cells[width:]
-            yield Record(whole[url], whole[text], rest)
+    encoding = Encoding(file)
+
+    def record(cells: list[str], extra: list[str]) -> Record:
+        whole = [*cells, *[None] * (width - len(cells))]
+        rest: dict[str, Any] = {name: plain(whole[index]) for index, name in others}
+        if extra:
+            rest[EXTRA_CELLS] = [plain(cell) for cell in extra]
+        return _checked(whole[url], whole[text], rest, options, encoding)
+
+    for cells in rows if options.header else chain([head], rows):
+        if cells:
+            yield record(cells[:width], cells[width:])
+    encoding.check()
+
+
+def _checked(
+    url: str | None,
+    text: str | None,
+    others: dict[str, Any],
+    options: Input,
+    encoding: Encoding,
+    problem: str | None = None,
+) -> Record:
+    """Return the pair, without a URL or text that is not UTF-8, and why."""
+    if url is not None:
+        url, wrong = encoding.taken(options.url, url, others)
+        problem = problem or wrong
+    if text is not None:
+        text, wrong = encoding.taken(options.text, text, others)
+        problem = problem or wrong
+    return Record(url, text, others, None, problem)
+
+
+def _other_separator(file: InputFile, head: list[str]) -> BadOption | None:
+    """Return what is wrong if the header is all one cell, with another separator in it."""
+    found = next((mark for mark in SEPARATORS if len(head) == 1 and mark in head[0]), None)
+    if found is None:
+        return None
+    return BadOption(
+        f"input.delimiter: {file.location}: the header is one cell, {head[0][:100]!r}; if its "
+        f"cells are separated so, say `input.delimiter: {found!r}`"
+    )
 
 
 def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
-    decoder = json.JSONDecoder(strict=False)
+    decoder, encoding = json.JSONDecoder(strict=False), Encoding(file)
     missing, names, objects, count = {"url", "text"}, dict[str, None](), 0, 0
     for count, line in enumerate(_lines(stream), 1):
         if count == 1 and line and line.lstrip().startswith(b"["):
@@ -133,9 +178,11 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
         missing -= {key for key in missing if getattr(options, key) in others}
         if missing and len(names) < NAMES_SHOWN:
             names |= dict.fromkeys(others)
-        yield pair(others, options, problem)
+        raw = line is not None and not line.isascii() and not encoding.fits(line)
+        yield _pair(others, options, encoding if raw else None, problem)
     if not count:
         return
+    encoding.check()
     if not objects:
         raise BadFile(
             f"{file.location}: no line holds a JSON object, so it is no JSONL; give one object a "
@@ -146,8 +193,13 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
             raise missing_column(file.location, key, getattr(options, key), list(names))
 
 
-def pair(others: dict[str, Any], options: Input, problem: str | None = None) -> Record:
-    """Return the pair that a JSON object holds; what is not taken stays in `others`."""
+def _pair(
+    others: dict[str, Any], options: Input, raw: Encoding | None, problem: str | None
+) -> Record:
+    """Return the pair that a JSON object holds; what is not taken stays in `others`.
+
+    `raw` is given where the line is not UTF-8; a lone surrogate may also be written as an escape.
+    """
     url = others.get(options.url)
     if isinstance(url, str) or url is None:
         others.pop(options.url, None)
@@ -160,12 +212,17 @@ def pair(others: dict[str, Any], options: Input, problem: str | None = None) -> 
         text = chosen(text, options.caption, url or "")
     else:
         problem, text = problem or told(options.text, text), None
+    if raw:
+        return _checked(url, text, others, options, raw, problem)
     return Record(url, text, others, None, problem)
 
 
 def _txt(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
+    encoding = Encoding(file)
     for line in _lines(stream):
-        yield Record(None if line is None else _decoded(line), None, {}, None, _too_long(line))
+        url = None if line is None else _decoded(line)
+        yield _checked(url, None, {}, options, encoding, _too_long(line))
+    encoding.check()
 
 
 def _too_long(line: bytes | None) -> str | None:
@@ -187,7 +244,7 @@ def json_object(line: bytes | None, decoder: json.JSONDecoder) -> tuple[dict[str
 
 
 def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace")
+    return line.decode("utf-8", "surrogateescape")
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
@@ -204,6 +261,7 @@ def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
             yield line
 
 
+_csv, _tsv = partial(_separated, ",", '"'), partial(_separated, "\t", None)
 CSV = Reader("csv", (".csv",), partial(records, _csv), compressed=True)
 TSV = Reader("tsv", (".tsv",), partial(records, _tsv), compressed=True)
 JSONL = Reader("jsonl", (".jsonl", ".ndjson", ".json"), partial(records, _jsonl), compressed=True)

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.commit import damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
@@ -32,7 +32,7 @@ from pairsieve.schemas.columns import (
     Column,
     arrow_schema,
 )
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -61,6 +61,7 @@ def attach(
     store: Store,
     embeddings: Mapping[str, str] | None = None,
     selection: str | None = None,
+    before: Stage | None = None,
 ) -> None:
     """Define the parts and the view `ledger` on `connection`.
 
@@ -70,10 +71,13 @@ def attach(
         embeddings: Folders under `embed/` whose scores to join: that of the main model by the name
             "", and those of others, whose columns end in `_` and their name.
         selection: Name of the selection whose verdicts and shards to join; None for none.
+        before: The stage that is being made, which needs those before it alone; None for all.
 
     Raises:
         BadOption: a further model's column is called as one of the input.
+        Stopped: a file of a stage is gone or has another size.
     """
+    stages = STAGES[: STAGES.index(before)] if before else STAGES
     _attach_gathered(connection, store)
     further = dict(embeddings or {})
     main = further.pop("", None)
@@ -82,7 +86,7 @@ def attach(
     ]
     parts += [
         (stage.view, stage.columns, result_files(store, stage, selection))
-        for stage in STAGES
+        for stage in stages
         if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
     ]
     for name, columns, names in parts:
@@ -153,9 +157,17 @@ def current_shards(store: Store, selection: str) -> Marker | None:
 
 
 def result_files(store: Store, stage: Stage, selection: str | None) -> list[str]:
-    """Return the Parquet files of a stage over the pool, none where it has no current result."""
+    """Return the Parquet files of a stage over the pool, none where it has no current result.
+
+    Raises:
+        Stopped: one of them is gone or has another size.
+    """
     result = current_result(store, stage, selection)
-    return files([result], ".parquet") if result else []
+    if result is None:
+        return []
+    for name, wrong in damaged(store, [result]):
+        raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
+    return files([result], ".parquet")
 
 
 def embedded_files(store: Store, embedding: str) -> list[str]:

@@ -191,7 +191,15 @@ def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) ->
     Image.linear_gradient("L").rotate(7 * 3).resize((63, 50)).save(sink)
     options = ["--recipe", folder / "both.yaml", "--image", sink, "-k", 3]
     for more in ([], ["--model", second]):
-        said = done("search", folder / "dataset", *options, *more, "--page", folder / "found.html")
+        said = done(
+            "search",
+            folder / "dataset",
+            *options,
+            *more,
+            "--page",
+            folder / "found.html",
+            "--force",
+        )
         assert "Nearest of 12 images, all compared" in said
         page = (folder / "found.html").read_text()
         assert page.count("data:image/jpeg;base64,") == 3

@@ -128,13 +128,13 @@ def test_markers_are_those_directly_in_the_folder(store: Store) -> None:
 
 def test_replace_deletes_what_the_old_result_had(store: Store) -> None:
     for name in ("old", "new"):
-        store.write(name, b"x")
-        replace(store, "done.json", Marker(1, {name: {}}, {}, {"fingerprint": name}))
-    assert not store.exists("old")
-    assert current(store, "done.json", "old") is None
-    found = current(store, "done.json", "new")
+        store.write(f"d/{name}", b"x")
+        replace(store, "d/done.json", Marker(1, {f"d/{name}": {}}, {}, {"fingerprint": name}))
+    assert not store.exists("d/old")
+    assert current(store, "d/done.json", "old") is None
+    found = current(store, "d/done.json", "new")
     assert found is not None
-    assert found.files == {"new": {}}
+    assert found.files == {"d/new": {}}
 
 
 def test_entries_tell_when_they_changed(store: Store) -> None:

@@ -105,9 +105,9 @@ def test_of_a_file_that_is_cut_off_every_whole_pair_is_read_or_it_is_refused(
 ) -> None:
     write = WRITERS[format]
     body = write(pairs)
-    cut = int(share * len(body))
+    base = len(write([])) if format in ("csv", "tsv") else 0  # the header
+    cut = base + int(share * (len(body) - base))
     whole = sum(len(write(pairs[:count])) <= cut for count in range(1, len(pairs) + 1))
-    assume(cut > len(write([])))  # a header, an empty tar
     found = read_or_refusal(tmp_path / f"a.{format}", body[:cut])
     if isinstance(found, str):
         assert f"a.{format}" in found

@@ -31,10 +31,66 @@ def test_csv_keeps_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
     assert pairs(tmp_path, "a.csv", content) == expected
 
 
-def test_csv_keeps_nul_overrides_and_escapes_what_is_not_utf8(tmp_path: Path) -> None:
-    content = "url,text\na,n\0l \u202egpj.\n".encode() + b"b,\xff\xfe\xed\xa0\x80\n"
-    expected = [("a", "n\0l \u202egpj."), ("b", "\\xff\\xfe\\xed\\xa0\\x80")]
-    assert pairs(tmp_path, "a.csv", content) == expected
+@pytest.mark.parametrize(
+    ("name", "head", "line"),
+    [
+        ("a.csv", b"url,text,note\n", "{},{},{}\n"),
+        ("a.tsv", b"url\ttext\tnote\n", "{}\t{}\t{}\n"),
+        ("a.jsonl", b"", '{{"url": "{}", "text": "{}", "note": "{}"}}\n'),
+    ],
+)
+def test_what_is_not_utf8_is_no_text_and_stays_escaped(
+    tmp_path: Path, name: str, head: bytes, line: str
+) -> None:
+    rows = [("a", "na\u00efve \u202egpj.", "x"), ("b", "caf\udce9", "\udcff"), ("\udcfe", "t", "")]
+    content = head + "".join(line.format(*row) for row in rows).encode("utf-8", "surrogateescape")
+    first, second, third = read(tmp_path, name, content)
+    assert (first.url, first.text, first.problem) == ("a", "na\u00efve \u202egpj.", None)
+    assert (second.url, second.text) == ("b", None)
+    assert second.problem == "`text` is not UTF-8: caf\\xe9"
+    assert second.others["text"] == "caf\\xe9"
+    assert (third.url, third.text, third.others["url"]) == (None, "t", "\\xfe")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_file_in_another_encoding_is_refused_with_the_likely_one_and_read_in_it(
+    tmp_path: Path, name: str
+) -> None:
+    texts = ["caf\u00e9", "plain", "Stra\u00dfe"]
+    if name == "a.csv":
+        content = "url,text\n" + "".join(f"a,{text}\n" for text in texts)
+    else:
+        content = "".join(f'{{"url": "a", "text": "{text}"}}\n' for text in texts)
+    with pytest.raises(BadOption, match=r"none of 2 values .* say `input.encoding: cp1252`"):
+        read(tmp_path, name, content.encode("cp1252"))
+    found = read(tmp_path, name, content.encode("cp1252"), encoding="cp1252")
+    assert [one.text for one in found] == texts
+    for encoding in ("utf-16", "utf-16-le"):
+        with pytest.raises(BadFile, match=r"looks like UTF-16; say `input.encoding: utf-16`"):
+            read(tmp_path, name, content.encode(encoding))
+    found = read(tmp_path, name, content.encode("utf-16"), encoding="UTF16")
+    assert [one.text for one in found] == texts
+    with pytest.raises(BadFile, match="not utf-16"):
+        read(tmp_path, name, content.encode("utf-16")[:-1], encoding="utf-16")
+
+
+def test_other_separators_and_quotes_are_read_as_the_recipe_says(tmp_path: Path) -> None:
+    content = b"url;text\na;'it''s; one'\n"
+    with pytest.raises(BadOption, match=r"input.delimiter: .* one cell, 'url;text'.*say .*';'"):
+        read(tmp_path, "a.csv", content)
+    assert pairs(tmp_path, "a.csv", content, delimiter=";", quote="'") == [("a", "it's; one")]
+    assert pairs(tmp_path, "a.csv", b'url,text\na,"b\n', quote="none") == [("a", '"b')]
+    assert pairs(tmp_path, "a.csv", b"url|text\na|b,c\n", delimiter="|") == [("a", "b,c")]
+
+
+def test_tsv_as_pandas_writes_it(tmp_path: Path) -> None:
+    import pandas as pd  # type: ignore[import-untyped]
+
+    texts = ["plain", 'say "no"', "a\ttab", "two\nlines"]
+    path = tmp_path / "b.tsv"
+    pd.DataFrame({"url": list("abcd"), "text": texts}).to_csv(path, sep="\t", index=False)
+    found = pairs(tmp_path, "a.tsv", path.read_bytes(), quote='"')
+    assert found == list(zip("abcd", texts, strict=True))
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
@@ -163,8 +219,8 @@ def test_of_several_captions_one_is_the_text_and_all_stay(
     assert read(tmp_path, "a.jsonl", content, caption=rule) == [found]
 
 
-def test_jsonl_keeps_raw_control_characters_and_bytes_that_are_not_utf8(tmp_path: Path) -> None:
-    content = b'{"url": "a\tb\x00", "text": "x\xff\\ud800"}\n'
+def test_jsonl_keeps_raw_control_characters_and_surrogates_that_are_written(tmp_path: Path) -> None:
+    content = b'{"url": "a\tb\x00", "text": "x\\udcff\\ud800"}\n'
     assert pairs(tmp_path, "a.jsonl", content) == [("a\tb\0", "x\udcff\ud800")]
 
 

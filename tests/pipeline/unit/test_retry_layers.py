@@ -339,7 +339,7 @@ def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(
     Path(path).write_text(marker.replace('"http_5xx": 1', '"http_5xx": 2'))
     assert (
         "retry layer 1 replaced: 2, but pairs retried: 1"
-        in status(dataset.store, "x").complaints[1]
+        in status(dataset.store, "default").complaints[1]
     )
 
 
