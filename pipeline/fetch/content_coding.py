@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Callable, Sequence
 
 MAX_CODINGS = 5  # one upon the other; libcurl's limit
+MAX_MEMBERS = 1000  # of a gzip file; those of block compression hold 64 KB each
+SLICE_BYTES = 65_536
 CODED = frozenset(("gzip", "x-gzip", "deflate", "br", "zstd"))
 _GZIP = b"\x1f\x8b"
 
@@ -62,31 +64,45 @@ def decoded(body: bytes, applied: Sequence[str], limit: int) -> bytes:
 
 
 def _gzip(body: bytes, limit: int) -> bytes:
-    """Return the members one after the other, (limit + 1) bytes at most."""
+    """Return the members one after the other, (limit + 1) bytes at most.
+
+    It is read in slices, because what follows a member is copied; so many empty members cost no
+    more than their bytes.
+    """
     parts: list[bytes] = []
-    while not parts or body.startswith(_GZIP):
-        part, body = _inflated(body, limit - sum(map(len, parts)), 16 + zlib.MAX_WBITS)
-        parts.append(part)
-        if sum(map(len, parts)) > limit:
+    total = start = members = 0
+    while not members or body.startswith(_GZIP, start):
+        members += 1
+        if members > MAX_MEMBERS:
+            raise zlib.error(f"more than {MAX_MEMBERS} members")
+        stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        while not stream.eof and start < len(body) and total <= limit:
+            piece = body[start : start + SLICE_BYTES]
+            parts.append(stream.decompress(piece, limit + 1 - total))
+            total += len(parts[-1])
+            start += len(piece) - len(stream.unused_data)
+        if total > limit:
             break
+        if not stream.eof:
+            raise zlib.error("it ends early")
     return b"".join(parts)
 
 
 def _deflate(body: bytes, limit: int) -> bytes:
     """Return a zlib stream, or the bare one that some servers send, as browsers read both."""
     try:
-        return _inflated(body, limit, zlib.MAX_WBITS)[0]
+        return _inflated(body, limit, zlib.MAX_WBITS)
     except zlib.error:
-        return _inflated(body, limit, -zlib.MAX_WBITS)[0]
+        return _inflated(body, limit, -zlib.MAX_WBITS)
 
 
-def _inflated(body: bytes, limit: int, window: int) -> tuple[bytes, bytes]:
-    """Return at most limit + 1 bytes of the stream, and what follows it."""
+def _inflated(body: bytes, limit: int, window: int) -> bytes:
+    """Return at most limit + 1 bytes of the stream."""
     stream = zlib.decompressobj(window)
     part = stream.decompress(body, limit + 1)
     if not stream.eof and len(part) <= limit:
         raise zlib.error("it ends early")
-    return part, stream.unused_data
+    return part
 
 
 def _arrow(name: str) -> Callable[[bytes, int], bytes]:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA = 16 << 20  # bytes of one profile or text, decompressed
+MAX_TEXTS = 3  # kept; Pillow takes 64 MiB of them together
+LENGTHS = {b"gAMA": 4, b"sRGB": 1, b"pHYs": 9, b"cHRM": 32}  # bytes, of what Pillow reads as well
 TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 ORIENTING = frozenset((b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1"))
 # Ancillary by name, yet without them there are other pixels: transparency, animation.
@@ -30,9 +32,11 @@ class Chunk(NamedTuple):
 
 def without_metadata(body: bytes) -> bytes:
     """Return the file without those chunks; the same object where there is none of them."""
-    kept, position = [], 0
+    kept, position, texts = [], 0, 0
     for chunk in _chunks(body):
-        if not _needed(chunk, body):
+        needed = _needed(chunk, body)
+        texts += needed and chunk.type in TEXTS
+        if not needed or (chunk.type in TEXTS and texts > MAX_TEXTS):
             kept.append(body[position : chunk.start])
             position = chunk.end
     return b"".join((*kept, body[position:])) if kept else body
@@ -63,8 +67,12 @@ def _needed(chunk: Chunk, body: bytes) -> bool:
 
 
 def _fits(chunk: Chunk) -> bool:
-    """Return whether what the chunk holds is within `MAX_METADATA` when it is decompressed."""
+    """Return whether the chunk is as it should be, within `MAX_METADATA` when decompressed."""
+    if chunk.type in LENGTHS:
+        return len(chunk.data) == LENGTHS[chunk.type]
     rest = bytes(chunk.data).partition(b"\0")[2]
+    if chunk.type in (b"iCCP", b"zTXt") and rest[:1] != b"\0":  # there is one method, 0
+        return False
     if chunk.type == b"iTXt":
         packed = rest[2:].partition(b"\0")[2].partition(b"\0")[2] if rest[:1] == b"\1" else b""
     else:

@@ -34,8 +34,11 @@ def chosen(captions: Sequence[str | None], rule: str, seed: str) -> str | None:
 
 
 def is_captions(value: Any) -> bool:
-    """Return whether a JSON value is a list of strings."""
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    """Return whether a JSON value is a list of strings, some of them perhaps null."""
+    if not isinstance(value, list):
+        return False
+    strings = sum(isinstance(one, str) for one in value)
+    return strings > 0 and strings + value.count(None) == len(value)
 
 
 def told(name: str, value: Any) -> str:

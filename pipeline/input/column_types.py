@@ -10,7 +10,9 @@ import math
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+BEYOND = "<value out of range"  # how Arrow writes a time that it cannot
 TIME_UNITS = ("s", "ms", "us")  # a nanosecond type holds only the years 1677 to 2262
 
 
@@ -65,14 +67,44 @@ def as_text(array: pa.Array) -> pa.Array:
     return pa.array([_json(value) for value in array.to_pylist()], pa.string())
 
 
-def without_times(table: pa.Table) -> pa.Table:
-    """Return the table with dates and times, at any depth, as ISO 8601 text, in UTC if anywhere.
+def in_microseconds(type: pa.DataType) -> pa.DataType:
+    """Return the type with its times in microseconds, as DuckDB reads those in seconds anyway."""
+    if pa.types.is_timestamp(type) and type.unit in ("s", "ms"):
+        return pa.timestamp("us", type.tz)
+    return _mapped(type, in_microseconds)
 
-    Python's classes hold only the years 1 to 9999, and fewer in other time zones.
+
+def cast_what_fits(array: pa.Array, type: pa.DataType) -> pa.Array:
+    """Return the array as `type`, null where a value does not fit: a year beyond 290,000, (n,)."""
+    try:
+        return array.cast(type)
+    except pa.ArrowInvalid:
+        rows = [array.slice(index, 1) for index in range(len(array))]
+        return pa.concat_arrays([_cast_or_null(row, type) for row in rows])
+
+
+def _cast_or_null(row: pa.Array, type: pa.DataType) -> pa.Array:
+    try:
+        return row.cast(type)
+    except pa.ArrowInvalid:
+        return pa.nulls(1, type)
+
+
+def without_times(table: pa.Table) -> pa.Table:
+    """Return the table with dates and times, at any depth, as text, in UTC if anywhere.
+
+    Python's classes hold only the years 1 to 9999, and fewer in other time zones. What Arrow has no
+    text for is null.
     """
     schema = pa.schema([field.with_type(_timeless(field.type)) for field in table.schema])
     in_utc = pa.schema([field.with_type(_utc(field.type)) for field in table.schema])
-    return table.cast(in_utc).cast(schema)
+    texts = table.cast(in_utc).cast(schema)
+    for index, field in enumerate(table.schema):
+        if _is_time(field.type):
+            column = texts.column(index)
+            beyond = pc.starts_with(column, BEYOND)
+            texts = texts.set_column(index, texts.field(index), pc.if_else(beyond, None, column))
+    return texts
 
 
 def finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.column_types import common, finite, is_bytes, unkept
+from pairsieve.pipeline.input.column_types import common, finite, in_microseconds, is_bytes, unkept
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
@@ -213,6 +213,6 @@ def _schema(types: dict[str, tuple[pa.DataType, bool]]) -> pa.Schema:
         metadata = {_SOURCE: source.encode("utf-8", "surrogatepass")}
         if as_json:
             metadata[_JSON] = b"1"
-        shown = pa.string() if pa.types.is_null(type) else type
+        shown = pa.string() if pa.types.is_null(type) else in_microseconds(type)
         fields.append(pa.field(name, shown, True, metadata))
     return pa.schema(fields)

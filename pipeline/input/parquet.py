@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input.column_types import cast_what_fits, in_microseconds
 from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.reader import BadFile, Reader, Rows
 from pairsieve.schemas.errors import Stopped
@@ -151,6 +152,8 @@ def _plain(array: pa.Array, type: pa.DataType) -> pa.Array:
         plain_array = array.cast(type)
         plain_array.validate(full=True)
     except pa.ArrowInvalid:
+        if in_microseconds(array.type) != array.type:
+            return cast_what_fits(array, type)
         raw = array.cast(_bytes_type(array.type))
         return pa.array([_escaped(value, type) for value in raw.to_pylist()], type)
     return plain_array

@@ -9,7 +9,7 @@ why; only an empty line is none. A URL or text that is not UTF-8 is none (`encod
   texts hold single ones, and a reader that believes them swallows the lines up to the next.
 - JSONL: one object per line; a URL or text that is no string is null. A file in which no line has
   the columns is refused: they are called otherwise, or it is no JSONL.
-- TXT: one URL per line, without text.
+- TXT: one URL per line, without text; lines may end in CR alone.
 
 Cells beyond the header become the extra column `extra_cells`; without a header, columns are called
 0, 1, 2 ...
@@ -123,13 +123,14 @@ def _table(rows: Iterator[list[str]], file: InputFile, options: Input) -> Iterat
             raise _other_separator(file, head) or missing_column(file.location, key, name, names)
     url, text, width = names.index(options.url), names.index(options.text), len(names)
     others = [(index, name) for index, name in enumerate(names) if index not in (url, text)]
+    beyond = distinct([*names, EXTRA_CELLS])[-1]
     encoding = Encoding(file)
 
     def record(cells: list[str], extra: list[str]) -> Record:
         whole = [*cells, *[None] * (width - len(cells))]
         rest: dict[str, Any] = {name: plain(whole[index]) for index, name in others}
         if extra:
-            rest[EXTRA_CELLS] = [plain(cell) for cell in extra]
+            rest[beyond] = [plain(cell) for cell in extra]
         return _checked(whole[url], whole[text], rest, options, encoding)
 
     for cells in rows if options.header else chain([head], rows):
@@ -220,8 +221,9 @@ def _pair(
 def _txt(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterator[Record]:
     encoding = Encoding(file)
     for line in _lines(stream):
-        url = None if line is None else _decoded(line)
-        yield _checked(url, None, {}, options, encoding, _too_long(line))
+        for url in [None] if line is None else _decoded(line).split("\r"):
+            if url != "":
+                yield _checked(url, None, {}, options, encoding, _too_long(line))
     encoding.check()
 
 

@@ -128,8 +128,8 @@ def _one_of(
     if len(plain) > 1:
         names = ", ".join(f"`{name}`" for name in plain)
         raise BadOption(
-            f"input.{key}: {file.location}: sample `{sample.key}` holds several: {names}; say "
-            f"`input.{key}: {plain[0]}`, for example"
+            f"input.{key}: {file.location}: sample `{sample.key}` holds several: {names} (a key "
+            f"ends at the first dot of a name); say `input.{key}: {plain[0]}`, for example"
         )
     return members[plain[0]] if plain else None
 

@@ -111,8 +111,16 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
     """Define `gathered`, a row per pair, and `superseded`, the rows that a retry layer replaced.
 
     Only the rows of retry layers are grouped; the first gather's many are merely probed.
+
+    Raises:
+        Stopped: a file of it is gone or has another size.
     """
     markers = store.markers(GATHER_FOLDER)
+    for name, wrong in damaged(store, markers.values()):
+        raise Stopped(
+            f"{store.location(name)}: {wrong}; delete the marker of its task slice and run again: "
+            "it is gathered anew"
+        )
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
     first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
     if not again:

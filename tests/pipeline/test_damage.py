@@ -12,6 +12,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
+from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -74,6 +75,8 @@ def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -
     tar.unlink()
     (complaint,) = status(store, "default").complaints
     assert complaint.startswith(f"gather/{tar.name}: it is gone; delete the marker")
+    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; delete the marker"):
+        walk(recipe, store)
     (tmp_path / "out/gather/00000000.json").unlink()
     walk(recipe, store)
     assert status(store, "default").complaints == []

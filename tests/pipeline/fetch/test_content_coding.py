@@ -64,6 +64,13 @@ def test_what_follows_a_gzip_stream_is_passed_over() -> None:
     assert decoded(gzip.compress(BODY) + bytes(20), ["gzip"], LIMIT) == BODY
 
 
+def test_many_empty_members_are_refused_and_some_are_read() -> None:
+    empty = gzip.compress(b"")
+    assert decoded(empty * 900 + gzip.compress(BODY), ["gzip"], LIMIT) == BODY
+    with pytest.raises(Undecodable, match="more than 1000 members"):
+        decoded(empty * 40_000, ["gzip"], LIMIT)
+
+
 def test_codings_of_several_lines_are_one_list() -> None:
     assert codings(["gzip", " , BR"]) == ("gzip", "br")
     with pytest.raises(Undecodable, match="9 content codings"):

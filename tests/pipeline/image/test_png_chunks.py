@@ -40,6 +40,16 @@ PASSED_OVER = {
     "profile that inflates without end": [
         chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(MAX_METADATA + 1)))
     ],
+    "profile by another method": [chunk(b"iCCP", b"p\0\1" + zlib.compress(SRGB))],
+    "no profile at all": [chunk(b"iCCP", b"")],
+    "EXIF by another method": [chunk(b"zTXt", b"Raw profile type exif\0\1" + PACKED)],
+    "no gamma": [chunk(b"gAMA", b"")],
+    "no intent": [chunk(b"sRGB", b"")],
+    "a byte of resolution": [chunk(b"pHYs", b"\0")],
+    "five XMP of 15 MB": [
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(15 << 20)))
+    ]
+    * 5,
     "profile that is not compressed": [chunk(b"iCCP", b"p\0\0" + SRGB)],
     "XMP that inflates without end": [
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(MAX_METADATA + 1)))

@@ -68,7 +68,9 @@ def test_types_unify_where_no_value_changes(
 def test_every_time_has_a_text(value: int, unit: str) -> None:
     array = pa.array([value]).cast(pa.timestamp(unit))
     (text,) = without_times(pa.table({"t": array}))["t"].to_pylist()
-    assert isinstance(text, str)
+    assert text is None or text[0] in "-0123456789"
+    years = abs(value) / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit] / 31_556_952
+    assert (text is not None) or years > 30_000
 
 
 def test_times_are_iso_and_in_utc_at_any_depth() -> None:

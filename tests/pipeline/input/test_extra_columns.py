@@ -220,3 +220,12 @@ def test_parquet_may_hold_a_list_of_captions(tmp_path: Path) -> None:
         plan = plans.run(options, Store.at(tmp_path / rule))
         assert column(plan, "text")[: len(texts)] == texts
         assert column(plan, "input_text") == captions
+
+
+def test_times_beyond_what_duckdb_holds_are_null_and_the_others_stay(tmp_path: Path) -> None:
+    far = pa.array([1_600_000_000_000_000_000], pa.timestamp("ms"))
+    write_parquet(tmp_path / "in/a.parquet", t=far)
+    write_parquet(tmp_path / "in/b.parquet", t=pa.array([1_600_000_000_000], pa.timestamp("ms")))
+    plan = plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
+    assert plan.schema.field("t").type == pa.timestamp("us")
+    assert [str(value) for value in column(plan, "t")] == ["None", "2020-09-13 12:26:40"]

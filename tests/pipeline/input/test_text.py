@@ -210,12 +210,12 @@ def test_jsonl_url_and_text_are_strings_or_nothing(tmp_path: Path) -> None:
 def test_of_several_captions_one_is_the_text_and_all_stay(
     tmp_path: Path, rule: str, text: str | None
 ) -> None:
-    captions = [" ", "one", "two", "the third"]
+    captions = [" ", "one", None, "two", "the third"]
     content = json.dumps({"url": "a", "text": captions}).encode()
     (found,) = read(tmp_path, "a.jsonl", content, caption=rule)
     assert found.others == {"text": captions}
     assert found.problem is None
-    assert found.text == text if text else found.text in captions[1:]
+    assert found.text == text if text else found.text in ("one", "two", "the third")
     assert read(tmp_path, "a.jsonl", content, caption=rule) == [found]
 
 
@@ -252,3 +252,12 @@ def test_compressed_data_that_end_early_are_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"".join(b"http://a/%d\n" % n for n in range(9999)))
     with pytest.raises(BadOption, match="cannot be read to its end"):
         pairs(tmp_path, "a.txt.gz", whole[:-100])
+
+
+def test_cells_beyond_the_header_take_no_columns_name(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, "a.csv", b"url,text,extra_cells\na,b,KEEP,more\n")
+    assert found.others == {"extra_cells": "KEEP", "extra_cells_2": ["more"]}
+
+
+def test_urls_may_end_in_a_carriage_return_alone(tmp_path: Path) -> None:
+    assert pairs(tmp_path, "a.txt", b"a\rb\r\nc\r") == [("a", None), ("b", None), ("c", None)]
