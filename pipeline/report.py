@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
 from pairsieve.pipeline.ledger.rules import MINOR, rules
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
@@ -77,10 +77,12 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
 
     Raises:
         BadOption: the selection does not exist yet.
+        Stopped: a stored image is gone.
     """
     selection = store.marker(select_marker(name))
     if selection is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
+    check_images(store)
     with (
         tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as folder,
         connect(store) as connection,

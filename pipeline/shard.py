@@ -29,7 +29,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.input.column_types import finite, without_times
-from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
@@ -66,6 +66,10 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
 
     Shards of another selection or other options under this name are deleted first.
+
+    Raises:
+        BadOption: there is no such selection.
+        Stopped: a stored image is gone, or a task's process kept dying.
     """
     selected = store.marker(select_marker(name))
     if selected is None:
@@ -76,6 +80,7 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     if current(store, shard_marker(name), identity):
         _tidy(store, name)
         return
+    check_images(store)
     _clear(store, name, identity)
     order = _order(recipe, store, name, identity)
     done = store.markers(shard_parts(name))

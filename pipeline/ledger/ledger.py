@@ -116,11 +116,7 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
         Stopped: a file of it is gone or has another size.
     """
     markers = store.markers(GATHER_FOLDER)
-    for name, wrong in damaged(store, markers.values()):
-        raise Stopped(
-            f"{store.location(name)}: {wrong}; delete the marker of its task slice and run again: "
-            "it is gathered anew"
-        )
+    _check_gathered(store, markers.values(), ".parquet")
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
     first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
     if not again:
@@ -140,6 +136,24 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
         FROM retried ANTI JOIN latest USING (row, retry_layer)
         """
     )
+
+
+def check_images(store: Store) -> None:
+    """Refuse to go on to the stored images where they are not what was committed.
+
+    Raises:
+        Stopped: a tar of them is gone or has another size.
+    """
+    _check_gathered(store, store.markers(GATHER_FOLDER).values(), ".tar")
+
+
+def _check_gathered(store: Store, markers: Iterable[Marker], suffix: str) -> None:
+    for name, wrong in damaged(store, markers):
+        if name.endswith(suffix):
+            raise Stopped(
+                f"{store.location(name)}: {wrong}; delete the marker of its task slice and run "
+                "again: it is gathered anew"
+            )
 
 
 def current_result(store: Store, stage: Stage, selection: str | None) -> Marker | None:
