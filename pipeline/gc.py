@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.paths import (
     SEARCHES,
     UNFINISHED,
     Role,
+    is_foreign,
     role,
 )
 from pairsieve.pipeline.dataset.store import Store
@@ -93,7 +94,7 @@ def _unfinished(store: Store, latest: datetime) -> Iterator[Garbage]:
         return
     for path in store.local.rglob("*#*"):
         name = path.relative_to(store.local).as_posix()
-        if not UNFINISHED.search(name) or role(UNFINISHED.sub("", name)) is None:
+        if not UNFINISHED.search(name) or is_foreign(name):
             continue
         changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
         if path.is_file() and _in_dataset(store, name) and changed <= latest:

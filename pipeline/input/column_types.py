@@ -7,6 +7,7 @@ here. Two types become one only where every value of both stays what it is.
 import base64
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -64,7 +65,8 @@ def as_text(array: pa.Array) -> pa.Array:
         return pa.array([v and base64.b64encode(v).decode() for v in values], pa.string())
     if not pa.types.is_nested(array.type):
         return array.cast(pa.string())
-    return pa.array([_json(value) for value in array.to_pylist()], pa.string())
+    values = array.to_pylist()
+    return pa.array([v if v is None else json_text(v, _plain) for v in values], pa.string())
 
 
 def in_microseconds(type: pa.DataType) -> pa.DataType:
@@ -96,15 +98,15 @@ def without_times(table: pa.Table) -> pa.Table:
     Python's classes hold only the years 1 to 9999, and fewer in other time zones. What Arrow has no
     text for is null.
     """
-    schema = pa.schema([field.with_type(_timeless(field.type)) for field in table.schema])
-    in_utc = pa.schema([field.with_type(_utc(field.type)) for field in table.schema])
-    texts = table.cast(in_utc).cast(schema)
     for index, field in enumerate(table.schema):
+        text = field.with_type(_timeless(field.type))
+        if text.type == field.type:
+            continue
+        column = table.column(index).cast(_utc(field.type)).cast(text.type)
         if _is_time(field.type):
-            column = texts.column(index)
-            beyond = pc.starts_with(column, BEYOND)
-            texts = texts.set_column(index, texts.field(index), pc.if_else(beyond, None, column))
-    return texts
+            column = pc.if_else(pc.starts_with(column, BEYOND), None, column)
+        table = table.set_column(index, text, column)
+    return table
 
 
 def finite(value: Any) -> Any:
@@ -116,6 +118,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(one) for one in value]
     return value
+
+
+def json_text(value: Any, default: Callable[[Any], str] = str) -> str:
+    """Return a value as JSON text, `null` if it is nested too deep to be written.
+
+    `default` gives the text of what JSON has no form for.
+    """
+    try:
+        return json.dumps(finite(value), ensure_ascii=False, default=default)
+    except (RecursionError, TypeError, ValueError):
+        return "null"
 
 
 def _timeless(type: pa.DataType) -> pa.DataType:
@@ -194,12 +207,6 @@ def _structs(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 def _maps(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     parts = common(one.key_type, other.key_type), common(one.item_type, other.item_type)
     return pa.map_(*parts) if all(parts) else None
-
-
-def _json(value: Any) -> str | None:
-    if value is None:
-        return None
-    return json.dumps(finite(value), ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> str:

@@ -4,14 +4,19 @@ Their names never clash with pairsieve's own or with each other, their types are
 together. Both are settled while planning, so every unit has the same columns.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.column_types import common, finite, in_microseconds, is_bytes, unkept
+from pairsieve.pipeline.input.column_types import (
+    common,
+    in_microseconds,
+    is_bytes,
+    json_text,
+    unkept,
+)
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
@@ -83,12 +88,14 @@ class Kept:
 
     def values(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return the JSON values of a pair that are kept, as they are kept, by column."""
+        if self.columns == "all" and not self.leave_out and not self.as_text:
+            return values
         return {name: self._value(name, values[name]) for name in values if self.keeps(name)}
 
     def _value(self, name: str, value: Any) -> Any:
         if name not in self.as_text or value is None or isinstance(value, str):
             return value
-        return json.dumps(finite(value), ensure_ascii=False)
+        return json_text(value)
 
     def check_names(self, known: Iterable[str]) -> None:
         """Refuse names that no file of the input has; `known` are those that it has.

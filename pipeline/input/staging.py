@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.paths import attempt, staged
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input.column_types import finite
+from pairsieve.pipeline.input.column_types import json_text
 from pairsieve.pipeline.input.extra_columns import (
     IMAGE_LOCATION,
     PROBLEM,
@@ -149,7 +149,7 @@ def _as_json(others: dict[str, Any], kinds: Kinds) -> str:
         if kind not in kinds.setdefault(name, set()):
             kinds[name].add(kind)
             _check_names(kinds)
-        flat[name] = [_nested_text(value)] if kind == "nested" else value
+        flat[name] = [json_text(value)] if kind == "nested" else value
     return json.dumps(flat)
 
 
@@ -167,14 +167,6 @@ def _check_names(kinds: Kinds) -> None:
             f"input: more than {MAX_KEYS} different names of values beside URL and text, such as "
             f"{', '.join(repr(name[:40]) for name in list(kinds)[-3:])}; nest them in one value"
         )
-
-
-def _nested_text(value: Any) -> str:
-    """Return a nested value as JSON text, `null` if it is nested too deep to be written."""
-    try:
-        return json.dumps(finite(value), ensure_ascii=False, default=str)
-    except (RecursionError, TypeError, ValueError):
-        return "null"
 
 
 def _json_text(value: Any) -> str | None:
