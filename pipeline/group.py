@@ -19,7 +19,7 @@ from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
 from pairsieve.pipeline.vectors.folders import scores_folders
-from pairsieve.schemas.columns import GROUPED, ROW
+from pairsieve.schemas.columns import COPIES, GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -86,7 +86,7 @@ def run(
         for step in running:
             counts[step.TABLE] = step.find(connection, recipe, store, engine)
         joins = " ".join(f"LEFT JOIN {table} USING (row)" for table in ("copies", *options))
-        made = {ROW, *near_duplicates.COLUMNS, *(c for step in running for c in step.COLUMNS)}
+        made = {ROW, *COPIES, *(c for step in running for c in step.COLUMNS)}
         names = ", ".join(c.name if c in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
         with store.writer(path) as sink:
             query = f"SELECT {names} FROM images {joins} ORDER BY row"

@@ -256,12 +256,19 @@ EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
     TAG_PROBABILITY, TAGS,
 )  # fmt: skip
-GROUPED = (
+COPIES = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
-    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS, SEMANTIC_OF, SEMANTIC_COSINE, KNOWN_IN, KNOWN_UID,
-    KNOWN_DISTANCE, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP, PLACEHOLDER_HOSTS,
-    PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED,
+    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS,
 )  # fmt: skip
+# The steps of `group` that run where a recipe requests them: module in `pipeline/`, its columns.
+# They run in this order.
+STEPS: dict[str, tuple[Column, ...]] = {
+    "dedup.semantic": (SEMANTIC_OF, SEMANTIC_COSINE),
+    "external.earlier_datasets": (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE),
+    "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
+    "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
+}
+GROUPED = COPIES + tuple(column for columns in STEPS.values() for column in columns)
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
@@ -326,9 +333,9 @@ def check_listed() -> None:
     for constant, value in globals().items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
-                f"schemas/columns.py: {constant} is in {listed[value.name]} of the tuples "
-                "GATHERED, EMBEDDED, GROUPED, LISTED, SELECTED, SHARDED and UNSTORED; put it in "
-                "one, by the verb that writes it"
+                f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "
+                "EMBEDDED, COPIES, STEPS, LISTED, SELECTED, SHARDED and UNSTORED; put it in one, "
+                "by the verb that writes it"
             )
 
 

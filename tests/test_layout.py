@@ -26,7 +26,7 @@ FOLDERS = {
     "hamming": "dataset engine",
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image fetch external",
-    "dedup": "dataset engine ledger vectors hamming external",
+    "dedup": "dataset engine ledger vectors hamming",
     "stats": "dataset ledger image fetch external",
 }
 MOST_MODULES = 16  # of a folder

@@ -29,16 +29,6 @@ from numpy.typing import NDArray
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import Candidates, labels_of_orientations, take
-from pairsieve.schemas.columns import (
-    CAPTIONS,
-    CLUSTER,
-    DUPLICATE_COLOUR,
-    DUPLICATE_DHASH,
-    DUPLICATE_DISTANCE,
-    DUPLICATE_OF,
-    DUPLICATE_ORIENTATION,
-    REPEATED,
-)
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -47,10 +37,6 @@ if TYPE_CHECKING:
 
     from pairsieve.pipeline.hamming.labels import UnionFindLabels
 
-COLUMNS = (
-    REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
-    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS,
-)  # fmt: skip
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 

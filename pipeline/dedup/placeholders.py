@@ -14,6 +14,7 @@ from pairsieve.schemas.columns import (
     PLACEHOLDER_CAPTIONS,
     PLACEHOLDER_HOSTS,
     PLACEHOLDER_UNRELATED,
+    STEPS,
 )
 from pairsieve.schemas.recipe import Recipe
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 TABLE = "placeholders"
-COLUMNS = (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED)
+COLUMNS = STEPS["dedup.placeholders"]
 SAMPLED = 16  # captions of a cluster that are compared: 120 pairs
 RELATED = 3  # captions that share at least one of so many words of the shorter are related
 READ_CHARS = 1000  # of a caption

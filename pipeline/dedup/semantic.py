@@ -46,7 +46,7 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
 from pairsieve.pipeline.vectors.folders import model_folder
-from pairsieve.schemas.columns import SEMANTIC_COSINE, SEMANTIC_OF
+from pairsieve.schemas.columns import STEPS
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 RULE = "semantic_duplicate"
 TABLE = "semantic"
-COLUMNS = (SEMANTIC_OF, SEMANTIC_COSINE)
+COLUMNS = STEPS["dedup.semantic"]
 
 
 def rule(recipe: Recipe) -> SemanticDuplicate | None:

@@ -1,20 +1,20 @@
 """The steps of `group` that run only when a recipe requests them.
 
-A step is a module: it says which table it makes, with which columns, what in the recipe shapes them
-and what else its result depends on, and it makes the table. To add one: write its file and list it
-in `STEPS`, after those whose tables it reads.
+A step is a module: it says which table it makes, what in the recipe shapes it and what else its
+result depends on, and it makes the table. To add one: write its file, and list it with its columns
+in `schemas/columns.py`, `STEPS`, after those whose tables it reads.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import placeholders, semantic
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.external import earlier_datasets, evaluation_sets
 from pairsieve.pipeline.ledger.rules import reads
+from pairsieve.schemas import columns
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+@runtime_checkable
 class Step(Protocol):
     """What `group` needs of a step."""
 
@@ -51,12 +52,20 @@ class Step(Protocol):
         ...
 
 
-def _modules(*steps: Step) -> tuple[Step, ...]:
-    """Return the modules as steps: mypy holds an argument against the protocol, no tuple's item."""
-    return steps
+def _step(name: str) -> Step:
+    """Return the module `name` of `pipeline/` as a step.
+
+    Raises:
+        TypeError: it lacks something that `Step` has.
+    """
+    module = import_module(f"pairsieve.pipeline.{name}")
+    if not isinstance(module, Step):
+        lacking = [part for part in vars(Step) if part[0] != "_" and not hasattr(module, part)]
+        raise TypeError(f"schemas/columns.py: STEPS: {name} has no {', '.join(lacking)}")
+    return module
 
 
-STEPS = _modules(semantic, earlier_datasets, evaluation_sets, placeholders)
+STEPS = tuple(map(_step, columns.STEPS))
 
 
 def requested(recipe: Recipe, steps: Sequence[Step] = STEPS) -> dict[str, str]:

@@ -30,7 +30,7 @@ from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import hash_file, superseded
 from pairsieve.pipeline.input.files import InputFile, list_files
 from pairsieve.pipeline.ledger.ledger import inputs
-from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID
+from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID, STEPS
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_external import EarlierDatasets
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 TABLE = "known"
-COLUMNS = (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE)
+COLUMNS = STEPS["external.earlier_datasets"]
 ROWS_AT_ONCE = 1 << 24  # earlier images searched together: 0.3 GB
 SAME_FILE = 0  # ranks: the same file, then 1 + the bits between the pHashes
 FAR = 1 << 20

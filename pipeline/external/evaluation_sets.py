@@ -39,6 +39,7 @@ from pairsieve.schemas.columns import (
     IMAGE_EMBEDDING,
     PERCEPTUAL_HASH,
     ROW,
+    STEPS,
 )
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 TABLE = "evaluation"
-COLUMNS = (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP)
+COLUMNS = STEPS["external.evaluation_sets"]
 ROWS_AT_ONCE = 256  # vectors of a task slice in one product, always so many
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
 

@@ -11,10 +11,10 @@ import pytest
 from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import near_duplicates
+from pairsieve.pipeline.dedup import steps as table
 from pairsieve.pipeline.dedup.steps import STEPS, check_measured, requested
 from pairsieve.pipeline.engine.engine import Engine, Serial
-from pairsieve.schemas.columns import GROUPED, PLACEHOLDER_CAPTIONS, Column
+from pairsieve.schemas.columns import COPIES, GROUPED, PLACEHOLDER_CAPTIONS, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -95,9 +95,14 @@ def test_rules_on_what_was_not_measured_for_them_are_refused(store: Store) -> No
 
 def test_every_column_of_group_is_made_by_one_step() -> None:
     tables = [step.TABLE for step in STEPS]
-    columns = [*near_duplicates.COLUMNS, *(column for step in STEPS for column in step.COLUMNS)]
+    columns = [*COPIES, *(column for step in STEPS for column in step.COLUMNS)]
     assert len(set(tables)) == len(tables)
     assert sorted(c.name for c in columns) == sorted(c.name for c in GROUPED)
+
+
+def test_a_module_that_is_no_step_is_told_at_once() -> None:
+    with pytest.raises(TypeError, match="star_clusters has no TABLE, COLUMNS, options"):
+        table._step("dedup.star_clusters")
 
 
 def test_a_recipe_without_rules_requests_no_step() -> None:
