@@ -171,14 +171,20 @@ def select(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+    ray_address: Address = None,
 ) -> None:
-    """Apply the rules; print the funnel."""
+    """Apply the rules; print the funnel. `serial` uses every processor here for one block."""
     from pairsieve.jobs.console import print_funnel
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import select
 
-    job = Job(recipe, dataset, verbs=["select"])
-    print_funnel(select.run(job.recipe, job.store, name).extra["funnel"])
+    choice = EngineChoice(engine.value, workers, ray_address)
+    job = Job(recipe, dataset, choice, ["select"])
+    with job.engine() as opened:
+        marker = select.run(job.recipe, job.store, opened, name)
+    print_funnel(marker.extra["funnel"])
 
 
 @app.command()

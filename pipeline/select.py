@@ -1,61 +1,62 @@
 """Select: the rules give every pair its verdict, and the funnel says what each rule cost.
 
-Reads ledger columns only: no network, no pixels, so another threshold is a matter of seconds.
+Reads ledger columns only: no network, no pixels, so another threshold is a matter of seconds. The
+pool is judged in blocks, each by a task; the driver adds up what they count.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from pairsieve.filters.order import Phase
-from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
-    result,
+    content,
+    marker_path,
     select_marker,
-    selection_folder,
+    selection_blocks,
+    task_name,
 )
-from pairsieve.pipeline.dataset.stages import SELECT, STAGES, Scope
+from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, UNITS, ledger_files
 from pairsieve.pipeline.ledger.ledger import (
-    attach,
-    connect,
     export,
     gathered_fingerprint,
-    inputs,
-    result_files,
 )
-from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, check, rules
-from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
+from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, columns_read, rules
+from pairsieve.pipeline.ledger.verdicts import VERDICTS, judge, tally
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
-from pairsieve.schemas.columns import ROW, SELECTED
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-FAILED = f"outcome NOT IN ('{Outcome.OK}', '{Outcome.GATED}')"
-
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
     """Yield the marker; so `run` calls every stage that decides."""
-    yield run(recipe, store, name)
+    yield run(recipe, store, engine, name)
 
 
-def run(recipe: Recipe, store: Store, name: str) -> Marker:
+def run(
+    recipe: Recipe, store: Store, engine: Engine, name: str, units: int = BLOCK_UNITS
+) -> Marker:
     """Judge every pair and commit the selection `name`; without a change nothing is done.
 
-    The marker's counts are pairs = failed + dropped + kept; its extra has the funnel, and the
-    fingerprint of the ledger parts it has judged, so that `status` knows when there are others.
+    The pairs are judged in blocks of so many units, each a task that commits its verdicts. The
+    marker's counts are pairs = failed + dropped + kept; its extra has the funnel, the names of the
+    rules in the verdicts, and the fingerprint of the ledger parts it has judged, so that `status`
+    knows when there are others.
 
     Raises:
         BadOption: a rule does not fit, vectors are not scored by this recipe, or a rule reads what
             `group` has not measured for it.
+        Stopped: a task's process kept dying.
     """
     applied = _applied(recipe)
     if unscored := unscored_slices(store, recipe):
@@ -66,25 +67,24 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
     embeddings = scores_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     steps.check_measured(recipe, grouped)
-    measured = inputs(store, embeddings)
     blocklist_recheck.run(recipe, store)
+    files = ledger_files(store, embeddings, before=SELECT)
+    measured = files.measured()
     identity = fingerprint(
         [(rule.name, rule.sql, rule.gate) for rule in applied],
         measured,
         [model.name for model in recipe.other_models],
-        [result_files(store, stage, None) for stage in STAGES if stage.scope is Scope.POOL],
+        [result.files for result in files.results],
     )
     if done := current(store, select_marker(name), identity):
+        _tidy(store, name, done)
         return done
-    with connect(store) as connection:
-        attach(connection, store, embeddings, before=SELECT)
-        check(applied, connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema)
-        _judge(connection, applied)
-        path = result(selection_folder(name))
-        with store.writer(path) as sink:
-            columns = ", ".join(column.name for column in (ROW, *SELECTED))
-            export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, (ROW, *SELECTED))
-        funnel = _funnel(connection, applied)
+    pool = Pool(store, engine, files, units)
+    pool, applied = for_rules(pool, applied)
+    folder = selection_blocks(name, identity)
+    judged = pool.run(partial(_judge, applied, folder), folder)
+    tallies = [marker.extra["tally"] for marker in judged]
+    funnel = _funnel(applied, [sum(counts) for counts in zip(*tallies, strict=True)])
     counts = {
         "pairs": funnel[0]["entered"],
         "failed": funnel[0]["dropped"],
@@ -95,10 +95,34 @@ def run(recipe: Recipe, store: Store, name: str) -> Marker:
         "fingerprint": identity,
         "gathered": gathered_fingerprint(measured),
         "funnel": funnel,
+        RULES: [rule.name for rule in applied],
     }
-    marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
+    verdicts = {file: entry for part in judged for file, entry in part.files.items()}
+    marker = Marker(counts["pairs"], verdicts, counts, extra)
     replace(store, select_marker(name), marker)
+    _tidy(store, name, marker)
     return marker
+
+
+def _judge(applied: Sequence[Rule], folder: str, block: Block) -> Marker:
+    """Judge the pairs of a block and commit the verdicts."""
+    path = content(folder, task_name(block.number), ".parquet")
+    with block.ledger(columns_read(applied)) as connection:
+        judge(connection, applied)
+        with block.store.writer(path) as sink:
+            columns = ", ".join(column.name for column in VERDICTS)
+            export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, VERDICTS)
+        counts = tally(connection, len(applied))
+    entry = sink.entry() | {UNITS: block.files.units} if block.files.units else sink.entry()
+    marker = Marker(counts[0], {path: entry}, {}, {"tally": counts})
+    return commit(block.store, marker_path(folder, task_name(block.number)), marker)
+
+
+def _tidy(store: Store, name: str, marker: Marker) -> None:
+    """Delete what was only needed while this selection, or one that was broken off, was made."""
+    store.delete(
+        [file for file, _, _ in store.list(selection_blocks(name)) if file not in marker.files]
+    )
 
 
 def _applied(recipe: Recipe) -> tuple[Rule, ...]:
@@ -118,57 +142,12 @@ def _applied(recipe: Recipe) -> tuple[Rule, ...]:
     return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Phase.TEXT))
 
 
-def _judge(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> None:
-    """Make the table `judged`: a row per pair with its verdict and `r0`, `r1`, ... per rule.
-
-    A rule applies to a pair only if the pair came far enough to be measured for it: one stopped
-    by a gate on its text has no image, one stopped by a gate on its image no vectors.
-
-    Raises:
-        BadOption: a rule fails on the data, and DuckDB cannot pass over the row.
-    """
-    import duckdb
-
-    answers = ", ".join(f"{rule.condition} AS r{index}" for index, rule in enumerate(applied))
-    image_gates = [rule.condition for rule in applied if rule.gate and rule.phase is Phase.IMAGE]
-    passed = " AND ".join(f"coalesce({sql}, false)" for sql in image_gates) or "true"
-    reached = (
-        f"CASE WHEN outcome = '{Outcome.GATED}' THEN {int(Phase.TEXT)} "
-        f"WHEN NOT ({passed}) THEN {int(Phase.IMAGE)} ELSE {int(Phase.POOL)} END"
-    )
-    noes = ", ".join(
-        f"CASE WHEN {int(rule.phase)} <= reached AND NOT coalesce(r{index}, false) "
-        f"THEN {quoted(rule.name)} END"
-        for index, rule in enumerate(applied)
-    )
-    query = f"""
-        CREATE TABLE judged AS
-        SELECT *, NOT failed AND len(failing) = 0 AS keep, failing[1] AS first_failing
-        FROM (
-            SELECT *, CASE WHEN failed THEN []::VARCHAR[]
-                      ELSE list_filter([{noes}], lambda rule: rule IS NOT NULL) END AS failing
-            FROM (SELECT row, {FAILED} AS failed, {reached} AS reached, {answers} FROM ledger)
-        )
-        """
-    try:
-        connection.execute(query)
-    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        message = f"keep: a rule with a window or subquery fails on the data: {error}"
-        raise BadOption(message) from error
-
-
-def _funnel(connection: "DuckDBPyConnection", applied: tuple[Rule, ...]) -> list[dict[str, Any]]:
-    """Return a row per rule in order, the fetch and decode first; everything counted in one scan.
+def _funnel(applied: Sequence[Rule], tally: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a row per rule in order, the fetch and decode first.
 
     `unmeasured` counts those of `dropped` whose score was missing.
     """
-    counts = ["count(*)", "count(*) FILTER (failed)"]
-    for index, rule in enumerate(applied):
-        first = f"first_failing = {quoted(rule.name)}"
-        only, unmeasured = f"{first} AND len(failing) = 1", f"{first} AND r{index} IS NULL"
-        counts += [f"count(*) FILTER ({which})" for which in (first, only, unmeasured)]
-    (row,) = connection.execute(f"SELECT {', '.join(counts)} FROM judged").fetchall()
-    entered, failed, *of_rules = row
+    entered, failed, *of_rules = tally or [0, 0, *[0] * (3 * len(applied))]
     funnel = [_row(0, "outcome", entered, failed, (failed, 0))]
     for index, rule in enumerate(applied):
         dropped, only_this, missing = of_rules[3 * index : 3 * index + 3]

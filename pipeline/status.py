@@ -17,7 +17,8 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.stages import GATHER, PLAN, REPORT, SELECT, VERBS, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.ledger.ledger import current_result, current_shards, gathered_fingerprint
+from pairsieve.pipeline.ledger.files import current_result
+from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer

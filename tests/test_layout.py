@@ -17,7 +17,7 @@ LAYERS = ("schemas", "filters", "pipeline", "jobs")  # each may import itself an
 FOLDERS = {
     "dataset": "",
     "engine": "dataset",
-    "ledger": "dataset",
+    "ledger": "dataset engine",
     "input": "dataset",
     "image": "dataset engine",
     "fetch": "dataset ledger",

@@ -36,6 +36,7 @@ EVALUATION = f"{GROUP.folder}/evaluation"
 INDEXES = "search"
 SPILL = "tmp"  # what DuckDB spills to the disk of a local dataset
 SCRATCH = "scratch."  # how folders begin that live as long as one command
+BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -138,6 +139,12 @@ def selection_folder(name: str) -> str:
     return f"{SELECT.folder}/{name}"
 
 
+def selection_blocks(name: str, fingerprint: str = "") -> str:
+    """Return the folder of what is judged block by block, of one fingerprint or of all."""
+    folder = f"{selection_folder(name)}/{BLOCKS}"
+    return f"{folder}/{fingerprint}" if fingerprint else folder
+
+
 def shards_folder(name: str) -> str:
     """Return the folder of the shards of the selection `name`."""
     return f"{SHARD.folder}/{name}"
@@ -221,7 +228,10 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
         rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores)\.parquet",
     ),
     Scope.POOL: (r"done\.json", rf"{_ATTEMPT}\.parquet"),
-    Scope.SELECTION: (rf"{_ANY}/done\.json", rf"{_ANY}/{_ATTEMPT}\.parquet"),
+    Scope.SELECTION: (
+        rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
+        rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",
+    ),
 }
 _FOLDERS = [stage for stage in STAGES if stage.scope in _STAGE_PATTERNS]
 _PATTERNS: dict[Role, list[str]] = {

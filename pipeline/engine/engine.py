@@ -43,6 +43,11 @@ class Engine(Protocol):
         """Return how many items `map` has under way at once."""
         ...
 
+    @property
+    def task_threads(self) -> int | None:
+        """Return how many threads a task of `map` may use; None for all that there are."""
+        ...
+
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Generator[tuple[Item, Result | Crashed]]:
@@ -71,6 +76,7 @@ class Serial:
     """Everything in this process, one after the other: for tests and debugging."""
 
     workers = 1
+    task_threads = None
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -98,6 +104,8 @@ class Serial:
 
 class Ray:
     """Ray tasks and actors; a private quiet instance on loopback unless an address is given."""
+
+    task_threads = 1  # a task asks for one CPU
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         """Start or join Ray.

@@ -34,7 +34,7 @@ def run(
     for _, result in engine.map(function, pending):
         if isinstance(result, Crashed):
             raise Stopped(
-                f"group: the process of a task in {store.location(folder)} died at every attempt "
+                f"the process of a task in {store.location(folder)} died at every attempt "
                 f"({result.reason}), most likely for want of memory; the same command goes on from "
                 "there, with fewer --workers or a larger machine"
             )

@@ -6,25 +6,32 @@ the whole; a part that does not exist yet is empty, so its columns are null. Of 
 retried `gathered` has the latest retry layer, `superseded` what came before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import RawIOBase
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import damaged, fingerprint
+from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     files,
-    layer_of,
-    marker_path,
-    select_marker,
     vectors_folder,
 )
-from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES, Scope, Stage
+from pairsieve.pipeline.dataset.stages import EMBED, SELECT, SHARD, Stage
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.files import (
+    LedgerFiles,
+    ResultFiles,
+    SliceFile,
+    Units,
+    check_gathered,
+    current_result,
+    ledger_files,
+)
 from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.ledger.verdicts import VERDICTS, decoded
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -32,7 +39,7 @@ from pairsieve.schemas.columns import (
     Column,
     arrow_schema,
 )
-from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.schemas.errors import BadOption
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,11 +47,16 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
 
 
-def connect(store: Store, file: str = ":memory:") -> "DuckDBPyConnection":
-    """Return a DuckDB connection that can read the dataset; it spills inside a local one."""
+def connect(
+    store: Store, file: str = ":memory:", threads: int | None = None
+) -> "DuckDBPyConnection":
+    """Return a DuckDB connection that can read the dataset; it spills inside a local one.
+
+    It has so many `threads`; None for as many as there are processors.
+    """
     import duckdb
 
-    connection = duckdb.connect(file)
+    connection = duckdb.connect(file, config={"threads": threads} if threads else {})
     connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
     if store.local:
         connection.execute(f"SET temp_directory = {quoted(str(store.local / 'tmp'))}")
@@ -77,48 +89,64 @@ def attach(
         BadOption: a further model's column is called as one of the input.
         Stopped: a file of a stage is gone or has another size.
     """
-    stages = STAGES[: STAGES.index(before)] if before else STAGES
-    _attach_gathered(connection, store)
-    further = dict(embeddings or {})
-    main = further.pop("", None)
-    parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
-        (EMBED.view, EMBED.columns, embedded_files(store, main) if main else [])
-    ]
-    parts += [
-        (stage.view, stage.columns, result_files(store, stage, selection))
-        for stage in stages
-        if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
-    ]
-    for name, columns, names in parts:
-        _view(connection, store, name, columns, names)
-    others = ", ".join(f"{part}.{column.name}" for part, columns, _ in parts for column in columns)
+    attach_files(connection, store, ledger_files(store, embeddings, selection, before))
+
+
+def attach_files(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    files: LedgerFiles,
+    columns: Collection[str] | None = None,
+) -> None:
+    """Define the parts and the view `ledger` of the whole pool or of a block on `connection`.
+
+    Args:
+        connection: From `connect`.
+        store: The dataset.
+        files: The files of the pool or of the block.
+        columns: Those that will be read of the ledger: a part without any of them is not joined.
+            None for all.
+
+    Raises:
+        BadOption: a further model's column is called as one of the input.
+    """
+    _attach_gathered(connection, store, files.gathered)
+    rows = _rows(connection) if files.units else None
+    further = dict(files.scores)
+    main = [file.name for file in further.pop("", ())]
+    _view(connection, store, EMBED.view, EMBED.columns, main)
+    parts = [(EMBED.view, EMBED.columns, "")]
+    for result in files.results:
+        _attach_result(connection, store, result, files.units, rows)
+        parts.append((result.view, result.columns, ""))
     extra_columns = set(connection.table("gathered").columns)
-    for name, folder in further.items():
+    for name, scores in further.items():
         part = f"embedded_{name}"
         if taken := extra_columns & {f"{column.name}_{name}" for column in EMBEDDED}:
             raise BadOption(
                 f"embed: with the name `{name}`, a model's column would be called {min(taken)}, as "
                 "one of the input is; choose another name"
             )
-        _view(connection, store, part, EMBEDDED, embedded_files(store, folder))
-        others += "".join(f", {part}.{c.name} AS {c.name}_{name}" for c in EMBEDDED)
-        parts.append((part, EMBEDDED, []))
-    joins = " ".join(f"LEFT JOIN {part} ON {part}.row = gathered.row" for part, _, _ in parts)
-    connection.execute(f"CREATE VIEW ledger AS SELECT gathered.*, {others} FROM gathered {joins}")
+        _view(connection, store, part, EMBEDDED, [file.name for file in scores])
+        parts.append((part, EMBEDDED, f"_{name}"))
+    selected, joins = "gathered.*", ""
+    for part, of_part, suffix in parts:
+        named = {f"{column.name}{suffix}": column.name for column in of_part}
+        if columns is None or not named.keys().isdisjoint(name.lower() for name in columns):
+            selected += "".join(f", {part}.{own} AS {name}" for name, own in named.items())
+            joins += f" LEFT JOIN {part} ON {part}.row = gathered.row"
+    connection.execute(f"CREATE VIEW ledger AS SELECT {selected} FROM gathered{joins}")
 
 
-def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
+def _attach_gathered(
+    connection: "DuckDBPyConnection", store: Store, files: Sequence[SliceFile]
+) -> None:
     """Define `gathered`, a row per pair, and `superseded`, the rows that a retry layer replaced.
 
     Only the rows of retry layers are grouped; the first gather's many are merely probed.
-
-    Raises:
-        Stopped: a file of it is gone or has another size.
     """
-    markers = store.markers(GATHER_FOLDER)
-    _check_gathered(store, markers.values(), ".parquet")
-    again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
-    first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
+    again = [file.name for file in files if file.layer]
+    first = [file.name for file in files if not file.layer]
     if not again:
         _view(connection, store, "gathered", GATHERED, first)
         _view(connection, store, "superseded", GATHERED, [])
@@ -138,58 +166,45 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
     )
 
 
+def _rows(connection: "DuckDBPyConnection") -> tuple[int, int]:
+    """Return the first and the last row of a block."""
+    query = "SELECT coalesce(min(row), 0), coalesce(max(row), -1) FROM gathered"
+    ((first, last),) = connection.execute(query).fetchall()
+    return first, last
+
+
+def _attach_result(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    result: ResultFiles,
+    units: Units | None,
+    rows: tuple[int, int] | None,
+) -> None:
+    """Define the view of a stage over the pool: all of it, or the rows of a block."""
+    names = [name for name, _ in result.files]
+    inside = all(of and units and units[0] <= of[0] and of[1] <= units[1] for _, of in result.files)
+    where = "" if inside or not rows else f" WHERE row BETWEEN {rows[0]} AND {rows[1]}"
+    if result.view != SELECT.view or not names:
+        _view(connection, store, result.view, result.columns, names, where)
+        return
+    _view(connection, store, "verdicts", VERDICTS, names, where)
+    connection.execute(
+        f"CREATE VIEW {result.view} AS SELECT row, keep, {decoded(result.rules)} FROM verdicts"
+    )
+
+
 def check_images(store: Store) -> None:
     """Refuse to go on to the stored images where they are not what was committed.
 
     Raises:
         Stopped: a tar of them is gone or has another size.
     """
-    _check_gathered(store, store.markers(GATHER_FOLDER).values(), ".tar")
-
-
-def _check_gathered(store: Store, markers: Iterable[Marker], suffix: str) -> None:
-    for name, wrong in damaged(store, markers):
-        if name.endswith(suffix):
-            raise Stopped(
-                f"{store.location(name)}: {wrong}; delete the marker of its task slice and run "
-                "again: it is gathered anew"
-            )
-
-
-def current_result(store: Store, stage: Stage, selection: str | None) -> Marker | None:
-    """Return the marker of a stage over the pool; None where it is missing or outdated.
-
-    What belongs to a selection is outdated as soon as that was made anew.
-    """
-    if stage.scope is Scope.POOL:
-        return store.marker(marker_path(stage.folder))
-    if selection is None:
-        return None
-    marker = store.marker(marker_path(f"{stage.folder}/{selection}"))
-    if marker is None or "selection" not in marker.extra:
-        return marker
-    selected = store.marker(select_marker(selection))
-    current = selected and marker.extra["selection"] == selected.extra["fingerprint"]
-    return marker if current else None
+    check_gathered(store, store.markers(GATHER_FOLDER), ".tar")
 
 
 def current_shards(store: Store, selection: str) -> Marker | None:
     """Return the marker of a selection's shards, None where they are missing or outdated."""
     return current_result(store, SHARD, selection)
-
-
-def result_files(store: Store, stage: Stage, selection: str | None) -> list[str]:
-    """Return the Parquet files of a stage over the pool, none where it has no current result.
-
-    Raises:
-        Stopped: one of them is gone or has another size.
-    """
-    result = current_result(store, stage, selection)
-    if result is None:
-        return []
-    for name, wrong in damaged(store, [result]):
-        raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
-    return files([result], ".parquet")
 
 
 def embedded_files(store: Store, embedding: str) -> list[str]:
@@ -234,12 +249,13 @@ def _view(
     name: str,
     columns: tuple[Column, ...],
     names: list[str],
+    where: str = "",
 ) -> None:
     """Define the view `name` of `row` and `columns` over Parquet files; empty without any."""
     if names:
-        paths = [store.location(file) for file in names]
-        relation = connection.read_parquet(paths, union_by_name=True)
-    else:
-        empty = arrow_schema(dict.fromkeys((ROW, *columns))).empty_table()
-        relation = connection.from_arrow(empty)
-    relation.create_view(name)
+        paths = ", ".join(quoted(store.location(file)) for file in names)
+        source = f"read_parquet([{paths}], union_by_name = true)"
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}{where}")
+        return
+    empty = arrow_schema(dict.fromkeys((ROW, *columns))).empty_table()
+    connection.from_arrow(empty).create_view(name)

@@ -17,7 +17,14 @@ from pairsieve.filters.base import Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
-from pairsieve.pipeline.ledger.sql import can_be_tried, check_repeatable, columns_of, isolated
+from pairsieve.pipeline.ledger.sql import (
+    can_be_tried,
+    check_repeatable,
+    columns_of,
+    identifier,
+    isolated,
+    reads_all,
+)
 from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
@@ -35,6 +42,28 @@ from pairsieve.schemas.recipe import Keep, Recipe
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """The highest `fraction` of the pairs that have the score `of`, the name of a column.
+
+    The count is rounded up; equal scores are ordered by uid and row, so the result is exact and
+    the same every time.
+    """
+
+    of: str
+    fraction: float
+
+    @property
+    def sql(self) -> str:
+        """Return the condition over the whole pool at once; null without the score."""
+        score = identifier(self.of)
+        return (
+            f"CASE WHEN {score} IS NOT NULL THEN "
+            f"row_number() OVER (ORDER BY {score} DESC NULLS LAST, {UID.name}, {ROW.name}) "
+            f"<= ceil({self.fraction!r} * count({score}) OVER ()) END"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One yes or no on the columns of a pair.
 
@@ -43,12 +72,14 @@ class Rule:
         sql: DuckDB condition of a pair to keep; null when it reads a score that is missing.
         gate: True when a pair that fails it costs nothing more.
         phase: When its columns are there.
+        rank: Of a rule on the highest scores: which share of them.
     """
 
     name: str
     sql: str
     gate: bool
     phase: Phase
+    rank: Rank | None = None
 
     @property
     def condition(self) -> str:
@@ -147,12 +178,14 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
 
 def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -> Rule:
     """Return the rule of one entry of `keep`, which is at `key` in the recipe."""
+    rank = None
     if entry.where is not None:
         name, sql = entry.where, entry.where
     elif entry.filter is not None:
         name, sql = entry.filter, _filter(key, entry.filter, entry.options, filters).rule()
     else:
-        name, sql = f"top_fraction {entry.of}", _top_fraction(key, entry)
+        rank = _rank(key, entry)
+        name, sql = f"top_fraction {entry.of}", rank.sql
     phase = Phase.POOL if entry.top_fraction is not None else _phase(key, sql, scores, filters)
     if entry.gate and phase > Phase.IMAGE:
         raise BadOption(
@@ -161,23 +194,14 @@ def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -
         )
     if (entry.filter == MINOR_SAFETY.name) != ((entry.name or name) == MINOR_SAFETY.name):
         raise BadOption(f"{key}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
-    return Rule(entry.name or name, sql, entry.gate, phase)
+    return Rule(entry.name or name, sql, entry.gate, phase, rank)
 
 
-def _top_fraction(key: str, entry: Keep) -> str:
-    """Return the condition of the highest `top_fraction` of the pairs that have the score `of`.
-
-    The count is rounded up; equal scores are ordered by uid and row, so the result is exact and
-    the same every time.
-    """
-    if entry.of is None:
+def _rank(key: str, entry: Keep) -> Rank:
+    """Return the rank that `top_fraction` and `of` ask for."""
+    if entry.of is None or entry.top_fraction is None:
         raise BadOption(f"{key}: `top_fraction` needs `of`, the column to rank")
-    score = '"' + entry.of.replace('"', '""') + '"'
-    return (
-        f"CASE WHEN {score} IS NOT NULL THEN "
-        f"row_number() OVER (ORDER BY {score} DESC NULLS LAST, uid, row) "
-        f"<= ceil({entry.top_fraction!r} * count({score}) OVER ()) END"
-    )
+    return Rank(entry.of, entry.top_fraction)
 
 
 def _filter(key: str, name: str, options: dict[str, Any], filters: Filters) -> Rules:
@@ -225,6 +249,13 @@ def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> 
         if columns & {column.name for column in group}:
             return phase
     return Phase.TEXT
+
+
+def columns_read(applied: Sequence[Rule]) -> set[str] | None:
+    """Return the columns that rules read, as they write them; None where it may be any."""
+    if any(reads_all(rule.sql) for rule in applied):
+        return None
+    return {name for rule in applied for name in columns_of(rule.sql)}
 
 
 def reads(recipe: Recipe, columns: Sequence[Column]) -> bool:

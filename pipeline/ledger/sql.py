@@ -44,6 +44,12 @@ def can_be_tried(sql: str) -> bool:
     return not any(node.get("class") in _UNTRIED for node in _nodes(_tree(sql)))
 
 
+@lru_cache(maxsize=1024)
+def reads_all(sql: str) -> bool:
+    """Return whether a condition may read any column, as `COLUMNS(*)` does."""
+    return any(node.get("class") == "STAR" for node in _nodes(_tree(sql)))
+
+
 def check_repeatable(sql: str) -> None:
     """Refuse a condition that depends on more than the row; ValueError, too, if it is not one."""
     for node in _nodes(_tree(sql)):
@@ -96,6 +102,11 @@ def column_references(node: Any) -> Iterator[str]:
 def quoted(text: str) -> str:
     """Return `text` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return the name of a column as SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def rows(

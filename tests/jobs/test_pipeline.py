@@ -132,5 +132,5 @@ def test_a_changed_threshold_needs_neither_network_nor_pixels(web: str, tmp_path
     images = next(name for name, _, _ in dataset.list("gather") if name.endswith(".tar"))
     dataset.delete([images])
     strict = recipe.model_dump(mode="json") | {"keep": [{"where": "row >= 6"}], "fetch": None}
-    counts = select.run(Recipe.model_validate(strict), dataset, "strict").counts
+    counts = select.run(Recipe.model_validate(strict), dataset, Serial(), "strict").counts
     assert counts == {"pairs": 8, "failed": 0, "dropped": 6, "kept": 2}

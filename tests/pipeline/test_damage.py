@@ -38,7 +38,7 @@ def walk(recipe: Recipe, store: Store) -> None:
     ("pattern", "again"),
     [
         ("group/*.parquet", "`pairsieve group` makes it again"),
-        ("select/default/*.parquet", "`pairsieve select` makes it again"),
+        ("select/default/**/*.parquet", "`pairsieve select` makes it again"),
         ("shards/default/00001.tar", "`pairsieve shard` makes it again"),
         ("shards/default/sizes.json", "`pairsieve shard` makes it again"),
         ("shards/default/manifest.parquet", "`pairsieve shard` makes it again"),

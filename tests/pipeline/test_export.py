@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline import export, select
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -114,7 +115,9 @@ def test_faiss_finds_each_image_over_the_export(store: Store, out: Store) -> Non
 
 def test_survivors_alone_are_exported_on_request(store: Store, out: Store) -> None:
     keep = [{"where": "row % 2 = 0"}]
-    select.run(Recipe.model_validate({"input": {"path": "p"}, "keep": keep}), store, "even")
+    select.run(
+        Recipe.model_validate({"input": {"path": "p"}, "keep": keep}), store, Serial(), "even"
+    )
     record = export.run(store, out, selection="even", part_rows=4)
     even = [row for row in ROWS if row % 2 == 0]
     assert metadata(out)["row"].to_pylist() == even

@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.vectors.folders import scores_folder
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
@@ -63,11 +64,11 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
 
 
 def first_failing(store: Store, curation: Recipe) -> list[str | None]:
-    marker = select.run(curation, store, "default")
-    failing: list[str | None] = pq.read_table(store.location(marker.file(".parquet")))[
-        "first_failing"
-    ].to_pylist()
-    return failing
+    select.run(curation, store, Serial(), "default")
+    with connect(store) as connection:
+        attach(connection, store, selection="default")
+        found = connection.execute("SELECT first_failing FROM ledger ORDER BY row").fetchall()
+    return [rule for (rule,) in found]
 
 
 def test_it_is_asked_without_being_listed(store: Store) -> None:
@@ -104,7 +105,7 @@ def test_a_recipe_without_a_model_does_not_ask_it(
 
 
 def test_a_shard_holds_concepts_and_never_this_score(store: Store) -> None:
-    select.run(recipe(), store, "default")
+    select.run(recipe(), store, Serial(), "default")
     list(shard.run(recipe(), store, Serial(), "default"))
     with tarfile.open(store.location("shards/default/00000.tar")) as tar:
         samples = [json.load(tar.extractfile(one)) for one in tar if one.name.endswith("json")]  # type: ignore[arg-type]
@@ -116,7 +117,7 @@ def test_a_shard_holds_concepts_and_never_this_score(store: Store) -> None:
 def test_the_report_shows_no_picture_of_what_it_drops(store: Store) -> None:
     keep = recipe({"where": "row <> 1", "name": "not one"})
     group.run(keep, store, Serial())
-    select.run(keep, store, "default")
+    select.run(keep, store, Serial(), "default")
     report.run(keep, store, "default")
     page = store.read("report.html").decode()
     # Row 0 is kept, row 1 dropped by another rule: shown as samples and in their cluster.

@@ -19,8 +19,9 @@ from pairsieve.pipeline import report
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, REPORT_PAGE, select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.verdicts import VERDICTS
 from pairsieve.pipeline.stats.stats_db import VIEWS
-from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, SELECTED, SHARDED, arrow_schema
+from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, SHARDED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -122,19 +123,19 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Store:
         files = _put(store, f"gather/{slice_name}.a.parquet", part)
         store.create(f"gather/{slice_name}.json", Marker(6, files).dumps())
     _commit(store, GROUP_MARKER, "group/a.parquet", GROUPED, [p for p in pairs if "sha256" in p])
+    rules = [step[1] for step in FUNNEL[1:]]
     verdicts = [
         {
             "row": row,
             "keep": row not in FAILED and row not in FAILING,
-            "failing": FAILING.get(row, []),
-            "first_failing": FAILING.get(row, [None])[0],
+            "failing_bits": sum(1 << rules.index(rule) for rule in FAILING.get(row, [])),
         }
         for row in range(12)
     ]
     funnel = [dict(zip(FUNNEL_KEYS, step, strict=True)) for step in FUNNEL]
-    extra = {"funnel": funnel, "fingerprint": "f"}
+    extra = {"funnel": funnel, "fingerprint": "f", "rules": rules}
     counts = {"pairs": 12, "failed": 2, "dropped": 4, "kept": 6}
-    _commit(store, select_marker("default"), "select/a.parquet", SELECTED, verdicts, counts, extra)
+    _commit(store, select_marker("default"), "select/a.parquet", VERDICTS, verdicts, counts, extra)
     kept = [row for row in range(12) if row not in FAILED and row not in FAILING]
     shards = [{"row": row, "shard": "00000.tar", "shard_offset": row * 512} for row in kept[:5]]
     manifest = "shards/a/manifest.parquet"

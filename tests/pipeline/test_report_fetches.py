@@ -65,7 +65,7 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
 def page(store: Store, **sections: Any) -> str:
     recipe = Recipe.model_validate({"input": {"path": "p"}} | sections)
     group.run(recipe, store, Serial())
-    select.run(recipe, store, "default")
+    select.run(recipe, store, Serial(), "default")
     report.run(recipe, store, "default")
     return store.read("report.html").decode()
 

@@ -18,11 +18,12 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.ledger.verdicts import VERDICTS
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.search import Query
 from pairsieve.pipeline.vectors import reader
 from pairsieve.pipeline.vectors.model_record import read_record
-from pairsieve.schemas.columns import ROW, SELECTED, arrow_schema
+from pairsieve.schemas.columns import arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed, Recipe
 
@@ -70,7 +71,7 @@ def store(tmp_path: Path, recipe: Recipe, put_gathered: PutGathered) -> Store:
     made.write("gather/images.tar", bodies)
     put_gathered(made, rows)
     list(embed.run(recipe, made, Serial(), ["00000000"]))
-    select.run(recipe, made, "default")
+    select.run(recipe, made, Serial(), "default")
     return made
 
 
@@ -125,15 +126,14 @@ def judged(store: Store, row: int, failing: list[str]) -> None:
         {
             "row": number,
             "keep": number != row,
-            "first_failing": failing[0] if number == row else None,
-            "failing": failing if number == row else [],
+            "failing_bits": (1 << len(failing)) - 1 if number == row else 0,
         }
         for number in range(PAIRS)
     ]
     with store.writer("select/default/other.parquet") as sink:
-        pq.write_table(pa.Table.from_pylist(verdicts, arrow_schema((ROW, *SELECTED))), sink)
+        pq.write_table(pa.Table.from_pylist(verdicts, arrow_schema(VERDICTS)), sink)
     files = {"select/default/other.parquet": sink.entry()}
-    commit.replace(store, select_marker("default"), Marker(PAIRS, files))
+    commit.replace(store, select_marker("default"), Marker(PAIRS, files, {}, {"rules": failing}))
 
 
 @pytest.mark.parametrize("failing", [["minor_safety"], ["sharpness", "minor_safety"]])
@@ -155,7 +155,7 @@ def test_no_picture_is_shown_of_what_the_blocklist_drops(
     blocklist = {"blocklist": {"files": (str(tmp_path / "never.txt"),)}}
     content = recipe.model_dump(exclude={"keep"}, exclude_none=True) | blocklist
     content.pop("image")
-    select.run(Recipe.model_validate(content), store, "default")
+    select.run(Recipe.model_validate(content), store, Serial(), "default")
     result = search.run(store, Query("a red bus"), recipe)
     assert [pair["row"] for pair in result.pairs if pair["withheld"]] == [5]
     assert {pair["row"]: pair["verdict"] for pair in result.pairs}[5] == "blocklist"

@@ -65,7 +65,7 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
 
 
 def sharded(store: Store, recipe: Recipe, name: str = "default") -> list[int]:
-    select.run(recipe, store, name)
+    select.run(recipe, store, Serial(), name)
     return [marker.rows for marker in shard.run(recipe, store, Serial(), name)]
 
 
@@ -173,7 +173,7 @@ def test_doing_it_again_does_nothing(store: Store) -> None:
 
 def test_a_killed_packing_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
     sharded(store, recipe(), "undisturbed")
-    select.run(recipe(), store, "default")
+    select.run(recipe(), store, Serial(), "default")
     running = shard.run(recipe(), store, Serial(), "default")
     next(running)
     running.close()
@@ -195,7 +195,7 @@ def test_a_smaller_selection_leaves_no_old_shard(store: Store) -> None:
 def test_shards_of_an_older_selection_are_not_those_of_the_new_one(store: Store) -> None:
     sharded(store, recipe())
     assert current_shards(store, "default") is not None
-    select.run(recipe(keep=({"where": "row < 2"},)), store, "default")
+    select.run(recipe(keep=({"where": "row < 2"},)), store, Serial(), "default")
     assert current_shards(store, "default") is None
 
 

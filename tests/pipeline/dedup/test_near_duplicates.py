@@ -167,7 +167,7 @@ def test_the_captions_are_in_the_json_of_the_shard(store: Store, put_gathered: P
     put_gathered(store, rows)
     asked = recipe(captions="all_as_list")
     group.run(asked, store, Serial())
-    select.run(asked, store, "default")
+    select.run(asked, store, Serial(), "default")
     list(shard.run(asked, store, Serial(), "default"))
     with store.reader("shards/default/00000.tar") as file, tarfile.open(fileobj=file) as tar:
         candidates = {

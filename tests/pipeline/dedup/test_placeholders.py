@@ -101,7 +101,7 @@ def test_every_pair_with_a_placeholder_is_dropped(tmp_path: Path, put_gathered: 
         ],
     )
     group.run(RECIPE, store, Serial())
-    marker = select.run(RECIPE, store, "default")
+    marker = select.run(RECIPE, store, Serial(), "default")
     assert marker.counts["kept"] == 5
     assert marker.extra["funnel"][-1]["rule"] == "placeholder"
 

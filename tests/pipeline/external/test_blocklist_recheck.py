@@ -2,11 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.recipe import Recipe
 
@@ -55,25 +55,24 @@ def recipe(folder: Path, never: str | None) -> Recipe:
 
 
 def failing(store: Store) -> dict[int, list[str]]:
-    marker = store.marker("select/default/done.json")
-    assert marker
-    with store.reader(marker.file(".parquet")) as source:
-        rows = pq.read_table(source).to_pylist()
-    return {row["row"]: row["failing"] for row in rows if row["failing"]}
+    with connect(store) as connection:
+        attach(connection, store, selection="default")
+        query = "SELECT row, failing FROM ledger WHERE len(failing) > 0"
+        return dict(connection.execute(query).fetchall())
 
 
 def test_what_is_listed_later_is_dropped_by_what_the_ledger_holds(
     tmp_path: Path, store: Store
 ) -> None:
-    select.run(recipe(tmp_path, None), store, "default")
+    select.run(recipe(tmp_path, None), store, Serial(), "default")
     assert failing(store) == {0: ["row != 0"]}
-    marker = select.run(recipe(tmp_path, NEVER), store, "default")
+    marker = select.run(recipe(tmp_path, NEVER), store, Serial(), "default")
     assert failing(store) == {0: ["row != 0"]} | {row: ["blocklist"] for row in BLOCKED}
     assert [step["rule"] for step in marker.extra["funnel"]] == ["outcome", "blocklist", "row != 0"]
 
 
 def test_the_ledger_tells_the_entry(tmp_path: Path, store: Store) -> None:
-    select.run(recipe(tmp_path, NEVER), store, "default")
+    select.run(recipe(tmp_path, NEVER), store, Serial(), "default")
     with connect(store) as connection:
         attach(connection, store)
         query = "SELECT row, blocked FROM ledger WHERE blocked IS NOT NULL ORDER BY row"
@@ -85,21 +84,21 @@ def test_the_ledger_tells_the_entry(tmp_path: Path, store: Store) -> None:
 
 def test_without_a_change_nothing_is_looked_up_again(tmp_path: Path, store: Store) -> None:
     made = recipe(tmp_path, NEVER)
-    first = select.run(made, store, "default")
+    first = select.run(made, store, Serial(), "default")
     before = list(store.list())
-    assert select.run(made, store, "default") == first
+    assert select.run(made, store, Serial(), "default") == first
     assert list(store.list()) == before
 
 
 def test_an_entry_that_is_taken_off_lets_pairs_in_again(tmp_path: Path, store: Store) -> None:
-    select.run(recipe(tmp_path, NEVER), store, "default")
-    select.run(recipe(tmp_path, "host bad.example"), store, "default")
+    select.run(recipe(tmp_path, NEVER), store, Serial(), "default")
+    select.run(recipe(tmp_path, "host bad.example"), store, Serial(), "default")
     assert failing(store) == {0: ["row != 0"], **{row: ["blocklist"] for row in (1, 2, 3, 12, 14)}}
-    select.run(recipe(tmp_path, None), store, "default")
+    select.run(recipe(tmp_path, None), store, Serial(), "default")
     assert failing(store) == {0: ["row != 0"]}
     assert list(store.list("blocklist")) == []
 
 
 def test_the_blocklist_in_a_glob_of_nothing_but_remarks(tmp_path: Path, store: Store) -> None:
-    counts = select.run(recipe(tmp_path, "# nothing yet\n"), store, "default").counts
+    counts = select.run(recipe(tmp_path, "# nothing yet\n"), store, Serial(), "default").counts
     assert counts == {"pairs": 15, "failed": 1, "dropped": 1, "kept": 13}

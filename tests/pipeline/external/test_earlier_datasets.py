@@ -80,7 +80,7 @@ def test_the_rule_drops_it_and_the_funnel_says_so(tmp_path: Path, put_gathered: 
     put_gathered(newer, [image("n1", "a", 0), image("n2", "b", 0xFF)])
     deduplicated = recipe(older.url)
     grouped(newer, deduplicated)
-    marker = select.run(deduplicated, newer, "default")
+    marker = select.run(deduplicated, newer, Serial(), "default")
     assert marker.counts == {"pairs": 2, "failed": 0, "dropped": 1, "kept": 1}
     assert [(step["rule"], step["dropped"]) for step in marker.extra["funnel"]][-1] == ("known", 1)
 
@@ -113,7 +113,7 @@ def test_only_survivors_of_a_selection_count_if_one_is_named(
     put_gathered(older, [image("o1", "a", 0, aspect_ratio=1.0), image("o2", "b", 0xFF)])
     put_gathered(newer, [image("n1", "a", 0), image("n2", "b", 0xFF)])
     plain = Recipe.model_validate({"input": {"path": "p"}, "keep": [{"aspect_ratio": {}}]})
-    select.run(plain, older, "square")
+    select.run(plain, older, Serial(), "square")
     grouped(newer, recipe(older.url, selection="square"))
     assert list(known_images(newer)) == ["n1"]
     grouped(newer, recipe(older.url))
@@ -166,7 +166,7 @@ def test_newer_lists_every_superseded_image_with_what_it_gives_way_to(
     deduplicated = recipe(older.url, keep="newer")
     grouped(newer, deduplicated)
     assert superseded(newer) == [(older.url, "o1", "n1", 0), (older.url, "o2", "n1", 1)]
-    assert select.run(deduplicated, newer, "default").counts["kept"] == 2
+    assert select.run(deduplicated, newer, Serial(), "default").counts["kept"] == 2
     put_plan(newer)
     assert gc.run(newer, 0) == []
     grouped(newer, recipe(older.url))
@@ -220,11 +220,11 @@ def test_select_refuses_what_group_has_not_compared(tmp_path: Path, put_gathered
     put_gathered(store, [image("n1", "a", 0)])
     grouped(store, Recipe.model_validate({"input": {"path": "p"}}))
     with pytest.raises(BadOption, match="known_in, .* run `pairsieve group` with it first"):
-        select.run(recipe(path), store, "default")
+        select.run(recipe(path), store, Serial(), "default")
     grouped(store, recipe(path))
-    assert select.run(recipe(path), store, "default").counts["kept"] == 1
+    assert select.run(recipe(path), store, Serial(), "default").counts["kept"] == 1
     with pytest.raises(BadOption, match="run `pairsieve group`"):
-        select.run(recipe(path, max_distance=3), store, "default")
+        select.run(recipe(path, max_distance=3), store, Serial(), "default")
 
 
 def refusal(deduplicated: Recipe, store: Store | None = None) -> str:

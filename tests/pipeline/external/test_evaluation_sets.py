@@ -267,7 +267,7 @@ def test_select_refuses_sets_that_group_has_not_compared(
     store = Store.at(tmp_path / "dataset")
     run_all(recipe(tmp_path, sets[:1]), store)
     with pytest.raises(BadOption, match="eval_set, .* run `pairsieve group` with it first"):
-        select.run(recipe(tmp_path, sets), store, "default")
+        select.run(recipe(tmp_path, sets), store, Serial(), "default")
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -10,6 +10,7 @@ import pytest
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.external import hash_file
 from pairsieve.schemas.columns import arrow_schema
 from pairsieve.schemas.errors import BadOption
@@ -48,7 +49,7 @@ def test_one_row_per_pair_with_an_image_sorted_by_uid(store: Store) -> None:
 
 def test_of_a_selection_only_the_survivors(store: Store) -> None:
     content = {"input": {"path": "p"}, "keep": [{"aspect_ratio": {}}]}
-    select.run(Recipe.model_validate(content), store, "square")
+    select.run(Recipe.model_validate(content), store, Serial(), "square")
     assert pq.read_table(pa.BufferReader(written(store, "square")))["uid"].to_pylist() == ["c"]
 
 

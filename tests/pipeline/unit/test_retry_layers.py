@@ -325,7 +325,7 @@ def test_selection_made_before_a_retry_is_outdated_and_does_not_fail_to_add_up(
 
 def judge(dataset: World) -> None:
     group.run(dataset.recipe, dataset.store, Serial())
-    select.run(dataset.recipe, dataset.store, "default")
+    select.run(dataset.recipe, dataset.store, Serial(), "default")
 
 
 def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(

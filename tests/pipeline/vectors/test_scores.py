@@ -238,12 +238,12 @@ def test_select_asks_for_scores_that_another_recipe_has_not_measured(
     store: Store, model: dict[str, Any]
 ) -> None:
     scored(store, make_recipe(model))
-    select.run(make_recipe(model), store, "default")
+    select.run(make_recipe(model), store, Serial(), "default")
     message = (
         "1 task slices have vectors, but no scores by this recipe's .*`pairsieve embed` measures"
     )
     with pytest.raises(BadOption, match=message):
-        select.run(make_recipe(model, tags=TAGS), store, "default")
+        select.run(make_recipe(model, tags=TAGS), store, Serial(), "default")
 
 
 def test_scores_lost_after_the_vectors_are_made_again_without_images(

@@ -1,0 +1,191 @@
+"""Which files hold the ledger: those of the whole pool, or those of a block of it.
+
+A block is some consecutive units, about a million pairs: the grain in which all that is decided
+runs on the engine. What a stage over the pool has committed in blocks is joined block by block; of
+a file that is not cut into blocks the rows of a block are read.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from pairsieve.pipeline.dataset.commit import damaged
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    marker_path,
+    parsed,
+    select_marker,
+    vectors_folder,
+)
+from pairsieve.pipeline.dataset.stages import SELECT, STAGES, Scope, Stage
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.columns import Column
+from pairsieve.schemas.errors import Stopped
+
+BLOCK_UNITS = 100  # units of a block; of 10,000 pairs each, a million pairs
+Units = tuple[int, int]  # the first and the last of some consecutive ones
+UNITS = "units"  # in a marker's entry of a file: of which units it holds the rows
+RULES = "rules"  # in a selection's marker: the rules whose bits are in its files
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFile:
+    """A file of one task slice."""
+
+    unit: int
+    layer: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFiles:
+    """The files of a stage over the pool: of each, the units that it holds, None for all.
+
+    `rules` are the names behind the bits of a selection.
+    """
+
+    view: str
+    columns: tuple[Column, ...]
+    files: tuple[tuple[str, Units | None], ...]
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFiles:
+    """The files of the ledger.
+
+    Attributes:
+        gathered: Ledger parts, of the first gather and of retry layers.
+        scores: By the name of a model, "" for the main one, the files of its scores.
+        results: What the stages over the pool have left.
+        units: Of which units; None for all.
+    """
+
+    gathered: tuple[SliceFile, ...]
+    scores: Mapping[str, tuple[SliceFile, ...]]
+    results: tuple[ResultFiles, ...]
+    units: Units | None = None
+
+    def measured(self) -> list[str]:
+        """Return the names of what was gathered and scored, which stand for the content."""
+        slices = (self.gathered, *self.scores.values())
+        return [file.name for files in slices for file in files]
+
+
+def ledger_files(
+    store: Store,
+    embeddings: Mapping[str, str] | None = None,
+    selection: str | None = None,
+    before: Stage | None = None,
+) -> LedgerFiles:
+    """Return the files of the whole ledger; the arguments are those of `ledger.attach`.
+
+    Raises:
+        Stopped: a file of a stage is gone or has another size.
+    """
+    stages = STAGES[: STAGES.index(before)] if before else STAGES
+    gathered = store.markers(GATHER_FOLDER)
+    check_gathered(store, gathered, ".parquet")
+    results = [
+        _result_files(store, stage, selection)
+        for stage in stages
+        if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
+    ]
+    scores = {
+        name: tuple(_of_slices(store.markers(vectors_folder(folder)), ".scores.parquet"))
+        for name, folder in (embeddings or {}).items()
+    }
+    return LedgerFiles(tuple(_of_slices(gathered, ".parquet")), scores, tuple(results))
+
+
+def _of_slices(markers: Mapping[str, Marker], suffix: str) -> Iterator[SliceFile]:
+    for slice_name, marker in markers.items():
+        unit, layer, _ = parsed(slice_name)
+        for name in marker.files:
+            if name.endswith(suffix):
+                yield SliceFile(unit, layer, name)
+
+
+def check_gathered(store: Store, markers: Mapping[str, Marker], suffix: str) -> None:
+    """Refuse to go on where gathered files with this suffix are not what was committed.
+
+    Raises:
+        Stopped: one is gone or has another size.
+    """
+    for name, wrong in damaged(store, markers.values()):
+        if name.endswith(suffix):
+            raise Stopped(
+                f"{store.location(name)}: {wrong}; delete the marker of its task slice and run "
+                "again: it is gathered anew"
+            )
+
+
+def _result_files(store: Store, stage: Stage, selection: str | None) -> ResultFiles:
+    """Return the files of a stage over the pool, none where it has no current result.
+
+    Raises:
+        Stopped: one of them is gone or has another size.
+    """
+    result = current_result(store, stage, selection)
+    if result is None:
+        return ResultFiles(stage.view, stage.columns, ())
+    for name, wrong in damaged(store, [result]):
+        raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
+    files = tuple(
+        (name, _units(entry)) for name, entry in result.files.items() if name.endswith(".parquet")
+    )
+    rules = tuple(result.extra[RULES]) if stage is SELECT else ()
+    return ResultFiles(stage.view, stage.columns, files, rules)
+
+
+def _units(entry: Mapping[str, Any]) -> Units | None:
+    return (entry[UNITS][0], entry[UNITS][1]) if UNITS in entry else None
+
+
+def current_result(store: Store, stage: Stage, selection: str | None) -> Marker | None:
+    """Return the marker of a stage over the pool; None where it is missing or outdated.
+
+    What belongs to a selection is outdated as soon as that was made anew.
+    """
+    if stage.scope is Scope.POOL:
+        return store.marker(marker_path(stage.folder))
+    if selection is None:
+        return None
+    marker = store.marker(marker_path(f"{stage.folder}/{selection}"))
+    if marker is None or "selection" not in marker.extra:
+        return marker
+    selected = store.marker(select_marker(selection))
+    current = selected and marker.extra["selection"] == selected.extra["fingerprint"]
+    return marker if current else None
+
+
+def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles]:
+    """Yield the files of each block: of so many consecutive units, in their order."""
+
+    def block(file: SliceFile) -> int:
+        return file.unit // units
+
+    scores = {
+        name: {number: tuple(of) for number, of in groupby(files, block)}
+        for name, files in whole.scores.items()
+    }
+    for number, files in groupby(sorted(whole.gathered, key=lambda file: file.unit), block):
+        gathered = tuple(files)
+        span = (gathered[0].unit, gathered[-1].unit)
+        yield LedgerFiles(
+            gathered,
+            {name: of_block.get(number, ()) for name, of_block in scores.items()},
+            tuple(_overlapping(result, span) for result in whole.results),
+            span,
+        )
+
+
+def _overlapping(result: ResultFiles, span: Units) -> ResultFiles:
+    files = (
+        (name, units)
+        for name, units in result.files
+        if units is None or (units[0] <= span[1] and span[0] <= units[1])
+    )
+    return replace(result, files=tuple(files))
