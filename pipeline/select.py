@@ -33,6 +33,7 @@ from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, columns_read, rules
 from pairsieve.pipeline.ledger.verdicts import VERDICTS, judge, tally
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
+from pairsieve.schemas.columns import OUTCOME, ROW
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -107,11 +108,12 @@ def run(
 def _judge(applied: Sequence[Rule], folder: str, block: Block) -> Marker:
     """Judge the pairs of a block and commit the verdicts."""
     path = content(folder, task_name(block.number), ".parquet")
-    with block.ledger(columns_read(applied)) as connection:
+    columns = columns_read(applied)
+    with block.ledger(columns and columns | {ROW.name, OUTCOME.name}) as connection:
         judge(connection, applied)
         with block.store.writer(path) as sink:
-            columns = ", ".join(column.name for column in VERDICTS)
-            export(connection, f"SELECT {columns} FROM judged ORDER BY row", sink, VERDICTS)
+            names = ", ".join(column.name for column in VERDICTS)
+            export(connection, f"SELECT {names} FROM judged ORDER BY row", sink, VERDICTS)
         counts = tally(connection, len(applied))
     entry = sink.entry() | {UNITS: block.files.units} if block.files.units else sink.entry()
     marker = Marker(counts[0], {path: entry}, {}, {"tally": counts})

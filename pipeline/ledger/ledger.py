@@ -6,7 +6,7 @@ the whole; a part that does not exist yet is empty, so its columns are null. Of 
 retried `gathered` has the latest retry layer, `superseded` what came before.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import RawIOBase
 from typing import IO, TYPE_CHECKING, Any
 
@@ -57,7 +57,9 @@ def connect(
     import duckdb
 
     connection = duckdb.connect(file, config={"threads": threads} if threads else {})
-    connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+    connection.execute(
+        "SET enable_progress_bar = false; SET parquet_metadata_cache = true; SET TimeZone = 'UTC'"
+    )
     if store.local:
         connection.execute(f"SET temp_directory = {quoted(str(store.local / 'tmp'))}")
     else:
@@ -92,20 +94,8 @@ def attach(
     attach_files(connection, store, ledger_files(store, embeddings, selection, before))
 
 
-def attach_files(
-    connection: "DuckDBPyConnection",
-    store: Store,
-    files: LedgerFiles,
-    columns: Collection[str] | None = None,
-) -> None:
+def attach_files(connection: "DuckDBPyConnection", store: Store, files: LedgerFiles) -> None:
     """Define the parts and the view `ledger` of the whole pool or of a block on `connection`.
-
-    Args:
-        connection: From `connect`.
-        store: The dataset.
-        files: The files of the pool or of the block.
-        columns: Those that will be read of the ledger: a part without any of them is not joined.
-            None for all.
 
     Raises:
         BadOption: a further model's column is called as one of the input.
@@ -131,10 +121,8 @@ def attach_files(
         parts.append((part, EMBEDDED, f"_{name}"))
     selected, joins = "gathered.*", ""
     for part, of_part, suffix in parts:
-        named = {f"{column.name}{suffix}": column.name for column in of_part}
-        if columns is None or not named.keys().isdisjoint(name.lower() for name in columns):
-            selected += "".join(f", {part}.{own} AS {name}" for name, own in named.items())
-            joins += f" LEFT JOIN {part} ON {part}.row = gathered.row"
+        selected += "".join(f", {part}.{c.name} AS {c.name}{suffix}" for c in of_part)
+        joins += f" LEFT JOIN {part} ON {part}.row = gathered.row"
     connection.execute(f"CREATE VIEW ledger AS SELECT {selected} FROM gathered{joins}")
 
 

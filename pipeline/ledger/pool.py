@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,9 +16,10 @@ from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, blocks
 from pairsieve.pipeline.ledger.ledger import attach_files, connect
-from pairsieve.pipeline.ledger.ranks import Key, is_orderable, pair_of_rank, up_to
+from pairsieve.pipeline.ledger.ranks import Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
 from pairsieve.pipeline.ledger.sql import can_be_tried, identifier
 from pairsieve.schemas.columns import ROW, UID
@@ -43,14 +43,13 @@ class Block:
 
     @contextmanager
     def ledger(self, columns: Collection[str] | None) -> "Iterator[DuckDBPyConnection]":
-        """Give a connection with the view `ledger` of these columns; None for all.
-
-        Parquet's statistics leave out NaN, which DuckDB orders above all numbers: what it would
-        conclude from them depends on which rows are in a block.
-        """
+        """Give a connection with `ledger`, of these columns; None for all, as a view over files."""
         with connect(self.store, threads=self.threads) as connection:
-            connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-            attach_files(connection, self.store, self.files, columns)
+            if columns is None:
+                attach_files(connection, self.store, self.files)
+            else:
+                table = block_table(self.store, self.files, columns, self.threads)
+                connection.register("ledger", table)
             yield connection
 
 
@@ -91,23 +90,22 @@ class Pool:
         rounds.run(self.store, self.engine, folder, task, named)
         return list(self.store.markers(folder).values())
 
-    def query(self, columns: Sequence[str], sql: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows that a query over `pairs`, these columns of the ledger, gives per block.
+    def query(self, columns: Sequence[str], sql: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the one row that a query over these columns of `ledger` gives in each block.
 
         Raises:
             Stopped: a task's process kept dying.
         """
-        for _, result in self.engine.map(partial(_rows, columns, sql), self.blocks):
+        for _, result in self.engine.map(partial(_row, columns, sql), self.blocks):
             if isinstance(result, Crashed):
                 raise Stopped(f"the process of a query died ({result.reason}); run again")
             yield result
 
 
-def _rows(columns: Sequence[str], sql: str, block: Block) -> list[tuple[Any, ...]]:
+def _row(columns: Sequence[str], sql: str, block: Block) -> tuple[Any, ...]:
     with block.ledger(columns) as connection:
-        names = ", ".join(map(identifier, columns))
-        connection.execute(f"CREATE TEMP TABLE pairs AS SELECT {names} FROM ledger")
-        return connection.execute(sql).fetchall()
+        (row,) = connection.execute(sql).fetchall()
+        return tuple(row)
 
 
 def for_rules(pool: Pool, applied: Sequence[Rule]) -> tuple[Pool, tuple[Rule, ...]]:
@@ -124,11 +122,7 @@ def for_rules(pool: Pool, applied: Sequence[Rule]) -> tuple[Pool, tuple[Rule, ..
     check(applied, schema)
     if not all(_is_of_a_block(rule, schema) for rule in applied):
         return replace(pool, units=None), tuple(applied)
-    bounded = []
-    for rule in applied:
-        floating = any(pa.types.is_floating(type) for type in _ranked(rule, schema))
-        bounded.append(_bounded(pool, rule, floating) if rule.rank else rule)
-    return pool, tuple(bounded)
+    return pool, tuple(_bounded(pool, rule) for rule in applied)
 
 
 def _is_of_a_block(rule: Rule, schema: pa.Schema) -> bool:
@@ -143,17 +137,11 @@ def _ranked(rule: Rule, schema: pa.Schema) -> list[pa.DataType]:
     return [field.type for field in schema if field.name.lower() == of]
 
 
-def _bounded(pool: Pool, rule: Rule, floating: bool) -> Rule:
+def _bounded(pool: Pool, rule: Rule) -> Rule:
     """Return a rule on ranks as one on the score, uid and row of the last pair that is taken."""
-    assert rule.rank is not None
-    of = identifier(rule.rank.of)
-    query = partial(pool.query, (rule.rank.of, UID.name, ROW.name))
-    is_nan = f"isnan({of})::INT" if floating else "0"
-    counts = query(f"SELECT count({of}), count({of}) FILTER ({is_nan} = 1) FROM pairs")
-    pairs, not_numbers = map(sum, zip(*(row for (row,) in counts), strict=True))
-    last = ceil(rule.rank.fraction * pairs)
-    keys = [Key(of, descending=True), Key(UID.name), Key(ROW.name)]
-    if not_numbers:  # they count as the highest
-        keys = [Key(f"({is_nan})", descending=True), *keys]
-    taken = up_to(keys, pair_of_rank(query, keys, last)) if last else "false"
-    return replace(rule, sql=f"CASE WHEN {of} IS NOT NULL THEN {taken} END", rank=None)
+    if rule.rank is None:
+        return rule
+    keys = [Key(rule.rank.of, descending=True), Key(UID.name), Key(ROW.name)]
+    taken = first_of_share(pool.query, keys, rule.rank.fraction)
+    sql = f"CASE WHEN {identifier(rule.rank.of)} IS NOT NULL THEN {taken} END"
+    return replace(rule, sql=sql, rank=None)

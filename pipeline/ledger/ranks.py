@@ -7,28 +7,41 @@ they are collected and sorted. What the driver holds are quantiles and that many
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import ceil
 from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.ledger.sql import identifier, quoted
 
-QUANTILES = 256  # that a block tells of
-COLLECTED = 50_000  # pairs that the driver sorts
-Query = Callable[[str], Iterable[list[tuple[Any, ...]]]]  # SQL -> the rows of each block
+QUANTILES = 1024  # that a block tells of
+COLLECTED = 400_000  # pairs that the driver sorts
+
+# Columns and SQL over `ledger` -> the one row that each block answers with.
+Query = Callable[[Sequence[str], str], Iterable[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What pairs are ordered by: a column, and whether its highest value comes first."""
+    """What pairs are ordered by: a column or what is made of it, and if the highest comes first."""
 
     column: str
     descending: bool = False
+    made: str = "{}"
+
+    @property
+    def sql(self) -> str:
+        """Return the key as SQL."""
+        return self.made.format(identifier(self.column))
 
     def before(self, value: Any) -> str:
         """Return the condition of what comes before `value`."""
-        return f"{self.column} {'>' if self.descending else '<'} {literal(value)}"
+        return f"{self.sql} {'>' if self.descending else '<'} {literal(value)}"
+
+    def after(self, value: Any) -> str:
+        """Return the condition of what comes after `value`."""
+        return f"{self.sql} {'<' if self.descending else '>'} {literal(value)}"
 
     def order(self, value: Any) -> Any:
         """Return what Python sorts a value by, in ascending order; all NaN are alike."""
@@ -46,74 +59,112 @@ class _Reversed:
         return bool(other.value < self.value)
 
 
-def pair_of_rank(
-    query: Query, keys: Sequence[Key], rank: int, collected: int = COLLECTED
-) -> tuple[Any, ...]:
-    """Return the keys of the `rank`-th pair, from 1, of those whose first key is not null.
+def first_of_share(
+    query: Query, keys: Sequence[Key], share: float, collected: int = COLLECTED
+) -> str:
+    """Return the condition of the first pairs, a share of those whose first key is not null.
+
+    The number of pairs is rounded up. NaN counts as the highest value; where there is one, a
+    further key in front tells them from numbers, since the order of Python has no place for them.
 
     Args:
-        query: Runs SQL over `pairs` in every block; yields the rows of each.
-        keys: By which to order; together they tell any two pairs apart. Where there are NaN the
-            first key tells them from numbers: quantiles have no place for them.
-        rank: At most as many as there are.
+        query: Asks every block; once for quantiles and once for pairs, in each round.
+        keys: By which to order; together they tell any two pairs apart.
+        share: Above 0, at most 1.
         collected: At most so many pairs are sorted here.
+
+    Returns:
+        SQL that is true for them, false for the others; of no meaning where the first is null.
     """
-    within = f"{keys[0].column} IS NOT NULL"
+    within = f"{keys[0].sql} IS NOT NULL"
     fixed: tuple[Any, ...] = ()
+    rank: int | None = None
     for number, key in enumerate(keys):
         while True:
-            interval = _interval(query, key, within, rank)
-            rank -= interval.before
-            last = f"NOT ({key.before(interval.first)})"
-            within = f"{within} AND {last} AND NOT ({_after(key, interval.last)})"
-            if interval.pairs <= collected:
-                return fixed + _sorted(query, keys[number:], within)[rank - 1]
-            if key.order(interval.first) == key.order(interval.last):
+            steps = _steps_of_blocks(query, key, within)
+            if not number and any(step.value != step.value for step in steps):
+                is_nan = Key(key.column, key.descending, "isnan({})::INT")
+                return first_of_share(query, [is_nan, *keys], share, collected)
+            if rank is None:
+                rank = ceil(share * sum(step.least for step in steps))
+            if not rank:
+                return "false"
+            first, last = _bounds(steps, rank)
+            found = _inside(query, keys[number:], within, first, last, collected)
+            rank -= found.before
+            if found.pairs is not None:
+                return _up_to(keys, (*fixed, *found.pairs[rank - 1]))
+            within = f"{within} AND {_between(key, first, last)}"
+            if key.order(first) == key.order(last):
                 break
-        fixed = (*fixed, interval.first)
+        fixed = (*fixed, first)
     raise AssertionError("the keys do not tell pairs apart")
 
 
-def _after(key: Key, value: Any) -> str:
-    return Key(key.column, not key.descending).before(value)
+def _between(key: Key, first: Any, last: Any) -> str:
+    """Return the condition of what lies between two values, both included."""
+    return f"NOT ({key.before(first)}) AND NOT ({key.after(last)})"
 
 
 @dataclass(frozen=True, slots=True)
-class _Interval:
-    """Between which values, both included, a pair lies; how many come before, how many lie in."""
+class _Inside:
+    """How many pairs come before an interval; those inside in order, None if they are too many."""
 
-    first: Any
-    last: Any
     before: int
-    pairs: int
+    pairs: list[tuple[Any, ...]] | None
 
 
-def _interval(query: Query, key: Key, within: str, rank: int) -> _Interval:
-    """Return an interval of values that has the pair of this rank among those `within`."""
-    shares = [number / QUANTILES for number in range(QUANTILES + 1)]
-    told = query(
-        f"SELECT count(*), quantile_disc({key.column}, {shares}) FROM pairs WHERE {within}"
+def _inside(
+    query: Query, keys: Sequence[Key], within: str, first: Any, last: Any, collected: int
+) -> _Inside:
+    """Return what lies between two values of the first key, both included."""
+    inside = _between(keys[0], first, last)
+    listed = ", ".join(f"k{number} := {key.sql}" for number, key in enumerate(keys))
+    answers = list(
+        query(
+            [key.column for key in keys],
+            f"SELECT count(*) FILTER ({keys[0].before(first)}), count(*) FILTER ({inside}), "
+            f"(list(struct_pack({listed})) FILTER ({inside}))[:{collected}] "
+            f"FROM ledger WHERE {within}",
+        )
     )
-    steps: list[tuple[Any, Any, int, int]] = []
-    for ((pairs, values),) in told:
-        if pairs:
-            steps += _steps(key, pairs, values)
-    steps.sort(key=lambda step: step[0])
-    first, last = _bounds(steps, rank)
-    counts = query(
-        f"SELECT count(*) FILTER ({key.before(first)}), "
-        f"count(*) FILTER (NOT ({_after(key, last)})) FROM pairs WHERE {within}"
-    )
-    before, until = map(sum, zip(*(row for (row,) in counts), strict=True))
-    return _Interval(first, last, before, until - before)
+    before = sum(answer[0] for answer in answers)
+    if sum(answer[1] for answer in answers) > collected:
+        return _Inside(before, None)
+    pairs = [tuple(pair.values()) for answer in answers for pair in answer[2] or ()]
+    pairs.sort(key=lambda pair: [key.order(v) for key, v in zip(keys, pair, strict=True)])
+    return _Inside(before, pairs)
 
 
-def _steps(key: Key, pairs: int, values: Sequence[Any]) -> list[tuple[Any, Any, int, int]]:
-    """Return (order, value, least, most) of a block's quantiles.
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A quantile of a block.
 
-    At least `least` more pairs are up to the value than up to the one before; at most `most` more
-    come before the next value than before this one.
+    At least `least` more pairs are up to its value than up to the quantile before; at most `most`
+    more come before the next quantile's value than before this one's.
     """
+
+    order: Any
+    value: Any
+    least: int
+    most: int
+
+
+def _steps_of_blocks(query: Query, key: Key, within: str) -> list[_Step]:
+    """Return the quantiles of all blocks of the pairs `within`, in order."""
+    place = f"greatest(1, ceil(pairs * number / {QUANTILES}.0)::BIGINT)"
+    sql = (
+        f"SELECT pairs, list_transform(range({QUANTILES + 1}), lambda number: ordered[{place}]) "
+        "FROM (SELECT count(*) AS pairs, list_sort(list(value)) AS ordered "
+        f"FROM (SELECT {key.sql} AS value FROM ledger WHERE {within}))"
+    )
+    told = query([key.column], sql)
+    steps = [step for pairs, values in told if pairs for step in _steps(key, pairs, values)]
+    return sorted(steps, key=lambda step: step.order)
+
+
+def _steps(key: Key, pairs: int, values: Sequence[Any]) -> list[_Step]:
+    """Return the quantiles of one block in the order of the key, each value once."""
     places = [max(1, ceil(pairs * number / QUANTILES)) for number in range(QUANTILES + 1)]
     if key.descending:
         values = values[::-1]
@@ -121,42 +172,28 @@ def _steps(key: Key, pairs: int, values: Sequence[Any]) -> list[tuple[Any, Any, 
     following = [*places[1:], pairs + 1]
     earlier = [0, *places[:-1]]
     return [
-        (key.order(value), value, place - before, after - place)
+        _Step(key.order(value), value, place - before, after - place)
         for value, place, before, after in zip(values, places, earlier, following, strict=True)
     ]
 
 
-def _bounds(steps: Sequence[tuple[Any, Any, int, int]], rank: int) -> tuple[Any, Any]:
-    """Return the values between which the pair of this rank lies, given all blocks' steps in order.
+def _bounds(steps: Sequence[_Step], rank: int) -> tuple[Any, Any]:
+    """Return the values between which the pair of this rank lies, given all blocks' quantiles.
 
     The first is the last value before which there are surely fewer than `rank` pairs; the last is
     the first value up to which there are surely as many.
     """
-    first, last = steps[0][1], steps[-1][1]
+    first, last = steps[0].value, None
     at_least, at_most = 0, 0
-    bounded = False
-    index = 0
-    while index < len(steps):
-        end = index
-        while end < len(steps) and steps[end][0] == steps[index][0]:
-            end += 1
+    for _, alike in groupby(steps, key=lambda step: step.order):
+        group = list(alike)
         if at_most < rank:
-            first = steps[index][1]
-        at_least += sum(step[2] for step in steps[index:end])
-        at_most += sum(step[3] for step in steps[index:end])
-        if at_least >= rank and not bounded:
-            last, bounded = steps[index][1], True
-        index = end
+            first = group[0].value
+        at_least += sum(step.least for step in group)
+        at_most += sum(step.most for step in group)
+        if at_least >= rank and last is None:
+            last = group[0].value
     return first, last
-
-
-def _sorted(query: Query, keys: Sequence[Key], within: str) -> list[tuple[Any, ...]]:
-    """Return the keys of all pairs `within`, in order."""
-    columns = ", ".join(key.column for key in keys)
-    found = [row for rows in query(f"SELECT {columns} FROM pairs WHERE {within}") for row in rows]
-    return sorted(
-        found, key=lambda row: [key.order(value) for key, value in zip(keys, row, strict=True)]
-    )
 
 
 def is_orderable(type: pa.DataType) -> bool:
@@ -169,11 +206,11 @@ def is_orderable(type: pa.DataType) -> bool:
     )
 
 
-def up_to(keys: Sequence[Key], values: Sequence[Any]) -> str:
+def _up_to(keys: Sequence[Key], values: Sequence[Any]) -> str:
     """Return the condition of pairs that come not after the one with these keys."""
     condition = "true"
     for key, value in reversed(list(zip(keys, values, strict=True))):
-        condition = f"({key.before(value)} OR ({key.column} = {literal(value)} AND {condition}))"
+        condition = f"({key.before(value)} OR ({key.sql} = {literal(value)} AND {condition}))"
     return condition
 
 

@@ -1,7 +1,7 @@
 """The pool in blocks: what tasks decide of blocks is what one DuckDB decides of the whole."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger import ranks
 from pairsieve.pipeline.ledger.files import blocks, ledger_files
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.ledger.ranks import Key, literal, pair_of_rank, up_to
+from pairsieve.pipeline.ledger.ranks import Key, first_of_share, literal
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
@@ -145,33 +145,30 @@ VALUES = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(values=VALUES, descending=st.booleans(), cuts=st.integers(1, 5), data=st.data())
-def test_the_pair_of_any_rank_is_found_in_rounds(
-    values: list[Any], descending: bool, cuts: int, data: st.DataObject
+@given(values=VALUES, descending=st.booleans(), cuts=st.integers(1, 5), share=st.floats(0.01, 1))
+def test_the_first_pairs_of_any_share_are_found_in_rounds(
+    values: list[Any], descending: bool, cuts: int, share: float
 ) -> None:
-    there = sum(value is not None for value in values)
-    if not there:
-        return
-    rank = data.draw(st.integers(1, there))
     kind = pa.float32() if any(isinstance(value, float) for value in values) else None
     table = pa.table({"value": pa.array(values, kind), "row": range(len(values))})
     with duckdb.connect() as connection, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks, "QUANTILES", 8)
         connection.register("whole", table)
 
-        def query(sql: str) -> Any:
+        def query(columns: Sequence[str], sql: str) -> Any:
             for cut in range(cuts):
                 block = f"(SELECT * FROM whole WHERE row % {cuts} = {cut})"
-                yield connection.execute(f"WITH pairs AS {block} {sql}").fetchall()
+                yield from connection.execute(f"WITH ledger AS {block} {sql}").fetchall()
 
-        keys = (Key("value", descending), Key("row"))
-        found = pair_of_rank(query, keys, rank, collected=2)
+        keys = [Key("value", descending), Key("row")]
+        first = first_of_share(query, keys, share, collected=2)
         direction = "DESC" if descending else ""
         order = f"SELECT row FROM whole WHERE value IS NOT NULL ORDER BY value {direction}, row"
         expected = [row for (row,) in connection.execute(order).fetchall()]
-        assert found[1] == expected[rank - 1]
-        taken = f"SELECT row FROM whole WHERE value IS NOT NULL AND {up_to(keys, found)}"
-        assert {row for (row,) in connection.execute(taken).fetchall()} == set(expected[:rank])
+        last = math.ceil(share * len(expected))
+        taken = f"SELECT row FROM (SELECT row, value, {first} AS first FROM whole) WHERE first"
+        found = connection.execute(f"{taken} AND value IS NOT NULL").fetchall()
+        assert {row for (row,) in found} == set(expected[:last])
 
 
 @pytest.mark.parametrize("value", [0.1, 1e-45, math.inf, -math.inf, 2**64 - 1, -(2**63), "it's"])
@@ -196,7 +193,7 @@ def test_a_block_reads_what_it_overlaps_of_results(
     store = Store.at(tmp_path / "dataset")
     put(store, [(0.5, "ok", 3, row) for row in range(30)], False)
     with pytest.raises(KeyboardInterrupt):
-        select.run(recipe(1.0), store, dying(14), "default", 2)
+        select.run(recipe(1.0), store, dying(8), "default", 2)
     before = {path for path, _, _ in store.list("select") if path.endswith(".json")}
     marker = select.run(recipe(1.0), store, Serial(), "default", 2)
     assert before
