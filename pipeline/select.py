@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pairsieve.filters.order import Phase
-from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
-from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, UNITS, ledger_files
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files
 from pairsieve.pipeline.ledger.ledger import (
     export,
     gathered_fingerprint,
@@ -68,7 +68,7 @@ def run(
     embeddings = scores_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     steps.check_measured(recipe, grouped)
-    blocklist_recheck.run(recipe, store)
+    blocklist_recheck.run(recipe, store, engine, units)
     files = ledger_files(store, embeddings, before=SELECT)
     measured = files.measured()
     identity = fingerprint(
@@ -78,7 +78,7 @@ def run(
         [result.files for result in files.results],
     )
     if done := current(store, select_marker(name), identity):
-        _tidy(store, name, done)
+        tidy(store, selection_blocks(name), done)
         return done
     pool = Pool(store, engine, files, units)
     pool, applied = for_rules(pool, applied)
@@ -101,7 +101,7 @@ def run(
     verdicts = {file: entry for part in judged for file, entry in part.files.items()}
     marker = Marker(counts["pairs"], verdicts, counts, extra)
     replace(store, select_marker(name), marker)
-    _tidy(store, name, marker)
+    tidy(store, selection_blocks(name), marker)
     return marker
 
 
@@ -115,16 +115,8 @@ def _judge(applied: Sequence[Rule], folder: str, block: Block) -> Marker:
             names = ", ".join(column.name for column in VERDICTS)
             export(connection, f"SELECT {names} FROM judged ORDER BY row", sink, VERDICTS)
         counts = tally(connection, len(applied))
-    entry = sink.entry() | {UNITS: block.files.units} if block.files.units else sink.entry()
-    marker = Marker(counts[0], {path: entry}, {}, {"tally": counts})
+    marker = Marker(counts[0], {path: block.entry(sink)}, {}, {"tally": counts})
     return commit(block.store, marker_path(folder, task_name(block.number)), marker)
-
-
-def _tidy(store: Store, name: str, marker: Marker) -> None:
-    """Delete what was only needed while this selection, or one that was broken off, was made."""
-    store.delete(
-        [file for file, _, _ in store.list(selection_blocks(name)) if file not in marker.files]
-    )
 
 
 def _applied(recipe: Recipe) -> tuple[Rule, ...]:

@@ -59,6 +59,12 @@ def replace(store: Store, path: str, marker: Marker) -> None:
         store.delete(set(old.files) - set(marker.files))
 
 
+def tidy(store: Store, folder: str, marker: Marker) -> None:
+    """Delete what lies in `folder` and is not named by `marker`: it was needed only to make it."""
+    found = [file for file, _, _ in store.list(folder)]
+    store.delete(file for file in found if file not in marker.files)
+
+
 def fingerprint(*parts: Any) -> str:
     """Return 16 hex digits that stand for the JSON form of `parts`."""
     text = json.dumps(parts, sort_keys=True, default=str)

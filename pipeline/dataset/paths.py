@@ -22,6 +22,7 @@ from pairsieve.pipeline.dataset.stages import (
     SHARD,
     STAGES,
     Scope,
+    Stage,
 )
 
 GATHER_FOLDER = GATHER.folder
@@ -139,10 +140,21 @@ def selection_folder(name: str) -> str:
     return f"{SELECT.folder}/{name}"
 
 
+def pool_blocks(stage: Stage, fingerprint: str = "") -> str:
+    """Return the folder of what a stage over the pool leaves block by block.
+
+    It is that of one fingerprint, or the one in which all are.
+    """
+    return _blocks(stage.folder, fingerprint)
+
+
 def selection_blocks(name: str, fingerprint: str = "") -> str:
     """Return the folder of what is judged block by block, of one fingerprint or of all."""
-    folder = f"{selection_folder(name)}/{BLOCKS}"
-    return f"{folder}/{fingerprint}" if fingerprint else folder
+    return _blocks(selection_folder(name), fingerprint)
+
+
+def _blocks(folder: str, fingerprint: str) -> str:
+    return f"{folder}/{BLOCKS}/{fingerprint}" if fingerprint else f"{folder}/{BLOCKS}"
 
 
 def shards_folder(name: str) -> str:
@@ -227,7 +239,10 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
         rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.json",
         rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores)\.parquet",
     ),
-    Scope.POOL: (r"done\.json", rf"{_ATTEMPT}\.parquet"),
+    Scope.POOL: (
+        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
+        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",
+    ),
     Scope.SELECTION: (
         rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
         rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",

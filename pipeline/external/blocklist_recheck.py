@@ -6,22 +6,33 @@ pairs change. What the ledger has is enough: both URLs, the SHA-256 and the pHas
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import BLOCKLIST_MARKER, result
+from pairsieve.pipeline.dataset.paths import (
+    BLOCKLIST_MARKER,
+    content,
+    marker_path,
+    pool_blocks,
+    task_name,
+)
 from pairsieve.pipeline.dataset.stages import BLOCKLIST
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
-from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach, connect, inputs
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
+from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,
     HOST,
+    OUTCOME,
     PERCEPTUAL_HASH,
     ROW,
     SHA256,
@@ -29,11 +40,12 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 from pairsieve.schemas.outcomes import Outcome
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Blocklist, Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+COLUMNS_READ = [column.name for column in (OUTCOME, URL, HOST, FINAL_URL, SHA256, PERCEPTUAL_HASH)]
 # The host of each URL as SQL; a final URL, which was requested, is canonical and has a path.
 HOSTS = {
     FINAL_URL: f"regexp_replace(split_part({FINAL_URL.name}, '/', 3), ':[0-9]+$', '')",
@@ -41,35 +53,56 @@ HOSTS = {
 }
 
 
-def run(recipe: Recipe, store: Store) -> Marker | None:
+def run(recipe: Recipe, store: Store, engine: Engine, units: int = BLOCK_UNITS) -> Marker | None:
     """Look up every stored image in the recipe's blocklist and commit; None without one.
+
+    The images are looked up in blocks of so many units, each a task that commits what it finds.
 
     Raises:
         BadOption: a file of the blocklist is not there, or a line in it is not an entry.
+        Stopped: a task's process kept dying.
     """
     if recipe.blocklist is None:
         if old := store.marker(BLOCKLIST_MARKER):
             store.delete([BLOCKLIST_MARKER, *old.files])
         return None
-    files = [
+    lists = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
-    inputs_fingerprint = fingerprint(files, recipe.blocklist.max_distance, inputs(store, {}))
-    if done := current(store, BLOCKLIST_MARKER, inputs_fingerprint):
+    files = ledger_files(store, before=BLOCKLIST)
+    identity = fingerprint(lists, recipe.blocklist.max_distance, files.measured())
+    if done := current(store, BLOCKLIST_MARKER, identity):
         return done
-    index = blocklist.load(recipe.blocklist)
-    with connect(store) as connection:
-        attach(connection, store, before=BLOCKLIST)
-        connection.execute(
-            f"CREATE VIEW images AS SELECT * FROM gathered WHERE outcome = '{Outcome.OK}'"
-        )
-        entries = _blocked(connection, index)
-    path = result(BLOCKLIST.folder)
-    with store.writer(path) as sink:
-        _write(entries, sink)
-    marker = Marker(len(entries), {path: sink.entry()}, {}, {"fingerprint": inputs_fingerprint})
+    blocklist.load(recipe.blocklist)  # what is wrong in it is told before anything is done
+    folder = pool_blocks(BLOCKLIST, identity)
+    task = partial(_look_up, recipe.blocklist, folder)
+    found = Pool(store, engine, files, units).run(task, folder)
+    marker = Marker(
+        sum(part.rows for part in found),
+        {file: entry for part in found for file, entry in part.files.items()},
+        {},
+        {"fingerprint": identity},
+    )
     replace(store, BLOCKLIST_MARKER, marker)
+    tidy(store, pool_blocks(BLOCKLIST), marker)
     return marker
+
+
+def _look_up(options: Blocklist, folder: str, block: Block) -> Marker:
+    """Look up the stored images of a block and commit those that are listed."""
+    with block.ledger(COLUMNS_READ) as connection:
+        connection.execute(
+            f"CREATE VIEW images AS SELECT * FROM ledger WHERE outcome = '{Outcome.OK}'"
+        )
+        entries = _blocked(connection, blocklist.load(options))
+    files = {}
+    if entries:
+        path = content(folder, task_name(block.number), ".parquet")
+        with block.store.writer(path) as sink:
+            _write(entries, sink)
+        files[path] = block.entry(sink)
+    marker = Marker(len(entries), files)
+    return commit(block.store, marker_path(folder, task_name(block.number)), marker)
 
 
 def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:

@@ -14,10 +14,11 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import LedgerFiles, blocks
+from pairsieve.pipeline.ledger.files import UNITS, LedgerFiles, blocks
 from pairsieve.pipeline.ledger.ledger import attach_files, connect
 from pairsieve.pipeline.ledger.ranks import Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
@@ -40,6 +41,10 @@ class Block:
     store: Store
     files: LedgerFiles
     threads: int | None
+
+    def entry(self, sink: HashingWriter) -> dict[str, Any]:
+        """Return the entry of a marker for a file that holds rows of this block."""
+        return sink.entry() | ({UNITS: self.files.units} if self.files.units else {})
 
     @contextmanager
     def ledger(self, columns: Collection[str] | None) -> "Iterator[DuckDBPyConnection]":
