@@ -25,7 +25,7 @@ from pairsieve.jobs.cli_options import (
     Workers,
 )
 from pairsieve.jobs.dataset_commands import export, gc, hashes, list_contents, search, status
-from pairsieve.schemas.errors import BadOption, PairsieveError
+from pairsieve.schemas.errors import BadOption, PairsieveError, out_of_room
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -299,7 +299,10 @@ def main() -> None:
     except PairsieveError as error:
         typer.echo(f"pairsieve: {error}", err=True)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if said := out_of_room(error):
+            typer.echo(f"pairsieve: {said}", err=True)
+            sys.exit(1)
         typer.echo(
             "pairsieve: this is a fault of pairsieve's own; please report it with what follows, "
             "`pairsieve --version` and the recipe. Nothing committed is lost.",

@@ -45,7 +45,7 @@ class Job:
     ) -> None:
         """Check all that can be checked before any work, for the verbs that are going to run."""
         self.recipe = load(recipe)
-        self.store = Store.at(dataset)
+        self.store = Store.at(dataset, self.recipe.scratch)
         for warning in check.check(self.recipe, self.store, verbs):
             typer.echo(f"Warning: {warning}", err=True)
         self._engine = engine

@@ -7,6 +7,7 @@ and is refused, while a section on which no rule decides is only worth a warning
 selection of the same dataset may have the rule.
 """
 
+import os
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
 
@@ -46,6 +47,9 @@ def check(
     """
     check_format(recipe.input)
     rules(recipe)
+    folder = recipe.scratch.folder
+    if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        raise BadOption(f"scratch.folder: {folder} is no folder that can be written to; make it")
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
     warnings = _reference_sets(recipe, store)

@@ -1,6 +1,7 @@
 """The errors a caller can act upon. Anything else that is raised is a bug and is left to crash."""
 
 import difflib
+import errno
 
 MAX_LISTED = 60  # names in a message
 
@@ -15,6 +16,21 @@ class BadOption(PairsieveError):
 
 class Stopped(PairsieveError):
     """Work that cannot go on now and can be resumed with the same command: exit code 1."""
+
+
+def out_of_room(error: BaseException) -> str | None:
+    """Return what to do where an error says that a disk or the memory is full; None for others."""
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        return (
+            f"the disk is full: {error}; make room, or name another with `scratch.folder`, and run "
+            "again"
+        )
+    if type(error).__name__ == "OutOfMemoryException":
+        return (
+            f"memory and scratch disk do not suffice: {error}; give more with `scratch.memory_mb` "
+            "or `scratch.folder`, and run again"
+        )
+    return None
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -22,6 +22,7 @@ from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate,
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
+from pairsieve.schemas.recipe_scratch import Scratch
 
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
@@ -320,6 +321,7 @@ class Recipe(Section):
     group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+    scratch: Scratch = Scratch()
 
     @model_validator(mode="before")
     @classmethod

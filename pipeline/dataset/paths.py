@@ -35,7 +35,7 @@ RETRY_LAYERS = f"{GATHER.folder}/layers"  # what was decided of each retry layer
 SEARCHES = f"{GROUP.folder}/near"  # what distributed searches leave until `group` is committed
 EVALUATION = f"{GROUP.folder}/evaluation"
 INDEXES = "search"
-SPILL = "tmp"  # what DuckDB spills to the disk of a local dataset
+SPILL = "tmp."  # how folders begin into which DuckDB spills what does not fit into memory
 SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 DONE = "done"  # the name of the one marker of a folder
@@ -58,6 +58,11 @@ class Role(StrEnum):
 def attempt() -> str:
     """Return a short token that no other attempt at the same work has."""
     return uuid.uuid4().hex[:12]
+
+
+def spill_folder() -> str:
+    """Return a new name for a folder to spill into: two processes must not share one."""
+    return f"{SPILL}{attempt()}"
 
 
 def marker_path(folder: str, name: str = DONE) -> str:
@@ -228,7 +233,7 @@ _SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
 _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
-_SPILLED = r"duckdb_temp_[\w-]+\.(?:tmp|block)"
+_SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
 
 _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the content, by scope
     Scope.TASK_SLICE: (
@@ -279,7 +284,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
         rf"{SHARD.folder}/{_ANY}/(?:\d{{5,}}\.tar|manifest\.parquet|sizes\.json)",
         rf"{SHARD.folder}/{_ANY}/parts/(?:\d{{5,}}|order)\.{_ATTEMPT}\.parquet",
-        rf"{SPILL}/{_SPILLED}",
+        rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:\w+\.(?:duckdb(?:\.wal)?|parquet)|{_SPILLED})",
     ],
 }

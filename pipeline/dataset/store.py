@@ -9,15 +9,16 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path
 from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
 from pairsieve.schemas.errors import BadOption, Stopped
+from pairsieve.schemas.recipe_scratch import Scratch
 
 if TYPE_CHECKING:
     import builtins
@@ -30,6 +31,7 @@ ByteRange = tuple[str, int, int]  # path, offset and length of some bytes of it
 
 MARKERS_AT_ONCE = 32  # read together: object stores answer slowly but many at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
+DEFAULT_SCRATCH = Scratch()
 BUFFER_BYTES = 8 << 20  # of a stream to or from an object
 
 
@@ -37,13 +39,15 @@ BUFFER_BYTES = 8 << 20  # of a stream to or from an object
 class Store:
     """A folder or object-store prefix; paths in it are relative and use `/`.
 
-    Holds only its URL, so that it travels to any worker.
+    Holds only its URL, so that it travels to any worker, and what to do with what does not fit into
+    memory.
     """
 
     url: str
+    scratch: Scratch = field(default=DEFAULT_SCRATCH, compare=False)
 
     @classmethod
-    def at(cls, location: str | Path) -> Self:
+    def at(cls, location: str | Path, scratch: Scratch = DEFAULT_SCRATCH) -> Self:
         """Return the store at a local path or an `s3://`, `gs://` or `az://` URL.
 
         Raises:
@@ -52,11 +56,11 @@ class Store:
         text = str(location)
         scheme, separator, _ = text.partition("://")
         if not separator:
-            return cls(str(Path(text).expanduser().absolute()))
+            return cls(str(Path(text).expanduser().absolute()), scratch)
         if scheme not in SCHEMES:
             allowed = ", ".join(f"{s}://" for s in SCHEMES)
             raise BadOption(f"{text}: unknown kind of storage; allowed: a local path, {allowed}")
-        return cls(text.rstrip("/"))
+        return cls(text.rstrip("/"), scratch)
 
     @property
     def local(self) -> Path | None:
@@ -75,8 +79,8 @@ class Store:
             except OSError as error:
                 raise BadOption(f"{self.url}: cannot be made: {error.strerror}") from error
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"url": self.url}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "scratch": self.scratch}
 
     def location(self, path: str) -> str:
         """Return the full path or URL of `path`, as DuckDB and people read it."""

@@ -6,8 +6,10 @@ the whole; a part that does not exist yet is empty, so its columns are null. Of 
 retried `gathered` has the latest retry layer, `superseded` what came before.
 """
 
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from io import RawIOBase
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     files,
+    spill_folder,
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.stages import EMBED, SELECT, SHARD, Stage
@@ -50,19 +53,26 @@ ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet ro
 def connect(
     store: Store, file: str = ":memory:", threads: int | None = None
 ) -> "DuckDBPyConnection":
-    """Return a DuckDB connection that can read the dataset; it spills inside a local one.
+    """Return a DuckDB connection that can read the dataset.
 
-    It has so many `threads`; None for as many as there are processors.
+    It has so many `threads`; None for as many as there are processors. What does not fit into the
+    memory of the store's `scratch` goes to that folder, else inside a local dataset, else to the
+    system's folder for temporary files.
     """
     import duckdb
 
-    connection = duckdb.connect(file, config={"threads": threads} if threads else {})
+    base = store.scratch.folder or store.local or tempfile.gettempdir()
+    config: dict[str, Any] = {
+        "memory_limit": f"{store.scratch.memory_mb}MB",
+        "temp_directory": str(Path(base) / spill_folder()),
+    }
+    if threads:
+        config["threads"] = threads
+    connection = duckdb.connect(file, config=config)
     connection.execute(
         "SET enable_progress_bar = false; SET parquet_metadata_cache = true; SET TimeZone = 'UTC'"
     )
-    if store.local:
-        connection.execute(f"SET temp_directory = {quoted(str(store.local / 'tmp'))}")
-    else:
+    if not store.local:
         from obstore.fsspec import FsspecStore
 
         scheme: Any = store.url.partition("://")[0]

@@ -57,7 +57,7 @@ CONTENT = [
     paths.sizes("default"),
     paths.content(paths.shard_parts("default"), "order", ".parquet"),
     paths.content(paths.shard_parts("default"), "00000", ".parquet"),
-    "tmp/duckdb_temp_storage_DEFAULT-0.tmp",
+    "tmp.0123456789ab/duckdb_temp_17436_0_storage_DEFAULT-0.tmp",
     "scratch.ab_c12xy/stats.duckdb.wal",
 ]
 FIXED = [

@@ -1,0 +1,35 @@
+"""Connections spill where they may, and leave nothing there."""
+
+from pathlib import Path
+
+import pytest
+
+from pairsieve.pipeline.dataset.paths import is_foreign
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.ledger import connect
+from pairsieve.schemas.recipe_scratch import Scratch
+
+LARGE = "CREATE TABLE t AS SELECT range, md5(range::VARCHAR) FROM range(5000000)"
+
+
+@pytest.mark.parametrize("scratch", [None, "scratch"])
+def test_what_does_not_fit_goes_to_the_scratch_folder_else_into_the_dataset(
+    tmp_path: Path, scratch: str | None
+) -> None:
+    for name in ("dataset", "scratch"):
+        (tmp_path / name).mkdir()
+    little = Scratch(folder=scratch and str(tmp_path / scratch), memory_mb=100)
+    store = Store.at(tmp_path / "dataset", little)
+    with connect(store, threads=1) as connection:
+        connection.execute(LARGE)
+        spilled = [path.relative_to(tmp_path) for path in tmp_path.rglob("duckdb_temp*")]
+        assert {path.parts[0] for path in spilled} == {scratch or "dataset"}
+        assert not any(is_foreign("/".join(path.parts[1:])) for path in spilled)
+    assert list(tmp_path.rglob("*/*")) == []
+
+
+def test_two_connections_do_not_share_a_folder(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    setting = "SELECT current_setting('temp_directory')"
+    with connect(store) as one, connect(store) as other:
+        assert one.execute(setting).fetchall() != other.execute(setting).fetchall()

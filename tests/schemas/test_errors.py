@@ -1,0 +1,26 @@
+import errno
+
+import duckdb
+import pytest
+
+from pairsieve.schemas.errors import out_of_room
+
+
+def test_a_full_disk_says_what_to_do() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "report.html")
+    assert (out_of_room(full) or "").startswith("the disk is full: [Errno 28] No space left")
+
+
+def test_what_duckdb_can_neither_hold_nor_spill_says_what_to_do() -> None:
+    little = "20MB"
+    with (
+        duckdb.connect(config={"memory_limit": little}) as connection,
+        pytest.raises(duckdb.Error) as raised,
+    ):
+        connection.execute("SELECT list(md5(range::VARCHAR)) FROM range(3000000)")
+    assert "give more with `scratch.memory_mb`" in (out_of_room(raised.value) or "")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.ENOENT, "No such file")])
+def test_other_errors_are_none_of_it(error: Exception) -> None:
+    assert out_of_room(error) is None
