@@ -33,6 +33,19 @@ class EngineChoice:
     address: str | None = None
 
 
+@contextmanager
+def opened(choice: EngineChoice) -> Iterator[Engine]:
+    """Start an engine and close it at the end, also when the user interrupts."""
+    engine = open_engine(choice.kind, choice.workers, choice.address)
+    try:
+        yield engine
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. Nothing is lost: the same command goes on from here.", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        engine.close()
+
+
 class Job:
     """A recipe on a dataset, on an engine."""
 
@@ -72,17 +85,9 @@ class Job:
         """Show progress towards `pairs`, with those that are retried."""
         return progress(pairs, sum(layer.pairs for layer in retry_layers.read_layers(self.store)))
 
-    @contextmanager
-    def engine(self) -> Iterator[Engine]:
+    def engine(self) -> AbstractContextManager[Engine]:
         """Start the engine and close it at the end, also when the user interrupts."""
-        engine = open_engine(self._engine.kind, self._engine.workers, self._engine.address)
-        try:
-            yield engine
-        except KeyboardInterrupt:
-            typer.echo("\nStopped. Nothing is lost: the same command goes on from here.", err=True)
-            raise typer.Exit(1) from None
-        finally:
-            engine.close()
+        return opened(self._engine)
 
     def gather(self, outcomes: tuple[str, ...]) -> None:
         """Gather what is not gathered yet; then fetch the pairs with these outcomes once more."""

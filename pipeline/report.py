@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
@@ -246,12 +247,11 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
         for pair in pairs
         if pair["image_file"] and not pair["blocked"] and MINOR.name not in (pair["failing"] or ())
     ]
-    byte_ranges = [
-        (pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored
-    ]
     for pair in pairs:
         pair["thumbnail"] = None
-    for pair, data in zip(stored, store.read_byte_ranges(byte_ranges), strict=True):
+    for pair, data in zip(
+        stored, checksums.read_images(store, checksums.located(stored)), strict=True
+    ):
         pair["thumbnail"] = thumbnail(data)
 
 

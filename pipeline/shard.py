@@ -9,11 +9,11 @@ import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset import paths, stages
+from pairsieve.pipeline.dataset import checksums, paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -34,9 +34,6 @@ from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     COLUMNS,
-    IMAGE_BYTES,
-    IMAGE_FILE,
-    IMAGE_OFFSET,
     ROW,
     SHARD,
     SHARD_OFFSET,
@@ -52,7 +49,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
-BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -127,7 +123,9 @@ def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
             recipe.shard.samples,
         )
         first = next(batches)
-        with pq.ParquetWriter(sink, first.schema, compression="zstd") as writer:
+        with pq.ParquetWriter(
+            sink, first.schema, compression="zstd", write_page_checksum=True
+        ) as writer:
             writer.write_table(first, recipe.shard.samples)
             for table in batches:
                 writer.write_table(table, recipe.shard.samples)
@@ -155,7 +153,7 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, sh
     import pyarrow.parquet as pq
 
     with store.reader(order) as source:
-        samples = pq.ParquetFile(source).read_row_group(shard)
+        samples = _group(source, shard)
     tar_path = f"{shards_folder(name)}/{shard_file(shard)}"
     with store.writer(tar_path) as tar:
         offsets = _write_samples(store, samples, tar, recipe)
@@ -176,6 +174,24 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, sh
     return commit(store, paths.marker_path(shard_parts(name), _stem(shard)), marker)
 
 
+def _group(order: BinaryIO, shard: int) -> pa.Table:
+    """Return the samples of one shard; the file's own checksums of its pages are compared.
+
+    Raises:
+        Stopped: the file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(order, page_checksum_verification=True)
+        return file.read_row_group(shard)
+    except (pa.ArrowException, OSError) as error:
+        raise Stopped(
+            f"shard {_stem(shard)}: the order of the samples is damaged: {error}; "
+            f"{checksums.REPAIR}"
+        ) from error
+
+
 def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
     """Write the samples to a tar; return where each begins, in bytes."""
     from webdataset import TarWriter
@@ -185,9 +201,9 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
-        ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
-        images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
-        for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
+        rows = without_times(some).to_pylist()
+        images = checksums.read_images(store, checksums.located(rows))
+        for sample, image in zip(rows, images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(
                 {

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.checksums import REPAIR
 from pairsieve.pipeline.dataset.commit import damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -75,12 +76,14 @@ def attach(
 
     Raises:
         BadOption: a further model's column is called as one of the input.
-        Stopped: a file of a stage is gone or has another size.
+        Stopped: a file of a stage is not what was committed.
     """
     stages = STAGES[: STAGES.index(before)] if before else STAGES
     _attach_gathered(connection, store)
     further = dict(embeddings or {})
     main = further.pop("", None)
+    for folder in (embeddings or {}).values():
+        _check(store, store.markers(vectors_folder(folder)).values())
     parts: list[tuple[str, tuple[Column, ...], list[str]]] = [
         (EMBED.view, EMBED.columns, embedded_files(store, main) if main else [])
     ]
@@ -113,10 +116,10 @@ def _attach_gathered(connection: "DuckDBPyConnection", store: Store) -> None:
     Only the rows of retry layers are grouped; the first gather's many are merely probed.
 
     Raises:
-        Stopped: a file of it is gone or has another size.
+        Stopped: a file of it is not what was committed.
     """
     markers = store.markers(GATHER_FOLDER)
-    _check_gathered(store, markers.values(), ".parquet")
+    _check(store, markers.values())
     again = files((m for name, m in markers.items() if layer_of(name)), ".parquet")
     first = files((m for name, m in markers.items() if not layer_of(name)), ".parquet")
     if not again:
@@ -144,16 +147,14 @@ def check_images(store: Store) -> None:
     Raises:
         Stopped: a tar of them is gone or has another size.
     """
-    _check_gathered(store, store.markers(GATHER_FOLDER).values(), ".tar")
+    for name, wrong in damaged(store, store.markers(GATHER_FOLDER).values(), ".tar"):
+        raise Stopped(f"{store.location(name)}: {wrong}; {REPAIR}")
 
 
-def _check_gathered(store: Store, markers: Iterable[Marker], suffix: str) -> None:
-    for name, wrong in damaged(store, markers):
-        if name.endswith(suffix):
-            raise Stopped(
-                f"{store.location(name)}: {wrong}; delete the marker of its task slice and run "
-                "again: it is gathered anew"
-            )
+def _check(store: Store, markers: Iterable[Marker]) -> None:
+    """Compare the Parquet files of task slices with what was committed, whole."""
+    for name, wrong in damaged(store, markers, ".parquet", hashed=".parquet"):
+        raise Stopped(f"{store.location(name)}: {wrong}; {REPAIR}")
 
 
 def current_result(store: Store, stage: Stage, selection: str | None) -> Marker | None:
@@ -182,12 +183,12 @@ def result_files(store: Store, stage: Stage, selection: str | None) -> list[str]
     """Return the Parquet files of a stage over the pool, none where it has no current result.
 
     Raises:
-        Stopped: one of them is gone or has another size.
+        Stopped: one of them is not what was committed.
     """
     result = current_result(store, stage, selection)
     if result is None:
         return []
-    for name, wrong in damaged(store, [result]):
+    for name, wrong in damaged(store, [result], hashed=".parquet"):
         raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
     return files([result], ".parquet")
 
