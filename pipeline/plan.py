@@ -33,6 +33,7 @@ from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
+from pairsieve.pipeline.unit import input_versions
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -62,7 +63,7 @@ def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> 
         mine = {name for name, _ in plan.staged}
         store.delete(mine.difference(staged_files(store)))
     plan = read(store)
-    _check(plan, input_files, options)
+    _check(plan, input_files, store, options)
     return plan
 
 
@@ -114,6 +115,7 @@ def _new_plan(
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
     _check_hashes(recipe.input, schema)
+    contents = input_versions.contents(files)
     return Plan(
         dataset=store.url,
         pairs=sum(counts),
@@ -121,13 +123,16 @@ def _new_plan(
         format=reader.format,
         measuring=options,
         files=[
-            File(file.location, rows, file.bytes, file.version)
-            for file, rows in zip(files, counts, strict=True)
+            File(file.location, rows, file.bytes, file.version, content)
+            for file, rows, content in zip(files, counts, contents, strict=True)
         ],
         staged=staged,
         units=list(units(counts_of_files, recipe.input.unit_pairs)),
         schema=schema,
-        fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
+        fingerprints={
+            **input_versions.fingerprints(input_files, contents),
+            "gather": fingerprint(options),
+        },
         skipped=skipped,
     )
 
@@ -256,16 +261,10 @@ def _check_hashes(options: Input, schema: pa.Schema) -> None:
             raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
-def _input_fingerprint(input_files: InputFiles) -> str:
-    every = [*input_files.files, *(f.companion for f in input_files.files if f.companion)]
-    versions = [(file.location, file.bytes, file.version) for file in every]
-    return fingerprint(input_files.reader.format, versions)
-
-
-def _check(plan: Plan, input_files: InputFiles, options: dict[str, Any]) -> None:
+def _check(plan: Plan, input_files: InputFiles, store: Store, options: dict[str, Any]) -> None:
     """Refuse to go on with a plan that was made for something else."""
     way_out = "Use another --dataset, or go back to"
-    if plan.fingerprints["input"] != _input_fingerprint(input_files):
+    if not input_versions.is_planned(plan, input_files, store):
         raise BadOption(
             f"{plan.dataset} was planned for another input: {_changed_files(plan, input_files)}. "
             f"{way_out} the old input."

@@ -21,19 +21,28 @@ from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-VERSION = 3
+VERSION = 4
 
 FileSlice = Sequence[int]  # file, first row, rows
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An input file: where it lies, its rows, and a version that shows whether it has changed."""
+    """An input file.
+
+    Attributes:
+        path: Where it lies.
+        rows: Its rows.
+        bytes: Its size.
+        version: Time of change or entity tag: while it is the same, so is the content.
+        content: Hash of the content; an object's entity tag.
+    """
 
     path: str
     rows: int
     bytes: int
     version: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,8 @@ class Plan:
         staged: Name in the dataset and rows of each staged file; empty where it is read in place.
         units: Per unit its slices of the staged files, or of the input files where none is staged.
         schema: The extra columns.
-        fingerprints: Of the input files ("input") and of `measuring` ("gather").
+        fingerprints: Of the input files by version ("input") and by "content", and of `measuring`
+            ("gather").
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
     """
 
