@@ -264,7 +264,12 @@ def _type_of(value: dict[str, Any]) -> str:
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
     if inner["type"] == "object":
-        return f"names, each with a {_type_of(inner['additionalProperties'])}"
+        inside = _type_of(inner["additionalProperties"])
+        return (
+            f"names, each with {inside}"
+            if inside[:5] == "names"
+            else f"names, each with a {inside}"
+        )
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     return names.get(inner["type"], "number")
 
