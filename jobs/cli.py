@@ -13,15 +13,19 @@ from typing import Annotated
 
 import typer
 
+from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.cli_options import (
     Address,
+    App,
     Dataset,
     EngineKind,
     Force,
     Kind,
+    Limit,
     Name,
     RecipePath,
+    Sample,
     Workers,
 )
 from pairsieve.jobs.dataset_commands import (
@@ -35,7 +39,9 @@ from pairsieve.jobs.dataset_commands import (
 )
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
-app = typer.Typer(
+_USAGE = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
+
+app = App(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,7 +96,7 @@ def check(
     else:
         find_files(loaded.input, store.url if store else "")
     for warning in warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        log.warning(warning)
     typer.echo("fine")
 
 
@@ -98,11 +104,13 @@ def check(
 def plan(
     recipe: RecipePath,
     dataset: Dataset,
+    limit: Limit = None,
+    sample: Sample = False,
 ) -> None:
     """Cut the input into units and write the plan."""
     from pairsieve.jobs.job import Job
 
-    planned = Job(recipe, dataset, verbs=["plan"]).plan()
+    planned = Job(recipe, dataset, verbs=["plan"]).limited(limit, sample)
     typer.echo(f"{planned.pairs:,} pairs in {len(planned.units):,} units")
 
 
@@ -238,6 +246,8 @@ def run(
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
     ray_address: Address = None,
+    limit: Limit = None,
+    sample: Sample = False,
 ) -> None:
     """Run the whole pipeline, from pairs to shards and report; stop and start it at will."""
     from pairsieve.jobs.console import print_paths
@@ -245,8 +255,22 @@ def run(
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice)
-    job.run(name)
+    job.run(name, limit, sample)
     print_paths(job.store, name)
+
+
+@app.command("fetch-model")
+def fetch_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `embed.model` has it.")],
+    pretrained: Annotated[
+        str, typer.Argument(metavar="PRETRAINED", help="As `embed.pretrained` has it.")
+    ],
+) -> None:
+    """Fetch a model of open_clip's, with its tokenizer, into the cache: `run` downloads nothing."""
+    from pairsieve.pipeline.models.download import download
+    from pairsieve.schemas.recipe import Embed
+
+    typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
 
 
 for command in (export, search, status, repair, gc, hashes):
@@ -293,18 +317,34 @@ def main() -> None:
 
     Anything else is a fault of pairsieve's own: it is shown whole, with the wish to hear of it.
     """
+    log.configure("--quiet" in sys.argv, "--log-json" in sys.argv)
     try:
+        if log.is_json():
+            sys.exit(_main_in_json())
         app()
     except BadOption as error:
-        typer.echo(f"pairsieve: {error}", err=True)
+        log.error(str(error), 2)
         sys.exit(2)
     except PairsieveError as error:
-        typer.echo(f"pairsieve: {error}", err=True)
+        log.error(str(error), 1)
         sys.exit(1)
     except Exception:
-        typer.echo(
-            "pairsieve: this is a fault of pairsieve's own; please report it with what follows, "
-            "`pairsieve --version` and the recipe. Nothing committed is lost.",
-            err=True,
+        log.fault(
+            "this is a fault of pairsieve's own; please report it with what follows, "
+            "`pairsieve --version` and the recipe. Nothing committed is lost."
         )
+        if log.is_json():
+            sys.exit(1)
         raise
+
+
+def _main_in_json() -> int:
+    """Run the command line and return its exit code; wrong words are told without a box."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except _USAGE as error:
+        log.error(error.format_message(), error.exit_code)
+        return int(error.exit_code)
+    except typer.Abort:
+        log.error("interrupted", 1)
+        return 1

@@ -162,7 +162,7 @@ def _content(
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": model_sentences(store),
-        "skipped": read_plan(store).skipped_sentences() if store.exists(PLAN_FILE) else [],
+        "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
         "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
         "chart_px": CHART_PX,
     }

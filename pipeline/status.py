@@ -122,7 +122,7 @@ def status(store: Store, name: str) -> Status:
     summary = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
     summary.skipped = list(plan.skipped)
-    summary.diagnoses = [*plan.skipped_sentences(), *diagnose(fetches)]
+    summary.diagnoses = [*plan.sentences(), *diagnose(fetches)]
     summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
     steps = wider(dict(fetches.steps), STEPS_SHOWN)
     summary.over_time = [(start, *failures(counts)) for start, counts in steps]

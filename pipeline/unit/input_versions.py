@@ -21,10 +21,13 @@ CHUNK_BYTES = 1 << 20
 FILES_AT_ONCE = min(16, os.cpu_count() or 1)
 
 
-def contents(files: Sequence[InputFile]) -> list[str]:
-    """Return what stands for the content of each file."""
+NOT_READ = ""  # the content of a file that lies beyond the plan's limit
+
+
+def contents(files: Sequence[InputFile], read: Sequence[bool] | None = None) -> list[str]:
+    """Return what stands for the content of each file; nothing for one that is not `read`."""
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        return list(pool.map(_content, files))
+        return list(pool.map(_content, files, read or [True] * len(files)))
 
 
 def fingerprints(found: InputFiles, of_files: Sequence[str]) -> dict[str, str]:
@@ -40,7 +43,7 @@ def is_planned(plan: Plan, found: InputFiles, store: Store) -> bool:
     if [(f.path, f.bytes) for f in plan.files] != [(f.location, f.bytes) for f in found.files]:
         return False
     pairs = list(zip(found.files, plan.files, strict=True))
-    changed = [now for now, then in pairs if now.version != then.version]
+    changed = [now for now, then in pairs if now.version != then.version and then.content]
     read = dict(zip((file.location for file in changed), contents(changed), strict=True))
     of_files = [read.get(then.path, then.content) for then in plan.files]
     if _by_content(found, of_files) != plan.fingerprints["content"]:
@@ -49,10 +52,12 @@ def is_planned(plan: Plan, found: InputFiles, store: Store) -> bool:
     return True
 
 
-def _content(file: InputFile) -> str:
+def _content(file: InputFile, read: bool = True) -> str:
     """Return XXH3-128 of a local file, hex, or the entity tag of an object."""
     import xxhash
 
+    if not read:
+        return NOT_READ
     if "://" in file.location:
         return file.version
     state = xxhash.xxh3_128()
