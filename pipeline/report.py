@@ -103,6 +103,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
 def _put(store: Store, file: Path) -> None:
     """Put the finished database in place of an older one, at once."""
     if store.local:
+        store.prepare(STATS)
         file.replace(store.local / STATS)
         return
     with file.open("rb") as source, store.writer(STATS) as sink:

@@ -286,5 +286,6 @@ def _finish(store: Store, name: str, identity: str, selection: str) -> None:
 
 def _tidy(store: Store, name: str) -> None:
     """Delete what was only needed while the shards were made."""
-    store.delete([file for file, _, _ in store.list(shard_parts(name))])
+    parts = (file for file, _, _ in store.list(shard_parts(name)))
+    store.delete([file for file in parts if not paths.is_foreign(file)])
     store.delete([shard_order(name)])
