@@ -31,6 +31,7 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.input.column_types import finite, without_times
 from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
 from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     COLUMNS,
@@ -122,16 +123,51 @@ def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
             f"SELECT * FROM ledger WHERE keep ORDER BY {key}, uid",
             recipe.shard.samples,
         )
-        first = next(batches)
+        durations = _durations(store)
+        first = _with_durations(next(batches), durations)
         with pq.ParquetWriter(
             sink, first.schema, compression="zstd", write_page_checksum=True
         ) as writer:
             writer.write_table(first, recipe.shard.samples)
             for table in batches:
-                writer.write_table(table, recipe.shard.samples)
+                writer.write_table(_with_durations(table, durations), recipe.shard.samples)
     marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": identity})
     replace(store, order_marker, marker)
     return marker
+
+
+def _durations(store: Store) -> dict[str, pa.DataType]:
+    """Return the types of the extra columns that are durations: DuckDB reads them as numbers."""
+    if not store.exists(paths.PLAN_FILE):
+        return {}
+    schema = plan_file.read(store).schema
+    return {field.name: field.type for field in schema if pa.types.is_duration(field.type)}
+
+
+def _with_durations(table: pa.Table, durations: dict[str, pa.DataType]) -> pa.Table:
+    """Return a table with the unit of its durations."""
+    for name, type in durations.items():
+        table = table.set_column(
+            table.column_names.index(name), name, table[name].cast(pa.int64()).cast(type)
+        )
+    return table
+
+
+def _durations_as_text(table: pa.Table) -> pa.Table:
+    """Return a table with durations as ISO 8601 has them in seconds, `PT1.5S`."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_duration(field.type):
+            numbers = table.column(index).cast(pa.int64()).to_pylist()
+            text = [None if n is None else _seconds(n, field.type.unit) for n in numbers]
+            table = table.set_column(index, field.name, pa.array(text, pa.string()))
+    return table
+
+
+def _seconds(count: int, unit: str) -> str:
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[unit]
+    whole, part = divmod(abs(count), 10**digits)
+    fraction = f".{part:0{digits}d}".rstrip("0") if part else ""
+    return f"{'-' * (count < 0)}PT{whole}{fraction}S"
 
 
 def _batches(connection: "DuckDBPyConnection", query: str, rows: int) -> Iterator[pa.Table]:
@@ -201,7 +237,7 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
-        rows = without_times(some).to_pylist()
+        rows = without_times(_durations_as_text(some)).to_pylist()
         images = checksums.read_images(store, checksums.located(rows))
         for sample, image in zip(rows, images, strict=True):
             offsets.append(writer.tarstream.offset)
