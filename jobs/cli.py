@@ -9,25 +9,39 @@ Everything heavy is imported inside the commands, so `pairsieve --help` answers 
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.cli_options import (
     Address,
+    App,
     Dataset,
     EngineKind,
     Force,
     Kind,
+    Limit,
     Name,
     RecipePath,
+    Sample,
     Workers,
 )
-from pairsieve.jobs.dataset_commands import export, gc, hashes, list_contents, search, status
+from pairsieve.jobs.dataset_commands import (
+    export,
+    gc,
+    hashes,
+    list_contents,
+    repair,
+    search,
+    status,
+)
 from pairsieve.schemas.errors import BadOption, PairsieveError, out_of_room
 
-app = typer.Typer(
+_USAGE: Any = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
+
+app = App(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,7 +96,7 @@ def check(
     else:
         find_files(loaded.input, store.url if store else "")
     for warning in warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        log.warning(warning)
     typer.echo("fine")
 
 
@@ -90,11 +104,13 @@ def check(
 def plan(
     recipe: RecipePath,
     dataset: Dataset,
+    limit: Limit = None,
+    sample: Sample = False,
 ) -> None:
     """Cut the input into units and write the plan."""
     from pairsieve.jobs.job import Job
 
-    planned = Job(recipe, dataset, verbs=["plan"]).plan()
+    planned = Job(recipe, dataset, verbs=["plan"]).limited(limit, sample)
     typer.echo(f"{planned.pairs:,} pairs in {len(planned.units):,} units")
 
 
@@ -236,6 +252,8 @@ def run(
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
     ray_address: Address = None,
+    limit: Limit = None,
+    sample: Sample = False,
 ) -> None:
     """Run the whole pipeline, from pairs to shards and report; stop and start it at will."""
     from pairsieve.jobs.console import print_paths
@@ -243,11 +261,25 @@ def run(
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice)
-    job.run(name)
+    job.run(name, limit, sample)
     print_paths(job.store, name)
 
 
-for command in (export, search, status, gc, hashes):
+@app.command("fetch-model")
+def fetch_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `embed.model` has it.")],
+    pretrained: Annotated[
+        str, typer.Argument(metavar="PRETRAINED", help="As `embed.pretrained` has it.")
+    ],
+) -> None:
+    """Fetch a model of open_clip's, with its tokenizer, into the cache: `run` downloads nothing."""
+    from pairsieve.pipeline.models.download import download
+    from pairsieve.schemas.recipe import Embed
+
+    typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
+
+
+for command in (export, search, status, repair, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
 
@@ -291,21 +323,37 @@ def main() -> None:
 
     Anything else is a fault of pairsieve's own: it is shown whole, with the wish to hear of it.
     """
+    log.configure("--quiet" in sys.argv, "--log-json" in sys.argv)
     try:
+        if log.is_json():
+            sys.exit(_main_in_json())
         app()
     except BadOption as error:
-        typer.echo(f"pairsieve: {error}", err=True)
+        log.error(str(error), 2)
         sys.exit(2)
     except PairsieveError as error:
-        typer.echo(f"pairsieve: {error}", err=True)
+        log.error(str(error), 1)
         sys.exit(1)
     except Exception as error:
         if said := out_of_room(error):
-            typer.echo(f"pairsieve: {said}", err=True)
+            log.error(said, 1)
             sys.exit(1)
-        typer.echo(
-            "pairsieve: this is a fault of pairsieve's own; please report it with what follows, "
-            "`pairsieve --version` and the recipe. Nothing committed is lost.",
-            err=True,
+        log.fault(
+            "this is a fault of pairsieve's own; please report it with what follows, "
+            "`pairsieve --version` and the recipe. Nothing committed is lost."
         )
+        if log.is_json():
+            sys.exit(1)
         raise
+
+
+def _main_in_json() -> int:
+    """Run the command line and return its exit code; wrong words are told without a box."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except _USAGE as error:
+        log.error(error.format_message(), error.exit_code)
+        return int(error.exit_code)
+    except typer.Abort:
+        log.error("interrupted", 1)
+        return 1

@@ -1,12 +1,16 @@
 """Arguments and options that several commands take, each in the same words."""
 
+import inspect
 import re
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from pairsieve.jobs import log
 from pairsieve.schemas.errors import BadOption
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -50,9 +54,58 @@ Address = Annotated[
     str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
 ]
 
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Only the first so many pairs; a dataset of its own."),
+]
+Sample = Annotated[
+    bool,
+    typer.Option("--sample", help="With --limit: draw the pairs from all, by the recipe's seed."),
+]
 Model = Annotated[
     str | None,
     typer.Option(
         "--model", help="Which model's vectors: a folder under `embed/`; default: the only one."
     ),
 ]
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="On standard error, say errors alone.")]
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="On standard error, one JSON object a line.")
+]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class App(typer.Typer):
+    """A command line of which every command takes `--quiet` and `--log-json`."""
+
+    def command(self, *args: Any, **kwargs: Any) -> Callable[[Command], Command]:
+        """Return what makes a function a command, with these two options besides its own."""
+        make = super().command(*args, **kwargs)
+
+        def add(function: Command) -> Command:
+            make(_speaking(function))
+            return function
+
+        return add
+
+
+def _speaking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the two options, which takes notice of them before it begins."""
+
+    @wraps(function)
+    def speaking(*args: Any, quiet: bool = False, log_json: bool = False, **kwargs: Any) -> Any:
+        log.configure(quiet, log_json)
+        return function(*args, **kwargs)
+
+    added = {"quiet": Quiet, "log_json": LogJson}
+    signature = inspect.signature(function)
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in added.items()
+    ]
+    speaking.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), *parameters]
+    )
+    speaking.__annotations__ = function.__annotations__ | added
+    return speaking

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pairsieve.jobs import log
 from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS, select_marker, shards_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
@@ -81,7 +82,10 @@ def print_status(status: Status) -> None:
     for sentence in (*status.diagnoses, *status.models):
         print_sentence(sentence)
     for complaint in status.complaints:
-        Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+        if log.is_json():
+            log.event("error", "complaint", message=f"does not add up: {complaint}")
+        else:
+            Console(stderr=True).print(f"does not add up: {complaint}", style="red")
 
 
 def print_contents(store: Store) -> None:

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from pairsieve.jobs.cli_options import DatasetArgument, Force, Model, Name, Survivors
+from pairsieve.jobs.cli_options import (
+    Address,
+    DatasetArgument,
+    EngineKind,
+    Force,
+    Kind,
+    Model,
+    Name,
+    Survivors,
+    Workers,
+)
 from pairsieve.schemas.errors import BadOption
 
 
@@ -100,6 +110,37 @@ def gc(
         typer.echo(f"{file.bytes:>14,}  {file.path}")
     size = sum(file.bytes for file in garbage)
     typer.echo(f"{'would delete' if dry_run else 'deleted'} {len(garbage):,} files, {size:,} bytes")
+
+
+def repair(
+    dataset: DatasetArgument,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is damaged; forget nothing.")
+    ] = False,
+) -> None:
+    """Compare every committed file with its checksum; what is damaged is made again by `run`.
+
+    What was gathered is fetched again. With --dry-run it exits 1 if something is damaged.
+    """
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.pipeline import repair
+    from pairsieve.pipeline.dataset.store import Store
+
+    tasks = 0
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        for damaged in repair.run(Store.at(dataset), running, dry_run):
+            tasks += 1
+            for name, wrong in damaged.damage:
+                typer.echo(f"{name}: {wrong}")
+    if not tasks:
+        typer.echo("Every file is what was committed.")
+    elif not dry_run:
+        typer.echo(f"`pairsieve run` now does {tasks:,} tasks again.")
+    else:
+        raise typer.Exit(1)
 
 
 def hashes(

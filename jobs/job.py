@@ -7,17 +7,19 @@ from pathlib import Path
 
 import typer
 
+from pairsieve.jobs import log
 from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.run_warnings import warnings
 from pairsieve.pipeline import check, plan, run
 from pairsieve.pipeline.dataset.marker import outcome_counts
-from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, select_marker
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_marker
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
-from pairsieve.pipeline.unit import retry_layers
+from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.plan_file import Plan, read
+from pairsieve.pipeline.unit.plan_limit import Limit
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
 
@@ -31,6 +33,19 @@ class EngineChoice:
     kind: Kind = "serial"
     workers: int | None = None
     address: str | None = None
+
+
+@contextmanager
+def opened(choice: EngineChoice) -> Iterator[Engine]:
+    """Start an engine and close it at the end, also when the user interrupts."""
+    engine = open_engine(choice.kind, choice.workers, choice.address)
+    try:
+        yield engine
+    except KeyboardInterrupt:
+        log.note("\nStopped. Nothing is lost: the same command goes on from here.")
+        raise typer.Exit(1) from None
+    finally:
+        engine.close()
 
 
 class Job:
@@ -47,7 +62,7 @@ class Job:
         self.recipe = load(recipe)
         self.store = Store.at(dataset, self.recipe.scratch)
         for warning in check.check(self.recipe, self.store, verbs):
-            typer.echo(f"Warning: {warning}", err=True)
+            log.warning(warning)
         self._engine = engine
         if set(verbs) <= AFTER_GATHER:
             self._check_gathered()
@@ -62,9 +77,9 @@ class Job:
         if not self.store.marker_names(GATHER_FOLDER):
             raise BadOption(f"{self.store.url}: nothing is gathered yet; run `pairsieve gather`")
 
-    def plan(self) -> Plan:
+    def plan(self, limit: Limit | None = None) -> Plan:
         """Return the plan, made now if there is none, once the recipe fits its input."""
-        planned = plan.run(self.recipe, self.store)
+        planned = plan.run(self.recipe, self.store, limit=limit)
         check.check_input(self.recipe, planned)
         return planned
 
@@ -72,17 +87,9 @@ class Job:
         """Show progress towards `pairs`, with those that are retried."""
         return progress(pairs, sum(layer.pairs for layer in retry_layers.read_layers(self.store)))
 
-    @contextmanager
-    def engine(self) -> Iterator[Engine]:
+    def engine(self) -> AbstractContextManager[Engine]:
         """Start the engine and close it at the end, also when the user interrupts."""
-        engine = open_engine(self._engine.kind, self._engine.workers, self._engine.address)
-        try:
-            yield engine
-        except KeyboardInterrupt:
-            typer.echo("\nStopped. Nothing is lost: the same command goes on from here.", err=True)
-            raise typer.Exit(1) from None
-        finally:
-            engine.close()
+        return opened(self._engine)
 
     def gather(self, outcomes: tuple[str, ...]) -> None:
         """Gather what is not gathered yet; then fetch the pairs with these outcomes once more."""
@@ -109,9 +116,22 @@ class Job:
             slice_names = self.store.marker_names(GATHER_FOLDER)
             run.embedded(self.recipe, self.store, engine, slice_names, listener)
 
-    def run(self, name: str) -> None:
+    def limited(self, pairs: int | None, sample: bool) -> Plan:
+        """Return the plan as `plan` does, if it is that of so many pairs, or of all of them."""
+        if sample and pairs is None:
+            raise BadOption("--sample: needs --limit, which says how many pairs")
+        limit = Limit(pairs, self.recipe.shard.seed if sample else None) if pairs else None
+        if self.store.exists(PLAN_FILE):
+            plan_limit.check(read(self.store), limit)
+        planned = self.plan(limit)
+        plan_limit.check(planned, limit)
+        for sentence in planned.sentences():
+            log.note(sentence)
+        return planned
+
+    def run(self, name: str, pairs: int | None = None, sample: bool = False) -> None:
         """Run the whole pipeline for the selection `name`; print progress, funnel, highest rate."""
-        planned = self.plan()
+        planned = self.limited(pairs, sample)
         with self.engine() as engine, self.progress(planned.pairs) as listener:
             run.run(self.recipe, self.store, engine, name, listener)
         selected = self.store.marker(select_marker(name))
@@ -119,5 +139,5 @@ class Job:
             print_funnel(selected.extra["funnel"])
             outcomes = outcome_counts(self.store.markers(GATHER_FOLDER).values())
             for warning in warnings(selected.extra["funnel"], outcomes):
-                typer.echo(f"Warning: {warning}", err=True)
+                log.warning(warning)
         print_rate(self.store, self.recipe)

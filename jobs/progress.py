@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from pairsieve.jobs import log
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
 from pairsieve.schemas.outcomes import Outcome
@@ -35,7 +36,7 @@ class Display:
                 TimeRemainingColumn(),
                 console=console,
             )
-            if console.is_terminal
+            if console.is_terminal and not (log.is_quiet() or log.is_json())
             else None
         )
         self._stages: dict[str, _StageProgress] = {}
@@ -95,6 +96,12 @@ class Display:
 
     def _say(self, name: str, stage: "_StageProgress") -> None:
         """Print where a stage is, as one plain line."""
+        stage.unsaid = False
+        if log.is_quiet():
+            return
+        if log.is_json():
+            log.event("info", "progress", stage=name, **stage.facts())
+            return
         seconds = (stage.total - stage.pairs) / stage.rate() if stage.rate() else 0
         left = f", about {seconds:,.0f} s left" if seconds > 0 else ""
         self._console.print(
@@ -102,7 +109,6 @@ class Display:
             highlight=False,
             soft_wrap=True,
         )
-        stage.unsaid = False
 
 
 class _StageProgress:
@@ -134,6 +140,15 @@ class _StageProgress:
         if due:
             self._said = now
         return due
+
+    def facts(self) -> dict[str, Any]:
+        """Return where the stage is, as JSON."""
+        return {
+            "pairs": self.pairs,
+            "total": self.total,
+            "per_s": round(self.rate(), 1),
+            "outcomes": dict(self._outcomes),
+        }
 
     def note(self) -> str:
         """Return the rate and the commonest outcomes."""

@@ -113,12 +113,16 @@ def commands_page() -> str:
         for option in times
         if times[option] >= SHARED
     }
-    lines += ["Several commands take:", _table(("option", "default", "meaning"), shared)]
+    head = ("option", "default", "meaning")
+    every_command = [option for option in shared if times[option] == len(every)]
+    some = [option for option in shared if option not in every_command]
+    lines += ["Every command takes:", _table(head, every_command)]
+    lines += ["Several commands take:", _table(head, some)]
     for name, command in every:
         arguments = [_usage(p) for p in command.params if p.param_type_name == "argument"]
         required = [_usage(p) for p in command.params if p.required and p.opts[0].startswith("--")]
         lines += [f"## `{' '.join(('pairsieve', name, *arguments, *required))}`", command.help]
-        options = [_option(p) for p in _options(command)]
+        options = [o for p in _options(command) if (o := _option(p)) not in every_command]
         if own := [option for option in options if option not in shared]:
             lines.append(_table(("option", "default", "meaning"), own))
         if taken := [shared[option] for option in options if option in shared]:
@@ -264,7 +268,12 @@ def _type_of(value: dict[str, Any]) -> str:
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
     if inner["type"] == "object":
-        return f"names, each with a {_type_of(inner['additionalProperties'])}"
+        inside = _type_of(inner["additionalProperties"])
+        return (
+            f"names, each with {inside}"
+            if inside[:5] == "names"
+            else f"names, each with a {inside}"
+        )
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     return names.get(inner["type"], "number")
 

@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
-from pairsieve.pipeline.fetch import img2dataset
+from pairsieve.pipeline.fetch import curl_options, img2dataset
 from pairsieve.pipeline.input.formats import check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
@@ -81,6 +81,8 @@ def _fetcher(recipe: Recipe) -> list[str]:
             "fetch.user_agent: is still the template's; say who you are and how a site's owner can "
             'reach you, e.g. "my-lab/1.0 (+https://my-lab.example/crawler)"'
         )
+    if recipe.fetch and recipe.fetch.cookies == "chain":
+        curl_options.check_cookies()
     if recipe.fetch is None or recipe.fetch.engine != "img2dataset":
         return []
     img2dataset.check()

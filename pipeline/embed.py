@@ -19,6 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.order import Phase
+from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -28,7 +30,7 @@ from pairsieve.pipeline.dataset.paths import (
     embed_marker,
     marker_path,
 )
-from pairsieve.pipeline.dataset.store import ByteRange, Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.ledger.rules import Rule, gates, passing
@@ -37,7 +39,7 @@ from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
-from pairsieve.pipeline.vectors.score_commit import BYTE_RANGE, Scoring
+from pairsieve.pipeline.vectors.score_commit import Scoring
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.columns import (
     IMAGE_EMBEDDING,
@@ -51,7 +53,7 @@ from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
-READ = (ROW, TEXT, OUTCOME, *BYTE_RANGE)
+READ = (ROW, TEXT, OUTCOME, *STORED_AT)
 GROUP_ROWS = 256  # of a row group of vectors: what must be read for one of them
 
 Key = TypeVar("Key", bound=Hashable)
@@ -155,8 +157,8 @@ def _commit_vectors(
 ) -> Marker:
     """Turn the pairs of a gathered slice into vectors and commit them at `path`."""
     table = _pairs(store, gathered, rules)
-    columns = [table[column.name].to_pylist() for column in BYTE_RANGE]
-    ranges, image_of = _distinct(zip(*columns, strict=True))
+    stored_at = checksums.located(table.select([c.name for c in STORED_AT]).to_pylist())
+    ranges, image_of = _distinct(stored_at)
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
     model = embedder.model
     began, computed_s = time.monotonic(), model.busy_s
@@ -177,8 +179,8 @@ def _pairs(store: Store, gathered: Marker, rules: Sequence[Rule]) -> pa.Table:
     import pyarrow.parquet as pq
 
     names = [column.name for column in READ]
-    with store.reader(gathered.file(".parquet")) as file:
-        table = pq.read_table(file, columns=None if rules else names)  # rules read any column
+    part = checksums.read(store, *gathered.entry(".parquet"))
+    table = pq.read_table(part, columns=None if rules else names)  # rules read any column
     table = table.filter(pc.equal(table[OUTCOME.name], str(Outcome.OK)))
     return table.filter(pa.array(passing(table, rules))).select(names)
 
@@ -190,7 +192,7 @@ def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
     return list(index_of), np.array(indices, np.intp)
 
 
-def _pixels(store: Store, ranges: list[ByteRange]) -> Iterator[NDArray[np.uint8]]:
+def _pixels(store: Store, ranges: list[StoredAt]) -> Iterator[NDArray[np.uint8]]:
     """Yield the stored images as RGB, (h, w, 3); their bytes are read a few at a time."""
     return map(decode_image, read_images(store, ranges))
 

@@ -11,6 +11,7 @@ sorts the files of a folder by name and counts on vectors and metadata being ali
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -46,6 +47,10 @@ PART_ROWS = 1_000_000  # clip-retrieval's own default
 ROWS_AT_ONCE = 65_536  # rows of metadata in memory, and of one row group
 RECORD = "export.json"
 FOLDERS = ("img_emb", "text_emb", "metadata")
+_EXPORTED = re.compile(  # and, with a number, what the local store has not finished
+    rf"(?:{re.escape(RECORD)}|(img_emb/img_emb|text_emb/text_emb)_\d+\.npy|"
+    r"metadata/metadata_\d+\.parquet)(?:#\d+)?"
+)
 PRIVATE = "minor_safety"  # a score that leaves the dataset nowhere
 PUBLIC = (URL, UID, ROW, WIDTH, HEIGHT, SHA256, *(c for c in EMBEDDED if c.name != PRIVATE))
 # What clip-retrieval calls two of our columns: the key of a sample, and its text.
@@ -123,9 +128,9 @@ def _clear(store: Store, out: Store) -> None:
     """Delete an earlier export in `out`; refuse to touch anything else."""
     if f"{out.url}/".startswith(f"{store.url}/"):
         raise BadOption(f"{out.url}: is in the dataset, where `gc` would sweep it; name another")
-    paths = [path for path, _, _ in out.list()]
+    paths = sorted(out.paths())
     for path in paths:
-        if path != RECORD and path.partition("/")[0] not in FOLDERS:
+        if not _EXPORTED.fullmatch(path) or out.link(path):
             raise BadOption(f"{out.url}: holds `{path}`, which is of no export; name another")
     out.delete(sorted(paths, key=lambda path: path != RECORD))  # first what says that it is whole
 

@@ -103,9 +103,4 @@ def _unfinished(store: Store, latest: datetime) -> Iterator[Garbage]:
 
 def _in_dataset(store: Store, path: str) -> bool:
     """Return False for what lies behind a link: that is another folder's."""
-    if store.local is None:
-        return True
-    parts = Path(path).parts
-    return not any(
-        store.local.joinpath(*parts[:end]).is_symlink() for end in range(1, len(parts) + 1)
-    )
+    return store.link(path) is None

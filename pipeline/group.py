@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES, result
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES, is_foreign, result
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates
@@ -95,7 +95,7 @@ def run(
     extra = {"fingerprint": wanted, "steps": options}
     marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
     replace(store, GROUP_MARKER, marker)
-    store.delete(file for file, _, _ in store.list(SEARCHES))
+    store.delete(file for file, _, _ in store.list(SEARCHES) if not is_foreign(file))
     return marker
 
 

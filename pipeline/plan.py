@@ -33,7 +33,9 @@ from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
-from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
+from pairsieve.pipeline.unit import input_versions
+from pairsieve.pipeline.unit.plan_file import File, Plan, read, staged_files
+from pairsieve.pipeline.unit.plan_limit import Limit, units
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_input import HASHES, Input
@@ -42,8 +44,13 @@ FOOTERS_AT_ONCE = 16
 FOREIGN_SHOWN = 3
 
 
-def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> Plan:
-    """Return the dataset's plan; make it if there is none.
+def run(
+    recipe: Recipe,
+    store: Store,
+    readers: tuple[Reader, ...] = READERS,
+    limit: Limit | None = None,
+) -> Plan:
+    """Return the dataset's plan; make it if there is none, up to a limit.
 
     `readers` is the table of input formats.
 
@@ -56,13 +63,13 @@ def run(recipe: Recipe, store: Store, readers: tuple[Reader, ...] = READERS) -> 
         _check_folder(store)
     input_files = find_files(recipe.input, store.url, readers)
     if not store.exists(PLAN_FILE):
-        plan = _new_plan(recipe, store, input_files, options)
+        plan = _new_plan(recipe, store, input_files, options, limit)
         if store.create(PLAN_FILE, plan.dumps()):
             return plan
         mine = {name for name, _ in plan.staged}
         store.delete(mine.difference(staged_files(store)))
     plan = read(store)
-    _check(plan, input_files, options)
+    _check(plan, input_files, store, options)
     return plan
 
 
@@ -99,7 +106,11 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
 
 
 def _new_plan(
-    recipe: Recipe, store: Store, input_files: InputFiles, options: dict[str, Any]
+    recipe: Recipe,
+    store: Store,
+    input_files: InputFiles,
+    options: dict[str, Any],
+    limit: Limit | None,
 ) -> Plan:
     """Return a new plan; what is not read in place is staged."""
     staged: list[tuple[str, int]] = []
@@ -109,45 +120,35 @@ def _new_plan(
         counts, schema = _footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
-        counts, staged, schema = _staged(recipe, store, files, reader.read, skipped)
+        counts, staged, schema = _staged(recipe, store, files, reader.read, skipped, limit)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
     _check_hashes(recipe.input, schema)
+    cut = list(units(counts_of_files, recipe.input.unit_pairs, limit))
+    used = {index for unit in cut for index, _, _ in unit}
+    read_of = [bool(rows) if staged else index in used for index, rows in enumerate(counts)]
+    contents = input_versions.contents(files, read_of)
     return Plan(
         dataset=store.url,
-        pairs=sum(counts),
+        pairs=sum(rows for unit in cut for _, _, rows in unit),
         fetch=not reader.holds_images,
         format=reader.format,
         measuring=options,
         files=[
-            File(file.location, rows, file.bytes, file.version)
-            for file, rows in zip(files, counts, strict=True)
+            File(file.location, rows, file.bytes, file.version, content)
+            for file, rows, content in zip(files, counts, contents, strict=True)
         ],
         staged=staged,
-        units=list(units(counts_of_files, recipe.input.unit_pairs)),
+        units=cut,
         schema=schema,
-        fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
+        fingerprints={
+            **input_versions.fingerprints(input_files, contents),
+            "gather": fingerprint(options),
+        },
         skipped=skipped,
+        limit=limit.to_json(sum(counts)) if limit else None,
     )
-
-
-def units(counts: Sequence[int], unit_pairs: int) -> Iterator[list[FileSlice]]:
-    """Yield the slices of each unit, out of the rows of each file."""
-    unit: list[FileSlice] = []
-    left = unit_pairs
-    for file, count in enumerate(counts):
-        first = 0
-        while first < count:
-            rows = min(left, count - first)
-            unit.append([file, first, rows])
-            first += rows
-            left -= rows
-            if not left:
-                yield unit
-                unit, left = [], unit_pairs
-    if unit:
-        yield unit
 
 
 def _staged(
@@ -156,8 +157,12 @@ def _staged(
     files: Sequence[InputFile],
     read: Records,
     skipped: list[tuple[str, str]],
+    limit: Limit | None,
 ) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
-    """Stage the input; return rows per input file, the staged files, the extra columns."""
+    """Stage the input, up to the limit.
+
+    Return the rows per input file, the staged files and the extra columns.
+    """
     counts = [0] * len(files)
     kept = Kept.of(recipe)
     seen: set[str] = set()
@@ -172,7 +177,8 @@ def _staged(
                     yield record._replace(others=kept.values(record.others))
         kept.check_names(seen)
 
-    staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
+    records = islice(pairs(), limit.first if limit else None)
+    staged, kinds = staging.stage(store, records, recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
 
 
@@ -256,16 +262,10 @@ def _check_hashes(options: Input, schema: pa.Schema) -> None:
             raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
-def _input_fingerprint(input_files: InputFiles) -> str:
-    every = [*input_files.files, *(f.companion for f in input_files.files if f.companion)]
-    versions = [(file.location, file.bytes, file.version) for file in every]
-    return fingerprint(input_files.reader.format, versions)
-
-
-def _check(plan: Plan, input_files: InputFiles, options: dict[str, Any]) -> None:
+def _check(plan: Plan, input_files: InputFiles, store: Store, options: dict[str, Any]) -> None:
     """Refuse to go on with a plan that was made for something else."""
     way_out = "Use another --dataset, or go back to"
-    if plan.fingerprints["input"] != _input_fingerprint(input_files):
+    if not input_versions.is_planned(plan, input_files, store):
         raise BadOption(
             f"{plan.dataset} was planned for another input: {_changed_files(plan, input_files)}. "
             f"{way_out} the old input."

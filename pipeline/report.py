@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
@@ -102,6 +103,7 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
 def _put(store: Store, file: Path) -> None:
     """Put the finished database in place of an older one, at once."""
     if store.local:
+        store.prepare(STATS)
         file.replace(store.local / STATS)
         return
     with file.open("rb") as source, store.writer(STATS) as sink:
@@ -161,7 +163,7 @@ def _content(
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         "samples": samples,
         "models": model_sentences(store),
-        "skipped": read_plan(store).skipped_sentences() if store.exists(PLAN_FILE) else [],
+        "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
         "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
         "chart_px": CHART_PX,
     }
@@ -246,12 +248,11 @@ def _add_thumbnails(store: Store, pairs: list[dict[str, Any]]) -> None:
         for pair in pairs
         if pair["image_file"] and not pair["blocked"] and MINOR.name not in (pair["failing"] or ())
     ]
-    byte_ranges = [
-        (pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in stored
-    ]
     for pair in pairs:
         pair["thumbnail"] = None
-    for pair, data in zip(stored, store.read_byte_ranges(byte_ranges), strict=True):
+    for pair, data in zip(
+        stored, checksums.read_images(store, checksums.located(stored)), strict=True
+    ):
         pair["thumbnail"] = thumbnail(data)
 
 

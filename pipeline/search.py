@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger import sql
@@ -126,10 +127,8 @@ def run(
 def page(store: Store, result: SearchResult) -> str:
     """Return the page with the pictures of a search's pairs."""
     pictured = [pair for pair in result.pairs if pair["image_file"] and not pair["withheld"]]
-    ranges = [(pair["image_file"], pair["image_offset"], pair["image_bytes"]) for pair in pictured]
-    bodies = dict(
-        zip((pair["row"] for pair in pictured), store.read_byte_ranges(ranges), strict=True)
-    )
+    images = checksums.read_images(store, checksums.located(pictured))
+    bodies = dict(zip((pair["row"] for pair in pictured), images, strict=True))
     tiles = [
         pair
         | {
@@ -210,7 +209,7 @@ def _pairs(connection: "DuckDBPyConnection", neighbours: Nearest) -> list[dict[s
     query = f"""
         SELECT row, uid, substr(url, 1, {TEXT_SHOWN + 1}) AS url,
                substr(text, 1, {TEXT_SHOWN + 1}) AS text,
-               image_file, image_offset, image_bytes,
+               {", ".join(column.name for column in checksums.STORED_AT)},
                CASE WHEN keep THEN 'kept' ELSE coalesce(first_failing, 'not judged') END AS verdict,
                {" OR ".join(withheld)} AS withheld
         FROM ledger WHERE row IN (SELECT unnest(?))

@@ -9,11 +9,11 @@ import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset import paths, stages
+from pairsieve.pipeline.dataset import checksums, paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -31,12 +31,10 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.input.column_types import finite, without_times
 from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
 from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     COLUMNS,
-    IMAGE_BYTES,
-    IMAGE_FILE,
-    IMAGE_OFFSET,
     ROW,
     SHARD,
     SHARD_OFFSET,
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
-BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -126,14 +123,51 @@ def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
             f"SELECT * FROM ledger WHERE keep ORDER BY {key}, uid",
             recipe.shard.samples,
         )
-        first = next(batches)
-        with pq.ParquetWriter(sink, first.schema, compression="zstd") as writer:
+        durations = _durations(store)
+        first = _with_durations(next(batches), durations)
+        with pq.ParquetWriter(
+            sink, first.schema, compression="zstd", write_page_checksum=True
+        ) as writer:
             writer.write_table(first, recipe.shard.samples)
             for table in batches:
-                writer.write_table(table, recipe.shard.samples)
+                writer.write_table(_with_durations(table, durations), recipe.shard.samples)
     marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": identity})
     replace(store, order_marker, marker)
     return marker
+
+
+def _durations(store: Store) -> dict[str, pa.DataType]:
+    """Return the types of the extra columns that are durations: DuckDB reads them as numbers."""
+    if not store.exists(paths.PLAN_FILE):
+        return {}
+    schema = plan_file.read(store).schema
+    return {field.name: field.type for field in schema if pa.types.is_duration(field.type)}
+
+
+def _with_durations(table: pa.Table, durations: dict[str, pa.DataType]) -> pa.Table:
+    """Return a table with the unit of its durations."""
+    for name, type in durations.items():
+        table = table.set_column(
+            table.column_names.index(name), name, table[name].cast(pa.int64()).cast(type)
+        )
+    return table
+
+
+def _durations_as_text(table: pa.Table) -> pa.Table:
+    """Return a table with durations as ISO 8601 has them in seconds, `PT1.5S`."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_duration(field.type):
+            numbers = table.column(index).cast(pa.int64()).to_pylist()
+            text = [None if n is None else _seconds(n, field.type.unit) for n in numbers]
+            table = table.set_column(index, field.name, pa.array(text, pa.string()))
+    return table
+
+
+def _seconds(count: int, unit: str) -> str:
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[unit]
+    whole, part = divmod(abs(count), 10**digits)
+    fraction = f".{part:0{digits}d}".rstrip("0") if part else ""
+    return f"{'-' * (count < 0)}PT{whole}{fraction}S"
 
 
 def _batches(connection: "DuckDBPyConnection", query: str, rows: int) -> Iterator[pa.Table]:
@@ -155,7 +189,7 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, sh
     import pyarrow.parquet as pq
 
     with store.reader(order) as source:
-        samples = pq.ParquetFile(source).read_row_group(shard)
+        samples = _group(source, shard)
     tar_path = f"{shards_folder(name)}/{shard_file(shard)}"
     with store.writer(tar_path) as tar:
         offsets = _write_samples(store, samples, tar, recipe)
@@ -176,6 +210,24 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, sh
     return commit(store, paths.marker_path(shard_parts(name), _stem(shard)), marker)
 
 
+def _group(order: BinaryIO, shard: int) -> pa.Table:
+    """Return the samples of one shard; the file's own checksums of its pages are compared.
+
+    Raises:
+        Stopped: the file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(order, page_checksum_verification=True)
+        return file.read_row_group(shard)
+    except (pa.ArrowException, OSError) as error:
+        raise Stopped(
+            f"shard {_stem(shard)}: the order of the samples is damaged: {error}; "
+            f"{checksums.REPAIR}"
+        ) from error
+
+
 def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
     """Write the samples to a tar; return where each begins, in bytes."""
     from webdataset import TarWriter
@@ -185,9 +237,9 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
     writer = TarWriter(sink, encoder=False, mtime=0)
     for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
         some = samples.slice(start, SAMPLES_AT_ONCE)
-        ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
-        images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
-        for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
+        rows = without_times(_durations_as_text(some)).to_pylist()
+        images = checksums.read_images(store, checksums.located(rows))
+        for sample, image in zip(rows, images, strict=True):
             offsets.append(writer.tarstream.offset)
             writer.write(
                 {
@@ -270,5 +322,6 @@ def _finish(store: Store, name: str, identity: str, selection: str) -> None:
 
 def _tidy(store: Store, name: str) -> None:
     """Delete what was only needed while the shards were made."""
-    store.delete([file for file, _, _ in store.list(shard_parts(name))])
+    parts = (file for file, _, _ in store.list(shard_parts(name)))
+    store.delete([file for file in parts if not paths.is_foreign(file)])
     store.delete([shard_order(name)])

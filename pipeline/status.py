@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+from pairsieve.pipeline.dataset.checksums import REPAIR
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
@@ -10,11 +11,22 @@ from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     PLAN_FILE,
     REPORT_PAGE,
+    Role,
     files,
     layer_of,
+    role,
     select_marker,
 )
-from pairsieve.pipeline.dataset.stages import GATHER, PLAN, REPORT, SELECT, VERBS, Scope, Stage
+from pairsieve.pipeline.dataset.stages import (
+    EMBED,
+    GATHER,
+    PLAN,
+    REPORT,
+    SELECT,
+    VERBS,
+    Scope,
+    Stage,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.files import current_result
@@ -111,7 +123,7 @@ def status(store: Store, name: str) -> Status:
     summary = Status(plan.pairs, plan.pairs - done, dict(outcomes))
     fetches = total(gathered.values())
     summary.skipped = list(plan.skipped)
-    summary.diagnoses = [*plan.skipped_sentences(), *diagnose(fetches)]
+    summary.diagnoses = [*plan.sentences(), *diagnose(fetches)]
     summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
     steps = wider(dict(fetches.steps), STEPS_SHOWN)
     summary.over_time = [(start, *failures(counts)) for start, counts in steps]
@@ -136,8 +148,9 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
     """Yield a sentence on each committed file that is gone or has another size."""
     for stage in VERBS:
         if stage == GATHER:
-            markers = list(gathered.values())
-            again = "delete the marker of its task slice, and run again: it is gathered anew"
+            markers, again = list(gathered.values()), REPAIR
+        elif stage == EMBED:
+            markers, again = list(_embedded(store)), REPAIR
         elif stage.scope in (Scope.POOL, Scope.SELECTION):
             done = current_result(store, stage, name)
             markers, again = [done] if done else [], f"`pairsieve {stage.name}` makes it again"
@@ -145,6 +158,13 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
             continue
         for file, wrong in damaged(store, markers):
             yield f"{file}: {wrong}; {again}"
+
+
+def _embedded(store: Store) -> Iterator[Marker]:
+    """Yield the markers of all vectors and scores, folder after folder."""
+    paths = [path for path, _, _ in store.list(EMBED.folder) if role(path) is Role.MARKER]
+    for folder in sorted({path.rpartition("/")[0] for path in paths}):
+        yield from store.markers(folder).values()
 
 
 def selections(store: Store) -> list[str]:

@@ -87,6 +87,9 @@ IMAGE_FILE = Column(
 )
 IMAGE_OFFSET = Column("image_offset", pa.int64(), "bytes", "Where its bytes begin in that tar.")
 IMAGE_BYTES = Column("image_bytes", pa.int64(), "bytes", "How many bytes the stored image has.")
+IMAGE_CHECKSUM = Column(
+    "image_checksum", pa.uint64(), "hash", "XXH3 of the stored image; compared when it is read."
+)
 # Measures: one file each in filters/.
 CAPTION_WORDS = InSample(
     "caption_words", pa.int32(), "words", "Whitespace-separated words of the text."
@@ -248,6 +251,7 @@ GATHERED = (
     ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
     CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
+    IMAGE_CHECKSUM,
     CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
     DHASH, COLOUR, ORIENTATION_HASHES,
@@ -280,7 +284,16 @@ PREFERABLE = ("pixels", "uid") + tuple(
     for column in GATHERED + EMBEDDED
     if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
     and column
-    not in (ROW, URL_HASH, RETRY_LAYER, HTTP_STATUS, IMAGE_OFFSET, PERCEPTUAL_HASH, DHASH)
+    not in (
+        ROW,
+        URL_HASH,
+        RETRY_LAYER,
+        HTTP_STATUS,
+        IMAGE_OFFSET,
+        IMAGE_CHECKSUM,
+        PERCEPTUAL_HASH,
+        DHASH,
+    )
 )
 
 # What measures may read besides columns: never stored in the ledger.

@@ -3,7 +3,8 @@
 import difflib
 import errno
 
-MAX_LISTED = 60  # names in a message
+MAX_LISTED = 20  # names in a message
+SHOWN = 5  # of more than that
 
 
 class PairsieveError(Exception):
@@ -34,11 +35,16 @@ def out_of_room(error: BaseException) -> str | None:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return a clause on the `known` names: the nearest to `name`, and all if they are few."""
+    """Return a clause on the `known` names: the nearest to `name`, and all if they are few.
+
+    Of many that are all unlike it, those that are least so are named.
+    """
     folded = {each.casefold(): each for each in reversed(known)}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     hint = f"did you mean `{folded[near[0]]}`?" if near else ""
     if len(known) > MAX_LISTED:
-        return hint or f"known are {len(known)}, such as {', '.join(known[:3])}"
+        similar = difflib.get_close_matches(name.casefold(), folded, SHOWN, cutoff=0)
+        names = ", ".join(folded[each] for each in similar)
+        return hint or f"known are {len(known)}, such as {names}"
     listed = f"known: {', '.join(known)}"
     return f"{listed}; {hint}" if hint else listed

@@ -20,6 +20,7 @@ from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.recipe_base import Section
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_group import Group
+from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
@@ -101,6 +102,13 @@ class Fetch(Section):
         65_536, ge=256, le=262_144, description="Largest header of an answer, bytes."
     )
     max_redirects: int = Field(5, ge=0, le=50, description="Redirects followed.")
+    headers: HeadersForAll = Field({}, description="Further headers of every request.")
+    host_headers: HostHeaders = Field(
+        {}, description="Headers of requests to one host alone, `example.org: {Referer: ...}`."
+    )
+    cookies: Literal["off", "chain"] = Field(
+        "off", description="`chain`: a redirect sees what the answers before it have set."
+    )
     allow_networks: tuple[IPvAnyNetwork, ...] = Field(
         (), description="Networks that are allowed although they are not on the public web."
     )
@@ -113,7 +121,10 @@ class Fetch(Section):
 
     @model_validator(mode="after")
     def _kept_by_engine(self) -> Self:
-        """Refuse what the engine cannot keep."""
+        """Refuse what the engine cannot keep, or what would be sent twice."""
+        names = {name.lower() for headers in self.host_headers.values() for name in headers}
+        if self.cookies == "chain" and "cookie" in names:
+            raise ValueError("`cookies: chain` and a `Cookie` in `host_headers`: choose one")
         lost = sorted(self.model_fields_set - IMG2DATASET_KEYS)
         if self.engine == "img2dataset" and lost:
             raise ValueError(

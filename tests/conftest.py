@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
@@ -146,6 +147,9 @@ def put_gathered() -> PutGathered:
         ]
         for row in filled:
             url = canonical(str(row["url"] or ""))
+            if row.get("image_file") and "image_checksum" not in row:
+                at: Any = row["image_file"], row.get("image_offset", 0), row["image_bytes"]
+                row["image_checksum"] = of_image(b"".join(store.read_byte_ranges([at])))
             if url:
                 row |= {"host": url.host or None, "url_hash": url.hash}
         table = pa.Table.from_pylist(filled, arrow_schema(GATHERED))

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-bench = typer.Typer(
+from pairsieve.jobs.cli_options import App
+
+bench = App(
     help="Measure what pairsieve costs, beside what others use; all on this machine.",
     no_args_is_help=True,
 )

@@ -21,7 +21,7 @@ from PIL import Image
 from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
 from pairsieve.jobs.bench_data.photos import ASPECTS, photograph
 from pairsieve.jobs.console import print_table
-from pairsieve.pipeline.dataset.store import ByteRange
+from pairsieve.pipeline.dataset.checksums import StoredAt, of_image
 
 SIDE = 512  # px, shorter side of a stored picture by default
 QUALITY = 90  # of a stored picture by default
@@ -94,7 +94,7 @@ def _weights(benchmark: EmbedBenchmark) -> Iterator[Path]:
         yield path
 
 
-def _tar(path: Path, count: int) -> list[ByteRange]:
+def _tar(path: Path, count: int) -> list[StoredAt]:
     """Write the tar of stored pictures; return the byte range of each."""
     random = np.random.default_rng(0)
     bodies = []
@@ -110,7 +110,8 @@ def _tar(path: Path, count: int) -> list[ByteRange]:
             body = bodies[number % DRAWN]
             member = tarfile.TarInfo(f"{number:08d}.jpg")
             member.size = len(body)
-            byte_ranges.append((TAR, tar.offset + tarfile.BLOCKSIZE, len(body)))
+            offset = tar.offset + tarfile.BLOCKSIZE
+            byte_ranges.append(StoredAt(TAR, offset, len(body), of_image(body)))
             tar.addfile(member, io.BytesIO(body))
     return byte_ranges
 

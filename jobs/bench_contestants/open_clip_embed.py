@@ -35,7 +35,7 @@ def work(job: Result) -> Result:
             return len(self.byte_ranges)
 
         def __getitem__(self, number: int) -> Any:
-            file, start, length = self.byte_ranges[number]
+            file, start, length, _ = self.byte_ranges[number]
             with Path(job["folder"], file).open("rb") as tar:
                 tar.seek(start)
                 return transform(Image.open(io.BytesIO(tar.read(length))))

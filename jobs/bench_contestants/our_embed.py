@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
+from pairsieve.pipeline.dataset.checksums import StoredAt
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.models import clip
@@ -66,7 +67,7 @@ def work(job: Result) -> Result:
         model=job["model"], pretrained=job["pretrained"], device="cpu", precision=sys.argv[1]
     )
     model: Any = clip.load(options)
-    store, byte_ranges = Store.at(job["folder"]), [tuple(each) for each in job["byte_ranges"]]
+    store, byte_ranges = Store.at(job["folder"]), [StoredAt(*each) for each in job["byte_ranges"]]
     model.images_from(read_images(store, byte_ranges[:WARM]), decode_image)
     prepared = [model.preprocess(decode_image(each)) for each in read_images(store, byte_ranges)]
     bare = replace(model, preprocess=lambda row: row)

@@ -42,9 +42,10 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.request_rates import REQUESTS
-from pairsieve.pipeline.plan import measuring, units
+from pairsieve.pipeline.plan import measuring
 from pairsieve.pipeline.unit.fetch_summary import KEY
 from pairsieve.pipeline.unit.plan_file import File, Plan
+from pairsieve.pipeline.unit.plan_limit import units
 from pairsieve.pipeline.unit.task_slices import Retry, TaskSlice
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
@@ -258,7 +259,7 @@ def _summary(counts: dict[str, int], tables: UnitTables) -> dict[str, Any]:
 
 def _plan(pool: Pool, recipe: Recipe, store: Store) -> Plan:
     options = measuring(recipe)
-    file = File("pairs.parquet", pool.rows, 100 * pool.rows, "drawn")
+    file = File("pairs.parquet", pool.rows, 100 * pool.rows, "drawn", "drawn")
     return Plan(
         dataset=store.url,
         pairs=pool.rows,

@@ -6,10 +6,12 @@ A killed or beaten attempt leaves nothing visible: readers open only files named
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.schemas.errors import Stopped
 
 
@@ -30,25 +32,45 @@ def commit(store: Store, path: str, marker: Marker) -> Marker:
 def current(store: Store, path: str, wanted: str) -> Marker | None:
     """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`.
 
-    None, too, where a file of it is gone or has another size, so that the step makes it again.
+    None, too, where a file of it is gone or has another size, or a Parquet file has other bytes, so
+    that the step makes it again. Shards are not read for that.
     """
     marker = store.marker(path)
-    if not marker or marker.extra.get("fingerprint") != wanted or any(damaged(store, [marker])):
+    if not marker or marker.extra.get("fingerprint") != wanted:
         return None
-    return marker
+    return None if any(damaged(store, [marker], hashed=".parquet")) else marker
 
 
-def damaged(store: Store, markers: Iterable[Marker]) -> Iterator[tuple[str, str]]:
-    """Yield (name, what is wrong) of each committed file that is gone or has another size."""
-    entries = {name: entry for marker in markers for name, entry in marker.files.items()}
-    sizes: dict[str, int] = {}
-    for folder in sorted({name.partition("/")[0] for name in entries}):
-        sizes |= {path: size for path, size, _ in store.list(folder)}
+def damaged(
+    store: Store, markers: Iterable[Marker], suffix: str = "", hashed: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, what is wrong) of each committed file that is gone or has another size.
+
+    Only names that end in `suffix` count. Those that end in `hashed` are also read whole, several
+    at a time, and compared with their SHA-256.
+    """
+    entries = {
+        name: entry
+        for marker in markers
+        for name, entry in marker.files.items()
+        if name.endswith(suffix)
+    }
+    listed: dict[str, tuple[int, str]] = {}
+    for folder in sorted({name.rpartition("/")[0] for name in entries}):
+        listed |= {path: (size, version) for path, size, version in store.list(folder)}
+    whole = []
     for name, entry in entries.items():
-        if name not in sizes:
-            yield name, "it is gone"
-        elif sizes[name] != entry.get("bytes", sizes[name]):
-            yield name, f"it has {sizes[name]:,} bytes, {entry['bytes']:,} were committed"
+        if name not in listed:
+            yield name, checksums.GONE
+        elif (size := listed[name][0]) != entry.get("bytes", size):
+            yield name, f"it has {size:,} bytes, {entry['bytes']:,} were committed"
+        elif hashed is not None and name.endswith(hashed) and "sha256" in entry:
+            whole.append(name)
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        found = pool.map(lambda name: checksums.of_version(store, name, listed[name][1]), whole)
+        for name, sha256 in zip(whole, found, strict=True):
+            if sha256 != entries[name]["sha256"]:
+                yield name, checksums.CHANGED
 
 
 def replace(store: Store, path: str, marker: Marker) -> None:

@@ -47,6 +47,11 @@ class Marker:
         (name,) = (name for name in self.files if name.endswith(suffix))
         return name
 
+    def entry(self, suffix: str) -> tuple[str, dict[str, Any]]:
+        """Return the name of the one file that ends in `suffix`, and its size and checksum."""
+        name = self.file(suffix)
+        return name, self.files[name]
+
 
 def outcome_counts(markers: Iterable[Marker]) -> Counter[str]:
     """Return how many pairs have each outcome, that of a pair's latest retry layer."""

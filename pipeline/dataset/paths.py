@@ -28,6 +28,7 @@ from pairsieve.pipeline.dataset.stages import (
 GATHER_FOLDER = GATHER.folder
 EMBED_FOLDER = EMBED.folder
 PLAN_FILE = "plan.json"
+INPUT_SEEN = f"{PLAN.folder}/input_seen"  # versions of the planned files, touched since
 STATS = "stats.duckdb"
 REPORT_PAGE = "report.html"
 SUPERSEDED = f"{GROUP.folder}/superseded.parquet"
@@ -256,7 +257,7 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
 _FOLDERS = [stage for stage in STAGES if stage.scope in _STAGE_PATTERNS]
 _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
-        *map(re.escape, (PLAN_FILE, STATS, REPORT_PAGE, SUPERSEDED)),
+        *map(re.escape, (PLAN_FILE, INPUT_SEEN, STATS, REPORT_PAGE, SUPERSEDED)),
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"{EMBED.folder}/{_ANY}\.json",
     ],

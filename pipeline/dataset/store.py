@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import marker_path
+from pairsieve.pipeline.dataset.paths import is_foreign, marker_path
 from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe_scratch import Scratch
@@ -71,13 +71,27 @@ class Store:
     def _objects(self) -> "ObjectStore":
         return _open(self.url)
 
-    def _make(self) -> None:
-        """Make the folder of a local store; reading alone must not leave one behind."""
+    def prepare(self, path: str) -> None:
+        """Make the folder of a local store, before `path` is written; reading leaves none behind.
+
+        Raises:
+            Stopped: a link lies on the way, and what is behind it is not the dataset's.
+        """
         if self.local:
+            if link := self.link(path):
+                raise Stopped(f"{link}: is a link; a dataset writes nothing behind links")
             try:
                 self.local.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise BadOption(f"{self.url}: cannot be made: {error.strerror}") from error
+
+    def link(self, path: str) -> Path | None:
+        """Return the first link on the way to `path` from the folder of a local store, if any."""
+        if self.local is None:
+            return None
+        parts = path.split("/")
+        ways = (self.local.joinpath(*parts[:end]) for end in range(1, len(parts) + 1))
+        return next((way for way in ways if way.is_symlink()), None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url, "scratch": self.scratch}
@@ -170,7 +184,7 @@ class Store:
         import obstore
 
         with storage_errors(self.location(path)):
-            self._make()
+            self.prepare(path)
             obstore.put(self._objects, path, data)
 
     def create(self, path: str, data: bytes) -> bool:
@@ -179,7 +193,7 @@ class Store:
         from obstore.exceptions import AlreadyExistsError
 
         with storage_errors(self.location(path)):
-            self._make()
+            self.prepare(path)
             try:
                 obstore.put(self._objects, path, data, mode="create")
             except AlreadyExistsError:
@@ -187,10 +201,15 @@ class Store:
         return True
 
     def delete(self, paths: Iterable[str]) -> None:
-        """Delete the objects at `paths`; one that is not there is no error."""
+        """Delete the objects at `paths`; one that is not there is no error.
+
+        What lies behind a link is left alone.
+        """
         import obstore
 
         for path in paths:
+            if self.link(path):
+                continue
             with storage_errors(self.location(path)), suppress(FileNotFoundError):
                 obstore.delete(self._objects, path)
 
@@ -209,7 +228,7 @@ class Store:
         import obstore
 
         with storage_errors(self.location(path)):
-            self._make()
+            self.prepare(path)
             sink = obstore.open_writer(self._objects, path, buffer_size=BUFFER_BYTES)
         return HashingWriter(sink, self.location(path))
 
@@ -235,7 +254,7 @@ class Store:
         return [
             Path(path).stem
             for path, _, _ in self.list(folder)
-            if path.endswith(".json") and path.count("/") == depth
+            if path.endswith(".json") and path.count("/") == depth and not is_foreign(path)
         ]
 
     def markers(self, folder: str) -> dict[str, Marker]:

@@ -5,8 +5,10 @@ within a unit, the request, redirects and the ledger's `host` and `url_hash` go 
 because whatever read the text differently could be got round by a spelling of it. Credentials and
 fragment, which are not sent, are no part of it.
 
-Two things come before the standard: `&amp;` becomes `&`, as in the HTML that a URL was copied from
-(other entities look like parameters and stay, as in `&copy=2`), and `//host/path` takes https.
+Two things come before the standard. Entities are read as in the HTML that a URL was copied from:
+numbers with or without a semicolon, names with one, and `&amp` (other names without a semicolon are
+parameters to everybody else and stay, as in `&copy=2`); an ampersand encoded twice is one. And
+`//host/path` takes https.
 
 Source: https://url.spec.whatwg.org/, host names by UTS 46. Measured, one core, best of 5 x 100,000:
 5.5 us for a URL of 121 characters, 7.8 us with a query of 25, 10.4 us with a name to encode; the
@@ -14,8 +16,10 @@ hash 0.8 us.
 """
 
 import hashlib
+import html
 import re
 from dataclasses import dataclass
+from html.entities import html5
 
 from ada_url import URL
 
@@ -24,7 +28,12 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # At both ends of a URL they are not part of it; tabs and line breaks are not anywhere.
 _STRIPPED = "".join(map(chr, range(0x21)))
 _TABS_AND_BREAKS = re.compile(r"[\t\n\r]+")
-_AMPERSAND = re.compile(r"&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
+_ENTITY = re.compile(
+    r"(?P<ampersand>&(?:amp(?:;|(?![=a-z0-9]))|#0*38(?:;|(?![0-9]))|#x0*26(?:;|(?![0-9a-f])))+)"
+    r"|&#(?:0*(?P<decimal>[0-9]{1,9})|x0*(?P<hex>[0-9a-f]{1,7}));?"
+    r"|&(?P<name>[a-z][a-z0-9]{1,31};)",
+    re.IGNORECASE,
+)
 _NO_SCHEME = re.compile(r"[/\\][\t\n\r]*[/\\]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 # Of a URL that has been serialised: credentials hold no `@`, `/` or `?` of their own.
@@ -111,5 +120,14 @@ def _prepared(text: str, base: CanonicalUrl | None) -> str:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = text.strip(_STRIPPED)
     if "&" in text:
-        text = _AMPERSAND.sub("&", _TABS_AND_BREAKS.sub("", text))
+        text = _ENTITY.sub(_character, _TABS_AND_BREAKS.sub("", text))
     return f"https:{text}" if base is None and _NO_SCHEME.match(text) else text
+
+
+def _character(entity: re.Match[str]) -> str:
+    """Return what an entity stands for; one that no HTML knows stays as it is."""
+    if entity["ampersand"]:
+        return "&"
+    if entity["name"]:
+        return html5.get(entity["name"], entity[0])
+    return html.unescape(f"&#{entity['decimal']};" if entity["decimal"] else f"&#x{entity['hex']};")

@@ -8,7 +8,9 @@ from typing import Any
 import pycurl
 
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_headers import SENSITIVE
 
 RECEIVED_BYTES = 10_000_000  # before decoding; a robots.txt may be longer than `max_bytes`
 DNS_FRESH_S = 600  # how long an address is used again; the socket is checked all the same
@@ -29,7 +31,7 @@ def settings(options: Fetch) -> dict[int, Any]:
     return {
         pycurl.USERAGENT: options.user_agent.encode(),
         # What comes encoded all the same is decoded in content_coding.py.
-        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5", "Accept-Encoding: identity"],
+        pycurl.HTTPHEADER: request_headers(options),
         pycurl.CONNECTTIMEOUT_MS: max(1, math.ceil(options.connect_timeout_s * 1000)),
         # As received: bytes that decode to nothing are seen nowhere else.
         pycurl.MAXFILESIZE_LARGE: max(options.max_bytes, RECEIVED_BYTES),
@@ -46,8 +48,36 @@ def settings(options: Fetch) -> dict[int, Any]:
         pycurl.NOSIGNAL: 1,
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,
+        **({pycurl.COOKIEFILE: ""} if options.cookies == "chain" else {}),  # read no file
         **certificates,
     }
+
+
+def request_headers(options: Fetch, target: CanonicalUrl | None = None) -> list[str]:
+    """Return the headers of a request to `target`, or to a host that has none of its own.
+
+    Those of a host go to that host and port alone, what is sensitive of them over https alone.
+    """
+    fields = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"} | options.headers
+    if target:
+        of_host = options.host_headers.get(target.origin.partition("://")[2], {})
+        secure = target.scheme == "https"
+        fields |= {n: v for n, v in of_host.items() if secure or n.lower() not in SENSITIVE}
+    last = {name.lower(): f"{name}: {value}" for name, value in fields.items()}
+    return list(last.values())
+
+
+def check_cookies(version: str = pycurl.version) -> None:
+    """Refuse cookies where libcurl cannot tell `co.uk` from a site: anyone could set some for it.
+
+    Raises:
+        BadOption: this libcurl was built without the public suffix list.
+    """
+    if "libpsl/" not in version:
+        raise BadOption(
+            "fetch.cookies: `chain` needs a libcurl with the public suffix list (libpsl), as "
+            f"pycurl's wheels have it; this is {version}"
+        )
 
 
 def resolved(target: CanonicalUrl, options: Fetch) -> list[str]:

@@ -4,14 +4,15 @@ Bytes are counted here, after content-decoding, so that a compression bomb count
 becomes. The limits on time and speed are watched here too, because libcurl has none for the header
 of an answer, and its own run on while a transfer is made to pause. Redirects are not followed here:
 each hop is a request of its own, so that the caller can apply its rules to the host it leads to.
-Nothing is taken from the environment (no proxy, no .netrc) and nothing is kept (no cookies, HSTS or
-Alt-Svc).
+Nothing is taken from the environment (no proxy, no .netrc) and nothing is kept (no HSTS or Alt-Svc;
+of cookies only what the caller takes from one answer to the request that this redirects to).
 """
 
 import errno
 import os
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -108,9 +109,17 @@ class Transfer:
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open)
 
     def start(
-        self, target: CanonicalUrl, timeout_s: float, now: float, robots_txt: bool = False
+        self,
+        target: CanonicalUrl,
+        timeout_s: float,
+        now: float,
+        robots_txt: bool = False,
+        cookies: Iterable[bytes] = (),
     ) -> None:
-        """Prepare the request of `target`, to be over `timeout_s` after `now`."""
+        """Prepare the request of `target`, to be over `timeout_s` after `now`.
+
+        `cookies` are those that the redirects before it have left, as `cookies` gave them.
+        """
         self.bytes = self.buffered = 0
         self.paused = 0.0
         self._started = now
@@ -127,8 +136,22 @@ class Transfer:
         self._opened = False
         self.curl.setopt(pycurl.URL, target.url)
         self.curl.setopt(pycurl.REQUEST_TARGET, target.target)  # it would change %2f to %2F
+        if self._options.host_headers:
+            self.curl.setopt(
+                pycurl.HTTPHEADER,
+                curl_options.request_headers(self._options, None if robots_txt else target),
+            )
+        if self._options.cookies == "chain":
+            for line in (b"ALL", *cookies):  # the first forgets those of another chain
+                self.curl.setopt(pycurl.COOKIELIST, line)
         if self._options.resolve:
             self.curl.setopt(pycurl.RESOLVE, curl_options.resolved(target, self._options))
+
+    def cookies(self) -> tuple[bytes, ...]:
+        """Return the cookies of the chain so far, each a line as libcurl writes it."""
+        if self._options.cookies != "chain":
+            return ()
+        return tuple(self.curl.getinfo_raw(pycurl.INFO_COOKIELIST))
 
     def close(self) -> None:
         """Close the handle, which must be in no multi handle any more."""

@@ -46,6 +46,7 @@ class Job:
         began: When the first attempt began, monotonic clock.
         last_url: The URL of the last request, if there was one.
         requested_at: When the last attempt began, ms since 1970 UTC.
+        cookies: Set by the redirects of this attempt.
         first: What every attempt starts from.
     """
 
@@ -58,6 +59,7 @@ class Job:
     began: float = 0.0
     last_url: str | None = None
     requested_at: int | None = None
+    cookies: tuple[bytes, ...] = ()
     first: CanonicalUrl = field(init=False)
 
     def __post_init__(self) -> None:
@@ -196,7 +198,7 @@ class Scheduler:
                 transfer = self._idle.pop()
             else:
                 transfer = Transfer(self._options, self._addresses, self._budget, self._robot)
-            transfer.start(target, job.left_s, now, job.robots_txt)
+            transfer.start(target, job.left_s, now, job.robots_txt, job.cookies)
             transfer.counted = target.host_name, int(time.time())
             self._sent[transfer.counted] += 1
             self._under_way[transfer] = job
@@ -210,6 +212,7 @@ class Scheduler:
         job.attempts += 1
         job.requested_at = int(time.time() * 1000)
         job.left_s = self._options.timeout_s
+        job.cookies = ()
         if job.robots_txt:
             job.left_s = min(job.left_s, TIMEOUT_S)
 
@@ -270,6 +273,8 @@ class Scheduler:
         self._hosts.release(job.target.host_name)
         now = time.monotonic()
         answer = transfer.answer(code, message, now, late)
+        if answer.redirect:
+            job.cookies = transfer.cookies()
         if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
             self._uncount(transfer.counted)
         self._settle(job, answer, now)

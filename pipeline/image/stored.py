@@ -14,7 +14,8 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.store import ByteRange, Store
+from pairsieve.pipeline.dataset.checksums import StoredAt, check_image
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.schemas.errors import Stopped
 
@@ -23,11 +24,11 @@ READS_AHEAD = 3  # such readings under way while others are decoded
 JPEG = b"\xff\xd8"
 
 
-def read_images(store: Store, ranges: list[ByteRange]) -> Iterator[tuple[bytes, str]]:
+def read_images(store: Store, ranges: list[StoredAt]) -> Iterator[tuple[bytes, str]]:
     """Yield the bytes of the stored images, and where they are; read some way ahead.
 
     Raises:
-        Stopped: a file is gone.
+        Stopped: a file is gone, or an image is not what was stored.
     """
     batches = [
         (path, in_file[start : start + IMAGES_AT_ONCE])
@@ -35,24 +36,25 @@ def read_images(store: Store, ranges: list[ByteRange]) -> Iterator[tuple[bytes, 
         for start in range(0, len(in_file), IMAGES_AT_ONCE)
     ]
 
-    def read(batch: tuple[str, list[ByteRange]]) -> list[tuple[bytes, str]]:
+    def read(batch: tuple[str, list[StoredAt]]) -> list[tuple[bytes, str]]:
         path, in_file = batch
-        _, offsets, lengths = zip(*in_file, strict=True)
+        offsets, lengths = [at.offset for at in in_file], [at.bytes for at in in_file]
         try:
             bodies = store.read_ranges(path, offsets, lengths)
         except FileNotFoundError as error:
             raise Stopped(f"{store.location(path)}: committed, but gone") from error
         locations = (f"{store.location(path)}: the image at byte {offset}" for offset in offsets)
-        return list(zip(bodies, locations, strict=True))
+        checked = (check_image(store, at, body) for at, body in zip(in_file, bodies, strict=True))
+        return list(zip(checked, locations, strict=True))
 
     with ThreadPoolExecutor(READS_AHEAD) as pool:
         for images in in_order(pool, read, batches, READS_AHEAD):
             yield from images
 
 
-def _by_file(ranges: list[ByteRange]) -> list[tuple[str, list[ByteRange]]]:
+def _by_file(ranges: list[StoredAt]) -> list[tuple[str, list[StoredAt]]]:
     """Return the ranges in their order, those that follow each other in a file together."""
-    groups = itertools.groupby(ranges, key=lambda one: one[0])
+    groups = itertools.groupby(ranges, key=lambda one: one.file)
     return [(path, list(group)) for path, group in groups]
 
 

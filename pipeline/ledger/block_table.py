@@ -6,17 +6,19 @@ a hash table costs three times as much.
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.files import LedgerFiles, SliceFile
+from pairsieve.pipeline.ledger.files import LedgerFiles, ResultFile, SliceFile
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, Column
 
+AnyFile = SliceFile | ResultFile
 Names = dict[str, str]  # column of a file -> column of the ledger
 BY_NAME = {column.name: column for column in GATHERED}
 
@@ -36,12 +38,12 @@ def block_table(
     table = _gathered(store, files.gathered, wanted, threads)
     rows = table[ROW.name].to_numpy()
     span = (int(rows[0]), int(rows[-1])) if files.units and len(rows) else None
-    for names, paths, declared in _parts(files):
+    for names, of, declared in _parts(files):
         named = {own: name for own, name in names.items() if name in wanted}
         if not named:
             continue
-        part = _read(store, paths, {ROW.name, *named}, threads, span)
-        order = _places(part[ROW.name].to_numpy(), rows) if paths else None
+        part = _read(store, of, {ROW.name, *named}, threads, span)
+        order = _places(part[ROW.name].to_numpy(), rows) if of else None
         for column in declared:
             if column.name in named:
                 there = order is not None and column.name in part.column_names
@@ -50,15 +52,15 @@ def block_table(
     return table
 
 
-def _parts(files: LedgerFiles) -> Iterator[tuple[Names, list[str], Sequence[Column]]]:
+def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Sequence[Column]]]:
     """Yield the columns of each part but the gathered one: names, files, and what they are."""
     for model, scores in files.scores.items():
         suffix = f"_{model}" if model else ""
         names = {column.name: f"{column.name}{suffix}" for column in EMBEDDED}
-        yield names, [file.name for file in scores], EMBEDDED
+        yield names, scores, EMBEDDED
     for result in files.results:
         names = {column.name: column.name for column in result.columns}
-        yield names, [name for name, _ in result.files], result.columns
+        yield names, result.files, result.columns
 
 
 def _gathered(
@@ -67,7 +69,7 @@ def _gathered(
     """Return columns of the pairs, of each its latest retry layer, sorted by row."""
     layers = sorted({0, *(file.layer for file in files)})
     tables = [
-        _read(store, [file.name for file in files if file.layer == layer], wanted, threads)
+        _read(store, [file for file in files if file.layer == layer], wanted, threads)
         for layer in layers
     ]
     first = tables[0][ROW.name].to_numpy()
@@ -96,7 +98,7 @@ def _places(part: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.Array:
 
 def _read(
     store: Store,
-    paths: Sequence[str],
+    of: Sequence[AnyFile],
     wanted: set[str],
     threads: int | None,
     span: tuple[int, int] | None = None,
@@ -106,7 +108,7 @@ def _read(
     Of a file over the pool only the row groups are read that have rows of the `span`.
     """
     with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(lambda path: _read_file(store, path, wanted, span), paths))
+        tables = list(pool.map(lambda file: _read_file(store, file, wanted, span), of))
     if not tables:
         fields = [(name, BY_NAME[name].type) for name in BY_NAME if name in wanted]
         return pa.schema(fields).empty_table()
@@ -115,17 +117,25 @@ def _read(
 
 def _read_file(
     store: Store,
-    path: str,
+    file: AnyFile,
     wanted: set[str],
     span: tuple[int, int] | None,
 ) -> pa.Table:
-    with store.reader(path) as source:
-        file: Any = pq.ParquetFile(source, pre_buffer=True)
-        names = [name for name in file.schema_arrow.names if name.lower() in wanted]
-        groups = list(range(file.num_row_groups))
-        if span:
-            groups = [group for group in groups if _overlaps(file.metadata, group, span)]
-        return file.read_row_groups(groups, columns=names, use_threads=False)
+    over_pool = isinstance(file, ResultFile) and file.units is None
+    with _open(store, file, whole=not over_pool) as source:
+        parquet: Any = pq.ParquetFile(source, pre_buffer=True)
+        names = [name for name in parquet.schema_arrow.names if name.lower() in wanted]
+        groups = list(range(parquet.num_row_groups))
+        if span and over_pool:
+            groups = [group for group in groups if _overlaps(parquet.metadata, group, span)]
+        return parquet.read_row_groups(groups, columns=names, use_threads=False)
+
+
+def _open(store: Store, file: AnyFile, whole: bool) -> BinaryIO:
+    """Return a file; one that is read `whole` is compared with its checksum."""
+    if not whole or file.sha256 is None:
+        return store.reader(file.name)
+    return checksums.read(store, file.name, {"sha256": file.sha256})
 
 
 def _overlaps(metadata: Any, group: int, span: tuple[int, int]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from pairsieve.pipeline.dataset.checksums import REPAIR
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -37,18 +38,28 @@ class SliceFile:
     unit: int
     layer: int
     name: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """A file of a stage over the pool, and the units that it holds; None for all."""
+
+    name: str
+    units: Units | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFiles:
-    """The files of a stage over the pool: of each, the units that it holds, None for all.
+    """The files of a stage over the pool.
 
     `rules` are the names behind the bits of a selection.
     """
 
     view: str
     columns: tuple[Column, ...]
-    files: tuple[tuple[str, Units | None], ...]
+    files: tuple[ResultFile, ...]
     rules: tuple[str, ...] = ()
 
 
@@ -79,63 +90,61 @@ def ledger_files(
     embeddings: Mapping[str, str] | None = None,
     selection: str | None = None,
     before: Stage | None = None,
+    hashed: bool = False,
 ) -> LedgerFiles:
-    """Return the files of the whole ledger; the arguments are those of `ledger.attach`.
+    """Return the files of the whole ledger; the arguments but the last are those of `attach`.
+
+    Where `hashed`, all of them are read and compared with their checksums, since what reads them
+    next does not; tasks on blocks compare what they read.
 
     Raises:
-        Stopped: a file of a stage is gone or has another size.
+        Stopped: a file of a stage is not what was committed.
     """
     stages = STAGES[: STAGES.index(before)] if before else STAGES
     gathered = store.markers(GATHER_FOLDER)
-    check_gathered(store, gathered, ".parquet")
+    scored = {
+        name: store.markers(vectors_folder(folder)) for name, folder in (embeddings or {}).items()
+    }
+    for markers in (gathered, *scored.values()):
+        for name, wrong in damaged(
+            store, markers.values(), ".parquet", hashed=".parquet" if hashed else None
+        ):
+            raise Stopped(f"{store.location(name)}: {wrong}; {REPAIR}")
     results = [
-        _result_files(store, stage, selection)
+        _result_files(store, stage, selection, hashed)
         for stage in stages
         if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
     ]
-    scores = {
-        name: tuple(_of_slices(store.markers(vectors_folder(folder)), ".scores.parquet"))
-        for name, folder in (embeddings or {}).items()
-    }
+    scores = {name: tuple(_of_slices(of, ".scores.parquet")) for name, of in scored.items()}
     return LedgerFiles(tuple(_of_slices(gathered, ".parquet")), scores, tuple(results))
 
 
 def _of_slices(markers: Mapping[str, Marker], suffix: str) -> Iterator[SliceFile]:
     for slice_name, marker in markers.items():
         unit, layer, _ = parsed(slice_name)
-        for name in marker.files:
+        for name, entry in marker.files.items():
             if name.endswith(suffix):
-                yield SliceFile(unit, layer, name)
+                yield SliceFile(unit, layer, name, entry.get("sha256"))
 
 
-def check_gathered(store: Store, markers: Mapping[str, Marker], suffix: str) -> None:
-    """Refuse to go on where gathered files with this suffix are not what was committed.
-
-    Raises:
-        Stopped: one is gone or has another size.
-    """
-    for name, wrong in damaged(store, markers.values()):
-        if name.endswith(suffix):
-            raise Stopped(
-                f"{store.location(name)}: {wrong}; delete the marker of its task slice and run "
-                "again: it is gathered anew"
-            )
-
-
-def _result_files(store: Store, stage: Stage, selection: str | None) -> ResultFiles:
+def _result_files(store: Store, stage: Stage, selection: str | None, hashed: bool) -> ResultFiles:
     """Return the files of a stage over the pool, none where it has no current result.
 
     Raises:
-        Stopped: one of them is gone or has another size.
+        Stopped: one of them is not what was committed.
     """
     result = current_result(store, stage, selection)
     if result is None:
         return ResultFiles(stage.view, stage.columns, ())
-    for name, wrong in damaged(store, [result]):
-        raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
     files = tuple(
-        (name, _units(entry)) for name, entry in result.files.items() if name.endswith(".parquet")
+        ResultFile(name, _units(entry), entry.get("sha256"))
+        for name, entry in result.files.items()
+        if name.endswith(".parquet")
     )
+    # One that is not cut into blocks is read by many tasks, in parts.
+    in_blocks = not hashed and all(file.units for file in files)
+    for name, wrong in damaged(store, [result], hashed=None if in_blocks else ".parquet"):
+        raise Stopped(f"{store.location(name)}: {wrong}; `pairsieve {stage.name}` makes it again")
     rules = tuple(result.extra[RULES]) if stage is SELECT else ()
     return ResultFiles(stage.view, stage.columns, files, rules)
 
@@ -184,8 +193,8 @@ def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles
 
 def _overlapping(result: ResultFiles, span: Units) -> ResultFiles:
     files = (
-        (name, units)
-        for name, units in result.files
-        if units is None or (units[0] <= span[1] and span[0] <= units[1])
+        file
+        for file in result.files
+        if file.units is None or (file.units[0] <= span[1] and span[0] <= file.units[1])
     )
     return replace(result, files=tuple(files))

@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.checksums import REPAIR
+from pairsieve.pipeline.dataset.commit import damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
@@ -29,7 +30,6 @@ from pairsieve.pipeline.ledger.files import (
     ResultFiles,
     SliceFile,
     Units,
-    check_gathered,
     current_result,
     ledger_files,
 )
@@ -42,7 +42,7 @@ from pairsieve.schemas.columns import (
     Column,
     arrow_schema,
 )
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -99,9 +99,9 @@ def attach(
 
     Raises:
         BadOption: a further model's column is called as one of the input.
-        Stopped: a file of a stage is gone or has another size.
+        Stopped: a file of a stage is not what was committed.
     """
-    attach_files(connection, store, ledger_files(store, embeddings, selection, before))
+    attach_files(connection, store, ledger_files(store, embeddings, selection, before, hashed=True))
 
 
 def attach_files(connection: "DuckDBPyConnection", store: Store, files: LedgerFiles) -> None:
@@ -179,8 +179,11 @@ def _attach_result(
     rows: tuple[int, int] | None,
 ) -> None:
     """Define the view of a stage over the pool: all of it, or the rows of a block."""
-    names = [name for name, _ in result.files]
-    inside = all(of and units and units[0] <= of[0] and of[1] <= units[1] for _, of in result.files)
+    names = [file.name for file in result.files]
+    inside = all(
+        file.units and units and units[0] <= file.units[0] and file.units[1] <= units[1]
+        for file in result.files
+    )
     where = "" if inside or not rows else f" WHERE row BETWEEN {rows[0]} AND {rows[1]}"
     if result.view != SELECT.view or not names:
         _view(connection, store, result.view, result.columns, names, where)
@@ -197,7 +200,8 @@ def check_images(store: Store) -> None:
     Raises:
         Stopped: a tar of them is gone or has another size.
     """
-    check_gathered(store, store.markers(GATHER_FOLDER), ".tar")
+    for name, wrong in damaged(store, store.markers(GATHER_FOLDER).values(), ".tar"):
+        raise Stopped(f"{store.location(name)}: {wrong}; {REPAIR}")
 
 
 def current_shards(store: Store, selection: str) -> Marker | None:

@@ -1,11 +1,12 @@
 """Which architecture, weights and preprocessing the recipe's `embed` section names.
 
 A model is a name and a pretrained tag of open_clip's, or local files in place of either. Nothing is
-downloaded here: weights that are not in the cache are an error that says which command fetches
-them. What a tag says about preprocessing and activation goes with its weights: open_clip itself
-only warns when a tag was trained with QuickGELU and the model of that name has GELU.
+downloaded here: weights that are not in the cache are an error that names `fetch-model`. What a tag
+says about preprocessing and activation goes with its weights: open_clip itself only warns when a
+tag was trained with QuickGELU and the model of that name has GELU.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ TEXT_FILES = {
     "hf_model_name": ("config.json",),
     "hf_tokenizer_name": ("tokenizer_config.json", "tokenizer.json", "vocab.txt", "vocab.json"),
 }
-FETCHED = ("--include '*.json'", "'*.txt'", "'*.model'")  # all but weights
+FETCHED = ("*.json", "*.txt", "*.model")  # of such a repository: all but weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def find(options: Embed) -> ModelSource:
             f"embed.pretrained: {options.pretrained!r} is not the path of a checkpoint "
             f"({', '.join(CHECKPOINTS)}), which a model config of your own needs"
         )
-    tag = _tag(options)
+    tag = tag_of(options)
     preprocess = {key: tag[key] for key in PREPROCESS_KEYS if key in tag}
     weights = _downloaded(options, tag)
     return ModelSource(
@@ -87,17 +88,22 @@ def find(options: Embed) -> ModelSource:
 
 
 def fetch_command(options: Embed) -> str:
-    """Return the command that downloads weights, tokenizer and text tower into the cache."""
-    model, tag = options.model, options.pretrained
-    if not is_path(model, CONFIGS) and not is_path(tag, CHECKPOINTS):
-        return (
-            f"python -c \"import open_clip; open_clip.create_model('{model}', '{tag}'); "
-            f"open_clip.get_tokenizer('{model}')\""
-        )
-    config = read_config(model).config if is_path(model, CONFIGS) else _known_config(model)
-    text = config["text_cfg"]
-    names = sorted({str(text[key]) for key in TEXT_FILES if text.get(key)})
-    return " && ".join(f"hf download {name} {' '.join(FETCHED)}" for name in names)
+    """Return the command that fetches weights, tokenizer and text tower into the cache."""
+    return f"pairsieve fetch-model {shlex.quote(options.model)} {shlex.quote(options.pretrained)}"
+
+
+def text_repositories(options: Embed) -> list[str]:
+    """Return the repositories of the hub that a model's text side is read from, sorted.
+
+    Raises:
+        BadOption: an unknown model, or a missing file.
+    """
+    options = builtin.as_files(options)
+    local = is_path(options.model, CONFIGS)
+    config = read_config(options.model).config if local else _known_config(options.model)
+    named = {str(config["text_cfg"][key]) for key in TEXT_FILES if config["text_cfg"].get(key)}
+    beside = Path(options.model).parent if local else Path()
+    return sorted(name for name in named if not (beside / name).is_dir())
 
 
 def _known_config(model: str) -> dict[str, Any]:
@@ -114,8 +120,12 @@ def _known_config(model: str) -> dict[str, Any]:
     return config
 
 
-def _tag(options: Embed) -> dict[str, Any]:
-    """Return what open_clip knows of the pretrained tag."""
+def tag_of(options: Embed) -> dict[str, Any]:
+    """Return what open_clip knows of the pretrained tag.
+
+    Raises:
+        BadOption: it knows no such tag.
+    """
     import open_clip
 
     known = open_clip.list_pretrained_tags_by_model(options.model)

@@ -29,6 +29,7 @@ from pairsieve.schemas.columns import (
     FINAL_URL,
     HTTP_STATUS,
     IMAGE_BYTES,
+    IMAGE_CHECKSUM,
     IMAGE_OFFSET,
     LAST_MODIFIED,
     OUTCOME,
@@ -48,7 +49,10 @@ if TYPE_CHECKING:
 
 STORAGE = "v1.2.0"  # the oldest DuckDB that opens the file
 RANGE_ROWS = 1_000_000  # rows, spread by hash, that set the range of a histogram
-LOCATIONS = (ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, SHARD_OFFSET)
+LOCATIONS = (
+    ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, IMAGE_CHECKSUM,
+    SHARD_OFFSET,
+)  # fmt: skip
 BINS = 30  # about this many bins per histogram
 
 FUNNEL = (

@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import pyarrow as pa
@@ -21,19 +22,29 @@ from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-VERSION = 3
+VERSION = 4
+NEAR_ROWS = 65_536  # rows of a file that are read at once for the sake of some of them
 
 FileSlice = Sequence[int]  # file, first row, rows
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An input file: where it lies, its rows, and a version that shows whether it has changed."""
+    """An input file.
+
+    Attributes:
+        path: Where it lies.
+        rows: Its rows.
+        bytes: Its size.
+        version: Time of change or entity tag: while it is the same, so is the content.
+        content: Hash of the content; an object's entity tag.
+    """
 
     path: str
     rows: int
     bytes: int
     version: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,11 @@ class Plan:
         staged: Name in the dataset and rows of each staged file; empty where it is read in place.
         units: Per unit its slices of the staged files, or of the input files where none is staged.
         schema: The extra columns.
-        fingerprints: Of the input files ("input") and of `measuring` ("gather").
+        fingerprints: Of the input files by version ("input") and by "content", and of `measuring`
+            ("gather").
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
+        limit: Of a plan over a part of the input, how many `pairs`, by which `seed` drawn `of` how
+            many; without a seed they are the first.
     """
 
     dataset: str
@@ -65,6 +79,7 @@ class Plan:
     schema: pa.Schema
     fingerprints: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
+    limit: dict[str, int | None] | None = None
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -84,8 +99,21 @@ class Plan:
             )
         return str(field.name)
 
-    def skipped_sentences(self) -> list[str]:
-        """Return a sentence on the broken input files that were skipped, if there were any."""
+    def sentences(self) -> list[str]:
+        """Return a sentence on each part of the input that was left out, if there are any."""
+        return [*self._limit_sentences(), *self._skipped_sentences()]
+
+    def _limit_sentences(self) -> list[str]:
+        if self.limit is None:
+            return []
+        if self.limit["seed"] is None:
+            return [f"Limited: the first {self.pairs:,} pairs of the input alone."]
+        return [
+            f"Limited: a sample of {self.pairs:,} of the input's {self.limit['of']:,} pairs alone, "
+            f"seed {self.limit['seed']}."
+        ]
+
+    def _skipped_sentences(self) -> list[str]:
         if not self.skipped:
             return []
         others = f" and {len(self.skipped) - 1:,} more" if len(self.skipped) > 1 else ""
@@ -194,11 +222,12 @@ def read_unit(
         Stopped: an input file is gone or has another number of rows than when it was planned.
     """
     slices = list(_within(plan.units[unit], first, plan.pairs if rows is None else rows))
-    if plan.staged:
-        tables = [_staged_slice(plan, *file_slice) for file_slice in slices]
-    else:
-        rows_of_file = rows_of(plan.format, readers)
-        tables = [_input_slice(plan, rows_of_file, *file_slice) for file_slice in slices]
+    one = (
+        partial(_staged_slice, plan)
+        if plan.staged
+        else partial(_input_slice, plan, rows_of(plan.format, readers))
+    )
+    tables = [_taken(one, near) for near in _near(slices)]
     table = pa.concat_tables([_unit_schema(plan).empty_table(), *tables])
     start = unit * plan.unit_pairs + first
     numbers = pa.array(range(start, start + table.num_rows), ROW.type)
@@ -222,6 +251,33 @@ def _within(slices: Sequence[FileSlice], first: int, rows: int) -> Iterator[File
             yield file, start + first, part
             rows -= part
         first = max(0, first - count)
+
+
+def _near(slices: Sequence[FileSlice]) -> Iterator[list[FileSlice]]:
+    """Yield the slices in order, those of one file that lie near each other together.
+
+    The rows of a sample are slices of their own; so a row group is not read once for each.
+    """
+    group: list[FileSlice] = []
+    for file, first, rows in slices:
+        if group and (group[0][0] != file or first + rows - group[0][1] > NEAR_ROWS):
+            yield group
+            group = []
+        group.append((file, first, rows))
+    if group:
+        yield group
+
+
+def _taken(
+    read_slice: Callable[[int, int, int], pa.Table], slices: Sequence[FileSlice]
+) -> pa.Table:
+    """Return the rows of slices of one file, read at once."""
+    (file, start, _), (_, last, rows) = slices[0], slices[-1]
+    table = read_slice(file, start, last + rows - start)
+    if len(slices) == 1:
+        return table
+    ranges = (range(first - start, first - start + rows) for _, first, rows in slices)
+    return table.take(pa.array(itertools.chain.from_iterable(ranges), pa.int64()))
 
 
 def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch.client import Fetched
@@ -35,6 +36,7 @@ from pairsieve.schemas.columns import (
     HEIGHT,
     HTTP_STATUS,
     IMAGE_BYTES,
+    IMAGE_CHECKSUM,
     IMAGE_FILE,
     IMAGE_KIND,
     IMAGE_OFFSET,
@@ -217,6 +219,7 @@ class Images:
             (IMAGE_FILE, self._path),
             (IMAGE_OFFSET, offset),
             (IMAGE_BYTES, member.size),
+            (IMAGE_CHECKSUM, checksums.of_image(decoded.stored)),
         ):
             self._part.put(column, rows, value)
 

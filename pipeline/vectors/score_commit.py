@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
-from pairsieve.pipeline.dataset.store import ByteRange, Store
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors import scores
 from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
 from pairsieve.pipeline.vectors.reader import matrix
@@ -22,17 +24,13 @@ from pairsieve.pipeline.vectors.scorers import StoredImages
 from pairsieve.pipeline.vectors.scores import EmbeddedPairs, PreparedScorers
 from pairsieve.pipeline.vectors.slice_records import ScoreSources
 from pairsieve.schemas.columns import (
-    IMAGE_BYTES,
     IMAGE_EMBEDDING,
-    IMAGE_FILE,
-    IMAGE_OFFSET,
     ROW,
     TEXT_EMBEDDING,
     Column,
 )
 
-ReadPixels = Callable[[list[ByteRange]], Iterator[NDArray[np.uint8]]]
-BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)  # columns: where a stored image is
+ReadPixels = Callable[[list[StoredAt]], Iterator[NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,12 @@ def _pairs(
     import pyarrow.parquet as pq
 
     gathered, embedded = markers
-    names = dict.fromkeys(column.name for column in (ROW, *BYTE_RANGE, *read))
-    with store.reader(embedded.file(VECTORS_SUFFIX)) as file:
-        vectors = pq.read_table(file)
-    with store.reader(gathered.file(".parquet")) as file:
-        table = pq.read_table(file, columns=list(names))
+    names = dict.fromkeys(column.name for column in (ROW, *STORED_AT, *read))
+    vectors = pq.read_table(checksums.read(store, *embedded.entry(VECTORS_SUFFIX)))
+    part = checksums.read(store, *gathered.entry(".parquet"))
+    table = pq.read_table(part, columns=list(names))
     table = table.filter(pc.is_in(table[ROW.name], vectors[ROW.name].combine_chunks()))
-    ranges = list(zip(*(table[column.name].to_pylist() for column in BYTE_RANGE), strict=True))
+    ranges = checksums.located(table.select([c.name for c in STORED_AT]).to_pylist())
     distinct = list(dict.fromkeys(ranges))
     index = {one: number for number, one in enumerate(distinct)}
     index_of = np.array([index[one] for one in ranges], np.intp)

@@ -242,7 +242,7 @@ def test_retry_gathers_first_what_is_not_gathered_and_may_find_nothing(
 
 @pytest.mark.parametrize(
     ("asked", "hint"),
-    [("timout_total", "did you mean `timeout_total`?"), ("ok", "known: transient")],
+    [("timout_total", "did you mean `timeout_total`?"), ("ok", "known are 24, such as ")],
 )
 def test_wrong_name_is_refused_before_anything_is_touched(
     recipe: Path, asked: str, hint: str

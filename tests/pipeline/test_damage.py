@@ -1,13 +1,20 @@
 """What has happened to committed files is told, and made again where it can be."""
 
+import hashlib
+import shutil
 import tarfile
+from collections.abc import Callable, Generator, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pairsieve.pipeline import repair, report, shard
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.run import run
@@ -34,6 +41,10 @@ def walk(recipe: Recipe, store: Store) -> None:
     run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)
 
 
+def shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "shards").rglob("*.tar")}
+
+
 @pytest.mark.parametrize(
     ("pattern", "again"),
     [
@@ -51,7 +62,7 @@ def test_a_file_that_is_gone_or_cut_is_told_and_made_again(
     store = Store.at(tmp_path / "out")
     walk(recipe, store)
     assert status(store, "default").complaints == []
-    tars = {path.name: path.read_bytes() for path in (tmp_path / "out/shards").rglob("*.tar")}
+    tars = shards(tmp_path / "out")
     (file,) = (tmp_path / "out").glob(pattern)
     before = file.read_bytes()
     if cut:
@@ -65,18 +76,162 @@ def test_a_file_that_is_gone_or_cut_is_told_and_made_again(
     assert complaint == f"{name}: {wrong}; {again}"
     walk(recipe, store)
     assert status(store, "default").complaints == []
-    assert tars == {p.name: p.read_bytes() for p in (tmp_path / "out/shards").rglob("*.tar")}
+    assert tars == shards(tmp_path / "out")
 
 
 def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
     walk(recipe, store)
+    before = shards(tmp_path / "out")
     (tar,) = (tmp_path / "out/gather").glob("*.tar")
     tar.unlink()
     (complaint,) = status(store, "default").complaints
-    assert complaint.startswith(f"gather/{tar.name}: it is gone; delete the marker")
-    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; delete the marker"):
+    again = "run `pairsieve repair`, then `pairsieve run`, which makes it again"
+    assert complaint == f"gather/{tar.name}: it is gone; {again}"
+    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; run `pairsieve repair`"):
         walk(recipe, store)
-    (tmp_path / "out/gather/00000000.json").unlink()
+    (damaged,) = repair.run(store, Serial())
+    assert damaged == ("gather/00000000.json", [(f"gather/{tar.name}", "it is gone")])
     walk(recipe, store)
     assert status(store, "default").complaints == []
+    assert shards(tmp_path / "out") == before
+
+
+def flip(file: Path, at: int = -9) -> None:
+    """Flip one bit of a file; its size stays."""
+    body = bytearray(file.read_bytes())
+    body[at] ^= 4
+    file.write_bytes(body)
+
+
+def undecided(folder: Path) -> None:
+    """Take away what was decided, so that the next run reads what was gathered."""
+    for name in ("group", "select", "shards"):
+        shutil.rmtree(folder / name)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_bit_flipped_in_a_stored_image_never_reaches_a_shard(
+    recipe: Recipe, tmp_path: Path, number: int
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    before = shards(tmp_path / "out")
+    undecided(tmp_path / "out")
+    (tar,) = (tmp_path / "out/gather").glob("*.tar")
+    with tarfile.open(tar) as opened:
+        member = opened.getmembers()[number]
+    flip(tar, member.offset_data + member.size // 2)
+    told = f"{tar.name}: the image at byte {member.offset_data}: its bytes are not those"
+    with pytest.raises(Stopped, match=told):
+        walk(recipe, store)
+    assert not (tmp_path / "out/shards/default/done.json").exists()
+    assert list(repair.run(store, Serial(), dry_run=True)) == list(repair.run(store, Serial()))
+    walk(recipe, store)
+    assert shards(tmp_path / "out") == before
+    assert list(repair.run(store, Serial())) == []
+
+
+def test_a_bit_flipped_in_a_ledger_part_is_told_before_anything_is_decided(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    before = shards(tmp_path / "out")
+    undecided(tmp_path / "out")
+    (part,) = (tmp_path / "out/gather").glob("*.parquet")
+    flip(part, 200)
+    with pytest.raises(Stopped, match=f"{part.name}: its bytes are not .* run `pairsieve repair`"):
+        walk(recipe, store)
+    assert [damaged.marker for damaged in repair.run(store, Serial())] == ["gather/00000000.json"]
+    walk(recipe, store)
+    assert shards(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("folder", ["group", "select/default"])
+def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
+    recipe: Recipe, tmp_path: Path, folder: str
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    before = shards(tmp_path / "out")
+    (file,) = (tmp_path / "out" / folder).glob("*.parquet")
+    flip(file, 20)
+    with pytest.raises(Stopped, match=f"{file.name}: its bytes are not .* makes it again"):
+        report.run(recipe, store, "default")
+    walk(recipe, store)
+    assert not file.exists()
+    assert shards(tmp_path / "out") == before
+
+
+def test_a_bit_flipped_in_a_shard_is_found_by_repair(recipe: Recipe, tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    before = shards(tmp_path / "out")
+    flip(tmp_path / "out/shards/default/00001.tar")
+    (damaged,) = repair.run(store, Serial())
+    assert damaged.damage == [
+        ("shards/default/00001.tar", "its bytes are not those that were committed")
+    ]
+    walk(recipe, store)
+    assert shards(tmp_path / "out") == before
+
+
+class Flipping(Serial):
+    """Flips a bit in the second row group of a Parquet file before its first task."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any]
+    ) -> Generator[tuple[Any, Any]]:
+        (file,) = self.folder.glob("order.*.parquet")
+        column = pq.read_metadata(file).row_group(1).column(0)
+        flip(file, column.data_page_offset + column.total_compressed_size - 3)
+        yield from super().map(function, items)
+
+
+def test_a_bit_flipped_in_the_order_of_samples_stops_that_shard(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    before = shards(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out/shards")
+    packed = shard.run(recipe, store, Flipping(tmp_path / "out/shards/default/parts"), "default")
+    assert next(packed).rows == 2
+    with pytest.raises(Stopped, match="shard 00001: the order of the samples is damaged"):
+        next(packed)
+    walk(recipe, store)  # what was committed of the order is not what lies there: made again
+    assert shards(tmp_path / "out") == before
+
+
+def test_repair_forgets_what_was_made_of_a_gathered_slice(
+    tmp_path: Path, put_plan: Callable[[Store], None]
+) -> None:
+    store = Store.at(tmp_path)
+    put_plan(store)
+    entry = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    names = ["00000000", "00000000.r1", "00000000.r2", "00000001", "00000001.r1"]
+    for folder in ("gather", "embed/model", "embed/model/scores-0123456789abcdef"):
+        for name in names:
+            suffix = {"gather": "tar", "embed/model": "vectors.parquet"}.get(folder)
+            file = f"{folder}/{name}.0123456789ab.{suffix or 'scores.parquet'}"
+            store.write(file, b"y" if (folder, name) == ("gather", "00000000.r1") else b"x")
+            store.create(f"{folder}/{name}.json", Marker(1, {file: entry}).dumps())
+    (damaged,) = repair.run(store, Serial())
+    assert damaged.marker == "gather/00000000.r1.json"
+    for folder in ("gather", "embed/model", "embed/model/scores-0123456789abcdef"):
+        assert store.marker_names(folder) == ["00000000", "00000001", "00000001.r1"]
+
+
+def test_vectors_that_are_gone_are_told(
+    tmp_path: Path, put_plan: Callable[[Store], None], put_vectors: Callable[..., None]
+) -> None:
+    store = Store.at(tmp_path)
+    put_plan(store)
+    put_vectors(store, "model", [0], np.ones((1, 4)), np.ones((1, 4)))
+    (tmp_path / "embed/model/00000000.vectors.parquet").unlink()
+    told = "embed/model/00000000.vectors.parquet: it is gone; run `pairsieve repair`"
+    assert [c for c in status(store, "default").complaints if c.startswith(told)]

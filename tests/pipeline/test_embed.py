@@ -20,6 +20,7 @@ from PIL import Image
 
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.pipeline import embed
+from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
@@ -92,6 +93,7 @@ def put_slice(store: Store, name: str, first: int, pairs: Sequence[Pair]) -> Non
                 "image_file": tar_name,
                 "image_offset": tar.offset + tarfile.BLOCKSIZE,
                 "image_bytes": member.size,
+                "image_checksum": of_image(file.getvalue()),
             }
             tar.addfile(member, io.BytesIO(file.getvalue()))
     rows = [
@@ -346,7 +348,7 @@ def test_a_damaged_image_stops_the_run_and_is_named(store: Store, options: Embed
     data = bytearray(store.read(name))
     data[600:700] = bytes(100)
     store.write(name, bytes(data))
-    with pytest.raises(Stopped, match=f"{name}: the image at byte 512 cannot be read back"):
+    with pytest.raises(Stopped, match=f"{name}: the image at byte 512: its bytes are not"):
         embedded(store, options)
 
 

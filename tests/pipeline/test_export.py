@@ -150,10 +150,14 @@ def test_the_record_names_model_selection_and_size(store: Store, out: Store) -> 
     assert (content["rows"], content["parts"], content["selection"]) == (17, 1, None)
 
 
-def test_nothing_else_is_overwritten(store: Store, out: Store) -> None:
-    out.write("thesis.tex", b"years of work")
-    with pytest.raises(BadOption, match=r"holds `thesis.tex`"):
+@pytest.mark.parametrize("name", ["thesis.tex", "img_emb/holiday.npy", "metadata/img_emb_0.npy"])
+def test_nothing_else_is_overwritten(store: Store, out: Store, name: str) -> None:
+    export.run(store, out)
+    out.write(name, b"years of work")
+    with pytest.raises(BadOption, match=f"holds `{name}`"):
         export.run(store, out)
+    assert out.read(name) == b"years of work"
+    assert out.exists("export.json")
     with pytest.raises(BadOption, match="is in the dataset"):
         export.run(store, Store.at(f"{store.url}/out"))
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import report
+from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, REPORT_PAGE, select_marker, shard_marker
 from pairsieve.pipeline.dataset.store import Store
@@ -93,6 +94,7 @@ def _pair(row: int, image: bytes, offset: int) -> dict[str, Any]:
         "image_file": "gather/00000000.a.tar",
         "image_offset": offset,
         "image_bytes": len(image),
+        "image_checksum": of_image(image),
         "aspect_ratio": 4 / 3,
         "sharpness": 0.5,
         "perceptual_hash": 2**64 - 1,

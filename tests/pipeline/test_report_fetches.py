@@ -58,7 +58,7 @@ def store(tmp_path: Path, put_gathered: PutGathered) -> Store:
     path = f"gather/1.x{REQUESTS_SUFFIX}"
     with made.writer(path) as requests:
         request_rates.write(Counter({("b.example", 60): 7}), requests)
-    commit(made, "gather/1.json", Marker(0, {path: requests.entry()}))
+    commit(made, "gather/00000001.json", Marker(0, {path: requests.entry()}))
     return made
 
 

@@ -135,6 +135,15 @@ def test_nearest_without_a_near_one_only_lists() -> None:
     assert nearest("zzz", ["path", "url"]) == "known: path, url"
 
 
+def test_of_many_names_none_like_it_some_are_named() -> None:
+    many = [f"model-{number:03d}" for number in range(20)]
+    assert nearest("zzz", many) == f"known: {', '.join(many)}"
+    said = nearest("zzz-019", [*many, "more"])
+    assert said.startswith("known are 21, such as model-019, ")
+    assert said.count(",") == 5
+    assert nearest("moree", [*many, "more"]) == "did you mean `more`?"
+
+
 def test_recipe_cannot_change_after_reading() -> None:
     recipe = Recipe.model_validate({"input": {"path": "p"}})
     with pytest.raises(ValueError, match="frozen"):

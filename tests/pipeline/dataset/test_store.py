@@ -121,9 +121,10 @@ def test_the_loser_of_a_race_deletes_its_files_and_gets_the_winners_marker(store
 
 
 def test_markers_are_those_directly_in_the_folder(store: Store) -> None:
-    for path in ("g/2.json", "g/1.5+3.json", "g/deeper/3.json", "g.json"):
+    names = ("00000002", "00000001.5+3", "notes", "deeper/00000003")
+    for path in ("gather.json", *(f"gather/{name}.json" for name in names)):
         store.create(path, Marker(1, {}).dumps())
-    assert list(store.markers("g")) == ["1.5+3", "2"]
+    assert list(store.markers("gather")) == ["00000001.5+3", "00000002"]  # notes are somebody's
 
 
 def test_replace_deletes_what_the_old_result_had(store: Store) -> None:
@@ -188,6 +189,8 @@ def test_a_damaged_marker_or_one_that_leads_outside_stops_the_work(
     tmp_path: Path, data: bytes
 ) -> None:
     store = Store.at(tmp_path)
-    store.write("gather/0.json", data)
-    with pytest.raises(Stopped, match=r"gather/0\.json: a damaged marker: .*delete it and run"):
+    store.write("gather/00000000.json", data)
+    with pytest.raises(
+        Stopped, match=r"gather/00000000\.json: a damaged marker: .*delete it and run"
+    ):
         store.markers("gather")

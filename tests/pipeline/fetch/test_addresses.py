@@ -38,7 +38,7 @@ def requested(url: str) -> str:
         ("http://my_host.example/", "http://my_host.example/"),
         ("http://example.com/a?b=1&amp;c=2", "http://example.com/a?b=1&c=2"),
         ("http://example.com/a?b=1&amp;amp;c&#38;d&#x26;e", "http://example.com/a?b=1&c&d&e"),
-        ("http://example.com/a?b&copy=2&lt;", "http://example.com/a?b&copy=2&lt;"),
+        ("http://example.com/a?b&copy=2&lt;", "http://example.com/a?b&copy=2%3C"),
         ("http://2130706433/", "http://127.0.0.1/"),
         ("http://0x7f.1/", "http://127.0.0.1/"),
         ("http://0177.0.0.01/", "http://127.0.0.1/"),

@@ -213,3 +213,41 @@ def test_the_form_of_a_form_is_itself(text: str) -> None:
     if isinstance(url, CanonicalUrl):
         assert url.url.isascii()
         assert canonical(url.url) == url
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("a=1&#38b=2", "a=1&b=2"),  # was cut at the `#`
+        ("a=1&#38;b=2", "a=1&b=2"),
+        ("a=1&#x26b=2", "a=1%C9%AB=2"),
+        ("a=1&#X26;b=2", "a=1&b=2"),
+        ("a=1&#0038;b", "a=1&b"),
+        ("a=1&#389", "a=1%C6%85"),
+        ("a=1&amp;amp;b", "a=1&b"),
+        ("a=1&#38;amp;b", "a=1&b"),
+        ("a=1&amp", "a=1&"),
+        ("a=1&amp&b", "a=1&&b"),
+        ("a=1&ampere=2", "a=1&ampere=2"),
+        ("a=1&amp=2", "a=1&amp=2"),
+        ("a=1&quot;b&lt;", "a=1%22b%3C"),
+        ("a=&eacute;&#233&#xe9;", "a=%C3%A9%C3%A9%C3%A9"),
+        ("a=1&copy=2&reg&para", "a=1&copy=2&reg&para"),
+        ("a=1&nonesuch;b", "a=1&nonesuch;b"),
+        ("a=1&amp;copy;", "a=1&copy;"),
+        ("a=1&#section", "a=1&"),
+        ("a=1&#", "a=1&"),
+        ("a=1&#35;b", "a=1"),
+        ("a=1&#0;&#xd800;", "a=1%EF%BF%BD%EF%BF%BD"),
+        ("a=1&#9;b&#10;", "a=1b"),
+    ],
+)
+def test_entities_are_read_as_in_the_attribute_that_a_url_was_copied_from(
+    query: str, read: str
+) -> None:
+    assert form(f"http://a.example/x?{query}").url == f"http://a.example/x?{read}"
+
+
+def test_an_entity_of_many_digits_is_no_trap() -> None:
+    for digits in ("9" * 10_000, "0" * 10_000 + "38", "x" + "f" * 10_000):
+        assert canonical(f"http://a.example/x?a&#{digits};b") is not None

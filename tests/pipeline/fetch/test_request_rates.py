@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Store:
         path = f"gather/{unit}.x{REQUESTS_SUFFIX}"
         with dataset.writer(path) as sink:
             request_rates.write(seen, sink)
-        commit(dataset, f"gather/{unit}.json", Marker(1, {path: sink.entry()}))
+        commit(dataset, f"gather/{unit:08d}.json", Marker(1, {path: sink.entry()}))
     return dataset
 
 

@@ -223,8 +223,8 @@ def test_weights_not_downloaded_are_refused_with_the_command_that_fetches_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    command = r"open_clip.create_model\('ViT-B-32', 'laion2b_s34b_b79k'\)"
-    with pytest.raises(BadOption, match=f"not downloaded; this fetches them: .*{command}"):
+    command = "pairsieve fetch-model ViT-B-32 laion2b_s34b_b79k"
+    with pytest.raises(BadOption, match=f"not downloaded; this fetches them: {command}$"):
         check(Embed(model="ViT-B-32", pretrained="laion2b_s34b_b79k"))
 
 

@@ -19,6 +19,7 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
 from pairsieve.pipeline import embed, select
+from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
@@ -78,9 +79,13 @@ def store(tmp_path: Path) -> Store:
             Image.fromarray(picture(row)).save(file, "PNG")
             member = tarfile.TarInfo(f"{row}.png")
             member.size = len(file.getvalue())
-            within = {"image_file": "gather/a.tar", "image_offset": tar.offset + tarfile.BLOCKSIZE}
+            within: dict[str, Any] = {
+                "image_file": "gather/a.tar",
+                "image_offset": tar.offset + tarfile.BLOCKSIZE,
+            }
             tar.addfile(member, io.BytesIO(file.getvalue()))
-            rows.append({"row": row, "text": text, "image_bytes": member.size, **within})
+            within |= {"image_bytes": member.size, "image_checksum": of_image(file.getvalue())}
+            rows.append({"row": row, "text": text, **within})
     rows.append({"row": 3, "text": "gone", "outcome": "dns"})
     filled = [
         {"uid": f"{row['row']:032x}", "retry_layer": 0, "outcome": "ok"} | row for row in rows

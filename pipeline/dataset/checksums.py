@@ -1,0 +1,101 @@
+"""What was committed is compared with what is read, while it is read.
+
+A file that is read whole is compared with the SHA-256 that its marker names, once per process while
+it does not change. A stored image is a few bytes of a tar that nobody reads whole, so the ledger
+has a checksum of each: XXH3 of 64 bits, which costs 1 us per image where SHA-256 costs 33 us.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.columns import IMAGE_BYTES, IMAGE_CHECKSUM, IMAGE_FILE, IMAGE_OFFSET
+from pairsieve.schemas.errors import Stopped
+
+STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, IMAGE_CHECKSUM)  # columns of a stored image
+CHANGED = "its bytes are not those that were committed"
+GONE = "it is gone"
+REPAIR = "run `pairsieve repair`, then `pairsieve run`, which makes it again"
+REMEMBERED = 1 << 18  # files whose checksum is known while the process lives
+CHUNK_BYTES = 1 << 20
+
+
+class StoredAt(NamedTuple):
+    """Where a stored image is, and the checksum that its bytes must have."""
+
+    file: str
+    offset: int
+    bytes: int
+    checksum: int
+
+
+def of_image(body: bytes) -> int:
+    """Return the checksum of a stored image, 64 bits."""
+    import xxhash
+
+    return xxhash.xxh3_64_intdigest(body)
+
+
+def check_image(store: Store, at: StoredAt, body: bytes) -> bytes:
+    """Return the bytes of a stored image if they are those that were stored.
+
+    Raises:
+        Stopped: they are not.
+    """
+    if len(body) != at.bytes or of_image(body) != at.checksum:
+        raise Stopped(
+            f"{store.location(at.file)}: the image at byte {at.offset}: {CHANGED}; {REPAIR}"
+        )
+    return body
+
+
+@lru_cache(REMEMBERED)
+def of_version(store: Store, name: str, version: str) -> str:
+    """Return the SHA-256 of a file, hex; read once as long as its listing has this version."""
+    del version
+    return of_file(store, name)
+
+
+def of_file(store: Store, name: str) -> str:
+    """Return the SHA-256 of a file, hex; FileNotFoundError when there is none."""
+    sha256 = hashlib.sha256()
+    with store.reader(name) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            sha256.update(chunk)
+    return sha256.hexdigest()
+
+
+def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
+    """Return a committed file, read whole and compared with what its marker says, as a file.
+
+    Raises:
+        Stopped: it is gone, or has other bytes.
+    """
+    try:
+        body = store.read(name)
+    except FileNotFoundError as error:
+        raise Stopped(f"{store.location(name)}: {GONE}; {REPAIR}") from error
+    if hashlib.sha256(body).hexdigest() != entry.get("sha256"):
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {REPAIR}")
+    return io.BytesIO(body)
+
+
+def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
+    """Return stored images out of many files, in the order given, each compared.
+
+    Raises:
+        Stopped: a file is gone, or an image has other bytes.
+    """
+    try:
+        bodies = store.read_byte_ranges([(at.file, at.offset, at.bytes) for at in locations])
+    except FileNotFoundError as error:
+        raise Stopped(f"{store.url}: a tar of stored images is gone; {REPAIR}") from error
+    return [check_image(store, at, body) for at, body in zip(locations, bodies, strict=True)]
+
+
+def located(rows: Iterable[dict[str, Any]]) -> list[StoredAt]:
+    """Return where the stored images of ledger rows are."""
+    return [StoredAt(*(row[column.name] for column in STORED_AT)) for row in rows]
