@@ -62,7 +62,7 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
         BadOption: the input has only URLs and the recipe no `fetch`; or the boxes to blur or a rule
             are in a column that there will not be.
     """
-    if plan.fetch and recipe.fetch is None:
+    if plan.fetch and not plan.images and recipe.fetch is None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)

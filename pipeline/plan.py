@@ -31,6 +31,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
+from pairsieve.pipeline.input.parquet_images import holds_images
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
@@ -105,8 +106,9 @@ def _new_plan(
     staged: list[tuple[str, int]] = []
     skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
+    urls = not reader.holds_images
     if isinstance(reader.read, Rows):
-        counts, schema = _footers(recipe, files, reader.read, skipped)
+        counts, schema, urls = _footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
         counts, staged, schema = _staged(recipe, store, files, reader.read, skipped)
@@ -117,11 +119,12 @@ def _new_plan(
     return Plan(
         dataset=store.url,
         pairs=sum(counts),
-        fetch=not reader.holds_images,
+        fetch=urls,
+        images=reader.holds_images or (not staged and recipe.input.image is not None),
         format=reader.format,
         measuring=options,
         files=[
-            File(file.location, rows, file.bytes, file.version)
+            File(file.location, file.name, rows, file.bytes, file.version)
             for file, rows in zip(files, counts, strict=True)
         ],
         staged=staged,
@@ -178,26 +181,33 @@ def _staged(
 
 def _footers(
     recipe: Recipe, files: Sequence[InputFile], rows: Rows, skipped: list[tuple[str, str]]
-) -> tuple[list[int], pa.Schema]:
-    """Return rows per file and the extra columns of all of them."""
+) -> tuple[list[int], pa.Schema, bool]:
+    """Return rows per file, the extra columns of all of them, and whether any has URLs."""
     used = {"url": recipe.input.url, "text": recipe.input.text}
-    counts = [0] * len(files)
+    counts, urls = [0] * len(files), False
     types: Types = {}
     kept = Kept.of(recipe)
     seen: set[str] = set()
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        read = [pool.submit(rows.footer, file) for file in files]
+        read = [pool.submit(rows.footer, file, recipe.input.image) for file in files]
         for index, (file, footer) in enumerate(zip(files, read, strict=True)):
             with _bad_file(recipe, file, skipped):
                 counts[index], schema = footer.result()
-                _check_used(file.location, schema, used)
+                _check_used(file.location, schema, _needed(recipe.input, schema, used))
+                urls = urls or used["url"] in schema.names
                 for field in schema:
                     if not _is_taken(field, used):
                         seen.add(field.name)
                         _widen(types, field, kept, file)
     kept.check_names(seen)
     kept.check_types(types)
-    return counts, of_types(types)
+    return counts, of_types(types), urls
+
+
+def _needed(options: Input, schema: pa.Schema, used: dict[str, str]) -> dict[str, str]:
+    """Return the columns that a file must have: no URL where it has images, unless it is named."""
+    named = "url" in options.model_fields_set or options.url in schema.names
+    return used if options.image is None or named else {"text": used["text"]}
 
 
 def _widen(types: Types, field: pa.Field, kept: Kept, file: InputFile) -> None:
@@ -235,11 +245,19 @@ def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
     """Refuse a file without the URL or text column, or with other than text in it."""
     for key, name in used.items():
         if name not in schema.names:
-            raise missing_column(location, key, name, schema.names)
+            raise _with_hint(missing_column(location, key, name, schema.names), schema)
         type = schema.field(name).type
         captions = key == "text" and pa.types.is_list(type) and type.value_type == pa.string()
         if type not in (pa.string(), pa.binary(), pa.null()) and not captions:
             raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
+
+
+def _with_hint(error: BadOption, schema: pa.Schema) -> BadOption:
+    """Return the error for a missing column, with the column that looks like one of images."""
+    found = [field.name for field in schema if holds_images(field.type)]
+    if not found:
+        return error
+    return BadOption(f"{error}; if the images are in `{found[0]}`, say `input.image: {found[0]}`")
 
 
 def _check_hashes(options: Input, schema: pa.Schema) -> None:

@@ -62,7 +62,8 @@ class Input(Section):
     image: str | None = Field(
         None,
         min_length=1,
-        description="WebDataset: suffix of the image where samples hold several, e.g. `seg.png`.",
+        description="Parquet: column with the images, as bytes or `{bytes, path}`. WebDataset: "
+        "suffix of the image where samples hold several, e.g. `seg.png`.",
     )
     on_bad_file: Literal["stop", "skip"] = Field(
         "stop",

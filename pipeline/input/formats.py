@@ -105,6 +105,8 @@ def find_files(options: Input, dataset: str, readers: tuple[Reader, ...] = READE
             chosen = [file for file in every if format_of(file.name, readers) == reader.format]
         if not chosen:
             raise BadOption(f"input.path: no file of format {reader.format} in {options.path}")
+    if options.image is not None and not reader.takes_image:
+        raise BadOption(f"input.image: {reader.format} files hold no images; leave it out")
     return InputFiles(reader, tuple(_with_companions(reader, chosen, every)))
 
 

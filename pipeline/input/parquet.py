@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input import parquet_images
 from pairsieve.pipeline.input.column_types import cast_what_fits, in_microseconds
 from pairsieve.pipeline.input.files import InputFile, open_file
 from pairsieve.pipeline.input.reader import BadFile, Reader, Rows
@@ -17,11 +18,14 @@ BATCH_ROWS = 1024  # decoded together; bounds what is read beyond the rows that 
 COLUMN_BUFFER = 4 << 20  # bytes read at once of each column
 
 
-def footer(file: InputFile) -> tuple[int, pa.Schema]:
+def footer(file: InputFile, image: str | None = None) -> tuple[int, pa.Schema]:
     """Return the number of rows, and the schema with plain types and distinct names.
+
+    Of the column `image`, if it is given, what it holds beside the bytes.
 
     Raises:
         BadFile: it is not a readable Parquet file.
+        BadOption: the column `image` holds no images.
     """
     import pyarrow.parquet as pq
 
@@ -31,6 +35,9 @@ def footer(file: InputFile) -> tuple[int, pa.Schema]:
             schema = metadata.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise BadFile(f"{file.location}: not a readable Parquet file: {error}") from error
+    if image is not None:
+        parquet_images.check_column(schema, file.location, image)
+        schema = parquet_images.flat_schema(schema, image)
     names = distinct(schema.names)
     fields = [
         pa.field(name, plain_type(type)) for name, type in zip(names, schema.types, strict=True)
@@ -38,7 +45,7 @@ def footer(file: InputFile) -> tuple[int, pa.Schema]:
     return metadata.num_rows, pa.schema(fields)
 
 
-def read(location: str, first: int, rows: int, total: int) -> pa.Table:
+def read(location: str, first: int, rows: int, total: int, image: str | None = None) -> pa.Table:
     """Return `rows` rows from row `first` on, reading only the row groups they lie in.
 
     Args:
@@ -46,17 +53,21 @@ def read(location: str, first: int, rows: int, total: int) -> pa.Table:
         first: First row, from 0.
         rows: How many; the file has them.
         total: Rows that the file had when it was planned.
+        image: The column of images, whose bytes are not read.
 
     Raises:
         Stopped: the file is gone, broken, or has another number of rows now.
     """
     try:
         with open_file(location) as file:
-            return _read(file, location, (first, rows), total)
+            table = _read(file, location, (first, rows), total, image)
     except FileNotFoundError as error:
         raise Stopped(f"{location}: was there when the input was planned and is gone") from error
     except (OSError, pa.ArrowException) as error:
         raise Stopped(f"{location}: cannot be read: {error}; mend it or start anew") from error
+    if image is not None:
+        table = parquet_images.flat(table, image)
+    return table.rename_columns(distinct(table.column_names))
 
 
 def plain_type(type: pa.DataType) -> pa.DataType:
@@ -98,7 +109,9 @@ def distinct(names: list[str]) -> list[str]:
     return unique_names
 
 
-def _read(file: BinaryIO, location: str, span: tuple[int, int], total: int) -> pa.Table:
+def _read(
+    file: BinaryIO, location: str, span: tuple[int, int], total: int, image: str | None
+) -> pa.Table:
     """Return the rows of `span`, (first, count), of an open file."""
     import pyarrow.parquet as pq
 
@@ -110,10 +123,14 @@ def _read(file: BinaryIO, location: str, span: tuple[int, int], total: int) -> p
                 f"{parquet.metadata.num_rows} now; put the old file back"
             )
         groups, skip = _groups(parquet.metadata, first, rows)
-        batches = parquet.iter_batches(BATCH_ROWS, row_groups=groups, use_threads=False)
-        schema = parquet.schema_arrow
-        table = pa.Table.from_batches(_slices(batches, skip, rows), schema=schema)
-        return table.rename_columns(distinct(schema.names))
+        schema, columns = parquet.schema_arrow, None
+        if image is not None:
+            columns = parquet_images.leaves(schema, image)
+            schema = parquet_images.without_bytes(schema, image)
+        batches = parquet.iter_batches(
+            BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False
+        )
+        return pa.Table.from_batches(_slices(batches, skip, rows), schema=schema)
 
 
 def _groups(metadata: Any, first: int, rows: int) -> tuple[list[int], int]:
@@ -186,4 +203,4 @@ def _escaped(value: Any, type: pa.DataType) -> Any:
     return [_escaped(each, type.value_type) for each in value]
 
 
-PARQUET = Reader("parquet", (".parquet", ".pq"), Rows(footer, read))
+PARQUET = Reader("parquet", (".parquet", ".pq"), Rows(footer, read, parquet_images.images))

@@ -4,7 +4,7 @@ A format is read in one of two ways. Where any rows of a file can be read withou
 they are read in place (`Rows`); else its pairs come one after the other (`Records`) and are staged.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,13 +47,17 @@ class Rows:
     """How the rows of a file are read where they lie.
 
     Attributes:
-        footer: Returns the number of rows and the schema, its names distinct; BadOption.
-        read: Returns rows, given location, first row, rows and the file's rows when planned;
-            Stopped where the file has changed since.
+        footer: Returns the number of rows and the schema, its names distinct, given the column of
+            images, if there is one; without its bytes. BadOption.
+        read: Returns rows, given location, first row, rows, the file's rows when planned and the
+            column of images; without its bytes. Stopped where the file has changed since.
+        images: Yields the images of rows, given location, rows in ascending order and their
+            column; None where a row has none. Absent where the format holds none.
     """
 
-    footer: Callable[[InputFile], tuple[int, pa.Schema]]
-    read: Callable[[str, int, int, int], pa.Table]
+    footer: Callable[[InputFile, str | None], tuple[int, pa.Schema]]
+    read: Callable[[str, int, int, int, str | None], pa.Table]
+    images: Callable[[str, Sequence[int], str], Iterator[pa.Buffer | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,11 @@ class Reader:
     holds_images: bool = False
     beside: tuple[str, ...] = ()
     companion: str = ""
+
+    @property
+    def takes_image(self) -> bool:
+        """Return whether `input.image` means something for its files."""
+        return self.holds_images or (isinstance(self.read, Rows) and self.read.images is not None)
 
 
 def missing_column(location: str, key: str, name: str, known: list[str]) -> BadOption:

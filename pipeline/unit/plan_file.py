@@ -15,22 +15,37 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
 from pairsieve.pipeline.input.captions import chosen
 from pairsieve.pipeline.input.column_types import as_text
-from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, PROBLEM, called, source_of
+from pairsieve.pipeline.input.extra_columns import (
+    IMAGE_LOCATION,
+    PROBLEM,
+    called,
+    own_address,
+    source_of,
+)
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-VERSION = 3
+VERSION = 4
 
 FileSlice = Sequence[int]  # file, first row, rows
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An input file: where it lies, its rows, and a version that shows whether it has changed."""
+    """An input file.
+
+    Attributes:
+        path: Where it lies.
+        name: Its path below the input's folder.
+        rows: Its rows.
+        bytes: Its size.
+        version: Shows whether it has changed.
+    """
 
     path: str
+    name: str
     rows: int
     bytes: int
     version: str
@@ -43,7 +58,8 @@ class Plan:
     Attributes:
         dataset: Where it was read from or written to; not part of plan.json.
         pairs: Pairs of the input.
-        fetch: False when the input holds its images.
+        fetch: Whether the input has URLs that may be fetched; not where it holds all its images.
+        images: Whether it holds images.
         format: Format of the input files.
         measuring: The options that shape measured columns.
         files: The input files.
@@ -57,6 +73,7 @@ class Plan:
     dataset: str
     pairs: int
     fetch: bool
+    images: bool
     format: str
     measuring: dict[str, Any]
     files: Sequence[File]
@@ -181,7 +198,7 @@ def read_unit(
 
     The columns are `row`, `url`, `text`, `PROBLEM` if it was staged, `IMAGE_LOCATION` if the input
     holds images, and the extra ones; URL and text are as the input has them, null where there is
-    none.
+    none. A pair whose image the input may hold has the address of its row where it has no URL.
 
     Args:
         plan: The plan.
@@ -207,9 +224,9 @@ def read_unit(
 
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
-    location = () if plan.fetch else IMAGE_LOCATION
-    of_staged = [PROBLEM, *location] if plan.staged else []
-    staged = [staging.SCHEMA.field(name) for name in of_staged]
+    location = IMAGE_LOCATION if plan.images else ()
+    names = [*([PROBLEM] if plan.staged else []), *location]
+    staged = [staging.SCHEMA.field(name) for name in names]
     own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *staged]
     return pa.schema([*own, *plan.schema])
 
@@ -235,11 +252,14 @@ def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:
 
 def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: int) -> pa.Table:
     file = plan.files[index]
-    table = rows_of_file.read(file.path, first, rows, file.rows)
     options = plan.measuring["input"]
-    url = parquet.plain(table[options["url"]], pa.string())
+    table = rows_of_file.read(file.path, first, rows, file.rows, options.get("image"))
+    url = _urls(plan, table, file, first)
     texts = _texts(table[options["text"]], url, options["caption"])
     columns = [url, texts]
+    if plan.images:
+        numbers = pa.array(range(first, first + rows), pa.int64())
+        columns += [pa.array([file.path] * rows), numbers, pa.nulls(rows, pa.int64())]
     for field in plan.schema:
         name = source_of(field)
         if name not in table.column_names:
@@ -250,6 +270,29 @@ def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: i
         else:
             columns.append(parquet.plain(table[name], field.type))
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
+
+
+def _urls(plan: Plan, table: pa.Table, file: File, first: int) -> pa.ChunkedArray:
+    """Return the URLs of rows; where the input may hold their images, an address for want of one.
+
+    So two rows without a URL never pass for the same pair.
+    """
+    name = plan.measuring["input"]["url"]
+    if not plan.images:
+        return parquet.plain(table[name], pa.string())
+    found = [None] * table.num_rows
+    if name in table.column_names:
+        found = parquet.plain(table[name], pa.string()).to_pylist()
+    return pa.chunked_array(
+        [
+            staging.text_array(
+                [
+                    url if url and url.strip() else own_address(plan.format, file.name, f"#{row}")
+                    for row, url in enumerate(found, first)
+                ]
+            )
+        ]
+    )
 
 
 def _texts(column: pa.ChunkedArray, urls: pa.ChunkedArray, rule: str) -> pa.ChunkedArray:

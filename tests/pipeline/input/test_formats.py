@@ -194,11 +194,11 @@ def test_a_format_of_ones_own_is_a_reader_and_a_line_of_the_table(tmp_path: Path
 def test_a_format_of_ones_own_may_be_read_in_place(tmp_path: Path) -> None:
     table = pa.table({"url": ["http://a/1", "http://a/2"], "text": ["one", "two"], "n": [1, 2]})
 
-    def rows(location: str, first: int, rows: int, total: int) -> pa.Table:
+    def rows(location: str, first: int, rows: int, total: int, image: str | None) -> pa.Table:
         return table.slice(first, rows)
 
     (tmp_path / "a.memory").touch()
-    footer = Rows(lambda file: (table.num_rows, table.schema), rows)
+    footer = Rows(lambda file, image: (table.num_rows, table.schema), rows)
     readers = (*READERS, Reader("memory", (".memory",), footer))
     recipe = Recipe(input=Input(path=str(tmp_path / "a.memory"), unit_pairs=1))
     planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)

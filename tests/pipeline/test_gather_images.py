@@ -1,0 +1,124 @@
+"""Gather images that the input holds: in tars, in Parquet, with a URL beside them or without."""
+
+import io
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pairsieve.pipeline import gather, plan
+from pairsieve.pipeline.check import check_input
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.schemas.errors import Stopped
+from pairsieve.schemas.recipe import Recipe
+
+Serve = Callable[[Path], str]
+Row = dict[str, Any]
+
+
+def picture(seed: int) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (40 + seed, 30), (seed * 40, 200, 100)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def gathered(recipe: Recipe, folder: Path) -> list[Row]:
+    """Plan and gather; return the ledger rows."""
+    store = Store.at(folder)
+    planned = plan.run(recipe, store)
+    check_input(recipe, planned)
+    done = gather.run(recipe, store, planned, Serial())
+    parts = [
+        pa.BufferReader(store.read(name))
+        for _, m in done
+        for name in m.files
+        if name.endswith(".parquet")
+    ]
+    tables = [pq.read_table(part) for part in parts]
+    rows: list[Row] = pa.concat_tables(tables).to_pylist()
+    return rows
+
+
+def written(folder: Path, bodies: list[bytes | None], urls: list[str | None] | None = None) -> Path:
+    """Write Parquet as Hugging Face does and return the folder it is in."""
+    images = [{"bytes": body, "path": f"{n}.png"} for n, body in enumerate(bodies)]
+    columns: Row = {"image": images, "text": [f"text {n}" for n in range(len(bodies))]}
+    if urls:
+        columns["url"] = urls
+    (folder / "in").mkdir()
+    pq.write_table(pa.table(columns), folder / "in/a.parquet", row_group_size=2)
+    return folder / "in"
+
+
+def recipe(path: Path, **sections: Any) -> Recipe:
+    chosen = {"path": str(path), "image": "image", "unit_pairs": 3}
+    return Recipe.model_validate({"input": chosen, **sections})
+
+
+def fetch(base: str = "http://127.0.0.1:1") -> Row:
+    return {
+        "user_agent": "test (+mailto:test@example.org)",
+        "per_host_per_s": 100_000,
+        "allow_networks": ["127.0.0.0/8"],
+        "ports": [int(base.rpartition(":")[2])],
+        "retries": 0,
+    }
+
+
+def test_images_in_parquet_are_stored_and_damaged_ones_are_rows(tmp_path: Path) -> None:
+    bodies = [picture(0), b"no picture", None, b"", picture(1), picture(2)[:-40]]
+    rows = gathered(recipe(written(tmp_path, bodies)), tmp_path / "out")
+    assert [row["outcome"] for row in rows] == [
+        *("ok", "not_an_image", "absent", "empty", "ok", "bad_image"),
+    ]
+    assert rows[2]["detail"] == "no bytes in `image`, and no URL"
+    assert [row["width"] for row in rows] == [40, None, None, None, 41, None]
+    assert rows[0]["sha256"] == sha256(picture(0)).hexdigest()
+    assert rows[0]["url"] == "parquet:a.parquet#0"
+    assert [row["image.path"] for row in rows] == [f"{n}.png" for n in range(6)]
+    assert "image" not in rows[0]
+
+
+def test_what_has_a_url_and_no_bytes_is_fetched(tmp_path: Path, serve: Serve) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/there.png").write_bytes(picture(3))
+    base = serve(tmp_path / "web")
+    urls = [f"{base}/there.png", f"{base}/held.png", None, f"{base}/gone.png"]
+    path = written(tmp_path, [None, picture(1), None, None], urls)
+    rows = gathered(recipe(path, fetch=fetch(base)), tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["ok", "ok", "absent", "http_4xx"]
+    assert [row["width"] for row in rows] == [43, 41, None, None]
+    assert [row["http_status"] for row in rows] == [200, None, None, 404]
+
+
+def test_without_a_fetch_what_has_no_bytes_is_absent(tmp_path: Path) -> None:
+    path = written(tmp_path, [picture(0), None], ["http://a/0", "http://a/1"])
+    rows = gathered(recipe(path), tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["ok", "absent"]
+    assert rows[1]["detail"] == "no bytes in `image`, and no `fetch` in the recipe"
+
+
+def test_images_of_the_input_have_the_limits_of_fetched_ones(tmp_path: Path) -> None:
+    bodies: list[bytes | None] = [picture(0), bytes(len(picture(0)) + 1)]
+    limited = fetch() | {"max_bytes": len(picture(0))}
+    path = written(tmp_path, bodies)
+    rows = gathered(recipe(path, fetch=limited), tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["ok", "too_large"]
+    small = recipe(path, image={"max_pixels": 1199})
+    (row, _) = gathered(small, tmp_path / "small")
+    assert row["outcome"] == "too_many_pixels"
+
+
+def test_a_file_that_is_gone_stops_with_a_word(tmp_path: Path) -> None:
+    path = written(tmp_path, [picture(0)])
+    chosen, store = recipe(path), Store.at(tmp_path / "out")
+    planned = plan.run(chosen, store)
+    (path / "a.parquet").unlink()
+    with pytest.raises(Stopped, match=r"a\.parquet: was there when the input was planned"):
+        list(gather.run(chosen, store, planned, Serial()))
