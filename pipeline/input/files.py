@@ -64,10 +64,20 @@ def open_text(file: InputFile) -> io.BufferedReader:
 
     Reading raises OSError when the compressed data are broken or end early.
     """
+    return open_compressed(file.location)
+
+
+def is_compressed(name: str) -> bool:
+    """Return whether the name of a file says that it is compressed."""
+    return PurePosixPath(name.lower()).suffix in COMPRESSIONS
+
+
+def open_compressed(location: str) -> io.BufferedReader:
+    """Return the bytes of a file, decompressed as its name says; OSError as in `open_text`."""
     import pyarrow as pa
 
-    raw = open_file(file.location)
-    compression = COMPRESSIONS.get(PurePosixPath(file.name.lower()).suffix)
+    raw = open_file(location)
+    compression = COMPRESSIONS.get(PurePosixPath(location.lower()).suffix)
     if not compression:
         return io.BufferedReader(raw, STREAM_BUFFER)  # type: ignore[arg-type]
     return io.BufferedReader(pa.input_stream(raw, compression=compression), STREAM_BUFFER)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pairsieve.pipeline.input import parquet, text, webdataset
-from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, list_files
+from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, is_compressed, list_files
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_input import Input
@@ -71,8 +71,7 @@ def check_format(options: Input, readers: tuple[Reader, ...] = READERS) -> None:
 
 def format_of(name: str, readers: tuple[Reader, ...] = READERS) -> str | None:
     """Return the format that a file's name tells, None if it tells none."""
-    path = PurePosixPath(name.lower())
-    compressed = path.suffix in COMPRESSIONS
+    path, compressed = PurePosixPath(name.lower()), is_compressed(name)
     suffix = path.with_suffix("").suffix if compressed else path.suffix
     for reader in readers:
         if suffix in reader.suffixes and (reader.compressed or not compressed):
@@ -124,7 +123,7 @@ def _of_one_format(
         known = ", ".join(suffix for reader in readers for suffix in reader.suffixes)
         raise BadOption(
             f"input.path: the format of {examples[None]!r} is not known from its name; known: "
-            f"{known}, text formats also with {' or '.join(COMPRESSIONS)}; say "
+            f"{known}, text formats and tars also with {' or '.join(COMPRESSIONS)}; say "
             "`input.format`, or a glob that matches the input files only"
         )
     if len(examples) > 1:
@@ -143,8 +142,10 @@ def _with_companions(
     """Yield the files, each with what of the same name lies beside it and goes with it."""
     by_name = {file.name: file for file in every} if reader.companion else {}
     for file in files:
-        suffix = next((s for s in reader.suffixes if file.name.endswith(s)), None)
-        beside = None if suffix is None else file.name.removesuffix(suffix) + reader.companion
+        packed = PurePosixPath(file.name).suffix if is_compressed(file.name) else ""
+        name = file.name.removesuffix(packed)
+        suffix = next((s for s in reader.suffixes if name.endswith(s)), None)
+        beside = None if suffix is None else name.removesuffix(suffix) + reader.companion
         companion = by_name.get(beside or "")
         yield replace(file, companion=companion) if companion else file
 

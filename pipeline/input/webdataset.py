@@ -1,6 +1,7 @@
 """WebDatasets as input: pairs whose images are already there, so nothing is fetched.
 
-A tar is walked once; of its images only the location is noted. A sample is the consecutive members
+A tar is walked once; of its images only the location is noted: in one that is compressed, where
+they lie in what it unpacks to. A sample is the consecutive members
 with one key, as the webdataset library groups them: the key ends at the first dot of the name, and
 what a member holds is told by what follows the last one. Its text is `.txt`, else the text or
 `caption` of `.json`; its URL is that of `.json`. One without a URL gets the address of its location
@@ -22,7 +23,8 @@ import pyarrow as pa
 
 from pairsieve.pipeline.input.captions import chosen, is_captions, told
 from pairsieve.pipeline.input.column_types import without_times
-from pairsieve.pipeline.input.files import InputFile, open_file
+from pairsieve.pipeline.input.files import InputFile, is_compressed, open_file
+from pairsieve.pipeline.input.forward_stream import ForwardStream
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
@@ -162,7 +164,7 @@ def _samples(file: InputFile) -> Iterator[_Sample]:
     """Yield the samples; a name given twice begins another."""
     decoder = json.JSONDecoder(strict=False)
     sample: _Sample | None = None
-    with open_file(file.location) as stream:
+    with _opened(file.location) as stream:
         for member in members(stream, file.location):
             name = _NAME.fullmatch(member.name)
             if not name or member.isdir() or _META.match(member.name):
@@ -176,31 +178,48 @@ def _samples(file: InputFile) -> Iterator[_Sample]:
             if not member.isreg() or member.issparse():
                 sample.problem = sample.problem or f".{suffix} is a link or no plain file"
             else:
-                _take(sample, suffix, member, stream, decoder)
+                _take(sample, suffix, member, (stream, file.location), decoder)
     if sample:
         yield sample
 
 
 def _take(
-    sample: _Sample, suffix: str, member: tarfile.TarInfo, stream: Any, decoder: json.JSONDecoder
+    sample: _Sample,
+    suffix: str,
+    member: tarfile.TarInfo,
+    opened: tuple[Any, str],
+    decoder: json.JSONDecoder,
 ) -> None:
     """Put into the sample what the member holds, by what follows its last dot."""
     kind = suffix.rpartition(".")[2]
     if kind in IMAGES:
         sample.images[suffix] = member.offset_data, member.size
     elif kind in TEXTS:
-        data = _content(stream, member)
+        data = _content(opened, member)
         sample.texts[suffix] = None if data is None else data.decode("utf-8", "backslashreplace")
     elif suffix == "json":
-        sample.metadata, sample.problem = json_object(_content(stream, member), decoder)
+        sample.metadata, sample.problem = json_object(_content(opened, member), decoder)
 
 
-def _content(stream: Any, member: tarfile.TarInfo) -> bytes | None:
-    """Return the bytes of a member, None if they are too many for a text."""
+def _content(opened: tuple[Any, str], member: tarfile.TarInfo) -> bytes | None:
+    """Return the bytes of a member, None if they are too many for a text.
+
+    Raises:
+        BadFile: they cannot be read.
+    """
+    stream, location = opened
     if member.size > MAX_LINE:
         return None
-    stream.seek(member.offset_data)
-    return bytes(stream.read(member.size))
+    try:
+        stream.seek(member.offset_data)
+        return bytes(stream.read(member.size))
+    except OSError as error:
+        raise _broken(location, member.offset, str(error)) from error
+
+
+def _opened(location: str) -> Any:
+    """Return a tar's bytes as a file; one that is compressed is read forwards only."""
+    return ForwardStream(location) if is_compressed(location) else open_file(location)
 
 
 def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
@@ -216,6 +235,8 @@ def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
                 offset = tar.offset
         stream.seek(tar.offset)
         rest = stream.read(tarfile.BLOCKSIZE)
+        if isinstance(stream, ForwardStream):
+            stream.drain()
     except (tarfile.TarError, OSError, ValueError) as error:
         raise _broken(location, offset, str(error)) from error
     if rest.strip(b"\0"):
@@ -233,6 +254,7 @@ WEBDATASET = Reader(
     "webdataset",
     (".tar",),
     records,
+    compressed=True,
     holds_images=True,
     beside=(".parquet", ".json"),
     companion=".parquet",

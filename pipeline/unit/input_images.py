@@ -5,17 +5,19 @@ pair of such a column that has a URL and no bytes is fetched.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.fetch.canonical_url import scheme_of
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.input.extra_columns import ImageLocation
-from pairsieve.pipeline.input.files import split_location
+from pairsieve.pipeline.input.files import is_compressed, split_location
 from pairsieve.pipeline.input.formats import rows_of
+from pairsieve.pipeline.input.forward_stream import ForwardStream
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.columns import URL
-from pairsieve.schemas.errors import Stopped
+from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch, Recipe
 
@@ -59,12 +61,17 @@ class _Reading:
             for file, rows in by_file.items():
                 yield from self._of_column(str(file), rows)
         else:
-            yield from self._ranges([row for rows in by_file.values() for row in rows])
+            packed = {file: rows for file, rows in by_file.items() if is_compressed(str(file))}
+            plain = (rows for file, rows in by_file.items() if file not in packed)
+            yield from self._ranges([row for rows in plain for row in rows])
+            for file, rows in packed.items():
+                yield from self._unpacked(str(file), rows)
 
     def _of_column(self, file: str, rows: list[int]) -> Iterator[tuple[int, Fetched | None]]:
         """Yield images out of the column of a file that is read in place."""
         images = rows_of(self._format).images
-        assert images, f"{self._format} was planned with images"
+        if images is None:
+            raise BadOption(f"input.image: `{self._format}` holds no images; use another --dataset")
         buffers = images(file, [self._locations[row].offset for row in rows], self._column)
         for row, buffer in zip(rows, buffers, strict=True):
             if buffer is not None:
@@ -85,21 +92,31 @@ class _Reading:
             for row in some:
                 yield row, self._found(row, bodies[row]) if row in bodies else self._too_large(row)
 
+    def _unpacked(self, file: str, rows: list[int]) -> Iterator[tuple[int, Fetched]]:
+        """Yield images out of a compressed file, which is read once up to the last."""
+        with _stopped(file), ForwardStream(file) as stream:
+            for row in sorted(rows, key=lambda row: self._locations[row].offset):
+                if self._length(row) > self._limit:
+                    yield row, self._too_large(row)
+                    continue
+                stream.seek(self._locations[row].offset)
+                body = stream.take(self._length(row))
+                if len(body) < self._length(row):
+                    raise OSError("ends before an image that it had when it was planned")
+                yield row, self._found(row, body)
+
     def _bodies(self, rows: list[int]) -> dict[int, bytes]:
         """Return the bytes of the images of rows."""
         by_store: dict[Store, dict[int, ByteRange]] = {}
         for row in rows:
             store, path = split_location(self._locations[row].file or "")
-            found = (path, self._locations[row].offset, self._length(row))
-            by_store.setdefault(store, {})[row] = found
+            span = path, self._locations[row].offset, self._length(row)
+            by_store.setdefault(store, {})[row] = span
         bodies: dict[int, bytes] = {}
         for store, ranges in by_store.items():
-            try:
+            with _stopped(f"a file in {store.url}"):
                 found = store.read_byte_ranges(list(ranges.values()))
-            except FileNotFoundError as error:
-                why = "was there when the input was planned and is gone"
-                raise Stopped(f"{error}: {why}") from error
-            bodies.update(zip(ranges, found, strict=True))
+            bodies |= dict(zip(ranges, found, strict=True))
         return bodies
 
     def _batches(self, rows: list[int]) -> Iterator[list[int]]:
@@ -127,3 +144,14 @@ class _Reading:
 
     def _too_large(self, row: int) -> Fetched:
         return Fetched(self._urls[row], Outcome.TOO_LARGE, detail=f"more than {self._limit} bytes")
+
+
+@contextmanager
+def _stopped(location: str) -> Iterator[None]:
+    """Turn a file that cannot be read, or is not there, into a clear stop."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Stopped(f"{location} was there when the input was planned and is gone") from error
+    except OSError as error:
+        raise Stopped(f"{location}: cannot be read: {error}; put the old file back") from error

@@ -1,6 +1,8 @@
 """Gather images that the input holds: in tars, in Parquet, with a URL beside them or without."""
 
+import gzip
 import io
+import tarfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -121,4 +123,42 @@ def test_a_file_that_is_gone_stops_with_a_word(tmp_path: Path) -> None:
     planned = plan.run(chosen, store)
     (path / "a.parquet").unlink()
     with pytest.raises(Stopped, match=r"a\.parquet: was there when the input was planned"):
+        list(gather.run(chosen, store, planned, Serial()))
+
+
+def test_images_in_a_compressed_tar_are_stored(tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    bodies = [picture(0), b"no picture", bytes(5000), picture(1)]
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        for n, body in enumerate(bodies):
+            for suffix, data in (("png", body), ("txt", b"text %d" % n)):
+                member = tarfile.TarInfo(f"{n}.{suffix}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tar.gz").write_bytes(gzip.compress(sink.getvalue()))
+    options = {"path": str(tmp_path / "in"), "unit_pairs": 3}
+    limited = Recipe.model_validate({"input": options, "fetch": fetch() | {"max_bytes": 4000}})
+    rows = gathered(limited, tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["ok", "not_an_image", "too_large", "ok"]
+    assert [row["sha256"] for row in rows][::3] == [
+        sha256(body).hexdigest() for body in (bodies[0], bodies[3])
+    ]
+
+
+def test_a_compressed_tar_that_is_another_by_now_stops_with_a_word(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in/a.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for suffix, data in (("png", picture(0)), ("txt", b"text")):
+            member = tarfile.TarInfo(f"a.{suffix}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    chosen, store = (
+        Recipe.model_validate({"input": {"path": str(path)}}),
+        Store.at(tmp_path / "out"),
+    )
+    planned = plan.run(chosen, store)
+    path.write_bytes(gzip.compress(b"short"))
+    with pytest.raises(Stopped, match=r"a\.tar\.gz: cannot be read: ends before an image"):
         list(gather.run(chosen, store, planned, Serial()))

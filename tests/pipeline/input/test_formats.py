@@ -42,7 +42,7 @@ def names(path: str | Path, format: str = "auto", dataset: str = "/elsewhere") -
         ("a.json", "jsonl"),
         ("a.txt", "txt"),
         ("a.tar", "webdataset"),
-        ("a.tar.gz", None),
+        ("a.tar.gz", "webdataset"),
         ("a.parquet.gz", None),
         ("a.gz", None),
         ("csv", None),
