@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.errors import BadOption
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 STREAM_BUFFER = 1 << 20  # bytes
@@ -30,6 +31,7 @@ class InputFile:
         bytes: Size.
         version: Changes when the content does: time of change, or the object's entity tag.
         companion: What of the same name lies beside it and goes with it, if its format has that.
+        members: The files of a folder that is read as one.
     """
 
     location: str
@@ -37,6 +39,7 @@ class InputFile:
     bytes: int
     version: str
     companion: "InputFile | None" = None
+    members: "tuple[InputFile, ...]" = ()
 
 
 def split_location(location: str) -> tuple[Store, str]:
@@ -100,6 +103,8 @@ def _listed_local(path: str) -> tuple[list[InputFile], bool]:
         root, paths = _fixed_part(path), glob.glob(path, recursive=True)
     files = []
     for location in paths:
+        if os.path.islink(location) and not os.path.exists(location):
+            raise BadOption(f"input.path: {location} is a link to nothing; delete or mend it")
         name = os.path.relpath(location, root)
         if os.path.isfile(location) and not (folder and _is_private(name)):
             stat = os.stat(location)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from pairsieve.pipeline.input import parquet, text, webdataset
+from pairsieve.pipeline.input import image_folder, parquet, text, webdataset
 from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, is_compressed, list_files
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, nearest
@@ -22,6 +22,7 @@ READERS: tuple[Reader, ...] = (
     text.JSONL,
     text.TXT,
     webdataset.WEBDATASET,
+    image_folder.IMAGE_FOLDER,
 )
 AUTO = "auto"  # in the recipe: the format is told from the files' names
 
@@ -106,6 +107,11 @@ def find_files(options: Input, dataset: str, readers: tuple[Reader, ...] = READE
             raise BadOption(f"input.path: no file of format {reader.format} in {options.path}")
     if options.image is not None and not reader.takes_image:
         raise BadOption(f"input.image: {reader.format} files hold no images; leave it out")
+    if reader.group:
+        names = {file.name for file in chosen}
+        chosen = reader.group(
+            [f for f in every if f.name in names or f.name.lower().endswith(reader.beside)]
+        )
     return InputFiles(reader, tuple(_with_companions(reader, chosen, every)))
 
 

@@ -72,6 +72,7 @@ class Reader:
         holds_images: Whether its records say where their image lies, so that nothing is fetched.
         beside: Suffixes of what may lie beside its files and is no input.
         companion: Suffix of the file of the same name that goes with each file, "" for none.
+        group: Makes of the files, and of those beside them, the fewer that are read.
     """
 
     format: str
@@ -81,11 +82,14 @@ class Reader:
     holds_images: bool = False
     beside: tuple[str, ...] = ()
     companion: str = ""
+    group: Callable[[Sequence[InputFile]], list[InputFile]] | None = None
 
     @property
     def takes_image(self) -> bool:
         """Return whether `input.image` means something for its files."""
-        return self.holds_images or (isinstance(self.read, Rows) and self.read.images is not None)
+        if isinstance(self.read, Rows):
+            return self.read.images is not None
+        return self.holds_images and self.group is None
 
 
 def missing_column(location: str, key: str, name: str, known: list[str]) -> BadOption:

@@ -180,7 +180,7 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
         if missing and len(names) < NAMES_SHOWN:
             names |= dict.fromkeys(others)
         raw = line is not None and not line.isascii() and not encoding.fits(line)
-        yield _pair(others, options, encoding if raw else None, problem)
+        yield json_pair(others, options, encoding if raw else None, problem)
     if not count:
         return
     encoding.check()
@@ -194,7 +194,7 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
             raise missing_column(file.location, key, getattr(options, key), list(names))
 
 
-def _pair(
+def json_pair(
     others: dict[str, Any], options: Input, raw: Encoding | None, problem: str | None
 ) -> Record:
     """Return the pair that a JSON object holds; what is not taken stays in `others`.

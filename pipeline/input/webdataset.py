@@ -86,7 +86,7 @@ def records(file: InputFile, options: Input) -> Iterator[Record]:
     for batch in listed.to_batches(max_chunksize=1000) if listed else ():
         for metadata in batch.to_pylist():
             if metadata[KEY] not in keys:
-                url, text, problem = _pair(metadata, None, options)
+                url, text, problem = url_and_text(metadata, None, options)
                 yield Record(url, text, metadata, None, problem)
 
 
@@ -104,7 +104,7 @@ def _companion(file: InputFile) -> pa.Table:
 def _record(sample: _Sample, file: InputFile, options: Input) -> Record:
     image = _one_of(sample.images, "image", options.image, sample, file)
     text = _one_of(sample.texts, "text", options.text, sample, file)
-    url, text, problem = _pair(sample.metadata, text, options)
+    url, text, problem = url_and_text(sample.metadata, text, options)
     sample.metadata.setdefault(KEY, sample.key)
     location = (file.location, *image) if image and image[1] else None
     own = f"wds:{file.name}/{sample.key}@{sample.offset}"
@@ -136,7 +136,7 @@ def _one_of(
     return members[plain[0]] if plain else None
 
 
-def _pair(
+def url_and_text(
     metadata: dict[str, Any], text: str | None, options: Input
 ) -> tuple[str | None, str | None, str | None]:
     """Return URL, text and what is wrong; take out of `metadata` the values that they repeat."""

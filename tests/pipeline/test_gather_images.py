@@ -162,3 +162,20 @@ def test_a_compressed_tar_that_is_another_by_now_stops_with_a_word(tmp_path: Pat
     path.write_bytes(gzip.compress(b"short"))
     with pytest.raises(Stopped, match=r"a\.tar\.gz: cannot be read: ends before an image"):
         list(gather.run(chosen, store, planned, Serial()))
+
+
+def test_a_folder_of_pictures_is_gathered(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "b").mkdir(parents=True)
+    for n, name in enumerate(("a.png", "b/c.png", "d.png")):
+        (folder / name).write_bytes(picture(n))
+        (folder / name).with_suffix(".txt").write_text(f"text {n}")
+    (folder / "d.txt").unlink()
+    (folder / "e.txt").write_text("no picture")
+    options = {"path": str(folder), "unit_pairs": 3}
+    rows = gathered(Recipe.model_validate({"input": options}), tmp_path / "out")
+    assert [(row["file_name"], row["outcome"]) for row in rows] == [
+        *(("a.png", "ok"), ("d.png", "no_text"), ("e.txt", "absent"), ("b/c.png", "ok")),
+    ]
+    assert rows[3]["sha256"] == sha256(picture(1)).hexdigest()
+    assert rows[2]["detail"] == "no image beside e.txt"
