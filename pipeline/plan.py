@@ -32,6 +32,7 @@ from pairsieve.pipeline.input.extra_columns import (
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
 from pairsieve.pipeline.input.parquet_images import holds_images
+from pairsieve.pipeline.input.partitions import check_absent, of_folders
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
@@ -168,7 +169,7 @@ def _staged(
     def pairs() -> Iterator[Record]:
         for index, file in enumerate(files):
             with _bad_file(recipe, file, skipped):
-                for record in read(file, recipe.input):
+                for record in _with_folders(file, recipe.input, read):
                     counts[index] += 1
                     if len(seen) < staging.MAX_KEYS:  # more of them are refused, or left out
                         seen.update(record.others)
@@ -177,6 +178,17 @@ def _staged(
 
     staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
+
+
+def _with_folders(file: InputFile, options: Input, read: Records) -> Iterator[Record]:
+    """Yield the pairs of a file with the columns that its folders give."""
+    columns = of_folders(f"{file.name}/" if file.members else file.name)
+    check_absent(file.location, columns, (options.url, options.text))
+    for record in read(file, options):
+        if columns:
+            check_absent(file.location, columns, record.others)
+            record.others.update(columns)
+        yield record
 
 
 def _footers(
@@ -195,7 +207,9 @@ def _footers(
                 counts[index], schema = footer.result()
                 _check_used(file.location, schema, _needed(recipe.input, schema, used))
                 urls = urls or used["url"] in schema.names
-                for field in schema:
+                columns = of_folders(file.name)
+                check_absent(file.location, columns, schema.names)
+                for field in (*schema, *(pa.field(name, pa.string()) for name in columns)):
                     if not _is_taken(field, used):
                         seen.add(field.name)
                         _widen(types, field, kept, file)

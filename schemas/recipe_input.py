@@ -31,7 +31,10 @@ def _encoding(name: str) -> str:
 class Input(Section):
     """Where the pairs are and which of their columns are the URL and the text."""
 
-    path: str = Field(description="File, folder or glob; local, s3://, gs:// or az://.")
+    path: str = Field(
+        description="File, folder or glob, also with ranges such as `{000..123}`; local, s3://, "
+        "gs:// or az://."
+    )
     url: str = Field("url", description="Column that holds the image URL.")
     text: str = Field("text", description="Column that holds the alt text.")
     format: str = Field(

@@ -23,6 +23,7 @@ from pairsieve.pipeline.input.extra_columns import (
     source_of,
 )
 from pairsieve.pipeline.input.formats import READERS, rows_of
+from pairsieve.pipeline.input.partitions import of_folders
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
@@ -260,9 +261,12 @@ def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: i
     if plan.images:
         numbers = pa.array(range(first, first + rows), pa.int64())
         columns += [pa.array([file.path] * rows), numbers, pa.nulls(rows, pa.int64())]
+    of_file = of_folders(file.name)
     for field in plan.schema:
         name = source_of(field)
-        if name not in table.column_names:
+        if name in of_file:
+            columns.append(pa.array([of_file[name]] * rows, field.type))
+        elif name not in table.column_names:
             columns.append(pa.nulls(rows, field.type))
         elif name in options["as_text"]:
             column = parquet.plain(table[name], parquet.plain_type(table[name].type))
