@@ -17,10 +17,16 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import img2dataset
-from pairsieve.pipeline.input.formats import check_format
+from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.unit.input_columns import (
+    check_hashes,
+    dialect_sentences,
+    dialects,
+    preview,
+)
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
@@ -28,6 +34,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
+FILES_OPENED = 1000  # by `check` alone, before there is a plan
 ALL_VERBS = tuple(stage.name for stage in VERBS)
 
 
@@ -68,6 +75,26 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
         plan.column_of(recipe.image.blur_boxes)
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check_rules(rules(recipe), pa.schema([*columns, *plan.schema]))
+
+
+def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
+    """Return what is known of files that are not planned yet; refuse rules that do not fit them.
+
+    Footers and first lines are read, of `FILES_OPENED` files at most.
+
+    Raises:
+        BadOption: a file cannot be read as the recipe says, or a rule reads a column that none has.
+    """
+    reader, files = input_files.reader, input_files.files[:FILES_OPENED]
+    schema = preview(recipe, reader, files)
+    told = dialect_sentences(dialects(reader, files, recipe.input))
+    if len(files) < len(input_files.files):
+        return [*told, f"Of {len(input_files.files):,} files the first {len(files):,} were opened."]
+    if schema is not None:
+        check_hashes(recipe.input, schema)
+        columns = arrow_schema(COLUMNS + recipe.other_scores)
+        check_rules(rules(recipe), pa.schema([*columns, *schema]))
+    return told
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

@@ -8,8 +8,6 @@ else; rules may change.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -20,27 +18,23 @@ from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
-from pairsieve.pipeline.input.extra_columns import (
-    Kept,
-    Types,
-    called,
-    of_kinds,
-    of_types,
-    source_of,
-    widen,
-)
+from pairsieve.pipeline.input.extra_columns import Kept, of_kinds
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
-from pairsieve.pipeline.input.parquet_images import holds_images
-from pairsieve.pipeline.input.partitions import check_absent, of_folders
-from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
+from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows
 from pairsieve.pipeline.ledger.rules import gates
+from pairsieve.pipeline.unit.input_columns import (
+    bad_file,
+    check_hashes,
+    dialects,
+    footers,
+    with_folders,
+)
 from pairsieve.pipeline.unit.plan_file import File, FileSlice, Plan, read, staged_files
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_input import HASHES, Input
+from pairsieve.schemas.recipe_input import HASHES
 
-FOOTERS_AT_ONCE = 16
 FOREIGN_SHOWN = 3
 
 
@@ -109,14 +103,14 @@ def _new_plan(
     reader, files = input_files.reader, input_files.files
     urls = not reader.holds_images
     if isinstance(reader.read, Rows):
-        counts, schema, urls = _footers(recipe, files, reader.read, skipped)
+        counts, schema, urls = footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
         counts, staged, schema = _staged(recipe, store, files, reader.read, skipped)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
-    _check_hashes(recipe.input, schema)
+    check_hashes(recipe.input, schema)
     return Plan(
         dataset=store.url,
         pairs=sum(counts),
@@ -133,6 +127,7 @@ def _new_plan(
         schema=schema,
         fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
         skipped=skipped,
+        dialects=dialects(reader, files, recipe.input),
     )
 
 
@@ -168,8 +163,8 @@ def _staged(
 
     def pairs() -> Iterator[Record]:
         for index, file in enumerate(files):
-            with _bad_file(recipe, file, skipped):
-                for record in _with_folders(file, recipe.input, read):
+            with bad_file(recipe, file, skipped):
+                for record in with_folders(file, recipe.input, read):
                     counts[index] += 1
                     if len(seen) < staging.MAX_KEYS:  # more of them are refused, or left out
                         seen.update(record.others)
@@ -178,114 +173,6 @@ def _staged(
 
     staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
-
-
-def _with_folders(file: InputFile, options: Input, read: Records) -> Iterator[Record]:
-    """Yield the pairs of a file with the columns that its folders give."""
-    columns = of_folders(f"{file.name}/" if file.members else file.name)
-    check_absent(file.location, columns, (options.url, options.text))
-    for record in read(file, options):
-        if columns:
-            check_absent(file.location, columns, record.others)
-            record.others.update(columns)
-        yield record
-
-
-def _footers(
-    recipe: Recipe, files: Sequence[InputFile], rows: Rows, skipped: list[tuple[str, str]]
-) -> tuple[list[int], pa.Schema, bool]:
-    """Return rows per file, the extra columns of all of them, and whether any has URLs."""
-    used = {"url": recipe.input.url, "text": recipe.input.text}
-    counts, urls = [0] * len(files), False
-    types: Types = {}
-    kept = Kept.of(recipe)
-    seen: set[str] = set()
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        read = [pool.submit(rows.footer, file, recipe.input.image) for file in files]
-        for index, (file, footer) in enumerate(zip(files, read, strict=True)):
-            with _bad_file(recipe, file, skipped):
-                counts[index], schema = footer.result()
-                _check_used(file.location, schema, _needed(recipe.input, schema, used))
-                urls = urls or used["url"] in schema.names
-                columns = of_folders(file.name)
-                check_absent(file.location, columns, schema.names)
-                for field in (*schema, *(pa.field(name, pa.string()) for name in columns)):
-                    if not _is_taken(field, used):
-                        seen.add(field.name)
-                        _widen(types, field, kept, file)
-    kept.check_names(seen)
-    kept.check_types(types)
-    return counts, of_types(types), urls
-
-
-def _needed(options: Input, schema: pa.Schema, used: dict[str, str]) -> dict[str, str]:
-    """Return the columns that a file must have: no URL where it has images, unless it is named."""
-    named = "url" in options.model_fields_set or options.url in schema.names
-    return used if options.image is None or named else {"text": used["text"]}
-
-
-def _widen(types: Types, field: pa.Field, kept: Kept, file: InputFile) -> None:
-    """Note the type of an extra column in one more file, if it is kept."""
-    if kept.keeps(field.name):
-        text = field.name in kept.as_text
-        widen(types, field.with_type(pa.string()) if text else field, file.location)
-
-
-def _is_taken(field: pa.Field, used: dict[str, str]) -> bool:
-    """Return whether the column is the URL or the text, and all of it."""
-    return field.name in used.values() and not pa.types.is_nested(field.type)
-
-
-@contextmanager
-def _bad_file(recipe: Recipe, file: InputFile, skipped: list[tuple[str, str]]) -> Iterator[None]:
-    """Note in `skipped` that a file is broken and go on, where the recipe says so.
-
-    What was read of it before the damage stays.
-
-    Raises:
-        BadOption: it is broken, and the recipe does not say so.
-    """
-    try:
-        yield
-    except BadFile as error:
-        if recipe.input.on_bad_file == "stop":
-            raise BadOption(
-                f"{error}; or say `input.on_bad_file: skip` to go on without what cannot be read"
-            ) from error
-        skipped.append((file.location, str(error)))
-
-
-def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
-    """Refuse a file without the URL or text column, or with other than text in it."""
-    for key, name in used.items():
-        if name not in schema.names:
-            raise _with_hint(missing_column(location, key, name, schema.names), schema)
-        type = schema.field(name).type
-        captions = key == "text" and pa.types.is_list(type) and type.value_type == pa.string()
-        if type not in (pa.string(), pa.binary(), pa.null()) and not captions:
-            raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
-
-
-def _with_hint(error: BadOption, schema: pa.Schema) -> BadOption:
-    """Return the error for a missing column, with the column that looks like one of images."""
-    found = [field.name for field in schema if holds_images(field.type)]
-    if not found:
-        return error
-    return BadOption(f"{error}; if the images are in `{found[0]}`, say `input.image: {found[0]}`")
-
-
-def _check_hashes(options: Input, schema: pa.Schema) -> None:
-    """Refuse a column of expected hashes that is not there, or holds neither text nor bytes."""
-    for key in HASHES:
-        name = getattr(options, key)
-        if name is None:
-            continue
-        field = called(schema, name)
-        if field is None:
-            known = [source_of(each) for each in schema]
-            raise missing_column(options.path, key, name, known)
-        if field.type not in (pa.string(), pa.binary()):
-            raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
 def _input_fingerprint(input_files: InputFiles) -> str:

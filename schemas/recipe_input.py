@@ -51,7 +51,8 @@ class Input(Section):
     quote: str | None = Field(
         None,
         min_length=1,
-        description='CSV, TSV: the quote, or `none`; by default `"` in CSV and none in TSV.',
+        description='CSV, TSV: the quote, or `none`; by default `"` in CSV, and told from the file '
+        "in TSV.",
     )
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(
         "utf-8", description="Of text files: any of Python's, such as `cp1252` or `utf-16`."

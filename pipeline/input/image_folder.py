@@ -17,12 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.input import parquet, text
 from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.input.extra_columns import own_address
 from pairsieve.pipeline.input.files import InputFile, split_location
-from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
+from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Rows, missing_column
 from pairsieve.pipeline.input.text import MAX_LINE, json_object, json_pair
 from pairsieve.pipeline.input.webdataset import IMAGES, url_and_text
 from pairsieve.schemas.errors import BadOption
@@ -138,7 +140,7 @@ def _rows(table: InputFile, options: Input) -> Iterator[Record]:
     try:
         if reader is None:
             yield from _parquet_rows(table, options)
-        elif not isinstance(reader.read, parquet.Rows):
+        elif not isinstance(reader.read, Rows):
             yield from reader.read(table, options)
     except BadFile:
         raise
@@ -154,7 +156,7 @@ def _parquet_rows(table: InputFile, options: Input) -> Iterator[Record]:
     for first in range(0, total, ROWS_AT_ONCE):
         rows = parquet.read(table.location, first, min(ROWS_AT_ONCE, total - first), total)
         columns = [parquet.plain(rows[field.name], field.type) for field in schema]
-        plain = without_times(parquet.pa.Table.from_arrays(columns, schema=schema))
+        plain = without_times(pa.Table.from_arrays(columns, schema=schema))
         for others in plain.to_pylist():
             yield json_pair(others, options, None, None)
 
@@ -191,7 +193,8 @@ def _of_stem(
     caption, problem = None, None
     if TEXT in files:
         caption, problem = _text(bodies[files[TEXT].location], options)
-    for file in sorted(filter(_is_picture, files.values()), key=_name) or [None]:
+    pictures: list[InputFile | None] = [*sorted(filter(_is_picture, files.values()), key=_name)]
+    for file in pictures or [None]:
         others: dict[str, Any] = {}
         if JSON in files:
             others, wrong = json_object(bodies[files[JSON].location], decoder)

@@ -144,10 +144,9 @@ def _images(parquet: Any, rows: Sequence[int], name: str) -> Iterator[pa.Buffer 
 def _batch_rows(group: Any, path: str) -> int:
     """Return how many rows of a row group are decoded together."""
     chunks = (group.column(index) for index in range(group.num_columns))
-    size: int = next(
-        chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == path
-    )
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * group.num_rows // max(1, size)))
+    size = int(next(c.total_uncompressed_size for c in chunks if c.path_in_schema == path))
+    rows = int(group.num_rows)
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * rows // max(1, size)))
 
 
 def _of_group(batches: Any, rows: list[int], struct: bool) -> Iterator[pa.Buffer | None]:

@@ -14,6 +14,8 @@ from pairsieve.pipeline.input.files import InputFile
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_input import Input
 
+_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}  # of delimiters
+
 
 class Record(NamedTuple):
     """One pair as read.
@@ -31,6 +33,32 @@ class Record(NamedTuple):
     others: dict[str, Any]
     image: tuple[str, int, int] | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a text file is written.
+
+    Attributes:
+        encoding: Python's name of it.
+        delimiter: What separates cells, None where there are none.
+        quote: What cells are quoted with, None where nothing is.
+        header: Whether the first line names the columns, None where there are none.
+    """
+
+    encoding: str
+    delimiter: str | None = None
+    quote: str | None = None
+    header: bool | None = None
+
+    def __str__(self) -> str:
+        encoding = f"encoding {self.encoding}"
+        if self.delimiter is None:
+            return encoding
+        delimiter = _NAMES.get(self.delimiter, f"`{self.delimiter}`")
+        quote = f"quote `{self.quote}`" if self.quote else "no quotes"
+        header = "with a header" if self.header else "without a header"
+        return f"delimiter {delimiter}, {quote}, {encoding}, {header}"
 
 
 class BadFile(BadOption):
@@ -72,6 +100,8 @@ class Reader:
         holds_images: Whether its records say where their image lies, so that nothing is fetched.
         beside: Suffixes of what may lie beside its files and is no input.
         companion: Suffix of the file of the same name that goes with each file, "" for none.
+        dialect: Returns how a file is written, for people and the plan to know.
+        columns: Returns the names of a file's extra columns, all of text, without reading its rows.
         group: Makes of the files, and of those beside them, the fewer that are read.
     """
 
@@ -82,6 +112,8 @@ class Reader:
     holds_images: bool = False
     beside: tuple[str, ...] = ()
     companion: str = ""
+    dialect: Callable[[InputFile, Input], Dialect] | None = None
+    columns: Callable[[InputFile, Input], list[str]] | None = None
     group: Callable[[Sequence[InputFile]], list[InputFile]] | None = None
 
     @property

@@ -68,6 +68,7 @@ class Plan:
         units: Per unit its slices of the staged files, or of the input files where none is staged.
         schema: The extra columns.
         fingerprints: Of the input files ("input") and of `measuring` ("gather").
+        dialects: How the text files are written: in words, how many are so, and the first of them.
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
     """
 
@@ -83,6 +84,7 @@ class Plan:
     schema: pa.Schema
     fingerprints: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
+    dialects: Sequence[tuple[str, int, str]] = ()
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -137,7 +139,7 @@ class Plan:
                 "use another --dataset"
             )
         content["files"] = [File(**file) for file in content["files"]]
-        for key in ("staged", "skipped"):
+        for key in ("staged", "skipped", "dialects"):
             content[key] = [tuple(entry) for entry in content[key]]
         schema = pa.py_buffer(base64.b64decode(content.pop("schema")))
         return cls(dataset=dataset, schema=pa.ipc.read_schema(schema), **content)
