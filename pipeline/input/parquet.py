@@ -1,7 +1,8 @@
 """Parquet files as input: what their footers tell, and rows of them without reading the rest.
 
 The columns come out plain: dictionaries and extension types decoded, and text that is not UTF-8
-escaped with backslashes (Arrow's Parquet reader does not check it, everything after does).
+escaped with backslashes (Arrow's Parquet reader does not check it, everything after does). A URL or
+text that is not UTF-8 is none, as in text files.
 """
 
 from typing import Any, BinaryIO
@@ -92,6 +93,43 @@ def is_text(type: pa.DataType) -> bool:
 def plain(column: pa.ChunkedArray, type: pa.DataType) -> pa.ChunkedArray:
     """Return `column` as `type`: its plain type, or a wider one."""
     return pa.chunked_array([_plain(chunk, type) for chunk in column.chunks], type=type)
+
+
+def texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """Return URLs or texts, null where one is not UTF-8; and those, escaped, by row."""
+    wrong: dict[int, str] = {}
+    chunks, start = [], 0
+    for chunk in column.chunks:
+        chunks.append(_texts(chunk, wrong, start))
+        start += len(chunk)
+    return pa.chunked_array(chunks, pa.string()), wrong
+
+
+def _texts(array: pa.Array, wrong: dict[int, str], start: int) -> pa.Array:
+    """Return one chunk, whose first row is `start`, and note in `wrong` what is not UTF-8."""
+    if isinstance(array, pa.ExtensionArray):
+        return _texts(array.storage, wrong, start)
+    if pa.types.is_dictionary(array.type):
+        return _texts(array.dictionary_decode(), wrong, start)
+    try:
+        found = array.cast(pa.string())
+        found.validate(full=True)
+    except pa.ArrowInvalid:
+        values: list[str | None] = []
+        for row, value in enumerate(array.cast(pa.large_binary()).to_pylist(), start):
+            values.append(utf8(value))
+            if value is not None and values[-1] is None:
+                wrong[row] = value.decode("utf-8", "backslashreplace")
+        return pa.array(values, pa.string())
+    return found
+
+
+def utf8(value: bytes | None) -> str | None:
+    """Return bytes as text; None where they are not UTF-8."""
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def distinct(names: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.captions import chosen, is_captions, told
+from pairsieve.pipeline.input.captions import SHOWN, chosen, is_captions, told
 from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.input.files import InputFile, is_compressed, open_file
 from pairsieve.pipeline.input.forward_stream import ForwardStream
@@ -196,9 +196,19 @@ def _take(
         sample.images[suffix] = member.offset_data, member.size
     elif kind in TEXTS:
         data = _content(opened, member)
-        sample.texts[suffix] = None if data is None else data.decode("utf-8", "backslashreplace")
+        sample.texts[suffix] = None if data is None else _decoded(data, suffix, sample)
     elif suffix == "json":
         sample.metadata, sample.problem = json_object(_content(opened, member), decoder)
+
+
+def _decoded(data: bytes, suffix: str, sample: _Sample) -> str | None:
+    """Return a text; None where it is not UTF-8, which is noted in the sample."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        shown = data.decode("utf-8", "backslashreplace")[:SHOWN]
+        sample.problem = sample.problem or f".{suffix} is not UTF-8: {shown}"
+        return None
 
 
 def _content(opened: tuple[Any, str], member: tarfile.TarInfo) -> bytes | None:

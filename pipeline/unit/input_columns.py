@@ -16,14 +16,17 @@ from pairsieve.pipeline.input.extra_columns import (
     widen,
 )
 from pairsieve.pipeline.input.files import InputFile
+from pairsieve.pipeline.input.parquet import texts
 from pairsieve.pipeline.input.parquet_images import holds_images
 from pairsieve.pipeline.input.partitions import check_absent, of_folders
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_input import HASHES, Input
 
 FOOTERS_AT_ONCE = 16
+FILES_SAMPLED = 64  # of those read in place, for their encoding
+ROWS_SAMPLED = 1024  # of each
 
 
 def footers(
@@ -50,6 +53,7 @@ def footers(
                         _widen(types, field, kept, file)
     kept.check_names(seen)
     kept.check_types(types)
+    _check_encoding(recipe, files, rows, (counts, skipped))
     return counts, of_types(types), urls
 
 
@@ -62,6 +66,48 @@ def with_folders(file: InputFile, options: Input, read: Records) -> Iterator[Rec
             check_absent(file.location, columns, record.others)
             record.others.update(columns)
         yield record
+
+
+def _check_encoding(
+    recipe: Recipe,
+    files: Sequence[InputFile],
+    rows: Rows,
+    found: tuple[list[int], list[tuple[str, str]]],
+) -> None:
+    """Look at the beginnings of some files, evenly among all, for text in another encoding.
+
+    So a wrong encoding is told before the work; single texts have outcomes later.
+
+    Raises:
+        BadOption: none of the values beyond ASCII of a file is UTF-8.
+    """
+    counts, skipped = found
+    for index in range(0, len(files), -(-len(files) // FILES_SAMPLED)):
+        file, count = files[index], min(counts[index], ROWS_SAMPLED)
+        if not count:
+            continue
+        with bad_file(recipe, file, skipped):
+            try:
+                table = rows.read(file.location, 0, count, counts[index], recipe.input.image)
+                names = {recipe.input.url, recipe.input.text} & set(table.column_names)
+                _check_utf8(file.location, table.select(sorted(names)))
+            except (BadFile, Stopped) as error:
+                counts[index] = 0
+                raise BadFile(str(error)) from error
+
+
+def _check_utf8(location: str, table: pa.Table) -> None:
+    right = wrong = 0
+    for column in table.columns:
+        if not pa.types.is_nested(column.type):
+            values, odd = texts(column)
+            wrong += len(odd)
+            right += sum(not value.isascii() for value in values.to_pylist() if value)
+    if wrong and not right:
+        raise BadFile(
+            f"{location}: row group 0: none of {wrong:,} values beyond ASCII is UTF-8, as text in "
+            "Parquet must be; write the file anew"
+        )
 
 
 def dialects(

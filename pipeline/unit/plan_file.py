@@ -13,7 +13,7 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
-from pairsieve.pipeline.input.captions import chosen
+from pairsieve.pipeline.input.captions import SHOWN, chosen
 from pairsieve.pipeline.input.column_types import as_text
 from pairsieve.pipeline.input.extra_columns import (
     IMAGE_LOCATION,
@@ -199,8 +199,8 @@ def read_unit(
 ) -> pa.Table:
     """Return pairs of a unit.
 
-    The columns are `row`, `url`, `text`, `PROBLEM` if it was staged, `IMAGE_LOCATION` if the input
-    holds images, and the extra ones; URL and text are as the input has them, null where there is
+    The columns are `row`, `url`, `text`, `PROBLEM`, `IMAGE_LOCATION` if the input holds images, and
+    the extra ones; URL and text are as the input has them, null where there is
     none. A pair whose image the input may hold has the address of its row where it has no URL.
 
     Args:
@@ -228,9 +228,8 @@ def read_unit(
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
     location = IMAGE_LOCATION if plan.images else ()
-    names = [*([PROBLEM] if plan.staged else []), *location]
-    staged = [staging.SCHEMA.field(name) for name in names]
-    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *staged]
+    told = [staging.SCHEMA.field(name) for name in (PROBLEM, *location)]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *told]
     return pa.schema([*own, *plan.schema])
 
 
@@ -257,9 +256,10 @@ def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: i
     file = plan.files[index]
     options = plan.measuring["input"]
     table = rows_of_file.read(file.path, first, rows, file.rows, options.get("image"))
-    url = _urls(plan, table, file, first)
-    texts = _texts(table[options["text"]], url, options["caption"])
-    columns = [url, texts]
+    problems: dict[int, str] = {}
+    url = _urls(plan, table, file, first, problems)
+    columns = [url, _texts(table[options["text"]], url, options, problems)]
+    columns.append(staging.text_array([problems.get(row) for row in range(rows)]))
     if plan.images:
         numbers = pa.array(range(first, first + rows), pa.int64())
         columns += [pa.array([file.path] * rows), numbers, pa.nulls(rows, pa.int64())]
@@ -278,35 +278,50 @@ def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: i
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
 
 
-def _urls(plan: Plan, table: pa.Table, file: File, first: int) -> pa.ChunkedArray:
+def _urls(
+    plan: Plan, table: pa.Table, file: File, first: int, problems: dict[int, str]
+) -> pa.ChunkedArray:
     """Return the URLs of rows; where the input may hold their images, an address for want of one.
 
     So two rows without a URL never pass for the same pair.
     """
     name = plan.measuring["input"]["url"]
-    if not plan.images:
-        return parquet.plain(table[name], pa.string())
-    found = [None] * table.num_rows
+    found = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
     if name in table.column_names:
-        found = parquet.plain(table[name], pa.string()).to_pylist()
-    return pa.chunked_array(
-        [
-            staging.text_array(
-                [
-                    url if url and url.strip() else own_address(plan.format, file.name, f"#{row}")
-                    for row, url in enumerate(found, first)
-                ]
-            )
-        ]
-    )
+        found = _checked(table[name], name, problems)
+    if not plan.images:
+        return found
+    urls = [
+        url if url and url.strip() else own_address(plan.format, file.name, f"#{row}")
+        for row, url in enumerate(found.to_pylist(), first)
+    ]
+    return pa.chunked_array([staging.text_array(urls)])
 
 
-def _texts(column: pa.ChunkedArray, urls: pa.ChunkedArray, rule: str) -> pa.ChunkedArray:
+def _texts(
+    column: pa.ChunkedArray,
+    urls: pa.ChunkedArray,
+    options: dict[str, Any],
+    problems: dict[int, str],
+) -> pa.ChunkedArray:
     """Return the texts of a column of texts, or one out of each of a column of lists of them."""
-    type = parquet.plain_type(column.type)
-    if not pa.types.is_nested(type):
-        return parquet.plain(column, pa.string())
-    lists = parquet.plain(column, pa.list_(pa.string())).to_pylist()
+    name = options["text"]
+    if not pa.types.is_nested(parquet.plain_type(column.type)):
+        return _checked(column, name, problems)
+    lists = parquet.plain(column, pa.list_(pa.binary())).to_pylist()
     pairs = zip(lists, urls.to_pylist(), strict=True)
-    texts = [chosen(captions or (), rule, url or "") for captions, url in pairs]
+    texts: list[str | None] = []
+    for row, (captions, url) in enumerate(pairs):
+        usable = [parquet.utf8(caption) for caption in captions or ()]
+        texts.append(chosen(usable, options["caption"], url or ""))
+        if texts[-1] is None and usable.count(None) > (captions or []).count(None):
+            problems.setdefault(row, f"`{name}` holds no caption in UTF-8")
     return pa.chunked_array([staging.text_array(texts)])
+
+
+def _checked(column: pa.ChunkedArray, name: str, problems: dict[int, str]) -> pa.ChunkedArray:
+    """Return a column of URLs or texts, and note which are not UTF-8."""
+    found, wrong = parquet.texts(column)
+    for row, value in wrong.items():
+        problems.setdefault(row, f"`{name}` is not UTF-8: {value[:SHOWN]}")
+    return found

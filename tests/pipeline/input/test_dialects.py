@@ -32,7 +32,7 @@ def opened(path: Path, **options: Any) -> tuple[Dialect, list[tuple[str | None, 
     return dialect, [(one.url, one.text) for one in records]
 
 
-def tsv(path: Path, rows: list[Row], quoting: int = csv.QUOTE_MINIMAL) -> Path:
+def tsv(path: Path, rows: list[Row], quoting: Any = csv.QUOTE_MINIMAL) -> Path:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink, delimiter="\t", quoting=quoting, lineterminator="\n")
     writer.writerows([("url", "text"), *rows])

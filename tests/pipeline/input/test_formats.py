@@ -204,4 +204,4 @@ def test_a_format_of_ones_own_may_be_read_in_place(tmp_path: Path) -> None:
     planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
     assert planned.staged == []
     (pair,) = read_unit(planned, 1, readers=readers).to_pylist()
-    assert pair == {"row": 1, "url": "http://a/2", "text": "two", "n": 2}
+    assert pair == {"row": 1, "url": "http://a/2", "text": "two", PROBLEM: None, "n": 2}
