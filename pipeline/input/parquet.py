@@ -154,7 +154,7 @@ def _read(
     import pyarrow.parquet as pq
 
     first, rows = span
-    with pq.ParquetFile(file, buffer_size=COLUMN_BUFFER) as parquet:
+    with pq.ParquetFile(file, buffer_size=COLUMN_BUFFER, pre_buffer=False) as parquet:
         if parquet.metadata.num_rows != total:
             raise Stopped(
                 f"{location}: had {total} rows when it was planned, has "

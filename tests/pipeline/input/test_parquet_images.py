@@ -1,3 +1,5 @@
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.input import parquet_images
+from pairsieve.pipeline.input import parquet, parquet_images
 from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION
 from pairsieve.pipeline.input.parquet import PARQUET
 from pairsieve.pipeline.unit.plan_file import Plan, read_unit
@@ -142,3 +144,40 @@ def test_a_format_without_images_has_no_such_key(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match=r"input\.image: csv files hold no images"):
         planned(tmp_path / "a.csv")
     assert PARQUET.takes_image
+
+
+class Counted(io.FileIO):
+    """A file that counts the bytes that are read of it."""
+
+    count = 0
+
+    def readinto(self, buffer: Any) -> int:
+        found = super().readinto(buffer) or 0
+        Counted.count += found
+        return found
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(-1 if size is None else size) or b""
+        Counted.count += len(found)
+        return found
+
+
+def test_the_first_rows_of_a_large_row_group_are_read_without_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parquet, parquet_images):
+        monkeypatch.setattr(module, "open_file", Counted)
+    monkeypatch.setattr(parquet, "COLUMN_BUFFER", 1 << 16)
+    monkeypatch.setattr(parquet_images, "PAGE_BUFFER", 1 << 16)
+    bodies = [os.urandom(10_000) for _ in range(2000)]
+    texts = [body[:500].hex() for body in bodies]
+    path = str(tmp_path / "a.parquet")
+    table = pa.table({"image": bodies, "text": texts})
+    pq.write_table(table, path, data_page_size=10_000, write_batch_size=10, use_dictionary=False)
+    (first,) = parquet_images.images(path, [0], "image")
+    assert first is not None
+    assert bytes(first) == bodies[0]
+    assert Counted.count < 6_000_000  # of 20,000,000: the footer, and a batch of 256 at most
+    Counted.count = 0
+    assert parquet.read(path, 0, 1, 2000, "image")["text"].to_pylist() == texts[:1]
+    assert Counted.count < 1_700_000  # of 2,000,000: a batch of 1024
