@@ -69,8 +69,7 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
         BadOption: the input has only URLs and the recipe no `fetch`; or the boxes to blur or a rule
             are in a column that there will not be.
     """
-    if plan.fetch and not plan.images and recipe.fetch is None:
-        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+    _check_fetch(recipe, plan.images)
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
     columns = arrow_schema(COLUMNS + recipe.other_scores)
@@ -83,7 +82,8 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
     Footers and first lines are read, of `FILES_OPENED` files at most.
 
     Raises:
-        BadOption: a file cannot be read as the recipe says, or a rule reads a column that none has.
+        BadOption: a file cannot be read as the recipe says, a rule reads a column that none has, or
+            there are URLs and no `fetch`.
     """
     reader, files = input_files.reader, input_files.files[:FILES_OPENED]
     schema = preview(recipe, reader, files)
@@ -94,7 +94,14 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
         check_hashes(recipe.input, schema)
         columns = arrow_schema(COLUMNS + recipe.other_scores)
         check_rules(rules(recipe), pa.schema([*columns, *schema]))
+    _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
     return told
+
+
+def _check_fetch(recipe: Recipe, images: bool) -> None:
+    """Refuse URLs that nothing fetches; `images` tells whether the input holds images."""
+    if recipe.fetch is None and not images:
+        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

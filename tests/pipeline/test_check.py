@@ -142,6 +142,7 @@ def test_what_fits_the_input_is_fine(tmp_path: Path) -> None:
 def opened(path: Path, rule: str, **options: Any) -> list[str]:
     """Check the rule on files that are not planned."""
     sections: Any = {"input": {"path": str(path), **options}, "keep": [{"where": rule}]}
+    sections["fetch"] = {"user_agent": "test (+mailto:test@example.org)"}
     chosen = Recipe.model_validate(sections)
     return check_files(chosen, find_files(chosen.input, ""))
 
