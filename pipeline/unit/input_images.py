@@ -72,6 +72,7 @@ class _Reading:
         images = rows_of(self._format).images
         if images is None:
             raise BadOption(f"input.image: `{self._format}` holds no images; use another --dataset")
+        rows = sorted(rows, key=lambda row: self._locations[row].offset)
         buffers = images(file, [self._locations[row].offset for row in rows], self._column)
         for row, buffer in zip(rows, buffers, strict=True):
             if buffer is not None:

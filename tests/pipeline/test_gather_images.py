@@ -3,7 +3,7 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from PIL import Image
 
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.check import check_input
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.unit import retry_layers
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
@@ -35,15 +37,15 @@ def gathered(recipe: Recipe, folder: Path) -> list[Row]:
     store = Store.at(folder)
     planned = plan.run(recipe, store)
     check_input(recipe, planned)
-    done = gather.run(recipe, store, planned, Serial())
-    parts = [
-        pa.BufferReader(store.read(name))
-        for _, m in done
-        for name in m.files
-        if name.endswith(".parquet")
-    ]
-    tables = [pq.read_table(part) for part in parts]
-    rows: list[Row] = pa.concat_tables(tables).to_pylist()
+    return parts(store, gather.run(recipe, store, planned, Serial()))
+
+
+def parts(store: Store, done: Iterable[tuple[str, Marker]]) -> list[Row]:
+    """Return the ledger rows of what is done."""
+    rows: list[Row] = []
+    for _, marker in done:
+        with store.reader(marker.file(".parquet")) as source:
+            rows += pq.read_table(source).to_pylist()
     return rows
 
 
@@ -97,6 +99,27 @@ def test_what_has_a_url_and_no_bytes_is_fetched(tmp_path: Path, serve: Serve) ->
     assert [row["outcome"] for row in rows] == ["ok", "ok", "absent", "http_4xx"]
     assert [row["width"] for row in rows] == [43, 41, None, None]
     assert [row["http_status"] for row in rows] == [200, None, None, 404]
+
+
+def test_what_was_not_fetched_is_retried_and_what_has_bytes_is_not(
+    tmp_path: Path, serve: Serve
+) -> None:
+    (tmp_path / "web").mkdir()
+    base = serve(tmp_path / "web")
+    urls: list[str | None] = [f"{base}/{n}.png" for n in range(4)]
+    bodies = [None, picture(1), None, b"no picture"]
+    chosen = recipe(written(tmp_path, bodies, urls), fetch=fetch(base))
+    rows = gathered(chosen, tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["http_4xx", "ok", "http_4xx", "not_an_image"]
+    (tmp_path / "web/2.png").write_bytes(picture(2))
+    store = Store.at(tmp_path / "out")
+    planned = plan.run(chosen, store)
+    begun = retry_layers.begin(store, planned, retry_layers.parse_outcomes("http_4xx"))
+    assert begun
+    done = list(gather.work(chosen, store, planned, Serial(), begun.todo))
+    retried = sorted(parts(store, done), key=lambda row: row["row"])
+    assert [(row["row"], row["outcome"]) for row in retried] == [(0, "http_4xx"), (2, "ok")]
+    assert retried[1]["width"] == 42
 
 
 def test_without_a_fetch_what_has_no_bytes_is_absent(tmp_path: Path) -> None:
