@@ -79,24 +79,30 @@ def check(
 ) -> None:
     """Say whether a recipe can run, without running it: `fine`, or what is not.
 
-    It reads the names of the input's files and the local files that the recipe names.
+    It opens the files of the input, up to a thousand, for their columns and how they are written,
+    and reads the local files that the recipe names.
     """
     from pairsieve.pipeline import check
     from pairsieve.pipeline.dataset.paths import PLAN_FILE
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.input.formats import find_files
     from pairsieve.pipeline.plan import run as plan
+    from pairsieve.pipeline.unit.input_columns import dialect_sentences
     from pairsieve.schemas.recipe_file import load
 
     loaded = load(recipe)
     store = Store.at(dataset) if dataset else None
     warnings = check.check(loaded, store)
     if store and store.exists(PLAN_FILE):
-        check.check_input(loaded, plan(loaded, store))
+        planned = plan(loaded, store)
+        check.check_input(loaded, planned)
+        told = dialect_sentences(planned.dialects)
     else:
-        find_files(loaded.input, store.url if store else "")
+        told = check.check_files(loaded, find_files(loaded.input, store.url if store else ""))
     for warning in warnings:
         log.warning(warning)
+    for sentence in told:
+        typer.echo(sentence)
     typer.echo("fine")
 
 
@@ -109,8 +115,11 @@ def plan(
 ) -> None:
     """Cut the input into units and write the plan."""
     from pairsieve.jobs.job import Job
+    from pairsieve.pipeline.unit.input_columns import dialect_sentences
 
     planned = Job(recipe, dataset, verbs=["plan"]).limited(limit, sample)
+    for sentence in dialect_sentences(planned.dialects):
+        typer.echo(sentence)
     typer.echo(f"{planned.pairs:,} pairs in {len(planned.units):,} units")
 
 

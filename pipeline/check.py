@@ -18,10 +18,16 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import curl_options, img2dataset
-from pairsieve.pipeline.input.formats import check_format
+from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
 from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.unit.input_columns import (
+    check_hashes,
+    dialect_sentences,
+    dialects,
+    preview,
+)
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
@@ -29,6 +35,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
+FILES_OPENED = 1000  # by `check` alone, before there is a plan
 ALL_VERBS = tuple(stage.name for stage in VERBS)
 
 
@@ -66,12 +73,39 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
         BadOption: the input has only URLs and the recipe no `fetch`; or the boxes to blur or a rule
             are in a column that there will not be.
     """
-    if plan.fetch and recipe.fetch is None:
-        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+    _check_fetch(recipe, plan.images)
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check_rules(rules(recipe), pa.schema([*columns, *plan.schema]))
+
+
+def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
+    """Return what is known of files that are not planned yet; refuse rules that do not fit them.
+
+    Footers and first lines are read, of `FILES_OPENED` files at most.
+
+    Raises:
+        BadOption: a file cannot be read as the recipe says, a rule reads a column that none has, or
+            there are URLs and no `fetch`.
+    """
+    reader, files = input_files.reader, input_files.files[:FILES_OPENED]
+    schema = preview(recipe, reader, files)
+    told = dialect_sentences(dialects(reader, files, recipe.input))
+    if len(files) < len(input_files.files):
+        return [*told, f"Of {len(input_files.files):,} files the first {len(files):,} were opened."]
+    if schema is not None:
+        check_hashes(recipe.input, schema)
+        columns = arrow_schema(COLUMNS + recipe.other_scores)
+        check_rules(rules(recipe), pa.schema([*columns, *schema]))
+    _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
+    return told
+
+
+def _check_fetch(recipe: Recipe, images: bool) -> None:
+    """Refuse URLs that nothing fetches; `images` tells whether the input holds images."""
+    if recipe.fetch is None and not images:
+        raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

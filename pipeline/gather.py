@@ -28,22 +28,18 @@ from pairsieve.pipeline.fetch import img2dataset, request_rates
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.fetch.scheduler import Shared
-from pairsieve.pipeline.input.extra_columns import ImageLocation
-from pairsieve.pipeline.input.files import split_location
 from pairsieve.pipeline.ledger.rules import gates
-from pairsieve.pipeline.unit import plan_file, task_slices
+from pairsieve.pipeline.unit import input_images, plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
-from pairsieve.schemas.columns import OUTCOME, URL
+from pairsieve.schemas.columns import OUTCOME
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
-
-BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
         fetched_by = partial(_fetch, recipe, shared, checks.blocklist)
-        for rows, fetched in _bodies(part, alive, fetched_by):
+        for rows, fetched in _bodies(part, plan, recipe, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
     files = {path: sink.entry()} | _requests(store, task_slice, shared.sent)
@@ -137,14 +133,23 @@ def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
 
 
 def _bodies(
-    part: Part, alive: list[int], fetched_by: Callable[[list[str]], Iterator[Fetched]]
+    part: Part,
+    plan: Plan,
+    recipe: Recipe,
+    alive: list[int],
+    fetched_by: Callable[[list[str]], Iterator[Fetched]],
 ) -> Iterator[tuple[list[int], Fetched]]:
-    """Yield (rows, what their URL gave), from the web or from the input's own images."""
-    if part.image_locations is not None:
-        yield from _own_images(part, part.image_locations, alive)
-        return
+    """Yield (rows, what their URL gave): of the images that the input holds, then from the web."""
+    if plan.images:
+        missing = []
+        for row, fetched in input_images.read(part, plan, recipe, alive):
+            if fetched is None:
+                missing.append(row)
+            else:
+                yield [row], fetched
+        alive = missing
     rows = part.by_url(alive)
-    for fetched in fetched_by(list(rows)):
+    for fetched in fetched_by(list(rows)) if rows else ():
         yield rows[fetched.url], fetched
 
 
@@ -161,29 +166,6 @@ def _fetch(
     if recipe.fetch.engine == "img2dataset":
         return img2dataset.fetch(urls, recipe.fetch)
     return fetch(urls, recipe.fetch, shared, blocklist.of_canonical if blocklist else None)
-
-
-def _own_images(
-    part: Part, locations: list[ImageLocation], alive: list[int]
-) -> Iterator[tuple[list[int], Fetched]]:
-    """Yield (row, bytes) of images that the input holds, read in ranges a few at a time."""
-    by_file: dict[str | None, list[int]] = {}
-    for row in alive:
-        by_file.setdefault(locations[row].file, []).append(row)
-    for file, rows in by_file.items():
-        if file is None:
-            for row in rows:
-                url, why = part.values[URL.name][row], part.problems[row]
-                yield [row], Fetched(url, Outcome.ABSENT, detail=why)
-            continue
-        store, path = split_location(file)
-        for start in range(0, len(rows), BODIES_AT_ONCE):
-            some = rows[start : start + BODIES_AT_ONCE]
-            starts = [locations[row].offset for row in some]
-            lengths = [locations[row].length for row in some]
-            for row, body in zip(some, store.read_ranges(path, starts, lengths), strict=True):
-                outcome = Outcome.OK if body else Outcome.EMPTY
-                yield [row], Fetched(part.values[URL.name][row], outcome, body)
 
 
 def _requests(

@@ -8,8 +8,6 @@ else; rules may change.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -20,27 +18,25 @@ from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
-from pairsieve.pipeline.input.extra_columns import (
-    Kept,
-    Types,
-    called,
-    of_kinds,
-    of_types,
-    source_of,
-    widen,
-)
+from pairsieve.pipeline.input.extra_columns import Kept, of_kinds
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
-from pairsieve.pipeline.input.reader import BadFile, Reader, Record, Records, Rows, missing_column
+from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import input_versions
+from pairsieve.pipeline.unit.input_columns import (
+    bad_file,
+    check_hashes,
+    dialects,
+    footers,
+    with_folders,
+)
 from pairsieve.pipeline.unit.plan_file import File, Plan, read, staged_files
 from pairsieve.pipeline.unit.plan_limit import Limit, units
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_input import HASHES, Input
+from pairsieve.schemas.recipe_input import HASHES
 
-FOOTERS_AT_ONCE = 16
 FOREIGN_SHOWN = 3
 
 
@@ -116,15 +112,16 @@ def _new_plan(
     staged: list[tuple[str, int]] = []
     skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
+    urls = not reader.holds_images
     if isinstance(reader.read, Rows):
-        counts, schema = _footers(recipe, files, reader.read, skipped)
+        counts, schema, urls = footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
         counts, staged, schema = _staged(recipe, store, files, reader.read, skipped, limit)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
-    _check_hashes(recipe.input, schema)
+    check_hashes(recipe.input, schema)
     cut = list(units(counts_of_files, recipe.input.unit_pairs, limit))
     used = {index for unit in cut for index, _, _ in unit}
     read_of = [bool(rows) if staged else index in used for index, rows in enumerate(counts)]
@@ -132,11 +129,12 @@ def _new_plan(
     return Plan(
         dataset=store.url,
         pairs=sum(rows for unit in cut for _, _, rows in unit),
-        fetch=not reader.holds_images,
+        fetch=urls,
+        images=reader.holds_images or (not staged and recipe.input.image is not None),
         format=reader.format,
         measuring=options,
         files=[
-            File(file.location, rows, file.bytes, file.version, content)
+            File(file.location, file.name, rows, file.bytes, file.version, content)
             for file, rows, content in zip(files, counts, contents, strict=True)
         ],
         staged=staged,
@@ -148,6 +146,7 @@ def _new_plan(
         },
         skipped=skipped,
         limit=limit.to_json(sum(counts)) if limit else None,
+        dialects=dialects(reader, files, recipe.input),
     )
 
 
@@ -169,8 +168,8 @@ def _staged(
 
     def pairs() -> Iterator[Record]:
         for index, file in enumerate(files):
-            with _bad_file(recipe, file, skipped):
-                for record in read(file, recipe.input):
+            with bad_file(recipe, file, skipped):
+                for record in with_folders(file, recipe.input, read):
                     counts[index] += 1
                     if len(seen) < staging.MAX_KEYS:  # more of them are refused, or left out
                         seen.update(record.others)
@@ -180,86 +179,6 @@ def _staged(
     records = islice(pairs(), limit.first if limit else None)
     staged, kinds = staging.stage(store, records, recipe.input.unit_pairs)
     return counts, staged, of_kinds(kinds)
-
-
-def _footers(
-    recipe: Recipe, files: Sequence[InputFile], rows: Rows, skipped: list[tuple[str, str]]
-) -> tuple[list[int], pa.Schema]:
-    """Return rows per file and the extra columns of all of them."""
-    used = {"url": recipe.input.url, "text": recipe.input.text}
-    counts = [0] * len(files)
-    types: Types = {}
-    kept = Kept.of(recipe)
-    seen: set[str] = set()
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        read = [pool.submit(rows.footer, file) for file in files]
-        for index, (file, footer) in enumerate(zip(files, read, strict=True)):
-            with _bad_file(recipe, file, skipped):
-                counts[index], schema = footer.result()
-                _check_used(file.location, schema, used)
-                for field in schema:
-                    if not _is_taken(field, used):
-                        seen.add(field.name)
-                        _widen(types, field, kept, file)
-    kept.check_names(seen)
-    kept.check_types(types)
-    return counts, of_types(types)
-
-
-def _widen(types: Types, field: pa.Field, kept: Kept, file: InputFile) -> None:
-    """Note the type of an extra column in one more file, if it is kept."""
-    if kept.keeps(field.name):
-        text = field.name in kept.as_text
-        widen(types, field.with_type(pa.string()) if text else field, file.location)
-
-
-def _is_taken(field: pa.Field, used: dict[str, str]) -> bool:
-    """Return whether the column is the URL or the text, and all of it."""
-    return field.name in used.values() and not pa.types.is_nested(field.type)
-
-
-@contextmanager
-def _bad_file(recipe: Recipe, file: InputFile, skipped: list[tuple[str, str]]) -> Iterator[None]:
-    """Note in `skipped` that a file is broken and go on, where the recipe says so.
-
-    What was read of it before the damage stays.
-
-    Raises:
-        BadOption: it is broken, and the recipe does not say so.
-    """
-    try:
-        yield
-    except BadFile as error:
-        if recipe.input.on_bad_file == "stop":
-            raise BadOption(
-                f"{error}; or say `input.on_bad_file: skip` to go on without what cannot be read"
-            ) from error
-        skipped.append((file.location, str(error)))
-
-
-def _check_used(location: str, schema: pa.Schema, used: dict[str, str]) -> None:
-    """Refuse a file without the URL or text column, or with other than text in it."""
-    for key, name in used.items():
-        if name not in schema.names:
-            raise missing_column(location, key, name, schema.names)
-        type = schema.field(name).type
-        captions = key == "text" and pa.types.is_list(type) and type.value_type == pa.string()
-        if type not in (pa.string(), pa.binary(), pa.null()) and not captions:
-            raise BadOption(f"input.{key}: column `{name}` of {location} is {type}, not text")
-
-
-def _check_hashes(options: Input, schema: pa.Schema) -> None:
-    """Refuse a column of expected hashes that is not there, or holds neither text nor bytes."""
-    for key in HASHES:
-        name = getattr(options, key)
-        if name is None:
-            continue
-        field = called(schema, name)
-        if field is None:
-            known = [source_of(each) for each in schema]
-            raise missing_column(options.path, key, name, known)
-        if field.type not in (pa.string(), pa.binary()):
-            raise BadOption(f"input.{key}: column `{name}` is {field.type}, not text")
 
 
 def _check(plan: Plan, input_files: InputFiles, store: Store, options: dict[str, Any]) -> None:

@@ -31,7 +31,10 @@ def _encoding(name: str) -> str:
 class Input(Section):
     """Where the pairs are and which of their columns are the URL and the text."""
 
-    path: str = Field(description="File, folder or glob; local, s3://, gs:// or az://.")
+    path: str = Field(
+        description="File, folder or glob, also with ranges such as `{000..123}`; local, s3://, "
+        "gs:// or az://."
+    )
     url: str = Field("url", description="Column that holds the image URL.")
     text: str = Field("text", description="Column that holds the alt text.")
     format: str = Field(
@@ -48,7 +51,8 @@ class Input(Section):
     quote: str | None = Field(
         None,
         min_length=1,
-        description='CSV, TSV: the quote, or `none`; by default `"` in CSV and none in TSV.',
+        description='CSV, TSV: the quote, or `none`; by default `"` in CSV, and told from the file '
+        "in TSV.",
     )
     encoding: Annotated[str, AfterValidator(_encoding)] = Field(
         "utf-8", description="Of text files: any of Python's, such as `cp1252` or `utf-16`."
@@ -62,7 +66,8 @@ class Input(Section):
     image: str | None = Field(
         None,
         min_length=1,
-        description="WebDataset: suffix of the image where samples hold several, e.g. `seg.png`.",
+        description="Parquet: column with the images, as bytes or `{bytes, path}`. WebDataset: "
+        "suffix of the image where samples hold several, e.g. `seg.png`.",
     )
     on_bad_file: Literal["stop", "skip"] = Field(
         "stop",

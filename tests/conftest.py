@@ -107,6 +107,7 @@ def put_plan() -> PutPlan:
             dataset=store.url,
             pairs=1,
             fetch=True,
+            images=False,
             format="parquet",
             measuring={"input": {"unit_pairs": 1}},
             files=[],

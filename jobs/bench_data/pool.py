@@ -259,11 +259,12 @@ def _summary(counts: dict[str, int], tables: UnitTables) -> dict[str, Any]:
 
 def _plan(pool: Pool, recipe: Recipe, store: Store) -> Plan:
     options = measuring(recipe)
-    file = File("pairs.parquet", pool.rows, 100 * pool.rows, "drawn", "drawn")
+    file = File("pairs.parquet", "pairs.parquet", pool.rows, 100 * pool.rows, "drawn", "drawn")
     return Plan(
         dataset=store.url,
         pairs=pool.rows,
         fetch=True,
+        images=False,
         format="parquet",
         measuring=options,
         files=[file],

@@ -17,6 +17,7 @@ from pairsieve.pipeline.input.column_types import (
     json_text,
     unkept,
 )
+from pairsieve.pipeline.input.parquet_images import holds_images
 from pairsieve.schemas.columns import COLUMNS, ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
@@ -29,11 +30,22 @@ _SOURCE, _JSON = b"source", b"json"  # metadata: name in the input; present if w
 
 
 class ImageLocation(NamedTuple):
-    """Where the input holds the image of a pair: in which file, if it has one, and its bytes."""
+    """Where the input holds the image of a pair: in which file, if it has one, and where in it.
+
+    Attributes:
+        file: Location of the file; None where the pair has no image.
+        offset: First byte; or the row, of a file that is read in place.
+        length: Bytes; None of a file that is read in place.
+    """
 
     file: str | None
     offset: int
-    length: int
+    length: int | None
+
+
+def own_address(format: str, name: str, place: str) -> str:
+    """Return the address of a pair that has no URL: where in which file of the input it is."""
+    return f"{format}:{name}{place}"
 
 
 Kinds = dict[str, set[str]]  # kinds of JSON value seen, by name in the input
@@ -130,9 +142,12 @@ class Kept:
         if refused:
             names = ", ".join(refused)
             told = ", ".join(f"`{name}` holds {type}" for name, type in refused.items())
+            images = [name for name in refused if holds_images(types[name][0])]
+            hint = f"; if it holds the images, `input.image: {images[0]}`" if images else ""
             raise BadOption(
                 f"input: column {told}: neither DuckDB nor JSON has a form for it; say "
                 f"`input.leave_out: [{names}]`, or `input.as_text: [{names}]` to keep it as text"
+                f"{hint}"
             )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from pairsieve.pipeline.input import parquet, text, webdataset
-from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, list_files
+from pairsieve.pipeline.input import image_folder, parquet, text, webdataset
+from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, is_compressed, list_files
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_input import Input
@@ -22,6 +22,7 @@ READERS: tuple[Reader, ...] = (
     text.JSONL,
     text.TXT,
     webdataset.WEBDATASET,
+    image_folder.IMAGE_FOLDER,
 )
 AUTO = "auto"  # in the recipe: the format is told from the files' names
 
@@ -71,8 +72,7 @@ def check_format(options: Input, readers: tuple[Reader, ...] = READERS) -> None:
 
 def format_of(name: str, readers: tuple[Reader, ...] = READERS) -> str | None:
     """Return the format that a file's name tells, None if it tells none."""
-    path = PurePosixPath(name.lower())
-    compressed = path.suffix in COMPRESSIONS
+    path, compressed = PurePosixPath(name.lower()), is_compressed(name)
     suffix = path.with_suffix("").suffix if compressed else path.suffix
     for reader in readers:
         if suffix in reader.suffixes and (reader.compressed or not compressed):
@@ -105,6 +105,13 @@ def find_files(options: Input, dataset: str, readers: tuple[Reader, ...] = READE
             chosen = [file for file in every if format_of(file.name, readers) == reader.format]
         if not chosen:
             raise BadOption(f"input.path: no file of format {reader.format} in {options.path}")
+    if options.image is not None and not reader.takes_image:
+        raise BadOption(f"input.image: {reader.format} files hold no images; leave it out")
+    if reader.group:
+        names = {file.name for file in chosen}
+        chosen = reader.group(
+            [f for f in every if f.name in names or f.name.lower().endswith(reader.beside)]
+        )
     return InputFiles(reader, tuple(_with_companions(reader, chosen, every)))
 
 
@@ -122,7 +129,7 @@ def _of_one_format(
         known = ", ".join(suffix for reader in readers for suffix in reader.suffixes)
         raise BadOption(
             f"input.path: the format of {examples[None]!r} is not known from its name; known: "
-            f"{known}, text formats also with {' or '.join(COMPRESSIONS)}; say "
+            f"{known}, text formats and tars also with {' or '.join(COMPRESSIONS)}; say "
             "`input.format`, or a glob that matches the input files only"
         )
     if len(examples) > 1:
@@ -141,8 +148,10 @@ def _with_companions(
     """Yield the files, each with what of the same name lies beside it and goes with it."""
     by_name = {file.name: file for file in every} if reader.companion else {}
     for file in files:
-        suffix = next((s for s in reader.suffixes if file.name.endswith(s)), None)
-        beside = None if suffix is None else file.name.removesuffix(suffix) + reader.companion
+        packed = PurePosixPath(file.name).suffix if is_compressed(file.name) else ""
+        name = file.name.removesuffix(packed)
+        suffix = next((s for s in reader.suffixes if name.endswith(s)), None)
+        beside = None if suffix is None else name.removesuffix(suffix) + reader.companion
         companion = by_name.get(beside or "")
         yield replace(file, companion=companion) if companion else file
 

@@ -4,7 +4,7 @@ A format is read in one of two ways. Where any rows of a file can be read withou
 they are read in place (`Rows`); else its pairs come one after the other (`Records`) and are staged.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ import pyarrow as pa
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_input import Input
+
+_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", " ": "space"}  # of delimiters
 
 
 class Record(NamedTuple):
@@ -33,6 +35,32 @@ class Record(NamedTuple):
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a text file is written.
+
+    Attributes:
+        encoding: Python's name of it.
+        delimiter: What separates cells, None where there are none.
+        quote: What cells are quoted with, None where nothing is.
+        header: Whether the first line names the columns, None where there are none.
+    """
+
+    encoding: str
+    delimiter: str | None = None
+    quote: str | None = None
+    header: bool | None = None
+
+    def __str__(self) -> str:
+        encoding = f"encoding {self.encoding}"
+        if self.delimiter is None:
+            return encoding
+        delimiter = _NAMES.get(self.delimiter, f"`{self.delimiter}`")
+        quote = f"quote `{self.quote}`" if self.quote else "no quotes"
+        header = "with a header" if self.header else "without a header"
+        return f"delimiter {delimiter}, {quote}, {encoding}, {header}"
+
+
 class BadFile(BadOption):
     """A file that cannot be read to its end, whatever the recipe says."""
 
@@ -47,13 +75,17 @@ class Rows:
     """How the rows of a file are read where they lie.
 
     Attributes:
-        footer: Returns the number of rows and the schema, its names distinct; BadOption.
-        read: Returns rows, given location, first row, rows and the file's rows when planned;
-            Stopped where the file has changed since.
+        footer: Returns the number of rows and the schema, its names distinct, given the column of
+            images, if there is one; without its bytes. BadOption.
+        read: Returns rows, given location, first row, rows, the file's rows when planned and the
+            column of images; without its bytes. Stopped where the file has changed since.
+        images: Yields the images of rows, given location, rows in ascending order and their
+            column; None where a row has none. Absent where the format holds none.
     """
 
-    footer: Callable[[InputFile], tuple[int, pa.Schema]]
-    read: Callable[[str, int, int, int], pa.Table]
+    footer: Callable[[InputFile, str | None], tuple[int, pa.Schema]]
+    read: Callable[[str, int, int, int, str | None], pa.Table]
+    images: Callable[[str, Sequence[int], str], Iterator[pa.Buffer | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +100,9 @@ class Reader:
         holds_images: Whether its records say where their image lies, so that nothing is fetched.
         beside: Suffixes of what may lie beside its files and is no input.
         companion: Suffix of the file of the same name that goes with each file, "" for none.
+        dialect: Returns how a file is written, for people and the plan to know.
+        columns: Returns the names of a file's extra columns, all of text, without reading its rows.
+        group: Makes of the files, and of those beside them, the fewer that are read.
     """
 
     format: str
@@ -77,6 +112,16 @@ class Reader:
     holds_images: bool = False
     beside: tuple[str, ...] = ()
     companion: str = ""
+    dialect: Callable[[InputFile, Input], Dialect] | None = None
+    columns: Callable[[InputFile, Input], list[str]] | None = None
+    group: Callable[[Sequence[InputFile]], list[InputFile]] | None = None
+
+    @property
+    def takes_image(self) -> bool:
+        """Return whether `input.image` means something for its files."""
+        if isinstance(self.read, Rows):
+            return self.read.images is not None
+        return self.holds_images and self.group is None
 
 
 def missing_column(location: str, key: str, name: str, known: list[str]) -> BadOption:

@@ -1,12 +1,13 @@
 """Text files as input: one record per pair, whatever the file holds.
 
 A line that does not say what it should is a record too, with nulls where nothing could be read, and
-why; only an empty line is none. A URL or text that is not UTF-8 is none (`encodings.py`).
+why; only an empty line is none. A URL or text that is not UTF-8 is none (`dialects.py`).
 
 - CSV: comma, double quotes, line breaks inside quotes. All values are text. A quote that closes in
   another line than it should, or never, swallows lines: that is refused, naming both lines.
-- TSV: tabs only. A quote is a character like any other, unless `input.quote` says so: real alt
-  texts hold single ones, and a reader that believes them swallows the lines up to the next.
+- TSV: tabs only. A quote is a character like any other, unless `input.quote` or the beginning of
+  the file says so (`dialects.py`): real alt texts hold single ones, and a reader that believes them
+  swallows the lines up to the next.
 - JSONL: one object per line; a URL or text that is no string is null. A file in which no line has
   the columns is refused: they are called otherwise, or it is no JSONL.
 - TXT: one URL per line, without text; lines may end in CR alone.
@@ -24,19 +25,19 @@ from itertools import chain
 from typing import Any
 
 from pairsieve.pipeline.input.captions import chosen, is_captions, told
-from pairsieve.pipeline.input.encodings import Encoding, as_utf8, plain
-from pairsieve.pipeline.input.files import InputFile, open_text
+from pairsieve.pipeline.input.dialects import QUOTE, Encoding, QuoteWatch, decoded, plain, taken
+from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.parquet import distinct
-from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
+from pairsieve.pipeline.input.reader import BadFile, Dialect, Reader, Record, missing_column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_input import HASHES, Input
 
 MAX_LINE = 64 << 20  # bytes of a line, characters of a CSV cell: bounds the memory for one record
 EXTRA_CELLS = "extra_cells"
-NO_QUOTE = "none"
 SEPARATORS = (";", "\t", "|", ",")
 NAMES_SHOWN = 100  # of a file's columns, where one is missing
 
+DialectOf = Callable[[InputFile, Input], Dialect]
 Parse = Callable[[io.BufferedReader, InputFile, Input], Iterator[Record]]
 
 
@@ -47,28 +48,40 @@ def records(parse: Parse, file: InputFile, options: Input) -> Iterator[Record]:
         BadOption: a column named in `options` is not there.
         BadFile: the file cannot be read.
     """
-    try:
-        with open_text(file) as stream, as_utf8(stream, file, options.encoding) as text:
-            yield from parse(text, file, options)
-    except UnicodeError as error:
-        raise BadFile(f"{file.location}: not {options.encoding}: {error}") from error
-    except OSError as error:
-        raise BadFile(f"{file.location}: cannot be read to its end: {error}") from error
+    with decoded(file, options.encoding) as text:
+        yield from parse(text, file, options)
 
 
 def _separated(
-    separator: str, quote: str | None, stream: io.BufferedReader, file: InputFile, options: Input
+    dialect_of: DialectOf, stream: io.BufferedReader, file: InputFile, options: Input
 ) -> Iterator[Record]:
-    """Yield the rows of CSV or TSV, whose usual separator and quote are given."""
-    separator = options.delimiter or separator
-    quote = quote if options.quote is None else None if options.quote == NO_QUOTE else options.quote
-    if quote is None:
-        rows = (_decoded(line).split(separator) if line else [""] for line in _lines(stream))
-        yield from _table(rows, file, options)
-    else:
+    """Yield the rows of CSV or TSV."""
+    yield from _table(_rows(stream, file, options, dialect_of(file, options)), file, options)
+
+
+def _rows(
+    stream: io.BufferedReader, file: InputFile, options: Input, dialect: Dialect
+) -> Iterator[list[str]]:
+    """Yield rows of cells."""
+    separator = dialect.delimiter or ""
+    if dialect.quote is not None:
         text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
-        reader = partial(csv.reader, delimiter=separator, quotechar=quote)
-        yield from _table(_quoted_rows(text, file.location, reader), file, options)
+        reader = partial(csv.reader, delimiter=separator, quotechar=dialect.quote)
+        yield from _quoted_rows(text, file.location, reader)
+        return
+    lines = (_decoded(line) if line else None for line in _lines(stream))
+    if options.quote is None:
+        yield from QuoteWatch(file, separator).rows(lines)
+    else:
+        yield from (line.split(separator) if line else [""] for line in lines)
+
+
+def _columns(dialect_of: DialectOf, file: InputFile, options: Input) -> list[str]:
+    """Return the names of a file's extra columns, from its first line."""
+    with decoded(file, options.encoding) as stream:
+        head = next(_rows(stream, file, options, dialect_of(file, options)), None)
+    names = _names(head, file, options) if head else []
+    return [name for name in names if name not in (options.url, options.text)]
 
 
 def _quoted_rows(
@@ -107,20 +120,27 @@ def _quoted_rows(
         yield row
 
 
+def _names(head: list[str], file: InputFile, options: Input) -> list[str]:
+    """Return the names of the columns, given the first row of cells.
+
+    Raises:
+        BadOption: one that the recipe names is not there.
+    """
+    plain_head = distinct(list(map(plain, head)))
+    names = plain_head if options.header else [str(index) for index in range(len(head))]
+    hashes = [(key, name) for key in HASHES if (name := getattr(options, key))]
+    for key, name in (("url", options.url), ("text", options.text), *hashes):
+        if name not in names:
+            raise _other_separator(file, head) or missing_column(file.location, key, name, names)
+    return names
+
+
 def _table(rows: Iterator[list[str]], file: InputFile, options: Input) -> Iterator[Record]:
     """Yield a record for each row of cells; a header names the columns."""
     head = next(rows, None)
     if head is None:
         return
-    names = (
-        distinct(list(map(plain, head)))
-        if options.header
-        else [str(index) for index in range(len(head))]
-    )
-    hashes = [(key, name) for key in HASHES if (name := getattr(options, key))]
-    for key, name in (("url", options.url), ("text", options.text), *hashes):
-        if name not in names:
-            raise _other_separator(file, head) or missing_column(file.location, key, name, names)
+    names = _names(head, file, options)
     url, text, width = names.index(options.url), names.index(options.text), len(names)
     others = [(index, name) for index, name in enumerate(names) if index not in (url, text)]
     beyond = distinct([*names, EXTRA_CELLS])[-1]
@@ -180,7 +200,7 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
         if missing and len(names) < NAMES_SHOWN:
             names |= dict.fromkeys(others)
         raw = line is not None and not line.isascii() and not encoding.fits(line)
-        yield _pair(others, options, encoding if raw else None, problem)
+        yield json_pair(others, options, encoding if raw else None, problem)
     if not count:
         return
     encoding.check()
@@ -194,7 +214,7 @@ def _jsonl(stream: io.BufferedReader, file: InputFile, options: Input) -> Iterat
             raise missing_column(file.location, key, getattr(options, key), list(names))
 
 
-def _pair(
+def json_pair(
     others: dict[str, Any], options: Input, raw: Encoding | None, problem: str | None
 ) -> Record:
     """Return the pair that a JSON object holds; what is not taken stays in `others`.
@@ -263,8 +283,36 @@ def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
             yield line
 
 
-_csv, _tsv = partial(_separated, ",", '"'), partial(_separated, "\t", None)
-CSV = Reader("csv", (".csv",), partial(records, _csv), compressed=True)
-TSV = Reader("tsv", (".tsv",), partial(records, _tsv), compressed=True)
-JSONL = Reader("jsonl", (".jsonl", ".ndjson", ".json"), partial(records, _jsonl), compressed=True)
-TXT = Reader("txt", (".txt",), partial(records, _txt), compressed=True)
+def _of_lines(file: InputFile, options: Input) -> Dialect:
+    """Return how a file without cells is written."""
+    return Dialect(options.encoding)
+
+
+def _reader_of_cells(format: str, dialect_of: DialectOf) -> Reader:
+    return Reader(
+        format,
+        (f".{format}",),
+        partial(records, partial(_separated, dialect_of)),
+        compressed=True,
+        dialect=dialect_of,
+        columns=partial(_columns, dialect_of),
+    )
+
+
+CSV = _reader_of_cells("csv", partial(taken, delimiter=",", quote=QUOTE))
+TSV = _reader_of_cells("tsv", partial(taken, delimiter="\t", quote=None))
+JSONL = Reader(
+    "jsonl",
+    (".jsonl", ".ndjson", ".json"),
+    partial(records, _jsonl),
+    compressed=True,
+    dialect=_of_lines,
+)
+TXT = Reader(
+    "txt",
+    (".txt",),
+    partial(records, _txt),
+    compressed=True,
+    dialect=_of_lines,
+    columns=lambda file, options: [],
+)

@@ -1,6 +1,7 @@
 """WebDatasets as input: pairs whose images are already there, so nothing is fetched.
 
-A tar is walked once; of its images only the location is noted. A sample is the consecutive members
+A tar is walked once; of its images only the location is noted: in one that is compressed, where
+they lie in what it unpacks to. A sample is the consecutive members
 with one key, as the webdataset library groups them: the key ends at the first dot of the name, and
 what a member holds is told by what follows the last one. Its text is `.txt`, else the text or
 `caption` of `.json`; its URL is that of `.json`. One without a URL gets the address of its location
@@ -20,9 +21,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.captions import chosen, is_captions, told
+from pairsieve.pipeline.input.captions import SHOWN, chosen, is_captions, told
 from pairsieve.pipeline.input.column_types import without_times
-from pairsieve.pipeline.input.files import InputFile, open_file
+from pairsieve.pipeline.input.files import InputFile, is_compressed, open_file
+from pairsieve.pipeline.input.forward_stream import ForwardStream
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
 from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
@@ -84,7 +86,7 @@ def records(file: InputFile, options: Input) -> Iterator[Record]:
     for batch in listed.to_batches(max_chunksize=1000) if listed else ():
         for metadata in batch.to_pylist():
             if metadata[KEY] not in keys:
-                url, text, problem = _pair(metadata, None, options)
+                url, text, problem = url_and_text(metadata, None, options)
                 yield Record(url, text, metadata, None, problem)
 
 
@@ -102,7 +104,7 @@ def _companion(file: InputFile) -> pa.Table:
 def _record(sample: _Sample, file: InputFile, options: Input) -> Record:
     image = _one_of(sample.images, "image", options.image, sample, file)
     text = _one_of(sample.texts, "text", options.text, sample, file)
-    url, text, problem = _pair(sample.metadata, text, options)
+    url, text, problem = url_and_text(sample.metadata, text, options)
     sample.metadata.setdefault(KEY, sample.key)
     location = (file.location, *image) if image and image[1] else None
     own = f"wds:{file.name}/{sample.key}@{sample.offset}"
@@ -134,7 +136,7 @@ def _one_of(
     return members[plain[0]] if plain else None
 
 
-def _pair(
+def url_and_text(
     metadata: dict[str, Any], text: str | None, options: Input
 ) -> tuple[str | None, str | None, str | None]:
     """Return URL, text and what is wrong; take out of `metadata` the values that they repeat."""
@@ -162,7 +164,7 @@ def _samples(file: InputFile) -> Iterator[_Sample]:
     """Yield the samples; a name given twice begins another."""
     decoder = json.JSONDecoder(strict=False)
     sample: _Sample | None = None
-    with open_file(file.location) as stream:
+    with _opened(file.location) as stream:
         for member in members(stream, file.location):
             name = _NAME.fullmatch(member.name)
             if not name or member.isdir() or _META.match(member.name):
@@ -176,31 +178,58 @@ def _samples(file: InputFile) -> Iterator[_Sample]:
             if not member.isreg() or member.issparse():
                 sample.problem = sample.problem or f".{suffix} is a link or no plain file"
             else:
-                _take(sample, suffix, member, stream, decoder)
+                _take(sample, suffix, member, (stream, file.location), decoder)
     if sample:
         yield sample
 
 
 def _take(
-    sample: _Sample, suffix: str, member: tarfile.TarInfo, stream: Any, decoder: json.JSONDecoder
+    sample: _Sample,
+    suffix: str,
+    member: tarfile.TarInfo,
+    opened: tuple[Any, str],
+    decoder: json.JSONDecoder,
 ) -> None:
     """Put into the sample what the member holds, by what follows its last dot."""
     kind = suffix.rpartition(".")[2]
     if kind in IMAGES:
         sample.images[suffix] = member.offset_data, member.size
     elif kind in TEXTS:
-        data = _content(stream, member)
-        sample.texts[suffix] = None if data is None else data.decode("utf-8", "backslashreplace")
+        data = _content(opened, member)
+        sample.texts[suffix] = None if data is None else _decoded(data, suffix, sample)
     elif suffix == "json":
-        sample.metadata, sample.problem = json_object(_content(stream, member), decoder)
+        sample.metadata, sample.problem = json_object(_content(opened, member), decoder)
 
 
-def _content(stream: Any, member: tarfile.TarInfo) -> bytes | None:
-    """Return the bytes of a member, None if they are too many for a text."""
+def _decoded(data: bytes, suffix: str, sample: _Sample) -> str | None:
+    """Return a text; None where it is not UTF-8, which is noted in the sample."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        shown = data.decode("utf-8", "backslashreplace")[:SHOWN]
+        sample.problem = sample.problem or f".{suffix} is not UTF-8: {shown}"
+        return None
+
+
+def _content(opened: tuple[Any, str], member: tarfile.TarInfo) -> bytes | None:
+    """Return the bytes of a member, None if they are too many for a text.
+
+    Raises:
+        BadFile: they cannot be read.
+    """
+    stream, location = opened
     if member.size > MAX_LINE:
         return None
-    stream.seek(member.offset_data)
-    return bytes(stream.read(member.size))
+    try:
+        stream.seek(member.offset_data)
+        return bytes(stream.read(member.size))
+    except OSError as error:
+        raise _broken(location, member.offset, str(error)) from error
+
+
+def _opened(location: str) -> Any:
+    """Return a tar's bytes as a file; one that is compressed is read forwards only."""
+    return ForwardStream(location) if is_compressed(location) else open_file(location)
 
 
 def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
@@ -216,6 +245,8 @@ def members(stream: Any, location: str) -> Iterator[tarfile.TarInfo]:
                 offset = tar.offset
         stream.seek(tar.offset)
         rest = stream.read(tarfile.BLOCKSIZE)
+        if isinstance(stream, ForwardStream):
+            stream.drain()
     except (tarfile.TarError, OSError, ValueError) as error:
         raise _broken(location, offset, str(error)) from error
     if rest.strip(b"\0"):
@@ -233,6 +264,7 @@ WEBDATASET = Reader(
     "webdataset",
     (".tar",),
     records,
+    compressed=True,
     holds_images=True,
     beside=(".parquet", ".json"),
     companion=".parquet",

@@ -14,10 +14,17 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
-from pairsieve.pipeline.input.captions import chosen
+from pairsieve.pipeline.input.captions import SHOWN, chosen
 from pairsieve.pipeline.input.column_types import as_text
-from pairsieve.pipeline.input.extra_columns import IMAGE_LOCATION, PROBLEM, called, source_of
+from pairsieve.pipeline.input.extra_columns import (
+    IMAGE_LOCATION,
+    PROBLEM,
+    called,
+    own_address,
+    source_of,
+)
 from pairsieve.pipeline.input.formats import READERS, rows_of
+from pairsieve.pipeline.input.partitions import of_folders
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
@@ -34,6 +41,7 @@ class File:
 
     Attributes:
         path: Where it lies.
+        name: Its path below the input's folder.
         rows: Its rows.
         bytes: Its size.
         version: Time of change or entity tag: while it is the same, so is the content.
@@ -41,6 +49,7 @@ class File:
     """
 
     path: str
+    name: str
     rows: int
     bytes: int
     version: str
@@ -54,7 +63,8 @@ class Plan:
     Attributes:
         dataset: Where it was read from or written to; not part of plan.json.
         pairs: Pairs of the input.
-        fetch: False when the input holds its images.
+        fetch: Whether the input has URLs that may be fetched; not where it holds all its images.
+        images: Whether it holds images.
         format: Format of the input files.
         measuring: The options that shape measured columns.
         files: The input files.
@@ -63,6 +73,7 @@ class Plan:
         schema: The extra columns.
         fingerprints: Of the input files by version ("input") and by "content", and of `measuring`
             ("gather").
+        dialects: How the text files are written: in words, how many are so, and the first of them.
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
         limit: Of a plan over a part of the input, how many `pairs`, by which `seed` drawn `of` how
             many; without a seed they are the first.
@@ -71,6 +82,7 @@ class Plan:
     dataset: str
     pairs: int
     fetch: bool
+    images: bool
     format: str
     measuring: dict[str, Any]
     files: Sequence[File]
@@ -80,6 +92,7 @@ class Plan:
     fingerprints: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
     limit: dict[str, int | None] | None = None
+    dialects: Sequence[tuple[str, int, str]] = ()
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -147,7 +160,7 @@ class Plan:
                 "use another --dataset"
             )
         content["files"] = [File(**file) for file in content["files"]]
-        for key in ("staged", "skipped"):
+        for key in ("staged", "skipped", "dialects"):
             content[key] = [tuple(entry) for entry in content[key]]
         schema = pa.py_buffer(base64.b64decode(content.pop("schema")))
         return cls(dataset=dataset, schema=pa.ipc.read_schema(schema), **content)
@@ -207,9 +220,9 @@ def read_unit(
 ) -> pa.Table:
     """Return pairs of a unit.
 
-    The columns are `row`, `url`, `text`, `PROBLEM` if it was staged, `IMAGE_LOCATION` if the input
-    holds images, and the extra ones; URL and text are as the input has them, null where there is
-    none.
+    The columns are `row`, `url`, `text`, `PROBLEM`, `IMAGE_LOCATION` if the input holds images, and
+    the extra ones; URL and text are as the input has them, null where there is
+    none. A pair whose image the input may hold has the address of its row where it has no URL.
 
     Args:
         plan: The plan.
@@ -236,10 +249,9 @@ def read_unit(
 
 def _unit_schema(plan: Plan) -> pa.Schema:
     """Return the schema of `read_unit`, without `row`."""
-    location = () if plan.fetch else IMAGE_LOCATION
-    of_staged = [PROBLEM, *location] if plan.staged else []
-    staged = [staging.SCHEMA.field(name) for name in of_staged]
-    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *staged]
+    location = IMAGE_LOCATION if plan.images else ()
+    told = [staging.SCHEMA.field(name) for name in (PROBLEM, *location)]
+    own = [pa.field(URL.name, URL.type), pa.field(TEXT.name, TEXT.type), *told]
     return pa.schema([*own, *plan.schema])
 
 
@@ -291,14 +303,21 @@ def _staged_slice(plan: Plan, index: int, first: int, rows: int) -> pa.Table:
 
 def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: int) -> pa.Table:
     file = plan.files[index]
-    table = rows_of_file.read(file.path, first, rows, file.rows)
     options = plan.measuring["input"]
-    url = parquet.plain(table[options["url"]], pa.string())
-    texts = _texts(table[options["text"]], url, options["caption"])
-    columns = [url, texts]
+    table = rows_of_file.read(file.path, first, rows, file.rows, options.get("image"))
+    problems: dict[int, str] = {}
+    url = _urls(plan, table, file, first, problems)
+    columns = [url, _texts(table[options["text"]], url, options, problems)]
+    columns.append(staging.text_array([problems.get(row) for row in range(rows)]))
+    if plan.images:
+        numbers = pa.array(range(first, first + rows), pa.int64())
+        columns += [pa.array([file.path] * rows), numbers, pa.nulls(rows, pa.int64())]
+    of_file = of_folders(file.name)
     for field in plan.schema:
         name = source_of(field)
-        if name not in table.column_names:
+        if name in of_file:
+            columns.append(pa.array([of_file[name]] * rows, field.type))
+        elif name not in table.column_names:
             columns.append(pa.nulls(rows, field.type))
         elif name in options["as_text"]:
             column = parquet.plain(table[name], parquet.plain_type(table[name].type))
@@ -308,12 +327,50 @@ def _input_slice(plan: Plan, rows_of_file: Rows, index: int, first: int, rows: i
     return pa.Table.from_arrays(columns, schema=_unit_schema(plan))
 
 
-def _texts(column: pa.ChunkedArray, urls: pa.ChunkedArray, rule: str) -> pa.ChunkedArray:
+def _urls(
+    plan: Plan, table: pa.Table, file: File, first: int, problems: dict[int, str]
+) -> pa.ChunkedArray:
+    """Return the URLs of rows; where the input may hold their images, an address for want of one.
+
+    So two rows without a URL never pass for the same pair.
+    """
+    name = plan.measuring["input"]["url"]
+    found = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+    if name in table.column_names:
+        found = _checked(table[name], name, problems)
+    if not plan.images:
+        return found
+    urls = [
+        url if url and url.strip() else own_address(plan.format, file.name, f"#{row}")
+        for row, url in enumerate(found.to_pylist(), first)
+    ]
+    return pa.chunked_array([staging.text_array(urls)])
+
+
+def _texts(
+    column: pa.ChunkedArray,
+    urls: pa.ChunkedArray,
+    options: dict[str, Any],
+    problems: dict[int, str],
+) -> pa.ChunkedArray:
     """Return the texts of a column of texts, or one out of each of a column of lists of them."""
-    type = parquet.plain_type(column.type)
-    if not pa.types.is_nested(type):
-        return parquet.plain(column, pa.string())
-    lists = parquet.plain(column, pa.list_(pa.string())).to_pylist()
+    name = options["text"]
+    if not pa.types.is_nested(parquet.plain_type(column.type)):
+        return _checked(column, name, problems)
+    lists = parquet.plain(column, pa.list_(pa.binary())).to_pylist()
     pairs = zip(lists, urls.to_pylist(), strict=True)
-    texts = [chosen(captions or (), rule, url or "") for captions, url in pairs]
+    texts: list[str | None] = []
+    for row, (captions, url) in enumerate(pairs):
+        usable = [parquet.utf8(caption) for caption in captions or ()]
+        texts.append(chosen(usable, options["caption"], url or ""))
+        if texts[-1] is None and usable.count(None) > (captions or []).count(None):
+            problems.setdefault(row, f"`{name}` holds no caption in UTF-8")
     return pa.chunked_array([staging.text_array(texts)])
+
+
+def _checked(column: pa.ChunkedArray, name: str, problems: dict[int, str]) -> pa.ChunkedArray:
+    """Return a column of URLs or texts, and note which are not UTF-8."""
+    found, wrong = parquet.texts(column)
+    for row, value in wrong.items():
+        problems.setdefault(row, f"`{name}` is not UTF-8: {value[:SHOWN]}")
+    return found

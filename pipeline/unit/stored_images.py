@@ -20,7 +20,7 @@ from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import BlurBox, parse_boxes
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
+from pairsieve.pipeline.unit.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.arrays import Planes

@@ -136,6 +136,19 @@ def test_check_says_fine_and_leaves_nothing(recipe: Path) -> None:
     assert not (recipe.parent / "d").exists()
 
 
+def test_plan_and_check_tell_how_the_files_are_written(recipe: Path) -> None:
+    (recipe.parent / "pairs.csv").write_text("url,text\nhttp://127.0.0.1/,t\n")
+    content = yaml.safe_load(recipe.read_text())
+    content["input"] = {"path": str(recipe.parent / "pairs.csv")}
+    recipe.write_text(yaml.safe_dump(content))
+    told = 'Read with delimiter comma, quote `"`, encoding utf-8, with a header: pairs.csv.\n'
+    assert pairsieve("check", recipe).stdout == f"{told}fine\n"
+    dataset = recipe.parent / "d"
+    planned = pairsieve("plan", recipe, "--dataset", dataset)
+    assert planned.stdout == f"{told}1 pairs in 1 units\n"
+    assert pairsieve("check", recipe, "--dataset", dataset).stdout == f"{told}fine\n"
+
+
 def test_check_says_what_is_not_fine(recipe: Path) -> None:
     content = yaml.safe_load(recipe.read_text())
     recipe.write_text(yaml.safe_dump(content | {"keep": [{"known": {}}]}))

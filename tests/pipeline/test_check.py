@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from pairsieve.pipeline import check, plan
+from pairsieve.pipeline.check import check_files
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input.formats import find_files
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -135,3 +137,48 @@ def test_boxes_in_a_column_there_is_not_are_refused(tmp_path: Path) -> None:
 def test_what_fits_the_input_is_fine(tmp_path: Path) -> None:
     keep = [{"where": "faces IS NULL"}, {"where": "width > 1"}]
     check.check_input(*planned(tmp_path, image={"blur_boxes": "faces"}, keep=keep))
+
+
+def opened(path: Path, rule: str, **options: Any) -> list[str]:
+    """Check the rule on files that are not planned."""
+    sections: Any = {"input": {"path": str(path), **options}, "keep": [{"where": rule}]}
+    sections["fetch"] = {"user_agent": "test (+mailto:test@example.org)"}
+    chosen = Recipe.model_validate(sections)
+    return check_files(chosen, find_files(chosen.input, ""))
+
+
+def test_a_rule_on_a_column_that_no_file_has_is_refused_before_there_is_a_plan(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "b").mkdir()
+    pq.write_table(pa.table({"url": ["u"], "text": ["t"], "n": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "b/lang=en.csv").write_text("url,text,page\nu,t,p\n")
+    (tmp_path / "c.jsonl").write_text('{"url": "u", "text": "t"}\n')
+    (tmp_path / "d.txt").write_text("u\n")
+    assert opened(tmp_path / "a.parquet", "n > 1") == []
+    assert opened(tmp_path / "b", "page = 'p'") == [
+        'Read with delimiter comma, quote `"`, encoding utf-8, with a header: lang=en.csv.'
+    ]
+    for name, rule in (("a.parquet", "page = 'p'"), ("b", "n = '1'"), ("d.txt", "n > 1")):
+        with pytest.raises(BadOption, match=r"keep.*(`n`|`page`)"):
+            opened(tmp_path / name, rule)
+    assert opened(tmp_path / "c.jsonl", "n > 1") == ["Read with encoding utf-8: c.jsonl."]
+
+
+def test_a_file_without_the_named_columns_is_refused_before_there_is_a_plan(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.csv").write_text("url;text\nu;t\n")
+    with pytest.raises(BadOption, match=r"input\.delimiter: .*a\.csv: the header is one cell"):
+        opened(tmp_path / "a.csv", "width > 1")
+    with pytest.raises(BadOption, match=r"input\.sha256: .* no column `sum`"):
+        opened(tmp_path / "a.csv", "width > 1", delimiter=";", sha256="sum")
+
+
+def test_more_files_than_are_opened_are_told_and_refuse_no_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairsieve.pipeline.check.FILES_OPENED", 1)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("u\n")
+    assert opened(tmp_path, "n > 1")[1] == "Of 2 files the first 1 were opened."

@@ -155,7 +155,7 @@ def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
     store = Store.at(tmp_path / "out")
     walk(recipe, store)
     before = shards(tmp_path / "out")
-    (file,) = (tmp_path / "out" / folder).glob("*.parquet")
+    (file,) = (tmp_path / "out" / folder).rglob("*.parquet")
     flip(file, 20)
     with pytest.raises(Stopped, match=f"{file.name}: its bytes are not .* makes it again"):
         report.run(recipe, store, "default")

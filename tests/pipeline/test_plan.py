@@ -67,8 +67,8 @@ def test_units_cut_across_files_and_rows_are_counted_through(tmp_path: Path) -> 
     assert [plan.unit_rows(unit) for unit in range(3)] == [4, 4, 3]
     assert plan.pairs == 11
     assert [file.rows for file in plan.files] == [6, 0, 1, 4]
-    expected = [{"row": n, "url": f"http://a/{n}", "text": f"text {n}"} for n in range(11)]
-    assert everything(plan) == expected
+    expected = [(n, f"http://a/{n}", f"text {n}") for n in range(11)]
+    assert [(row["row"], row["url"], row["text"]) for row in everything(plan)] == expected
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

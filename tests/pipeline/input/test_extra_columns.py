@@ -112,7 +112,7 @@ def test_parquet_columns_come_out_plain(tmp_path: Path) -> None:
     table = pa.table(
         {
             "link": pa.array(["a", "b", None]).dictionary_encode(),
-            "alt": pa.array([b"x", b"\xfe", None], pa.large_binary()),
+            "alt": pa.array([b"x", "\u00fe".encode(), None], pa.large_binary()),
             "bad": raw,
             "lists": lists,
             "wide": pa.array(["p", None, "q"], pa.large_string()),
@@ -125,12 +125,12 @@ def test_parquet_columns_come_out_plain(tmp_path: Path) -> None:
     unit = read_unit(plan, 0)
     unit.validate(full=True)
     assert unit["url"].to_pylist() == ["a", "b", None]
-    assert unit["text"].to_pylist() == ["x", "\\xfe", None]
+    assert unit["text"].to_pylist() == ["x", "\u00fe", None]
     assert unit["bad"].to_pylist() == ["ok", "\\xff", None]
     assert unit["lists"].to_pylist() == [["ok", "\\xff"], [], [None]]
     assert unit["wide"].to_pylist() == ["p", None, "q"]
     assert unit["day"].type == pa.timestamp("us")
-    assert unit.schema.names == ["row", "url", "text", "bad", "lists", "wide", "day"]
+    assert unit.schema.names == ["row", "url", "text", PROBLEM, "bad", "lists", "wide", "day"]
 
 
 def test_types_of_several_parquet_files_are_widened_and_absent_columns_null(
@@ -229,3 +229,50 @@ def test_times_beyond_what_duckdb_holds_are_null_and_the_others_stay(tmp_path: P
     plan = plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
     assert plan.schema.field("t").type == pa.timestamp("us")
     assert [str(value) for value in column(plan, "t")] == ["None", "2020-09-13 12:26:40"]
+
+
+def raw(values: list[bytes | None]) -> pa.Array:
+    """Return bytes as text, whatever they are."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(values, pa.binary()).buffers())
+
+
+def written(path: Path, urls: list[bytes | None], texts: list[bytes | None]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"url": raw(urls), "text": raw(texts)}), path)
+    return path
+
+
+def test_a_url_or_text_of_parquet_that_is_not_utf8_is_none_and_told(tmp_path: Path) -> None:
+    urls: list[bytes | None] = [b"http://a/", b"http://\xfe/", None]
+    path = written(tmp_path / "a.parquet", urls, [b"caf\xe9", b"t", "\u00fc".encode()])
+    rows = read_unit(plans.run(recipe(path), Store.at(tmp_path / "out")), 0).to_pylist()
+    assert [(row["url"], row["text"], row[PROBLEM]) for row in rows] == [
+        ("http://a/", None, "`text` is not UTF-8: caf\\xe9"),
+        (None, "t", "`url` is not UTF-8: http://\\xfe/"),
+        (None, "\u00fc", None),
+    ]
+
+
+def test_captions_of_parquet_that_are_not_utf8_are_not_chosen(tmp_path: Path) -> None:
+    flat = raw([b"caf\xe9", b"good", b"\xff", "\u00fc".encode()])
+    lists = pa.ListArray.from_arrays([0, 2, 3, 4], flat)
+    pq.write_table(pa.table({"url": list("abc"), "text": lists}), tmp_path / "a.parquet")
+    planned = plans.run(recipe(tmp_path / "a.parquet"), Store.at(tmp_path / "out"))
+    rows = read_unit(planned, 0).to_pylist()
+    assert [(row["text"], row[PROBLEM]) for row in rows] == [
+        ("good", None),
+        (None, "`text` holds no caption in UTF-8"),
+        ("\u00fc", None),
+    ]
+
+
+def test_parquet_in_another_encoding_is_refused_or_skipped(tmp_path: Path) -> None:
+    written(tmp_path / "in/a.parquet", [b"a"] * 3, [b"caf\xe9", b"t", b"Stra\xdfe"])
+    written(tmp_path / "in/b.parquet", [b"b"], [b"t"])
+    error = r"a\.parquet: row group 0: none of 2 values beyond ASCII is UTF-8.*on_bad_file: skip"
+    with pytest.raises(BadOption, match=error):
+        plans.run(recipe(tmp_path / "in"), Store.at(tmp_path / "out"))
+    skipping = recipe(tmp_path / "in", on_bad_file="skip")
+    planned = plans.run(skipping, Store.at(tmp_path / "out"))
+    assert (planned.pairs, [file.rows for file in planned.files]) == (1, [0, 1])
+    assert "a.parquet: row group 0" in planned.sentences()[0]

@@ -42,7 +42,7 @@ def names(path: str | Path, format: str = "auto", dataset: str = "/elsewhere") -
         ("a.json", "jsonl"),
         ("a.txt", "txt"),
         ("a.tar", "webdataset"),
-        ("a.tar.gz", None),
+        ("a.tar.gz", "webdataset"),
         ("a.parquet.gz", None),
         ("a.gz", None),
         ("csv", None),
@@ -194,14 +194,14 @@ def test_a_format_of_ones_own_is_a_reader_and_a_line_of_the_table(tmp_path: Path
 def test_a_format_of_ones_own_may_be_read_in_place(tmp_path: Path) -> None:
     table = pa.table({"url": ["http://a/1", "http://a/2"], "text": ["one", "two"], "n": [1, 2]})
 
-    def rows(location: str, first: int, rows: int, total: int) -> pa.Table:
+    def rows(location: str, first: int, rows: int, total: int, image: str | None) -> pa.Table:
         return table.slice(first, rows)
 
     (tmp_path / "a.memory").touch()
-    footer = Rows(lambda file: (table.num_rows, table.schema), rows)
+    footer = Rows(lambda file, image: (table.num_rows, table.schema), rows)
     readers = (*READERS, Reader("memory", (".memory",), footer))
     recipe = Recipe(input=Input(path=str(tmp_path / "a.memory"), unit_pairs=1))
     planned = plan.run(recipe, Store.at(tmp_path / "dataset"), readers)
     assert planned.staged == []
     (pair,) = read_unit(planned, 1, readers=readers).to_pylist()
-    assert pair == {"row": 1, "url": "http://a/2", "text": "two", "n": 2}
+    assert pair == {"row": 1, "url": "http://a/2", "text": "two", PROBLEM: None, "n": 2}

@@ -89,8 +89,9 @@ def test_tsv_as_pandas_writes_it(tmp_path: Path) -> None:
     texts = ["plain", 'say "no"', "a\ttab", "two\nlines"]
     path = tmp_path / "b.tsv"
     pd.DataFrame({"url": list("abcd"), "text": texts}).to_csv(path, sep="\t", index=False)
-    found = pairs(tmp_path, "a.tsv", path.read_bytes(), quote='"')
-    assert found == list(zip("abcd", texts, strict=True))
+    expected = list(zip("abcd", texts, strict=True))
+    assert pairs(tmp_path, "a.tsv", path.read_bytes()) == expected
+    assert pairs(tmp_path, "a.tsv", path.read_bytes(), quote='"') == expected
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:

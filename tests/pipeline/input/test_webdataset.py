@@ -84,7 +84,7 @@ def test_text_is_that_of_txt_else_the_named_value_else_the_caption(tmp_path: Pat
         {"__key__": "f", "jpg": b"1", "txt": b"\xff"},
     ]
     pairs = read(write(tmp_path / "0.tar", samples), text="alt")
-    expected = ["from txt", "from alt", "from caption", None, None, "\\xff"]
+    expected = ["from txt", "from alt", "from caption", None, None, None]
     assert [record.text for record in pairs] == expected
     assert pairs[0].others == {**said, "key": "a"}  # nothing of it is repeated
     assert pairs[1].others == {"caption": "from caption", "key": "b"}
@@ -228,3 +228,9 @@ def test_a_negative_size_in_a_tar_is_refused(tmp_path: Path) -> None:
 def test_an_image_without_bytes_is_no_image(tmp_path: Path) -> None:
     path = write(tmp_path / "0.tar", [{"__key__": "a", "jpg": b"", "txt": b"t"}])
     assert [record.image for record in read(path)] == [None]
+
+
+def test_a_text_that_is_not_utf8_is_none_and_told(tmp_path: Path) -> None:
+    samples = [{"__key__": "a", "jpg": b"1", "txt": b"caf\xe9"}]
+    (record,) = read(write(tmp_path / "0.tar", samples))
+    assert (record.text, record.problem) == (None, ".txt is not UTF-8: caf\\xe9")

@@ -11,7 +11,7 @@ from PIL import Image
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters
 from pairsieve.pipeline.fetch.client import Fetched
-from pairsieve.pipeline.input.expected_hashes import ExpectedHashes
+from pairsieve.pipeline.unit.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
