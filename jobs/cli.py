@@ -9,7 +9,7 @@ Everything heavy is imported inside the commands, so `pairsieve --help` answers 
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ from pairsieve.jobs.dataset_commands import (
 )
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
-_USAGE = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
+_USAGE: Any = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
 
 app = App(
     no_args_is_help=True,

@@ -148,7 +148,7 @@ def put_gathered() -> PutGathered:
         for row in filled:
             url = canonical(str(row["url"] or ""))
             if row.get("image_file") and "image_checksum" not in row:
-                at = row["image_file"], row.get("image_offset", 0), row["image_bytes"]
+                at: Any = (row["image_file"], row.get("image_offset", 0), row["image_bytes"])
                 row["image_checksum"] = of_image(b"".join(store.read_byte_ranges([at])))
             if url:
                 row |= {"host": url.host or None, "url_hash": url.hash}
