@@ -125,6 +125,33 @@ def group(
 
 
 @bench.command()
+def decide(
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Pairs of the pool.")] = 1_000_000,
+    blocklist_entries: Annotated[
+        int, typer.Option("--blocklist-entries", min=1, help="Lines of the blocklist.")
+    ] = 1_000_000,
+    verbs: Annotated[
+        str,
+        typer.Option("--verbs", help="Only these: group, select, reselect, blocklist, report."),
+    ] = "group,select,reselect,blocklist,report",
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Keep the pool in this folder, and use it if it is there."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the pool.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Of the commands that take them.")
+    ] = None,
+) -> None:
+    """Measure what deciding costs over a drawn pool: seconds and memory of every command."""
+    from pairsieve.jobs.bench.decide import DecideBenchmark, bench, parse_verbs
+    from pairsieve.jobs.bench_data.pool import Pool
+
+    wanted = parse_verbs(verbs)
+    bench(DecideBenchmark(Pool(rows, seed), blocklist_entries, wanted, keep, workers), typer.echo)
+
+
+@bench.command()
 def semantic(
     count: Annotated[
         int, typer.Option("--vectors", min=1000, help="Vectors searched.")

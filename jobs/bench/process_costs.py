@@ -1,0 +1,97 @@
+"""What a command costs with every process that it starts: seconds, CPU-seconds, peak memory.
+
+The command itself says at its end what it has used. The others are looked at a few times a second,
+so that what they use between the last look and their end is missing; their peak memory is that of
+the kernel where it keeps one (Linux), else the largest seen.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from pairsieve.schemas.errors import Stopped
+
+LOOK_EVERY_S = 0.25
+
+
+class ProcessCost(NamedTuple):
+    """What a command has cost.
+
+    Attributes:
+        wall_s: From its start to its end.
+        cpu_s: User and kernel, of all its processes.
+        driver_mb: Largest memory of its first process.
+        other_mb: Largest memory of one of the others, 0 without any.
+        printed: What it wrote to standard output.
+    """
+
+    wall_s: float
+    cpu_s: float
+    driver_mb: float
+    other_mb: float
+    printed: str
+
+
+def measured(arguments: list[str]) -> ProcessCost:
+    """Run a command of pairsieve's and return its cost.
+
+    Raises:
+        Stopped: it fails.
+    """
+    command = [sys.executable, "-m", "pairsieve.jobs.bench_contestants.our_command", *arguments]
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=printed, stderr=errors)
+        others = _watched(process)
+        wall_s = time.perf_counter() - began
+        if process.returncode:
+            last = _content(errors)[-2000:]
+            raise Stopped(f"bench: `pairsieve {' '.join(arguments)}` failed:\n{last}")
+        text, _, last = _content(printed).rstrip("\n").rpartition("\n")
+    own = json.loads(last)
+    cpu_s = own["cpu_s"] + sum(cpu for cpu, _ in others.values())
+    other_mb = max((peak for _, peak in others.values()), default=0.0)
+    return ProcessCost(wall_s, cpu_s, own["peak_mb"], other_mb, text)
+
+
+def _content(file: BinaryIO) -> str:
+    """Return all that a file holds."""
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _watched(process: "subprocess.Popen[bytes]") -> dict[int, tuple[float, float]]:
+    """Wait for the process; return CPU-seconds and peak MB of each one that it started, by id."""
+    import psutil
+
+    first = psutil.Process(process.pid)
+    costs: dict[int, tuple[float, float]] = {}
+    while process.poll() is None:
+        try:
+            family = first.children(recursive=True)
+        except psutil.Error:
+            family = []
+        for one in family:
+            try:
+                times, before = one.cpu_times(), costs.get(one.pid, (0.0, 0.0))[1]
+                costs[one.pid] = times.user + times.system, max(before, _peak_mb(one))
+            except psutil.Error:  # it has ended
+                continue
+        try:
+            process.wait(LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+    return costs
+
+
+def _peak_mb(process: "object") -> float:
+    """Return the largest memory that a process has had, or has now where nobody remembers."""
+    status = Path(f"/proc/{process.pid}/status")  # type: ignore[attr-defined]
+    try:
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        return float(process.memory_info().rss) / 1e6  # type: ignore[attr-defined]
