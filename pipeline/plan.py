@@ -103,13 +103,14 @@ def _new_plan(
 ) -> Plan:
     """Return a new plan; what is not read in place is staged."""
     staged: list[tuple[str, int]] = []
+    entries: dict[str, staging.Entry] = {}
     skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
     if isinstance(reader.read, Rows):
         counts, schema = _footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
-        counts, staged, schema = _staged(recipe, store, files, reader.read, skipped)
+        counts, staged, entries, schema = _staged(recipe, store, files, reader.read, skipped)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
@@ -129,6 +130,7 @@ def _new_plan(
         schema=schema,
         fingerprints={"input": _input_fingerprint(input_files), "gather": fingerprint(options)},
         skipped=skipped,
+        staged_entries=entries,
     )
 
 
@@ -156,8 +158,8 @@ def _staged(
     files: Sequence[InputFile],
     read: Records,
     skipped: list[tuple[str, str]],
-) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
-    """Stage the input; return rows per input file, the staged files, the extra columns."""
+) -> tuple[list[int], list[tuple[str, int]], dict[str, staging.Entry], pa.Schema]:
+    """Stage the input; return rows per input file, staged files, their entries, extra columns."""
     counts = [0] * len(files)
     kept = Kept.of(recipe)
     seen: set[str] = set()
@@ -172,8 +174,8 @@ def _staged(
                     yield record._replace(others=kept.values(record.others))
         kept.check_names(seen)
 
-    staged, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
-    return counts, staged, of_kinds(kinds)
+    staged, entries, kinds = staging.stage(store, pairs(), recipe.input.unit_pairs)
+    return counts, staged, entries, of_kinds(kinds)
 
 
 def _footers(

@@ -2,14 +2,15 @@
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import field as option
 from functools import lru_cache
 from typing import Any, Self
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
@@ -52,6 +53,7 @@ class Plan:
         schema: The extra columns.
         fingerprints: Of the input files ("input") and of `measuring` ("gather").
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
+        staged_entries: By the name of a staged file its size and checksum, as a marker has them.
     """
 
     dataset: str
@@ -65,6 +67,7 @@ class Plan:
     schema: pa.Schema
     fingerprints: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
+    staged_entries: Mapping[str, dict[str, Any]] = option(default_factory=dict)
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -102,7 +105,7 @@ class Plan:
         content["version"] = VERSION
         content["files"] = [asdict(file) for file in self.files]
         content["schema"] = base64.b64encode(self.schema.serialize()).decode()
-        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+        return checked_json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def loads(cls, data: bytes, dataset: str) -> Self:
@@ -111,7 +114,7 @@ class Plan:
         Raises:
             BadOption: another version of pairsieve wrote it.
         """
-        content = json.loads(data)
+        content = checked_json.loads(data)
         version = content.pop("version")
         if version != VERSION:
             raise BadOption(
