@@ -24,7 +24,15 @@ from pairsieve.jobs.cli_options import (
     RecipePath,
     Workers,
 )
-from pairsieve.jobs.dataset_commands import export, gc, hashes, list_contents, search, status
+from pairsieve.jobs.dataset_commands import (
+    export,
+    gc,
+    hashes,
+    list_contents,
+    search,
+    status,
+    verify,
+)
 from pairsieve.schemas.errors import BadOption, PairsieveError
 
 app = typer.Typer(
@@ -241,7 +249,7 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (export, search, status, gc, hashes):
+for command in (export, search, status, verify, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
 

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from pairsieve.jobs.cli_options import DatasetArgument, Force, Model, Name, Survivors
+from pairsieve.jobs.cli_options import (
+    Address,
+    DatasetArgument,
+    EngineKind,
+    Force,
+    Kind,
+    Model,
+    Name,
+    Survivors,
+    Workers,
+)
 from pairsieve.schemas.errors import BadOption
 
 
@@ -100,6 +110,32 @@ def gc(
         typer.echo(f"{file.bytes:>14,}  {file.path}")
     size = sum(file.bytes for file in garbage)
     typer.echo(f"{'would delete' if dry_run else 'deleted'} {len(garbage):,} files, {size:,} bytes")
+
+
+def verify(
+    dataset: DatasetArgument,
+    shards: Annotated[
+        str | None,
+        typer.Option("--shards", help="Only the shards of this selection, images decoded."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every stored image too: 1 ms of a core each.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Give up what is damaged, so that it is made again.")
+    ] = False,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Read everything that is committed and say what is not as it was; exit 1 if anything is."""
+    from pairsieve.jobs.job import EngineChoice
+    from pairsieve.jobs.verify import verify
+    from pairsieve.pipeline.dataset.store import Store
+
+    choice = EngineChoice(engine.value, workers, ray_address)
+    if verify(Store.at(dataset), shards, decode, repair, choice):
+        raise typer.Exit(1)
 
 
 def hashes(
