@@ -3,10 +3,12 @@
 Only markers are deleted, and with that of a gathered slice those of what was made from it; the
 files that no marker names any more stay until `gc`. A gathered slice whose marker alone is damaged
 gets a new one. Of shards those that are whole are handed back to `shard`, which packs the others
-alone. What nothing can make again is left as it is, and said.
+alone. What nothing can make again is left as it is, and said. The marker of what is damaged goes
+last, so that what is killed midway is found again, and mended by the next repair.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -24,7 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
     role,
     shard_parts,
 )
-from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES
+from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.lost_marker import rebuilt
@@ -44,15 +46,19 @@ def again(finding: Finding) -> str:
         layer = paths.layer_of(PurePosixPath(finding.marker).stem)
         verb = "gather --retry" if layer else "run"
         return f"`pairsieve {verb}` gathers its pairs anew once its marker is deleted"
-    return f"`pairsieve {_verb(folder)}` makes it again once its marker is deleted"
+    return f"`pairsieve {_verb(finding.marker)}` makes it again once its marker is deleted"
 
 
-def _verb(folder: str) -> str:
-    """Return the command that makes what lies in a folder of the dataset."""
+def _verb(marker: str) -> str:
+    """Return the command that makes what a marker commits."""
+    folder, _, rest = marker.partition("/")
     if folder == INDEXES:
         return "search"
     stage = next((one for one in STAGES if one.folder == folder), None)
-    return (stage.verb or stage.name) if stage else "run"
+    if stage is None:
+        return "run"
+    name = f" --name {rest.partition('/')[0]}" if stage.scope is Scope.SELECTION else ""
+    return f"{stage.verb or stage.name}{name}"
 
 
 def repair(store: Store, findings: Iterable[Finding]) -> Iterator[str]:
@@ -60,18 +66,25 @@ def repair(store: Store, findings: Iterable[Finding]) -> Iterator[str]:
     by_marker: dict[str, list[Finding]] = {}
     for finding in findings:
         by_marker.setdefault(finding.marker, []).append(finding)
+    slices = []
     for marker, of_marker in by_marker.items():
         parts = marker.split("/")
         if role(marker) is not Role.MARKER:
             yield f"{marker}: left as it is; {again(of_marker[0])}"
         elif parts[0] == GATHER_FOLDER:
-            yield from _give_up_slice(store, marker, of_marker)
+            mended = _mended(store, marker, of_marker)
+            if mended:
+                yield f"{marker}: {mended}"
+            else:
+                slices.append(PurePosixPath(marker).stem)
         elif parts[0] == EMBED.folder:
-            yield from _delete(store, [marker, *_scores_on(store, marker)])
+            yield from _delete(store, [*_scores_on(store, marker), marker])
         elif parts[0] == SHARD.folder and marker == paths.shard_marker(parts[1]):
             yield from _give_up_shards(store, parts[1], of_marker)
         else:
             yield from _delete(store, [marker])
+    if slices:
+        yield from _give_up_slices(store, slices)
 
 
 def _delete(store: Store, markers: Iterable[str]) -> Iterator[str]:
@@ -89,39 +102,49 @@ def _scores_on(store: Store, marker: str) -> list[str]:
     ]
 
 
-def _give_up_slice(store: Store, marker: str, findings: list[Finding]) -> Iterator[str]:
-    """Let a gathered slice be gathered anew, or only mend its marker where that is enough."""
+def _mended(store: Store, marker: str, findings: list[Finding]) -> str | None:
+    """Mend the marker of a gathered slice where that is enough; return what was done, or None."""
+    new, done = None, ""
     if all(finding.path.endswith(REQUESTS_SUFFIX) for finding in findings):
-        yield from _without_requests(store, marker)
-        return
-    if all(finding.path == marker for finding in findings):
+        new = _without_requests(store, marker)
+        done = "names no requests any more; the report's rates lack them"
+    elif all(finding.path == marker for finding in findings):
         new = rebuilt(store, marker)
-        if new:
-            store.write(marker, new.dumps())
-            yield f"{marker}: written anew from the files beside it, which are as they were"
-            return
-    names = _same_unit(store, PurePosixPath(marker).stem)
-    yield f"{marker}: what its images were fetched from may be gone; its old files stay until `gc`"
-    yield from _delete(store, [marker_path(GATHER_FOLDER, name) for name in names])
-    yield from _delete(store, _made_from(store, names))
+        done = "written anew from the files beside it, which are as they were"
+    if new is None:
+        return None
+    store.write(marker, new.dumps())
+    return done
 
 
-def _without_requests(store: Store, path: str) -> Iterator[str]:
-    """Write a marker anew without its file of requests."""
+def _without_requests(store: Store, path: str) -> Marker | None:
+    """Return a marker without its file of requests."""
     marker = store.marker(path)
-    if marker:
-        files = {n: entry for n, entry in marker.files.items() if not n.endswith(REQUESTS_SUFFIX)}
-        store.write(path, Marker(marker.rows, files, marker.counts, marker.extra).dumps())
-        yield f"{path}: names no requests any more; the report's rates lack them"
+    if marker is None:
+        return None
+    files = {n: entry for n, entry in marker.files.items() if not n.endswith(REQUESTS_SUFFIX)}
+    return replace(marker, files=files)
 
 
-def _same_unit(store: Store, name: str) -> list[str]:
-    """Return a task slice and those of later retry layers of its unit, which stand on it."""
-    unit, layer, _ = paths.parsed(name)
-    others = (
-        other for other in store.marker_names(GATHER_FOLDER) if other.startswith(f"{unit:08d}")
-    )
-    return [name, *(other for other in others if paths.layer_of(other) > layer)]
+def _give_up_slices(store: Store, damaged: list[str]) -> Iterator[str]:
+    """Let gathered slices be gathered anew, and what was made from them be made anew."""
+    for name in damaged:
+        path = marker_path(GATHER_FOLDER, name)
+        yield f"{path}: what its images came from may be gone by now; its files stay until `gc`"
+    names = _standing_on(store, damaged)
+    yield from _delete(store, _made_from(store, [*names, *damaged]))
+    yield from _delete(store, [marker_path(GATHER_FOLDER, one) for one in (*names, *damaged)])
+
+
+def _standing_on(store: Store, damaged: list[str]) -> list[str]:
+    """Return the task slices of later retry layers of the same units."""
+    layers: dict[int, int] = {}
+    for name in damaged:
+        unit, layer, _ = paths.parsed(name)
+        layers[unit] = min(layer, layers.get(unit, layer))
+    others = (name for name in store.marker_names(GATHER_FOLDER) if name not in damaged)
+    parsed = ((name, *paths.parsed(name)[:2]) for name in others)
+    return [name for name, unit, layer in parsed if unit in layers and layer > layers[unit]]
 
 
 def _made_from(store: Store, names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ two sums of 64 bits does not happen by accident. Only where sums differ are the 
 
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -95,7 +95,7 @@ class Sample(NamedTuple):
 
 
 def sums_of(rows: NDArray[np.int64], uids: pa.ChunkedArray) -> Sums:
-    """Return what stands for pairs, given their rows and uids, (n,)."""
+    """Return what stands for pairs, given their rows and uids, (n,); ValueError: a uid is none."""
     if not len(rows):
         return Sums()
     raw = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
@@ -145,7 +145,8 @@ def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
     marker = paths.shard_marker(shard.name)
     try:
         listed = _listed(store, shard)
-    except (pa.ArrowException, FileNotFoundError, OSError):
+        sums = sums_of(listed[ROW.name].to_numpy(), listed[UID.name])
+    except (pa.ArrowException, OSError, ValueError):
         listed = None  # the manifest has a finding of its own
     findings = [
         Finding(shard.path, wrong, marker) for wrong in _wrong_in_tar(store, shard, decode, listed)
@@ -155,7 +156,6 @@ def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
     if shard.samples is not None and shard.samples != listed.num_rows:
         wrong = f"it says {shard.samples} samples in {shard.file}, the manifest has"
         findings.append(Finding(paths.sizes(shard.name), f"{wrong} {listed.num_rows}", marker))
-    sums = sums_of(listed[ROW.name].to_numpy(), listed[UID.name])
     return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), sums)
 
 
@@ -282,7 +282,7 @@ def _wrong_sample(sample: Sample, decode: bool) -> str | None:
     return None
 
 
-def kept_sums(store: Store, name: str, slices: Iterable[str]) -> KeptPairs:
+def kept_sums(store: Store, name: str, slices: Sequence[str]) -> KeptPairs:
     """Return what stands for the pairs of some gathered slices that the selection keeps."""
     try:
         tables = [_uids(store, marker_path(GATHER_FOLDER, one)) for one in slices]
@@ -293,6 +293,10 @@ def kept_sums(store: Store, name: str, slices: Iterable[str]) -> KeptPairs:
         sums = sums_of(rows[mask], table[UID.name].filter(pa.array(mask)))
     except _Unreadable as error:
         return KeptPairs((error.finding,), Sums(), 0)
+    except ValueError:
+        marker = marker_path(GATHER_FOLDER, min(slices))
+        wrong = f"a uid of it or of the {len(slices) - 1} slices behind it is none"
+        return KeptPairs((Finding(marker, wrong, marker),), Sums(), 0)
     return KeptPairs((), sums, len(rows))
 
 

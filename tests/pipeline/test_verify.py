@@ -109,7 +109,7 @@ def test_a_sound_dataset_is_sound_on_both_engines(made: tuple[Recipe, Path], kin
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_flipped_byte_of_a_committed_file_is_found(
     made: tuple[Recipe, Path], data: st.DataObject
@@ -315,6 +315,21 @@ def test_a_marker_is_made_again_from_its_files(dataset: tuple[Recipe, Store]) ->
     (told,) = repair(store, findings(store))
     assert told == f"{path}: written anew from the files beside it, which are as they were"
     assert store.read(path) == before
+
+
+def test_damage_on_s3_is_found(dataset: tuple[Recipe, Store], s3: str) -> None:
+    _, local = dataset
+    remote = Store.at(f"{s3}/verified")
+    for path in paths(local):
+        remote.write(path, local.read(path))
+    assert findings(remote) == []
+    tar = one(remote, "gather/00000001.", ".tar")
+    flip(remote, tar, 600)
+    remote.delete(["shards/default/00000.tar"])
+    assert [(found.path, found.wrong[:9]) for found in findings(remote)] == [
+        (tar, "its bytes"),
+        ("shards/default/00000.tar", "it is gon"),
+    ]
 
 
 def test_shards_that_are_not_there_are_refused(made: tuple[Recipe, Path], tmp_path: Path) -> None:

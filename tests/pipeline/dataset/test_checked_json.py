@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsieve.pipeline.dataset import checked_json
@@ -26,6 +26,7 @@ def test_the_checksum_is_that_of_all_bytes_behind_it() -> None:
     assert checked_json.loads(checked_json.dumps({})) == {}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_changed_byte_of_a_marker_is_found(data: st.DataObject) -> None:
     whole = MARKER.dumps()

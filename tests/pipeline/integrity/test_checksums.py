@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsieve.pipeline.integrity.checksums import Finding, HashedReader, few
@@ -41,6 +41,7 @@ def sums(pairs: Pairs) -> Sums:
     return sums_of(rows, pa.chunked_array([pa.array([f"{u:032x}" for _, u in pairs])]))
 
 
+@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**128 - 1)), unique=True),
     cut=st.integers(0, 20),

@@ -65,7 +65,7 @@ def test_a_marker_is_not_made_from_files_that_it_did_not_name(store: Store) -> N
     flip(store, marker.file(".requests.pq"), 100)
     flip(store, path, -20)
     told = list(repair(store, findings(store)))
-    assert told[0].startswith(f"{path}: what its images were fetched from may be gone")
+    assert told[0].startswith(f"{path}: what its images came from may be gone")
     assert path not in markers(store)
 
 
@@ -77,7 +77,8 @@ def test_what_stands_on_a_gathered_slice_goes_with_it(store: Store) -> None:
     found = findings(store)
     assert [finding.path for finding in found] == [part]
     assert again(found[0]) == "`pairsieve run` gathers its pairs anew once its marker is deleted"
-    list(repair(store, found))
+    told = list(repair(store, found))
+    assert told[-1].startswith("gather/00000000.json: deleted")  # killed before, it goes on
     gone = before - markers(store)
     assert {Path(path).stem for path in gone} == {"00000000", "00000000.r1", "00000000.r2"}
     assert len(gone) == 9  # gathered, vectors and scores of each
