@@ -1,6 +1,7 @@
 """Whatever happens to a committed file is found, and made again from what is left."""
 
 import io
+import itertools
 import json
 import re
 import shutil
@@ -188,6 +189,23 @@ def test_only_damaged_shards_are_packed_anew(dataset: tuple[Recipe, Store]) -> N
     changed = [tar.name for tar in tars if tar.stat().st_ino != inodes[tar.name]]
     assert changed == ["00002.tar"]
     assert findings(store, shards="default") == []
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_repair_that_is_killed_is_ended_by_the_next(
+    dataset: tuple[Recipe, Store], steps: int
+) -> None:
+    recipe, store = dataset
+    before = contents(store)
+    flip(store, one(store, "gather/00000000.", ".tar"), 600)
+    flip(store, "shards/default/00001.tar", 600)
+    for _ in itertools.islice(repair(store, findings(store)), steps):
+        continue
+    list(repair(store, findings(store)))
+    walk(recipe, store)
+    assert findings(store) == []
+    after = contents(store)
+    assert all(after[path] == before[path] for path in before if path.endswith(".tar"))
 
 
 def recommit(store: Store, marker: str, path: str, body: bytes) -> None:
