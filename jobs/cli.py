@@ -33,9 +33,9 @@ from pairsieve.jobs.dataset_commands import (
     gc,
     hashes,
     list_contents,
-    repair,
     search,
     status,
+    verify,
 )
 from pairsieve.schemas.errors import BadOption, PairsieveError, out_of_room
 
@@ -288,7 +288,7 @@ def fetch_model(
     typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
 
 
-for command in (export, search, status, repair, gc, hashes):
+for command in (export, search, status, verify, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
 

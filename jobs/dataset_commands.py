@@ -112,34 +112,29 @@ def gc(
     typer.echo(f"{'would delete' if dry_run else 'deleted'} {len(garbage):,} files, {size:,} bytes")
 
 
-def repair(
+def verify(
     dataset: DatasetArgument,
+    shards: Annotated[
+        str | None,
+        typer.Option("--shards", help="Only the shards of this selection, images decoded."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every stored image too: 1 ms of a core each.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Give up what is damaged, so that it is made again.")
+    ] = False,
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,
     ray_address: Address = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is damaged; forget nothing.")
-    ] = False,
 ) -> None:
-    """Compare every committed file with its checksum; what is damaged is made again by `run`.
-
-    What was gathered is fetched again. With --dry-run it exits 1 if something is damaged.
-    """
-    from pairsieve.jobs.job import EngineChoice, opened
-    from pairsieve.pipeline import repair
+    """Read everything that is committed and say what is not as it was; exit 1 if anything is."""
+    from pairsieve.jobs.job import EngineChoice
+    from pairsieve.jobs.verify import verify
     from pairsieve.pipeline.dataset.store import Store
 
-    tasks = 0
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
-        for damaged in repair.run(Store.at(dataset), running, dry_run):
-            tasks += 1
-            for name, wrong in damaged.damage:
-                typer.echo(f"{name}: {wrong}")
-    if not tasks:
-        typer.echo("Every file is what was committed.")
-    elif not dry_run:
-        typer.echo(f"`pairsieve run` now does {tasks:,} tasks again.")
-    else:
+    choice = EngineChoice(engine.value, workers, ray_address)
+    if verify(Store.at(dataset), shards, decode, repair, choice):
         raise typer.Exit(1)
 
 

@@ -110,6 +110,7 @@ def _new_plan(
 ) -> Plan:
     """Return a new plan; what is not read in place is staged."""
     staged: list[tuple[str, int]] = []
+    entries: dict[str, staging.Entry] = {}
     skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
     urls = not reader.holds_images
@@ -117,7 +118,7 @@ def _new_plan(
         counts, schema, urls = footers(recipe, files, reader.read, skipped)
         counts_of_files = counts
     else:
-        counts, staged, schema = _staged(recipe, store, files, reader.read, skipped, limit)
+        counts, staged, entries, schema = _staged(recipe, store, files, reader.read, skipped, limit)
         counts_of_files = [rows for _, rows in staged]
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
@@ -147,6 +148,7 @@ def _new_plan(
         skipped=skipped,
         limit=limit.to_json(sum(counts)) if limit else None,
         dialects=dialects(reader, files, recipe.input),
+        staged_entries=entries,
     )
 
 
@@ -157,10 +159,10 @@ def _staged(
     read: Records,
     skipped: list[tuple[str, str]],
     limit: Limit | None,
-) -> tuple[list[int], list[tuple[str, int]], pa.Schema]:
+) -> tuple[list[int], list[tuple[str, int]], dict[str, staging.Entry], pa.Schema]:
     """Stage the input, up to the limit.
 
-    Return the rows per input file, the staged files and the extra columns.
+    Return rows per input file, staged files, their entries, extra columns.
     """
     counts = [0] * len(files)
     kept = Kept.of(recipe)
@@ -177,8 +179,8 @@ def _staged(
         kept.check_names(seen)
 
     records = islice(pairs(), limit.first if limit else None)
-    staged, kinds = staging.stage(store, records, recipe.input.unit_pairs)
-    return counts, staged, of_kinds(kinds)
+    staged, entries, kinds = staging.stage(store, records, recipe.input.unit_pairs)
+    return counts, staged, entries, of_kinds(kinds)
 
 
 def _check(plan: Plan, input_files: InputFiles, store: Store, options: dict[str, Any]) -> None:

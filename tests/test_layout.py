@@ -28,6 +28,7 @@ FOLDERS = {
     "unit": "dataset ledger input image fetch external",
     "dedup": "dataset engine ledger vectors hamming",
     "stats": "dataset ledger image fetch external",
+    "integrity": "dataset image ledger unit",
 }
 MOST_MODULES = 16  # of a folder
 FLAT = {"filters", "schemas"}

@@ -189,7 +189,6 @@ def _print(pool: Pool, costs: dict[str, ProcessCost]) -> None:
             f"{1e6 * cost.cpu_s / pool.rows:.2f}",
             f"{cost.driver_mb:,.0f}",
             f"{cost.other_mb:,.0f}" if cost.other_mb else "-",
-            pool.rows,
         )
         for name, cost in costs.items()
     ]
@@ -200,6 +199,5 @@ def _print(pool: Pool, costs: dict[str, ProcessCost]) -> None:
         "CPU-us a row",
         "driver MB",
         "largest other MB",
-        "rows",
     )
     print_table(f"Deciding on {pool.rows:,} pairs", columns, rows)

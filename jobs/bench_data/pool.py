@@ -9,7 +9,6 @@ give the same bytes.
 
 import hashlib
 import io
-import json
 import os
 import tarfile
 from collections import Counter
@@ -27,6 +26,7 @@ import pyarrow as pa
 from pairsieve.jobs.bench_data.draws import Draws
 from pairsieve.jobs.bench_data.pool_rows import Rows, Web
 from pairsieve.jobs.bench_data.pool_tables import PASSING, StoredImage, UnitTables
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -168,14 +168,14 @@ def build(pool: Pool, recipe: Recipe, folder: Path) -> int:
     vectors = model_folder(recipe.embed)
     record = _record(recipe)
     store.write(PLAN_FILE, _plan(pool, recipe, store).dumps())
-    store.write(model_record(vectors), json.dumps(record.to_json(), indent=1).encode())
+    store.write(model_record(vectors), checked_json.dumps(record.to_json(), indent=1))
     builder = Builder(pool, store, (vectors, scores_folder(recipe.embed)), record)
     layers = Counter[int]()
     for committed in _each_unit(builder):
         layers.update(dict(enumerate(committed)))
     for layer in range(1, LAYERS):
         content = {"number": layer, "outcomes": [*map(str, PASSING)], "pairs": layers[layer]}
-        store.write(retry_layer(layer), json.dumps(content, indent=1).encode())
+        store.write(retry_layer(layer), checked_json.dumps(content, indent=1))
     return sum(entry["size"] for entry in store.entries())
 
 

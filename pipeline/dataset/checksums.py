@@ -18,7 +18,7 @@ from pairsieve.schemas.errors import Stopped
 STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, IMAGE_CHECKSUM)  # columns of a stored image
 CHANGED = "its bytes are not those that were committed"
 GONE = "it is gone"
-REPAIR = "run `pairsieve repair`, then `pairsieve run`, which makes it again"
+REPAIR = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it again"
 REMEMBERED = 1 << 18  # files whose checksum is known while the process lives
 CHUNK_BYTES = 1 << 20
 

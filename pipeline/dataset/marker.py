@@ -1,10 +1,11 @@
 """The marker: the small JSON that commits some work and names its files."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
+
+from pairsieve.pipeline.dataset import checked_json
 
 REPLACED = "replaced"  # in `extra`: pairs per outcome that the work supersedes
 
@@ -26,8 +27,8 @@ class Marker:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def dumps(self) -> bytes:
-        """Return the marker as JSON, the same bytes for the same content."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+        """Return the marker as JSON with its checksum, the same bytes for the same content."""
+        return checked_json.dumps(asdict(self), indent=1)
 
     @classmethod
     def loads(cls, data: bytes) -> Self:
@@ -36,7 +37,7 @@ class Marker:
         Raises:
             ValueError, TypeError: it is none, or it names a file outside the dataset.
         """
-        marker = cls(**json.loads(data))
+        marker = cls(**checked_json.loads(data))
         for name in marker.files:
             if name.startswith("/") or "\\" in name or {"..", ".", ""} & set(name.split("/")):
                 raise ValueError(f"it names {name!r}, which is outside the dataset")

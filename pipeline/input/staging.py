@@ -28,6 +28,8 @@ from pairsieve.pipeline.input.reader import Record
 from pairsieve.schemas.columns import TEXT, URL
 from pairsieve.schemas.errors import BadOption
 
+Entry = dict[str, Any]  # bytes and sha256 of a file
+
 UNITS_PER_FILE = 100
 GROUP_CHARS = 16 << 20  # a row group ends early when it holds this much text: bounds memory
 MAX_KEYS = 1000  # names of extra columns
@@ -44,8 +46,10 @@ _EXACT = 1 << 53  # up to here every integer is a float too
 
 def stage(
     store: Store, records: Iterable[Record], unit_pairs: int
-) -> tuple[list[tuple[str, int]], Kinds]:
-    """Write the records; return (name in the dataset, rows) per file and the extra columns' kinds.
+) -> tuple[list[tuple[str, int]], dict[str, Entry], Kinds]:
+    """Write the records; return (name, rows) per file, its entries, the extra columns' kinds.
+
+    A file's entry is its size and checksum, as a marker would have it, by its name in the dataset.
 
     Raises:
         BadOption: the records bring more than `MAX_KEYS` names.
@@ -53,17 +57,19 @@ def stage(
     token = attempt()
     kinds: Kinds = {}
     files: list[tuple[str, int]] = []
+    entries: dict[str, Entry] = {}
     groups = _row_groups(records, unit_pairs, kinds)
     name = ""
     try:
         for group in groups:
             name = staged(token, len(files))
             parts = itertools.chain([group], groups)
-            files.append((name, _write(store, name, parts, unit_pairs * UNITS_PER_FILE)))
+            rows, entries[name] = _write(store, name, parts, unit_pairs * UNITS_PER_FILE)
+            files.append((name, rows))
     except BaseException:
         store.delete([name, *(done for done, _ in files)] if name else [])
         raise
-    return files, kinds
+    return files, entries, kinds
 
 
 def expanded(others: pa.ChunkedArray, schema: pa.Schema) -> list[pa.Array]:
@@ -119,8 +125,8 @@ def _group(rows: list[tuple[Record, str]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def _write(store: Store, name: str, groups: Iterable[pa.Table], limit: int) -> int:
-    """Write row groups until there are `limit` rows; return how many there are."""
+def _write(store: Store, name: str, groups: Iterable[pa.Table], limit: int) -> tuple[int, Entry]:
+    """Write row groups until there are `limit` rows; return how many there are, and the entry."""
     import pyarrow.parquet as pq
 
     rows = 0
@@ -133,7 +139,7 @@ def _write(store: Store, name: str, groups: Iterable[pa.Table], limit: int) -> i
             rows += group.num_rows
             if rows >= limit:
                 break
-    return rows
+    return rows, sink.entry()
 
 
 def _as_json(others: dict[str, Any], kinds: Kinds) -> str:

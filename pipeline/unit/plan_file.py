@@ -3,14 +3,15 @@
 import base64
 import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import field as option
 from functools import lru_cache, partial
 from typing import Any, Self
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
@@ -77,6 +78,7 @@ class Plan:
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
         limit: Of a plan over a part of the input, how many `pairs`, by which `seed` drawn `of` how
             many; without a seed they are the first.
+        staged_entries: By the name of a staged file its size and checksum, as a marker has them.
     """
 
     dataset: str
@@ -93,6 +95,7 @@ class Plan:
     skipped: Sequence[tuple[str, str]] = ()
     limit: dict[str, int | None] | None = None
     dialects: Sequence[tuple[str, int, str]] = ()
+    staged_entries: Mapping[str, dict[str, Any]] = option(default_factory=dict)
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -143,7 +146,7 @@ class Plan:
         content["version"] = VERSION
         content["files"] = [asdict(file) for file in self.files]
         content["schema"] = base64.b64encode(self.schema.serialize()).decode()
-        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+        return checked_json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def loads(cls, data: bytes, dataset: str) -> Self:
@@ -152,7 +155,7 @@ class Plan:
         Raises:
             BadOption: another version of pairsieve wrote it.
         """
-        content = json.loads(data)
+        content = checked_json.loads(data)
         version = content.pop("version")
         if version != VERSION:
             raise BadOption(

@@ -7,7 +7,6 @@ that has none costs nothing. Its task slices hold only these rows, and their mar
 outcomes they replace. The latest layer of a row is what holds.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.marker import Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
@@ -41,7 +41,7 @@ from pairsieve.schemas.columns import (
     UID,
     URL,
 )
-from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.errors import BadOption, Stopped, nearest
 from pairsieve.schemas.outcomes import Outcome
 
 TRANSIENT = "transient"  # stands for every outcome that time may cure
@@ -95,12 +95,26 @@ def as_option(outcomes: tuple[str, ...]) -> str:
 
 
 def read_layers(store: Store) -> list[RetryLayer]:
-    """Return the retry layers that have been begun, in order."""
-    layers = []
-    for name in store.marker_names(RETRY_LAYERS):
-        content = json.loads(store.read(marker_path(RETRY_LAYERS, name)))
-        layers.append(RetryLayer(content["number"], tuple(content["outcomes"]), content["pairs"]))
-    return layers
+    """Return the retry layers that have been begun, in order.
+
+    Raises:
+        Stopped: what was put down of one is damaged.
+    """
+    names = store.marker_names(RETRY_LAYERS)
+    return [read_layer(store, marker_path(RETRY_LAYERS, name)) for name in names]
+
+
+def read_layer(store: Store, path: str) -> RetryLayer:
+    """Return the retry layer that was put down at `path`.
+
+    Raises:
+        Stopped: it is damaged.
+    """
+    try:
+        content = checked_json.loads(store.read(path))
+        return RetryLayer(**content | {"outcomes": tuple(content["outcomes"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Stopped(f"{store.location(path)}: damaged: {error}; put a copy back") from error
 
 
 def markers_of(layer: RetryLayer, markers: dict[str, Marker]) -> dict[str, Marker]:
@@ -131,7 +145,7 @@ def begin(store: Store, plan: Plan, outcomes: tuple[str, ...]) -> BegunLayer | N
     new = RetryLayer(len(layers) + 1, outcomes, pairs)
     if not new.pairs:
         return None
-    if not store.create(new.path, json.dumps(asdict(new), indent=1).encode()):
+    if not store.create(new.path, checked_json.dumps(asdict(new), indent=1)):
         return begin(store, plan, outcomes)
     return BegunLayer(new, {}, list(_slices(plan, new, markers)))
 

@@ -6,13 +6,13 @@ plan, which never changes. Whoever writes it first decides: weights, settings an
 later run must be the same, so vectors of two models never mix under one name.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.paths import EMBED_FOLDER, model_record, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.models import clip
@@ -78,11 +78,18 @@ class ModelRecord:
 
 
 def find_record(store: Store, folder: str) -> ModelRecord | None:
-    """Return the record of the model with that folder, None where no model has claimed it yet."""
+    """Return the record of the model with that folder, None where no model has claimed it yet.
+
+    Raises:
+        Stopped: it is damaged.
+    """
     try:
-        return ModelRecord.from_json(json.loads(store.read(model_record(folder))))
+        return ModelRecord.from_json(checked_json.loads(store.read(model_record(folder))))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError) as error:
+        path = store.location(model_record(folder))
+        raise Stopped(f"{path}: damaged: {error}; put a copy back") from error
 
 
 def read_record(store: Store, folder: str) -> ModelRecord:
@@ -153,7 +160,7 @@ def claim_folder(store: Store, folder: str, options: Embed) -> tuple[ClipModel, 
 def _claim(store: Store, folder: str, options: Embed, record: ModelRecord) -> ModelRecord:
     """Write the record unless there is one; return the one that holds, refuse any other model."""
     path = model_record(folder)
-    if store.create(path, json.dumps(record.to_json(), indent=1).encode()):
+    if store.create(path, checked_json.dumps(record.to_json(), indent=1)):
         return record
     earlier = read_record(store, folder)
     before = earlier.to_json()

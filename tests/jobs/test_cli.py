@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from pairsieve.pipeline.dataset.marker import Marker
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
@@ -48,6 +51,7 @@ def test_help_names_every_verb() -> None:
         "report",
         "run",
         "status",
+        "verify",
         "demo",
         "gc",
         "hashes",
@@ -189,11 +193,32 @@ def test_status_of_nothing_says_so_and_leaves_nothing(tmp_path: Path) -> None:
 def test_status_complains_when_the_counts_do_not_add_up(recipe: Path) -> None:
     dataset = recipe.parent / "d"
     pairsieve("run", recipe, "--dataset", dataset, "--engine", "serial")
-    marker = dataset / "gather/00000000.json"
-    marker.write_text(marker.read_text().replace('"rows": 1', '"rows": 2'))
+    path = dataset / "gather/00000000.json"
+    path.write_bytes(replace(Marker.loads(path.read_bytes()), rows=2).dumps())
     said = pairsieve("status", dataset)
     assert said.returncode == 1
     assert "does not add up" in said.stderr
+
+
+def test_verify_says_what_is_damaged_and_which_command_makes_it_again(recipe: Path) -> None:
+    dataset = recipe.parent / "d"
+    run = ("run", recipe, "--dataset", dataset, "--engine", "serial")
+    pairsieve(*run)
+    verify = ("verify", dataset, "--engine", "serial")
+    said = pairsieve(*verify)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.endswith("bytes read; 0 things are wrong\n")
+    (file,) = (dataset / "select/default").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    said = pairsieve(*verify, "--repair")
+    assert said.returncode == 1
+    assert said.stdout.splitlines()[0] == (
+        f"select/default/{file.name}: its bytes are not those that were committed (SHA-256); "
+        "`pairsieve select --name default` makes it again once its marker is deleted"
+    )
+    assert said.stdout.splitlines()[2].startswith("select/default/done.json: deleted; ")
+    pairsieve(*run)
+    assert pairsieve(*verify).returncode == 0
 
 
 def test_sharding_before_selecting_says_what_to_do(recipe: Path) -> None:

@@ -52,7 +52,7 @@ COMMANDS = (
     "search data words --page page.html",
     "export data out",
     "hashes data --out hashes.parquet",
-    "repair data --engine serial",
+    "verify data --repair --engine serial",
     "gc data --min-age-h 0",
     "init r.yaml",
 )
@@ -210,5 +210,5 @@ def test_nothing_is_written_behind_a_link(
         said(folder, command)
         assert (seen(elsewhere), seen(path)) == before
     said(folder, "gc data --min-age-h 0")
-    said(folder, "repair data --engine serial")
+    said(folder, "verify data --repair --engine serial")
     assert (seen(elsewhere), seen(path)) == before

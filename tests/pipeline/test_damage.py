@@ -1,6 +1,5 @@
 """What has happened to committed files is told, and made again where it can be."""
 
-import hashlib
 import shutil
 import tarfile
 from collections.abc import Callable, Generator, Iterable
@@ -13,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import repair, report, shard
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline import report, shard, verify
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.integrity.repair import repair
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import Stopped
@@ -86,12 +85,11 @@ def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -
     (tar,) = (tmp_path / "out/gather").glob("*.tar")
     tar.unlink()
     (complaint,) = status(store, "default").complaints
-    again = "run `pairsieve repair`, then `pairsieve run`, which makes it again"
+    again = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it again"
     assert complaint == f"gather/{tar.name}: it is gone; {again}"
-    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; run `pairsieve repair`"):
+    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; run `pairsieve verify --repair`"):
         walk(recipe, store)
-    (damaged,) = repair.run(store, Serial())
-    assert damaged == ("gather/00000000.json", [(f"gather/{tar.name}", "it is gone")])
+    assert mended(store) == [("gather/00000000.json", f"gather/{tar.name}")]
     walk(recipe, store)
     assert status(store, "default").complaints == []
     assert shards(tmp_path / "out") == before
@@ -102,6 +100,13 @@ def flip(file: Path, at: int = -9) -> None:
     body = bytearray(file.read_bytes())
     body[at] ^= 4
     file.write_bytes(body)
+
+
+def mended(store: Store) -> list[tuple[str, str]]:
+    """Verify and repair; return the marker and the file of all that was wrong."""
+    findings = [found for checked in verify.run(store, Serial()) for found in checked.findings]
+    list(repair(store, findings))
+    return [(found.marker, found.path) for found in findings]
 
 
 def undecided(folder: Path) -> None:
@@ -126,10 +131,10 @@ def test_a_bit_flipped_in_a_stored_image_never_reaches_a_shard(
     with pytest.raises(Stopped, match=told):
         walk(recipe, store)
     assert not (tmp_path / "out/shards/default/done.json").exists()
-    assert list(repair.run(store, Serial(), dry_run=True)) == list(repair.run(store, Serial()))
+    assert mended(store) == [("gather/00000000.json", f"gather/{tar.name}")]
     walk(recipe, store)
     assert shards(tmp_path / "out") == before
-    assert list(repair.run(store, Serial())) == []
+    assert mended(store) == []
 
 
 def test_a_bit_flipped_in_a_ledger_part_is_told_before_anything_is_decided(
@@ -141,9 +146,12 @@ def test_a_bit_flipped_in_a_ledger_part_is_told_before_anything_is_decided(
     undecided(tmp_path / "out")
     (part,) = (tmp_path / "out/gather").glob("*.parquet")
     flip(part, 200)
-    with pytest.raises(Stopped, match=f"{part.name}: its bytes are not .* run `pairsieve repair`"):
+    told = f"{part.name}: its bytes are not .* run `pairsieve verify --repair`"
+    with pytest.raises(Stopped, match=told):
+        Stopped, match=f"{part.name}: its bytes are not .* run `pairsieve verify --repair`"
+    ):
         walk(recipe, store)
-    assert [damaged.marker for damaged in repair.run(store, Serial())] == ["gather/00000000.json"]
+    assert mended(store) == [("gather/00000000.json", f"gather/{part.name}")]
     walk(recipe, store)
     assert shards(tmp_path / "out") == before
 
@@ -164,15 +172,12 @@ def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
     assert shards(tmp_path / "out") == before
 
 
-def test_a_bit_flipped_in_a_shard_is_found_by_repair(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_bit_flipped_in_a_shard_is_found_by_verify(recipe: Recipe, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
     walk(recipe, store)
     before = shards(tmp_path / "out")
     flip(tmp_path / "out/shards/default/00001.tar")
-    (damaged,) = repair.run(store, Serial())
-    assert damaged.damage == [
-        ("shards/default/00001.tar", "its bytes are not those that were committed")
-    ]
+    assert {path for _, path in mended(store)} == {"shards/default/00001.tar"}
     walk(recipe, store)
     assert shards(tmp_path / "out") == before
 
@@ -207,25 +212,6 @@ def test_a_bit_flipped_in_the_order_of_samples_stops_that_shard(
     assert shards(tmp_path / "out") == before
 
 
-def test_repair_forgets_what_was_made_of_a_gathered_slice(
-    tmp_path: Path, put_plan: Callable[[Store], None]
-) -> None:
-    store = Store.at(tmp_path)
-    put_plan(store)
-    entry = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
-    names = ["00000000", "00000000.r1", "00000000.r2", "00000001", "00000001.r1"]
-    for folder in ("gather", "embed/model", "embed/model/scores-0123456789abcdef"):
-        for name in names:
-            suffix = {"gather": "tar", "embed/model": "vectors.parquet"}.get(folder)
-            file = f"{folder}/{name}.0123456789ab.{suffix or 'scores.parquet'}"
-            store.write(file, b"y" if (folder, name) == ("gather", "00000000.r1") else b"x")
-            store.create(f"{folder}/{name}.json", Marker(1, {file: entry}).dumps())
-    (damaged,) = repair.run(store, Serial())
-    assert damaged.marker == "gather/00000000.r1.json"
-    for folder in ("gather", "embed/model", "embed/model/scores-0123456789abcdef"):
-        assert store.marker_names(folder) == ["00000000", "00000001", "00000001.r1"]
-
-
 def test_vectors_that_are_gone_are_told(
     tmp_path: Path, put_plan: Callable[[Store], None], put_vectors: Callable[..., None]
 ) -> None:
@@ -233,5 +219,5 @@ def test_vectors_that_are_gone_are_told(
     put_plan(store)
     put_vectors(store, "model", [0], np.ones((1, 4)), np.ones((1, 4)))
     (tmp_path / "embed/model/00000000.vectors.parquet").unlink()
-    told = "embed/model/00000000.vectors.parquet: it is gone; run `pairsieve repair`"
+    told = "embed/model/00000000.vectors.parquet: it is gone; run `pairsieve verify --repair`"
     assert [c for c in status(store, "default").complaints if c.startswith(told)]

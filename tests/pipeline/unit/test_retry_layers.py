@@ -334,9 +334,11 @@ def test_status_complains_of_a_layer_that_replaces_more_than_it_answers_for(
     dataset = world(["p0", "500,p1/x"])
     dataset.gather()
     dataset.retry()
-    path = f"{dataset.store.url}/gather/00000000.r1.json"
-    marker = Path(path).read_text()
-    Path(path).write_text(marker.replace('"http_5xx": 1', '"http_5xx": 2'))
+    path = "gather/00000000.r1.json"
+    marker = dataset.store.marker(path)
+    assert marker
+    marker.extra["replaced"]["http_5xx"] = 2
+    dataset.store.write(path, marker.dumps())
     assert (
         "retry layer 1 replaced: 2, but pairs retried: 1"
         in status(dataset.store, "default").complaints[1]

@@ -1,0 +1,42 @@
+"""What `pairsieve verify` prints: a line for each thing that is wrong, and what was read."""
+
+import typer
+
+from pairsieve.jobs.console import printable
+from pairsieve.jobs.job import EngineChoice
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import open_engine
+from pairsieve.pipeline.integrity.checksums import Finding
+from pairsieve.pipeline.integrity.repair import again
+from pairsieve.pipeline.integrity.repair import repair as repaired
+from pairsieve.pipeline.verify import run
+
+
+def verify(
+    store: Store,
+    shards: str | None,
+    decode: bool,
+    repair: bool,
+    engine: EngineChoice,
+) -> list[Finding]:
+    """Verify, print as it goes, repair what can be; return what was found."""
+    findings: list[Finding] = []
+    files = size = 0
+    opened = open_engine(engine.kind, engine.workers, engine.address)
+    try:
+        for checked in run(store, opened, shards, decode):
+            files, size = files + checked.files, size + checked.bytes
+            for finding in checked.findings:
+                findings.append(finding)
+                typer.echo(_line(f"{finding.path}: {finding.wrong}; {again(finding)}"))
+    finally:
+        opened.close()
+    typer.echo(f"{files:,} files, {size:,} bytes read; {len(findings):,} things are wrong")
+    for sentence in repaired(store, findings) if repair else ():
+        typer.echo(_line(sentence))
+    return findings
+
+
+def _line(text: str) -> str:
+    """Return text of which a name from outside may be a part, fit for a terminal."""
+    return "".join(map(printable, text))

@@ -1,0 +1,362 @@
+"""The shards of a selection, opened: every sample is whole, listed, and one that the ledger keeps.
+
+A shard is one task: its tar is streamed once, for its checksum and its samples alike. What the
+ledger keeps is compared as a sum over random-looking numbers, one for each (row, uid), so neither
+side needs the other's pairs and no machine holds them all; that two different sets have the same
+two sums of 64 bits does not happen by accident. Only where sums differ are the pairs looked for.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
+from pairsieve.pipeline.dataset.stages import SHARD
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.image.stored import decode_image
+from pairsieve.pipeline.integrity.checksums import Checked, Finding, HashedReader, few
+from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID
+from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
+from pairsieve.schemas.errors import Stopped
+
+TEXT, JSON = "txt", "json"
+LISTED = (ROW, UID, SHARD_OFFSET)
+SHARD_SHA256 = "shard_sha256"
+
+
+class Sums(NamedTuple):
+    """What stands for a set of pairs: how many, and two sums over them."""
+
+    pairs: int = 0
+    one: int = 0
+    other: int = 0
+
+    def plus(self, more: "Sums") -> "Sums":
+        """Return what stands for both sets, which have no pair in common."""
+        low = (1 << 64) - 1
+        one, other = self.one + more.one & low, self.other + more.other & low
+        return Sums(self.pairs + more.pairs, one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard to check.
+
+    Attributes:
+        name: The selection.
+        file: The name of the shard in its folder.
+        entry: Its size and checksum in the marker.
+        samples: How many `sizes.json` says; None where it is not listed there.
+    """
+
+    name: str
+    file: str
+    entry: Mapping[str, Any]
+    samples: int | None
+
+    @property
+    def path(self) -> str:
+        """Return where it is in the dataset."""
+        return f"{paths.shards_folder(self.name)}/{self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedShard:
+    """What was found in a shard, and what stands for the pairs that the manifest has in it."""
+
+    checked: Checked
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPairs:
+    """What stands for the pairs that a selection keeps, of so many gathered `rows`."""
+
+    findings: tuple[Finding, ...]
+    sums: Sums
+    rows: int
+
+
+class Sample(NamedTuple):
+    """A sample in a tar: its key, where it begins, and its files by what their names end in."""
+
+    key: str
+    offset: int
+    files: dict[str, bytes]
+
+
+def sums_of(rows: NDArray[np.int64], uids: pa.ChunkedArray) -> Sums:
+    """Return what stands for pairs, given their rows and uids, (n,); ValueError: a uid is none."""
+    if not len(rows):
+        return Sums()
+    raw = np.frombuffer(bytes.fromhex("".join(uids.to_pylist())), ">u8").reshape(-1, 2)
+    halves = raw.astype(np.uint64)
+    mixed = _mixed(_mixed(halves[:, 0] ^ _mixed(halves[:, 1])) ^ rows.astype(np.uint64))
+    return Sums(len(rows), int(mixed.sum()), int(_mixed(~mixed).sum()))
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return SplitMix64's finalizer of the values."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def shards_of(store: Store, name: str, done: Marker) -> tuple[list[Shard], list[Finding]]:
+    """Return the shards that the marker of a selection names, and what is wrong beside them.
+
+    `sizes.json` must list each of them and nothing else, and no other tar may lie beside them: a
+    reader would take it for one.
+    """
+    folder, marker = paths.shards_folder(name), paths.shard_marker(name)
+    tars = {file.rpartition("/")[2]: entry for file, entry in done.files.items() if _is_tar(file)}
+    findings = [
+        Finding(path, "it lies among the shards, and no marker names it", path)
+        for path, _, _ in store.list(folder)
+        if _is_tar(path) and path not in done.files
+    ]
+    try:
+        sizes = json.loads(store.read(paths.sizes(name)))
+        sizes = sizes if isinstance(sizes, dict) else {}
+    except (ValueError, FileNotFoundError):
+        sizes = dict.fromkeys(tars)  # it has a finding of its own
+    for file in sizes.keys() - tars.keys():
+        findings.append(Finding(paths.sizes(name), f"it lists {file}, which is no shard", marker))
+    listed = [file for file in tars if file not in sizes]
+    findings += [Finding(paths.sizes(name), f"it does not list {file}", marker) for file in listed]
+    return [Shard(name, file, entry, sizes.get(file)) for file, entry in tars.items()], findings
+
+
+def _is_tar(path: str) -> bool:
+    return path.endswith(".tar")
+
+
+def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
+    """Return what is wrong with a shard; with `decode` its images are decoded."""
+    marker = paths.shard_marker(shard.name)
+    try:
+        listed = _listed(store, shard)
+        sums = sums_of(listed[ROW.name].to_numpy(), listed[UID.name])
+    except (pa.ArrowException, OSError, ValueError):
+        listed = None  # the manifest has a finding of its own
+    findings = [
+        Finding(shard.path, wrong, marker) for wrong in _wrong_in_tar(store, shard, decode, listed)
+    ]
+    if listed is None:
+        return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), Sums())
+    if shard.samples is not None and shard.samples != listed.num_rows:
+        wrong = f"it says {shard.samples} samples in {shard.file}, the manifest has"
+        findings.append(Finding(paths.sizes(shard.name), f"{wrong} {listed.num_rows}", marker))
+    return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), sums)
+
+
+def _listed(store: Store, shard: Shard) -> pa.Table:
+    """Return the manifest's rows of a shard, in their order there."""
+    import pyarrow.parquet as pq
+
+    names = [*(column.name for column in LISTED), SHARD_SHA256]
+    with store.reader(paths.manifest(shard.name)) as source:
+        own = [(SHARD_COLUMN.name, "=", shard.file)]
+        return pq.read_table(source, columns=names, filters=own)
+
+
+def _wrong_in_tar(
+    store: Store, shard: Shard, decode: bool, listed: pa.Table | None
+) -> Iterator[str]:
+    """Yield what is wrong with a tar: its bytes, or its samples."""
+    try:
+        with store.reader(shard.path) as source:
+            reader = HashedReader(source)
+            wrong = list(_wrong_samples(reader, decode, listed))
+            changed = reader.wrong(shard.entry)
+    except FileNotFoundError:
+        yield "it is gone"
+        return
+    if changed:
+        yield changed
+    yield from _few(wrong)
+    if listed is not None and set(listed[SHARD_SHA256].to_pylist()) - {shard.entry["sha256"]}:
+        yield "the manifest has another SHA-256 of it than the marker"
+
+
+def _few(sentences: list[str]) -> Iterator[str]:
+    findings = few(Finding("", wrong, "") for wrong in sentences)
+    return (finding.wrong for finding in findings)
+
+
+def _wrong_samples(reader: HashedReader, decode: bool, listed: pa.Table | None) -> Iterator[str]:
+    """Yield what is wrong with the samples of a tar, and with how the manifest lists them."""
+    expected = (
+        None
+        if listed is None
+        else list(
+            zip(listed[UID.name].to_pylist(), listed[SHARD_OFFSET.name].to_pylist(), strict=True)
+        )
+    )
+    keys = []
+    try:
+        for sample in _samples(reader):
+            keys.append((sample.key, sample.offset))
+            if wrong := _wrong_sample(sample, decode):
+                yield f"sample {sample.key}: {wrong}"
+    except (tarfile.TarError, OSError, ValueError) as error:
+        yield f"it is no whole tar: {error}"
+        return
+    if expected is None or keys == expected:
+        return
+    there, wanted = {key for key, _ in keys}, {key for key, _ in expected}
+    yield from (f"sample {key}: it is not in the manifest" for key in sorted(there - wanted))
+    yield from (
+        f"sample {key}: the manifest lists it, and it is not there"
+        for key in sorted(wanted - there)
+    )
+    if there == wanted:
+        yield "its samples are in another order or place than in the manifest, or there twice"
+
+
+def _samples(reader: HashedReader) -> Iterator[Sample]:
+    """Yield the samples of a tar; files that follow each other with one key are a sample."""
+    sample: Sample | None = None
+    for name, offset, body in _members(reader):
+        key, _, suffix = name.partition(".")
+        if sample is None or sample.key != key or suffix in sample.files:
+            if sample:
+                yield sample
+            sample = Sample(key, offset, {})
+        sample.files[suffix] = body
+    if sample:
+        yield sample
+
+
+def _members(reader: HashedReader) -> Iterator[tuple[str, int, bytes]]:
+    """Yield name, place and content of each file in a tar, up to its end.
+
+    Measured: a third of what `tarfile` takes to stream three small files of a sample.
+
+    Raises:
+        tarfile.TarError: it ends early, or holds something else than files.
+    """
+    while True:
+        offset = reader.bytes
+        head = reader.read(tarfile.BLOCKSIZE)
+        if head == bytes(tarfile.BLOCKSIZE):
+            return
+        member = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+        if not member.isreg():
+            raise tarfile.ReadError(f"{member.name} is no file")
+        padded = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        body = reader.read(padded)
+        if len(body) < padded:
+            raise tarfile.ReadError(f"it ends within {member.name}")
+        yield member.name, offset, body[: member.size]
+
+
+def _wrong_sample(sample: Sample, decode: bool) -> str | None:
+    """Return what is wrong with a sample, None if nothing is."""
+    images = sample.files.keys() - {TEXT, JSON}
+    if len(images) != 1 or len(sample.files) != 3:
+        return f"it has the files {', '.join(sorted(sample.files))}, not an image, txt and json"
+    try:
+        text = sample.files[TEXT].decode()
+        content = json.loads(sample.files[JSON])
+    except ValueError as error:
+        return f"its text or JSON cannot be read: {error}"
+    if not isinstance(content, dict) or content.get("uid") != sample.key:
+        return "its JSON has another uid"
+    if content.get("text", "") != text:
+        return "its text is another one than in its JSON"
+    if decode:
+        try:
+            decode_image((sample.files[min(images)], "its image"))
+        except Stopped as error:
+            return str(error)
+    return None
+
+
+def kept_sums(store: Store, name: str, slices: Sequence[str]) -> KeptPairs:
+    """Return what stands for the pairs of some gathered slices that the selection keeps."""
+    try:
+        tables = [_uids(store, marker_path(GATHER_FOLDER, one)) for one in slices]
+        table = pa.concat_tables(tables)
+        rows = table[ROW.name].to_numpy()
+        kept = _kept_rows(store, name, int(rows.min()), int(rows.max()))
+        mask = np.isin(rows, kept)
+        sums = sums_of(rows[mask], table[UID.name].filter(pa.array(mask)))
+    except _Unreadable as error:
+        return KeptPairs((error.finding,), Sums(), 0)
+    except ValueError:
+        marker = marker_path(GATHER_FOLDER, min(slices))
+        wrong = f"a uid of it or of the {len(slices) - 1} slices behind it is none"
+        return KeptPairs((Finding(marker, wrong, marker),), Sums(), 0)
+    return KeptPairs((), sums, len(rows))
+
+
+def _uids(store: Store, marker: str) -> pa.Table:
+    """Return `row` and `uid` of a gathered slice."""
+    committed = store.marker(marker)
+    assert committed
+    return _read(store, committed.file(".parquet"), marker, [ROW.name, UID.name])
+
+
+def _kept_rows(store: Store, name: str, first: int, last: int) -> NDArray[np.int64]:
+    """Return the rows from `first` to `last` that the selection keeps."""
+    between = [(ROW.name, ">=", first), (ROW.name, "<=", last), (KEEP.name, "=", True)]
+    marker = paths.select_marker(name)
+    selected = store.marker(marker)
+    names = paths.files([selected] if selected else [], ".parquet")
+    tables = [_read(store, file, marker, [ROW.name], between) for file in names]
+    return np.concatenate([np.zeros(0, np.int64), *(each[ROW.name].to_numpy() for each in tables)])
+
+
+class _Unreadable(Exception):
+    """A file of the ledger cannot be read."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.wrong)
+        self.finding = finding
+
+
+def _read(
+    store: Store, path: str, marker: str, columns: list[str], filters: Any = None
+) -> pa.Table:
+    """Return columns of a Parquet file of the ledger.
+
+    Raises:
+        _Unreadable: it is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with store.reader(path) as source:
+            return pq.read_table(source, columns=columns, filters=filters)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _Unreadable(Finding(path, f"it cannot be read: {error}", marker)) from error
+
+
+def differing(store: Store, name: str) -> Iterator[Finding]:
+    """Yield the pairs that are in the manifest or kept by the selection, but not both.
+
+    Raises:
+        Stopped: a file of the ledger is gone or has another size.
+    """
+    marker, manifest = paths.shard_marker(name), paths.manifest(name)
+    with connect(store) as connection:
+        attach(connection, store, selection=name, before=SHARD)
+        connection.read_parquet(store.location(manifest)).create_view("manifest")
+        kept = "SELECT row, uid FROM gathered SEMI JOIN (FROM selected WHERE keep) USING (row)"
+        for wrong, one, other in (
+            ("is in the shards, and the ledger does not keep it", "FROM manifest", kept),
+            ("the ledger keeps it, and it is in no shard", kept, "FROM manifest"),
+        ):
+            query = f"SELECT uid FROM ({one}) ANTI JOIN ({other}) USING (row, uid) ORDER BY uid"
+            uids = connection.execute(query).fetchall()
+            yield from few(Finding(manifest, f"{uid}: {wrong}", marker) for (uid,) in uids)
