@@ -9,6 +9,7 @@ selection of the same dataset may have the rule.
 
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -28,6 +29,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
+FASTTEXT = (793712314).to_bytes(4, "little")  # how its files begin
 ALL_VERBS = tuple(stage.name for stage in VERBS)
 
 
@@ -46,6 +48,7 @@ def check(
     """
     check_format(recipe.input)
     rules(recipe)
+    _text_files(recipe)
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
     warnings = _reference_sets(recipe, store)
@@ -68,6 +71,19 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
         plan.column_of(recipe.image.blur_boxes)
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     check_rules(rules(recipe), pa.schema([*columns, *plan.schema]))
+
+
+def _text_files(recipe: Recipe) -> None:
+    """Refuse files of the section `text` that cannot be read."""
+    if recipe.text and recipe.text.language_model:
+        path = Path(recipe.text.language_model)
+        if not path.is_file():
+            raise BadOption(f"text.language_model: {path}: no such file")
+        with path.open("rb") as file:
+            if file.read(4) != FASTTEXT:
+                raise BadOption(
+                    f"text.language_model: {path}: not a model of fastText (.bin, .ftz)"
+                )
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

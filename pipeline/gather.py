@@ -88,7 +88,10 @@ def work(
             elif halves := _halves(store, task_slice):
                 crashed += halves
             else:
-                yield task_slice.name, _commit_crashed(store, plan, task_slice, result.reason)
+                yield (
+                    task_slice.name,
+                    _commit_crashed(recipe, store, plan, task_slice, result.reason),
+                )
         todo = crashed
 
 
@@ -96,7 +99,7 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     """Do everything for the pairs of one task slice and commit it."""
     recipe, store = worker.recipe, worker.store
     plan = plan_file.read_once(store, worker.plan_sha256)
-    part, before = _part(store, plan, task_slice)
+    part, before = _part(recipe, store, plan, task_slice)
     alive = part.usable()
     part.measure_texts(alive)
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
@@ -116,14 +119,16 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     return _commit(store, task_slice, part, files, before)
 
 
-def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, EarlierLayers | None]:
+def _part(
+    recipe: Recipe, store: Store, plan: Plan, task_slice: TaskSlice
+) -> tuple[Part, EarlierLayers | None]:
     """Return the empty ledger part of a task slice: of a retry layer, of what it fetches again."""
     table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
     if not task_slice.retry:
-        return Part(table), None
+        return Part(table, recipe=recipe), None
     before = EarlierLayers.read(store, task_slice, task_slice.retry)
     indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
-    return Part(table.take(indices), task_slice.layer), before
+    return Part(table.take(indices), task_slice.layer, recipe=recipe), before
 
 
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
@@ -218,8 +223,10 @@ def _commit(
     return commit(store, paths.marker_path(GATHER_FOLDER, task_slice.name), marker)
 
 
-def _commit_crashed(store: Store, plan: Plan, task_slice: TaskSlice, reason: str) -> Marker:
+def _commit_crashed(
+    recipe: Recipe, store: Store, plan: Plan, task_slice: TaskSlice, reason: str
+) -> Marker:
     """Commit the one pair whose work alone killed the process."""
-    part, before = _part(store, plan, task_slice)
+    part, before = _part(recipe, store, plan, task_slice)
     part.reject([0], Outcome.CRASHED, reason)
     return _commit(store, task_slice, part, {}, before)

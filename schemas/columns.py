@@ -98,6 +98,18 @@ LANGUAGE = InSample("language", pa.string(), "", "Most likely language of the te
 LANGUAGE_CONFIDENCE = InSample(
     "language_confidence", pa.float32(), "[0, 1]", "Probability of that language."
 )
+LANGUAGE_SECOND = InSample(
+    "language_second", pa.string(), "", "Second most likely language; null below 2 %."
+)
+LANGUAGE_SECOND_CONFIDENCE = InSample(
+    "language_second_confidence", pa.float32(), "[0, 1]", "Probability of that second language."
+)
+LANGUAGE_SCRIPT = InSample(
+    "language_script",
+    pa.string(),
+    "",
+    "Script of most letters, ISO 15924 code; `Jpan` with kana, `Zyyy` without letters.",
+)
 ASPECT_RATIO = InSample("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
 SHARPNESS = InSample(
     "sharpness",
@@ -248,7 +260,8 @@ GATHERED = (
     ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
     CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
-    CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS,
+    CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND,
+    LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
     DHASH, COLOUR, ORIENTATION_HASHES,
 )  # fmt: skip

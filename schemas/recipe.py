@@ -22,6 +22,7 @@ from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate,
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
+from pairsieve.schemas.recipe_text import Text
 
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
@@ -314,6 +315,7 @@ class Recipe(Section):
     blocklist: Blocklist | None = None
     known: EarlierDatasets | None = None
     decontaminate: Decontaminate | None = None
+    text: Text | None = None
     image: Image = Image()
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()
