@@ -5,6 +5,7 @@ from typing import Any
 from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_tokens import CaptionTokens
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.colour import Colour
@@ -33,6 +34,7 @@ from pairsieve.filters.watermark import Watermark
 FILTERS: tuple[type[Any], ...] = (
     CaptionWords,
     CaptionChars,
+    CaptionTokens,
     Language,
     Size,
     AspectRatio,

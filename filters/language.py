@@ -32,16 +32,15 @@ from numpy.typing import NDArray
 from pairsieve.filters.language_codes import FIRST, LABELS, spellings
 from pairsieve.filters.scripts import scripts
 from pairsieve.schemas.arrays import Floats, Texts
-from pairsieve.schemas.columns import (
+from pairsieve.schemas.columns import TEXT, Column
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.text_columns import (
     LANGUAGE,
     LANGUAGE_CONFIDENCE,
     LANGUAGE_SCRIPT,
     LANGUAGE_SECOND,
     LANGUAGE_SECOND_CONFIDENCE,
-    TEXT,
-    Column,
 )
-from pairsieve.schemas.recipe import Recipe
 
 CHARS_READ = 200  # code points; a caption is decided long before, a page of text costs time
 LEAST = 0.02  # probability below which a second label is not told

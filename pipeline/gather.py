@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pairsieve.filters.order import Phase
@@ -38,10 +39,11 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
-from pairsieve.schemas.columns import OUTCOME, URL
+from pairsieve.schemas.columns import OUTCOME, TEXT, URL, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.text_columns import CONTEXT_LENGTH, TOKEN_COUNT
 
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
 
@@ -101,7 +103,7 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     plan = plan_file.read_once(store, worker.plan_sha256)
     part, before = _part(recipe, store, plan, task_slice)
     alive = part.usable()
-    part.measure_texts(alive)
+    part.measure_texts(alive, _tokens(recipe, [part.values[TEXT.name][row] for row in alive]))
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe)
     alive = checks.admitted(part, alive)
@@ -129,6 +131,19 @@ def _part(
     before = EarlierLayers.read(store, task_slice, task_slice.retry)
     indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
     return Part(table.take(indices), task_slice.layer, recipe=recipe), before
+
+
+def _tokens(recipe: Recipe, texts: list[str]) -> dict[Column, Any]:
+    """Return how many tokens each text has and its model reads, where the recipe asks for it."""
+    if not (recipe.text and recipe.text.tokens and recipe.embed):
+        return {}
+    from pairsieve.pipeline.models.token_counts import counter
+
+    tokens = counter(recipe.embed)
+    return {
+        TOKEN_COUNT: np.array([tokens.count(text) for text in texts], np.int32),
+        CONTEXT_LENGTH: np.full(len(texts), tokens.context_length, np.int32),
+    }
 
 
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:

@@ -91,6 +91,8 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         "leave_out", "as_text", "unit_pairs", *HASHES,
     }  # fmt: skip
     text = {"text": recipe.text.hashed()} if recipe.text else {}
+    if recipe.text and recipe.text.tokens and recipe.embed:
+        text["text"]["tokens"] = recipe.embed.model
     return text | {
         "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
         "image": recipe.image.model_dump(),

@@ -353,9 +353,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _vectors_are_made(self) -> Self:
-        """Refuse to verify with vectors that nothing makes."""
+        """Refuse vectors that nothing makes, and tokens of no model."""
         if "embedding" in self.group.verify and self.embed is None:
             raise ValueError("group.verify: `embedding` needs the section `embed`")
+        if self.text and self.text.tokens and self.embed is None:
+            raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self
 
     @property

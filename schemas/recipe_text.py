@@ -21,6 +21,9 @@ class Text(Section):
         description="A fastText model for `language` instead of lid.176, .bin or .ftz; of labels "
         "such as `eng_Latn` the language is kept.",
     )
+    tokens: bool = Field(
+        False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
+    )
 
     def hashed(self) -> dict[str, Any]:
         """Return the options with the SHA-256 of files in place of their paths."""

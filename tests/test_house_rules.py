@@ -47,7 +47,7 @@ UNITLESS = (  # codes and hashes
 
 
 # Files of filters/ that are no filter.
-SHARED = {"__init__", "base", "order", "zero_shot", "scripts", "language_codes"}
+SHARED = {"__init__", "base", "order", "zero_shot", "scripts", "language_codes", "words"}
 
 
 def _key(f: type[Any]) -> str:

@@ -105,9 +105,11 @@ class Part:
             self.reject([row], outcome, None if outcome is Outcome.REPEATED else self.problems[row])
         return alive
 
-    def measure_texts(self, rows: Iterable[int]) -> None:
-        """Fill what is measured before the fetch."""
-        self._measure(self.of_text, [[row] for row in rows], {})
+    def measure_texts(
+        self, rows: Sequence[int], arrays: Mapping[Column, Any] | None = None
+    ) -> None:
+        """Fill what is measured before the fetch; value i of each of `arrays` is of `rows[i]`."""
+        self._measure(self.of_text, [[row] for row in rows], arrays or {})
 
     def measure_images(self, rows: list[list[int]], arrays: Mapping[Column, Any]) -> None:
         """Fill what is measured of images.

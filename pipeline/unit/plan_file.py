@@ -21,7 +21,7 @@ from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
-VERSION = 3
+VERSION = 4
 
 FileSlice = Sequence[int]  # file, first row, rows
 

@@ -154,7 +154,7 @@ def test_plan_json_gives_the_same_plan_back(tmp_path: Path) -> None:
 def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
     store.write("plan.json", b'{"version": 99}')
-    with pytest.raises(BadOption, match="has version 99, this pairsieve reads 3"):
+    with pytest.raises(BadOption, match="has version 99, this pairsieve reads 4"):
         plan_file.read(store)
 
 
