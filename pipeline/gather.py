@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import commit
@@ -43,7 +44,7 @@ from pairsieve.schemas.columns import OUTCOME, TEXT, URL, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.text_columns import CONTEXT_LENGTH, TOKEN_COUNT
+from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COUNT
 
 BODIES_AT_ONCE = 32  # bodies read together when the input already holds its images
 
@@ -103,7 +104,7 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     plan = plan_file.read_once(store, worker.plan_sha256)
     part, before = _part(recipe, store, plan, task_slice)
     alive = part.usable()
-    part.measure_texts(alive, _tokens(recipe, [part.values[TEXT.name][row] for row in alive]))
+    part.measure_texts(alive, _of_texts(recipe, part, alive))
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe)
     alive = checks.admitted(part, alive)
@@ -133,17 +134,19 @@ def _part(
     return Part(table.take(indices), task_slice.layer, recipe=recipe), before
 
 
-def _tokens(recipe: Recipe, texts: list[str]) -> dict[Column, Any]:
-    """Return how many tokens each text has and its model reads, where the recipe asks for it."""
-    if not (recipe.text and recipe.text.tokens and recipe.embed):
-        return {}
-    from pairsieve.pipeline.models.token_counts import counter
+def _of_texts(recipe: Recipe, part: Part, rows: list[int]) -> dict[Column, Any]:
+    """Return what measures of texts read besides them, as far as the recipe asks for it."""
+    texts = [part.values[TEXT.name][row] for row in rows]
+    arrays: dict[Column, Any] = {}
+    if recipe.text:
+        arrays[CLEAN_TEXT] = np.array([cleaned(text) for text in texts], object)
+    if recipe.text and recipe.text.tokens and recipe.embed:
+        from pairsieve.pipeline.models.token_counts import counter
 
-    tokens = counter(recipe.embed)
-    return {
-        TOKEN_COUNT: np.array([tokens.count(text) for text in texts], np.int32),
-        CONTEXT_LENGTH: np.full(len(texts), tokens.context_length, np.int32),
-    }
+        tokens = counter(recipe.embed)
+        arrays[TOKEN_COUNT] = np.array([tokens.count(text) for text in texts], np.int32)
+        arrays[CONTEXT_LENGTH] = np.full(len(texts), tokens.context_length, np.int32)
+    return arrays
 
 
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:

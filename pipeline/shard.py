@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.filters.cleaning import cleaned
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
@@ -74,7 +75,8 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     selected = store.marker(select_marker(name))
     if selected is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
-    shape = recipe.shard.model_dump(), recipe.image.format
+    usual = {"text"} if recipe.shard.text == "original" else set()
+    shape = recipe.shard.model_dump(exclude=usual), recipe.image.format
     selection = selected.extra["fingerprint"]
     identity = fingerprint(selection, shape)
     if current(store, shard_marker(name), identity):
@@ -193,12 +195,17 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
                 {
                     "__key__": sample[UID.name],
                     recipe.image.format: image,
-                    "txt": sample[TEXT.name].encode(),
+                    "txt": _caption(recipe, sample[TEXT.name]).encode(),
                     "json": sample_json(sample, columns),
                 }
             )
     writer.close()
     return offsets
+
+
+def _caption(recipe: Recipe, text: str) -> str:
+    """Return the text that is trained on: the original where cleaning leaves nothing."""
+    return (cleaned(text) or text) if recipe.shard.text == "cleaned" else text
 
 
 def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:

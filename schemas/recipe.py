@@ -268,6 +268,10 @@ class Shard(Section):
 
     samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard.")
     seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
+    text: Literal["original", "cleaned"] = Field(
+        "original",
+        description="The caption in a sample's `.txt`; its JSON has the original in any case.",
+    )
 
 
 def _one_rule(entry: Any) -> Any:

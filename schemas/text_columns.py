@@ -40,6 +40,7 @@ LANGUAGE_SCRIPT = InSample(
 )
 
 # Made by `gather` itself for measures to read; never stored.
+CLEAN_TEXT = Column("clean_text", pa.string(), "", "The text after cleaning.", False)
 TOKEN_COUNT = Column("token_count", pa.int32(), "tokens", "Tokens by the first model.", False)
 CONTEXT_LENGTH = Column("context_length", pa.int32(), "tokens", "How many it reads.", False)
 
@@ -47,4 +48,4 @@ TEXT_MEASURED = (
     CAPTION_WORDS, CAPTION_UNICODE_WORDS, CAPTION_CHARS, CAPTION_TOKENS, CAPTION_TOKENS_CUT,
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
 )  # fmt: skip
-TEXT_UNSTORED = (TOKEN_COUNT, CONTEXT_LENGTH)
+TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

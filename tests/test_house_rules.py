@@ -47,7 +47,10 @@ UNITLESS = (  # codes and hashes
 
 
 # Files of filters/ that are no filter.
-SHARED = {"__init__", "base", "order", "zero_shot", "scripts", "language_codes", "words"}
+SHARED = {
+    *("__init__", "base", "order", "zero_shot"),
+    *("scripts", "language_codes", "words", "cleaning"),
+}
 
 
 def _key(f: type[Any]) -> str:
