@@ -4,7 +4,10 @@ from typing import Any
 
 from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
+from pairsieve.filters.caption_characters import CaptionCharacters
 from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_quality import CaptionQuality
+from pairsieve.filters.caption_repetition import CaptionRepetition
 from pairsieve.filters.caption_tokens import CaptionTokens
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
@@ -36,6 +39,9 @@ FILTERS: tuple[type[Any], ...] = (
     CaptionChars,
     CaptionTokens,
     Language,
+    CaptionCharacters,
+    CaptionRepetition,
+    CaptionQuality,
     Size,
     AspectRatio,
     Sharpness,

@@ -21,6 +21,10 @@ class Text(Section):
         description="A fastText model for `language` instead of lid.176, .bin or .ftz; of labels "
         "such as `eng_Latn` the language is kept.",
     )
+    quality: bool = Field(
+        True,
+        description="Measure `caption_characters`, `caption_repetition` and `caption_quality`.",
+    )
     tokens: bool = Field(
         False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
     )

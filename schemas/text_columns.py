@@ -38,6 +38,33 @@ LANGUAGE_SCRIPT = InSample(
     "",
     "Script of most letters, ISO 15924 code; `Jpan` with kana, `Zyyy` without letters.",
 )
+LETTER_SHARE = InSample(
+    "letter_share", pa.float32(), "[0, 1]", "Share of letters and marks, spaces left out."
+)
+DIGIT_SHARE = InSample("digit_share", pa.float32(), "[0, 1]", "Share of digits, spaces left out.")
+SYMBOL_SHARE = InSample(
+    "symbol_share", pa.float32(), "[0, 1]", "Share of all else, spaces left out."
+)
+CAPITAL_SHARE = InSample(
+    "capital_share", pa.float32(), "[0, 1]", "Share of capitals in letters that have two cases."
+)
+REPEATED_WORDS = InSample(
+    "repeated_words",
+    pa.float32(),
+    "[0, 1]",
+    "Share of the characters in the pair of words that takes most of them, if it occurs twice.",
+)
+REPEATED_CHARS = InSample(
+    "repeated_chars", pa.float32(), "[0, 1]", "Share of runs of 5 characters that occurred before."
+)
+FILE_NAME = InSample("file_name", pa.bool_(), "", "The text is the name of a file, or a slug.")
+HOLDS_URL = InSample("holds_url", pa.bool_(), "", "The text is or holds a web address.")
+CODE_SHARE = InSample(
+    "code_share", pa.float32(), "[0, 1]", "Share of the words that are prices or article numbers."
+)
+GENERIC = InSample("generic", pa.bool_(), "", "The text says no more than that it is a picture.")
+ONLY_DATE = InSample("only_date", pa.bool_(), "", "The text is a date.")
+NAVIGATION = InSample("navigation", pa.bool_(), "", "At least half of the text serves navigation.")
 
 # Made by `gather` itself for measures to read; never stored.
 CLEAN_TEXT = Column("clean_text", pa.string(), "", "The text after cleaning.", False)
@@ -47,5 +74,7 @@ CONTEXT_LENGTH = Column("context_length", pa.int32(), "tokens", "How many it rea
 TEXT_MEASURED = (
     CAPTION_WORDS, CAPTION_UNICODE_WORDS, CAPTION_CHARS, CAPTION_TOKENS, CAPTION_TOKENS_CUT,
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
+    LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
+    FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

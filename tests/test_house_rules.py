@@ -40,8 +40,9 @@ CATCH_EVERYTHING = {  # and why: each passes on what it caught
     "pipeline/fetch/scheduler.py": "hands what ends a thread to the thread that waits for it",
     "pipeline/input/staging.py": "deletes what it has written of an input that cannot be read",
 }
-UNITLESS = (  # codes and hashes
+UNITLESS = (  # codes, flags and hashes
     *("language", "language_second", "language_script"),
+    *("file_name", "holds_url", "generic", "only_date", "navigation"),
     *("perceptual_hash", "dhash", "orientation_hashes"),
 )
 
@@ -49,7 +50,7 @@ UNITLESS = (  # codes and hashes
 # Files of filters/ that are no filter.
 SHARED = {
     *("__init__", "base", "order", "zero_shot"),
-    *("scripts", "language_codes", "words", "cleaning"),
+    *("scripts", "language_codes", "words", "cleaning", "caption_phrases"),
 }
 
 
