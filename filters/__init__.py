@@ -24,6 +24,7 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.orientation_hashes import OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.personal_data import PersonalData
 from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
@@ -42,6 +43,7 @@ FILTERS: tuple[type[Any], ...] = (
     CaptionCharacters,
     CaptionRepetition,
     CaptionQuality,
+    PersonalData,
     Size,
     AspectRatio,
     Sharpness,

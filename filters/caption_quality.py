@@ -44,6 +44,7 @@ from pairsieve.schemas.text_columns import (
 CHARS_READ = 1000  # code points
 LONGEST_CODE = 20  # characters of an article number; a longer word is a slug
 FLAGS = (FILE_NAME, HOLDS_URL, GENERIC, ONLY_DATE, NAVIGATION)
+KINDS = tuple(column.name for column in FLAGS)
 FILE = re.compile(
     r"\.(?:jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|svg|avif|heic|ico|psd|pdf)$"
     r"|^(?:img|dsc[nf_]?|dscf|pict?|p|pxl|mvi|vid|wp|wa|image|photo|picture|foto|bild|scan|file|"
@@ -84,15 +85,12 @@ class CaptionQuality:
     )  # fmt: skip
     needs: ClassVar[str] = "text: {}"
 
-    drop: tuple[str, ...] = (
-        "file_name", "holds_url", "generic", "only_date", "navigation",
-    )  # fmt: skip
+    drop: tuple[str, ...] = KINDS  # which of the columns that are true or false drop a pair
     max_codes: float = 0.5  # share of the words, [0, 1]
 
     def __post_init__(self) -> None:
-        known = [column.name for column in FLAGS]
-        if isinstance(self.drop, str) or not set(self.drop) <= set(known):
-            raise ValueError(f"drop must be a list of {', '.join(known)}; got {self.drop!r}")
+        if isinstance(self.drop, str) or not set(self.drop) <= set(KINDS):
+            raise ValueError(f"drop must be a list of {', '.join(KINDS)}; got {self.drop!r}")
         object.__setattr__(self, "drop", tuple(self.drop))
         if not 0 <= self.max_codes <= 1:
             raise ValueError(f"max_codes must be in [0, 1], got {self.max_codes}")

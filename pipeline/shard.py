@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.filters.cleaning import cleaned
+from pairsieve.filters.personal_data import REGIONS
+from pairsieve.filters.personal_data_kinds import masked
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
@@ -34,6 +36,7 @@ from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
+    CAPTIONS,
     COLUMNS,
     IMAGE_BYTES,
     IMAGE_FILE,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
+TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
@@ -75,8 +79,9 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     selected = store.marker(select_marker(name))
     if selected is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
-    usual = {"text"} if recipe.shard.text == "original" else set()
-    shape = recipe.shard.model_dump(exclude=usual), recipe.image.format
+    shape: tuple[Any, ...] = recipe.shard.model_dump(exclude=set(TEXTS)), recipe.image.format
+    if texts := recipe.shard.model_dump(include=set(TEXTS), exclude_defaults=True):
+        shape = (*shape, texts, _regions(recipe))
     selection = selected.extra["fingerprint"]
     identity = fingerprint(selection, shape)
     if current(store, shard_marker(name), identity):
@@ -190,13 +195,14 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
         ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
         images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
         for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
+            caption = _caption(recipe, sample[TEXT.name])
             offsets.append(writer.tarstream.offset)
             writer.write(
                 {
                     "__key__": sample[UID.name],
                     recipe.image.format: image,
-                    "txt": _caption(recipe, sample[TEXT.name]).encode(),
-                    "json": sample_json(sample, columns),
+                    "txt": caption.encode(),
+                    "json": sample_json(_masked(recipe, sample), columns),
                 }
             )
     writer.close()
@@ -205,7 +211,26 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
 
 def _caption(recipe: Recipe, text: str) -> str:
     """Return the text that is trained on: the original where cleaning leaves nothing."""
-    return (cleaned(text) or text) if recipe.shard.text == "cleaned" else text
+    if recipe.shard.text == "cleaned":
+        text = cleaned(text) or text
+    return masked(text, _regions(recipe)) if recipe.shard.personal_data == "mask" else text
+
+
+def _masked(recipe: Recipe, sample: dict[str, Any]) -> dict[str, Any]:
+    """Return a sample in whose texts, as far as the recipe says so, personal data is masked."""
+    if recipe.shard.personal_data == "keep":
+        return sample
+    regions = _regions(recipe)
+    others = sample.get(CAPTIONS.name)
+    return sample | {
+        TEXT.name: masked(sample[TEXT.name], regions),
+        CAPTIONS.name: others and [masked(text, regions) for text in others],
+    }
+
+
+def _regions(recipe: Recipe) -> tuple[str, ...]:
+    """Return the countries whose phone numbers are known without a `+`."""
+    return recipe.text.phone_regions if recipe.text else REGIONS
 
 
 def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:

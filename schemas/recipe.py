@@ -272,6 +272,9 @@ class Shard(Section):
         "original",
         description="The caption in a sample's `.txt`; its JSON has the original in any case.",
     )
+    personal_data: Literal["keep", "mask"] = Field(
+        "keep", description="`mask` replaces it in the texts of `.txt` and JSON, as in `[email]`."
+    )
 
 
 def _one_rule(entry: Any) -> Any:

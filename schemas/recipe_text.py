@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -24,6 +24,11 @@ class Text(Section):
     quality: bool = Field(
         True,
         description="Measure `caption_characters`, `caption_repetition` and `caption_quality`.",
+    )
+    personal_data: bool = Field(True, description="Look for personal data, for that filter.")
+    phone_regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(
+        ("US",),
+        description="Countries, ISO 3166 codes, whose phone numbers are known without a `+`.",
     )
     tokens: bool = Field(
         False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."

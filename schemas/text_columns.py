@@ -65,6 +65,12 @@ CODE_SHARE = InSample(
 GENERIC = InSample("generic", pa.bool_(), "", "The text says no more than that it is a picture.")
 ONLY_DATE = InSample("only_date", pa.bool_(), "", "The text is a date.")
 NAVIGATION = InSample("navigation", pa.bool_(), "", "At least half of the text serves navigation.")
+PERSONAL_DATA = Column(
+    "personal_data",
+    pa.map_(pa.string(), pa.int32()),
+    "times",
+    "How often each kind of personal data occurs in the text; empty without any.",
+)
 
 # Made by `gather` itself for measures to read; never stored.
 CLEAN_TEXT = Column("clean_text", pa.string(), "", "The text after cleaning.", False)
@@ -75,6 +81,6 @@ TEXT_MEASURED = (
     CAPTION_WORDS, CAPTION_UNICODE_WORDS, CAPTION_CHARS, CAPTION_TOKENS, CAPTION_TOKENS_CUT,
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
     LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
-    FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION,
+    FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

@@ -122,6 +122,16 @@ def test_the_caption_may_be_cleaned_and_the_original_stays_beside_it(
     assert [json.loads(files[f"{row:032x}.json"])["text"] for row in range(3)] == texts
 
 
+def test_personal_data_may_be_masked(tmp_path: Path, put_gathered: PutGathered) -> None:
+    dataset = Store.at(tmp_path)
+    (row,) = images(dataset, 1)
+    put_gathered(dataset, [row | {"text": "write to&nbsp;a.b@example.org"}])
+    sharded(dataset, recipe(text="cleaned", personal_data="mask"))
+    files = dict(members(dataset, "shards/default/00000.tar"))
+    assert files[f"{0:032x}.txt"] == b"write to [email]"
+    assert json.loads(files[f"{0:032x}.json"])["text"] == "write to&nbsp;[email]"
+
+
 def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
     fresh = Column("fresh", pa.string(), "", "Just added.")
     shown = replace(fresh, name="shown", in_sample=True)
