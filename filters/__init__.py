@@ -31,6 +31,7 @@ from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_coverage import TextCoverage
+from pairsieve.filters.text_safety import TextSafety
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.filters.violence import Violence
 from pairsieve.filters.watermark import Watermark
@@ -44,6 +45,7 @@ FILTERS: tuple[type[Any], ...] = (
     CaptionRepetition,
     CaptionQuality,
     PersonalData,
+    TextSafety,
     Size,
     AspectRatio,
     Sharpness,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pairsieve.filters import word_lists
 from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
@@ -25,7 +26,7 @@ from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
@@ -83,6 +84,24 @@ def _text_files(recipe: Recipe) -> None:
             if file.read(4) != FASTTEXT:
                 raise BadOption(
                     f"text.language_model: {path}: not a model of fastText (.bin, .ftz)"
+                )
+    _word_lists(recipe)
+
+
+def _word_lists(recipe: Recipe) -> None:
+    """Refuse word lists that cannot be read, and rules on others."""
+    lists = recipe.text.word_lists if recipe.text else {}
+    for name, path in lists.items():
+        try:
+            word_lists.read(path)
+        except (OSError, ValueError) as error:
+            raise BadOption(f"text.word_lists.{name}: {error}") from error
+    for index, entry in enumerate(recipe.keep):
+        for name in entry.options.get("lists") or () if entry.filter == "text_safety" else ():
+            if lists and name not in lists:
+                raise BadOption(
+                    f"keep.{index}.text_safety.lists: there is no word list `{name}`; "
+                    f"{nearest(str(name), list(lists))}"
                 )
 
 

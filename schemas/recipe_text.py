@@ -30,6 +30,11 @@ class Text(Section):
         ("US",),
         description="Countries, ISO 3166 codes, whose phone numbers are known without a `+`.",
     )
+    word_lists: dict[str, str] = Field(
+        {},
+        description="Lists of words for `text_safety`, by name: a file with an entry a line, or a "
+        "folder of such files.",
+    )
     tokens: bool = Field(
         False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
     )
@@ -39,7 +44,17 @@ class Text(Section):
         options = self.model_dump(mode="json")
         if self.language_model:
             options["language_model"] = sha256_of(self.language_model)
+        for name, path in self.word_lists.items():
+            options["word_lists"][name] = [sha256_of(str(file)) for file in files_of(path)]
         return options
+
+
+def files_of(path: str) -> list[Path]:
+    """Return the files of a word list: itself, or in a folder all that are not hidden, in order."""
+    if not Path(path).is_dir():
+        return [Path(path)]
+    files = (file for file in Path(path).iterdir() if file.is_file())
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def sha256_of(path: str) -> str:

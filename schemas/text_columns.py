@@ -71,6 +71,12 @@ PERSONAL_DATA = Column(
     "times",
     "How often each kind of personal data occurs in the text; empty without any.",
 )
+LISTED_WORDS = InSample(
+    "listed_words",
+    pa.map_(pa.string(), pa.int32()),
+    "times",
+    "How often entries of each word list of the recipe occur in the text; empty without any.",
+)
 
 # Made by `gather` itself for measures to read; never stored.
 CLEAN_TEXT = Column("clean_text", pa.string(), "", "The text after cleaning.", False)
@@ -82,5 +88,6 @@ TEXT_MEASURED = (
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
     LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
     FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
+    LISTED_WORDS,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

@@ -50,7 +50,15 @@ UNITLESS = (  # codes, flags and hashes
 # Files of filters/ that are no filter.
 SHARED = {
     *("__init__", "base", "order", "zero_shot"),
-    *("scripts", "language_codes", "words", "cleaning", "caption_phrases", "personal_data_kinds"),
+    *(
+        "scripts",
+        "language_codes",
+        "words",
+        "cleaning",
+        "caption_phrases",
+        "personal_data_kinds",
+        "word_lists",
+    ),
 }
 
 

@@ -37,7 +37,7 @@ def test_a_bound_is_kept_and_what_is_beyond_is_dropped(option: str, row: tuple[f
     names = "t(letter_share, digit_share, symbol_share, capital_share)"
     rule = CaptionCharacters(**{option: 0.5}).rule()
     query = f"SELECT {rule} FROM (VALUES {row}, {beyond}) {names}"
-    assert duckdb.sql(query).fetchall() == [(True,), (False,)]
+    assert duckdb.execute(query).fetchall() == [(True,), (False,)]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -75,7 +75,7 @@ def test_every_kind_can_be_kept_and_the_bound_is() -> None:
     )
     for drop, expected in ((("file_name",), [(False,), (False,)]), ((), [(True,), (False,)])):
         rule = CaptionQuality(drop=drop).rule()
-        assert duckdb.sql(f"SELECT {rule} FROM {values} t({names})").fetchall() == expected
+        assert duckdb.execute(f"SELECT {rule} FROM {values} t({names})").fetchall() == expected
 
 
 @pytest.mark.parametrize("drop", ["file_name", ("slug",)])

@@ -23,7 +23,7 @@ def test_what_lies_beyond_the_context_is_cut() -> None:
 
 def test_the_bound_is_kept_and_one_more_is_dropped() -> None:
     values = "(VALUES (3), (4), (NULL)) t(caption_tokens_cut)"
-    rows = duckdb.sql(f"SELECT {CaptionTokens(max_cut=3).rule()} FROM {values}").fetchall()
+    rows = duckdb.execute(f"SELECT {CaptionTokens(max_cut=3).rule()} FROM {values}").fetchall()
     assert rows == [(True,), (False,), (None,)]
 
 

@@ -164,7 +164,7 @@ def test_refuses_what_is_no_list_of_codes(languages: tuple[str, ...]) -> None:
 def test_refuses_what_is_no_probability(confidence: float) -> None:
     for name in ("min_confidence", "min_other"):
         with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got {confidence}"):
-            Language(**{name: confidence})
+            Language(**{name: confidence})  # type: ignore[arg-type]
 
 
 def test_a_list_from_a_recipe_becomes_a_tuple() -> None:
