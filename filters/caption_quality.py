@@ -45,18 +45,31 @@ CHARS_READ = 1000  # code points
 LONGEST_CODE = 20  # characters of an article number; a longer word is a slug
 FLAGS = (FILE_NAME, HOLDS_URL, GENERIC, ONLY_DATE, NAVIGATION)
 KINDS = tuple(column.name for column in FLAGS)
-FILE = re.compile(
-    r"\.(?:jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|svg|avif|heic|ico|psd|pdf)$"
-    r"|^(?:img|dsc[nf_]?|dscf|pict?|p|pxl|mvi|vid|wp|wa|image|photo|picture|foto|bild|scan|file|"
+_PICTURES = (
+    "jpg",
+    "jpeg",
+    "jpe",
+    "jfif",
+    "png",
+    "gif",
+    "webp",
+    "bmp",
+    "tif",
+    "tiff",
+    "svg",
+    "avif",
+)
+EXTENSIONS = frozenset((*_PICTURES, "heic", "ico", "psd", "pdf"))
+CAMERA = re.compile(
+    r"(?:img|dsc[nf_]?|dscf|pict?|p|pxl|mvi|vid|wp|wa|image|photo|picture|foto|bild|scan|file|"
     r"screenshot|screen shot|unnamed|untitled)[ _-]?\(?\d[\d _().-]*$"
 )
-# One word: three or more parts, or two of which one has a digit; or a long name in hexadecimal.
 SLUG = re.compile(
     r"^\w+(?:[-_+]+\w+){2,}$|^(?=\S*\d)\w+[-_]\w+$|^(?=[a-f]*\d)[0-9a-f]{8,}$|^\w*_\w*_\w*$"
 )
-URL = re.compile(
-    r"https?:|www\.|\bhttp\b"
-    r"|^\S{1,200}\.(?:com|net|org|info|biz|io|co|uk|de|fr|es|it|nl|pl|ru|eu|ca|au|in|br|jp|cn)"
+ADDRESS = re.compile(r"https?:|www\.|\bhttp\b")
+HOST = re.compile(
+    r"\S{1,200}\.(?:com|net|org|info|biz|io|co|uk|de|fr|es|it|nl|pl|ru|eu|ca|au|in|br|jp|cn)"
     r"(?:/\S*)?$"
 )
 PRICE = re.compile(
@@ -120,13 +133,27 @@ def _measured(text: str) -> Measured:
     words = [word for part in PARTS.split(text) if (word := part.strip(",;:."))]
     spaced = " " in text
     return (
-        bool(FILE.search(text) or (not spaced and SLUG.match(text))),
-        ("." in text or "http" in text) and bool(URL.search(text)),
+        _is_file(text, spaced),
+        _is_url(text, spaced),
         sum(map(_is_code, words)) / len(words) if words else 0.0,
         _is_generic(words),
         _is_date(words),
         _is_navigation(text),
     )
+
+
+def _is_file(text: str, spaced: bool) -> bool:
+    """Return whether a text is the name of a file, or a slug."""
+    if text.rpartition(".")[2] in EXTENSIONS and "." in text:
+        return True
+    return bool(CAMERA.match(text) or (not spaced and SLUG.match(text)))
+
+
+def _is_url(text: str, spaced: bool) -> bool:
+    """Return whether a text holds a web address, or is a host."""
+    if "http" in text or "www." in text:
+        return bool(ADDRESS.search(text))
+    return not spaced and "." in text and bool(HOST.match(text))
 
 
 def _is_code(word: str) -> bool:
@@ -164,15 +191,14 @@ def _is_date(words: list[str]) -> bool:
 
 def _is_navigation(text: str) -> bool:
     """Return whether phrases of navigation take at least half of the text."""
-    taken = [0] * (len(text) + 1)
-    found = False
+    taken: list[int] = []
     for end, length in _phrases().iter(text):
         start = end + 1 - length
         if text[start - 1 : start].isalnum() or text[end + 1 : end + 2].isalnum():
             continue
-        found = True
+        taken = taken or [0] * len(text)
         taken[start : end + 1] = [1] * length
-    return found and 2 * sum(taken) >= len(text)
+    return bool(taken) and 2 * sum(taken) >= len(text)
 
 
 @cache

@@ -26,6 +26,7 @@ from pairsieve.schemas.text_columns import CLEAN_TEXT, REPEATED_CHARS, REPEATED_
 
 RUN = 5  # characters
 CHARS_READ = 1000  # code points
+RUNS = [slice(start, start + RUN) for start in range(CHARS_READ)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +79,4 @@ def _words(text: str) -> float:
 def _chars(text: str) -> float:
     """Return the share of runs of characters that occurred before."""
     runs = len(text) - RUN + 1
-    return 1 - len({text[i : i + RUN] for i in range(runs)}) / runs if runs > 0 else 0.0
+    return 1 - len(set(map(text.__getitem__, RUNS[:runs]))) / runs if runs > 0 else 0.0

@@ -153,7 +153,8 @@ def _columns(guesses: Sequence[tuple[str, float]]) -> tuple[Texts, Floats]:
 
 def _or_none(values: Any, there: NDArray[np.bool_]) -> Texts:
     """Return the values as an object array, (n,), None where they are not there."""
-    column: Texts = np.where(there, values.astype(object), None)
+    column: Texts = values.astype(object)
+    column[~there] = None
     return column
 
 

@@ -18,6 +18,8 @@ CHARS_READ = 10_000  # code points; the rest of a page of text is not looked at
 _DIGITS = re.compile(
     r"\d(?:[ ().+/\-\u00a0]{0,2}\d){6}|\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]*:|[A-Z]{2}\d\d"
 )
+_DIGIT = re.compile(r"\d")
+_AT = re.compile(r"@|[\[(]at[\])]")
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}(?:@|\s?[\[(]at[\])]\s?)"
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}\b"
@@ -50,8 +52,8 @@ def find(text: str, regions: tuple[str, ...]) -> list[Found]:
     `regions` are the countries, ISO 3166, whose phone numbers are known without a `+`.
     """
     text = text[:CHARS_READ]
-    digits = bool(_DIGITS.search(text))
-    if not digits and "@" not in text and "at" not in text:
+    digits = bool((_DIGIT.search(text) or "::" in text) and _DIGITS.search(text))
+    if not digits and not _AT.search(text):
         return []
     found = list(_emails(text))
     if digits:
@@ -74,7 +76,7 @@ def masked(text: str, regions: tuple[str, ...]) -> str:
 
 
 def _emails(text: str) -> Iterator[Found]:
-    if "@" in text or "[at]" in text or "(at)" in text:
+    if _AT.search(text):
         yield from (Found(*match.span(), "email") for match in _EMAIL.finditer(text))
 
 
