@@ -70,7 +70,7 @@ def _of_open_clip(text_tokenizer: Any) -> Callable[[str], int]:
         if len(counts) > WORDS_REMEMBERED:
             counts.clear()
             text_tokenizer.cache = dict(special)
-        encoded = "".join(to_bytes[byte] for byte in word.encode())
+        encoded = "".join(to_bytes[byte] for byte in word.encode(errors="replace"))
         counts[word] = merge(encoded).count(" ") + 1
         return counts[word]
 
