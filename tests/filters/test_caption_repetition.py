@@ -27,9 +27,8 @@ def test_shares_are_those_counted_by_hand(text: str, words: float, chars: float)
 def test_bounds_are_kept_and_what_is_beyond_is_dropped() -> None:
     rule = CaptionRepetition(max_words=0.5, max_chars=0.5).rule()
     values = "(VALUES (0.5, 0.5), (0.51, 0), (0, 0.51), (NULL, 0))"
-    rows = duckdb.execute(
-        f"SELECT {rule} FROM {values} t(repeated_words, repeated_chars)"
-    ).fetchall()
+    query = f"SELECT {rule} FROM {values} t(repeated_words, repeated_chars)"
+    rows = duckdb.execute(query).fetchall()
     assert rows == [(True,), (False,), (False,), (None,)]
 
 
