@@ -53,6 +53,7 @@ SHARED = {
     *(
         "scripts",
         "language_codes",
+        "lid176",
         "words",
         "cleaning",
         "caption_phrases",
