@@ -35,6 +35,7 @@ from pairsieve.schemas.text_columns import (
 
 KINDS = SPACE, LETTER, CAPITAL, SMALL, DIGIT, SYMBOL = range(6)
 _OF_CATEGORY = {"Lu": CAPITAL, "Lt": CAPITAL, "Ll": SMALL, "Nd": DIGIT, "Zs": SPACE}
+ASSIGNED = ((0, 0x34000), (0xE0100, 0xE01F0))  # planes with letters, selectors of variants
 CHARS_READ = 1000  # code points
 
 
@@ -103,7 +104,10 @@ def _counts(texts: list[str]) -> NDArray[np.int64]:
 @cache
 def _table() -> NDArray[np.uint8]:
     """Return the kind of every code point."""
-    return np.fromiter((_kind(chr(point)) for point in range(0x110000)), np.uint8, 0x110000)
+    table = np.full(0x110000, SYMBOL, np.uint8)
+    for start, end in ASSIGNED:
+        table[start:end] = [_kind(chr(point)) for point in range(start, end)]
+    return table
 
 
 def _kind(sign: str) -> int:

@@ -72,7 +72,8 @@ class LanguageModel:
         else:
             labels, chances = _by_fasttext(self.path, beginnings)
         there = chances[:, 1] >= LEAST
-        second, chance = (np.where(there, column[:, 1], None) for column in (labels, chances))
+        second, chance = labels[:, 1].astype(object), chances[:, 1].astype(object)
+        second[~there] = chance[~there] = None
         return labels[:, 0], chances[:, 0], second, chance, names
 
 

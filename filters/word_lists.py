@@ -75,6 +75,8 @@ class WordLists:
 
         The first 10,000 code points are read. Where entries overlap each counts.
         """
+        if not self._automaton:
+            return []
         text = comparable(text[:CHARS_READ])
         counts: Counter[str] = Counter()
         for last, (entry, names) in self._automaton.iter(text):

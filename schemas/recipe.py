@@ -273,7 +273,9 @@ class Shard(Section):
         description="The caption in a sample's `.txt`; its JSON has the original in any case.",
     )
     personal_data: Literal["keep", "mask"] = Field(
-        "keep", description="`mask` replaces it in the texts of `.txt` and JSON, as in `[email]`."
+        "keep",
+        description="`mask` puts `[email]` and the like in its place in `.txt` and the texts of "
+        "JSON, within their first 10,000 characters.",
     )
 
 
