@@ -260,7 +260,8 @@ def _digits(column: Column, value: Any) -> Any:
     Hashes are 16 hex digits: JSON has no numbers of 64 bits without a sign, and readers fail.
     """
     if pa.types.is_map(column.type):
-        return {key: _rounded(one) for key, one in value}
+        counts = pa.types.is_integer(column.type.item_type)
+        return {key: one if counts else _rounded(one) for key, one in value}
     if pa.types.is_uint64(column.type):
         return f"{value:016x}"
     return _rounded(value) if pa.types.is_float32(column.type) else value

@@ -140,6 +140,11 @@ def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
     assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
 
 
+def test_counts_by_name_are_whole_numbers() -> None:
+    sample = {"uid": "0", "listed_words": [("spam", 2)], "personal_data": [("email", 1)]}
+    assert shard.sample_json(sample, COLUMNS) == b'{"listed_words": {"spam": 2}, "uid": "0"}'
+
+
 def test_numbers_that_json_does_not_know_are_null() -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
