@@ -4,7 +4,11 @@ from typing import Any
 
 from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
+from pairsieve.filters.caption_characters import CaptionCharacters
 from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_quality import CaptionQuality
+from pairsieve.filters.caption_repetition import CaptionRepetition
+from pairsieve.filters.caption_tokens import CaptionTokens
 from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.colour import Colour
@@ -20,12 +24,14 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.filters.orientation_hashes import OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.personal_data import PersonalData
 from pairsieve.filters.placeholder import Placeholder
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_coverage import TextCoverage
+from pairsieve.filters.text_safety import TextSafety
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.filters.violence import Violence
 from pairsieve.filters.watermark import Watermark
@@ -33,7 +39,13 @@ from pairsieve.filters.watermark import Watermark
 FILTERS: tuple[type[Any], ...] = (
     CaptionWords,
     CaptionChars,
+    CaptionTokens,
     Language,
+    CaptionCharacters,
+    CaptionRepetition,
+    CaptionQuality,
+    PersonalData,
+    TextSafety,
     Size,
     AspectRatio,
     Sharpness,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.columns import Column
+from pairsieve.schemas.recipe import Recipe
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Filters = tuple[type[Any], ...]
@@ -29,6 +30,20 @@ class Measures(Protocol):
     @property
     def measure(self) -> Callable[..., Any]:
         """Return the columns of `writes` for these rows."""
+        ...
+
+
+@runtime_checkable
+class Configured(Measures, Protocol):
+    """A measure of captions that the recipe may change or leave out.
+
+    `needs` is what the recipe must say for it to be made, "" for a measure always made.
+    """
+
+    needs: ClassVar[str]
+
+    def configured(self, recipe: Recipe) -> Measures | None:
+        """Return what measures as the recipe says, None where nothing does."""
         ...
 
 
@@ -61,6 +76,18 @@ def measured(measure: Measures, inputs: Mapping[Column, Any]) -> dict[Column, An
     result = measure.measure(**{column.name: inputs[column] for column in measure.reads})
     arrays = result if isinstance(result, tuple) else (result,)
     return dict(zip(measure.writes, arrays, strict=True))
+
+
+def configured(one: Measures, recipe: Recipe | None) -> Measures | None:
+    """Return a measure as the recipe wants it, None where it leaves it out.
+
+    Without a recipe a measure that needs none is as it is.
+    """
+    if not isinstance(one, Configured):
+        return one
+    if recipe is None:
+        return None if one.needs else one
+    return one.configured(recipe)
 
 
 def softmax(logits: Vectors) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ from pairsieve.schemas.columns import (
     check_listed,
 )
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.text_columns import TEXT_UNSTORED
 
 
 class Phase(IntEnum):
@@ -51,7 +52,7 @@ class Phase(IntEnum):
 # What measures may read beside one another's columns, and from when on. Scores that only the recipe
 # can ask for (`embed.scores.aesthetic`, concepts, tags) are measured before those of the filters.
 INPUTS: Mapping[Phase, tuple[Column, ...]] = {
-    Phase.TEXT: (URL, TEXT),
+    Phase.TEXT: (URL, TEXT, *TEXT_UNSTORED),
     Phase.IMAGE: (WIDTH, HEIGHT, LUMA, LUMA_256, COLOURS, ORIENTATIONS),
     Phase.VECTORS: (
         IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS, AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY,

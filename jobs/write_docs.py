@@ -79,7 +79,8 @@ def filters_page() -> str:
     lines = [
         "# The filters",
         "A filter measures columns, offers a rule under its name in the recipe's `keep`, or both. "
-        "What is measured is measured for every pair, whatever the rules are; a rule is a DuckDB "
+        "What is measured is measured for every pair, whatever the rules are, or, where the filter "
+        "says so, if the recipe has a section that asks for it; a rule is a DuckDB "
         "condition (the default one is shown), and a pair without its score does not pass it.",
         _table(
             ("filter", "decides on", "in a sentence"),
@@ -334,7 +335,8 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     reads, writes = getattr(f, "reads", ()), getattr(f, "writes", ())
     if writes:
         listed = ", ".join(f"`{column.name}`" for column in reads)
-        yield f"Measured {_when(f)} from {listed}:"
+        needs = f", with `{f.needs}` in the recipe" if getattr(f, "needs", "") else ""
+        yield f"Measured {_when(f)} from {listed}{needs}:"
         yield "\n".join(_column_line(column) for column in writes)
     if hasattr(f, "rule"):
         yield f"```sql\n{f().rule()}\n```"

@@ -10,9 +10,11 @@ selection of the same dataset may have the rule.
 import os
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
+from pathlib import Path
 
 import pyarrow as pa
 
+from pairsieve.filters import word_lists
 from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
@@ -31,11 +33,12 @@ from pairsieve.pipeline.unit.input_columns import (
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
-from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
 FILES_OPENED = 1000  # by `check` alone, before there is a plan
+FASTTEXT = (793712314).to_bytes(4, "little")  # how its files begin
 ALL_VERBS = tuple(stage.name for stage in VERBS)
 
 
@@ -57,6 +60,7 @@ def check(
     folder = recipe.scratch.folder
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         raise BadOption(f"scratch.folder: {folder} is no folder that can be written to; make it")
+    _text_files(recipe)
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
     warnings = _reference_sets(recipe, store)
@@ -106,6 +110,37 @@ def _check_fetch(recipe: Recipe, images: bool) -> None:
     """Refuse URLs that nothing fetches; `images` tells whether the input holds images."""
     if recipe.fetch is None and not images:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+
+
+def _text_files(recipe: Recipe) -> None:
+    """Refuse files of the section `text` that cannot be read."""
+    if recipe.text and recipe.text.language_model:
+        path = Path(recipe.text.language_model)
+        if not path.is_file():
+            raise BadOption(f"text.language_model: {path}: no such file")
+        with path.open("rb") as file:
+            if file.read(4) != FASTTEXT:
+                raise BadOption(
+                    f"text.language_model: {path}: not a model of fastText (.bin, .ftz)"
+                )
+    _word_lists(recipe)
+
+
+def _word_lists(recipe: Recipe) -> None:
+    """Refuse word lists that cannot be read, and rules on others."""
+    lists = recipe.text.word_lists if recipe.text else {}
+    for name, path in lists.items():
+        try:
+            word_lists.read(path)
+        except (OSError, ValueError) as error:
+            raise BadOption(f"text.word_lists.{name}: {error}") from error
+    for index, entry in enumerate(recipe.keep):
+        for name in entry.options.get("lists") or () if entry.filter == "text_safety" else ():
+            if lists and name not in lists:
+                raise BadOption(
+                    f"keep.{index}.text_safety.lists: there is no word list `{name}`; "
+                    f"{nearest(str(name), list(lists))}"
+                )
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

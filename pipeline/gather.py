@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import commit
@@ -36,10 +38,11 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import EarlierLayers
 from pairsieve.pipeline.unit.stored_images import Checks, Images
 from pairsieve.pipeline.unit.task_slices import TaskSlice
-from pairsieve.schemas.columns import OUTCOME
+from pairsieve.schemas.columns import OUTCOME, TEXT, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,10 @@ def work(
             elif halves := _halves(store, task_slice):
                 crashed += halves
             else:
-                yield task_slice.name, _commit_crashed(store, plan, task_slice, result.reason)
+                yield (
+                    task_slice.name,
+                    _commit_crashed(recipe, store, plan, task_slice, result.reason),
+                )
         todo = crashed
 
 
@@ -92,9 +98,9 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     """Do everything for the pairs of one task slice and commit it."""
     recipe, store = worker.recipe, worker.store
     plan = plan_file.read_once(store, worker.plan_sha256)
-    part, before = _part(store, plan, task_slice)
+    part, before = _part(recipe, store, plan, task_slice)
     alive = part.usable()
-    part.measure_texts(alive)
+    part.measure_texts(alive, _of_texts(recipe, part, alive))
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe)
     alive = checks.admitted(part, alive)
@@ -112,14 +118,31 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     return _commit(store, task_slice, part, files, before)
 
 
-def _part(store: Store, plan: Plan, task_slice: TaskSlice) -> tuple[Part, EarlierLayers | None]:
+def _part(
+    recipe: Recipe, store: Store, plan: Plan, task_slice: TaskSlice
+) -> tuple[Part, EarlierLayers | None]:
     """Return the empty ledger part of a task slice: of a retry layer, of what it fetches again."""
     table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
     if not task_slice.retry:
-        return Part(table), None
+        return Part(table, recipe=recipe), None
     before = EarlierLayers.read(store, task_slice, task_slice.retry)
     indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
-    return Part(table.take(indices), task_slice.layer), before
+    return Part(table.take(indices), task_slice.layer, recipe=recipe), before
+
+
+def _of_texts(recipe: Recipe, part: Part, rows: list[int]) -> dict[Column, Any]:
+    """Return what measures of texts read besides them, as far as the recipe asks for it."""
+    texts = [part.values[TEXT.name][row] for row in rows]
+    arrays: dict[Column, Any] = {}
+    if recipe.text:
+        arrays[CLEAN_TEXT] = np.array([cleaned(text) for text in texts], object)
+    if recipe.text and recipe.text.tokens and recipe.embed:
+        from pairsieve.pipeline.models.token_counts import counter
+
+        tokens = counter(recipe.embed)
+        arrays[TOKEN_COUNT] = np.array([tokens.count(text) for text in texts], np.int32)
+        arrays[CONTEXT_LENGTH] = np.full(len(texts), tokens.context_length, np.int32)
+    return arrays
 
 
 def _halves(store: Store, task_slice: TaskSlice) -> list[TaskSlice]:
@@ -200,8 +223,10 @@ def _commit(
     return commit(store, paths.marker_path(GATHER_FOLDER, task_slice.name), marker)
 
 
-def _commit_crashed(store: Store, plan: Plan, task_slice: TaskSlice, reason: str) -> Marker:
+def _commit_crashed(
+    recipe: Recipe, store: Store, plan: Plan, task_slice: TaskSlice, reason: str
+) -> Marker:
     """Commit the one pair whose work alone killed the process."""
-    part, before = _part(store, plan, task_slice)
+    part, before = _part(recipe, store, plan, task_slice)
     part.reject([0], Outcome.CRASHED, reason)
     return _commit(store, task_slice, part, {}, before)

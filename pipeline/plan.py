@@ -93,7 +93,10 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         "url", "text", "header", "delimiter", "quote", "encoding", "caption", "image", "columns",
         "leave_out", "as_text", "unit_pairs", *HASHES,
     }  # fmt: skip
-    return {
+    text = {"text": recipe.text.hashed()} if recipe.text else {}
+    if recipe.text and recipe.text.tokens and recipe.embed:
+        text["text"]["tokens"] = recipe.embed.model
+    return text | {
         "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
         "image": recipe.image.model_dump(),
         "group": {"orientations": list(recipe.group.compared)},
@@ -218,12 +221,12 @@ def _changed_files(plan: Plan, input_files: InputFiles) -> str:
 
 def _changed_options(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Yield each option that differs, with both values."""
-    for section in new:
+    for section in dict.fromkeys((*old, *new)):
         if section == "gates" and old[section] != new[section]:
             yield f"gates on the text: {old[section]} then, {new[section]} now"
         elif section != "gates":
-            then_all = old.get(section, {})
-            for key in dict.fromkeys((*then_all, *new[section])):
-                then, now = then_all.get(key), new[section].get(key)
+            then_all, now_all = old.get(section, {}), new.get(section, {})
+            for key in dict.fromkeys((*then_all, *now_all)):
+                then, now = then_all.get(key), now_all.get(key)
                 if then != now:
                     yield f"{section}.{key}: {then!r} then, {now!r} now"

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
+from pairsieve.filters.cleaning import cleaned
+from pairsieve.filters.personal_data import REGIONS
+from pairsieve.filters.personal_data_kinds import masked
 from pairsieve.pipeline.dataset import checksums, paths, stages
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
 from pairsieve.pipeline.dataset.marker import Marker
@@ -34,6 +37,7 @@ from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
+    CAPTIONS,
     COLUMNS,
     ROW,
     SHARD,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
+TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -71,7 +76,9 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     selected = store.marker(select_marker(name))
     if selected is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
-    shape = recipe.shard.model_dump(), recipe.image.format
+    shape: tuple[Any, ...] = recipe.shard.model_dump(exclude=set(TEXTS)), recipe.image.format
+    if texts := recipe.shard.model_dump(include=set(TEXTS), exclude_defaults=True):
+        shape = (*shape, texts, _regions(recipe))
     selection = selected.extra["fingerprint"]
     identity = fingerprint(selection, shape)
     if current(store, shard_marker(name), identity):
@@ -240,17 +247,42 @@ def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -
         rows = without_times(_durations_as_text(some)).to_pylist()
         images = checksums.read_images(store, checksums.located(rows))
         for sample, image in zip(rows, images, strict=True):
+            caption = _caption(recipe, sample[TEXT.name])
             offsets.append(writer.tarstream.offset)
             writer.write(
                 {
                     "__key__": sample[UID.name],
                     recipe.image.format: image,
-                    "txt": sample[TEXT.name].encode(),
-                    "json": sample_json(sample, columns),
+                    "txt": caption.encode(),
+                    "json": sample_json(_masked(recipe, sample), columns),
                 }
             )
     writer.close()
     return offsets
+
+
+def _caption(recipe: Recipe, text: str) -> str:
+    """Return the text that is trained on: the original where cleaning leaves nothing."""
+    if recipe.shard.text == "cleaned":
+        text = cleaned(text) or text
+    return masked(text, _regions(recipe)) if recipe.shard.personal_data == "mask" else text
+
+
+def _masked(recipe: Recipe, sample: dict[str, Any]) -> dict[str, Any]:
+    """Return a sample in whose texts, as far as the recipe says so, personal data is masked."""
+    if recipe.shard.personal_data == "keep":
+        return sample
+    regions = _regions(recipe)
+    others = sample.get(CAPTIONS.name)
+    return sample | {
+        TEXT.name: masked(sample[TEXT.name], regions),
+        CAPTIONS.name: others and [masked(text, regions) for text in others],
+    }
+
+
+def _regions(recipe: Recipe) -> tuple[str, ...]:
+    """Return the countries whose phone numbers are known without a `+`."""
+    return recipe.text.phone_regions if recipe.text else REGIONS
 
 
 def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
@@ -280,7 +312,8 @@ def _digits(column: Column, value: Any) -> Any:
     Hashes are 16 hex digits: JSON has no numbers of 64 bits without a sign, and readers fail.
     """
     if pa.types.is_map(column.type):
-        return {key: _rounded(one) for key, one in value}
+        counts = pa.types.is_integer(column.type.item_type)
+        return {key: one if counts else _rounded(one) for key, one in value}
     if pa.types.is_uint64(column.type):
         return f"{value:016x}"
     return _rounded(value) if pa.types.is_float32(column.type) else value

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]  # (n,)
 Floats = NDArray[np.float32]  # (n,)
+Flags = NDArray[np.bool_]  # (n,)
 Hashes = NDArray[np.uint64]  # (n,)
 Texts = NDArray[np.object_]  # (n,) of str
 Planes = NDArray[np.object_]  # (n,) of uint8 arrays (h, w)

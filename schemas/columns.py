@@ -8,38 +8,19 @@ extra columns.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import pyarrow as pa
 
+from pairsieve.schemas import text_columns
+from pairsieve.schemas.column import Column as Column
+from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
-
-    Attributes:
-        name: Name in the Parquet files and in DuckDB.
-        type: Arrow type of one value.
-        unit: Unit or range of one value, e.g. "px", "[-1, 1]"; "" for text, flags and ids.
-        doc: What the value is.
-        nullable: True when the value is missing for some pairs.
-        in_sample: True when the JSON of a sample in the shards has the value. Not what differs
-            from run to run, is the same for all survivors or is only there to be compared, nor a
-            score by which nobody shall choose samples.
-    """
-
-    name: str
-    type: pa.DataType
-    unit: str
-    doc: str
-    nullable: bool = True
-    in_sample: bool = False
-
-
-InSample = partial(Column, in_sample=True)
+from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
+from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
+from pairsieve.schemas.text_columns import LANGUAGE as LANGUAGE
+from pairsieve.schemas.text_columns import LANGUAGE_CONFIDENCE as LANGUAGE_CONFIDENCE
+from pairsieve.schemas.text_columns import TEXT_MEASURED, TEXT_UNSTORED
 
 # Who the pair is.
 ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from 0.", False)
@@ -91,16 +72,6 @@ IMAGE_CHECKSUM = Column(
     "image_checksum", pa.uint64(), "hash", "XXH3 of the stored image; compared when it is read."
 )
 # Measures: one file each in filters/.
-CAPTION_WORDS = InSample(
-    "caption_words", pa.int32(), "words", "Whitespace-separated words of the text."
-)
-CAPTION_CHARS = InSample(
-    "caption_chars", pa.int32(), "code points", "Unicode code points of the text."
-)
-LANGUAGE = InSample("language", pa.string(), "", "Most likely language of the text, ISO 639 code.")
-LANGUAGE_CONFIDENCE = InSample(
-    "language_confidence", pa.float32(), "[0, 1]", "Probability of that language."
-)
 ASPECT_RATIO = InSample("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
 SHARPNESS = InSample(
     "sharpness",
@@ -251,8 +222,7 @@ GATHERED = (
     ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
     CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
-    IMAGE_CHECKSUM,
-    CAPTION_WORDS, CAPTION_CHARS, LANGUAGE, LANGUAGE_CONFIDENCE, ASPECT_RATIO, SHARPNESS,
+    IMAGE_CHECKSUM, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
     DHASH, COLOUR, ORIENTATION_HASHES,
 )  # fmt: skip
@@ -333,6 +303,7 @@ PROMPT_LOGITS = Column(
 # What is declared here and no column of the ledger.
 UNSTORED = (
     LUMA, LUMA_256, COLOURS, ORIENTATIONS, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS,
+    *TEXT_UNSTORED,
 )  # fmt: skip
 
 
@@ -343,7 +314,7 @@ def check_listed() -> None:
         BadOption: naming the column and what to do.
     """
     listed = Counter(column.name for column in COLUMNS + UNSTORED)
-    for constant, value in globals().items():
+    for constant, value in (globals() | vars(text_columns)).items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "

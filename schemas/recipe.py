@@ -24,6 +24,7 @@ from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
+from pairsieve.schemas.recipe_text import Text
 
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
 _CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
@@ -279,6 +280,15 @@ class Shard(Section):
 
     samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard.")
     seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
+    text: Literal["original", "cleaned"] = Field(
+        "original",
+        description="The caption in a sample's `.txt`; its JSON has the original in any case.",
+    )
+    personal_data: Literal["keep", "mask"] = Field(
+        "keep",
+        description="`mask` puts `[email]` and the like in its place in `.txt` and the texts of "
+        "JSON, within their first 10,000 characters.",
+    )
 
 
 def _one_rule(entry: Any) -> Any:
@@ -326,6 +336,7 @@ class Recipe(Section):
     blocklist: Blocklist | None = None
     known: EarlierDatasets | None = None
     decontaminate: Decontaminate | None = None
+    text: Text | None = None
     image: Image = Image()
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()
@@ -364,9 +375,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _vectors_are_made(self) -> Self:
-        """Refuse to verify with vectors that nothing makes."""
+        """Refuse vectors that nothing makes, and tokens of no model."""
         if "embedding" in self.group.verify and self.embed is None:
             raise ValueError("group.verify: `embedding` needs the section `embed`")
+        if self.text and self.text.tokens and self.embed is None:
+            raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self
 
     @property

@@ -150,6 +150,11 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
             for each in recipe.decontaminate.sets
         )
         changes["decontaminate"] = recipe.decontaminate.model_copy(update={"sets": sets})
+    if recipe.text:
+        model = recipe.text.language_model
+        lists = {name: anchored(path) for name, path in recipe.text.word_lists.items()}
+        files = {"language_model": model and anchored(model), "word_lists": lists}
+        changes["text"] = recipe.text.model_copy(update=files)
     if recipe.embed:
         first, *others = (_with_files_from(folder, model) for model in recipe.models)
         changes |= {"embed": first, "other_models": tuple(others)}

@@ -40,10 +40,27 @@ CATCH_EVERYTHING = {  # and why: each passes on what it caught
     "pipeline/fetch/scheduler.py": "hands what ends a thread to the thread that waits for it",
     "pipeline/input/staging.py": "deletes what it has written of an input that cannot be read",
 }
-UNITLESS = ("language", "perceptual_hash", "dhash", "orientation_hashes")  # a code and hashes
+UNITLESS = (  # codes, flags and hashes
+    *("language", "language_second", "language_script"),
+    *("file_name", "holds_url", "generic", "only_date", "navigation"),
+    *("perceptual_hash", "dhash", "orientation_hashes"),
+)
 
 
-SHARED = {"__init__", "base", "order", "zero_shot"}  # files of filters/ that are no filter
+# Files of filters/ that are no filter.
+SHARED = {
+    *("__init__", "base", "order", "zero_shot"),
+    *(
+        "scripts",
+        "language_codes",
+        "lid176",
+        "words",
+        "cleaning",
+        "caption_phrases",
+        "personal_data_kinds",
+        "word_lists",
+    ),
+}
 
 
 def _key(f: type[Any]) -> str:

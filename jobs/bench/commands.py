@@ -223,6 +223,30 @@ def near_duplicates(
     bench(NearDuplicatesBenchmark(folder or (), edited, pictures, seed), typer.echo)
 
 
+@bench.command()
+def text(
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option("--captions", help="A file of captions, one a line up to a tab."),
+    ] = None,
+    labelled: Annotated[
+        list[Path] | None,
+        typer.Option("--labelled", help="A file of language, kind and text, parted by tabs."),
+    ] = None,
+    generated: Annotated[int, typer.Option("--generated", min=1, help="Captions made up.")] = 5000,
+    half: Annotated[
+        int | None,
+        typer.Option("--half", min=0, max=1, help="Only lines whose MD5 is even, 0, or odd, 1."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the captions.")] = 0,
+) -> None:
+    """Measure what each measure of captions costs, and what its default rule drops."""
+    from pairsieve.jobs.bench.text import TextBenchmark, bench
+
+    files = tuple(captions or ())
+    bench(TextBenchmark(files, tuple(labelled or ()), generated, half, seed), typer.echo)
+
+
 def _img2dataset(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.alternate import img2dataset_python

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Filters, Rules, name_of
+from pairsieve.filters.base import Configured, Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
@@ -104,6 +104,7 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
         _rule(f"keep.{index}", entry, scores, filters) for index, entry in enumerate(recipe.keep)
     ]
     _check_vectors(listed, recipe)
+    _check_texts(listed, recipe, filters)
     if recipe.embed:
         for index, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
             read = {name.lower() for name in columns_of(rule.sql)}
@@ -173,6 +174,22 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
             raise BadOption(
                 f"keep.{index}: `{rule.name}` reads {', '.join(sorted(read))}, which a model "
                 "measures, and the recipe has no `embed`; name the model there"
+            )
+
+
+def _check_texts(listed: Sequence[Rule], recipe: Recipe, filters: Filters) -> None:
+    """Refuse rules on what the recipe does not ask to be measured: they would drop every pair."""
+    needs = {
+        column.name: one.needs
+        for one in ordered(filters).text
+        if isinstance(one, Configured) and one.configured(recipe) is None
+        for column in one.writes
+    }
+    for index, rule in enumerate(listed):
+        if read := sorted({name.lower() for name in columns_of(rule.sql)} & needs.keys()):
+            raise BadOption(
+                f"keep.{index}: `{rule.name}` reads {', '.join(read)}, which is only measured with "
+                f"`{needs[read[0]]}`; add that to the recipe"
             )
 
 

@@ -8,7 +8,7 @@ tag was trained with QuickGELU and the model of that name has GELU.
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,30 @@ def find(options: Embed) -> ModelSource:
             tower not downloaded.
     """
     options = builtin.as_files(options)
+    source = find_text_side(options)
+    if is_path(options.pretrained, CHECKPOINTS):
+        return replace(source, weights=readable_checkpoint(options.pretrained))
+    if source.local:
+        raise BadOption(
+            f"embed.pretrained: {options.pretrained!r} is not the path of a checkpoint "
+            f"({', '.join(CHECKPOINTS)}), which a model config of your own needs"
+        )
+    tag = tag_of(options)
+    return replace(
+        source,
+        weights=_downloaded(options, tag),
+        preprocess={key: tag[key] for key in PREPROCESS_KEYS if key in tag},
+        quick_gelu=bool(tag.get("quick_gelu")),
+    )
+
+
+def find_text_side(options: Embed) -> ModelSource:
+    """Return where the model's config and tokenizer are; its weights need not be there.
+
+    Raises:
+        BadOption: an unknown model, an unreadable config, a tokenizer or text tower not downloaded.
+    """
+    options = builtin.as_files(options)
     local = is_path(options.model, CONFIGS)
     if local:
         name, config, preprocess = read_config(options.model)
@@ -71,20 +95,7 @@ def find(options: Embed) -> ModelSource:
         name, config, preprocess = options.model, _known_config(options.model), {}
     _check_packages(name, config)
     folders = _text_folders(options, config["text_cfg"])
-    if is_path(options.pretrained, CHECKPOINTS):
-        weights = readable_checkpoint(options.pretrained)
-        return ModelSource(name, config, local, weights, preprocess, False, folders)
-    if local:
-        raise BadOption(
-            f"embed.pretrained: {options.pretrained!r} is not the path of a checkpoint "
-            f"({', '.join(CHECKPOINTS)}), which a model config of your own needs"
-        )
-    tag = tag_of(options)
-    preprocess = {key: tag[key] for key in PREPROCESS_KEYS if key in tag}
-    weights = _downloaded(options, tag)
-    return ModelSource(
-        name, config, local, weights, preprocess, bool(tag.get("quick_gelu")), folders
-    )
+    return ModelSource(name, config, local, Path(), preprocess, False, folders)
 
 
 def fetch_command(options: Embed) -> str:

@@ -47,6 +47,13 @@ def identity(tokenizer: Any) -> str:
     return f"{kind} {hashlib.sha256(content.encode()).hexdigest()}"
 
 
+def limit(tokenizer: Any) -> int:
+    """Return how many code points of a text are read: no context holds the tokens of more."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    longest = max(map(len, inner.get_vocab())) if inner else CHARS_PER_TOKEN
+    return longest * (getattr(tokenizer, "context_length", None) or CONTEXT_LENGTH)
+
+
 def bounded(tokenizer: Any) -> Callable[[str], Any]:
     """Return the tokenizer for one text, bounded in time and in memory.
 
@@ -54,9 +61,7 @@ def bounded(tokenizer: Any) -> Callable[[str], Any]:
     tokens that the model reads is left off: byte-pair encoding one endless word takes its length
     squared. The words that open_clip's tokenizer remembers are forgotten when they are many.
     """
-    inner = getattr(tokenizer, "tokenizer", None)
-    longest = max(map(len, inner.get_vocab())) if inner else CHARS_PER_TOKEN
-    limit = longest * (getattr(tokenizer, "context_length", None) or CONTEXT_LENGTH)
+    most = limit(tokenizer)
     words = getattr(tokenizer, "cache", {})
     special = dict(words)
 
@@ -64,6 +69,6 @@ def bounded(tokenizer: Any) -> Callable[[str], Any]:
         if len(words) > WORDS_REMEMBERED:
             words.clear()
             words.update(special)
-        return tokenizer([" ".join(text.split())[:limit]])[0]
+        return tokenizer([" ".join(text.split())[:most]])[0]
 
     return tokenize

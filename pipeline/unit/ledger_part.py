@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import FILTERS
-from pairsieve.filters.base import Filters, Measures, measured
+from pairsieve.filters.base import Filters, Measures, configured, measured
 from pairsieve.filters.order import ordered
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.input.extra_columns import PROBLEM, RESERVED, image_locations
@@ -28,6 +28,7 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe import Recipe
 
 
 class Part:
@@ -37,7 +38,13 @@ class Part:
         urls: The canonical form of each row's URL, None where it has none.
     """
 
-    def __init__(self, table: pa.Table, retry_layer: int = 0, filters: Filters = FILTERS) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        retry_layer: int = 0,
+        filters: Filters = FILTERS,
+        recipe: Recipe | None = None,
+    ) -> None:
         """Start from a unit's input: `row`, `url`, `text` and extra columns."""
         self.extra_columns = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
@@ -47,6 +54,7 @@ class Part:
         self.problems = table[PROBLEM].to_pylist() if told else [None] * table.num_rows
         self.rows = table.num_rows
         self.order = ordered(filters)
+        self.of_text = [one for one in (configured(m, recipe) for m in self.order.text) if one]
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
@@ -97,9 +105,11 @@ class Part:
             self.reject([row], outcome, None if outcome is Outcome.REPEATED else self.problems[row])
         return alive
 
-    def measure_texts(self, rows: Iterable[int]) -> None:
-        """Fill what is measured before the fetch."""
-        self._measure(self.order.text, [[row] for row in rows], {})
+    def measure_texts(
+        self, rows: Sequence[int], arrays: Mapping[Column, Any] | None = None
+    ) -> None:
+        """Fill what is measured before the fetch; value i of each of `arrays` is of `rows[i]`."""
+        self._measure(self.of_text, [[row] for row in rows], arrays or {})
 
     def measure_images(self, rows: list[list[int]], arrays: Mapping[Column, Any]) -> None:
         """Fill what is measured of images.

@@ -78,8 +78,8 @@ def test_the_funnel_counts_in_order(store: Store, put_gathered: PutGathered) -> 
 def test_a_pair_stopped_by_a_gate_is_not_asked_about_its_image(
     store: Store, put_gathered: PutGathered
 ) -> None:
-    gated = {"outcome": "gated", "width": None, "caption_words": 1, "caption_chars": 2}
-    put_gathered(store, [gated, {"caption_words": 5, "caption_chars": 30}])
+    gated = {"outcome": "gated", "width": None, "caption_unicode_words": 1, "caption_chars": 2}
+    put_gathered(store, [gated, {"caption_unicode_words": 5, "caption_chars": 30}])
     keep: list[dict[str, Any]] = [
         {"where": "width >= 50"},
         {"caption_chars": {"min_chars": 5}},

@@ -27,8 +27,8 @@ HOSTILE = (
 )
 
 
-def recipe(samples: int = 3, seed: int = 0, keep: tuple[Any, ...] = ()) -> Recipe:
-    shard = {"samples": samples, "seed": seed}
+def recipe(samples: int = 3, seed: int = 0, keep: tuple[Any, ...] = (), **options: Any) -> Recipe:
+    shard = {"samples": samples, "seed": seed, **options}
     return Recipe.model_validate({"input": {"path": "p"}, "keep": keep, "shard": shard})
 
 
@@ -107,12 +107,42 @@ def test_a_sample_is_image_text_and_json_under_its_uid(store: Store) -> None:
                 assert image.size == (24, 16)
 
 
+def test_the_caption_may_be_cleaned_and_the_original_stays_beside_it(
+    tmp_path: Path, put_gathered: PutGathered
+) -> None:
+    dataset = Store.at(tmp_path)
+    texts = [" a&nbsp;dog<br>runs ", "<br>", HOSTILE]
+    rows = images(dataset, len(texts))
+    put_gathered(dataset, [row | {"text": text} for row, text in zip(rows, texts, strict=True)])
+    sharded(dataset, recipe(text="cleaned"))
+    files = dict(members(dataset, "shards/default/00000.tar"))
+    captions = [files[f"{row:032x}.txt"].decode() for row in range(3)]
+    assert captions[:2] == ["a dog runs", "<br>"]  # where nothing would be left, the original
+    assert captions[2].startswith("NUL , , '; DROP TABLE ledger; --, rtl, \N{GRINNING FACE} xxx")
+    assert [json.loads(files[f"{row:032x}.json"])["text"] for row in range(3)] == texts
+
+
+def test_personal_data_may_be_masked(tmp_path: Path, put_gathered: PutGathered) -> None:
+    dataset = Store.at(tmp_path)
+    (row,) = images(dataset, 1)
+    put_gathered(dataset, [row | {"text": "write to&nbsp;a.b@example.org"}])
+    sharded(dataset, recipe(text="cleaned", personal_data="mask"))
+    files = dict(members(dataset, "shards/default/00000.tar"))
+    assert files[f"{0:032x}.txt"] == b"write to [email]"
+    assert json.loads(files[f"{0:032x}.json"])["text"] == "write to&nbsp;[email]"
+
+
 def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
     fresh = Column("fresh", pa.string(), "", "Just added.")
     shown = replace(fresh, name="shown", in_sample=True)
     sample = {"fresh": "secret", "shown": "a", "input_extra": "b", "uid": "0", "etag": "x"}
     content = shard.sample_json(sample, (*COLUMNS, fresh, shown))
     assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
+
+
+def test_counts_by_name_are_whole_numbers() -> None:
+    sample = {"uid": "0", "listed_words": [("spam", 2)], "personal_data": [("email", 1)]}
+    assert shard.sample_json(sample, COLUMNS) == b'{"listed_words": {"spam": 2}, "uid": "0"}'
 
 
 def test_numbers_that_json_does_not_know_are_null() -> None:

@@ -1,0 +1,63 @@
+"""The section `text` of the recipe: what is measured of captions beyond the usual."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from pairsieve.schemas.recipe_base import Section
+
+
+class Text(Section):
+    """What is measured of captions beyond words, characters and language, before the fetch.
+
+    Without this section nothing of it is measured, and a rule that reads it is refused.
+    """
+
+    language_model: str | None = Field(
+        None,
+        min_length=1,
+        description="A fastText model for `language` instead of lid.176, .bin or .ftz; of labels "
+        "such as `eng_Latn` the language is kept.",
+    )
+    quality: bool = Field(
+        True,
+        description="Measure `caption_characters`, `caption_repetition` and `caption_quality`.",
+    )
+    personal_data: bool = Field(True, description="Look for personal data, for that filter.")
+    phone_regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(
+        ("US",),
+        description="Countries, ISO 3166 codes, whose phone numbers are known without a `+`.",
+    )
+    word_lists: dict[str, str] = Field(
+        {},
+        description="Lists of words for `text_safety`, by name: a file with an entry a line, or a "
+        "folder of such files.",
+    )
+    tokens: bool = Field(
+        False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
+    )
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the options with the SHA-256 of files in place of their paths."""
+        options = self.model_dump(mode="json")
+        if self.language_model:
+            options["language_model"] = sha256_of(self.language_model)
+        for name, path in self.word_lists.items():
+            options["word_lists"][name] = [sha256_of(str(file)) for file in files_of(path)]
+        return options
+
+
+def files_of(path: str) -> list[Path]:
+    """Return the files of a word list: itself, or in a folder all that are not hidden, in order."""
+    if not Path(path).is_dir():
+        return [Path(path)]
+    files = (file for file in Path(path).iterdir() if file.is_file())
+    return sorted(file for file in files if not file.name.startswith("."))
+
+
+def sha256_of(path: str) -> str:
+    """Return the SHA-256 of a local file, hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
