@@ -6,7 +6,9 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
+MODE, OWNER = 0o444, "bigdata"  # of a tar's members; Source: webdataset.TarWriter's defaults
 BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
@@ -178,27 +181,31 @@ def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, sh
 
 def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
     """Write the samples to a tar; return where each begins, in bytes."""
-    from webdataset import TarWriter
-
     offsets = []
     columns = COLUMNS + recipe.other_scores
-    writer = TarWriter(sink, encoder=False, mtime=0)
-    for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
-        some = samples.slice(start, SAMPLES_AT_ONCE)
-        ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
-        images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
-        for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
-            offsets.append(writer.tarstream.offset)
-            writer.write(
-                {
-                    "__key__": sample[UID.name],
-                    recipe.image.format: image,
-                    "txt": sample[TEXT.name].encode(),
-                    "json": sample_json(sample, columns),
-                }
-            )
-    writer.close()
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+        for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
+            some = samples.slice(start, SAMPLES_AT_ONCE)
+            ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
+            images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
+            for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
+                offsets.append(tar.offset)
+                text, data = sample[TEXT.name].encode(), sample_json(sample, columns)
+                files = {recipe.image.format: image, "txt": text, "json": data}
+                _add_sample(tar, sample[UID.name], files)
     return offsets
+
+
+def _add_sample(tar: tarfile.TarFile, key: str, files: dict[str, bytes]) -> None:
+    """Add a sample's files, by extension: the bytes that webdataset's `TarWriter` would write.
+
+    Importing webdataset would import PyTorch, which packing does not need.
+    """
+    for extension, body in sorted(files.items()):
+        member = tarfile.TarInfo(f"{key}.{extension}")
+        member.size, member.mode = len(body), MODE
+        member.uname = member.gname = OWNER
+        tar.addfile(member, io.BytesIO(body))
 
 
 def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
