@@ -6,7 +6,9 @@ task; it fetches its images in byte ranges from wherever they were gathered.
 """
 
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
+MODE, OWNER = 0o444, "bigdata"  # of a tar's members; Source: webdataset.TarWriter's defaults
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
@@ -237,28 +240,32 @@ def _group(order: BinaryIO, shard: int) -> pa.Table:
 
 def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
     """Write the samples to a tar; return where each begins, in bytes."""
-    from webdataset import TarWriter
-
     offsets = []
     columns = COLUMNS + recipe.other_scores
-    writer = TarWriter(sink, encoder=False, mtime=0)
-    for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
-        some = samples.slice(start, SAMPLES_AT_ONCE)
-        rows = without_times(_durations_as_text(some)).to_pylist()
-        images = checksums.read_images(store, checksums.located(rows))
-        for sample, image in zip(rows, images, strict=True):
-            caption = _caption(recipe, sample[TEXT.name])
-            offsets.append(writer.tarstream.offset)
-            writer.write(
-                {
-                    "__key__": sample[UID.name],
-                    recipe.image.format: image,
-                    "txt": caption.encode(),
-                    "json": sample_json(_masked(recipe, sample), columns),
-                }
-            )
-    writer.close()
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+        for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
+            some = samples.slice(start, SAMPLES_AT_ONCE)
+            rows = without_times(_durations_as_text(some)).to_pylist()
+            images = checksums.read_images(store, checksums.located(rows))
+            for sample, image in zip(rows, images, strict=True):
+                offsets.append(tar.offset)
+                text = _caption(recipe, sample[TEXT.name]).encode()
+                data = sample_json(_masked(recipe, sample), columns)
+                files = {recipe.image.format: image, "txt": text, "json": data}
+                _add_sample(tar, sample[UID.name], files)
     return offsets
+
+
+def _add_sample(tar: tarfile.TarFile, key: str, files: dict[str, bytes]) -> None:
+    """Add a sample's files, by extension: the bytes that webdataset's `TarWriter` would write.
+
+    Importing webdataset would import PyTorch, which packing does not need.
+    """
+    for extension, body in sorted(files.items()):
+        member = tarfile.TarInfo(f"{key}.{extension}")
+        member.size, member.mode = len(body), MODE
+        member.uname = member.gname = OWNER
+        tar.addfile(member, io.BytesIO(body))
 
 
 def _caption(recipe: Recipe, text: str) -> str:

@@ -190,8 +190,12 @@ def test_command_line_starts_without_the_heavy_libraries() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
-def test_embed_is_imported_without_the_libraries_of_models() -> None:
-    code = "import sys, pairsieve.pipeline.embed; print({'torch', 'open_clip'} & set(sys.modules))"
+def test_embed_and_the_check_of_our_model_need_no_libraries_of_models() -> None:
+    code = """import sys, pairsieve.pipeline.embed
+from pairsieve.pipeline.models import clip
+from pairsieve.schemas.recipe import Embed
+clip.check(Embed(model="pairsieve-tiny", pretrained="demo"))
+print({"torch", "open_clip"} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

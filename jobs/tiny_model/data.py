@@ -62,26 +62,22 @@ class Pool:
     mentioned: NDArray[np.uint8]
 
 
-def pool(
-    seed: int, pairs: int, tokenizer: Callable[[], Callable[[list[str]], Any]], workers: int
-) -> Pool:
+def pool(seed: int, pairs: int, tokenize: Callable[[list[str]], Any], workers: int) -> Pool:
     """Return a pool of `pairs` pairs, drawn by so many processes; the same whatever their number.
 
-    `tokenizer` makes the tokenizer in each of them.
+    Captions are tokenized here while the others draw: a tokenizer's import takes each 5 s.
     """
     starts = range(0, pairs, CHUNK)
-    draw_chunk = partial(_chunk, seed, pairs, tokenizer)
     with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
-        chunks = list(processes.map(draw_chunk, starts))
+        drawn = processes.map(partial(_chunk, seed, pairs), starts)
+        chunks = [_tokenized(tokenize, *chunk) for chunk in drawn]
     return Pool(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
-def _chunk(
-    seed: int, pairs: int, tokenizer: Callable[[], Callable[[list[str]], Any]], start: int
-) -> tuple[NDArray[Any], ...]:
-    """Return the fields of a Pool of CHUNK pairs from `start` on."""
-    tokenize = tokenizer()
-    pictures, right, wrong, true, mentioned = [], [], [], [], []
+def _chunk(seed: int, pairs: int, start: int) -> tuple[list[Any], ...]:
+    """Return the fields of a Pool of CHUNK pairs from `start` on, as lists; captions as text."""
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    pictures, right, wrong, true, mentioned = columns
     for number in range(start, min(start + CHUNK, pairs)):
         rng = np.random.default_rng((seed, number))
         for scene, caption in _pair(rng):
@@ -90,6 +86,18 @@ def _chunk(
             wrong.extend(_wrong_captions(scene, rng))
             true.append(facts(scene))
             mentioned.append(mentioned_facts(caption))
+    return columns
+
+
+def _tokenized(
+    tokenize: Callable[[list[str]], Any],
+    pictures: list[Any],
+    right: list[str],
+    wrong: list[str],
+    true: list[Any],
+    mentioned: list[Any],
+) -> tuple[NDArray[Any], ...]:
+    """Return the fields of a Pool of a chunk's pairs."""
     tokens = np.asarray(tokenize(right + wrong)).astype(np.uint16)
     count, context = len(right) // 2, tokens.shape[1]
     return (

@@ -20,7 +20,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -83,7 +82,7 @@ def train(
     text = json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}, indent=1)
     (folder / f"{NAME}.json").write_text(text + "\n")
     start = time.monotonic()
-    drawn = pool(seed, pairs, partial(_tokenizer, folder), workers)
+    drawn = pool(seed, pairs, _tokenizer(folder), workers)
     typer.echo(f"{2 * pairs:,} pictures drawn in {time.monotonic() - start:.0f} s")
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -15,6 +15,11 @@ TAGS = {TINY: (DEMO,)}
 MODELS = Path(__file__).parent
 
 
+def is_complete(options: Embed) -> bool:
+    """Return True where both architecture and weights are a model of ours."""
+    return options.pretrained in TAGS.get(options.model, ())
+
+
 def as_files(options: Embed) -> Embed:
     """Return `options` with the paths of config and weights where they name a model of ours.
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pairsieve.pipeline.models import builtin, open_clip, precision
 from pairsieve.pipeline.models import encoder as encoders
-from pairsieve.pipeline.models import open_clip, precision
 from pairsieve.pipeline.models.attention import replace_attention
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.models.encoder import Encoder
@@ -33,12 +33,16 @@ CPU_BATCH = 16  # ViT-B/32 in bfloat16, CPU-ms per image: 25 in fours, 23 in six
 def check(options: Embed) -> None:
     """Refuse a model that cannot be had, without loading its weights.
 
+    Files that came with pairsieve fit together, so they are not tried: that would import open_clip.
+
     Raises:
         BadOption: an unknown model or tag, a missing or corrupt file, weights or tokenizer not
             downloaded, weights of another model, a precision that cannot be had.
     """
     precision.check(options)
     source = find(options)
+    if builtin.is_complete(options):
+        return
     tokenizer(options, source)
     open_clip.check(options, source)
 

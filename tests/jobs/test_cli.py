@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line as a user meets it; what concerns the process is run in one of its own."""
 
 import json
 import subprocess
@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tests.jobs.conftest import command
 
 from pairsieve.pipeline.dataset.marker import Marker
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
-def pairsieve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True)
 
 
@@ -39,7 +40,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_help_names_every_verb() -> None:
-    said = pairsieve("--help").stdout
+    said = process("--help").stdout
     for verb in [
         "init",
         "plan",
@@ -63,19 +64,19 @@ def test_help_names_every_verb() -> None:
 
 def test_init_writes_a_recipe_that_loads_and_never_overwrites(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    assert pairsieve("init", path).returncode == 0
+    assert command("init", path).returncode == 0
     (tmp_path / "pairs").mkdir()
-    said = pairsieve("plan", path, "--dataset", tmp_path / "d")
+    said = command("plan", path, "--dataset", tmp_path / "d")
     assert (said.returncode, "input.path: no file matches" in said.stderr) == (2, True)
     written = path.read_bytes()
-    again = pairsieve("init", path)
+    again = command("init", path)
     assert (again.returncode, path.read_bytes()) == (2, written)
     assert "exists already" in again.stderr
 
 
 def test_a_wrong_recipe_is_refused_before_anything_is_touched(recipe: Path) -> None:
     recipe.write_text(recipe.read_text() + "shards: {}\n")
-    said = pairsieve("run", recipe, "--dataset", recipe.parent / "d")
+    said = process("run", recipe, "--dataset", recipe.parent / "d")
     assert said.returncode == 2
     assert said.stderr.startswith("pairsieve: ")
     assert "shards: unknown key" in said.stderr
@@ -85,7 +86,7 @@ def test_a_wrong_recipe_is_refused_before_anything_is_touched(recipe: Path) -> N
 
 def test_a_wrong_rule_is_refused_before_anything_is_touched(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace("max_ratio: 3", "max_ratio: 0"))
-    said = pairsieve("gather", recipe, "--dataset", recipe.parent / "d")
+    said = command("gather", recipe, "--dataset", recipe.parent / "d")
     assert said.returncode == 2
     assert "keep.0.aspect_ratio" in said.stderr
     assert not (recipe.parent / "d").exists()
@@ -95,47 +96,47 @@ def test_a_model_that_cannot_be_had_is_refused_before_anything_is_touched(recipe
     (recipe.parent / "tiny.json").write_text("{}")
     model = "embed: {model: tiny.json, pretrained: missing.pt}\n"
     recipe.write_text(recipe.read_text() + model)
-    said = pairsieve("run", recipe, "--dataset", recipe.parent / "d")
+    said = command("run", recipe, "--dataset", recipe.parent / "d")
     assert said.returncode == 2
     assert "embed." in said.stderr
     assert not (recipe.parent / "d").exists()
 
 
 def test_wrong_use_is_exit_code_2(recipe: Path) -> None:
-    assert pairsieve("run", recipe).returncode == 2
-    assert pairsieve("fly").returncode == 2
-    assert pairsieve("run", recipe, "--dataset", "ftp://x/y").returncode == 2
+    assert process("run", recipe).returncode == 2
+    assert process("fly").returncode == 2
+    assert process("run", recipe, "--dataset", "ftp://x/y").returncode == 2
 
 
 def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
     dataset = recipe.parent / "d"
     options = (recipe, "--dataset", dataset)
     engine = ("--engine", "serial", "--workers", "1")
-    assert pairsieve("plan", *options).stdout == "1 pairs in 1 units\n"
-    assert pairsieve("gather", *options, *engine).returncode == 0
-    assert pairsieve("group", *options, *engine).returncode == 0
-    assert "outcome" in pairsieve("select", *options).stdout
-    assert "0 samples in" in pairsieve("shard", *options, *engine).stdout
-    *written, rate = pairsieve("report", *options).stdout.splitlines()
+    assert command("plan", *options).stdout == "1 pairs in 1 units\n"
+    assert command("gather", *options, *engine).returncode == 0
+    assert command("group", *options, *engine).returncode == 0
+    assert "outcome" in command("select", *options).stdout
+    assert "0 samples in" in command("shard", *options, *engine).stdout
+    *written, rate = command("report", *options).stdout.splitlines()
     assert "(127.0.0.1; 0.0" in rate
     assert written == [
         f"{dataset}/stats.duckdb",
         f"{dataset}/report.html",
     ]
-    status = json.loads(pairsieve("status", dataset, "--json").stdout)
+    status = json.loads(command("status", dataset, "--json").stdout)
     assert status["outcomes"] == {"refused": 1}
     assert (status["failed"], status["kept"], status["in_shards"]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("verb", ["plan", "report"])
 def test_options_of_the_engine_are_refused_where_none_runs(recipe: Path, verb: str) -> None:
-    said = pairsieve(verb, recipe, "--dataset", recipe.parent / "d", "--workers", "2")
+    said = command(verb, recipe, "--dataset", recipe.parent / "d", "--workers", "2")
     assert (said.returncode, "No such option: --workers" in said.stderr) == (2, True)
     assert not (recipe.parent / "d").exists()
 
 
 def test_check_says_fine_and_leaves_nothing(recipe: Path) -> None:
-    said = pairsieve("check", recipe, "--dataset", recipe.parent / "d")
+    said = command("check", recipe, "--dataset", recipe.parent / "d")
     assert (said.returncode, said.stdout, said.stderr) == (0, "fine\n", "")
     assert not (recipe.parent / "d").exists()
 
@@ -146,17 +147,17 @@ def test_plan_and_check_tell_how_the_files_are_written(recipe: Path) -> None:
     content["input"] = {"path": str(recipe.parent / "pairs.csv")}
     recipe.write_text(yaml.safe_dump(content))
     told = 'Read with delimiter comma, quote `"`, encoding utf-8, with a header: pairs.csv.\n'
-    assert pairsieve("check", recipe).stdout == f"{told}fine\n"
+    assert command("check", recipe).stdout == f"{told}fine\n"
     dataset = recipe.parent / "d"
-    planned = pairsieve("plan", recipe, "--dataset", dataset)
+    planned = command("plan", recipe, "--dataset", dataset)
     assert planned.stdout == f"{told}1 pairs in 1 units\n"
-    assert pairsieve("check", recipe, "--dataset", dataset).stdout == f"{told}fine\n"
+    assert command("check", recipe, "--dataset", dataset).stdout == f"{told}fine\n"
 
 
 def test_check_says_what_is_not_fine(recipe: Path) -> None:
     content = yaml.safe_load(recipe.read_text())
     recipe.write_text(yaml.safe_dump(content | {"keep": [{"known": {}}]}))
-    said = pairsieve("check", recipe)
+    said = command("check", recipe)
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr.startswith("pairsieve: keep: a rule asks what is known, and the recipe has")
     assert said.stderr.count("\n") == 1
@@ -164,12 +165,12 @@ def test_check_says_what_is_not_fine(recipe: Path) -> None:
 
 def test_check_holds_a_recipe_against_the_plan_of_a_dataset(recipe: Path) -> None:
     dataset = recipe.parent / "d"
-    assert pairsieve("plan", recipe, "--dataset", dataset).returncode == 0
-    assert pairsieve("check", recipe, "--dataset", dataset).stdout == "fine\n"
+    assert command("plan", recipe, "--dataset", dataset).returncode == 0
+    assert command("check", recipe, "--dataset", dataset).stdout == "fine\n"
     content = yaml.safe_load(recipe.read_text())
     recipe.write_text(yaml.safe_dump(content | {"image": {"min_side": 64}}))
-    assert pairsieve("check", recipe).stdout == "fine\n"
-    said = pairsieve("check", recipe, "--dataset", dataset)
+    assert command("check", recipe).stdout == "fine\n"
+    said = command("check", recipe, "--dataset", dataset)
     assert (said.returncode, "planned with other measuring options" in said.stderr) == (2, True)
 
 
@@ -178,13 +179,13 @@ def test_check_warns_and_is_fine(recipe: Path) -> None:
     pq.write_table(pa.table(hashes), recipe.parent / "h.parquet")
     content = yaml.safe_load(recipe.read_text())
     recipe.write_text(yaml.safe_dump(content | {"known": {"datasets": ["h.parquet"]}}))
-    said = pairsieve("check", recipe)
+    said = command("check", recipe)
     assert (said.returncode, said.stdout) == (0, "fine\n")
     assert said.stderr.startswith("Warning: the recipe has `known`, and no rule in `keep` decides")
 
 
 def test_status_of_nothing_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    said = pairsieve("status", tmp_path / "none")
+    said = command("status", tmp_path / "none")
     assert said.returncode == 2
     assert "no dataset here" in said.stderr
     assert not (tmp_path / "none").exists()
@@ -192,10 +193,10 @@ def test_status_of_nothing_says_so_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_status_complains_when_the_counts_do_not_add_up(recipe: Path) -> None:
     dataset = recipe.parent / "d"
-    pairsieve("run", recipe, "--dataset", dataset, "--engine", "serial")
+    command("run", recipe, "--dataset", dataset, "--engine", "serial")
     path = dataset / "gather/00000000.json"
     path.write_bytes(replace(Marker.loads(path.read_bytes()), rows=2).dumps())
-    said = pairsieve("status", dataset)
+    said = process("status", dataset)
     assert said.returncode == 1
     assert "does not add up" in said.stderr
 
@@ -203,26 +204,26 @@ def test_status_complains_when_the_counts_do_not_add_up(recipe: Path) -> None:
 def test_verify_says_what_is_damaged_and_which_command_makes_it_again(recipe: Path) -> None:
     dataset = recipe.parent / "d"
     run = ("run", recipe, "--dataset", dataset, "--engine", "serial")
-    pairsieve(*run)
+    command(*run)
     verify = ("verify", dataset, "--engine", "serial")
-    said = pairsieve(*verify)
+    said = command(*verify)
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.endswith("bytes read; 0 things are wrong\n")
-    (file,) = (dataset / "select/default").glob("*.parquet")
+    (file,) = (dataset / "select/default").rglob("*.parquet")
     file.write_bytes(file.read_bytes()[:-1] + b"?")
-    said = pairsieve(*verify, "--repair")
+    said = command(*verify, "--repair")
     assert said.returncode == 1
     assert said.stdout.splitlines()[0] == (
-        f"select/default/{file.name}: its bytes are not those that were committed (SHA-256); "
+        f"{file.relative_to(dataset)}: its bytes are not those that were committed (SHA-256); "
         "`pairsieve select --name default` makes it again once its marker is deleted"
     )
     assert said.stdout.splitlines()[2].startswith("select/default/done.json: deleted; ")
-    pairsieve(*run)
-    assert pairsieve(*verify).returncode == 0
+    command(*run)
+    assert command(*verify).returncode == 0
 
 
 def test_sharding_before_selecting_says_what_to_do(recipe: Path) -> None:
-    said = pairsieve("shard", recipe, "--dataset", recipe.parent / "d", "--engine", "serial")
+    said = command("shard", recipe, "--dataset", recipe.parent / "d", "--engine", "serial")
     assert said.returncode == 2
     assert "no dataset here yet; `pairsieve plan` or `run` makes one" in said.stderr
 
@@ -243,23 +244,23 @@ def test_hashes_of_one_dataset_make_the_other_known(tmp_path: Path, recipe: Path
     content = {"input": {"path": "images"}}
     recipe.write_text(yaml.safe_dump(content))
     serial = ("--engine", "serial", "--dataset", tmp_path / "d")
-    assert pairsieve("run", recipe, *serial).returncode == 0
+    assert command("run", recipe, *serial).returncode == 0
     out = tmp_path / "hashes.parquet"
-    said = pairsieve("hashes", tmp_path / "d", "--out", out, "--name", "default")
+    said = command("hashes", tmp_path / "d", "--out", out, "--name", "default")
     assert (said.returncode, said.stdout) == (0, f"Wrote {out}\n")
     assert pq.read_table(out).num_rows == 3
     again = content | {"known": {"datasets": ["hashes.parquet"]}}
     recipe.write_text(yaml.safe_dump(again))
-    warned = pairsieve("group", recipe, *serial)
+    warned = command("group", recipe, *serial)
     assert "Warning: the recipe has `known`, and no rule in `keep` decides" in warned.stderr
     recipe.write_text(yaml.safe_dump(again | {"keep": [{"known": {}}]}))
-    done = pairsieve("run", recipe, *serial)
+    done = command("run", recipe, *serial)
     assert done.returncode == 0
     assert "Warning: no pair survives: `known` drops the most, 3 of 3" in done.stderr
     assert "no rule in `keep` decides" not in done.stderr
-    status = json.loads(pairsieve("status", tmp_path / "d", "--json").stdout)
+    status = json.loads(command("status", tmp_path / "d", "--json").stdout)
     assert (status["kept"], status["dropped"]) == (0, 3)
-    said = pairsieve("hashes", tmp_path / "d", "--out", out, "--name", "none", "--force")
+    said = command("hashes", tmp_path / "d", "--out", out, "--name", "none", "--force")
     assert said.returncode == 2
     assert "there is no selection `none`" in said.stderr
 
@@ -276,6 +277,6 @@ def test_a_search_that_cannot_be_is_refused_with_a_reason(
     tmp_path: Path, arguments: tuple[str, ...], complaint: str
 ) -> None:
     verb, *places = arguments
-    said = pairsieve(verb, *(tmp_path / p if p in ("d", "out") else p for p in places))
+    said = command(verb, *(tmp_path / p if p in ("d", "out") else p for p in places))
     assert (said.returncode, complaint in said.stderr) == (2, True)
     assert not list(tmp_path.iterdir())

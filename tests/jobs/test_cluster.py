@@ -18,19 +18,24 @@ from pairsieve.pipeline.status import status
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
     """The environment of cluster and client: a token both know, nothing else of Ray's."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return own | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 
 
-@pytest.fixture
-def cluster(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A one-node cluster on loopback: its address and the process that keeps it."""
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(environment: dict[str, str]) -> Iterator[str]:
+    """The address of a one-node cluster on loopback."""
+    port = free_port()
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     start += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--num-cpus", "1"]
     start += ["--num-gpus", "1"]  # Ray takes our word for it: nothing is computed on one
@@ -46,20 +51,16 @@ def cluster(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen
                 break
         else:
             pytest.fail("".join(said))
-        yield f"127.0.0.1:{port}", head
+        yield f"127.0.0.1:{port}"
         head.terminate()
 
 
-@pytest.mark.parametrize("way", ["option", "variable"])
-def test_run_joins_the_cluster_at_the_address(
-    way: str,
-    cluster: tuple[str, subprocess.Popen[str]],
-    environment: dict[str, str],
-    tmp_path: Path,
-) -> None:
-    address, head = cluster
+def run(
+    way: str, address: str, environment: dict[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run two pairs on the cluster at the address, which an option or a variable says."""
     pairs = pa.table({"url": ["http://127.0.0.1:1/a", None], "text": ["one", "two"]})
-    pq.write_table(pairs, tmp_path / "pairs.parquet")
+    pq.write_table(pairs, folder / "pairs.parquet")
     fetch = {
         "user_agent": "test (a@b.example)",
         "allow_networks": ["127.0.0.0/8"],
@@ -67,29 +68,35 @@ def test_run_joins_the_cluster_at_the_address(
         "retries": 0,
     }
     recipe = {"input": {"path": "pairs.parquet", "unit_pairs": 1}, "fetch": fetch}
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    if way == "variable":
-        environment["RAY_ADDRESS"] = address
-    options = ["--ray-address", address] if way == "option" else []
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    variable = {"RAY_ADDRESS": address} if way == "variable" else {}
+    command = [*COMMAND, "run", str(folder / "recipe.yaml"), "--dataset", str(folder / "d")]
+    command += ["--ray-address", address] if way == "option" else []
+    return subprocess.run(command, env=environment | variable, capture_output=True, text=True)
 
-    def run(dataset: str) -> subprocess.CompletedProcess[str]:
-        command = [*COMMAND, "run", str(tmp_path / "recipe.yaml"), *options]
-        command += ["--dataset", str(tmp_path / dataset)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    joined = run("joined")
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_run_joins_the_cluster_at_the_address(
+    way: str, cluster: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    joined = run(way, cluster, environment, tmp_path)
     assert joined.returncode == 0, joined.stderr
-    found = status(Store.at(tmp_path / "joined"), "default")
+    found = status(Store.at(tmp_path / "d"), "default")
     assert found.outcomes == {"no_url": 1, "refused": 1}
-    head.terminate()
-    head.wait()
-    alone = run("alone")
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_run_stops_where_no_cluster_answers(
+    way: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    alone = run(way, address, environment, tmp_path)
     assert alone.returncode == 1
     assert f"no Ray cluster answers at {address}" in alone.stderr
 
 
 def test_two_actors_share_a_gpu_when_each_takes_half(
-    cluster: tuple[str, subprocess.Popen[str]], environment: dict[str, str]
+    cluster: str, environment: dict[str, str]
 ) -> None:
     program = """
 import os, sys, time
@@ -103,6 +110,6 @@ for gpus in (0, 0.5, 1):
     print(gpus, len(set(answers)), all(pid == built for pid, built in answers))
 engine.close()
 """
-    command = [sys.executable, "-c", program, cluster[0]]
+    command = [sys.executable, "-c", program, cluster]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "0 1 True\n0.5 2 True\n1 1 True\n", done.stderr

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.jobs.conftest import command
 
 from pairsieve.jobs.demo import demo
 from pairsieve.schemas.errors import BadOption
-
-COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 
 
 @dataclass
@@ -25,8 +24,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    command = [*COMMAND, "demo", str(folder), "--pairs", "200", "--engine", "serial"]
-    return Demo(folder, subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return Demo(folder, command("demo", folder, "--pairs", "200", "--engine", "serial").stdout)
 
 
 def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(

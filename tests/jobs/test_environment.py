@@ -29,12 +29,10 @@ keep:
   - duplicate: {{max_distance: 4}}
 shard: {{samples: 3}}
 """
-PLAIN = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
-OTHERS = [
-    {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1"},
-    {"TZ": "America/New_York", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "12345"},
-]
+EAST = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1"}
+WEST = {"TZ": "America/New_York", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "12345"}
 DECIDED = ("group", "select", "shards")
+BLOCK = "select/default/blocks/*/000000.*.parquet"  # of verdicts
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +69,7 @@ def decided(folder: Path, name: str, environment: dict[str, str]) -> dict[str, s
     )
     assert done.returncode == 0, done.stderr
     return {
-        re.sub(r"[0-9a-f]{12}", "*", str(path.relative_to(folder / name))): hashlib.sha256(
+        re.sub(r"[0-9a-f]{12,}", "*", str(path.relative_to(folder / name))): hashlib.sha256(
             path.read_bytes()
         ).hexdigest()
         for part in DECIDED
@@ -81,7 +79,6 @@ def decided(folder: Path, name: str, environment: dict[str, str]) -> dict[str, s
 
 
 def test_neither_time_zone_nor_locale_nor_hash_seed_changes_a_byte(folder: Path) -> None:
-    plain = decided(folder, "plain", PLAIN)
-    assert {"group/*.parquet", "select/default/*.parquet", "shards/default/00002.tar"} <= set(plain)
-    for number, environment in enumerate(OTHERS):
-        assert decided(folder, f"other-{number}", environment) == plain
+    east = decided(folder, "east", EAST)
+    assert {"group/*.parquet", BLOCK, "shards/default/00002.tar"} <= set(east)
+    assert decided(folder, "west", WEST) == east

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.conftest import HTTPServer
+from tests.jobs.conftest import command
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 PAIRS = 48
@@ -101,7 +102,6 @@ def recipe(tmp_path: Path, web: Web) -> Path:
             "ports": [web.server_port],
             "retries": 0,
         },
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "batch": 8},
         "shard": {"samples": 20},
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
@@ -118,17 +118,29 @@ def start(verb: str, recipe: Path, *options: str, dataset: str = "d") -> subproc
     )
 
 
+def said(verb: str, recipe: Path, *options: str, dataset: str = "d") -> tuple[int, str]:
+    """Run a command on the serial engine; return its exit code and what it said."""
+    place = str(recipe.parent / dataset)
+    done = command(verb, recipe, "--dataset", place, "--engine", "serial", *options)
+    return done.returncode, done.stdout + done.stderr
+
+
 def done(verb: str, recipe: Path, *options: str, dataset: str = "d") -> str:
     """Run a command that must succeed; return what it said."""
-    process = start(verb, recipe, *options, dataset=dataset)
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
+    code, text = said(verb, recipe, *options, dataset=dataset)
+    assert code == 0, text
+    return text
+
+
+def with_model(recipe: Path) -> None:
+    """Let the recipe embed."""
+    content = yaml.safe_load(recipe.read_text())
+    content["embed"] = {"model": "pairsieve-tiny", "pretrained": "demo", "batch": 8}
+    recipe.write_text(yaml.safe_dump(content))
 
 
 def status(recipe: Path) -> dict[str, Any]:
-    command = [*COMMAND, "status", str(recipe.parent / "d"), "--json"]
-    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True).stdout)
+    found: dict[str, Any] = json.loads(command("status", recipe.parent / "d", "--json").stdout)
     assert found["adds_up"]
     return found
 
@@ -172,11 +184,10 @@ def title(process: psutil.Process) -> str:
 
 def test_killed_retry_ends_as_an_undisturbed_run_would(recipe: Path, web: Web) -> None:
     dataset = recipe.parent / "d"
-    options = ("--engine", "ray", "--workers", "2")
-    done("run", recipe, "--engine", "serial")
+    done("run", recipe)
     assert status(recipe)["outcomes"] == {"http_5xx": len(FLAKY), "ok": PAIRS - len(FLAKY)}
     web.down, web.wait_s = set(), 0.5
-    running = start("gather", recipe, *options, "--retry", "transient")
+    running = start("gather", recipe, "--engine", "ray", "--workers", "2", "--retry", "transient")
     wait_for(lambda: any(dataset.glob("gather/*.r1.json")), running)
     kill_a_worker(running)
     wait_for(lambda: len(list(dataset.glob("gather/*.r1.json"))) > 1, running)
@@ -184,29 +195,26 @@ def test_killed_retry_ends_as_an_undisturbed_run_would(recipe: Path, web: Web) -
     running.communicate()
     (retry,) = status(recipe)["retries"]
     assert 0 < retry["pending"] < retry["pairs"] == len(FLAKY)
-    done("gather", recipe, *options, "--retry", "transient")
+    done("gather", recipe, "--retry", "transient")
     assert [path.name for path in dataset.glob("gather/layers/*")] == ["0001.json"]
-    assert "embed" in done("run", recipe, "--engine", "serial")
+    done("run", recipe)
     found = status(recipe)
     assert (found["outcomes"], found["in_shards"]) == ({"ok": PAIRS}, found["kept"])
     assert {row: web.asked[row] for row in range(PAIRS) if row not in FLAKY} == dict.fromkeys(
         set(range(PAIRS)) - FLAKY, 1
     )
-    done("run", recipe, "--engine", "serial", dataset="undisturbed")
+    done("run", recipe, dataset="undisturbed")
     assert shards(dataset) == shards(recipe.parent / "undisturbed")
     assert len(shards(dataset)) > 0
 
 
 def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: Web) -> None:
-    content = yaml.safe_load(recipe.read_text())
-    del content["embed"]
-    recipe.write_text(yaml.safe_dump(content))
     dataset = recipe.parent / "d"
-    done("gather", recipe, "--engine", "serial")
+    done("gather", recipe)
     web.down = {1}
-    said = done("gather", recipe, "--engine", "serial", "--retry", "dns,http_5xx")
-    assert f"retry         {len(FLAKY)} pairs" in said
-    done("run", recipe, "--engine", "serial")
+    text = done("gather", recipe, "--retry", "dns,http_5xx")
+    assert f"retry         {len(FLAKY)} pairs" in text
+    done("run", recipe)
     moved = recipe.parent / "moved.duckdb"
     (dataset / "stats.duckdb").rename(moved)
     dataset.rename(recipe.parent / "gone")
@@ -219,12 +227,12 @@ def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: 
 
 
 def test_only_images_won_are_embedded(recipe: Path, web: Web) -> None:
-    done("run", recipe, "--engine", "serial")
+    with_model(recipe)
+    done("run", recipe)
     first = set((recipe.parent / "d").glob("embed/*/*.json"))
     web.down = set()
-    done("gather", recipe, "--engine", "serial", "--retry", "transient")
-    said = done("embed", recipe, "--engine", "serial")
-    assert f"embed         {PAIRS + len(FLAKY)} pairs" in said
+    done("gather", recipe, "--retry", "transient")
+    assert f"embed         {PAIRS + len(FLAKY)} pairs" in done("embed", recipe)
     later = set((recipe.parent / "d").glob("embed/*/*.json")) - first
     counts = [json.loads(marker.read_text())["counts"]["embedded"] for marker in later]
     assert (len(counts), sum(counts)) == (PAIRS // UNIT, len(FLAKY))
@@ -234,8 +242,7 @@ def test_retry_gathers_first_what_is_not_gathered_and_may_find_nothing(
     recipe: Path, web: Web
 ) -> None:
     web.down = set()
-    said = done("gather", recipe, "--engine", "serial", "--retry", "transient")
-    assert "Nothing to retry." in said
+    assert "Nothing to retry." in done("gather", recipe, "--retry", "transient")
     assert status(recipe)["outcomes"] == {"ok": PAIRS}
     assert not (recipe.parent / "d/gather/layers").exists()
 
@@ -247,11 +254,10 @@ def test_retry_gathers_first_what_is_not_gathered_and_may_find_nothing(
 def test_wrong_name_is_refused_before_anything_is_touched(
     recipe: Path, asked: str, hint: str
 ) -> None:
-    process = start("gather", recipe, "--retry", asked)
-    said, _ = process.communicate()
-    assert process.returncode == 2
-    assert f"--retry: `{asked}` cannot be retried" in said
-    assert hint in said
+    code, text = said("gather", recipe, "--retry", asked)
+    assert code == 2
+    assert f"--retry: `{asked}` cannot be retried" in text
+    assert hint in text
     assert not (recipe.parent / "d").exists()
 
 
@@ -262,7 +268,6 @@ def test_input_with_its_own_images_has_nothing_to_fetch_again(recipe: Path) -> N
             member.size = len(body)
             tar.addfile(member, BytesIO(body))
     recipe.write_text("input: {path: '*.tar'}\n")
-    process = start("gather", recipe, "--retry", "transient", "--engine", "serial")
-    said, _ = process.communicate()
-    assert process.returncode == 2
-    assert "holds its own images" in said
+    code, text = said("gather", recipe, "--retry", "transient")
+    assert code == 2
+    assert "holds its own images" in text

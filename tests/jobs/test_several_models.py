@@ -1,8 +1,6 @@
 """Two models in one dataset, the second added when all is done, over a real server."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -21,6 +19,7 @@ from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import save_file
 from tests.conftest import HTTPServer
+from tests.jobs.conftest import command
 
 from pairsieve.jobs.job import Job
 from pairsieve.pipeline.dataset.store import Store
@@ -215,8 +214,6 @@ def test_an_export_says_what_it_wrote(folder: Path) -> None:
 
 def done(*arguments: Any) -> str:
     """Run a command that must succeed; return what it said."""
-    code = "from pairsieve.jobs.cli import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    finished = command(*arguments)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import brotli
 import numpy as np
@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.engine.engine import Crashed, Serial
+from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
 from pairsieve.pipeline.fetch import scheduler
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.image.decode import Rejected
@@ -221,6 +221,31 @@ class Site:
         for sock in list(self.open):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+
+class StartedRay(NamedTuple):
+    """Ray, and what starting it and a first task left in an empty home folder."""
+
+    engine: Engine
+    left_at_home: list[Path]
+
+
+@pytest.fixture(scope="session")
+def started_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartedRay]:
+    """Ray with two workers, started once for all tests: they may kill workers, but not close it."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        engine = open_engine("ray", workers=2)
+        assert list(engine.map(abs, [-1])) == [(-1, 1)]
+    yield StartedRay(engine, list(home.rglob("*")))
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def ray(started_ray: StartedRay) -> Engine:
+    """Ray with two workers, as tasks use it."""
+    return started_ray.engine
 
 
 @pytest.fixture

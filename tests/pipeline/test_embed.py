@@ -58,13 +58,6 @@ def options(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel)
     return Embed.model_validate(files | COMPUTED)
 
 
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Engine]:
-    engine = open_engine("ray", workers=2)
-    yield engine
-    engine.close()
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Return a dataset with two gathered task slices."""

@@ -245,6 +245,25 @@ def test_webdataset_reads_what_was_kept(store: Store, tmp_path: Path) -> None:
     assert HOSTILE in [sample["txt"] for sample in samples]
 
 
+def test_a_shard_has_the_bytes_of_webdatasets_own_writer(store: Store, tmp_path: Path) -> None:
+    from webdataset import TarWriter
+
+    sharded(store, recipe(samples=10))
+    written, again = (tmp_path / "shards/default/00000.tar").read_bytes(), io.BytesIO()
+    samples: dict[str, dict[str, str | bytes]] = {}
+    with tarfile.open(fileobj=io.BytesIO(written)) as tar:
+        for member in tar:
+            key, _, extension = member.name.partition(".")
+            body = tar.extractfile(member)
+            assert body is not None
+            samples.setdefault(key, {"__key__": key})[extension] = body.read()
+    writer = TarWriter(again, encoder=False, mtime=0)
+    for sample in samples.values():
+        writer.write(sample)
+    writer.close()
+    assert (len(samples), again.getvalue() == written) == (7, True)
+
+
 def test_shards_need_a_selection(store: Store) -> None:
     with pytest.raises(BadOption, match="no selection `other` yet"):
         list(shard.run(recipe(), store, Serial(), "other"))

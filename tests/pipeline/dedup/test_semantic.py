@@ -1,7 +1,6 @@
 """The step of `group` that finds what shows the same, over real task slices of vectors."""
 
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import semantic, semantic_rounds
-from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
@@ -201,15 +200,14 @@ def test_more_probes_find_more(store: Store) -> None:
 
 
 def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray: Engine
 ) -> None:
     vectors = clustered(2_000, seed=2)
     asked = recipe(min_cosine=0.9, clusters=20)
     one, other = Store.at(tmp_path / "one"), Store.at(tmp_path / "other")
     for store in (one, other):
         put(store, [{}] * 2_000, vectors, 250)
-    with closing(open_engine("ray", 2)) as engine:
-        group.run(asked, one, engine)
+    group.run(asked, one, ray)
     monkeypatch.setattr(semantic, "SCATTERED", 250)
     monkeypatch.setattr(semantic, "SEARCHED", 300)
     monkeypatch.setattr(semantic_rounds, "AT_ONCE", 37)

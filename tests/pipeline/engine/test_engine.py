@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -11,21 +12,8 @@ import pytest
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
 from pairsieve.schemas.errors import BadOption, Stopped
 
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty home folder."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def ray(home: Path) -> Iterator[Engine]:
-    engine = open_engine("ray", workers=2)
-    yield engine
-    engine.close()
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import StartedRay
 
 
 def square(number: int) -> int:
@@ -142,9 +130,9 @@ def test_ray_listens_on_loopback_only(ray: Engine) -> None:
     assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
-def test_ray_sends_no_telemetry_and_leaves_the_home_folder_alone(ray: Engine, home: Path) -> None:
+def test_ray_sends_no_telemetry_and_leaves_the_home_folder_alone(started_ray: "StartedRay") -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert list(home.rglob("*")) == []
+    assert started_ray.left_at_home == []
 
 
 def test_a_cluster_that_does_not_answer_is_a_clear_stop() -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from pairsieve.pipeline import gc, group, run, select
 from pairsieve.pipeline.dataset.paths import EVALUATION
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.ledger.ledger import attach, connect
@@ -179,15 +179,13 @@ def all_cosines(store: Store) -> tuple[list[tuple[str, str]], NDArray[np.float64
 
 
 def test_both_engines_find_the_same(
-    tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any]
+    tmp_path: Path, sets: list[dict[str, str]], model: dict[str, Any], ray: Engine
 ) -> None:
     vectors = {"sets": sets, "vectors": True}
     decontaminated = recipe(tmp_path, sets, decontaminate=vectors, embed=model)
     one, other = Store.at(tmp_path / "one"), Store.at(tmp_path / "other")
     run_all(decontaminated, one)
-    ray = open_engine("ray", workers=2)
     run_all(decontaminated, other, ray)
-    ray.close()
     assert matches(one) == matches(other)
 
 

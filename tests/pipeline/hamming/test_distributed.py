@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial
 from pairsieve.pipeline.hamming.components import components
 from pairsieve.pipeline.hamming.distributed import default_partitions, neighbour_labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
@@ -125,10 +124,10 @@ def forget(many: Store) -> Iterator[None]:
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("kind", ["serial", "ray"])
 def test_eight_partitions_give_the_labels_of_one_machine(
-    many: Store, expected: list[int], kind: Any
+    many: Store, expected: list[int], kind: str, request: pytest.FixtureRequest
 ) -> None:
-    with closing(open_engine(kind, 2)) as engine:
-        assert labels(many, engine, MANY, 4, 8) == expected
+    engine = Serial() if kind == "serial" else request.getfixturevalue("ray")
+    assert labels(many, engine, MANY, 4, 8) == expected
     tasks = [path for path, _, _ in many.list("group/near") if "/search/" in path]
     assert len(tasks) == 2 * 5 * 8  # a file and a marker of each
 

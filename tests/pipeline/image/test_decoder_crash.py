@@ -14,18 +14,11 @@ from PIL import BmpImagePlugin, Image, ImageFile
 
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Item, Result, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Item, Result
 from pairsieve.pipeline.image import decode
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Engine]:
-    engine = open_engine("ray", workers=2)
-    yield engine
-    engine.close()
 
 
 def crash(file: io.BytesIO) -> ImageFile.ImageFile:
@@ -49,8 +42,9 @@ class Crashing:
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Any]]:
         def with_crash(item: Item) -> Result:
-            decode.PILLOW["bmp"] = crash
-            return function(item)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(decode.PILLOW, "bmp", crash)
+                return function(item)
 
         for item, result in self.engine.map(with_crash, items):
             self.tasks += 1
