@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pairsieve.pipeline.models.open_clip import quiet
 from pairsieve.pipeline.models.precision import PrecisionUnavailable, sums_int8_exactly
-from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.pipeline.models.towers import Towers
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption

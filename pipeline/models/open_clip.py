@@ -6,14 +6,17 @@ hub has been found in the cache, from whose folders it is read.
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pairsieve.pipeline.models.model_files import UNREADABLE
 from pairsieve.pipeline.models.pretrained import ModelSource
-from pairsieve.pipeline.models.quiet import quiet
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -113,3 +116,16 @@ def _unfit(options: Embed, source: ModelSource, error: Exception) -> BadOption:
         f"embed.pretrained: {options.pretrained} gives no weights for `{source.name}`: "
         f"{str(error)[:500] or type(error).__name__}"
     )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep warnings of libraries, upon which nobody can act, from being shown or logged."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -273,7 +273,7 @@ def test_files_of_the_text_side_that_are_missing_are_refused_with_what_fetches_t
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     options, _ = multilingual(tmp_path)
     (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(BadOption, match=f"`{missing}`.* not downloaded; .*hf download {missing}"):
+    with pytest.raises(BadOption, match=f"`{missing}`.* not downloaded; .*pairsieve fetch-model "):
         check(options)
 
 
