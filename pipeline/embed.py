@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
-from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.commit import commit, damaged
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
@@ -29,6 +29,7 @@ from pairsieve.pipeline.dataset.paths import (
     beside,
     embed_marker,
     marker_path,
+    vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -94,6 +95,7 @@ def run(
     if options is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
     folders = Folders(model_folder(options), scores_folder(options))
+    _forget_lost(store, folders)
     remaining = iter(slice_names)
     for first in remaining:
         marker = _committed(store, folders, first)
@@ -117,6 +119,16 @@ def run(
                 f"({result.reason}); the same command goes on from there"
             )
         yield slice_name, result
+
+
+def _forget_lost(store: Store, folders: Folders) -> None:
+    """Delete the markers of vectors and scores whose files are gone or cut: they are made again."""
+    lost: set[str] = set()
+    for folder in folders:
+        markers = store.markers(vectors_folder(folder))
+        files = {file for file, _ in damaged(store, markers.values())}
+        lost |= {name for name, marker in markers.items() if files & marker.files.keys()}
+        store.delete(embed_marker(folder, name) for name in lost)
 
 
 def _committed(store: Store, folders: Folders, slice_name: str) -> Marker | None:

@@ -150,7 +150,7 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
         if stage == GATHER:
             markers, again = list(gathered.values()), REPAIR
         elif stage == EMBED:
-            markers, again = list(_embedded(store)), REPAIR
+            markers, again = list(_embedded(store)), "`pairsieve embed` makes it again"
         elif stage.scope in (Scope.POOL, Scope.SELECTION):
             done = current_result(store, stage, name)
             markers, again = [done] if done else [], f"`pairsieve {stage.name}` makes it again"

@@ -217,5 +217,5 @@ def test_vectors_that_are_gone_are_told(
     put_plan(store)
     put_vectors(store, "model", [0], np.ones((1, 4)), np.ones((1, 4)))
     (tmp_path / "embed/model/00000000.vectors.parquet").unlink()
-    told = "embed/model/00000000.vectors.parquet: it is gone; run `pairsieve verify --repair`"
+    told = "embed/model/00000000.vectors.parquet: it is gone; `pairsieve embed` makes it again"
     assert [c for c in status(store, "default").complaints if c.startswith(told)]

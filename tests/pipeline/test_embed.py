@@ -295,6 +295,23 @@ def test_only_what_is_missing_is_embedded(store: Store, options: Embed) -> None:
     assert contents(again) == contents(first)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_is_gone_or_cut_is_made_again(
+    store: Store, options: Embed, kind: str, cut: bool
+) -> None:
+    first = embedded(store, options)
+    name = first[SLICES[0]].file(f".{kind}.parquet")
+    body = store.read(name)
+    store.delete([name])
+    if cut:
+        store.write(name, body[:-1])
+    again = embedded(store, options)
+    assert contents(again) == contents(first)
+    assert again[SLICES[1]] == first[SLICES[1]]
+    assert not again[SLICES[0]].files.keys() & {name}
+
+
 def test_slices_are_taken_as_they_come(store: Store, options: Embed) -> None:
     taken: list[str] = []
 
