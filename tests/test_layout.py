@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,15 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def imported(tree: ast.Module) -> Iterator[list[str]]:
-    """Yield what a module imports of the project, as parts without `pairsieve`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pairsieve."):
-            for alias in node.names:
-                yield [*(node.module or "").split(".")[1:], alias.name]
+@cache
+def imported(tree: ast.Module) -> list[list[str]]:
+    """Return what a module imports of the project, as parts without `pairsieve`."""
+    return [
+        [*(node.module or "").split(".")[1:], alias.name]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pairsieve.")
+        for alias in node.names
+    ]
 
 
 def test_links_and_wheel_agree() -> None:

@@ -11,6 +11,7 @@ all nodes take the width 64 / (max_distance + r): so the plan chooses r, from th
 and the distance, at the root by what random hashes cost, below by the size that a node really has.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +54,20 @@ CACHED = 16  # binary logarithm of the largest node that fits in the cache of a 
 
 def widths(max_distance: int, costs: Costs) -> Widths:
     """Return the widths of the blocks into which to cut nodes."""
-    return _planned(max_distance, costs)[0]
+    return _plan(max_distance, costs)[0]
 
 
 def expected_s(count: int, max_distance: int, costs: Costs) -> float:
     """Return the CPU-seconds that a search of `count` different random hashes should take."""
-    cost = _planned(max_distance, costs)[1][max_distance, BITS, -TINIEST:]
+    cost = _plan(max_distance, costs)[1][max_distance, BITS, -TINIEST:]
     return float(np.interp(np.log2(max(count, 1)), np.arange(len(cost)), cost)) / 1e9
+
+
+@lru_cache(maxsize=16)  # up to 0.4 MB and 4 ms each
+def _plan(max_distance: int, costs: Costs) -> tuple[Widths, NDArray[np.float64]]:
+    """Return what `_planned` does, from memory where it was asked before."""
+    planned: tuple[Widths, NDArray[np.float64]] = _planned(max_distance, costs)
+    return planned
 
 
 @compiled

@@ -16,6 +16,7 @@ import duckdb
 import psutil
 import pytest
 import yaml
+from tests.jobs.conftest import command
 
 from pairsieve.jobs.demo import recipe_text
 from pairsieve.jobs.demo_web.build import TRUTH
@@ -54,6 +55,13 @@ class Demo:
         finish(self.start(dataset, *options))
         return self.folder / dataset
 
+    def run_serially(self, dataset: str) -> Path:
+        """Run to the end in this very process; return the dataset's folder."""
+        place = self.folder / dataset
+        done = command("run", self.recipe, "--dataset", place, "--engine", "serial")
+        assert done.returncode == 0, done.stderr
+        return place
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
@@ -70,7 +78,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def undisturbed(demo: Demo) -> Path:
     """The dataset of a run in one process."""
-    return demo.run("serial", "--engine", "serial")
+    return demo.run_serially("serial")
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -144,8 +152,7 @@ def test_a_killed_driver_goes_on_where_it_was(demo: Demo, undisturbed: Path) -> 
 
 
 def test_every_pair_has_one_ledger_row_and_they_add_up(undisturbed: Path) -> None:
-    command = [*COMMAND, "status", str(undisturbed), "--json"]
-    status = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    status = json.loads(command("status", undisturbed, "--json").stdout)
     assert status["adds_up"]
     assert status["pairs"] == PAIRS == sum(status["outcomes"].values())
     assert status["failed"] + status["dropped"] + status["kept"] == PAIRS
@@ -169,7 +176,7 @@ def test_running_again_does_nothing(demo: Demo, undisturbed: Path) -> None:
         return {str(path): path.stat().st_mtime_ns for path in files if path.suffix != ".duckdb"}
 
     before = state()
-    demo.run("serial", "--engine", "serial")
+    demo.run_serially("serial")
     after = state()
     del before[str(undisturbed / "report.html")], after[str(undisturbed / "report.html")]
     assert after == before
@@ -195,8 +202,7 @@ def test_gc_deletes_only_what_no_marker_names(demo: Demo, undisturbed: Path) -> 
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"left behind")
     os.utime(leftovers[0], (time.time() + 3600, time.time() + 3600))
-    command = [*COMMAND, "gc", str(undisturbed), "--min-age-h", "0"]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    said = command("gc", undisturbed, "--min-age-h", "0").stdout
     assert said == "deleted 2 files, 22 bytes\n"
     assert {path for path in undisturbed.rglob("*") if path.is_file()} == before | {leftovers[0]}
     leftovers[0].unlink()

@@ -28,7 +28,6 @@ from pairsieve.jobs.bench_data.photos import (
 from pairsieve.schemas.errors import BadOption, Stopped
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()", "bench"]
-ALONE = ("--without-img2dataset",)
 
 
 def bench(*arguments: str | Path) -> list[list[str]]:
@@ -41,9 +40,15 @@ def bench(*arguments: str | Path) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_fetch_is_compared_in_every_case() -> None:
-    rows = bench("fetch", "--images", "60", "--runs", "1", "--concurrency", "4", "--hosts", "70")
-    cases = {row[0]: row for row in rows if len(row) == 6}
+@pytest.fixture(scope="module")
+def fetched() -> list[list[str]]:
+    """The rows of one short benchmark of fetching."""
+    sizes = ("--images", "100", "--concurrency", "4", "--hosts", "100")
+    return bench("fetch", "--runs", "1", *sizes)
+
+
+def test_fetch_is_compared_in_every_case(fetched: list[list[str]]) -> None:
+    cases = {row[0]: row for row in fetched if len(row) == 6}
     for case in ("http, new connections", "http, keep-alive", "https, full handshakes"):
         _, *costs, share, most = cases[case]
         assert all(float(cost) > 0 for cost in costs)
@@ -51,12 +56,11 @@ def test_fetch_is_compared_in_every_case() -> None:
         assert 0 < float(most) < 1
 
 
-def test_a_unit_is_measured_inside() -> None:
-    rows = bench("fetch", "--images", "100", "--runs", "1", "--hosts", "100", *ALONE)
-    shares = {row[0]: row[3] for row in rows if len(row) == 4}
+def test_a_unit_is_measured_inside(fetched: list[list[str]]) -> None:
+    shares = {row[0]: row[3] for row in fetched if len(row) == 4}
     assert len(shares) == 4
     assert all(0 < int(share.removesuffix(" %")) <= 100 for share in shares.values())
-    numbers = {tuple(row[:2]): float(row[2]) for row in rows if len(row) == 3}
+    numbers = {tuple(row[:2]): float(row[2]) for row in fetched if len(row) == 3}
     assert all(number > 0 for number in numbers.values())
     assert {("100", "20"), ("400", "80")} <= set(numbers)  # images and the MB that were fetched
 
