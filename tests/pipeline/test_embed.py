@@ -1,5 +1,4 @@
 import io
-import json
 import os
 import signal
 import tarfile
@@ -20,6 +19,7 @@ from PIL import Image
 
 from pairsieve.filters.nsfw import Nsfw
 from pairsieve.pipeline import embed
+from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, open_engine
@@ -359,8 +359,8 @@ def test_a_tar_that_is_gone_stops_the_run_and_is_named(store: Store, options: Em
 
 def test_other_weights_are_refused_under_the_same_name(store: Store, options: Embed) -> None:
     embedded(store, options)
-    record = json.loads(store.read(path := f"embed/{folders.model_folder(options)}.json"))
-    store.write(path, json.dumps(record | {"weights_sha256": "0" * 64}).encode())
+    record = checked_json.loads(store.read(path := f"embed/{folders.model_folder(options)}.json"))
+    store.write(path, checked_json.dumps(record | {"weights_sha256": "0" * 64}))
     store.delete([f"embed/{folders.model_folder(options)}/{SLICES[0]}.json"])
     with pytest.raises(BadOption, match=f"{path}.* weights_sha256 was 0000.*to embed anew"):
         embedded(store, options)
