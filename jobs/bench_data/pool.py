@@ -27,6 +27,7 @@ from pairsieve.jobs.bench_data.draws import Draws
 from pairsieve.jobs.bench_data.pool_rows import Rows, Web
 from pairsieve.jobs.bench_data.pool_tables import PASSING, StoredImage, UnitTables
 from pairsieve.pipeline.dataset import checked_json
+from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -212,7 +213,7 @@ def stored_images() -> tuple[bytes, StoredImage]:
         member = tarfile.TarInfo("000000.jpg")
         member.size = len(body)
         tar.addfile(member, io.BytesIO(body))
-    return sink.getvalue(), StoredImage(tarfile.BLOCKSIZE, len(body))
+    return sink.getvalue(), StoredImage(tarfile.BLOCKSIZE, len(body), of_image(body))
 
 
 def blocklist_entries(pool: Pool, count: int, hits: int = 1000) -> Iterator[str]:

@@ -47,10 +47,11 @@ Values = Any  # pa.Array or numpy array, (n,)
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """The one image that every unit's tar holds: where it lies in it, and how long it is."""
+    """The one image that every unit's tar holds: where it lies in it, its length and checksum."""
 
     offset: int
     bytes: int
+    checksum: int
 
 
 class UnitTables:
@@ -177,6 +178,7 @@ class UnitTables:
             c.IMAGE_FILE: pa.array([self._tar]).take(pa.array(np.zeros(len(file), np.int8))),
             c.IMAGE_OFFSET: np.full(len(file), self._image.offset),
             c.IMAGE_BYTES: np.full(len(file), self._image.bytes),
+            c.IMAGE_CHECKSUM: np.full(len(file), self._image.checksum, np.uint64),
             c.ASPECT_RATIO: width / height,
             c.SHARPNESS: 1 - 0.6 * draws.share("sharp", file) ** 2,
             c.LOW_INFORMATION: draws.share("flat", file) ** 2,
