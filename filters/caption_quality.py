@@ -2,8 +2,8 @@
 
 Each is a column of its own, measured of the cleaned text with the recipe's section `text`:
 
-- `file_name`: it ends like the file of an image, is what a camera or a phone calls a file, or one
-  word of parts with hyphens, underscores or digits in between, as in addresses of pages;
+- `is_file_name`: it ends like the file of an image, is what a camera or a phone calls a file, or
+  one word of parts with hyphens, underscores or digits in between, as in addresses of pages;
 - `holds_url`: a web address, with scheme, `www.`, or a host alone;
 - `code_share`: the share of words that are prices, numbers of five digits or more, or of letters
   and digits like an article number;
@@ -34,16 +34,16 @@ from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.text_columns import (
     CLEAN_TEXT,
     CODE_SHARE,
-    FILE_NAME,
     GENERIC,
     HOLDS_URL,
+    IS_FILE_NAME,
     NAVIGATION,
     ONLY_DATE,
 )
 
 CHARS_READ = 1000  # code points
 LONGEST_CODE = 20  # characters of an article number; a longer word is a slug
-FLAGS = (FILE_NAME, HOLDS_URL, GENERIC, ONLY_DATE, NAVIGATION)
+FLAGS = (IS_FILE_NAME, HOLDS_URL, GENERIC, ONLY_DATE, NAVIGATION)
 KINDS = tuple(column.name for column in FLAGS)
 _PICTURES = (
     "jpg",
@@ -94,7 +94,7 @@ class CaptionQuality:
 
     reads: ClassVar[tuple[Column, ...]] = (CLEAN_TEXT,)
     writes: ClassVar[tuple[Column, ...]] = (
-        FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION,
+        IS_FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION,
     )  # fmt: skip
     needs: ClassVar[str] = "text: {}"
 

@@ -57,7 +57,9 @@ REPEATED_WORDS = InSample(
 REPEATED_CHARS = InSample(
     "repeated_chars", pa.float32(), "[0, 1]", "Share of runs of 5 characters that occurred before."
 )
-FILE_NAME = InSample("file_name", pa.bool_(), "", "The text is the name of a file, or a slug.")
+IS_FILE_NAME = InSample(
+    "is_file_name", pa.bool_(), "", "The text is the name of a file, or a slug."
+)
 HOLDS_URL = InSample("holds_url", pa.bool_(), "", "The text is or holds a web address.")
 CODE_SHARE = InSample(
     "code_share", pa.float32(), "[0, 1]", "Share of the words that are prices or article numbers."
@@ -87,7 +89,7 @@ TEXT_MEASURED = (
     CAPTION_WORDS, CAPTION_UNICODE_WORDS, CAPTION_CHARS, CAPTION_TOKENS, CAPTION_TOKENS_CUT,
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
     LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
-    FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
+    IS_FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
     LISTED_WORDS,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

@@ -42,7 +42,7 @@ CATCH_EVERYTHING = {  # and why: each passes on what it caught
 }
 UNITLESS = (  # codes, flags and hashes
     *("language", "language_second", "language_script"),
-    *("file_name", "holds_url", "generic", "only_date", "navigation"),
+    *("is_file_name", "holds_url", "generic", "only_date", "navigation"),
     *("perceptual_hash", "dhash", "orientation_hashes"),
 )
 

@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt, located
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.image.stored import decode_image, read_images
-from pairsieve.schemas.columns import IMAGE_BYTES, IMAGE_FILE, IMAGE_OFFSET, OUTCOME
+from pairsieve.schemas.columns import OUTCOME
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 
 READ_BYTES = 1 << 20  # at once
 SHOWN = 5  # findings of one file; the others are counted
-BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +134,31 @@ def _undecodable(store: Store, path: str, marker: Marker) -> Iterator[Finding]:
     import pyarrow.parquet as pq
 
     name = marker.file(".parquet")
-    names = [column.name for column in (*BYTE_RANGE, OUTCOME)]
+    names = [column.name for column in (*STORED_AT, OUTCOME)]
     with store.reader(name) as source:
         table = pq.read_table(source, columns=names).to_pylist()
-    stored = {
-        tuple(row[column.name] for column in BYTE_RANGE): None
-        for row in table
-        if row[OUTCOME.name] == Outcome.OK
-    }
-    yield from few(_broken_images(store, path, list(stored)))
+    stored = located(row for row in table if row[OUTCOME.name] == Outcome.OK)
+    yield from few(_broken_images(store, path, list(dict.fromkeys(stored))))
 
 
-def _broken_images(store: Store, path: str, ranges: list[Any]) -> Iterator[Finding]:
-    for image in read_images(store, ranges):
-        try:
-            decode_image(image)
-        except Stopped as error:
-            file = image[1].removeprefix(f"{store.url}/").partition(":")[0]
-            yield Finding(file, _reason(error, store.location(file)), path)
+def _broken_images(store: Store, path: str, stored: list[StoredAt]) -> Iterator[Finding]:
+    """Yield what cannot be decoded; behind an image with other bytes no more of the slice."""
+    try:
+        for image in read_images(store, stored):
+            try:
+                decode_image(image)
+            except Stopped as error:
+                yield _of_image(store, path, error)
+    except Stopped as error:
+        yield _of_image(store, path, error)
+
+
+def _of_image(store: Store, path: str, error: Stopped) -> Finding:
+    """Return what an error says of an image in a tar."""
+    file = str(error).removeprefix(f"{store.url}/").partition(":")[0]
+    return Finding(file, _reason(error, store.location(file)), path)
 
 
 def _reason(error: Stopped, location: str) -> str:
     """Return what an error says of a file, without its location and without what to do."""
-    return str(error).removeprefix(f"{location}: ").partition("; delete it")[0]
+    return str(error).removeprefix(f"{location}: ").partition("; run `")[0]

@@ -53,7 +53,7 @@ def is_planned(plan: Plan, found: InputFiles, store: Store) -> bool:
 
 
 def _content(file: InputFile, read: bool = True) -> str:
-    """Return XXH3-128 of a local file, hex, or the entity tag of an object."""
+    """Return XXH3-128 of a local file or of a folder's files, hex, or an object's entity tag."""
     import xxhash
 
     if not read:
@@ -61,6 +61,8 @@ def _content(file: InputFile, read: bool = True) -> str:
     if "://" in file.location:
         return file.version
     state = xxhash.xxh3_128()
+    if file.members:
+        return fingerprint([(member.name, _content(member)) for member in file.members])
     with open_file(file.location) as source:
         while chunk := source.read(CHUNK_BYTES):
             state.update(chunk)

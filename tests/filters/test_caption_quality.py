@@ -5,10 +5,10 @@ import pytest
 from pairsieve.filters import caption_phrases
 from pairsieve.filters.caption_quality import CaptionQuality
 
-NAMES = ["file_name", "holds_url", "code_share", "generic", "only_date", "navigation"]
+NAMES = ["is_file_name", "holds_url", "code_share", "generic", "only_date", "navigation"]
 # What each text is, by the words of the documentation.
 CASES = {
-    "file_name": [
+    "is_file_name": [
         "DSC_0294.jpg", "West Acton stn look east.JPG", "IMG_2041", "img 20190824",
         "Screenshot (3)", "mount-everest-89590_1280", "Seattle_Skyline_Morning", "screen shot 2019",
         "5f3a9c1b77e0", "ohio-consumers-counsel", "foto1", "ekaterina-123",
@@ -73,14 +73,14 @@ def test_every_kind_can_be_kept_and_the_bound_is() -> None:
     values = (
         "(VALUES (true, false, 0.5, false, false, false), (false, false, 0.6, false, false, false))"
     )
-    for drop, expected in ((("file_name",), [(False,), (False,)]), ((), [(True,), (False,)])):
+    for drop, expected in ((("is_file_name",), [(False,), (False,)]), ((), [(True,), (False,)])):
         rule = CaptionQuality(drop=drop).rule()
         assert duckdb.execute(f"SELECT {rule} FROM {values} t({names})").fetchall() == expected
 
 
-@pytest.mark.parametrize("drop", ["file_name", ("slug",)])
+@pytest.mark.parametrize("drop", ["is_file_name", ("slug",)])
 def test_refuses_another_kind(drop: object) -> None:
-    with pytest.raises(ValueError, match="drop must be a list of file_name, holds_url, generic"):
+    with pytest.raises(ValueError, match="drop must be a list of is_file_name, holds_url, generic"):
         CaptionQuality(drop=drop)  # type: ignore[arg-type]
 
 
