@@ -23,6 +23,7 @@ from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.image.stored import decode_image
 from pairsieve.pipeline.integrity.checksums import Checked, Finding, HashedReader, few
+from pairsieve.pipeline.ledger.files import any_of
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
@@ -288,7 +289,7 @@ def kept_sums(store: Store, name: str, slices: Sequence[str]) -> KeptPairs:
         tables = [_uids(store, marker_path(GATHER_FOLDER, one)) for one in slices]
         table = pa.concat_tables(tables)
         rows = table[ROW.name].to_numpy()
-        kept = _kept_rows(store, name, int(rows.min()), int(rows.max()))
+        kept = _kept_rows(store, name, slices, (int(rows.min()), int(rows.max())))
         mask = np.isin(rows, kept)
         sums = sums_of(rows[mask], table[UID.name].filter(pa.array(mask)))
     except _Unreadable as error:
@@ -307,12 +308,19 @@ def _uids(store: Store, marker: str) -> pa.Table:
     return _read(store, committed.file(".parquet"), marker, [ROW.name, UID.name])
 
 
-def _kept_rows(store: Store, name: str, first: int, last: int) -> NDArray[np.int64]:
-    """Return the rows from `first` to `last` that the selection keeps."""
-    between = [(ROW.name, ">=", first), (ROW.name, "<=", last), (KEEP.name, "=", True)]
+def _kept_rows(
+    store: Store, name: str, slices: Sequence[str], span: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return the rows of the span that the selection keeps, out of the files of these slices."""
+    between = [(ROW.name, ">=", span[0]), (ROW.name, "<=", span[1]), (KEEP.name, "=", True)]
     marker = paths.select_marker(name)
     selected = store.marker(marker)
-    names = paths.files([selected] if selected else [], ".parquet")
+    numbers = [paths.parsed(one)[0] for one in slices]
+    names = [
+        file
+        for file, entry in (selected.files if selected else {}).items()
+        if file.endswith(".parquet") and any_of(entry, min(numbers), max(numbers))
+    ]
     tables = [_read(store, file, marker, [ROW.name], between) for file in names]
     return np.concatenate([np.zeros(0, np.int64), *(each[ROW.name].to_numpy() for each in tables)])
 

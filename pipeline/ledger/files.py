@@ -149,6 +149,12 @@ def _result_files(store: Store, stage: Stage, selection: str | None, hashed: boo
     return ResultFiles(stage.view, stage.columns, files, rules)
 
 
+def any_of(entry: Mapping[str, Any], first: int, last: int) -> bool:
+    """Return whether a file, given as a marker has it, may hold rows of these units."""
+    units = _units(entry)
+    return units is None or (units[0] <= last and first <= units[1])
+
+
 def _units(entry: Mapping[str, Any]) -> Units | None:
     return (entry[UNITS][0], entry[UNITS][1]) if UNITS in entry else None
 
