@@ -31,7 +31,8 @@ def verify(
                 typer.echo(_line(f"{finding.path}: {finding.wrong}; {again(finding)}"))
     finally:
         opened.close()
-    typer.echo(f"{files:,} files, {size:,} bytes read; {len(findings):,} things are wrong")
+    wrong = "1 thing is" if len(findings) == 1 else f"{len(findings):,} things are"
+    typer.echo(f"{files:,} files, {size:,} bytes read; {wrong} wrong")
     for sentence in repaired(store, findings) if repair else ():
         typer.echo(_line(sentence))
     return findings

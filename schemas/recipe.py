@@ -51,6 +51,11 @@ def _reachable(user_agent: str) -> str:
     return user_agent
 
 
+def _off(value: object) -> object:
+    """Return `off` for what YAML reads it as."""
+    return "off" if value is False else value
+
+
 class Fetch(Section):
     """How images are fetched. Needed unless the input already holds its images."""
 
@@ -107,7 +112,7 @@ class Fetch(Section):
     host_headers: HostHeaders = Field(
         {}, description="Headers of requests to one host alone, `example.org: {Referer: ...}`."
     )
-    cookies: Literal["off", "chain"] = Field(
+    cookies: Annotated[Literal["off", "chain"], BeforeValidator(_off)] = Field(
         "off", description="`chain`: a redirect sees what the answers before it have set."
     )
     allow_networks: tuple[IPvAnyNetwork, ...] = Field(

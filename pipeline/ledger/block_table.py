@@ -128,7 +128,11 @@ def _read_file(
         groups = list(range(parquet.num_row_groups))
         if span and over_pool:
             groups = [group for group in groups if _overlaps(parquet.metadata, group, span)]
-        return parquet.read_row_groups(groups, columns=names, use_threads=False)
+        table = parquet.read_row_groups(groups, columns=names, use_threads=False)
+    for index, field in enumerate(table.schema):
+        if pa.types.is_duration(field.type):  # which DuckDB reads as numbers
+            table = table.set_column(index, field.name, table.column(index).cast(pa.int64()))
+    return table
 
 
 def _open(store: Store, file: AnyFile, whole: bool) -> BinaryIO:

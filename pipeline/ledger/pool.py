@@ -20,9 +20,9 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import UNITS, LedgerFiles, blocks
 from pairsieve.pipeline.ledger.ledger import attach_files, connect
-from pairsieve.pipeline.ledger.ranks import Key, first_of_share, is_orderable
+from pairsieve.pipeline.ledger.ranks import NUMBER, Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
-from pairsieve.pipeline.ledger.sql import can_be_tried, identifier
+from pairsieve.pipeline.ledger.sql import can_be_tried
 from pairsieve.schemas.columns import ROW, UID
 from pairsieve.schemas.errors import Stopped
 
@@ -127,7 +127,7 @@ def for_rules(pool: Pool, applied: Sequence[Rule]) -> tuple[Pool, tuple[Rule, ..
     check(applied, schema)
     if not all(_is_of_a_block(rule, schema) for rule in applied):
         return replace(pool, units=None), tuple(applied)
-    return pool, tuple(_bounded(pool, rule) for rule in applied)
+    return pool, tuple(_bounded(pool, rule, schema) for rule in applied)
 
 
 def _is_of_a_block(rule: Rule, schema: pa.Schema) -> bool:
@@ -142,11 +142,13 @@ def _ranked(rule: Rule, schema: pa.Schema) -> list[pa.DataType]:
     return [field.type for field in schema if field.name.lower() == of]
 
 
-def _bounded(pool: Pool, rule: Rule) -> Rule:
+def _bounded(pool: Pool, rule: Rule, schema: pa.Schema) -> Rule:
     """Return a rule on ranks as one on the score, uid and row of the last pair that is taken."""
     if rule.rank is None:
         return rule
-    keys = [Key(rule.rank.of, descending=True), Key(UID.name), Key(ROW.name)]
+    floating = any(map(pa.types.is_floating, _ranked(rule, schema)))
+    score = Key(rule.rank.of, descending=True, made=NUMBER if floating else "{0}")
+    keys = [score, Key(UID.name), Key(ROW.name)]
     taken = first_of_share(pool.query, keys, rule.rank.fraction)
-    sql = f"CASE WHEN {identifier(rule.rank.of)} IS NOT NULL THEN {taken} END"
+    sql = f"CASE WHEN {score.sql} IS NOT NULL THEN {taken} END"
     return replace(rule, sql=sql, rank=None)

@@ -28,7 +28,7 @@ class Key:
 
     column: str
     descending: bool = False
-    made: str = "{}"
+    made: str = "{0}"
 
     @property
     def sql(self) -> str:
@@ -44,9 +44,8 @@ class Key:
         return f"{self.sql} {'<' if self.descending else '>'} {literal(value)}"
 
     def order(self, value: Any) -> Any:
-        """Return what Python sorts a value by, in ascending order; all NaN are alike."""
-        number = 0.0 if value != value else value
-        return _Reversed(number) if self.descending else number
+        """Return what Python sorts a value by, in ascending order."""
+        return _Reversed(value) if self.descending else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,7 @@ def first_of_share(
 ) -> str:
     """Return the condition of the first pairs, a share of those whose first key is not null.
 
-    The number of pairs is rounded up. NaN counts as the highest value; where there is one, a
-    further key in front tells them from numbers, since the order of Python has no place for them.
+    The number of pairs is rounded up. The first key is null where it is NaN, too.
 
     Args:
         query: Asks every block; once for quantiles and once for pairs, in each round.
@@ -82,9 +80,6 @@ def first_of_share(
     for number, key in enumerate(keys):
         while True:
             steps = _steps_of_blocks(query, key, within)
-            if not number and any(step.value != step.value for step in steps):
-                is_nan = Key(key.column, key.descending, "isnan({})::INT")
-                return first_of_share(query, [is_nan, *keys], share, collected)
             if rank is None:
                 rank = ceil(share * sum(step.least for step in steps))
             if not rank:
@@ -194,6 +189,9 @@ def _bounds(steps: Sequence[_Step], rank: int) -> tuple[Any, Any]:
         if at_least >= rank and last is None:
             last = group[0].value
     return first, last
+
+
+NUMBER = "CASE WHEN isnan({0}) THEN NULL ELSE {0} END"  # of a column of floats
 
 
 def is_orderable(type: pa.DataType) -> bool:

@@ -43,7 +43,7 @@ from pairsieve.schemas.recipe import Keep, Recipe
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """The highest `fraction` of the pairs that have the score `of`, the name of a column.
+    """The highest `fraction` of the pairs that have the score `of`, a column; NaN is no score.
 
     The count is rounded up; equal scores are ordered by uid and row, so the result is exact and
     the same every time.
@@ -56,6 +56,7 @@ class Rank:
     def sql(self) -> str:
         """Return the condition over the whole pool at once; null without the score."""
         score = identifier(self.of)
+        score = f"(CASE WHEN {score}::VARCHAR = 'nan' THEN NULL ELSE {score} END)"
         return (
             f"CASE WHEN {score} IS NOT NULL THEN "
             f"row_number() OVER (ORDER BY {score} DESC NULLS LAST, {UID.name}, {ROW.name}) "

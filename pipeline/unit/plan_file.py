@@ -132,8 +132,11 @@ class Plan:
     def _skipped_sentences(self) -> list[str]:
         if not self.skipped:
             return []
-        others = f" and {len(self.skipped) - 1:,} more" if len(self.skipped) > 1 else ""
-        return [f"Not read to its end, as `input.on_bad_file` says: {self.skipped[0][1]}{others}."]
+        files = f"{len(self.skipped):,} files were" if len(self.skipped) > 1 else "1 file was"
+        return [
+            f"{files} not read to the end, as `input.on_bad_file` says; the first: "
+            f"{self.skipped[0][1]}."
+        ]
 
     @property
     def unit_pairs(self) -> int:

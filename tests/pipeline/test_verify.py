@@ -21,7 +21,7 @@ from PIL import Image
 from pairsieve.pipeline import verify
 from pairsieve.pipeline.dataset.paths import Role, role
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.repair import again, repair
 from pairsieve.pipeline.run import run
@@ -94,14 +94,13 @@ def one(store: Store, start: str, end: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["serial", "ray"])
-def test_a_sound_dataset_is_sound_on_both_engines(made: tuple[Recipe, Path], kind: Any) -> None:
-    engine = open_engine(kind, 2)
-    try:
-        store = Store.at(made[1])
-        checked = list(verify.run(store, engine, decode=True))
-        shards = list(verify.run(store, engine, "default"))
-    finally:
-        engine.close()
+def test_a_sound_dataset_is_sound_on_both_engines(
+    made: tuple[Recipe, Path], kind: str, request: pytest.FixtureRequest
+) -> None:
+    engine = Serial() if kind == "serial" else request.getfixturevalue("ray")
+    store = Store.at(made[1])
+    checked = list(verify.run(store, engine, decode=True))
+    shards = list(verify.run(store, engine, "default"))
     assert [one.findings for one in checked + shards if one.findings] == []
     markers = [path for path in paths(store) if role(path) is not None and path not in UNMADE]
     assert sum(one.files for one in checked) >= len(markers) - 1  # `superseded` has no marker

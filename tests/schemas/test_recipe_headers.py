@@ -85,3 +85,8 @@ def test_cookies_come_from_the_chain_or_from_the_recipe() -> None:
 def test_img2dataset_sends_no_headers_of_ours() -> None:
     with pytest.raises(ValidationError, match="engine img2dataset cannot keep headers"):
         fetch(engine="img2dataset", headers={"Referer": "https://a/"})
+
+
+def test_cookies_are_off_as_yaml_reads_the_word() -> None:
+    content = {"user_agent": "me/1 (+https://me.example/x)", "cookies": False}
+    assert Fetch.model_validate(content).cookies == "off"

@@ -110,14 +110,14 @@ def test_any_blocks_judge_as_one_query_over_the_whole(
         attach(connection, store)
         expected = connection.execute(
             f"""
-            WITH answers AS (
+            WITH scored AS MATERIALIZED (FROM ledger), answers AS (
                 SELECT row, outcome NOT IN ('ok', 'gated') AS failed, outcome = 'gated' AS gated,
                        NOT coalesce(width > 1, false) AS narrow,
-                       sharpness IS NULL OR row_number() OVER (
-                           ORDER BY sharpness DESC NULLS LAST, uid, row
-                       ) > ceil({fraction!r} * count(sharpness) OVER ()) AS blurred,
+                       score IS NULL OR row_number() OVER (
+                           ORDER BY score DESC NULLS LAST, uid, row
+                       ) > ceil({fraction!r} * count(score) OVER ()) AS blurred,
                        uid < '00000000000000000000000000000002' AS early
-                FROM ledger
+                FROM (SELECT *, nullif(sharpness, 'nan'::FLOAT) AS score FROM scored)
             )
             SELECT row, CASE WHEN failed THEN [] ELSE list_filter([
                 CASE WHEN narrow AND NOT gated THEN 'wide' END,
@@ -137,7 +137,7 @@ def test_any_blocks_judge_as_one_query_over_the_whole(
 
 
 VALUES = st.one_of(
-    st.lists(st.floats(width=32) | st.none(), min_size=1, max_size=60),
+    st.lists(st.floats(width=32, allow_nan=False) | st.none(), min_size=1, max_size=60),
     st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), min_size=1, max_size=60),
     st.lists(st.sampled_from(["", "a", "b'", "\u00e9", "\U0001f600"]), min_size=1, max_size=60),
     st.lists(st.just(7), min_size=1, max_size=60),
@@ -205,3 +205,23 @@ def test_a_block_reads_what_it_overlaps_of_results(
     whole = ledger_files(store, selection="default")
     overlapping = [part.results[-2].files for part in blocks(whole, 3)]
     assert [len(files) for files in overlapping] == [2, 2]
+
+
+def test_a_score_that_is_no_number_or_a_duration_is_ranked_or_missing(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "dataset")
+    path = "gather/00000000.000000000000.parquet"
+    rows = [{"row": n, "uid": f"{n:032x}", "outcome": "ok", "retry_layer": 0} for n in range(4)]
+    table = pa.Table.from_pylist(rows, arrow_schema(GATHERED))
+    lengths = pa.array([3, 1, None, 2], pa.duration("s"))
+    numbers = pa.array([math.nan, 1.0, 2.0, math.inf])
+    table = table.append_column("length", lengths).append_column("number", numbers)
+    with store.writer(path) as sink:
+        pq.write_table(table, sink)
+    commit(store, "gather/00000000.json", Marker(4, {path: sink.entry()}, {}))
+    for of, kept in (
+        ("length", [True, False, False, True]),
+        ("number", [False, False, True, True]),
+    ):
+        half = {"input": {"path": "p"}, "keep": [{"top_fraction": 0.5, "of": of}]}
+        select.run(Recipe.model_validate(half), store, Serial(), of, 1)
+        assert [keep for _, keep, _, _ in judged(store, of)] == kept
