@@ -1,60 +1,51 @@
 """Shard: survivors become WebDataset tars, in a seeded order, that open_clip trains from.
 
-The order is that of the MD5 of seed and uid: a uniform shuffle of the whole pool that depends on
-nothing but the two, so workers, failures and unit sizes leave the same bytes. Each shard is one
-task; it fetches its images in byte ranges from wherever they were gathered.
+The order depends on input, recipe and seed alone, so workers, failures, blocks and partitions leave
+the same bytes. `mix: pool` is a uniform shuffle of all; each shard is one task that fetches its
+images in byte ranges from wherever they were gathered. `mix: window` shuffles those of some units
+at a time, whose images one task reads once, in order.
 """
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator
+from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths, stages
-from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import current, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
-    content,
     manifest,
     select_marker,
     shard_file,
     shard_marker,
-    shard_order,
     shard_parts,
-    shards_folder,
+    shard_rounds,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.input.column_types import finite, without_times
-from pairsieve.pipeline.ledger.ledger import attach, check_images, connect
-from pairsieve.pipeline.ledger.sql import quoted
-from pairsieve.pipeline.vectors.folders import scores_folders
-from pairsieve.schemas.columns import (
-    COLUMNS,
-    IMAGE_BYTES,
-    IMAGE_FILE,
-    IMAGE_OFFSET,
-    ROW,
-    SHARD,
-    SHARD_OFFSET,
-    TEXT,
-    UID,
-    Column,
-    arrow_schema,
+from pairsieve.pipeline.ledger.files import ledger_files
+from pairsieve.pipeline.ledger.ledger import check_images
+from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.pipeline.shards.pool_order import (
+    PARTITION_SAMPLES,
+    Rounds,
+    pool_order,
+    slices,
 )
+from pairsieve.pipeline.shards.pool_tasks import Packer
+from pairsieve.pipeline.shards.records import Content
+from pairsieve.pipeline.shards.shard_parts import MANIFEST, ShardsOf, stem
+from pairsieve.pipeline.shards.window_order import windows
+from pairsieve.pipeline.shards.window_tasks import WindowPacker
+from pairsieve.pipeline.vectors.folders import scores_folders
+from pairsieve.schemas.columns import COLUMNS, arrow_schema
 from pairsieve.schemas.errors import BadOption, Stopped
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Recipe, Shard
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-SAMPLES_AT_ONCE = 256  # samples whose images are read together
-BYTE_RANGE = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
-SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
-MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
+BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -62,10 +53,18 @@ def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[
     yield from run(recipe, store, engine, name)
 
 
-def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Marker]:
+def run(
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    name: str,
+    units: int = BLOCK_UNITS,
+    partition: int = PARTITION_SAMPLES,
+) -> Generator[Marker]:
     """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
 
-    Shards of another selection or other options under this name are deleted first.
+    Shards of another selection or other options under this name are deleted first. The ledger is
+    read in blocks of so many units; with `mix: pool` samples are sorted in partitions of so many.
 
     Raises:
         BadOption: there is no such selection.
@@ -74,29 +73,70 @@ def run(recipe: Recipe, store: Store, engine: Engine, name: str) -> Generator[Ma
     selected = store.marker(select_marker(name))
     if selected is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
-    shape = recipe.shard.model_dump(), recipe.image.format
     selection = selected.extra["fingerprint"]
-    identity = fingerprint(selection, shape)
+    identity = fingerprint(selection, (_shape(recipe.shard), recipe.image.format))
     if current(store, shard_marker(name), identity):
         _tidy(store, name)
         return
     check_images(store)
     _clear(store, name, identity)
-    order = _order(recipe, store, name, identity)
     done = store.markers(shard_parts(name))
     yield from done.values()
-    shards = range(-(-selected.counts["kept"] // recipe.shard.samples))
-    todo = [shard for shard in shards if _stem(shard) not in done]
-    task = partial(_pack, recipe, store, name, order.file(".parquet"), identity)
-    for shard, result in engine.map(task, todo):
-        if isinstance(result, Crashed):
-            raise Stopped(f"shard {_stem(shard)}: its process died ({result.reason}); run again")
-        yield result
+    files = ledger_files(store, scores_folders(recipe), name, before=stages.SHARD)
+    pool = Pool(store, engine, files, units)
+    shards = ShardsOf(name, identity, frozenset(map(int, done)))
+    columns = COLUMNS + recipe.other_scores
+    content = Content(recipe.shard.seed, recipe.image.format, columns)
+    if recipe.shard.mix == "pool":
+        parts = max(1, -(-selected.counts["kept"] // partition))
+        yield from _pack_pool(pool, shards, content, recipe.shard.samples, parts)
+    else:
+        yield from _pack_windows(pool, shards, content, recipe.shard)
     _finish(store, name, identity, selection)
 
 
-def _stem(shard: int) -> str:
-    return f"{shard:05d}"
+def _shape(shard: Shard) -> dict[str, Any]:
+    """Return what decides on the shards; of `mix: pool` what there was before windows."""
+    return shard.model_dump(exclude={"mix", "window_units"} if shard.mix == "pool" else None)
+
+
+def _pack_pool(
+    pool: Pool, shards: ShardsOf, content: Content, samples: int, partitions: int
+) -> Iterator[Marker]:
+    """Yield the marker of each shard of the whole pool that is not there yet."""
+    partition, sort = (
+        shard_rounds(shards.name, shards.identity, round) for round in ("partition", "sort")
+    )
+    order = pool_order(pool, Rounds(partition, sort, partitions, content))
+    todo = (
+        (shard, parts)
+        for shard, parts in enumerate(slices(order, samples))
+        if shard not in shards.done
+    )
+    for (shard, _), result in pool.engine.map(Packer(pool.store, shards, content), todo):
+        yield _made(result, f"shard {stem(shard)}")
+
+
+def _pack_windows(
+    pool: Pool, shards: ShardsOf, content: Content, options: Shard
+) -> Iterator[Marker]:
+    """Yield the marker of each shard, window by window, that is not there yet."""
+    all_windows = windows(pool, options.seed, options.window_units, options.samples)
+    todo = (window for window in all_windows if not shards.done.issuperset(window.shards))
+    packer = WindowPacker(pool.store, shards, content, pool.engine.task_threads)
+    for window, result in pool.engine.map(packer, todo):
+        yield from _made(result, f"the window of the shards from {stem(window.shard)}")
+
+
+def _made(result: Any, what: str) -> Any:
+    """Return what a task has made.
+
+    Raises:
+        Stopped: its process kept dying.
+    """
+    if isinstance(result, Crashed):
+        raise Stopped(f"{what}: its process died ({result.reason}); run again")
+    return result
 
 
 def _clear(store: Store, name: str, identity: str) -> None:
@@ -110,139 +150,8 @@ def _clear(store: Store, name: str, identity: str) -> None:
             store.delete([path, *marker.files])
 
 
-def _order(recipe: Recipe, store: Store, name: str, identity: str) -> Marker:
-    """Return the marker of a Parquet file with the survivors in order, a row group per shard."""
-    import pyarrow.parquet as pq
-
-    order_marker = shard_order(name)
-    if done := current(store, order_marker, identity):
-        return done
-    path = content(shard_parts(name), "order", ".parquet")
-    with connect(store) as connection, store.writer(path) as sink:
-        attach(connection, store, scores_folders(recipe), name, before=stages.SHARD)
-        key = f"md5({quoted(str(recipe.shard.seed))} || ':' || uid)"
-        batches = _batches(
-            connection,
-            f"SELECT * FROM ledger WHERE keep ORDER BY {key}, uid",
-            recipe.shard.samples,
-        )
-        first = next(batches)
-        with pq.ParquetWriter(sink, first.schema, compression="zstd") as writer:
-            writer.write_table(first, recipe.shard.samples)
-            for table in batches:
-                writer.write_table(table, recipe.shard.samples)
-    marker = Marker(0, {path: sink.entry()}, {}, {"fingerprint": identity})
-    replace(store, order_marker, marker)
-    return marker
-
-
-def _batches(connection: "DuckDBPyConnection", query: str, rows: int) -> Iterator[pa.Table]:
-    """Yield the result in tables of exactly `rows` rows but for the last; at least one table."""
-    reader = connection.sql(query).to_arrow_reader(rows)
-    buffered = reader.schema.empty_table()
-    yielded = False
-    for batch in reader:
-        buffered = pa.concat_tables([buffered, pa.Table.from_batches([batch])])
-        while buffered.num_rows >= rows:
-            yield buffered.slice(0, rows)
-            buffered, yielded = buffered.slice(rows), True
-    if buffered.num_rows or not yielded:
-        yield buffered
-
-
-def _pack(recipe: Recipe, store: Store, name: str, order: str, identity: str, shard: int) -> Marker:
-    """Write one shard and commit it."""
-    import pyarrow.parquet as pq
-
-    with store.reader(order) as source:
-        samples = pq.ParquetFile(source).read_row_group(shard)
-    tar_path = f"{shards_folder(name)}/{shard_file(shard)}"
-    with store.writer(tar_path) as tar:
-        offsets = _write_samples(store, samples, tar, recipe)
-    table = pa.table(
-        {
-            ROW.name: samples[ROW.name],
-            UID.name: samples[UID.name],
-            SHARD.name: [shard_file(shard)] * samples.num_rows,
-            SHARD_OFFSET.name: offsets,
-            SHARD_SHA256.name: [tar.entry()["sha256"]] * samples.num_rows,
-        }
-    )
-    part_path = content(shard_parts(name), _stem(shard), ".parquet")
-    with store.writer(part_path) as sink:
-        pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
-    files = {tar_path: tar.entry(), part_path: sink.entry()}
-    marker = Marker(samples.num_rows, files, {}, {"fingerprint": identity})
-    return commit(store, paths.marker_path(shard_parts(name), _stem(shard)), marker)
-
-
-def _write_samples(store: Store, samples: pa.Table, sink: Any, recipe: Recipe) -> list[int]:
-    """Write the samples to a tar; return where each begins, in bytes."""
-    from webdataset import TarWriter
-
-    offsets = []
-    columns = COLUMNS + recipe.other_scores
-    writer = TarWriter(sink, encoder=False, mtime=0)
-    for start in range(0, samples.num_rows, SAMPLES_AT_ONCE):
-        some = samples.slice(start, SAMPLES_AT_ONCE)
-        ranges = [some[column.name].to_pylist() for column in BYTE_RANGE]
-        images = store.read_byte_ranges(list(zip(*ranges, strict=True)))
-        for sample, image in zip(without_times(some).to_pylist(), images, strict=True):
-            offsets.append(writer.tarstream.offset)
-            writer.write(
-                {
-                    "__key__": sample[UID.name],
-                    recipe.image.format: image,
-                    "txt": sample[TEXT.name].encode(),
-                    "json": sample_json(sample, columns),
-                }
-            )
-    writer.close()
-    return offsets
-
-
-def sample_json(sample: dict[str, Any], columns: Iterable[Column]) -> bytes:
-    """Return the JSON of a sample: those of `columns` that belong there, and the extra columns.
-
-    What is not among `columns`, pairsieve's own, is an extra column of the input. Missing values
-    are left out. NaN and the infinities are null, because JSON (RFC 8259) has no word for them.
-    """
-    own = {column.name: column for column in columns}
-    content: dict[str, Any] = {}
-    for name, value in sample.items():
-        column = own.get(name)
-        if value is not None and (column is None or column.in_sample):
-            content[name] = finite(_digits(column, value) if column else value)
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_text, allow_nan=False)
-    return text.encode()
-
-
-def _text(value: Any) -> str:
-    """Return a value that JSON has no form for: the bytes of an expected hash, a decimal."""
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _digits(column: Column, value: Any) -> Any:
-    """Return the value of a column, its float32 numbers by the digits that they have.
-
-    Hashes are 16 hex digits: JSON has no numbers of 64 bits without a sign, and readers fail.
-    """
-    if pa.types.is_map(column.type):
-        return {key: _rounded(one) for key, one in value}
-    if pa.types.is_uint64(column.type):
-        return f"{value:016x}"
-    return _rounded(value) if pa.types.is_float32(column.type) else value
-
-
-def _rounded(value: float) -> float:
-    """Return a float32 by the digits that it has."""
-    return float(f"{value:.7g}")
-
-
 def _finish(store: Store, name: str, identity: str, selection: str) -> None:
     """Put the parts together: `sizes.json`, `manifest.parquet` and the marker that commits all."""
-    import pyarrow.parquet as pq
-
     parts = store.markers(shard_parts(name))
     path = manifest(name)
     with (
@@ -270,5 +179,5 @@ def _finish(store: Store, name: str, identity: str, selection: str) -> None:
 
 def _tidy(store: Store, name: str) -> None:
     """Delete what was only needed while the shards were made."""
-    store.delete([file for file, _, _ in store.list(shard_parts(name))])
-    store.delete([shard_order(name)])
+    for folder in (shard_parts(name), shard_rounds(name)):
+        store.delete([file for file, _, _ in store.list(folder)])

@@ -265,8 +265,23 @@ class Embed(Section):
 class Shard(Section):
     """How survivors are packed."""
 
-    samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard.")
+    samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard, at most.")
     seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
+    mix: Literal["pool", "window"] = Field(
+        "pool",
+        description="What is shuffled: `pool`, all survivors, each image read by itself; `window`, "
+        "those of some units drawn by the seed, whose stored images are read once, in order.",
+    )
+    window_units: int = Field(
+        32, ge=1, le=1000, description="With `mix: window`: units that a shard draws from, at most."
+    )
+
+    @model_validator(mode="after")
+    def _windowed(self) -> Self:
+        """Refuse the size of a window where there is none."""
+        if self.mix == "pool" and "window_units" in self.model_fields_set:
+            raise ValueError("window_units says how large a window is: say `mix: window`, too")
+        return self
 
 
 def _one_rule(entry: Any) -> Any:

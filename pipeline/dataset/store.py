@@ -6,17 +6,23 @@ and on every object store alike.
 
 import io
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path
-from pairsieve.pipeline.dataset.streams import HashingWriter, Seekable, storage_errors
+from pairsieve.pipeline.dataset.streams import (
+    HashingWriter,
+    Seekable,
+    file_entry,
+    storage_errors,
+)
 from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
@@ -208,6 +214,22 @@ class Store:
             self._make()
             sink = obstore.open_writer(self._objects, path, buffer_size=BUFFER_BYTES)
         return HashingWriter(sink, self.location(path))
+
+    def adopt(self, file: Path, path: str) -> dict[str, Any]:
+        """Move a file of this machine to `path`; return its size and checksum as markers name them.
+
+        In a local store on the same disk it is renamed, so that its bytes are not written again.
+        """
+        if self.local:
+            with storage_errors(self.location(path)), suppress(OSError):
+                (self.local / path).parent.mkdir(parents=True, exist_ok=True)
+                entry = file_entry(file)
+                os.replace(file, self.local / path)
+                return entry
+        with file.open("rb") as source, self.writer(path) as sink:
+            shutil.copyfileobj(source, sink, BUFFER_BYTES)
+        file.unlink()
+        return sink.entry()
 
     def marker(self, path: str) -> Marker | None:
         """Return the marker at `path`, or None where nothing is committed.

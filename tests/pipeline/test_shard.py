@@ -3,12 +3,10 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -17,7 +15,7 @@ from pairsieve.pipeline import select, shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import current_shards
-from pairsieve.schemas.columns import COLUMNS, Column, scores_of
+from pairsieve.schemas.columns import scores_of
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -105,36 +103,6 @@ def test_a_sample_is_image_text_and_json_under_its_uid(store: Store) -> None:
         if name.endswith(".jpg"):
             with Image.open(io.BytesIO(body)) as image:
                 assert image.size == (24, 16)
-
-
-def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
-    fresh = Column("fresh", pa.string(), "", "Just added.")
-    shown = replace(fresh, name="shown", in_sample=True)
-    sample = {"fresh": "secret", "shown": "a", "input_extra": "b", "uid": "0", "etag": "x"}
-    content = shard.sample_json(sample, (*COLUMNS, fresh, shown))
-    assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
-
-
-def test_numbers_that_json_does_not_know_are_null() -> None:
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    nan, infinity = float("nan"), float("inf")
-    sample = {
-        "uid": "0",
-        "clip_similarity": nan,
-        "input_ratio": -infinity,
-        "input_faces": [nan, 0.5, {"score": infinity}],
-        "input_map": [("a", nan), ("b", 1.0)],
-    }
-    content = shard.sample_json(sample, COLUMNS)
-    assert json.loads(content, parse_constant=refuse) == {
-        "uid": "0",
-        "clip_similarity": None,
-        "input_ratio": None,
-        "input_faces": [None, 0.5, {"score": None}],
-        "input_map": [["a", None], ["b", 1.0]],
-    }
 
 
 def test_scores_of_further_models_follow_the_main_ones() -> None:

@@ -1,0 +1,51 @@
+"""Reading stored images for shards: one here and one there, or those of a tar in order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.columns import IMAGE_BYTES, IMAGE_FILE, IMAGE_OFFSET
+
+READ_BYTES = 8 << 20  # of a tar, read together
+GAP_BYTES = 1 << 20  # a longer stretch of a tar without any sample is passed over
+
+
+def scattered(store: Store, samples: pa.Table) -> list[bytes]:
+    """Return the image of each of the samples, wherever it lies."""
+    ranges = [
+        samples[column.name].to_pylist() for column in (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES)
+    ]
+    return store.read_byte_ranges(list(zip(*ranges, strict=True)))
+
+
+def in_order(store: Store, samples: pa.Table) -> Iterator[tuple[int, memoryview]]:
+    """Yield index and image of each of the samples; every tar is read once, from front to back."""
+    files = samples[IMAGE_FILE.name].to_numpy(zero_copy_only=False)
+    starts, sizes = (samples[c.name].to_numpy() for c in (IMAGE_OFFSET, IMAGE_BYTES))
+    for file in sorted(set(files)):
+        of_file = np.flatnonzero(files == file)
+        of_file = of_file[np.argsort(starts[of_file], kind="stable")]
+        for stretch in _stretches(starts[of_file], sizes[of_file]):
+            indices = of_file[stretch]
+            begin = int(starts[indices[0]])
+            length = int((starts[indices] + sizes[indices]).max()) - begin
+            (data,) = store.read_ranges(str(file), [begin], [length])
+            view = memoryview(data)
+            for index in indices:
+                first = int(starts[index]) - begin
+                yield int(index), view[first : first + int(sizes[index])]
+
+
+def _stretches(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[slice]:
+    """Yield which ranges, sorted, are read together: those near one another, up to a size."""
+    first = 0
+    for index in range(1, len(starts)):
+        far = starts[index] - (starts[index - 1] + sizes[index - 1]) > GAP_BYTES
+        if far or starts[index] + sizes[index] - starts[first] > READ_BYTES:
+            yield slice(first, index)
+            first = index
+    if len(starts):
+        yield slice(first, len(starts))
