@@ -103,6 +103,13 @@ class Store:
             parts = obstore.get_ranges(self._objects, path, starts=starts, lengths=lengths)
         return [bytes(part) for part in parts]
 
+    def read_range(self, path: str, start: int, length: int) -> memoryview:
+        """Return some bytes of `path`."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            return memoryview(obstore.get_range(self._objects, path, start=start, length=length))
+
     def read_byte_ranges(self, ranges: Sequence[ByteRange]) -> "builtins.list[bytes]":
         """Return the bytes of each range, in order; a file is asked once, several at a time.
 
@@ -111,6 +118,8 @@ class Store:
         of_file: dict[str, list[int]] = {}
         for number, (path, _, _) in enumerate(ranges):
             of_file.setdefault(path, []).append(number)
+        if self.local:
+            return self._local_ranges(of_file, ranges)
 
         def read(path: str) -> list[bytes]:
             _, starts, lengths = zip(*(ranges[number] for number in of_file[path]), strict=True)
@@ -121,6 +130,20 @@ class Store:
             for numbers, found in zip(of_file.values(), pool.map(read, of_file), strict=True):
                 for number, body in zip(numbers, found, strict=True):
                     bodies[number] = body
+        return bodies
+
+    def _local_ranges(
+        self, of_file: dict[str, "builtins.list[int]"], ranges: Sequence[ByteRange]
+    ) -> "builtins.list[bytes]":
+        """Return the same from this machine's disk, where threads cost more than reading."""
+        bodies = [b""] * len(ranges)
+        for path, numbers in of_file.items():
+            with storage_errors(self.location(path)), open(self.location(path), "rb", 0) as file:
+                for number in numbers:
+                    _, start, length = ranges[number]
+                    bodies[number] = os.pread(file.fileno(), length, start)
+                    if len(bodies[number]) != length:
+                        raise OSError(f"it ends before byte {start + length:,}")
         return bodies
 
     def exists(self, path: str) -> bool:

@@ -32,8 +32,7 @@ def in_order(store: Store, samples: pa.Table) -> Iterator[tuple[int, memoryview]
             indices = of_file[stretch]
             begin = int(starts[indices[0]])
             length = int((starts[indices] + sizes[indices]).max()) - begin
-            (data,) = store.read_ranges(str(file), [begin], [length])
-            view = memoryview(data)
+            view = store.read_range(str(file), begin, length)
             for index in indices:
                 first = int(starts[index]) - begin
                 yield int(index), view[first : first + int(sizes[index])]

@@ -56,11 +56,8 @@ class Packer:
     def _write_some(self, samples: pa.Table, tar: HashingWriter) -> list[int]:
         columns = (samples[name].to_pylist() for name in (UID.name, TEXT.name, JSON))
         images = scattered(self.store, samples)
-        offsets, begin, parts = [], tar.size, []
+        offsets = []
         for image, uid, text, json in zip(images, *columns, strict=True):
-            offsets.append(begin)
-            sample = sample_parts(uid, self.content.format, image, text, json)
-            begin += sum(map(len, sample))
-            parts += sample
-        tar.write(b"".join(parts))
+            offsets.append(tar.size)
+            tar.write(b"".join(sample_parts(uid, self.content.format, image, text, json)))
         return offsets

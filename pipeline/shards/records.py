@@ -79,7 +79,7 @@ def _records(survivors: pa.Table, content: Content) -> pa.Table:
     texts = survivors[TEXT.name].cast(pa.large_string()).cast(pa.large_binary())
     table = survivors.select([HIGH, LOW, *(column.name for column in LOCATED)])
     table = table.append_column(TEXT.name, texts)
-    return table.append_column(JSON, pa.array(jsons, pa.large_binary())).cast(RECORD)
+    return table.append_column(JSON, jsons).cast(RECORD)
 
 
 def seeded_order(samples: pa.Table) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 BLOCK = tarfile.BLOCKSIZE
 Bytes = bytes | memoryview
+ZEROS = bytes(BLOCK)
 END_BYTES = 2 * BLOCK  # zeros that end a tar, which is then filled up to whole records
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 135), slice(148, 156)  # fields of a header
 
@@ -45,28 +46,24 @@ def sample_parts(uid: str, kind: str, image: Bytes, text: bytes, json: bytes) ->
 
 def header(name: str, size: int) -> bytes:
     """Return the header of a file of this ASCII name, at most 100 characters, and size, bytes."""
-    data = bytearray(_template())
-    encoded = name.encode("ascii")
-    data[: len(encoded)] = encoded
-    data[_SIZE] = b"%011o" % size
-    data[_CHECKSUM] = b"%06o\0 " % (sum(data[_NAME]) + sum(data[_SIZE]) + _rest())
-    return bytes(data)
+    middle, after, rest = _template()
+    encoded, digits = name.encode("ascii"), b"%011o" % size
+    checksum = b"%06o\0 " % (sum(encoded) + sum(digits) + rest)
+    return b"".join((encoded.ljust(100, b"\0"), middle, digits, after[:13], checksum, after[21:]))
 
 
 @lru_cache(maxsize=1)
-def _template() -> bytes:
-    """Return a header without a name and a size."""
+def _template() -> tuple[bytes, bytes, int]:
+    """Return what is before and after the size in a header, and what both add to its checksum.
+
+    The checksum itself counts as blanks.
+    """
     member = tarfile.TarInfo("")
     member.mode, member.uname, member.gname = 0o444, "bigdata", "bigdata"  # as webdataset has them
-    return member.tobuf(tarfile.USTAR_FORMAT)
-
-
-@lru_cache(maxsize=1)
-def _rest() -> int:
-    """Return what the other fields of a header add to its checksum, which counts as blanks."""
-    template = bytearray(_template())
-    template[_CHECKSUM] = b" " * 8
-    return sum(template) - sum(template[_NAME]) - sum(template[_SIZE])
+    data = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    data[_CHECKSUM] = b" " * 8
+    middle, after = bytes(data[_NAME.stop : _SIZE.start]), bytes(data[_SIZE.stop :])
+    return middle, after, sum(middle) + sum(after)
 
 
 def _whole(size: int) -> int:
@@ -75,4 +72,4 @@ def _whole(size: int) -> int:
 
 
 def _padding(size: int) -> bytes:
-    return bytes(_whole(size) - size)
+    return ZEROS[: -size % BLOCK]

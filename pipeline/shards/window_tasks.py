@@ -90,16 +90,11 @@ class WindowPacker:
         """Write the samples of a unit to their places."""
         with pa.memory_map(str(_aside(folder, number))) as source:
             table = pa.ipc.open_file(source).read_all()
-            uids = table[UID.name].to_pylist()
-            texts, jsons = table[TEXT.name], table[JSON]
+            columns = zip(*(table[n].to_pylist() for n in (UID.name, TEXT.name, JSON)), strict=True)
+            samples = list(columns)
             for index, image in in_order(self.store, table):
-                parts = sample_parts(
-                    uids[index],
-                    self.content.format,
-                    image,
-                    texts[index].as_py(),
-                    jsons[index].as_py(),
-                )
+                uid, text, json = samples[index]
+                parts = sample_parts(uid, self.content.format, image, text, json)
                 path = _shard(folder, int(places.shards[index]))
                 _put(path, parts, int(places.offsets[index]))
 
