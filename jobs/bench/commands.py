@@ -166,6 +166,7 @@ def shard(
         Path | None, typer.Option("--folder", help="Work in here; default: the temporary folder.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of pool and order.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Of Ray.")] = 2,
     runs: Runs = 3,
 ) -> None:
     """Compare making shards, by both mixes, with copying them by cp, and say how mixed they are."""
@@ -173,7 +174,9 @@ def shard(
     from pairsieve.jobs.bench_data.pool import Pool
 
     pool = Pool(rows, seed, unit)
-    bench(ShardBenchmark(pool, window_units, samples, image_bytes, folder, runs), typer.echo)
+    bench(
+        ShardBenchmark(pool, window_units, samples, image_bytes, folder, runs, workers), typer.echo
+    )
 
 
 @bench.command()

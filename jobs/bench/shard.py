@@ -1,7 +1,9 @@
 """`bench shard`: what making shards costs beside copying them by `cp`, and how mixed they are.
 
-A pool with stored images is drawn. Then the three take turns: `mix: pool`, `mix: window`, and a
-`cp` of the shards that were made. Before each, what earlier ones wrote is flushed to the disk.
+A pool with stored images is drawn. Then they take turns: `mix: pool` and `mix: window`, in one
+process and on Ray, and a `cp` of the shards that were made. Each counts until what it has written
+is on the disk, as that of a dataset larger than the memory must be, and until it has ended; before
+each, what the earlier ones wrote is flushed. Starting Ray is left out.
 """
 
 import io
@@ -46,6 +48,7 @@ class ShardBenchmark:
         image_bytes: Median size of a stored image, bytes.
         folder: Where to work; None for the temporary folder.
         runs: Of each contestant.
+        workers: On Ray.
     """
 
     pool: Pool
@@ -54,6 +57,7 @@ class ShardBenchmark:
     image_bytes: int
     folder: Path | None = None
     runs: int = 3
+    workers: int = 2
 
 
 class Mixed(NamedTuple):
@@ -72,14 +76,17 @@ class Mixed(NamedTuple):
 
 def bench(benchmark: ShardBenchmark, echo: Callable[[str], None]) -> None:
     """Draw the pool, let the contestants take turns and print what came of it."""
-    with tempfile.TemporaryDirectory(prefix="pairsieve-bench-", dir=benchmark.folder) as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="pairsieve-bench-", dir=benchmark.folder) as made:
+        folder = Path(made)
         store = Store.at(folder / "dataset")
         _build(benchmark, folder, store, echo)
-        results: dict[str, list[Result]] = {each: [] for each in (*MIXES, COPY)}
+        jobs = {mix: _job(folder, mix) for mix in MIXES}
+        parallel = {"workers": benchmark.workers}
+        jobs |= {f"{mix} x{benchmark.workers}": jobs[mix] | parallel for mix in MIXES}
+        results: dict[str, list[Result]] = {each: [] for each in (*jobs, COPY)}
         for _ in range(benchmark.runs):
-            for mix in MIXES:
-                results[mix].append(answer(CONTESTANT, _job(folder, mix)))
+            for name, job in jobs.items():
+                results[name].append(answer(CONTESTANT, job))
             results[COPY].append(_copy(folder))
         _print_costs(results, _bytes(folder, MIXES[0]))
         _print_mixed({mix: mixed(store, mix, benchmark.pool.unit) for mix in MIXES})
@@ -125,10 +132,12 @@ def _copy(folder: Path) -> Result:
     os.sync()
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(["cp", "-r", str(_shards(folder, MIXES[0])), str(target)], check=True)
+    unflushed = time.perf_counter() - began
+    os.sync()
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     shutil.rmtree(target)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": seconds, "cpu_s": cpu}
+    return {"wall_s": seconds, "unflushed_s": unflushed, "cpu_s": cpu}
 
 
 def mixed(store: Store, name: str, unit: int) -> Mixed:
@@ -148,14 +157,17 @@ def mixed(store: Store, name: str, unit: int) -> Mixed:
 
 def _print_costs(results: dict[str, list[Result]], size: int) -> None:
     rows = []
-    copied = median(results[COPY], "wall_s"), median(results[COPY])
     for name, runs in results.items():
-        wall, cpu = median(runs, "wall_s"), median(runs)
+        speeds = []
+        for key in ("wall_s", "unflushed_s"):
+            seconds = median(runs, key)
+            share = f"{median(results[COPY], key) / seconds:.2f}"
+            speeds += [f"{size / 1e6 / seconds:,.0f}", share]
         peak = f"{median(runs, 'peak_mb'):,.0f}" if "peak_mb" in runs[0] else "-"
-        speed = f"{size / 1e6 / wall:,.0f}"
-        rows.append((name, speed, f"{copied[0] / wall:.2f}", f"{1e9 * cpu / size:.2f}", peak))
-    columns = ("", "MB/s", "of cp", "CPU-s a GB", "peak MB")
-    print_table(f"{size / 1e9:.2f} GB of shards, one process", columns, rows)
+        cpu = f"{1e9 * median(runs) / size:.2f}" if "cpu_s" in runs[0] else "-"
+        rows.append((name, *speeds, cpu, peak))
+    columns = ("", "MB/s", "of cp", "not flushed MB/s", "of cp", "CPU-s a GB", "peak MB")
+    print_table(f"{size / 1e9:.2f} GB of shards", columns, rows)
 
 
 def _print_mixed(mixes: dict[str, Mixed]) -> None:

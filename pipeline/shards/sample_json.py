@@ -53,6 +53,9 @@ def _texts(values: pa.Array, own: bool) -> pa.Array:
         return _strings(values.cast(TEXT))
     if types.is_boolean(type) or (types.is_integer(type) and not (own and types.is_uint64(type))):
         return values.cast(TEXT)
+    if own and types.is_float32(type) and pc.all(pc.is_finite(values)).as_py():
+        numbers = [None if v is None else repr(float(f"{v:.7g}")) for v in values.to_pylist()]
+        return pa.array(numbers, TEXT)
     text = _writer(type, own)
     return pa.array([None if v is None else text(v) for v in values.to_pylist()], TEXT)
 

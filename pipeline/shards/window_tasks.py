@@ -92,11 +92,11 @@ class WindowPacker:
             table = pa.ipc.open_file(source).read_all()
             columns = zip(*(table[n].to_pylist() for n in (UID.name, TEXT.name, JSON)), strict=True)
             samples = list(columns)
+            paths = [str(_shard(folder, shard)) for shard in range(len(places.firsts) - 1)]
             for index, image in in_order(self.store, table):
                 uid, text, json = samples[index]
                 parts = sample_parts(uid, self.content.format, image, text, json)
-                path = _shard(folder, int(places.shards[index]))
-                _put(path, parts, int(places.offsets[index]))
+                _put(paths[places.shards[index]], parts, int(places.offsets[index]))
 
     def _commit(
         self, folder: Path, window: Window, shard: int, places: "Places", table: pa.Table
@@ -163,7 +163,7 @@ def _shard(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.tar"
 
 
-def _put(path: Path, parts: Sequence[bytes | memoryview], offset: int) -> None:
+def _put(path: str, parts: Sequence[bytes | memoryview], offset: int) -> None:
     """Write one after the other at a place of a file; there may be too many shards to keep open."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
