@@ -104,9 +104,8 @@ def _pack_pool(
     pool: Pool, shards: ShardsOf, content: Content, samples: int, partitions: int
 ) -> Iterator[Marker]:
     """Yield the marker of each shard of the whole pool that is not there yet."""
-    partition, sort = (
-        shard_rounds(shards.name, shards.identity, round) for round in ("partition", "sort")
-    )
+    rounds = fingerprint(shards.identity, partitions, pool.units)
+    partition, sort = (shard_rounds(shards.name, rounds, of) for of in ("partition", "sort"))
     order = pool_order(pool, Rounds(partition, sort, partitions, content))
     todo = (
         (shard, parts)

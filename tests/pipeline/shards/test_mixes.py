@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import math
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pairsieve.pipeline.dataset.paths import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Ray, Serial
 from pairsieve.schemas.columns import GATHERED, arrow_schema
+from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
 UNIT = 5  # rows
@@ -207,6 +209,21 @@ def test_a_window_killed_among_its_shards_is_made_again(tmp_path: Path) -> None:
     store.delete(["shards/default/parts/00001.json"])
     again = pack(store, asked)
     assert again == pack(put(Store.at(tmp_path / "whole"), 60), asked)
+
+
+def test_a_full_disk_stops_the_windows_and_leaves_no_file(tmp_path: Path) -> None:
+    asked = recipe(60, mix="window", window_units=12)
+    store = put(Store.at(tmp_path), 60)
+    select.run(asked, store, Serial(), "default")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(Stopped, match=r"storage failed at .*scratch\."):
+            list(shard.run(asked, store, Serial(), "default"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.glob("scratch.*")) == []
+    assert len(pack(store, asked)) == 3
 
 
 def test_an_object_store_gets_the_same_shards(tmp_path: Path, s3: str) -> None:
