@@ -24,6 +24,7 @@ from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
+from pairsieve.schemas.recipe_shard import Shard
 from pairsieve.schemas.recipe_text import Text
 
 _PRODUCT = re.compile(r"[A-Za-z0-9]")
@@ -278,22 +279,6 @@ class Embed(Section):
         if len(self.tags) == 1:
             raise ValueError("tags: one tag alone is always the most probable; give at least two")
         return self
-
-
-class Shard(Section):
-    """How survivors are packed."""
-
-    samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard.")
-    seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
-    text: Literal["original", "cleaned"] = Field(
-        "original",
-        description="The caption in a sample's `.txt`; its JSON has the original in any case.",
-    )
-    personal_data: Literal["keep", "mask"] = Field(
-        "keep",
-        description="`mask` puts `[email]` and the like in its place in `.txt` and the texts of "
-        "JSON, within their first 10,000 characters.",
-    )
 
 
 def _one_rule(entry: Any) -> Any:

@@ -28,6 +28,7 @@ FOLDERS = {
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image fetch external",
     "dedup": "dataset engine ledger vectors hamming",
+    "shards": "dataset engine ledger input",
     "stats": "dataset ledger image fetch external",
     "integrity": "dataset image ledger unit",
 }

@@ -154,6 +154,34 @@ def decide(
 
 
 @bench.command()
+def shard(
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Pairs of the pool.")] = 20_000,
+    unit: Annotated[int, typer.Option("--unit", min=1, help="Pairs of a unit.")] = 1_000,
+    window_units: Annotated[
+        int, typer.Option("--window-units", min=1, max=1000, help="Units of a window.")
+    ] = 8,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Samples per shard.")] = 1_000,
+    image_bytes: Annotated[
+        int, typer.Option("--image-bytes", min=1, help="Median size of a stored image, bytes.")
+    ] = 50_000,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Work in here; default: the temporary folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of pool and order.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Of Ray.")] = 2,
+    runs: Runs = 3,
+) -> None:
+    """Compare making shards, by both mixes, with copying them by cp, and say how mixed they are."""
+    from pairsieve.jobs.bench.shard import ShardBenchmark, bench
+    from pairsieve.jobs.bench_data.pool import Pool
+
+    pool = Pool(rows, seed, unit)
+    bench(
+        ShardBenchmark(pool, window_units, samples, image_bytes, folder, runs, workers), typer.echo
+    )
+
+
+@bench.command()
 def semantic(
     count: Annotated[
         int, typer.Option("--vectors", min=1000, help="Vectors searched.")

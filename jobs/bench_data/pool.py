@@ -168,7 +168,7 @@ def build(pool: Pool, recipe: Recipe, folder: Path) -> int:
     store = Store.at(folder)
     vectors = model_folder(recipe.embed)
     record = _record(recipe)
-    store.write(PLAN_FILE, _plan(pool, recipe, store).dumps())
+    store.write(PLAN_FILE, plan_of(pool, recipe, store).dumps())
     store.write(model_record(vectors), checked_json.dumps(record.to_json(), indent=1))
     builder = Builder(pool, store, (vectors, scores_folder(recipe.embed)), record)
     layers = Counter[int]()
@@ -258,7 +258,8 @@ def _summary(counts: dict[str, int], tables: UnitTables) -> dict[str, Any]:
     }
 
 
-def _plan(pool: Pool, recipe: Recipe, store: Store) -> Plan:
+def plan_of(pool: Pool, recipe: Recipe, store: Store) -> Plan:
+    """Return the plan of a pool."""
     options = measuring(recipe)
     file = File("pairs.parquet", "pairs.parquet", pool.rows, 100 * pool.rows, "drawn", "drawn")
     return Plan(

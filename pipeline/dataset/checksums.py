@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import IMAGE_BYTES, IMAGE_CHECKSUM, IMAGE_FILE, IMAGE_OFFSET
@@ -22,6 +22,8 @@ REPAIR = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it 
 REMEMBERED = 1 << 18  # files whose checksum is known while the process lives
 CHUNK_BYTES = 1 << 20
 
+Body = TypeVar("Body", bytes, memoryview)
+
 
 class StoredAt(NamedTuple):
     """Where a stored image is, and the checksum that its bytes must have."""
@@ -32,14 +34,14 @@ class StoredAt(NamedTuple):
     checksum: int
 
 
-def of_image(body: bytes) -> int:
+def of_image(body: bytes | memoryview) -> int:
     """Return the checksum of a stored image, 64 bits."""
     import xxhash
 
     return xxhash.xxh3_64_intdigest(body)
 
 
-def check_image(store: Store, at: StoredAt, body: bytes) -> bytes:
+def check_image(store: Store, at: StoredAt, body: Body) -> Body:
     """Return the bytes of a stored image if they are those that were stored.
 
     Raises:

@@ -39,6 +39,7 @@ INDEXES = "search"
 SPILL = "tmp."  # how folders begin into which DuckDB spills what does not fit into memory
 SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
+ORDER = "order"  # the folder of the rounds that put the samples of shards in order
 DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -192,9 +193,9 @@ def shard_marker(name: str) -> str:
     return marker_path(shards_folder(name))
 
 
-def shard_order(name: str) -> str:
-    """Return where the order of the samples is committed while shards are made."""
-    return marker_path(shards_folder(name), "parts")
+def shard_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
+    """Return the folder of a round that puts samples in order, of all of one fingerprint or all."""
+    return "/".join(filter(None, (shards_folder(name), ORDER, fingerprint, round)))
 
 
 def manifest(name: str) -> str:
@@ -234,6 +235,7 @@ _SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
 _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
+_SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
 _SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
 
 _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the content, by scope
@@ -270,7 +272,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.json",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.json",
         rf"{INDEXES}/{_ANY}/done\.json",
-        rf"{SHARD.folder}/{_ANY}/parts\.json",
+        rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
         rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.json",
     ],
     Role.CONTENT: [
@@ -284,9 +286,10 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
         rf"{SHARD.folder}/{_ANY}/(?:\d{{5,}}\.tar|manifest\.parquet|sizes\.json)",
-        rf"{SHARD.folder}/{_ANY}/parts/(?:\d{{5,}}|order)\.{_ATTEMPT}\.parquet",
+        rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
+        rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
         rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
-        rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:\w+\.(?:duckdb(?:\.wal)?|parquet)|{_SPILLED})",
+        rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],
 }
 UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -96,6 +97,13 @@ class Seekable(io.RawIOBase):
             data = bytes(self._source.read(len(buffer)))
         buffer[: len(data)] = data
         return len(data)
+
+
+def file_entry(file: Path) -> dict[str, Any]:
+    """Return size and checksum of a file of this machine, as a marker names them."""
+    with file.open("rb") as source:
+        digest = hashlib.file_digest(source, "sha256")
+    return {"bytes": file.stat().st_size, "sha256": digest.hexdigest()}
 
 
 @contextmanager

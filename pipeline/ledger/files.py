@@ -5,9 +5,11 @@ runs on the engine. What a stage over the pool has committed in blocks is joined
 a file that is not cut into blocks the rows of a block are read.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from pairsieve.pipeline.dataset.checksums import REPAIR
@@ -195,6 +197,21 @@ def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles
             tuple(_overlapping(result, span) for result in whole.results),
             span,
         )
+
+
+def unit_files(whole: LedgerFiles, unit: int) -> LedgerFiles:
+    """Return the files of one unit; those of slices must be in the order of units, as listed."""
+
+    def of_unit(files: Sequence[SliceFile]) -> tuple[SliceFile, ...]:
+        first = bisect_left(files, unit, key=attrgetter("unit"))
+        return tuple(files[first : bisect_right(files, unit, first, key=attrgetter("unit"))])
+
+    return LedgerFiles(
+        of_unit(whole.gathered),
+        {name: of_unit(files) for name, files in whole.scores.items()},
+        tuple(_overlapping(result, (unit, unit)) for result in whole.results),
+        (unit, unit),
+    )
 
 
 def _overlapping(result: ResultFiles, span: Units) -> ResultFiles:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pairsieve.schemas.recipe import Fetch, Image, Recipe, Shard
+from pairsieve.schemas.recipe import Fetch, Image, Recipe
 from pairsieve.schemas.recipe_input import Input
+from pairsieve.schemas.recipe_shard import Shard
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs/img2dataset.md").read_text().partition("## Its downloader")[0]

@@ -180,33 +180,42 @@ def test_a_bit_flipped_in_a_shard_is_found_by_verify(recipe: Recipe, tmp_path: P
     assert shards(tmp_path / "out") == before
 
 
-class Flipping(Serial):
-    """Flips a bit in the second row group of a Parquet file before its first task."""
+def _first_page(file: Path) -> int:
+    """Return a place in the first page of a Parquet file, where its bytes are."""
+    column = pq.read_metadata(file).row_group(0).column(0)
+    return int(column.data_page_offset + column.total_compressed_size - 3)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class Flipping(Serial):
+    """Flips a bit of the first file that a pattern finds, before the next round of tasks."""
+
+    def __init__(self, folder: Path, pattern: str) -> None:
+        self.folder, self.pattern = folder, pattern
+        self.flipped: list[str] = []
 
     def map(
         self, function: Callable[[Any], Any], items: Iterable[Any]
     ) -> Generator[tuple[Any, Any]]:
-        (file,) = self.folder.glob("order.*.parquet")
-        column = pq.read_metadata(file).row_group(1).column(0)
-        flip(file, column.data_page_offset + column.total_compressed_size - 3)
+        files = [] if self.flipped else list(self.folder.glob(self.pattern))
+        for file in files[:1]:
+            flip(file, _first_page(file) if file.suffix == ".parquet" else 40)
+            self.flipped.append(file.name)
         yield from super().map(function, items)
 
 
-def test_a_bit_flipped_in_the_order_of_samples_stops_that_shard(
-    recipe: Recipe, tmp_path: Path
+@pytest.mark.parametrize("pattern", ["partition/*.bin", "sort/*.parquet"])
+def test_a_bit_flipped_in_the_order_of_samples_stops_the_shards_of_it(
+    recipe: Recipe, tmp_path: Path, pattern: str
 ) -> None:
     store = Store.at(tmp_path / "out")
     walk(recipe, store)
     before = shards(tmp_path / "out")
     shutil.rmtree(tmp_path / "out/shards")
-    packed = shard.run(recipe, store, Flipping(tmp_path / "out/shards/default/parts"), "default")
-    assert next(packed).rows == 2
-    with pytest.raises(Stopped, match="shard 00001: the order of the samples is damaged"):
-        next(packed)
-    walk(recipe, store)  # what was committed of the order is not what lies there: made again
+    engine = Flipping(tmp_path / "out/shards/default/order", f"*/{pattern}")
+    with pytest.raises(Stopped, match="the order of the samples is damaged: .*verify --repair"):
+        list(shard.run(recipe, store, engine, "default"))
+    assert [Path(file).name for _, file in mended(store)] == engine.flipped
+    walk(recipe, store)
     assert shards(tmp_path / "out") == before
 
 

@@ -3,12 +3,10 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -17,7 +15,7 @@ from pairsieve.pipeline import select, shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import current_shards
-from pairsieve.schemas.columns import COLUMNS, Column, scores_of
+from pairsieve.schemas.columns import scores_of
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -122,49 +120,15 @@ def test_the_caption_may_be_cleaned_and_the_original_stays_beside_it(
     assert [json.loads(files[f"{row:032x}.json"])["text"] for row in range(3)] == texts
 
 
-def test_personal_data_may_be_masked(tmp_path: Path, put_gathered: PutGathered) -> None:
+@pytest.mark.parametrize("mix", ["pool", "window"])
+def test_personal_data_may_be_masked(tmp_path: Path, put_gathered: PutGathered, mix: str) -> None:
     dataset = Store.at(tmp_path)
     (row,) = images(dataset, 1)
     put_gathered(dataset, [row | {"text": "write to&nbsp;a.b@example.org"}])
-    sharded(dataset, recipe(text="cleaned", personal_data="mask"))
+    sharded(dataset, recipe(text="cleaned", personal_data="mask", mix=mix))
     files = dict(members(dataset, "shards/default/00000.tar"))
     assert files[f"{0:032x}.txt"] == b"write to [email]"
     assert json.loads(files[f"{0:032x}.json"])["text"] == "write to&nbsp;[email]"
-
-
-def test_a_new_column_stays_out_of_the_json_until_it_says_otherwise() -> None:
-    fresh = Column("fresh", pa.string(), "", "Just added.")
-    shown = replace(fresh, name="shown", in_sample=True)
-    sample = {"fresh": "secret", "shown": "a", "input_extra": "b", "uid": "0", "etag": "x"}
-    content = shard.sample_json(sample, (*COLUMNS, fresh, shown))
-    assert json.loads(content) == {"shown": "a", "input_extra": "b", "uid": "0"}
-
-
-def test_counts_by_name_are_whole_numbers() -> None:
-    sample = {"uid": "0", "listed_words": [("spam", 2)], "personal_data": [("email", 1)]}
-    assert shard.sample_json(sample, COLUMNS) == b'{"listed_words": {"spam": 2}, "uid": "0"}'
-
-
-def test_numbers_that_json_does_not_know_are_null() -> None:
-    def refuse(word: str) -> None:
-        raise AssertionError(word)
-
-    nan, infinity = float("nan"), float("inf")
-    sample = {
-        "uid": "0",
-        "clip_similarity": nan,
-        "input_ratio": -infinity,
-        "input_faces": [nan, 0.5, {"score": infinity}],
-        "input_map": [("a", nan), ("b", 1.0)],
-    }
-    content = shard.sample_json(sample, COLUMNS)
-    assert json.loads(content, parse_constant=refuse) == {
-        "uid": "0",
-        "clip_similarity": None,
-        "input_ratio": None,
-        "input_faces": [None, 0.5, {"score": None}],
-        "input_map": [["a", None], ["b", 1.0]],
-    }
 
 
 def test_scores_of_further_models_follow_the_main_ones() -> None:

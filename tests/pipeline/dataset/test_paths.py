@@ -27,7 +27,7 @@ MARKERS = [
     paths.marker_path(paths.index_folder("model")),
     paths.select_marker("default"),
     paths.shard_marker("default"),
-    paths.shard_order("default"),
+    paths.marker_path(paths.shard_rounds("default", HASH, "sort"), paths.task_name(3)),
     paths.marker_path(paths.shard_parts("default"), "00123"),
     paths.marker_path(paths.shard_parts("default"), "123456"),
 ]
@@ -55,10 +55,13 @@ CONTENT = [
     f"{paths.shards_folder('default')}/{paths.shard_file(123_456)}",
     paths.manifest("default"),
     paths.sizes("default"),
-    paths.content(paths.shard_parts("default"), "order", ".parquet"),
+    paths.content(paths.shard_rounds("default", HASH, "partition"), paths.task_name(3), ".bin"),
+    paths.content(paths.shard_rounds("default", HASH, "sort"), paths.task_name(3), ".parquet"),
     paths.content(paths.shard_parts("default"), "00000", ".parquet"),
     "tmp.0123456789ab/duckdb_temp_17436_0_storage_DEFAULT-0.tmp",
     "scratch.ab_c12xy/stats.duckdb.wal",
+    "scratch.ab_c12xy/00003.tar",
+    "scratch.ab_c12xy/00000.arrow",
 ]
 FIXED = [
     paths.PLAN_FILE,

@@ -14,7 +14,7 @@ from PIL import Image
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.run import run
-from pairsieve.pipeline.shard import _seconds
+from pairsieve.pipeline.shards.durations import seconds
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -31,7 +31,7 @@ from pairsieve.schemas.recipe import Recipe
 def test_a_duration_is_written_in_seconds_to_its_last_digit(
     count: int, unit: str, text: str
 ) -> None:
-    assert _seconds(count, unit) == text
+    assert seconds(count, unit) == text
 
 
 def test_durations_of_the_input_keep_their_unit(

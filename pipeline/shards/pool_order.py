@@ -1,0 +1,183 @@
+"""The order of all survivors, `mix: pool`: by the MD5 of seed and uid, in two rounds of tasks.
+
+The first parts the survivors of each block by the leading bits of their keys; the second sorts each
+partition. One after the other the partitions are the order of the whole, which depends on nothing
+but seed and uids; in how many blocks and partitions it was made leaves no trace.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pairsieve.pipeline.dataset.checksums import CHANGED, REPAIR, of_image
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import content as content_path
+from pairsieve.pipeline.dataset.paths import marker_path, task_name
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.shards.records import HIGH, RECORD, Content, records, seeded_order
+from pairsieve.schemas.errors import Stopped
+
+PARTITION_SAMPLES = 1 << 18  # of a partition, about: 250 MB of records
+SORTED_ROWS = 1024  # of a row group of a sorted partition
+DAMAGED = "the order of the samples is damaged"
+_ENTRY_BYTES = 24  # where a partition begins and ends, and its checksum
+
+
+class Slice(NamedTuple):
+    """Some samples of a sorted partition: its file, the first of them, and how many."""
+
+    file: str
+    first: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What the tasks of both rounds need.
+
+    Attributes:
+        partition_folder: Where the first round is committed.
+        sort_folder: Where the second is.
+        partitions: How many partitions.
+        content: What samples hold.
+    """
+
+    partition_folder: str
+    sort_folder: str
+    partitions: int
+    content: Content
+
+
+def pool_order(pool: Pool, order: Rounds) -> list[Marker]:
+    """Put all survivors in order; return the marker of each sorted partition, in order.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    parted = pool.run(partial(_partition, order), order.partition_folder)
+    files = [(name, entry["bytes"]) for marker in parted for name, entry in marker.files.items()]
+    task = partial(_sort, order, pool.store, files)
+    numbered = {task_name(number): number for number in range(order.partitions)}
+    rounds.run(pool.store, pool.engine, order.sort_folder, task, numbered)
+    return list(pool.store.markers(order.sort_folder).values())
+
+
+def _partition(order: Rounds, block: Block) -> Marker:
+    """Part the survivors of a block; commit them, at the end where each is, and its checksum."""
+    table = records(block, order.content)
+    number = (table[HIGH].to_numpy() >> np.uint64(32)) * np.uint64(order.partitions)
+    parted = np.argsort(number >> np.uint64(32), kind="stable")
+    bounds = np.arange(order.partitions + 1, dtype=np.uint64)
+    ends = np.searchsorted((number >> np.uint64(32))[parted], bounds)
+    path = content_path(order.partition_folder, task_name(block.number), ".bin")
+    with block.store.writer(path) as sink:
+        packed = []
+        for first, last in pairwise(ends):
+            data, begin = _packed(table.take(parted[first:last])), sink.size
+            sink.write(data)
+            packed.append((begin, sink.size, of_image(memoryview(data))))
+        sink.write(np.array(packed, "<u8"))
+    marker = Marker(table.num_rows, {path: sink.entry()})
+    return commit(block.store, marker_path(order.partition_folder, task_name(block.number)), marker)
+
+
+def _packed(table: pa.Table) -> pa.Buffer:
+    """Return records as a compressed stream of Arrow's."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, RECORD, options=options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _sort(order: Rounds, store: Store, parted: Sequence[tuple[str, int]], number: int) -> Marker:
+    """Sort one partition and commit it."""
+    import pyarrow.parquet as pq
+
+    tables = [_unpacked(store, file, size, order.partitions, number) for file, size in parted]
+    table = pa.concat_tables(tables).combine_chunks()
+    path = content_path(order.sort_folder, task_name(number), ".parquet")
+    sorted_rows = seeded_order(table)
+    with (
+        store.writer(path) as sink,
+        pq.ParquetWriter(sink, RECORD, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for first in range(0, len(sorted_rows), SORTED_ROWS):
+            writer.write_table(table.take(sorted_rows[first : first + SORTED_ROWS]))
+    marker = Marker(table.num_rows, {path: sink.entry()})
+    return commit(store, marker_path(order.sort_folder, task_name(number)), marker)
+
+
+def _unpacked(store: Store, file: str, size: int, partitions: int, number: int) -> pa.Table:
+    """Return the records of one partition of a block.
+
+    Raises:
+        Stopped: they are damaged.
+    """
+    place = size - _ENTRY_BYTES * (partitions - number)
+    (entry,) = store.read_ranges(file, [place], [_ENTRY_BYTES])
+    first, last, checksum = (int(word) for word in np.frombuffer(entry, "<u8"))
+    whole = first <= last <= size
+    (data,) = store.read_ranges(file, [first], [last - first]) if whole else (b"",)
+    if not whole or of_image(data) != checksum:
+        raise Stopped(f"{store.location(file)}: {DAMAGED}: {CHANGED}; {REPAIR}")
+    return pa.ipc.open_stream(data).read_all()
+
+
+def slices(partitions: Sequence[Marker], samples: int) -> Iterator[list[Slice]]:
+    """Yield the samples of each shard of so many, the last excepted, by the partitions they are in.
+
+    A shard may lie in several partitions.
+    """
+    ends = list(accumulate(marker.rows for marker in partitions))
+    whole = ends[-1] if ends else 0
+    for first in range(0, whole, samples):
+        yield list(_slices(partitions, ends, first, min(first + samples, whole)))
+
+
+def _slices(
+    partitions: Sequence[Marker], ends: Sequence[int], first: int, last: int
+) -> Iterator[Slice]:
+    number = bisect_right(ends, first)
+    while first < last:
+        begin = ends[number] - partitions[number].rows
+        end = min(last, ends[number])
+        if end > first:
+            yield Slice(partitions[number].file(".parquet"), first - begin, end - first)
+        first, number = end, number + 1
+
+
+def read(store: Store, parts: Sequence[Slice]) -> Iterator[pa.Table]:
+    """Yield the samples of a shard in order, some at a time.
+
+    The files' own checksums of their pages are compared.
+
+    Raises:
+        Stopped: a file is damaged.
+    """
+    for part in parts:
+        try:
+            yield from _read(store, part)
+        except (pa.ArrowException, OSError) as error:
+            raise Stopped(f"{store.location(part.file)}: {DAMAGED}: {error}; {REPAIR}") from error
+
+
+def _read(store: Store, part: Slice) -> Iterator[pa.Table]:
+    import pyarrow.parquet as pq
+
+    with store.reader(part.file) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        last = part.first + part.samples
+        for group in range(part.first // SORTED_ROWS, -(-last // SORTED_ROWS)):
+            begin = max(part.first - group * SORTED_ROWS, 0)
+            end = min(last - group * SORTED_ROWS, SORTED_ROWS)
+            yield file.read_row_group(group).slice(begin, end - begin)

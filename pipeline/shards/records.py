@@ -1,0 +1,92 @@
+"""What is known of the survivors of a selection before their images are read.
+
+A record has the sample's key in the seeded order, where its image lies, its text and its JSON. So
+the ledger is read once, whatever order the samples are put in.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.dataset.checksums import STORED_AT
+from pairsieve.pipeline.ledger.pool import Block
+from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.shards.captions import Captions
+from pairsieve.pipeline.shards.durations import with_durations
+from pairsieve.pipeline.shards.sample_json import sample_jsons
+from pairsieve.schemas.columns import (
+    ROW,
+    TEXT,
+    UID,
+    Column,
+    arrow_schema,
+)
+
+ROWS_AT_ONCE = 10_000  # rows made into records together
+HIGH, LOW, JSON = "key_high", "key_low", "json"
+LOCATED = (ROW, UID, *STORED_AT)
+RECORD = pa.schema(
+    [
+        *((name, pa.uint64()) for name in (HIGH, LOW)),
+        *arrow_schema(LOCATED),
+        (TEXT.name, pa.large_binary()),
+        (JSON, pa.large_binary()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What samples hold, and by which seed they are put in order.
+
+    Attributes:
+        seed: The seed.
+        format: Of the stored images; the suffix of their names.
+        columns: pairsieve's own columns, of which the JSON has those that belong there.
+        captions: What is done to texts.
+        durations: Types of the extra columns that are durations.
+    """
+
+    seed: int
+    format: str
+    columns: tuple[Column, ...]
+    captions: Captions
+    durations: Mapping[str, pa.DataType] = field(default_factory=dict)
+
+
+def records(block: Block, content: Content) -> pa.Table:
+    """Return the records of the survivors of a block, in no order."""
+    tables = list(_read(block, content))
+    return pa.concat_tables(tables).combine_chunks() if tables else RECORD.empty_table()
+
+
+def _read(block: Block, content: Content) -> Iterator[pa.Table]:
+    hashed = f"md5({quoted(str(content.seed))} || ':' || uid)"
+    keys = f"{_word(hashed, 1)} AS {HIGH}, {_word(hashed, 17)} AS {LOW}"
+    with block.ledger(None) as connection:
+        query = f"SELECT {keys}, * FROM ledger WHERE keep"
+        for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
+            if batch.num_rows:
+                yield _records(pa.Table.from_batches([batch]), content)
+
+
+def _word(hashed: str, start: int) -> str:
+    """Return the SQL of 64 bits of a hash as a number, from one of its hex digits on, from 1."""
+    return f"('0x' || {hashed}[{start}:{start + 15}])::UBIGINT"
+
+
+def _records(survivors: pa.Table, content: Content) -> pa.Table:
+    samples = with_durations(survivors.drop_columns([HIGH, LOW]), content.durations)
+    jsons = sample_jsons(content.captions.masked(samples), content.columns)
+    texts = content.captions.trained_on(samples)
+    table = survivors.select([HIGH, LOW, *(column.name for column in LOCATED)])
+    table = table.append_column(TEXT.name, texts)
+    return table.append_column(JSON, jsons).cast(RECORD)
+
+
+def seeded_order(samples: pa.Table) -> NDArray[np.int64]:
+    """Return the indices of samples in the order of the MD5 of seed and uid, then of their rows."""
+    return np.lexsort([samples[name].to_numpy() for name in (ROW.name, LOW, HIGH)])

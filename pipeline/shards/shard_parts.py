@@ -1,0 +1,77 @@
+"""The commit of one shard: its tar, its part of the manifest, and the marker of both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import (
+    content,
+    marker_path,
+    shard_file,
+    shard_parts,
+    shards_folder,
+)
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, Column, arrow_schema
+
+SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
+MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardsOf:
+    """Which shards are made.
+
+    Attributes:
+        name: Of the selection.
+        identity: The fingerprint of selection and options.
+        done: Numbers of the shards that are committed already.
+    """
+
+    name: str
+    identity: str
+    done: frozenset[int]
+
+    def tar(self, shard: int) -> str:
+        """Return the name of a shard in the dataset."""
+        return f"{shards_folder(self.name)}/{shard_file(shard)}"
+
+    def commit(self, store: Store, shard: int, entry: dict[str, Any], samples: "Samples") -> Marker:
+        """Commit a shard, given the size and the checksum of its tar."""
+        import pyarrow.parquet as pq
+
+        count = len(samples.rows)
+        table = pa.table(
+            {
+                ROW.name: samples.rows,
+                UID.name: samples.uids,
+                SHARD.name: [shard_file(shard)] * count,
+                SHARD_OFFSET.name: samples.offsets,
+                SHARD_SHA256.name: [entry["sha256"]] * count,
+            }
+        )
+        path = content(shard_parts(self.name), stem(shard), ".parquet")
+        with store.writer(path) as sink:
+            pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
+        files = {self.tar(shard): entry, path: sink.entry()}
+        marker = Marker(count, files, {}, {"fingerprint": self.identity})
+        return commit(store, marker_path(shard_parts(self.name), stem(shard)), marker)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The samples of a shard, in order: rows, uids, and where each begins in the tar, bytes."""
+
+    rows: Sequence[int] | NDArray[Any] = field(default_factory=list)
+    uids: Sequence[str] | NDArray[Any] = field(default_factory=list)
+    offsets: Sequence[int] | NDArray[Any] = field(default_factory=list)
+
+
+def stem(shard: int) -> str:
+    """Return the name under which a shard is committed."""
+    return f"{shard:05d}"

@@ -1,0 +1,176 @@
+"""The work on one window: its shards, from stored images that are read once, in order.
+
+First the records of its units are made and laid aside on the disk. Their sizes say where in which
+shard each sample stands; so its image, when its turn comes in the gathered tar, is written to its
+place in a file per shard. In memory are some numbers per sample and the records of one unit.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import SCRATCH
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import storage_errors
+from pairsieve.pipeline.ledger.files import LedgerFiles
+from pairsieve.pipeline.ledger.pool import Block
+from pairsieve.pipeline.shards.images import in_order
+from pairsieve.pipeline.shards.records import JSON, RECORD, Content, records, seeded_order
+from pairsieve.pipeline.shards.sample_tar import sample_bytes, sample_parts, tar_bytes
+from pairsieve.pipeline.shards.shard_parts import Samples, ShardsOf
+from pairsieve.pipeline.shards.window_order import Window
+from pairsieve.schemas.columns import IMAGE_BYTES, ROW, TEXT, UID
+
+Numbers = NDArray[np.int64]
+KEYS = RECORD.names[:2]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPacker:
+    """Makes the shards of windows.
+
+    Attributes:
+        store: The dataset.
+        shards: Which shards.
+        content: What samples hold.
+        threads: Threads of a task, None for as many as there are processors.
+    """
+
+    store: Store
+    shards: ShardsOf
+    content: Content
+    threads: int | None
+
+    def __call__(self, window: Window) -> list[Marker]:
+        """Make the shards of a window and commit each."""
+        with (
+            tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self.store.local) as folder,
+            storage_errors(folder),
+        ):
+            return self._made(window, Path(folder))
+
+    def _made(self, window: Window, folder: Path) -> list[Marker]:
+        laid = [self._lay_aside(unit, folder, n) for n, unit in enumerate(window.units)]
+        table = pa.concat_tables(laid).combine_chunks()
+        places = Places.of(table, window.sizes)
+        first = 0
+        for number, part in enumerate(laid):
+            self._write(folder, number, places.of_samples(first, first + len(part)))
+            first += len(part)
+        return [self._commit(folder, window, shard, places, table) for shard in window.shards]
+
+    def _lay_aside(self, unit: LedgerFiles, folder: Path, number: int) -> pa.Table:
+        """Write the records of a unit to the disk; return what is needed to put them in order."""
+        block = Block(number, self.store, unit, self.threads)
+        table = records(block, self.content)
+        path = str(_aside(folder, number))
+        with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, RECORD) as writer:
+            writer.write_table(table)
+        sizes = [
+            sample_bytes(image, text, json)
+            for image, text, json in zip(
+                table[IMAGE_BYTES.name].to_pylist(),
+                pa.compute.binary_length(table[TEXT.name]).to_pylist(),
+                pa.compute.binary_length(table[JSON]).to_pylist(),
+                strict=True,
+            )
+        ]
+        order = table.select([*KEYS, ROW.name, UID.name])
+        return order.append_column(SIZE, pa.array(sizes, pa.int64()))
+
+    def _write(self, folder: Path, number: int, places: "Places") -> None:
+        """Write the samples of a unit to their places."""
+        with pa.memory_map(str(_aside(folder, number))) as source:
+            table = pa.ipc.open_file(source).read_all()
+            columns = zip(*(table[n].to_pylist() for n in (UID.name, TEXT.name, JSON)), strict=True)
+            samples = list(columns)
+            paths = [str(_shard(folder, shard)) for shard in range(len(places.firsts) - 1)]
+            for index, image in in_order(self.store, table):
+                uid, text, json = samples[index]
+                parts = sample_parts(uid, self.content.format, image, text, json)
+                _put(paths[places.shards[index]], parts, int(places.offsets[index]))
+
+    def _commit(
+        self, folder: Path, window: Window, shard: int, places: "Places", table: pa.Table
+    ) -> Marker:
+        """Put a finished file into the dataset and commit it."""
+        number = shard - window.shard
+        members = places.order[places.firsts[number] : places.firsts[number + 1]]
+        offsets = places.offsets[members]
+        path = _shard(folder, number)
+        os.truncate(path, tar_bytes(int(offsets[-1] + places.sizes[members[-1]])))
+        entry = self.store.adopt(path, self.shards.tar(shard))
+        some = table.select([ROW.name, UID.name]).take(members)
+        samples = Samples(some[ROW.name].to_numpy(), some[UID.name].to_pylist(), offsets)
+        return self.shards.commit(self.store, shard, entry, samples)
+
+
+SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where samples stand.
+
+    Attributes:
+        order: Their indices in the order of the shards, (n,).
+        firsts: Where in that order each shard begins, and the end, (shards + 1,).
+        shards: In which shard of the window each is, from 0, (n,).
+        offsets: Where in the tar each begins, bytes, (n,).
+        sizes: How many bytes each has, (n,).
+    """
+
+    order: Numbers
+    firsts: Sequence[int]
+    shards: Numbers
+    offsets: Numbers
+    sizes: Numbers
+
+    @classmethod
+    def of(cls, table: pa.Table, sizes: Sequence[int]) -> "Places":
+        """Return the places of samples in shards of these sizes, samples."""
+        order = seeded_order(table)
+        size = table[SIZE].to_numpy()
+        firsts = [0, *accumulate(sizes)]
+        shards, offsets = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+        for shard, (first, count) in enumerate(zip(firsts, sizes, strict=False)):
+            members = order[first : first + count]
+            shards[members] = shard
+            offsets[members] = np.cumsum(size[members]) - size[members]
+        return cls(order, firsts, shards, offsets, size)
+
+    def of_samples(self, first: int, last: int) -> "Places":
+        """Return the places of some samples that follow one another."""
+        some = slice(first, last)
+        return Places(
+            self.order, self.firsts, self.shards[some], self.offsets[some], self.sizes[some]
+        )
+
+
+def _aside(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.arrow"
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.tar"
+
+
+def _put(path: str, parts: Sequence[bytes | memoryview], offset: int) -> None:
+    """Write one after the other at a place of a file; there may be too many shards to keep open."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        expected = sum(map(len, parts))
+        written = os.pwritev(file, parts, offset)
+        while written < expected:
+            rest = memoryview(b"".join(parts))[written:]
+            written += os.pwrite(file, rest, offset + written)
+    finally:
+        os.close(file)
