@@ -11,6 +11,7 @@ from typing import Any
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import is_foreign
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.schemas.errors import Stopped
 
@@ -82,8 +83,11 @@ def replace(store: Store, path: str, marker: Marker) -> None:
 
 
 def tidy(store: Store, folder: str, marker: Marker) -> None:
-    """Delete what lies in `folder` and is not named by `marker`: it was needed only to make it."""
-    found = [file for file, _, _ in store.list(folder)]
+    """Delete what lies in `folder` and is not named by `marker`: it was needed only to make it.
+
+    What pairsieve cannot have made stays.
+    """
+    found = [file for file, _, _ in store.list(folder) if not is_foreign(file)]
     store.delete(file for file in found if file not in marker.files)
 
 

@@ -25,7 +25,9 @@ shard: {{samples: 2}}
 FOLDERS = (
     "", "plan", "gather", "gather/layers", "embed", "embed/{model}", "embed/{model}/{scores}",
     "group", "group/near", "group/near/0123456789abcdef/join0", "group/evaluation", "blocklist",
-    "select", "select/default", "select/mine", "shards", "shards/default", "shards/default/parts",
+    "select", "select/default", "select/default/blocks", "select/default/blocks/0123456789abcdef",
+    "select/mine", "shards", "shards/default", "shards/default/parts", "shards/default/order",
+    "shards/default/order/0123456789abcdef", "blocklist/blocks",
     "search", "search/{model}", "tmp", "scratch.01234567", "mine/deep",
 )  # fmt: skip
 NAMES = (
