@@ -168,8 +168,9 @@ def _embedded(store: Store) -> Iterator[Marker]:
 
 
 def selections(store: Store) -> list[str]:
-    """Return the names of the dataset's selections, sorted."""
-    ends = (path.split("/") for path, _, _ in store.list(SELECT.folder))
+    """Return the names of the dataset's selections, sorted; links are not followed."""
+    found = (path for path, _, _ in store.list(SELECT.folder) if path.endswith(f"/{DONE}.json"))
+    ends = (path.split("/") for path in found if store.link(path) is None)
     return sorted({parts[1] for parts in ends if len(parts) == 3 and parts[2] == f"{DONE}.json"})
 
 

@@ -78,11 +78,12 @@ def run(
 
 
 def _sharded(store: Store) -> list[str]:
-    """Return the selections that have shards, sorted."""
+    """Return the selections that have shards, sorted; links are not followed."""
     if not store.exists(PLAN_FILE):
         raise BadOption(f"{store.url}: no dataset here yet; `pairsieve plan` or `run` makes one")
-    parts = (path.split("/") for path, _, _ in store.list(SHARD.folder))
-    return sorted(p[1] for p in parts if len(p) == 3 and p[2] == f"{DONE}.json")
+    found = (path for path, _, _ in store.list(SHARD.folder) if path.endswith(f"/{DONE}.json"))
+    parts = (path.split("/") for path in found if store.link(path) is None)
+    return sorted(part[1] for part in parts if len(part) == 3)
 
 
 def _map(

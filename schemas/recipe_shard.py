@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from pairsieve.schemas.recipe_base import Section
 
+WINDOW_UNITS = 32
+
 
 class Shard(Section):
     """How survivors are packed."""
@@ -27,12 +29,15 @@ class Shard(Section):
         "those of some units drawn by the seed, whose stored images are read once, in order.",
     )
     window_units: int = Field(
-        32, ge=1, le=1000, description="With `mix: window`: units that a shard draws from, at most."
+        WINDOW_UNITS,
+        ge=1,
+        le=1000,
+        description="With `mix: window`: units that a shard draws from, at most.",
     )
 
     @model_validator(mode="after")
     def _windowed(self) -> Self:
         """Refuse the size of a window where there is none."""
-        if self.mix == "pool" and "window_units" in self.model_fields_set:
+        if self.mix == "pool" and self.window_units != WINDOW_UNITS:
             raise ValueError("window_units says how large a window is: say `mix: window`, too")
         return self

@@ -166,7 +166,9 @@ def test_somebodys_files_survive_every_command(
     before = {path: seen(path) for path in put}
     for command in COMMANDS:
         code = said(folder, command)
-        assert code == 0 or (code == 2 and command in MAY_REFUSE), command
+        # `verify` tells of a tar that lies among the shards and that no marker names.
+        told = command.startswith("verify") and any(path.suffix == ".tar" for path in put)
+        assert code == 0 or (code == 2 and command in MAY_REFUSE) or (code == 1 and told), command
         gone = [path for path in put if seen(path) != before[path]]
         assert gone == [], command
     assert said(folder, "status data") == 0

@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import Role, role
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Ray, Serial
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -234,16 +234,12 @@ def test_an_object_store_gets_the_same_shards(tmp_path: Path, s3: str) -> None:
     assert pack(put(Store.at(f"{s3}/mixes"), 60), asked) == local
 
 
-def test_ray_packs_the_same_shards(tmp_path: Path) -> None:
+def test_ray_packs_the_same_shards(tmp_path: Path, ray: Engine) -> None:
     windows = recipe(6, mix="window", window_units=3)
     serial = {
         r: pack(put(Store.at(tmp_path / str(r)), 60), recipe_)
         for r, recipe_ in enumerate((recipe(6), windows))
     }
-    ray = Ray(2)
-    try:
-        for number, asked in enumerate((recipe(6), windows)):
-            store = put(Store.at(tmp_path / f"ray{number}"), 60)
-            assert pack(store, asked, ray, 4, 9) == serial[number]
-    finally:
-        ray.close()
+    for number, asked in enumerate((recipe(6), windows)):
+        store = put(Store.at(tmp_path / f"ray{number}"), 60)
+        assert pack(store, asked, ray, 4, 9) == serial[number]
