@@ -42,7 +42,6 @@ from pairsieve.schemas.text_columns import (
 )
 
 CHARS_READ = 1000  # code points
-LONGEST_CODE = 20  # characters of an article number; a longer word is a slug
 FLAGS = (IS_FILE_NAME, HOLDS_URL, GENERIC, ONLY_DATE, NAVIGATION)
 KINDS = tuple(column.name for column in FLAGS)
 _PICTURES = (

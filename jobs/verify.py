@@ -3,9 +3,8 @@
 import typer
 
 from pairsieve.jobs.console import printable
-from pairsieve.jobs.job import EngineChoice
+from pairsieve.jobs.job import EngineChoice, opened
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import open_engine
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.repair import again
 from pairsieve.pipeline.integrity.repair import repair as repaired
@@ -22,15 +21,12 @@ def verify(
     """Verify, print as it goes, repair what can be; return what was found."""
     findings: list[Finding] = []
     files = size = 0
-    opened = open_engine(engine.kind, engine.workers, engine.address)
-    try:
-        for checked in run(store, opened, shards, decode):
+    with opened(engine) as running:
+        for checked in run(store, running, shards, decode):
             files, size = files + checked.files, size + checked.bytes
             for finding in checked.findings:
                 findings.append(finding)
                 typer.echo(_line(f"{finding.path}: {finding.wrong}; {again(finding)}"))
-    finally:
-        opened.close()
     wrong = "1 thing is" if len(findings) == 1 else f"{len(findings):,} things are"
     typer.echo(f"{files:,} files, {size:,} bytes read; {wrong} wrong")
     for sentence in repaired(store, findings) if repair else ():

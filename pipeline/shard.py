@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths, stages
-from pairsieve.pipeline.dataset.commit import current, fingerprint
+from pairsieve.pipeline.dataset.commit import current, fingerprint, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     manifest,
@@ -81,8 +81,8 @@ def run(
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     selection = selected.extra["fingerprint"]
     identity = fingerprint(selection, _shape(recipe))
-    if current(store, shard_marker(name), identity):
-        _tidy(store, name)
+    if made := current(store, shard_marker(name), identity):
+        _tidy(store, name, made)
         return
     check_images(store)
     _clear(store, name, identity)
@@ -195,11 +195,10 @@ def _finish(store: Store, name: str, identity: str, selection: str) -> None:
     extra = {"fingerprint": identity, "selection": selection}
     marker = Marker(rows, files, {"kept": rows, "shards": len(sizes)}, extra)
     store.write(shard_marker(name), marker.dumps())
-    _tidy(store, name)
+    _tidy(store, name, marker)
 
 
-def _tidy(store: Store, name: str) -> None:
+def _tidy(store: Store, name: str, made: Marker) -> None:
     """Delete what was only needed while the shards were made."""
     for folder in (shard_parts(name), shard_rounds(name)):
-        files = (file for file, _, _ in store.list(folder))
-        store.delete([file for file in files if not paths.is_foreign(file)])
+        tidy(store, folder, made)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.schemas.columns import IMAGE_BYTES, IMAGE_CHECKSUM, IMAGE_FILE, IMAGE_OFFSET
 from pairsieve.schemas.errors import Stopped
 
@@ -20,7 +21,6 @@ CHANGED = "its bytes are not those that were committed"
 GONE = "it is gone"
 REPAIR = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it again"
 REMEMBERED = 1 << 18  # files whose checksum is known while the process lives
-CHUNK_BYTES = 1 << 20
 
 Body = TypeVar("Body", bytes, memoryview)
 
@@ -63,11 +63,8 @@ def of_version(store: Store, name: str, version: str) -> str:
 
 def of_file(store: Store, name: str) -> str:
     """Return the SHA-256 of a file, hex; FileNotFoundError when there is none."""
-    sha256 = hashlib.sha256()
     with store.reader(name) as source:
-        while chunk := source.read(CHUNK_BYTES):
-            sha256.update(chunk)
-    return sha256.hexdigest()
+        return str(HashedReader(source).entry()["sha256"])
 
 
 def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:

@@ -256,7 +256,6 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
         rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",
     ),
 }
-_FOLDERS = [stage for stage in STAGES if stage.scope in _STAGE_PATTERNS]
 _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
         *map(re.escape, (PLAN_FILE, INPUT_SEEN, STATS, REPORT_PAGE, SUPERSEDED)),

@@ -3,14 +3,15 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from pairsieve.schemas.errors import Stopped
 
+READ_BYTES = 1 << 20  # at once, of a file that is read to its end
 METADATA_SERVICE = "169.254.169.254"  # asked for credentials where the environment has none
 
 
@@ -65,6 +66,38 @@ class HashingWriter(io.RawIOBase):
     def entry(self) -> dict[str, Any]:
         """Return size and checksum, as a marker names them."""
         return {"bytes": self.size, "sha256": self._sha256.hexdigest()}
+
+
+class HashedReader:
+    """A file that is read from its beginning, with the SHA-256 and size of what was read."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        """Read from `source`."""
+        self._source = source
+        self._sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def read(self, size: int = READ_BYTES) -> bytes:
+        """Return the next bytes, b"" at the end."""
+        data = self._source.read(size)
+        self._sha256.update(data)
+        self.bytes += len(data)
+        return data
+
+    def entry(self) -> dict[str, Any]:
+        """Read to the end; return size and checksum as a marker names them."""
+        while self.read():
+            continue
+        return {"bytes": self.bytes, "sha256": self._sha256.hexdigest()}
+
+    def wrong(self, entry: Mapping[str, Any]) -> str | None:
+        """Read to the end; return what differs from a marker's entry, None if nothing does."""
+        found = self.entry()
+        if found["bytes"] != entry["bytes"]:
+            return f"it has {found['bytes']:,} bytes, {entry['bytes']:,} were committed"
+        if found["sha256"] != entry["sha256"]:
+            return "its bytes are not those that were committed (SHA-256)"
+        return None
 
 
 class Seekable(io.RawIOBase):

@@ -5,21 +5,20 @@ SHA-256 1.8 GB/s by OpenSSL, 1.5 GB/s with reading what is cached; so a disk is 
 network.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt, located
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.schemas.columns import OUTCOME
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 
-READ_BYTES = 1 << 20  # at once
 SHOWN = 5  # findings of one file; the others are counted
 
 
@@ -45,38 +44,6 @@ class Checked:
     findings: tuple[Finding, ...]
     files: int = 0
     bytes: int = 0
-
-
-class HashedReader:
-    """A file that is read from its beginning, with the SHA-256 and size of what was read."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        """Read from `source`."""
-        self._source = source
-        self._sha256 = hashlib.sha256()
-        self.bytes = 0
-
-    def read(self, size: int = READ_BYTES) -> bytes:
-        """Return the next bytes, b"" at the end."""
-        data = self._source.read(size)
-        self._sha256.update(data)
-        self.bytes += len(data)
-        return data
-
-    def entry(self) -> dict[str, Any]:
-        """Read to the end; return size and checksum as a marker names them."""
-        while self.read():
-            continue
-        return {"bytes": self.bytes, "sha256": self._sha256.hexdigest()}
-
-    def wrong(self, entry: Mapping[str, Any]) -> str | None:
-        """Read to the end; return what differs from a marker's entry, None if nothing does."""
-        found = self.entry()
-        if found["bytes"] != entry["bytes"]:
-            return f"it has {found['bytes']:,} bytes, {entry['bytes']:,} were committed"
-        if found["sha256"] != entry["sha256"]:
-            return "its bytes are not those that were committed (SHA-256)"
-        return None
 
 
 def check_markers(store: Store, decode: bool, paths: Iterable[str]) -> Checked:

@@ -19,7 +19,7 @@ from pairsieve.pipeline.dataset.paths import (
     role,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.integrity.checksums import HashedReader
+from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of
 from pairsieve.schemas.columns import FETCHED_AT, HOST, HTTP_STATUS, OUTCOME, RETRY_LAYER, ROW
 

@@ -21,8 +21,9 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.pipeline.image.stored import decode_image
-from pairsieve.pipeline.integrity.checksums import Checked, Finding, HashedReader, few
+from pairsieve.pipeline.integrity.checksums import Checked, Finding, few
 from pairsieve.pipeline.ledger.files import any_of
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID

@@ -153,8 +153,12 @@ def _result_files(store: Store, stage: Stage, selection: str | None, hashed: boo
 
 def any_of(entry: Mapping[str, Any], first: int, last: int) -> bool:
     """Return whether a file, given as a marker has it, may hold rows of these units."""
-    units = _units(entry)
-    return units is None or (units[0] <= last and first <= units[1])
+    return _overlap(_units(entry), (first, last))
+
+
+def _overlap(units: Units | None, span: Units) -> bool:
+    """Return whether two spans of units have one in common; None is all units."""
+    return units is None or (units[0] <= span[1] and span[0] <= units[1])
 
 
 def _units(entry: Mapping[str, Any]) -> Units | None:
@@ -215,9 +219,5 @@ def unit_files(whole: LedgerFiles, unit: int) -> LedgerFiles:
 
 
 def _overlapping(result: ResultFiles, span: Units) -> ResultFiles:
-    files = (
-        file
-        for file in result.files
-        if file.units is None or (file.units[0] <= span[1] and span[0] <= file.units[1])
-    )
+    files = (file for file in result.files if _overlap(file.units, span))
     return replace(result, files=tuple(files))

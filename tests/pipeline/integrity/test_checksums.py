@@ -5,7 +5,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline.integrity.checksums import Finding, HashedReader, few
+from pairsieve.pipeline.dataset.streams import HashedReader
+from pairsieve.pipeline.integrity.checksums import Finding, few
 from pairsieve.pipeline.integrity.shards import Sums, sums_of
 
 # printf abc | sha256sum
