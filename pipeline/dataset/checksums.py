@@ -67,6 +67,20 @@ def of_file(store: Store, name: str) -> str:
         return str(HashedReader(source).entry()["sha256"])
 
 
+def check(store: Store, name: str, sha256: str | None) -> None:
+    """Read a committed file and compare it with its checksum; of None, it must only be there.
+
+    Raises:
+        Stopped: it is gone, or has other bytes.
+    """
+    try:
+        found = of_file(store, name)
+    except FileNotFoundError as error:
+        raise Stopped(f"{store.location(name)}: {GONE}; {REPAIR}") from error
+    if sha256 is not None and found != sha256:
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {REPAIR}")
+
+
 def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
     """Return a committed file, read whole and compared with what its marker says, as a file.
 

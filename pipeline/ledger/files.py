@@ -81,10 +81,14 @@ class LedgerFiles:
     results: tuple[ResultFiles, ...]
     units: Units | None = None
 
+    def slices(self) -> "Iterator[SliceFile]":
+        """Yield the files of task slices: what was gathered, then what was scored."""
+        for files in (self.gathered, *self.scores.values()):
+            yield from files
+
     def measured(self) -> list[str]:
         """Return the names of what was gathered and scored, which stand for the content."""
-        slices = (self.gathered, *self.scores.values())
-        return [file.name for files in slices for file in files]
+        return [file.name for file in self.slices()]
 
 
 def ledger_files(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
@@ -51,6 +52,8 @@ class Block:
         """Give a connection with `ledger`, of these columns; None for all, as a view over files."""
         with connect(self.store, threads=self.threads) as connection:
             if columns is None:
+                for file in self.files.slices():  # views do not compare what they read
+                    checksums.check(self.store, file.name, file.sha256)
                 attach_files(connection, self.store, self.files)
             else:
                 table = block_table(self.store, self.files, columns, self.threads)
@@ -82,7 +85,8 @@ class Pool:
 
     def schema(self) -> pa.Schema:
         """Return the columns of the ledger, as its first block has them."""
-        with self.blocks[0].ledger(None) as connection:
+        with connect(self.store) as connection:
+            attach_files(connection, self.store, self.blocks[0].files)
             return connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema
 
     def run(self, task: Callable[[Block], Marker], folder: str) -> list[Marker]:

@@ -186,6 +186,20 @@ def _first_page(file: Path) -> int:
     return int(column.data_page_offset + column.total_compressed_size - 3)
 
 
+@pytest.mark.parametrize("mix", ["pool", "window"])
+def test_a_bit_flipped_in_a_ledger_part_never_reaches_a_shard(
+    recipe: Recipe, tmp_path: Path, mix: str
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    shutil.rmtree(tmp_path / "out/shards")
+    (part,) = (tmp_path / "out/gather").glob("*.parquet")
+    flip(part, 200)
+    mixed = recipe.model_copy(update={"shard": recipe.shard.model_copy(update={"mix": mix})})
+    with pytest.raises(Stopped, match=f"{part.name}: its bytes are not those that were committed"):
+        list(shard.run(mixed, store, Serial(), "default"))
+
+
 class Flipping(Serial):
     """Flips a bit of the first file that a pattern finds, before the next round of tasks."""
 
