@@ -5,7 +5,7 @@ that is gathered up in the list of today, and commits the result, which holds un
 pairs change. What the ledger has is enough: both URLs, the SHA-256 and the pHash.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from pairsieve.schemas.columns import (
     ROW,
     SHA256,
     URL,
+    URL_HASH,
     arrow_schema,
 )
 from pairsieve.schemas.outcomes import Outcome
@@ -45,12 +46,10 @@ from pairsieve.schemas.recipe import Blocklist, Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-COLUMNS_READ = [column.name for column in (OUTCOME, URL, HOST, FINAL_URL, SHA256, PERCEPTUAL_HASH)]
-# The host of each URL as SQL; a final URL, which was requested, is canonical and has a path.
-HOSTS = {
-    FINAL_URL: f"regexp_replace(split_part({FINAL_URL.name}, '/', 3), ':[0-9]+$', '')",
-    URL: HOST.name,
-}
+COLUMNS_READ = [
+    column.name for column in (OUTCOME, URL, HOST, URL_HASH, FINAL_URL, SHA256, PERCEPTUAL_HASH)
+]
+REDIRECTED = f"{FINAL_URL.name} IS NOT NULL AND {FINAL_URL.name} IS DISTINCT FROM {URL.name}"
 
 
 def run(recipe: Recipe, store: Store, engine: Engine, units: int = BLOCK_UNITS) -> Marker | None:
@@ -106,36 +105,55 @@ def _look_up(options: Blocklist, folder: str, block: Block) -> Marker:
 
 
 def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:
-    """Return the entry for every row whose image is stored and on the blocklist, by row."""
+    """Return the entry for every row whose image is stored and on the blocklist, by row.
+
+    Of several that of the URL counts, then that of the final URL, of the file, of the pHash.
+    """
     blocked: dict[int, str] = {}
     if index.has_hashes:
         query = f"{PERCEPTUAL_HASH.name} FROM images WHERE {PERCEPTUAL_HASH.name} IS NOT NULL"
         for rows, hashes in _batches(connection, query):
             entries = index.of_hashes(hashes.to_numpy())
             blocked |= {rows[position]: entry for position, entry in entries.items()}
-    connection.register("starts", pa.table({"start": index.sha256_starts}))
-    start = f"('0x' || substr({SHA256.name}, 1, 16))::UBIGINT"
-    query = f"{SHA256.name} FROM images WHERE {start} IN (FROM starts)"
-    for rows, hashes in _batches(connection, query):
-        for row, sha256 in zip(rows, hashes.to_pylist(), strict=True):
-            if entry := index.of_sha256(sha256):
-                blocked[row] = entry
-    hosts = pa.array(_suspicious_hosts(connection, index), pa.string())
-    connection.register("suspicious", pa.table({"host": hosts}))
-    for column, host in HOSTS.items():
-        query = f"{column.name} FROM images WHERE {host} IN (FROM suspicious)"
-        for rows, urls in _batches(connection, query):
-            for row, url in zip(rows, urls.to_pylist(), strict=True):
-                if entry := index.of_url(url):
-                    blocked[row] = entry
+    if len(index.sha256_starts):
+        connection.register("starts", pa.table({"start": index.sha256_starts}))
+        start = f"('0x' || substr({SHA256.name}, 1, 16))::UBIGINT"
+        query = f"{SHA256.name} FROM images WHERE {start} IN (FROM starts)"
+        blocked |= _entries(connection, query, index.of_sha256)
+    if index.has_hosts or len(index.url_hashes):
+        query = f"{FINAL_URL.name} FROM images WHERE {REDIRECTED}"
+        blocked |= _entries(connection, query, index.of_url)
+    if index.has_hosts:
+        blocked |= _of_hosts(connection, index)
+    if len(index.url_hashes):
+        connection.register("url_hashes", pa.table({"hash": index.url_hashes}))
+        query = f"{URL_HASH.name} FROM images WHERE {URL_HASH.name} IN (FROM url_hashes)"
+        blocked |= _entries(connection, query, index.of_hash)
+        # With a dot at its end a host is the same, and the hash is another.
+        query = f"{URL.name} FROM images WHERE {HOST.name} LIKE '%.'"
+        blocked |= _entries(connection, query, index.of_url)
     return dict(sorted(blocked.items()))
 
 
-def _suspicious_hosts(connection: "DuckDBPyConnection", index: BlocklistIndex) -> list[str]:
-    """Return the hosts that may be on the list."""
-    query = " UNION ".join(f"SELECT {host} AS host FROM images" for host in HOSTS.values())
-    hosts = connection.execute(f"SELECT host FROM ({query}) WHERE host IS NOT NULL")
-    return [host for (host,) in hosts.fetchall() if index.suspicious(host)]
+def _of_hosts(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:
+    """Return the entries of hosts on which rows are."""
+    hosts = connection.execute(f"SELECT DISTINCT {HOST.name} FROM images").fetchall()
+    listed = {host: entry for (host,) in hosts if host and (entry := index.of_host(host))}
+    connection.register("hosts", pa.table({"host": pa.array(listed, pa.string())}))
+    query = f"{HOST.name} FROM images WHERE {HOST.name} IN (FROM hosts)"
+    return _entries(connection, query, listed.get)
+
+
+def _entries(
+    connection: "DuckDBPyConnection", query: str, entry_of: Callable[[Any], str | None]
+) -> dict[int, str]:
+    """Return the entries, by row, of the values of a query that are on the list."""
+    found: dict[int, str] = {}
+    for rows, values in _batches(connection, query):
+        for row, value in zip(rows, values.to_pylist(), strict=True):
+            if entry := entry_of(value):
+                found[row] = entry
+    return found
 
 
 def _batches(

@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairsieve.pipeline.fetch.addresses import Refused, target_of
-from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl, canonical, canonical_or_given
+from pairsieve.pipeline.fetch.canonical_url import (
+    CanonicalUrl,
+    canonical,
+    canonical_or_given,
+    parsed,
+)
 from pairsieve.pipeline.fetch.client import fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -205,6 +210,34 @@ def test_a_default_port_makes_no_other_origin() -> None:
 
 
 ENDS = st.text(":/?#@[]%\\&;.apm38#\t\n aZ09-\u00e9\u00df\u3002", max_size=20)
+
+
+PIECES = st.sampled_from(
+    """
+    http https :// :/ : / // a.b example.org xn-- xn--bcher-kva _x 1 0x1 A -- - . .. %2e %2E %20 %
+    & &amp &AMP; &copy &copy; &#38 &# ; ? # @ \\ ' ~ | , + = $ ! * ( ) a b
+    """.split()  # noqa: SIM905 - one a line would hide what they are
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from(["", "http://", "https://a.b/"]))
+@settings(max_examples=1000, deadline=None)
+def test_what_is_taken_for_its_own_form_is_what_the_parser_makes_of_it(
+    text: str, start: str
+) -> None:
+    assert canonical(start + text) == parsed(start + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://cdn1.example.co.uk/a/b-c_d/2019/00~1_large(2)-photo.JPG",
+        "http://example.org/a/;v=1/@2x.png?w=600&h=400&url=https://x.example/%20/?",
+    ],
+)
+def test_most_urls_are_their_own_form(text: str) -> None:
+    assert canonical(text) == parsed(text)
+    assert form(text).url == text
 
 
 @given(st.text() | ENDS.map("http://a.b/{}".format) | ENDS.map("http://{}".format))
