@@ -114,7 +114,7 @@ class Job:
         planned = self.plan()
         with self.engine() as engine, self.progress(planned.pairs) as listener:
             slice_names = self.store.marker_names(GATHER_FOLDER)
-            run.embedded(self.recipe, self.store, engine, slice_names, listener)
+            run.embedded(self.recipe, self.store, engine, planned, slice_names, listener)
 
     def limited(self, pairs: int | None, sample: bool) -> Plan:
         """Return the plan as `plan` does, if it is that of so many pairs, or of all of them."""

@@ -23,6 +23,7 @@ from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
 from pairsieve.pipeline.dataset.commit import commit, damaged
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker_index import Markers
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     VECTORS_SUFFIX,
@@ -95,15 +96,15 @@ def run(
     if options is None:
         raise BadOption("embed: missing; say which `model` and `pretrained`")
     folders = Folders(model_folder(options), scores_folder(options))
-    _forget_lost(store, folders)
+    embedded, done = _committed(store, folders)
     remaining = iter(slice_names)
     for first in remaining:
-        marker = _committed(store, folders, first)
-        if marker is None:
+        if first not in done:
             break
-        yield first, marker
+        yield first, embedded[first]
     else:
         return
+    del embedded, done
     clip.check(options)
     scorers.check(options)
     rules = [*gates(recipe, Phase.TEXT), *gates(recipe, Phase.IMAGE)]
@@ -121,22 +122,21 @@ def run(
         yield slice_name, result
 
 
-def _forget_lost(store: Store, folders: Folders) -> None:
-    """Delete the markers of vectors and scores whose files are gone or cut: they are made again."""
-    lost: set[str] = set()
-    for folder in folders:
-        markers = store.markers(vectors_folder(folder))
+def _committed(store: Store, folders: Folders) -> tuple[Markers, set[str]]:
+    """Return the markers of the vectors, and the task slices whose vectors and scores are there.
+
+    Markers of what is gone or cut are deleted, so that it is made again.
+    """
+    embedded = store.markers(vectors_folder(folders.vectors))
+    scored = store.markers(vectors_folder(folders.scores))
+    done = set(embedded).intersection(scored)
+    for folder, markers in zip(folders, (embedded, scored), strict=True):
         files = {file for file, _ in damaged(store, markers.values())}
-        lost |= {name for name, marker in markers.items() if files & marker.files.keys()}
-        store.delete(embed_marker(folder, name) for name in lost)
-
-
-def _committed(store: Store, folders: Folders, slice_name: str) -> Marker | None:
-    """Return the marker of a slice's vectors if both they and its scores are there."""
-    marker = store.marker(embed_marker(folders.vectors, slice_name))
-    if marker is None or store.marker(embed_marker(folders.scores, slice_name)) is None:
-        return None
-    return marker
+        if files:
+            lost = {name for name, marker in markers.items() if files & marker.files.keys()}
+            store.delete(embed_marker(folder, name) for name in lost)
+            done -= lost
+    return embedded, done
 
 
 def _embedder(store: Store, folders: Folders, options: Embed) -> Embedder:

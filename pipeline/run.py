@@ -13,10 +13,12 @@ from typing import Protocol
 from pairsieve.pipeline import embed, gather
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker_index import FOLD_AT
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
 from pairsieve.pipeline.dataset.stages import DECIDING
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.unit.marker_folding import FOLD_EVERY, fold_embedded, fold_gathered
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import BegunLayer
 from pairsieve.pipeline.vectors import folders
@@ -58,7 +60,7 @@ def measure(
     """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
     slice_names = gathered(recipe, store, engine, plan, listener)
     if recipe.embed:
-        embedded(recipe, store, engine, slice_names, listener)
+        embedded(recipe, store, engine, plan, slice_names, listener)
     else:
         for _ in slice_names:
             continue
@@ -71,12 +73,20 @@ def gathered(
 
     Those committed before are of all retry layers.
     """
-    for slice_name, marker in store.markers(GATHER_FOLDER).items():
+    found = store.markers(GATHER_FOLDER)
+    for slice_name, marker in found.items():
         listener("retry" if layer_of(slice_name) else "gather", marker, new=False)
         yield slice_name
-    for slice_name, marker in gather.run(recipe, store, plan, engine):
+    fold_gathered(store, plan, found)
+    del found
+    number = 0
+    for number, (slice_name, marker) in enumerate(gather.run(recipe, store, plan, engine), 1):
         listener("gather", marker)
         yield slice_name
+        if number % FOLD_EVERY == 0:
+            fold_gathered(store, plan)
+    if number >= FOLD_AT:
+        fold_gathered(store, plan)
 
 
 def retried(
@@ -92,12 +102,15 @@ def retried(
         listener("retry", marker, new=False)
     for _, marker in gather.work(recipe, store, plan, engine, begun.todo):
         listener("retry", marker)
+    if len(begun.todo) >= FOLD_AT:
+        fold_gathered(store, plan)
 
 
 def embedded(
     recipe: Recipe,
     store: Store,
     engine: Engine,
+    plan: Plan,
     slice_names: Iterable[str],
     listener: ProgressListener,
 ) -> None:
@@ -116,4 +129,7 @@ def embedded(
                 f"embed {model.name}" if model.name else "embed", marker, slice_name not in before
             )
             done.append(slice_name)
+        if len(done) >= FOLD_AT:
+            for folder in (folders.model_folder(model), folders.scores_folder(model)):
+                fold_embedded(store, plan, vectors_folder(folder))
         slice_names = done

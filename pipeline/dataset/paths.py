@@ -46,6 +46,8 @@ VECTORS_SUFFIX = ".vectors.parquet"
 SCORES_SUFFIX = ".scores.parquet"
 REQUESTS_SUFFIX = ".requests.pq"  # not `.parquet`: ledger parts are found by that
 
+MARKER_INDEX = "index.bin"  # the markers of a folder, folded together
+
 Span = tuple[int, int]  # first pair of a unit, from 0, and how many
 
 
@@ -120,6 +122,12 @@ def evaluation_folder(name: str) -> str:
 def search_folder(name: str) -> str:
     """Return the folder of a distributed search."""
     return f"{SEARCHES}/{name}"
+
+
+def index_path(folder: str) -> str | None:
+    """Return where the markers of task slices in a folder are folded together; None of others."""
+    of_slices = folder == GATHER_FOLDER or _OF_VECTORS.fullmatch(folder)
+    return f"{folder}/{MARKER_INDEX}" if of_slices else None
 
 
 def task_name(number: int) -> str:
@@ -235,6 +243,7 @@ _SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
 _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
+_OF_VECTORS = re.compile(rf"{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?")
 _SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
 _SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
 
@@ -261,6 +270,7 @@ _PATTERNS: dict[Role, list[str]] = {
         *map(re.escape, (PLAN_FILE, INPUT_SEEN, STATS, REPORT_PAGE, SUPERSEDED)),
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"{EMBED.folder}/{_ANY}\.json",
+        rf"(?:{GATHER.folder}|{_OF_VECTORS.pattern})/{re.escape(MARKER_INDEX)}",
     ],
     Role.MARKER: [
         *(
@@ -291,6 +301,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],
 }
+SLICE_MARKER = re.compile(rf"{_SLICE}\.json")
 UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
 _ROLES = {role: re.compile("|".join(patterns)) for role, patterns in _PATTERNS.items()}
 

@@ -15,8 +15,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from pairsieve.pipeline.dataset import marker_index
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import is_foreign, marker_path
+from pairsieve.pipeline.dataset.paths import Role, index_path, role
 from pairsieve.pipeline.dataset.streams import (
     HashingWriter,
     Seekable,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az")
 ByteRange = tuple[str, int, int]  # path, offset and length of some bytes of it
 
-MARKERS_AT_ONCE = 32  # read together: object stores answer slowly but many at once
+LISTED_AT_ONCE = 1000  # listed: as many as object stores give at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
 DEFAULT_SCRATCH = Scratch()
 BUFFER_BYTES = 8 << 20  # of a stream to or from an object
@@ -197,6 +198,17 @@ class Store:
             for batch in obstore.list(self._objects):
                 yield from (entry["path"] for entry in batch)
 
+    def paths_from(self, folder: str, after: str) -> Iterator[str]:
+        """Yield the paths below `folder` of an object store, in order, from behind a name in it."""
+        import obstore
+
+        offset = f"{folder}/{after}" if after else None
+        with storage_errors(self.location(folder)):
+            for batch in obstore.list(
+                self._objects, folder, offset=offset, chunk_size=LISTED_AT_ONCE
+            ):
+                yield from (entry["path"] for entry in batch)
+
     def entries(self, folder: str = "") -> "builtins.list[ObjectMeta]":
         """Return path, size, e_tag and last_modified of every object under `folder`, by path."""
         import obstore
@@ -214,6 +226,7 @@ class Store:
 
         with storage_errors(self.location(path)):
             self.prepare(path)
+            self._drop_index(path)
             obstore.put(self._objects, path, data)
 
     def create(self, path: str, data: bytes) -> bool:
@@ -236,11 +249,21 @@ class Store:
         """
         import obstore
 
+        dropped: str | None = None
         for path in paths:
             if self.link(path):
                 continue
+            if path.endswith(".json") and path.rpartition("/")[0] != dropped:
+                self._drop_index(path)
+                dropped = path.rpartition("/")[0]
             with storage_errors(self.location(path)), suppress(FileNotFoundError):
                 obstore.delete(self._objects, path)
+
+    def _drop_index(self, path: str) -> None:
+        """Delete the index that the marker at `path` may be in, before that changes."""
+        index = index_path(path.rpartition("/")[0])
+        if index and role(path) is Role.MARKER:
+            self.delete([index])
 
     def reader(self, path: str) -> BinaryIO:
         """Return a seekable file over `path`, read in ranges as needed."""
@@ -286,9 +309,26 @@ class Store:
             Stopped: it is damaged.
         """
         try:
-            return Marker.loads(self.read(path))
+            return self._marker(path, self.read(path))
         except FileNotFoundError:
             return None
+
+    def marker_body(self, path: str) -> bytes | None:
+        """Return the bytes of the marker at `path`, or None where nothing is committed.
+
+        Raises:
+            Stopped: it is damaged.
+        """
+        try:
+            body = self.read(path)
+        except FileNotFoundError:
+            return None
+        self._marker(path, body)
+        return body
+
+    def _marker(self, path: str, body: bytes) -> Marker:
+        try:
+            return Marker.loads(body)
         except (ValueError, TypeError) as error:
             raise Stopped(
                 f"{self.location(path)}: a damaged marker: {error}; delete it and run again, which "
@@ -297,19 +337,15 @@ class Store:
 
     def marker_names(self, folder: str) -> "builtins.list[str]":
         """Return the names, without `.json`, of the markers directly under `folder`, in order."""
-        depth = folder.count("/") + 1
-        return [
-            Path(path).stem
-            for path, _, _ in self.list(folder)
-            if path.endswith(".json") and path.count("/") == depth and not is_foreign(path)
-        ]
+        return marker_index.names(self, folder)
 
-    def markers(self, folder: str) -> dict[str, Marker]:
-        """Return the markers directly under `folder` by name without `.json`, in name order."""
-        names = self.marker_names(folder)
-        with ThreadPoolExecutor(MARKERS_AT_ONCE) as pool:
-            found = pool.map(self.marker, (marker_path(folder, name) for name in names))
-            return {name: m for name, m in zip(names, found, strict=True) if m is not None}
+    def markers(self, folder: str) -> marker_index.Markers:
+        """Return the markers directly under `folder` by name without `.json`, in name order.
+
+        Raises:
+            Stopped: one is damaged.
+        """
+        return marker_index.markers(self, folder)
 
 
 @lru_cache(maxsize=64)

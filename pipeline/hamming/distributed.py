@@ -21,7 +21,7 @@ take less memory and four times the CPU time.
 Import this file where it is used: it imports numba.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -129,12 +129,12 @@ def find(
     return labels.read(store, label_files[0])
 
 
-def _files(markers: dict[str, Marker]) -> list[str]:
+def _files(markers: Mapping[str, Marker]) -> list[str]:
     """Return the ledger parts; their attempt-unique names stand for the content."""
     return [marker.file(".parquet") for marker in markers.values()]
 
 
-def _batches(markers: dict[str, Marker]) -> list[tuple[Unit, ...]]:
+def _batches(markers: Mapping[str, Marker]) -> list[tuple[Unit, ...]]:
     """Return the units in row order, a task's together; of each its parts, by retry layer."""
     units: dict[int, list[tuple[int, str]]] = {}
     rows: dict[int, int] = {}

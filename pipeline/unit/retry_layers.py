@@ -8,7 +8,7 @@ outcomes they replace. The latest layer of a row is what holds.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -117,9 +117,16 @@ def read_layer(store: Store, path: str) -> RetryLayer:
         raise Stopped(f"{store.location(path)}: damaged: {error}; put a copy back") from error
 
 
-def markers_of(layer: RetryLayer, markers: dict[str, Marker]) -> dict[str, Marker]:
+def markers_of(layer: RetryLayer, markers: Mapping[str, Marker]) -> dict[str, Marker]:
     """Return those of the gathered `markers` that are task slices of the retry layer."""
     return {name: m for name, m in markers.items() if layer_of(name) == layer.number}
+
+
+def finished(store: Store, plan: Plan, markers: Mapping[str, Marker]) -> int:
+    """Return how many retry layers are finished, given the gathered markers."""
+    layers = read_layers(store)
+    begun = bool(layers) and next(_slices(plan, layers[-1], markers), None) is not None
+    return len(layers) - begun
 
 
 def begin(store: Store, plan: Plan, outcomes: tuple[str, ...]) -> BegunLayer | None:
@@ -150,7 +157,7 @@ def begin(store: Store, plan: Plan, outcomes: tuple[str, ...]) -> BegunLayer | N
     return BegunLayer(new, {}, list(_slices(plan, new, markers)))
 
 
-def _slices(plan: Plan, layer: RetryLayer, markers: dict[str, Marker]) -> Iterator[TaskSlice]:
+def _slices(plan: Plan, layer: RetryLayer, markers: Mapping[str, Marker]) -> Iterator[TaskSlice]:
     """Yield what the retry layer has still to do, in input order."""
     done: dict[int, list[Span]] = {}
     earlier: dict[int, list[tuple[int, Marker]]] = {}

@@ -1,5 +1,4 @@
 import hashlib
-import pickle
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +10,6 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import storage_errors
 from pairsieve.schemas.errors import BadOption, Stopped
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """A fresh store of each kind, as a worker gets it: through pickle."""
-    if request.param == "local":
-        location = str(tmp_path / "dataset")
-    else:
-        location = f"{request.getfixturevalue('s3')}/{tmp_path.name}"
-    made: Store = pickle.loads(pickle.dumps(Store.at(location)))
-    return made
 
 
 def test_create_puts_only_if_absent(store: Store) -> None:
