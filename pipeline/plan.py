@@ -8,17 +8,16 @@ else; rules may change.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
-
-import pyarrow as pa
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
-from pairsieve.pipeline.input.extra_columns import Kept, of_kinds
+from pairsieve.pipeline.input.extra_columns import Kept, Kinds, of_kinds
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
 from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows
@@ -112,36 +111,38 @@ def _new_plan(
     limit: Limit | None,
 ) -> Plan:
     """Return a new plan; what is not read in place is staged."""
-    staged: list[tuple[str, int]] = []
-    entries: dict[str, staging.Entry] = {}
+    staged = _Staged()
     skipped: list[tuple[str, str]] = []
     reader, files = input_files.reader, input_files.files
     urls = not reader.holds_images
     if isinstance(reader.read, Rows):
         counts, schema, urls = footers(recipe, files, reader.read, skipped)
-        counts_of_files = counts
+        counts_of_files, left_out = counts, bool(limit and limit.leaves_out(sum(counts)))
     else:
-        counts, staged, entries, schema = _staged(recipe, store, files, reader.read, skipped, limit)
-        counts_of_files = [rows for _, rows in staged]
+        staged = _stage(recipe, store, files, reader.read, skipped, limit)
+        counts, schema, left_out = staged.counts, of_kinds(staged.kinds), staged.left_out
+        counts_of_files = [rows for _, rows in staged.files]
+        left_out = left_out or bool(limit and limit.leaves_out(sum(counts)))
     if not sum(counts):
         raise BadOption(f"input.path: no pairs in {recipe.input.path}")
     check_hashes(recipe.input, schema)
+    limit = limit if left_out else None
     cut = list(units(counts_of_files, recipe.input.unit_pairs, limit))
     used = {index for unit in cut for index, _, _ in unit}
-    read_of = [bool(rows) if staged else index in used for index, rows in enumerate(counts)]
+    read_of = [bool(rows) if staged.files else index in used for index, rows in enumerate(counts)]
     contents = input_versions.contents(files, read_of)
     return Plan(
         dataset=store.url,
         pairs=sum(rows for unit in cut for _, _, rows in unit),
         fetch=urls,
-        images=reader.holds_images or (not staged and recipe.input.image is not None),
+        images=reader.holds_images or (not staged.files and recipe.input.image is not None),
         format=reader.format,
         measuring=options,
         files=[
             File(file.location, file.name, rows, file.bytes, file.version, content)
             for file, rows, content in zip(files, counts, contents, strict=True)
         ],
-        staged=staged,
+        staged=staged.files,
         units=cut,
         schema=schema,
         fingerprints={
@@ -151,39 +152,65 @@ def _new_plan(
         skipped=skipped,
         limit=limit.to_json(sum(counts)) if limit else None,
         dialects=dialects(reader, files, recipe.input),
-        staged_entries=entries,
+        staged_entries=staged.entries,
     )
 
 
-def _staged(
+@dataclass
+class _Staged:
+    """What staging has left; nothing where no file is staged.
+
+    Attributes:
+        counts: Pairs of each input file.
+        files: The staged files, and pairs of each.
+        entries: Size and checksum of each staged file.
+        kinds: Of the extra columns.
+        left_out: Whether the limit left pairs out; or may have, in files that were not opened.
+    """
+
+    counts: list[int] = field(default_factory=list)
+    files: list[tuple[str, int]] = field(default_factory=list)
+    entries: dict[str, staging.Entry] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=dict)
+    left_out: bool = False
+
+
+def _stage(
     recipe: Recipe,
     store: Store,
     files: Sequence[InputFile],
     read: Records,
     skipped: list[tuple[str, str]],
     limit: Limit | None,
-) -> tuple[list[int], list[tuple[str, int]], dict[str, staging.Entry], pa.Schema]:
-    """Stage the input, up to the limit.
-
-    Return rows per input file, staged files, their entries, extra columns.
-    """
-    counts = [0] * len(files)
+) -> _Staged:
+    """Stage the input, up to the limit."""
+    staged = _Staged([0] * len(files))
     kept = Kept.of(recipe)
     seen: set[str] = set()
+    left = limit.first if limit and limit.first else -1  # below 0: no end
 
     def pairs() -> Iterator[Record]:
+        nonlocal left
         for index, file in enumerate(files):
+            staged.left_out = left == 0
+            if staged.left_out:
+                return
             with bad_file(recipe, file, skipped):
                 for record in with_folders(file, recipe.input, read):
-                    counts[index] += 1
+                    staged.left_out = left == 0
+                    if staged.left_out:
+                        return
+                    left -= 1
+                    staged.counts[index] += 1
                     if len(seen) < staging.MAX_KEYS:  # more of them are refused, or left out
                         seen.update(record.others)
                     yield record._replace(others=kept.values(record.others))
         kept.check_names(seen)
 
-    records = islice(pairs(), limit.first if limit else None)
-    staged, entries, kinds = staging.stage(store, records, recipe.input.unit_pairs)
-    return counts, staged, entries, of_kinds(kinds)
+    staged.files, staged.entries, staged.kinds = staging.stage(
+        store, pairs(), recipe.input.unit_pairs
+    )
+    return staged
 
 
 def _check(plan: Plan, input_files: InputFiles, store: Store, options: dict[str, Any]) -> None:

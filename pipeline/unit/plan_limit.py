@@ -25,6 +25,10 @@ class Limit:
         """Return how many pairs are read at all; None for all of them."""
         return self.pairs if self.seed is None else None
 
+    def leaves_out(self, total: int) -> bool:
+        """Return whether the limit means something where there are so many pairs."""
+        return self.pairs < total
+
     def to_json(self, total: int) -> dict[str, int | None]:
         """Return the limit as the plan holds it; `total` pairs were to be had."""
         return asdict(self) | {"of": None if self.seed is None else total}
@@ -35,11 +39,13 @@ class Limit:
 
 
 def check(plan: Plan, limit: Limit | None) -> None:
-    """Refuse a plan that was made with another limit.
+    """Refuse a plan that was made with another limit; one that leaves nothing out is none.
 
     Raises:
         BadOption: it was.
     """
+    if limit and not plan.limit and not limit.leaves_out(plan.pairs):
+        return
     there = Limit(plan.limit["pairs"] or 0, plan.limit["seed"]) if plan.limit else None
     if there == limit:
         return

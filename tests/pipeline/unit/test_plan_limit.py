@@ -49,7 +49,8 @@ def numbers(plan: Plan) -> list[int]:
 def test_the_first_pairs_are_those_of_the_input(tmp_path: Path, kind: str, pairs: int) -> None:
     plan = plans.run(recipe(tmp_path / "in", kind), Store.at(tmp_path / "out"), limit=Limit(pairs))
     assert numbers(plan) == list(range(min(pairs, sum(COUNTS))))
-    assert plan.sentences() == [f"Limited: the first {plan.pairs:,} pairs of the input alone."]
+    limited = [f"Limited: the first {plan.pairs:,} pairs of the input alone."]
+    assert plan.sentences() == (limited if pairs < sum(COUNTS) else [])
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -66,6 +67,23 @@ def test_a_sample_is_of_all_the_input_and_the_same_for_a_seed(
     assert len(drawn[0]) == min(pairs, 523)
     assert (drawn[0] == drawn[2]) is (pairs >= 523)
     assert pairs != 100 or (drawn[0][0] < 50 and drawn[0][-1] > 473)  # from both ends
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("limit", [Limit(523), Limit(9999), Limit(523, 4)])
+def test_a_limit_that_leaves_nothing_out_is_none(tmp_path: Path, kind: str, limit: Limit) -> None:
+    chosen = recipe(tmp_path / "in", kind)
+    plan = plans.run(chosen, Store.at(tmp_path / "limited"), limit=limit)
+    whole = plans.run(chosen, Store.at(tmp_path / "whole"))
+    assert (plan.sentences(), plan.limit, plan.units) == ([], None, whole.units)
+    for made in (None, limit, Limit(1000)):
+        plan_limit.check(plan, made)
+
+
+def test_a_row_beyond_the_limit_in_the_last_file_is_seen(tmp_path: Path) -> None:
+    chosen = recipe(tmp_path / "in", "csv")
+    plan = plans.run(chosen, Store.at(tmp_path / "out"), limit=Limit(522))
+    assert plan.sentences() == ["Limited: the first 522 pairs of the input alone."]
 
 
 def test_both_ways_draw_the_same_whatever_the_format(tmp_path: Path) -> None:
