@@ -309,7 +309,9 @@ class Keep(Section):
     top_fraction: float | None = Field(
         None, gt=0, le=1, description="Share of the measured pairs to keep, highest first."
     )
-    of: str | None = Field(None, description="The column that `top_fraction` ranks.")
+    of: str | None = Field(
+        None, description="The column that `top_fraction` ranks: of numbers or times."
+    )
     gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
     name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
 

@@ -194,6 +194,20 @@ def _bounds(steps: Sequence[_Step], rank: int) -> tuple[Any, Any]:
 NUMBER = "CASE WHEN isnan({0}) THEN NULL ELSE {0} END"  # of a column of floats
 
 
+def has_order(type: pa.DataType) -> bool:
+    """Return whether one value of the type is more than another: of numbers and times, not texts.
+
+    Null is a column without any value, of which nothing is known.
+    """
+    return bool(
+        pa.types.is_integer(type)
+        or pa.types.is_floating(type)
+        or pa.types.is_decimal(type)
+        or pa.types.is_temporal(type)
+        or pa.types.is_null(type)
+    )
+
+
 def is_orderable(type: pa.DataType) -> bool:
     """Return whether Python orders the values as DuckDB does, and `literal` writes them exactly."""
     return bool(

@@ -17,6 +17,7 @@ from pairsieve.filters.base import Configured, Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import score_checks
+from pairsieve.pipeline.ledger.ranks import has_order
 from pairsieve.pipeline.ledger.sql import (
     can_be_tried,
     check_repeatable,
@@ -26,6 +27,7 @@ from pairsieve.pipeline.ledger.sql import (
     reads_all,
 )
 from pairsieve.schemas.columns import (
+    COLUMNS,
     EMBEDDED,
     GATHERED,
     GROUPED,
@@ -36,6 +38,7 @@ from pairsieve.schemas.columns import (
     SEMANTIC_OF,
     UID,
     Column,
+    arrow_schema,
 )
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Keep, Recipe
@@ -106,6 +109,7 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
     ]
     _check_vectors(listed, recipe)
     _check_texts(listed, recipe, filters)
+    _check_ranks(listed, arrow_schema(COLUMNS + recipe.other_scores))
     if recipe.embed:
         for index, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
             read = {name.lower() for name in columns_of(rule.sql)}
@@ -135,8 +139,10 @@ def passing(table: pa.Table, applied: Sequence[Rule]) -> NDArray[np.bool_]:
         return np.asarray(connection.execute(query).fetchnumpy()["passes"], bool)
 
 
-def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
-    """Refuse a rule that DuckDB cannot apply to a ledger of this schema.
+def check(applied: Sequence[Rule], schema: pa.Schema, images: str | None = None) -> None:
+    """Refuse a rule that DuckDB cannot apply to a ledger of this schema, or that ranks no numbers.
+
+    `images` is the input's column of images, if there is one: it is none of the ledger's.
 
     Raises:
         BadOption: naming the rule, and the nearest column or, in DuckDB's words, what is wrong.
@@ -149,11 +155,12 @@ def check(applied: Sequence[Rule], schema: pa.Schema) -> None:
             try:
                 connection.execute(f"SELECT CAST({rule.condition} AS BOOLEAN) FROM ledger")
             except (duckdb.Error, ValueError) as error:
-                why = _unknown_column(rule, schema) or error
+                why = _unknown_column(rule, schema, images) or error
                 raise BadOption(f"keep: the rule `{rule.name}` does not fit: {why}") from error
+    _check_ranks(applied, schema)
 
 
-def _unknown_column(rule: Rule, schema: pa.Schema) -> str | None:
+def _unknown_column(rule: Rule, schema: pa.Schema, images: str | None) -> str | None:
     """Return what is wrong if the rule reads a column that is not there."""
     try:
         read = columns_of(rule.sql)
@@ -161,9 +168,25 @@ def _unknown_column(rule: Rule, schema: pa.Schema) -> str | None:
         return None
     known = {name.lower() for name in schema.names}
     for name in sorted(read):
+        if images and name.lower() == images.lower() and name.lower() not in known:
+            return f"`{name}` holds the images, whose bytes are never a column of the ledger"
         if name.lower() not in known:
             return f"there is no column `{name}`; {nearest(name, schema.names)}"
     return None
+
+
+def _check_ranks(applied: Sequence[Rule], schema: pa.Schema) -> None:
+    """Refuse to rank a column of this schema that holds neither numbers nor times."""
+    types = {field.name.lower(): field.type for field in schema}
+    for rule in applied:
+        type = types.get(rule.rank.of.lower()) if rule.rank else None
+        if rule.rank and type is not None and not has_order(type):
+            words = {"string": "text, as all of CSV and TSV is", "bool": "true or false"}
+            kind = "a list" if pa.types.is_list(type) else words.get(str(type), str(type))
+            raise BadOption(
+                f"keep: the rule `{rule.name}` does not fit: `{rule.rank.of}` is {kind}; "
+                "`top_fraction` ranks a column of numbers, dates or times"
+            )
 
 
 def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
