@@ -80,7 +80,7 @@ def check(
     """Say whether a recipe can run, without running it: `fine`, or what is not.
 
     It opens the files of the input, up to a thousand, for their columns and how they are written,
-    and reads the local files that the recipe names.
+    of some text files reads the first rows, and reads the local files that the recipe names.
     """
     from pairsieve.pipeline import check
     from pairsieve.pipeline.dataset.paths import PLAN_FILE
@@ -98,7 +98,9 @@ def check(
         check.check_input(loaded, planned)
         told = dialect_sentences(planned.dialects)
     else:
-        told = check.check_files(loaded, find_files(loaded.input, store.url if store else ""))
+        files = find_files(loaded.input, store.url if store else "")
+        told, more = check.check_files(loaded, files)
+        warnings += more
     for warning in warnings:
         log.warning(warning)
     for sentence in told:

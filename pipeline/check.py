@@ -29,6 +29,7 @@ from pairsieve.pipeline.unit.input_columns import (
     dialect_sentences,
     dialects,
     preview,
+    read_beginnings,
 )
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
@@ -81,13 +82,14 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
     columns = arrow_schema(COLUMNS + recipe.other_scores)
-    check_rules(rules(recipe), pa.schema([*columns, *plan.schema]))
+    schema = pa.schema([*columns, *plan.schema])
+    check_rules(rules(recipe), schema, recipe.input.image)
 
 
-def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
-    """Return what is known of files that are not planned yet; refuse rules that do not fit them.
+def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], list[str]]:
+    """Return what is known of files that are not planned yet, and warnings; refuse unfit rules.
 
-    Footers and first lines are read, of `FILES_OPENED` files at most.
+    Footers and first lines are read, of `FILES_OPENED` files at most, and more of some text files.
 
     Raises:
         BadOption: a file cannot be read as the recipe says, a rule reads a column that none has, or
@@ -96,14 +98,17 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> list[str]:
     reader, files = input_files.reader, input_files.files[:FILES_OPENED]
     schema = preview(recipe, reader, files)
     told = dialect_sentences(dialects(reader, files, recipe.input))
+    warnings = read_beginnings(recipe, reader, files)
     if len(files) < len(input_files.files):
-        return [*told, f"Of {len(input_files.files):,} files the first {len(files):,} were opened."]
+        told.append(f"Of {len(input_files.files):,} files the first {len(files):,} were opened.")
+        return told, warnings
     if schema is not None:
         check_hashes(recipe.input, schema)
         columns = arrow_schema(COLUMNS + recipe.other_scores)
-        check_rules(rules(recipe), pa.schema([*columns, *schema]))
+        schema = pa.schema([*columns, *schema])
+        check_rules(rules(recipe), schema, recipe.input.image)
     _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
-    return told
+    return told, warnings
 
 
 def _check_fetch(recipe: Recipe, images: bool) -> None:

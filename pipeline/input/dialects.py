@@ -28,6 +28,10 @@ QUOTE = '"'
 SAMPLE_BYTES = 1 << 20  # of a file whose quotes are in doubt
 HEAD_BYTES = 4096
 SHOWN = 60  # characters of a value that is told
+NOT_UTF_8 = "is not UTF-8"
+OTHER_ENCODING = (
+    "they are probably Windows-1252 or Latin-1: say `input.encoding: cp1252`, or the encoding it is"
+)
 _RAW = re.compile("[\udc80-\udcff]")  # a byte that was no UTF-8
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PART = r'[^"]*(?:""[^"]*)*'  # of a quoted cell
@@ -62,7 +66,7 @@ class Encoding:
             return value, None
         self._wrong += 1
         others[name] = escaped = plain(value)
-        return None, f"`{name}` is not UTF-8: {escaped[:SHOWN]}"
+        return None, f"`{name}` {NOT_UTF_8}: {escaped[:SHOWN]}"
 
     def check(self) -> None:
         """Refuse the file if it is, as a whole, in another encoding: no value beyond ASCII fits.
@@ -73,7 +77,7 @@ class Encoding:
         if self._wrong and not self._right:
             raise BadOption(
                 f"input.encoding: {self._location}: none of {self._wrong:,} values beyond ASCII is "
-                "UTF-8; they are probably Windows-1252 or Latin-1: say `input.encoding: cp1252`"
+                f"UTF-8; {OTHER_ENCODING}"
             )
 
 

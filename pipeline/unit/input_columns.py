@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 import pyarrow as pa
 
+from pairsieve.pipeline.input.dialects import NOT_UTF_8, OTHER_ENCODING
 from pairsieve.pipeline.input.extra_columns import (
     Kept,
     Types,
@@ -25,8 +27,9 @@ from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_input import HASHES, Input
 
 FOOTERS_AT_ONCE = 16
-FILES_SAMPLED = 64  # of those read in place, for their encoding
-ROWS_SAMPLED = 1024  # of each
+FILES_SAMPLED = 64  # for their encoding
+ROWS_SAMPLED = 1024  # of each of those read in place
+ROWS_READ = 65_536  # by `check`, of all files that it reads a beginning of
 
 
 def footers(
@@ -146,6 +149,41 @@ def preview(recipe: Recipe, reader: Reader, files: Sequence[InputFile]) -> pa.Sc
             check_absent(file.location, of_file, (*own, recipe.input.url, recipe.input.text))
             names |= dict.fromkeys((*own, *of_file))
     return of_kinds({name: {"str"} for name in names if kept.keeps(name)})
+
+
+def read_beginnings(recipe: Recipe, reader: Reader, files: Sequence[InputFile]) -> list[str]:
+    """Read the beginnings of some text files, evenly among all, as `plan` reads them whole.
+
+    Return a warning for each file of which only the rest may show whether its encoding is another.
+
+    Raises:
+        BadOption: a file, read to its end, is not what the recipe says.
+    """
+    if isinstance(reader.read, Rows) or reader.dialect is None:
+        return []
+    warnings: list[str] = []
+    step = -(-len(files) // FILES_SAMPLED) or 1
+    for file in files[::step]:
+        with bad_file(recipe, file, []):
+            records = reader.read(file, recipe.input)
+            rows = ROWS_READ // len(files[::step])
+            right, wrong = _encoded(islice(records, rows), recipe.input)
+            if wrong and not right:
+                warnings.append(
+                    f"input.encoding: {file.location}: in its first {rows:,} rows none of "
+                    f"{wrong:,} values beyond ASCII is UTF-8; {OTHER_ENCODING}"
+                )
+    return warnings
+
+
+def _encoded(records: Iterator[Record], options: Input) -> tuple[int, int]:
+    """Return how many values beyond ASCII are UTF-8, and how many records have one that is not."""
+    right = wrong = 0
+    told = tuple(f"`{name}` {NOT_UTF_8}" for name in (options.url, options.text))
+    for record in records:
+        right += sum(not value.isascii() for value in (record.url, record.text) if value)
+        wrong += bool(record.problem and record.problem.startswith(told))
+    return right, wrong
 
 
 def dialect_sentences(found: Sequence[tuple[str, int, str]]) -> list[str]:

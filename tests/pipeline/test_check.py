@@ -144,7 +144,43 @@ def opened(path: Path, rule: str, **options: Any) -> list[str]:
     sections: Any = {"input": {"path": str(path), **options}, "keep": [{"where": rule}]}
     sections["fetch"] = {"user_agent": "test (+mailto:test@example.org)"}
     chosen = Recipe.model_validate(sections)
-    return check_files(chosen, find_files(chosen.input, ""))
+    return check_files(chosen, find_files(chosen.input, ""))[0]
+
+
+LATIN_1 = "url,text\nhttp://a/1,caf\xe9\nhttp://a/2,plain\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("a.csv", LATIN_1),
+        ("a.tsv", LATIN_1.replace(b",", b"\t")),
+        ("a.jsonl", b'{"url": "http://a/1", "text": "caf\xe9"}\n'),
+        ("a.txt", b"http://a/caf\xe9\n"),
+    ],
+)
+def test_another_encoding_is_refused_before_there_is_a_plan(
+    tmp_path: Path, name: str, body: bytes
+) -> None:
+    (tmp_path / name).write_bytes(body)
+    with pytest.raises(BadOption, match=r"none of 1 values .*say `input.encoding: cp1252`"):
+        opened(tmp_path / name, "width > 1")
+    assert opened(tmp_path / name, "width > 1", encoding="cp1252")
+
+
+@pytest.mark.parametrize("second", ["caf\xe9", "plain"])
+def test_of_a_long_file_the_beginning_warns_of_another_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    monkeypatch.setattr("pairsieve.pipeline.unit.input_columns.ROWS_READ", 2)
+    third = "http://a/3,caf\xe9\n".encode()
+    (tmp_path / "a.csv").write_bytes(LATIN_1.replace(b"plain", second.encode()) + third)
+    chosen = Recipe.model_validate(
+        {"input": {"path": str(tmp_path / "a.csv")}, "fetch": {"user_agent": "t/1 (+http://a)"}}
+    )
+    _, warnings = check_files(chosen, find_files(chosen.input, ""))
+    said = [one.partition(": in its first 2 rows ")[2].partition(" is ")[0] for one in warnings]
+    assert said == (["none of 1 values beyond ASCII"] if second == "plain" else [])
 
 
 def test_a_rule_on_a_column_that_no_file_has_is_refused_before_there_is_a_plan(
