@@ -18,7 +18,10 @@ def verify(
     repair: bool,
     engine: EngineChoice,
 ) -> list[Finding]:
-    """Verify, print as it goes, repair what can be; return what was found."""
+    """Verify, print as it goes, repair what can be; return what was found.
+
+    What makes a thing again is said by who does it: here, or with `repair` by what was done.
+    """
     findings: list[Finding] = []
     files = size = 0
     with opened(engine) as running:
@@ -26,7 +29,8 @@ def verify(
             files, size = files + checked.files, size + checked.bytes
             for finding in checked.findings:
                 findings.append(finding)
-                typer.echo(_line(f"{finding.path}: {finding.wrong}; {again(finding)}"))
+                remedy = "" if repair else f"; {again(finding)}"
+                typer.echo(_line(f"{finding.path}: {finding.wrong}{remedy}"))
     wrong = "1 thing is" if len(findings) == 1 else f"{len(findings):,} things are"
     typer.echo(f"{files:,} files, {size:,} bytes read; {wrong} wrong")
     for sentence in repaired(store, findings) if repair else ():
