@@ -227,6 +227,11 @@ def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:
 
     with store.writer(path) as sink:
         pq.write_table(
-            table, sink, compression="zstd", use_dictionary=False, row_group_size=GROUP_ROWS
+            table,
+            sink,
+            compression="zstd",
+            use_dictionary=False,
+            row_group_size=GROUP_ROWS,
+            write_page_checksum=True,
         )
     return sink.entry()

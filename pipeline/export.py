@@ -142,18 +142,19 @@ def _take_rows(
     selection: str | None,
 ) -> int:
     """Define the view `exported`, a row of metadata per pair; return how many there are."""
-    paths = [store.location(name) for unit in units for name in unit.files]
-    if not paths:
-        return 0
-    connection.read_parquet(paths).project(ROW.name).create_view("with_vectors")
+    connection.execute(f"CREATE TEMP TABLE with_vectors ({ROW.name} BIGINT)")
+    for unit in units:
+        rows, _ = reader.read(store, unit, ())
+        connection.register("of_unit", pa.table({ROW.name: rows}))
+        connection.execute("INSERT INTO with_vectors FROM of_unit")
     columns = ", ".join(column.name for column in PUBLIC)
     connection.execute(
         f"CREATE VIEW exported AS SELECT {UID.name} AS {IMAGE_PATH.name}, "
         f"{TEXT.name} AS {CAPTION.name}, {columns} FROM ledger SEMI JOIN with_vectors USING (row) "
         f"WHERE blocked IS NULL {'AND keep' if selection else ''}"
     )
-    ((rows,),) = connection.execute("SELECT count(*) FROM exported").fetchall()
-    return int(rows)
+    ((count,),) = connection.execute("SELECT count(*) FROM exported").fetchall()
+    return int(count)
 
 
 def _write_part(

@@ -193,7 +193,7 @@ def put_vectors() -> PutVectors:
         for part, table in tables.items():
             name = f"embed/{model}/{slice_name}.{part}.parquet"
             with store.writer(name) as sink:
-                pq.write_table(table, sink, row_group_size=100)
+                pq.write_table(table, sink, row_group_size=100, write_page_checksum=True)
             files[name] = sink.entry()
         record = ModelRecord(model, "none", images.shape[1], 100.0, 0.0, "0" * 64, "0" * 64)
         store.create(f"embed/{model}.json", json.dumps(record.to_json()).encode())

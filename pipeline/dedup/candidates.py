@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.orientation_hashes import ORIENTED
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.paths import VECTORS_SUFFIX, files, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors.folders import model_folder
@@ -134,16 +135,14 @@ def labels_of_orientations(
 
 def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
     """Return the image vectors of `rows`, (n, d), zeros where there is none; (n, 0) unasked."""
-    import pyarrow.parquet as pq
-
     if "embedding" not in recipe.group.verify or recipe.embed is None:
         return np.empty((len(rows), 0), np.float32)
     ascending = np.argsort(rows)
     vectors = np.zeros((len(rows), 1), np.float32)
     folder = vectors_folder(model_folder(recipe.embed))
     for name in files(store.markers(folder).values(), VECTORS_SUFFIX):
-        with store.reader(name) as source:
-            table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
+        with checksums.open_parquet(store, name) as source:
+            table = source.read([ROW.name, IMAGE_EMBEDDING.name])
         theirs = _numbers(table[ROW.name])
         kept = np.isin(theirs, rows)
         values = matrix(table[IMAGE_EMBEDDING.name])[kept]

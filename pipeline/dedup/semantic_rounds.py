@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import beside, marker_path, round_folder, task_name
@@ -254,8 +255,8 @@ def _ranked(search: Search, file: str) -> tuple[Ranks, Ranks, Halves]:
     """Return rows, ranks and image vectors of a file, of those that take part."""
     import pyarrow.parquet as pq
 
-    with search.store.reader(file) as source:
-        table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
+    with checksums.open_parquet(search.store, file) as source:
+        table = source.read([ROW.name, IMAGE_EMBEDDING.name])
     wide = matrix(table[IMAGE_EMBEDDING.name])
     rows = table[ROW.name].to_numpy()
     if not len(rows):

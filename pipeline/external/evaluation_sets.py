@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset import checksums, paths
 from pairsieve.pipeline.dataset.commit import replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -170,8 +170,8 @@ def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> 
     import pyarrow.parquet as pq
 
     slice_name, file = item
-    with store.reader(file) as source:
-        table = pq.read_table(source, columns=[ROW.name, IMAGE_EMBEDDING.name])
+    with checksums.open_parquet(store, file) as source:
+        table = source.read([ROW.name, IMAGE_EMBEDDING.name])
     images = evaluation_images.read(store, marker, vectors=True)
     indices, cosines = highest(
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),

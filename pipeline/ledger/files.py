@@ -86,6 +86,13 @@ class LedgerFiles:
         for files in (self.gathered, *self.scores.values()):
             yield from files
 
+    def of_units(self) -> "Iterator[tuple[str, str | None]]":
+        """Yield (name, SHA-256) of files of these units alone; others are compared when listed."""
+        for one in self.slices():
+            yield one.name, one.sha256
+        for file in (file for result in self.results for file in result.files if file.units):
+            yield file.name, file.sha256
+
     def measured(self) -> list[str]:
         """Return the names of what was gathered and scored, which stand for the content."""
         return [file.name for file in self.slices()]

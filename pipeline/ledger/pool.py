@@ -52,8 +52,8 @@ class Block:
         """Give a connection with `ledger`, of these columns; None for all, as a view over files."""
         with connect(self.store, threads=self.threads) as connection:
             if columns is None:
-                for file in self.files.slices():  # views do not compare what they read
-                    checksums.check(self.store, file.name, file.sha256)
+                for name, sha256 in self.files.of_units():  # views do not compare what they read
+                    checksums.check(self.store, name, sha256)
                 attach_files(connection, self.store, self.files)
             else:
                 table = block_table(self.store, self.files, columns, self.threads)

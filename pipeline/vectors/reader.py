@@ -8,11 +8,12 @@ names.
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     EMBED_FOLDER,
@@ -24,7 +25,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, Column
-from pairsieve.schemas.errors import BadOption, Stopped, nearest
+from pairsieve.schemas.errors import BadOption, nearest
 
 BOTH = (IMAGE_EMBEDDING, TEXT_EMBEDDING)
 
@@ -68,12 +69,11 @@ def read(
 ) -> tuple[NDArray[np.int64], list[NDArray[np.float16]]]:
     """Return the rows of a unit, ascending, (n,), and of each column the vectors, (n, d)."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for name in unit.files:
-        with _open(store, name) as source:
-            parts.append(pq.read_table(source, columns=[c.name for c in (ROW, *columns)]))
+        with checksums.open_parquet(store, name) as part:
+            parts.append(part.read([c.name for c in (ROW, *columns)]))
     table = pa.concat_tables(parts)
     rows = table[ROW.name].to_numpy()
     order = np.argsort(rows)
@@ -87,10 +87,8 @@ def read_at(
 
     They come in the order in which they are stored. Only row groups with such rows are read.
     """
-    import pyarrow.parquet as pq
-
     with ExitStack() as opened:
-        parts = [pq.ParquetFile(opened.enter_context(_open(store, name))) for name in unit.files]
+        parts = [opened.enter_context(checksums.open_parquet(store, name)) for name in unit.files]
         rows = np.concatenate([part.read([ROW.name])[ROW.name].to_numpy() for part in parts])
         stored = np.sort(np.argsort(rows)[indices])
         groups = [(part, number) for part in parts for number in range(part.num_row_groups)]
@@ -112,14 +110,6 @@ def latest_scores(store: Store, folder: str) -> dict[str, str]:
         if entry["path"].endswith(SCORES_SUFFIX)
     ]
     return {"": str(PurePosixPath(max(files)[1]).parent.relative_to(EMBED_FOLDER))} if files else {}
-
-
-def _open(store: Store, name: str) -> BinaryIO:
-    """Return a committed file, open."""
-    try:
-        return store.reader(name)
-    except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: committed, but gone") from error
 
 
 def matrix(column: Any) -> NDArray[np.float16]:

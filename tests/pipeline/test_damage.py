@@ -18,6 +18,8 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.integrity.repair import repair
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
+from pairsieve.pipeline.vectors import reader
+from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
@@ -231,6 +233,38 @@ def test_a_bit_flipped_in_the_order_of_samples_stops_the_shards_of_it(
     assert [Path(file).name for _, file in mended(store)] == engine.flipped
     walk(recipe, store)
     assert shards(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("mix", ["pool", "window"])
+def test_a_bit_flipped_in_a_verdict_never_reaches_a_shard(
+    recipe: Recipe, tmp_path: Path, mix: str
+) -> None:
+    store = Store.at(tmp_path / "out")
+    walk(recipe, store)
+    shutil.rmtree(tmp_path / "out/shards")
+    (verdicts,) = (tmp_path / "out/select/default").rglob("*.parquet")
+    flip(verdicts, _first_page(verdicts))
+    mixed = recipe.model_copy(update={"shard": recipe.shard.model_copy(update={"mix": mix})})
+    with pytest.raises(Stopped, match=f"{verdicts.name}: its bytes are not those that were com"):
+        list(shard.run(mixed, store, Serial(), "default"))
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_bit_flipped_in_vectors_is_told_where_they_are_read(
+    tmp_path: Path, put_vectors: Callable[..., None], column: int
+) -> None:
+    store, vectors = Store.at(tmp_path), np.eye(4)
+    put_vectors(store, "model", [0, 1, 2, 3], vectors, vectors)
+    file = tmp_path / "embed/model/00000000.vectors.parquet"
+    chunk = pq.read_metadata(file).row_group(0).column(column)
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    flip(file, begin + chunk.total_compressed_size - 3)
+    (unit,) = reader.units(store, "model")
+    told = f"{file.name}: damaged: .*CRC.*; run `pairsieve verify --repair`"
+    with pytest.raises(Stopped, match=told):
+        reader.read(store, unit, (IMAGE_EMBEDDING,))
+    with pytest.raises(Stopped, match=told):
+        reader.read_at(store, unit, np.array([2]), IMAGE_EMBEDDING)
 
 
 def test_vectors_that_are_gone_are_told(
