@@ -1,5 +1,7 @@
 """What `pairsieve verify` prints: a line for each thing that is wrong, and what was read."""
 
+from shlex import quote
+
 import typer
 
 from pairsieve.jobs.console import printable
@@ -33,6 +35,8 @@ def verify(
                 typer.echo(_line(f"{finding.path}: {finding.wrong}{remedy}"))
     wrong = "1 thing is" if len(findings) == 1 else f"{len(findings):,} things are"
     typer.echo(f"{files:,} files, {size:,} bytes read; {wrong} wrong")
+    if findings and not repair:
+        typer.echo(_line(f"`pairsieve verify {quote(store.url)} --repair` deletes such markers"))
     for sentence in repaired(store, findings) if repair else ():
         typer.echo(_line(sentence))
     return findings

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
 from pairsieve.pipeline.dataset.store import Store
@@ -21,7 +22,6 @@ from pairsieve.schemas.errors import Stopped
 STORED_AT = (IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES, IMAGE_CHECKSUM)  # columns of a stored image
 CHANGED = "its bytes are not those that were committed"
 GONE = "it is gone"
-REPAIR = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it again"
 REMEMBERED = 1 << 18  # files whose checksum is known while the process lives
 
 Body = TypeVar("Body", bytes, memoryview)
@@ -34,6 +34,15 @@ class StoredAt(NamedTuple):
     offset: int
     bytes: int
     checksum: int
+
+
+def remedy(store: Store) -> str:
+    """Return what to do where a committed file is not as it was, as a part of a sentence."""
+    dataset = quote(store.url)
+    return (
+        f"run `pairsieve verify {dataset} --repair`, then `pairsieve run RECIPE --dataset "
+        f"{dataset}`, which makes it again"
+    )
 
 
 def of_image(body: bytes | memoryview) -> int:
@@ -51,7 +60,7 @@ def check_image(store: Store, at: StoredAt, body: Body) -> Body:
     """
     if len(body) != at.bytes or of_image(body) != at.checksum:
         raise Stopped(
-            f"{store.location(at.file)}: the image at byte {at.offset}: {CHANGED}; {REPAIR}"
+            f"{store.location(at.file)}: the image at byte {at.offset}: {CHANGED}; {remedy(store)}"
         )
     return body
 
@@ -78,9 +87,9 @@ def check(store: Store, name: str, sha256: str | None) -> None:
     try:
         found = of_file(store, name)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {REPAIR}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
     if sha256 is not None and found != sha256:
-        raise Stopped(f"{store.location(name)}: {CHANGED}; {REPAIR}")
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {remedy(store)}")
 
 
 def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
@@ -92,9 +101,9 @@ def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
     try:
         body = store.read(name)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {REPAIR}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
     if hashlib.sha256(body).hexdigest() != entry.get("sha256"):
-        raise Stopped(f"{store.location(name)}: {CHANGED}; {REPAIR}")
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {remedy(store)}")
     return io.BytesIO(body)
 
 
@@ -114,10 +123,10 @@ def open_parquet(store: Store, name: str) -> Iterator[Any]:
         with store.reader(name) as source:
             yield pq.ParquetFile(source, page_checksum_verification=True)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {REPAIR}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
     except (pa.ArrowException, OSError) as error:
         why = " ".join(str(error).split())
-        raise Stopped(f"{store.location(name)}: damaged: {why}; {REPAIR}") from error
+        raise Stopped(f"{store.location(name)}: damaged: {why}; {remedy(store)}") from error
 
 
 def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
@@ -129,7 +138,8 @@ def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
     try:
         bodies = store.read_byte_ranges([(at.file, at.offset, at.bytes) for at in locations])
     except FileNotFoundError as error:
-        raise Stopped(f"{store.url}: a tar of stored images is gone; {REPAIR}") from error
+        gone = next((at.file for at in locations if not store.exists(at.file)), "gather/")
+        raise Stopped(f"{store.location(gone)}: {GONE}; {remedy(store)}") from error
     return [check_image(store, at, body) for at, body in zip(locations, bodies, strict=True)]
 
 

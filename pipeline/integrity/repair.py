@@ -32,6 +32,8 @@ from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.lost_marker import rebuilt
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
 
+ONCE_DELETED = " once its marker is deleted"
+
 
 def again(finding: Finding) -> str:
     """Return what makes a damaged file again, as a part of a sentence."""
@@ -45,8 +47,8 @@ def again(finding: Finding) -> str:
     if folder == GATHER_FOLDER:
         layer = paths.layer_of(PurePosixPath(finding.marker).stem)
         verb = "gather --retry" if layer else "run"
-        return f"`pairsieve {verb}` gathers its pairs anew once its marker is deleted"
-    return f"`pairsieve {_verb(finding.marker)}` makes it again once its marker is deleted"
+        return f"`pairsieve {verb}` gathers its pairs anew{ONCE_DELETED}"
+    return f"`pairsieve {_verb(finding.marker)}` makes it again{ONCE_DELETED}"
 
 
 def _verb(marker: str) -> str:
@@ -91,7 +93,8 @@ def _delete(store: Store, markers: Iterable[str]) -> Iterator[str]:
     """Delete markers; yield a sentence for each."""
     for path in markers:
         store.delete([path])
-        yield f"{path}: deleted; {again(Finding(path, '', path))}".replace(" once its", ", its")
+        done = again(Finding(path, "", path)).removesuffix(ONCE_DELETED)
+        yield f"{path}: deleted; {done}"
 
 
 def _scores_on(store: Store, marker: str) -> list[str]:

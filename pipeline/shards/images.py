@@ -60,7 +60,8 @@ def _stretch(store: Store, file: str, begin: int, length: int) -> memoryview:
     try:
         return store.read_range(file, begin, length)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(file)}: {checksums.GONE}; {checksums.REPAIR}") from error
+        why = f"{checksums.GONE}; {checksums.remedy(store)}"
+        raise Stopped(f"{store.location(file)}: {why}") from error
 
 
 def _stretches(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[slice]:

@@ -211,12 +211,17 @@ def test_verify_says_what_is_damaged_and_which_command_makes_it_again(recipe: Pa
     assert said.stdout.endswith("bytes read; 0 things are wrong\n")
     (file,) = (dataset / "select/default").rglob("*.parquet")
     file.write_bytes(file.read_bytes()[:-1] + b"?")
+    wrong = f"{file.relative_to(dataset)}: its bytes are not those that were committed (SHA-256)"
+    again = "`pairsieve select --name default` makes it again"
+    said = command(*verify)
+    assert said.returncode == 1
+    first, _, last = said.stdout.splitlines()
+    assert first == f"{wrong}; {again} once its marker is deleted"
+    assert last == f"`pairsieve verify {dataset} --repair` deletes such markers"
     said = command(*verify, "--repair")
     assert said.returncode == 1
-    assert said.stdout.splitlines()[0] == (
-        f"{file.relative_to(dataset)}: its bytes are not those that were committed (SHA-256)"
-    )
-    assert said.stdout.splitlines()[2].startswith("select/default/done.json: deleted; ")
+    first, _, last = said.stdout.splitlines()
+    assert (first, last) == (wrong, f"select/default/done.json: deleted; {again}")
     command(*run)
     assert command(*verify).returncode == 0
 

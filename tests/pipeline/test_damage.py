@@ -87,9 +87,11 @@ def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -
     (tar,) = (tmp_path / "out/gather").glob("*.tar")
     tar.unlink()
     (complaint,) = status(store, "default").complaints
-    again = "run `pairsieve verify --repair`, then `pairsieve run`, which makes it again"
+    folder = tmp_path / "out"
+    repair = f"run `pairsieve verify {folder} --repair`"
+    again = f"{repair}, then `pairsieve run RECIPE --dataset {folder}`, which makes it again"
     assert complaint == f"gather/{tar.name}: it is gone; {again}"
-    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; run `pairsieve verify --repair`"):
+    with pytest.raises(Stopped, match=f"{tar.name}: it is gone; {repair}"):
         walk(recipe, store)
     assert mended(store) == [("gather/00000000.json", f"gather/{tar.name}")]
     walk(recipe, store)
@@ -148,7 +150,7 @@ def test_a_bit_flipped_in_a_ledger_part_is_told_before_anything_is_decided(
     undecided(tmp_path / "out")
     (part,) = (tmp_path / "out/gather").glob("*.parquet")
     flip(part, 200)
-    told = f"{part.name}: its bytes are not .* run `pairsieve verify --repair`"
+    told = f"{part.name}: its bytes are not .* run `pairsieve verify {tmp_path}/out --repair`"
     with pytest.raises(Stopped, match=told):
         walk(recipe, store)
     assert mended(store) == [("gather/00000000.json", f"gather/{part.name}")]
@@ -228,7 +230,7 @@ def test_a_bit_flipped_in_the_order_of_samples_stops_the_shards_of_it(
     before = shards(tmp_path / "out")
     shutil.rmtree(tmp_path / "out/shards")
     engine = Flipping(tmp_path / "out/shards/default/order", f"*/{pattern}")
-    with pytest.raises(Stopped, match="the order of the samples is damaged: .*verify --repair"):
+    with pytest.raises(Stopped, match="the order of the samples is damaged: .*verify .* --repair"):
         list(shard.run(recipe, store, engine, "default"))
     assert [Path(file).name for _, file in mended(store)] == engine.flipped
     walk(recipe, store)
@@ -260,7 +262,7 @@ def test_a_bit_flipped_in_vectors_is_told_where_they_are_read(
     begin = chunk.dictionary_page_offset or chunk.data_page_offset
     flip(file, begin + chunk.total_compressed_size - 3)
     (unit,) = reader.units(store, "model")
-    told = f"{file.name}: damaged: .*CRC.*; run `pairsieve verify --repair`"
+    told = f"{file.name}: damaged: .*CRC.*; run `pairsieve verify {tmp_path} --repair`"
     with pytest.raises(Stopped, match=told):
         reader.read(store, unit, (IMAGE_EMBEDDING,))
     with pytest.raises(Stopped, match=told):
