@@ -10,7 +10,7 @@ says how long the slice took and how much of that the model computed.
 import itertools
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,7 +37,7 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
 from pairsieve.pipeline.ledger.rules import Rule, gates, passing
 from pairsieve.pipeline.models import clip
-from pairsieve.pipeline.models.clip_model import ClipModel
+from pairsieve.pipeline.models.clip_model import ClipModel, Meter
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
@@ -172,11 +172,11 @@ def _commit_vectors(
     stored_at = checksums.located(table.select([c.name for c in STORED_AT]).to_pylist())
     ranges, image_of = _distinct(stored_at)
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
-    model = embedder.model
-    began, computed_s = time.monotonic(), model.busy_s
+    model = replace(embedder.model, meter=Meter())  # on a GPU two slices are embedded at once
+    began = time.monotonic()
     images = model.images_from(read_images(store, ranges), decode_image).astype(np.float16)
     captions = model.texts(texts).astype(np.float16)
-    spent = EmbedTime(model.busy_s - computed_s, time.monotonic() - began)
+    spent = EmbedTime(model.busy_s, time.monotonic() - began)
     vectors = _vectors(table[ROW.name], images[image_of], captions[text_of])
     name = beside(path, VECTORS_SUFFIX)
     content = with_model_metadata(vectors, embedder.scoring.model)

@@ -64,6 +64,8 @@ def load(options: Embed, recorded: str | None = None) -> ClipModel:
     device = _device(options)
     source = find(options)
     torch.set_num_threads(1)  # batches run side by side instead
+    if device == "cuda":
+        encoders.share_gpu(options.num_gpus)
     text_tokenizer = tokenizer(options, source)
     network = open_clip.load(options, source)
     config = network.visual.preprocess_cfg
@@ -88,6 +90,7 @@ def load(options: Embed, recorded: str | None = None) -> ClipModel:
     model = _at_precision(with_encoders, both, options, recorded)
     if options.compile and isinstance(model.image, encoders.TorchEncoder):
         _compile(model, model.image)
+    torch.cuda.empty_cache()  # what precisions that were tried have left; on CPU, nothing
     return model
 
 

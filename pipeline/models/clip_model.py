@@ -13,10 +13,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.errors import BadOption
 
 AHEAD = 2  # batches in hand for every one that is computed
+TOGETHER = 8  # pictures that a thread prepares before it hands them over, for a GPU
 
 Item = TypeVar("Item")
 
@@ -150,8 +151,8 @@ class ClipModel:
         ):
             inputs: Iterable[Any] = items
             prepare_in_batch: Callable[[Any], Any] = prepare
-            if self.device != "cpu":
-                inputs = in_order(preparing, prepare, items, ahead * encoder.batch)
+            if self.device != "cpu" and prepare is not _unchanged:
+                inputs = _prepared(preparing, prepare, items, ahead * encoder.batch)
                 prepare_in_batch = _unchanged
             compute = partial(self._compute, encoder, prepare_in_batch)
             vectors += in_order(computing, compute, _batches(iter(inputs), encoder.batch), ahead)
@@ -163,16 +164,26 @@ class ClipModel:
         self, encoder: Encoder, prepare: Callable[[Item], Any], items: list[Item]
     ) -> Vectors:
         """Return the vectors of one batch; the encoder's time counts as the model's."""
-        import torch
-
-        batch = torch.stack([prepare(item) for item in items])
+        rows = [prepare(item) for item in items]
         with self.meter:
-            return encoder(batch)
+            return encoder(rows)
 
 
 def _unchanged(item: Item) -> Item:
     """Return what is prepared already as it is."""
     return item
+
+
+def _prepared(
+    pool: Executor, prepare: Callable[[Item], Any], items: Iterable[Item], ahead: int
+) -> Iterator[Any]:
+    """Yield the prepared items in their order, about `ahead` of them under way in the pool."""
+
+    def prepare_each(some: list[Item]) -> list[Any]:
+        return [prepare(item) for item in some]
+
+    parts = _batches(iter(items), TOGETHER)
+    return chain.from_iterable(in_order(pool, prepare_each, parts, max(2, ahead // TOGETHER)))
 
 
 def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:

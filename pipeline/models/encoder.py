@@ -4,13 +4,19 @@ PyTorch gives a row other bits in batches of another size, so every batch is fil
 Measured: ViT-B/32 on CPU, batches of 16: the same bits in any order and any company; batches of 1
 to 7 give other bits (1.8e-7), also after rounding to float16.
 
+On a GPU a batch is packed in pinned memory, then copied and computed on a stream of its own. There
+are two streams, so one batch is copied while the other is computed.
+
 int8 is ONNX Runtime's: weights rounded once, activations by the range of what is in one call. So a
 call holds one row, and several threads call at once.
 """
 
 import copy
+import queue
 import tempfile
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +31,7 @@ from pairsieve.schemas.errors import BadOption
 
 GPU_BATCH_SIZES = (8, 512)  # what memory is measured with; the largest
 GPU_SHARE = 0.8  # of the GPU's memory that may be used
-GPU_BATCHES_AT_ONCE = 2  # one packs and copies a batch while the other's is computed
+GPU_BATCHES_AT_ONCE = 2  # one is copied while the other is computed
 OPSET = 17  # of ONNX; the first with layer normalisation
 
 
@@ -37,9 +43,35 @@ class Encoder(Protocol):
         """Return how many rows a call should have."""
         ...
 
-    def __call__(self, rows: Any) -> Vectors:
-        """Return the vectors of a tensor (n, ...) of at most that many rows, (n, d)."""
+    def __call__(self, rows: Sequence[Any]) -> Vectors:
+        """Return the vectors of at most that many tensors of one shape, (n, d)."""
         ...
+
+
+class GpuStreams:
+    """Streams of the GPU, each lent to one batch at a time; other batches wait for one.
+
+    So the memory in use does not grow with the threads that compute.
+    """
+
+    def __init__(self, count: int = GPU_BATCHES_AT_ONCE) -> None:
+        import torch
+
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(count):
+            self._free.put(torch.cuda.Stream())
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Compute on a stream that no other thread uses meanwhile."""
+        import torch
+
+        stream = self._free.get()
+        try:
+            with torch.cuda.stream(stream):
+                yield
+        finally:
+            self._free.put(stream)
 
 
 @dataclass
@@ -50,11 +82,13 @@ class TorchEncoder:
         tower: The network, on its device.
         device: `cpu` or `cuda`.
         batch: Rows of every call of the tower; halved for good when they do not fit in memory.
+        streams: Where a GPU computes; None on CPU.
     """
 
     tower: Any
     device: str
     batch: int
+    streams: GpuStreams | None = None
     _halving: threading.Lock = field(default_factory=threading.Lock)
 
     def compile(self) -> None:
@@ -64,39 +98,59 @@ class TorchEncoder:
         """
         self.tower.compile(dynamic=False)
 
-    def __call__(self, rows: Any) -> Vectors:
+    def __call__(self, rows: Sequence[Any]) -> Vectors:
         """Return the vectors of the rows; in several calls once memory has run out."""
-        import torch
-
         vectors: list[Vectors] = []
         done = 0
         while done < len(rows):
             size = self.batch
             batch = rows[done : done + size]
-            try:
-                vectors.append(self._vectors(batch, size))
-            except torch.OutOfMemoryError:
+            found = self._vectors_if_they_fit(batch, size)
+            if found is None:
                 self._halve(size)
                 continue
+            vectors.append(found)
             done += len(batch)
         return np.concatenate(vectors)
 
-    def _vectors(self, rows: Any, size: int) -> Vectors:
-        """Return the vectors of rows, filled up with the first one to `size`."""
+    def _vectors_if_they_fit(self, rows: Sequence[Any], size: int) -> Vectors | None:
+        """Return the vectors of the rows, None where memory runs out.
+
+        The error keeps the tensors of the failed call alive; so it ends here, before the batch is
+        halved.
+        """
         import torch
 
-        filled = torch.cat([rows, rows[:1].expand(size - len(rows), *rows.shape[1:])])
-        with torch.inference_mode():
-            vectors = self.tower(self._on_device(filled))[: len(rows)]
+        try:
+            return self._vectors(self._packed(rows, size), len(rows))
+        except torch.OutOfMemoryError:
+            return None
+
+    def _packed(self, rows: Sequence[Any], size: int) -> Any:
+        """Return the rows as one tensor, filled up with the first to `size`; for a GPU, pinned.
+
+        Pictures keep their channels side by side: turning them round cost four times the copy.
+        """
+        import torch
+
+        filled = [*rows, *[rows[0]] * (size - len(rows))]
+        pictures = rows[0].dim() == 3
+        packed = torch.empty(
+            (size, *rows[0].shape),
+            dtype=rows[0].dtype,
+            memory_format=torch.channels_last if pictures else torch.contiguous_format,
+            pin_memory=self.device == "cuda",
+        )
+        return torch.stack(filled, out=packed)
+
+    def _vectors(self, packed: Any, count: int) -> Vectors:
+        """Return the vectors of the first rows of a batch; they leave the device in one piece."""
+        import torch
+
+        stream = self.streams.one() if self.streams else nullcontext()
+        with stream, torch.inference_mode():
+            vectors = self.tower(packed.to(self.device, non_blocking=True))[:count]
             return np.asarray(vectors.float().cpu().numpy())
-
-    def _on_device(self, rows: Any) -> Any:
-        """Return rows on the device; pictures with their channels side by side."""
-        import torch
-
-        if self.device == "cuda":
-            rows = rows.pin_memory().to(self.device, non_blocking=True)
-        return rows.contiguous(memory_format=torch.channels_last) if rows.dim() == 4 else rows
 
     def _halve(self, size: int) -> None:
         """Use half of `size` from now on, unless another thread has seen to that.
@@ -106,9 +160,9 @@ class TorchEncoder:
         """
         import torch
 
+        torch.cuda.empty_cache()  # does nothing where there is no GPU
         if size == 1:
             raise BadOption("embed: the model's device has too little memory for a single row")
-        torch.cuda.empty_cache()  # does nothing where there is no GPU
         with self._halving:
             self.batch = min(self.batch, size // 2)
 
@@ -125,7 +179,7 @@ class OnnxEncoder:
     session: Any
     batch: int = 8
 
-    def __call__(self, rows: Any) -> Vectors:
+    def __call__(self, rows: Sequence[Any]) -> Vectors:
         """Return the vectors of the rows."""
         vectors = [self.session.run(None, {"rows": row[None].numpy()})[0] for row in rows]
         return np.concatenate(vectors)
@@ -144,21 +198,46 @@ def torch_encoders(
     text = text.to(device, dtype)
     for name in ("mean", "std"):  # these stay exact
         setattr(image, name, getattr(towers.image, name).to(device))
-    return TorchEncoder(image, device, batch), TorchEncoder(text, device, batch)
+    streams = _streams(device)
+    return TorchEncoder(image, device, batch, streams), TorchEncoder(text, device, batch, streams)
+
+
+def _streams(device: str) -> GpuStreams | None:
+    """Return the streams that both towers share, once the weights have arrived on the GPU."""
+    import torch
+
+    if device == "cpu":
+        return None
+    torch.cuda.synchronize()  # other streams do not wait for what copied them
+    return GpuStreams()
+
+
+def share_gpu(share: float) -> None:
+    """Keep this process to its share of the GPU's memory, and its fp32 to single precision.
+
+    PyTorch lets convolutions of fp32 compute in TF32, with 10 bits of the 23.
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.cuda.set_per_process_memory_fraction(share)
 
 
 def largest_batch(encoder: TorchEncoder, example: Any, share: float) -> int:
     """Return how many rows fit into that share of the GPU's memory, a power of two.
 
     It follows from the memory that a few rows take, not from time, so it is the same every time.
+    What the first call takes for good, as cuBLAS does, is not counted.
     """
     import torch
 
     few, most = GPU_BATCH_SIZES
     encoder.batch = few
+    rows = list(example.expand(few, *example.shape[1:]))
+    encoder(rows)
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    encoder(example.expand(few, *example.shape[1:]))
+    encoder(rows)
     each = max(1, (torch.cuda.max_memory_allocated() - before) // few)
     total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     fitting = int(GPU_SHARE * share * total - before) // (GPU_BATCHES_AT_ONCE * each)

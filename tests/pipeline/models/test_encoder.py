@@ -1,3 +1,4 @@
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,37 @@ def test_the_batch_is_halved_until_it_fits_and_stays_so() -> None:
 def test_a_single_row_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadOption, match="too little memory for a single row"):
         TorchEncoder(Small(0), "cpu", 4)(rows(2))
+
+
+def test_what_did_not_fit_is_let_go_before_the_batch_is_halved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    def forward(batch: Any) -> Any:
+        activations = batch.float()
+        if len(batch) > 4:
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("so much was wanted")
+        return activations
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+    assert np.array_equal(TorchEncoder(forward, "cpu", 16)(rows(9)), rows(9).numpy())
+    assert alive == [False, False]
+
+
+def test_pictures_are_packed_with_their_channels_side_by_side() -> None:
+    pictures = [torch.randint(0, 255, (5, 6, 3)).permute(2, 0, 1) for _ in range(3)]
+    strides: list[tuple[int, ...]] = []
+
+    def forward(batch: Any) -> Any:
+        strides.append(batch.stride())
+        return batch.flatten(1)
+
+    vectors = TorchEncoder(forward, "cpu", 4)(pictures)
+    assert np.array_equal(vectors, torch.stack(pictures).flatten(1).numpy())
+    assert strides == [(90, 1, 18, 3)]
 
 
 @pytest.mark.parametrize(("exact_sums", "largest"), [(True, 127), (False, 63)])
