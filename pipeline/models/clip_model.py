@@ -94,7 +94,7 @@ class ClipModel:
     @property
     def batches_at_once(self) -> int:
         """Return how many batches are computed at once."""
-        return GPU_BATCHES_AT_ONCE if self.device == "cuda" else _cpus()
+        return GPU_BATCHES_AT_ONCE if self.device == "cuda" else available_cpus()
 
     @property
     def busy_s(self) -> float:
@@ -146,7 +146,7 @@ class ClipModel:
         vectors = [np.zeros((0, self.dimensions), np.float32)]
         ahead = AHEAD * self.batches_at_once
         with (
-            ThreadPoolExecutor(_cpus()) as preparing,
+            ThreadPoolExecutor(available_cpus()) as preparing,
             ThreadPoolExecutor(self.batches_at_once) as computing,
         ):
             inputs: Iterable[Any] = items
@@ -192,7 +192,7 @@ def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _cpus() -> int:
+def available_cpus() -> int:
     """Return the CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -57,9 +57,9 @@ class GpuStreams:
     def __init__(self, count: int = GPU_BATCHES_AT_ONCE) -> None:
         import torch
 
-        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[Any] = queue.LifoQueue()  # the last one has its memory at hand
         for _ in range(count):
-            self._free.put(torch.cuda.Stream())
+            self._free.put(torch.cuda.Stream())  # type: ignore[no-untyped-call]
 
     @contextmanager
     def one(self) -> Iterator[None]:
