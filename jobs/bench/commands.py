@@ -1,5 +1,6 @@
 """`pairsieve bench`: the commands."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -229,6 +230,57 @@ def embed(
 
     contestants = tuple(precisions or ("auto", "bf16"))
     bench(EmbedBenchmark(images, model, contestants, weights, runs), typer.echo)
+
+
+@bench.command()
+def gpu(
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cuda, or cpu for a small version.")
+    ] = "auto",
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Name of an open_clip model; give it once for each."),
+    ] = None,
+    pairs: Annotated[
+        int | None, typer.Option("--pairs", min=8, help="Pairs embedded end to end.")
+    ] = None,
+    actors: Annotated[
+        list[int] | None,
+        typer.Option("--actors", min=1, max=16, help="That share the GPU; give it once for each."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="Of each measurement.")] = 2.0,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0, help="After which no further part begins.")
+    ] = 8.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Parts with this word in their name, e.g. decoders."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Keep the random weights in this folder.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", help="Write the results here, after every part.")
+    ] = None,
+) -> None:
+    """Measure embedding on a GPU: is it right, how fast is the model, and how fast all of it."""
+    from pairsieve.jobs.bench import gpu as benchmark
+
+    chosen = benchmark.choose_device(device)
+    if chosen is None:
+        typer.echo(benchmark.NO_GPU)
+        return
+    options = benchmark.sized(chosen, pairs, tuple(actors or ()))
+    measured = replace(
+        options,
+        models=tuple(models or benchmark.MODELS),
+        seconds=seconds,
+        minutes=minutes,
+        only=tuple(only or ()),
+        weights=weights,
+        out=out,
+    )
+    benchmark.bench(measured, typer.echo)
 
 
 @bench.command()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pairsieve.jobs.bench.process_costs import ProcessCost, measured
+from pairsieve.jobs.bench_contestants.process_costs import ProcessCost, measured
 from pairsieve.jobs.bench_data.pool import Pool, blocklist_entries, build
 from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS

@@ -5,7 +5,6 @@ from PyTorch's DataLoader. The weights are random: they cost what trained ones d
 """
 
 import io
-import json
 import statistics
 import tarfile
 import tempfile
@@ -15,16 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from pairsieve.jobs.bench.alternate import Result, alternating, median, ours
-from pairsieve.jobs.bench_data.photos import ASPECTS, photograph
+from pairsieve.jobs.bench_data.random_weights import random_weights
+from pairsieve.jobs.bench_data.stored_photographs import QUALITY, SIDE, drawn_jpegs
 from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.checksums import StoredAt, of_image
 
-SIDE = 512  # px, shorter side of a stored picture by default
-QUALITY = 90  # of a stored picture by default
 DRAWN = 8  # pictures; the tar repeats them, as drawing takes longer than embedding
 TAR = "gather.tar"
 OPEN_CLIP = "open_clip"
@@ -76,34 +71,13 @@ def bench(benchmark: EmbedBenchmark, echo: Callable[[str], None]) -> dict[str, l
 @contextmanager
 def _weights(benchmark: EmbedBenchmark) -> Iterator[Path]:
     """Yield the file of random weights, the same for every contestant and run."""
-    import open_clip
-    import torch
-
     with tempfile.TemporaryDirectory() as temporary:
-        folder = benchmark.weights or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{Path(benchmark.model).stem}.pt"
-        if not path.exists():
-            config = open_clip.get_model_config(benchmark.model) or json.loads(
-                Path(benchmark.model).read_text()
-            )
-            custom = config.pop("custom_text", False)
-            network = open_clip.CustomTextCLIP if custom else open_clip.CLIP
-            torch.manual_seed(0)
-            torch.save(network(**config).state_dict(), path)
-        yield path
+        yield random_weights(benchmark.model, benchmark.weights or Path(temporary))
 
 
 def _tar(path: Path, count: int) -> list[StoredAt]:
     """Write the tar of stored pictures; return the byte range of each."""
-    random = np.random.default_rng(0)
-    bodies = []
-    for number in range(DRAWN):
-        aspect = ASPECTS[number % len(ASPECTS)]
-        width, height = (round(SIDE * max(1, side)) for side in (aspect, 1 / aspect))
-        file = io.BytesIO()
-        Image.fromarray(photograph(random, width, height)).save(file, "JPEG", quality=QUALITY)
-        bodies.append(file.getvalue())
+    bodies = drawn_jpegs(DRAWN)
     byte_ranges = []
     with tarfile.open(path, "w") as tar:
         for number in range(count):

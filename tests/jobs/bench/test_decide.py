@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pairsieve.jobs.bench.decide import NAMES, DecideBenchmark, bench, parse_verbs
-from pairsieve.jobs.bench.process_costs import measured
 from pairsieve.jobs.bench_contestants.our_command import fitting
+from pairsieve.jobs.bench_contestants.process_costs import measured
 from pairsieve.jobs.bench_data.pool import Pool
 from pairsieve.schemas.errors import BadOption, Stopped
 
