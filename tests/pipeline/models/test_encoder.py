@@ -1,5 +1,8 @@
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -7,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from pairsieve.pipeline.models.encoder import TorchEncoder, quantize
+from pairsieve.pipeline.models.encoder import GpuStreams, TorchEncoder, largest_batch, quantize
 from pairsieve.schemas.errors import BadOption
 
 
@@ -82,6 +85,45 @@ def test_pictures_are_packed_with_their_channels_side_by_side() -> None:
     vectors = TorchEncoder(forward, "cpu", 4)(pictures)
     assert np.array_equal(vectors, torch.stack(pictures).flatten(1).numpy())
     assert strides == [(90, 1, 18, 3)]
+
+
+def test_a_stream_is_lent_to_one_batch_at_a_time_and_the_last_one_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: list[int] = []
+    numbers = iter(range(2))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: next(numbers))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(used.append(stream)))
+    streams = GpuStreams(2)
+    with streams.one(), streams.one():
+        assert used == [1, 0]
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(streams.one().__enter__)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.05)
+            streams._free.put(2)
+            waiting.result(10)
+    for _ in range(2):
+        with streams.one():
+            pass
+    assert used == [1, 0, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("share", "batch"),
+    [(1, 64), (0.5, 32), (0.01, 1)],  # 80 GB x 0.8 x share / 2 batches / 0.5 GB
+)
+def test_the_batch_of_a_gpu_follows_from_the_memory_of_a_few_rows(
+    share: float, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 4 << 30)
+    for name in ("reset_peak_memory_stats", "current_device"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    encoder = TorchEncoder(Small(8), "cpu", 16)
+    assert largest_batch(encoder, rows(1), share) == batch
 
 
 @pytest.mark.parametrize(("exact_sums", "largest"), [(True, 127), (False, 63)])
