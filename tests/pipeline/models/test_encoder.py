@@ -93,7 +93,12 @@ def test_a_stream_is_lent_to_one_batch_at_a_time_and_the_last_one_first(
     used: list[int] = []
     numbers = iter(range(2))
     monkeypatch.setattr(torch.cuda, "Stream", lambda: next(numbers))
-    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext(used.append(stream)))
+
+    def use(stream: int) -> nullcontext[None]:
+        used.append(stream)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "stream", use)
     streams = GpuStreams(2)
     with streams.one(), streams.one():
         assert used == [1, 0]
