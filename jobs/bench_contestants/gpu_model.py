@@ -24,7 +24,7 @@ from pairsieve.schemas.recipe import Embed
 PHOTOGRAPHS = 8  # compared with the CPU, beside the probe pictures
 MOST_ROUNDS = 7  # of a measurement
 CPU_BATCH = 2  # of the reference, so that all processors have a part of it
-ROOM_BYTES = 256 << 20  # that are left on the GPU to see the batch halved; cuBLAS takes a part
+ROOM_BYTES = 1 << 30  # that are left on the GPU to see the batch halved; cuBLAS takes a part
 GB = 1e9
 
 

@@ -220,7 +220,7 @@ def share_gpu(share: float) -> None:
     import torch
 
     torch.backends.cudnn.allow_tf32 = False
-    torch.cuda.set_per_process_memory_fraction(share)
+    torch.cuda.set_per_process_memory_fraction(float(share))
 
 
 def largest_batch(encoder: TorchEncoder, example: Any, share: float) -> int:

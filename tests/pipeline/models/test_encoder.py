@@ -10,7 +10,13 @@ import onnx
 import pytest
 import torch
 
-from pairsieve.pipeline.models.encoder import GpuStreams, TorchEncoder, largest_batch, quantize
+from pairsieve.pipeline.models.encoder import (
+    GpuStreams,
+    TorchEncoder,
+    largest_batch,
+    quantize,
+    share_gpu,
+)
 from pairsieve.schemas.errors import BadOption
 
 
@@ -147,3 +153,13 @@ def test_two_products_fit_into_16_bits_where_the_processor_adds_them_so(
     ]
     assert [abs(each.astype(int)).max() for each in weights] in ([largest], [largest + 1])
     assert exact_sums or 2 * 255 * (largest + 1) < 2**15
+
+
+def test_the_share_of_a_gpu_is_a_float_because_torch_takes_no_whole_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    share_gpu(1)
+    assert [type(share) for share in shares] == [float]
