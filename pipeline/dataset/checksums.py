@@ -138,7 +138,7 @@ def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
     try:
         bodies = store.read_byte_ranges([(at.file, at.offset, at.bytes) for at in locations])
     except FileNotFoundError as error:
-        gone = next((at.file for at in locations if not store.exists(at.file)), "gather/")
+        gone = next((at.file for at in locations if not store.exists(at.file)), locations[0].file)
         raise Stopped(f"{store.location(gone)}: {GONE}; {remedy(store)}") from error
     return [check_image(store, at, body) for at, body in zip(locations, bodies, strict=True)]
 
