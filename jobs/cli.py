@@ -37,7 +37,7 @@ from pairsieve.jobs.dataset_commands import (
     status,
     verify,
 )
-from pairsieve.schemas.errors import BadOption, PairsieveError, out_of_room
+from pairsieve.schemas.errors import BadOption, PairsieveError, not_permitted, out_of_room
 
 _USAGE: Any = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
 
@@ -346,7 +346,7 @@ def main() -> None:
         log.error(str(error), 1)
         sys.exit(1)
     except Exception as error:
-        if said := out_of_room(error):
+        if said := out_of_room(error) or not_permitted(error):
             log.error(said, 1)
             sys.exit(1)
         log.fault(

@@ -1,6 +1,7 @@
 """Arguments and options that several commands take, each in the same words."""
 
 import inspect
+import os
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -68,6 +69,24 @@ Model = Annotated[
         "--model", help="Which model's vectors: a folder under `embed/`; default: the only one."
     ),
 ]
+
+
+def check_output(key: str, path: Path, force: bool) -> None:
+    """Refuse a file to write, before any work, that is there, unless `force`, or cannot be written.
+
+    Raises:
+        BadOption: naming the option, the file and why.
+    """
+    there = path.exists()
+    if path.is_dir():
+        raise BadOption(f"{key}: {path} is a folder; name a file in it")
+    if there and not force:
+        raise BadOption(f"{key}: {path} exists already; name another file, or say --force")
+    if not path.parent.is_dir():
+        raise BadOption(f"{key}: {path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path if there else path.parent, os.W_OK):
+        raise BadOption(f"{key}: {path} cannot be written: permission denied")
+
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="On standard error, say errors alone.")]
 LogJson = Annotated[

@@ -18,6 +18,7 @@ from pairsieve.jobs.cli_options import (
     Name,
     Survivors,
     Workers,
+    check_output,
 )
 from pairsieve.schemas.errors import BadOption
 
@@ -60,8 +61,8 @@ def search(
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.schemas.recipe_file import load
 
-    if page and page.exists() and not force:
-        raise BadOption(f"--page: {page} exists already; name another file, or say --force")
+    if page:
+        check_output("--page", page, force)
     query = search.Query(text, image, count)
     loaded = load(recipe) if recipe else None
     result = search.run(Store.at(dataset), query, loaded, model, name)
@@ -149,6 +150,8 @@ def hashes(
     from pairsieve.pipeline.external import hash_file
     from pairsieve.pipeline.input.files import split_location
 
+    if Path(out).is_dir():
+        raise BadOption(f"--out: {out} is a folder; name a file in it")
     store, path = split_location(out)
     if store.exists(path) and not force:
         raise BadOption(f"--out: {out} exists already; name another file, or say --force")

@@ -34,6 +34,13 @@ def out_of_room(error: BaseException) -> str | None:
     return None
 
 
+def not_permitted(error: BaseException) -> str | None:
+    """Return what the system does not let us read or write, and why; None for other errors."""
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename or 'a file'}: {error.strerror}; allow it, and run again"
+    return None
+
+
 def nearest(name: str, known: list[str]) -> str:
     """Return a clause on the `known` names: the nearest to `name`, and all if they are few.
 

@@ -3,7 +3,7 @@ import errno
 import duckdb
 import pytest
 
-from pairsieve.schemas.errors import out_of_room
+from pairsieve.schemas.errors import not_permitted, out_of_room
 
 
 def test_a_full_disk_says_what_to_do() -> None:
@@ -24,3 +24,9 @@ def test_what_duckdb_can_neither_hold_nor_spill_says_what_to_do() -> None:
 @pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.ENOENT, "No such file")])
 def test_other_errors_are_none_of_it(error: Exception) -> None:
     assert out_of_room(error) is None
+    assert not_permitted(error) is None
+
+
+def test_what_may_not_be_written_is_named_and_is_no_fault_of_ours() -> None:
+    denied = OSError(errno.EACCES, "Permission denied", "/data/scratch.1")
+    assert not_permitted(denied) == "/data/scratch.1: Permission denied; allow it, and run again"
