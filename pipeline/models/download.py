@@ -3,7 +3,7 @@
 Only `pairsieve fetch-model` comes here; everything else works with what is in the cache.
 """
 
-from pairsieve.pipeline.models import pretrained
+from pairsieve.pipeline.models import builtin, pretrained
 from pairsieve.pipeline.models.model_files import CHECKPOINTS, CONFIGS, is_path
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Embed
@@ -20,8 +20,8 @@ def download(options: Embed) -> pretrained.ModelSource:
     from open_clip.pretrained import download_pretrained
 
     names = pretrained.text_repositories(options)
-    tag = None
-    if not is_path(options.model, CONFIGS) and not is_path(options.pretrained, CHECKPOINTS):
+    tag, files = None, builtin.as_files(options)  # the shipped model is all there
+    if not is_path(files.model, CONFIGS) and not is_path(files.pretrained, CHECKPOINTS):
         tag = pretrained.tag_of(options)
     try:
         for name in names:

@@ -74,6 +74,12 @@ def test_weights_are_fetched_and_then_found(hub: Hub) -> None:
     assert pretrained.find(options).weights.read_bytes() == b"some weights"
 
 
+def test_of_the_shipped_model_nothing_is_fetched(hub: Hub) -> None:
+    source = download(Embed(model="pairsieve-tiny", pretrained="demo"))
+    assert source.weights.is_file()
+    assert hub.paths == []
+
+
 def test_what_cannot_be_fetched_is_told(hub: Hub) -> None:
     with pytest.raises(Stopped, match="fetch-model: .*_b79k: cannot be fetched: "):
         download(Embed(model="ViT-B-32", pretrained="laion2b_s34b_b79k"))
