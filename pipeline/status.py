@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from pairsieve.pipeline.dataset.checksums import remedy
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
@@ -148,7 +147,7 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
     """Yield a sentence on each committed file that is gone or has another size."""
     for stage in VERBS:
         if stage == GATHER:
-            markers, again = list(gathered.values()), remedy(store)
+            markers, again = list(gathered.values()), store.remedy
         elif stage == EMBED:
             markers, again = list(_embedded(store)), "`pairsieve embed` makes it again"
         elif stage.scope in (Scope.POOL, Scope.SELECTION):

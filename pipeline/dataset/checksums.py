@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
 from pairsieve.pipeline.dataset.store import Store
@@ -36,15 +35,6 @@ class StoredAt(NamedTuple):
     checksum: int
 
 
-def remedy(store: Store) -> str:
-    """Return what to do where a committed file is not as it was, as a part of a sentence."""
-    dataset = quote(store.url)
-    return (
-        f"run `pairsieve verify {dataset} --repair`, then `pairsieve run RECIPE --dataset "
-        f"{dataset}`, which makes it again"
-    )
-
-
 def of_image(body: bytes | memoryview) -> int:
     """Return the checksum of a stored image, 64 bits."""
     import xxhash
@@ -60,7 +50,7 @@ def check_image(store: Store, at: StoredAt, body: Body) -> Body:
     """
     if len(body) != at.bytes or of_image(body) != at.checksum:
         raise Stopped(
-            f"{store.location(at.file)}: the image at byte {at.offset}: {CHANGED}; {remedy(store)}"
+            f"{store.location(at.file)}: the image at byte {at.offset}: {CHANGED}; {store.remedy}"
         )
     return body
 
@@ -87,9 +77,9 @@ def check(store: Store, name: str, sha256: str | None) -> None:
     try:
         found = of_file(store, name)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {store.remedy}") from error
     if sha256 is not None and found != sha256:
-        raise Stopped(f"{store.location(name)}: {CHANGED}; {remedy(store)}")
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {store.remedy}")
 
 
 def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
@@ -101,9 +91,9 @@ def read(store: Store, name: str, entry: dict[str, Any]) -> io.BytesIO:
     try:
         body = store.read(name)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {store.remedy}") from error
     if hashlib.sha256(body).hexdigest() != entry.get("sha256"):
-        raise Stopped(f"{store.location(name)}: {CHANGED}; {remedy(store)}")
+        raise Stopped(f"{store.location(name)}: {CHANGED}; {store.remedy}")
     return io.BytesIO(body)
 
 
@@ -123,10 +113,10 @@ def open_parquet(store: Store, name: str) -> Iterator[Any]:
         with store.reader(name) as source:
             yield pq.ParquetFile(source, page_checksum_verification=True)
     except FileNotFoundError as error:
-        raise Stopped(f"{store.location(name)}: {GONE}; {remedy(store)}") from error
+        raise Stopped(f"{store.location(name)}: {GONE}; {store.remedy}") from error
     except (pa.ArrowException, OSError) as error:
         why = " ".join(str(error).split())
-        raise Stopped(f"{store.location(name)}: damaged: {why}; {remedy(store)}") from error
+        raise Stopped(f"{store.location(name)}: damaged: {why}; {store.remedy}") from error
 
 
 def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
@@ -138,8 +128,9 @@ def read_images(store: Store, locations: Sequence[StoredAt]) -> list[bytes]:
     try:
         bodies = store.read_byte_ranges([(at.file, at.offset, at.bytes) for at in locations])
     except FileNotFoundError as error:
-        gone = next((at.file for at in locations if not store.exists(at.file)), locations[0].file)
-        raise Stopped(f"{store.location(gone)}: {GONE}; {remedy(store)}") from error
+        files = [at.file for at in locations]
+        gone = next((file for file in files if not store.exists(file)), files[0])
+        raise Stopped(f"{store.location(gone)}: {GONE}; {store.remedy}") from error
     return [check_image(store, at, body) for at, body in zip(locations, bodies, strict=True)]
 
 

@@ -6,6 +6,7 @@ and on every object store alike.
 
 import io
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -302,6 +303,15 @@ class Store:
         file.unlink()
         return sink.entry()
 
+    @property
+    def remedy(self) -> str:
+        """Return what to do where a committed file is not as it was, as a part of a sentence."""
+        dataset = shlex.quote(self.url)
+        return (
+            f"run `pairsieve verify {dataset} --repair`, then `pairsieve run RECIPE --dataset "
+            f"{dataset}`, which makes it again"
+        )
+
     def marker(self, path: str) -> Marker | None:
         """Return the marker at `path`, or None where nothing is committed.
 
@@ -330,10 +340,8 @@ class Store:
         try:
             return Marker.loads(body)
         except (ValueError, TypeError) as error:
-            raise Stopped(
-                f"{self.location(path)}: a damaged marker: {error}; delete it and run again, which "
-                "does its work anew"
-            ) from error
+            why = f"a damaged marker: {error}; {self.remedy}"
+            raise Stopped(f"{self.location(path)}: {why}") from error
 
     def marker_names(self, folder: str) -> "builtins.list[str]":
         """Return the names, without `.json`, of the markers directly under `folder`, in order."""

@@ -12,7 +12,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from pairsieve.pipeline.dataset.checksums import remedy
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -122,7 +121,7 @@ def ledger_files(
         for name, wrong in damaged(
             store, markers.values(), ".parquet", hashed=".parquet" if hashed else None
         ):
-            raise Stopped(f"{store.location(name)}: {wrong}; {remedy(store)}")
+            raise Stopped(f"{store.location(name)}: {wrong}; {store.remedy}")
     results = [
         _result_files(store, stage, selection, hashed)
         for stage in stages

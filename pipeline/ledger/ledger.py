@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.checksums import remedy
 from pairsieve.pipeline.dataset.commit import damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -201,7 +200,7 @@ def check_images(store: Store) -> None:
         Stopped: a tar of them is gone or has another size.
     """
     for name, wrong in damaged(store, store.markers(GATHER_FOLDER).values(), ".tar"):
-        raise Stopped(f"{store.location(name)}: {wrong}; {remedy(store)}")
+        raise Stopped(f"{store.location(name)}: {wrong}; {store.remedy}")
 
 
 def current_shards(store: Store, selection: str) -> Marker | None:

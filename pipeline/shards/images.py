@@ -60,7 +60,7 @@ def _stretch(store: Store, file: str, begin: int, length: int) -> memoryview:
     try:
         return store.read_range(file, begin, length)
     except FileNotFoundError as error:
-        why = f"{checksums.GONE}; {checksums.remedy(store)}"
+        why = f"{checksums.GONE}; {store.remedy}"
         raise Stopped(f"{store.location(file)}: {why}") from error
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.checksums import CHANGED, of_image, remedy
+from pairsieve.pipeline.dataset.checksums import CHANGED, of_image
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content as content_path
@@ -129,7 +129,7 @@ def _unpacked(store: Store, file: str, size: int, partitions: int, number: int) 
     whole = first <= last <= size
     (data,) = store.read_ranges(file, [first], [last - first]) if whole else (b"",)
     if not whole or of_image(data) != checksum:
-        raise Stopped(f"{store.location(file)}: {DAMAGED}: {CHANGED}; {remedy(store)}")
+        raise Stopped(f"{store.location(file)}: {DAMAGED}: {CHANGED}; {store.remedy}")
     return pa.ipc.open_stream(data).read_all()
 
 
@@ -168,7 +168,7 @@ def read(store: Store, parts: Sequence[Slice]) -> Iterator[pa.Table]:
         try:
             yield from _read(store, part)
         except (pa.ArrowException, OSError) as error:
-            why = f"{DAMAGED}: {error}; {remedy(store)}"
+            why = f"{DAMAGED}: {error}; {store.remedy}"
             raise Stopped(f"{store.location(part.file)}: {why}") from error
 
 

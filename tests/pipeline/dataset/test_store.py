@@ -179,6 +179,6 @@ def test_a_damaged_marker_or_one_that_leads_outside_stops_the_work(
     store = Store.at(tmp_path)
     store.write("gather/00000000.json", data)
     with pytest.raises(
-        Stopped, match=r"gather/00000000\.json: a damaged marker: .*delete it and run"
+        Stopped, match=r"gather/00000000\.json: a damaged marker: .*verify .* --repair"
     ):
         store.markers("gather")
