@@ -11,7 +11,8 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ Kind = Literal["ray", "serial"]
 
 RETRIES = 2  # further attempts at a task whose process died
 KNOCK_TIMEOUT_S = 10
+STARTED_TOO_SLOWLY = "timed out during startup"  # in what Ray raises
 ITEMS_IN_HAND = 2  # of an actor on a GPU
 OBJECT_STORE_BYTES = 128 << 20  # results are small: no data travels through Ray's object store
 
@@ -227,20 +229,35 @@ def _start_ray(workers: int | None, address: str | None) -> None:
     import ray
 
     if not address:
-        ray.init(
-            address="local",
-            num_cpus=workers or os.cpu_count(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        with _told_if_too_slow():
+            ray.init(
+                address="local",
+                num_cpus=workers or os.cpu_count(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
         return
     try:
         _knock(address)
         ray.init(address=address, **quiet)
     except OSError as error:  # Ray's own ConnectionError is one
         raise Stopped(f"no Ray cluster answers at {address}: {error}") from error
+
+
+@contextmanager
+def _told_if_too_slow() -> Iterator[None]:
+    """Tell the one failure to start that is no fault: Ray gives its processes half a minute."""
+    try:
+        yield
+    except Exception as error:  # of no narrower class
+        if STARTED_TOO_SLOWLY not in str(error):
+            raise
+        raise Stopped(
+            "Ray did not start in its 30 s, so the machine is too busy; run again, or say "
+            "`--engine serial`"
+        ) from error
 
 
 def _knock(address: str) -> None:

@@ -135,6 +135,21 @@ def test_ray_sends_no_telemetry_and_leaves_the_home_folder_alone(started_ray: "S
     assert started_ray.left_at_home == []
 
 
+def test_ray_that_starts_too_slowly_is_a_clear_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with ten times as much to do as it can: Ray raises a bare Exception."""
+    raised = Exception("The current node timed out during startup. This could happen because ...")
+
+    def init(**_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(Stopped, match=r"Ray did not start in its 30 s.*`--engine serial`"):
+        open_engine("ray")
+    raised = Exception("another")
+    with pytest.raises(Exception, match="another"):
+        open_engine("ray")
+
+
 def test_a_cluster_that_does_not_answer_is_a_clear_stop() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # bound, but not listening: it refuses
