@@ -9,13 +9,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.checksums import CHANGED, of_image
+from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content as content_path
@@ -29,7 +28,6 @@ from pairsieve.schemas.errors import Stopped
 PARTITION_SAMPLES = 1 << 18  # of a partition, about: 250 MB of records
 SORTED_ROWS = 1024  # of a row group of a sorted partition
 DAMAGED = "the order of the samples is damaged"
-_ENTRY_BYTES = 24  # where a partition begins and ends, and its checksum
 
 
 class Slice(NamedTuple):
@@ -63,8 +61,8 @@ def pool_order(pool: Pool, order: Rounds) -> list[Marker]:
     Raises:
         Stopped: a task's process kept dying.
     """
-    parted = pool.run(partial(_partition, order), order.partition_folder)
-    files = [(name, entry["bytes"]) for marker in parted for name, entry in marker.files.items()]
+    partitioned = pool.run(partial(_partition, order), order.partition_folder)
+    files = parted.parted_files(partitioned, order.partitions)
     task = partial(_sort, order, pool.store, files)
     numbered = {task_name(number): number for number in range(order.partitions)}
     rounds.run(pool.store, pool.engine, order.sort_folder, task, numbered)
@@ -72,39 +70,20 @@ def pool_order(pool: Pool, order: Rounds) -> list[Marker]:
 
 
 def _partition(order: Rounds, block: Block) -> Marker:
-    """Part the survivors of a block; commit them, at the end where each is, and its checksum."""
+    """Part the survivors of a block and commit them."""
     table = records(block, order.content)
-    number = (table[HIGH].to_numpy() >> np.uint64(32)) * np.uint64(order.partitions)
-    parted = np.argsort(number >> np.uint64(32), kind="stable")
-    bounds = np.arange(order.partitions + 1, dtype=np.uint64)
-    ends = np.searchsorted((number >> np.uint64(32))[parted], bounds)
-    path = content_path(order.partition_folder, task_name(block.number), ".bin")
-    with block.store.writer(path) as sink:
-        packed = []
-        for first, last in pairwise(ends):
-            data, begin = _packed(table.take(parted[first:last])), sink.size
-            sink.write(data)
-            packed.append((begin, sink.size, of_image(memoryview(data))))
-        sink.write(np.array(packed, "<u8"))
+    numbers = parted.share(table[HIGH].to_numpy(), order.partitions)
+    path = content_path(order.partition_folder, task_name(block.number), parted.SUFFIX)
+    sink = parted.write(block.store, path, parted.split(table, numbers, order.partitions))
     marker = Marker(table.num_rows, {path: sink.entry()})
     return commit(block.store, marker_path(order.partition_folder, task_name(block.number)), marker)
 
 
-def _packed(table: pa.Table) -> pa.Buffer:
-    """Return records as a compressed stream of Arrow's."""
-    sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(sink, RECORD, options=options) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
-def _sort(order: Rounds, store: Store, parted: Sequence[tuple[str, int]], number: int) -> Marker:
+def _sort(order: Rounds, store: Store, files: Sequence[parted.PartedFile], number: int) -> Marker:
     """Sort one partition and commit it."""
     import pyarrow.parquet as pq
 
-    tables = [_unpacked(store, file, size, order.partitions, number) for file, size in parted]
-    table = pa.concat_tables(tables).combine_chunks()
+    table = parted.read_all(store, files, number, DAMAGED)
     path = content_path(order.sort_folder, task_name(number), ".parquet")
     sorted_rows = seeded_order(table)
     with (
@@ -115,22 +94,6 @@ def _sort(order: Rounds, store: Store, parted: Sequence[tuple[str, int]], number
             writer.write_table(table.take(sorted_rows[first : first + SORTED_ROWS]))
     marker = Marker(table.num_rows, {path: sink.entry()})
     return commit(store, marker_path(order.sort_folder, task_name(number)), marker)
-
-
-def _unpacked(store: Store, file: str, size: int, partitions: int, number: int) -> pa.Table:
-    """Return the records of one partition of a block.
-
-    Raises:
-        Stopped: they are damaged.
-    """
-    place = size - _ENTRY_BYTES * (partitions - number)
-    (entry,) = store.read_ranges(file, [place], [_ENTRY_BYTES])
-    first, last, checksum = (int(word) for word in np.frombuffer(entry, "<u8"))
-    whole = first <= last <= size
-    (data,) = store.read_ranges(file, [first], [last - first]) if whole else (b"",)
-    if not whole or of_image(data) != checksum:
-        raise Stopped(f"{store.location(file)}: {DAMAGED}: {CHANGED}; {store.remedy}")
-    return pa.ipc.open_stream(data).read_all()
 
 
 def slices(partitions: Sequence[Marker], samples: int) -> Iterator[list[Slice]]:
@@ -168,8 +131,7 @@ def read(store: Store, parts: Sequence[Slice]) -> Iterator[pa.Table]:
         try:
             yield from _read(store, part)
         except (pa.ArrowException, OSError) as error:
-            why = f"{DAMAGED}: {error}; {store.remedy}"
-            raise Stopped(f"{store.location(part.file)}: {why}") from error
+            raise Stopped(f"{store.location(part.file)}: {DAMAGED}: {error}; {store.remedy}") from error
 
 
 def _read(store: Store, part: Slice) -> Iterator[pa.Table]:
