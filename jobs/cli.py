@@ -178,7 +178,7 @@ def group(
             "--partitions",
             min=1,
             max=4096,
-            help="Spread the search over so many tasks per table; default: beyond 200 million.",
+            help="Spread the search over so many tasks per table; default: by the number of images.",
         ),
     ] = None,
 ) -> None:

@@ -1,24 +1,41 @@
 """Group: what can be told of a pair only by looking at all of them.
 
-Each step is a file that reads the table `images`, a row per pair with an image, and makes a table
-of its own with the columns that it finds; here they are put beside one another and committed.
-
-DuckDB sorts, joins and groups, spilling to disk.
+Copies are found in rounds of tasks over blocks and over partitions of keys (`dedup/copies.py`);
+the driver adds up what they count. The steps that a recipe requests come after: each is a file that
+reads the table `images`, a row per pair with an image, and makes a table of its own with the
+columns that it finds. They run in one DuckDB on the driver, which spills to disk.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.dataset.commit import current, fingerprint, replace
+from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES, is_foreign, result
+from pairsieve.pipeline.dataset.paths import (
+    GROUP_MARKER,
+    SEARCHES,
+    VECTORS_SUFFIX,
+    content,
+    is_foreign,
+    parsed,
+    pool_blocks,
+    search_folder,
+    task_name,
+    vectors_folder,
+)
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import near_duplicates
+from pairsieve.pipeline.dedup import copies, near_duplicates
+from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.ledger import attach, connect, export, inputs
-from pairsieve.pipeline.vectors.folders import scores_folders
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, LedgerFiles, SliceFile, ledger_files
+from pairsieve.pipeline.ledger.ledger import attach_files, connect, export
+from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
 from pairsieve.schemas.columns import COPIES, GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -38,6 +55,7 @@ def run(
     engine: Engine,
     partitions: int | None = None,
     steps: Sequence[Step] = STEPS,
+    units: int = BLOCK_UNITS,
 ) -> Marker:
     """Group every pair that has an image and commit; without a change nothing is done.
 
@@ -49,93 +67,122 @@ def run(
     Args:
         recipe: The recipe.
         store: The dataset.
-        engine: Where it runs what is spread over tasks.
-        partitions: Spread the search for near hashes over so many of each table; by default it is
-            spread only where one machine should not hold all hashes. The result is the same.
+        engine: Where the tasks run.
+        partitions: Spread the search for near hashes, and all else, over so many of each table; by
+            default over as many as so many pairs need. The result is the same.
         steps: Those that the recipe may request.
+        units: Of a block, at most. The result is the same.
 
     Raises:
         BadOption: rules of the recipe that `group` reads do not agree, or an earlier
             dataset or evaluation set cannot be read.
         Stopped: a task's process kept dying.
     """
-    from pairsieve.pipeline.hamming.distributed import default_partitions, neighbour_labels
-
-    embeddings = scores_folders(recipe)
     options = requested(recipe, steps)
     distance = near_duplicates.max_distance(recipe)
+    files = ledger_files(store, scores_folders(recipe), before=GROUP)
     wanted = fingerprint(
         distance,
         recipe.group.model_dump(),
-        inputs(store, embeddings),
+        files.measured(),
         options,
         [step.versions(recipe) for step in steps],
     )
     if done := current(store, GROUP_MARKER, wanted):
+        tidy(store, pool_blocks(GROUP), done)
         return done
-    if partitions is None:
-        partitions = default_partitions(store)
-    labels = neighbour_labels(store, engine, distance, partitions) if partitions else None
+    pool = Pool(store, engine, files, units)
+    cut = fingerprint(wanted, units, partitions)
+    rounds = Rounds(
+        store,
+        search_folder(cut),
+        recipe.group,
+        distance,
+        copies.key_partitions(pool, partitions),
+        engine.task_threads,
+    )
+    found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
     running = [step for step in steps if step.TABLE in options]
-    path = result(GROUP.folder)
-    with connect(store) as connection:
-        attach(connection, store, embeddings, before=GROUP)
-        _take_images(connection)
-        near_duplicates.find(connection, recipe, store, labels)
-        counts = dict.fromkeys((step.TABLE for step in steps), 0)
-        for step in running:
-            counts[step.TABLE] = step.find(connection, recipe, store, engine)
-        joins = " ".join(f"LEFT JOIN {table} USING (row)" for table in ("copies", *options))
-        made = {ROW, *COPIES, *(c for step in running for c in step.COLUMNS)}
-        names = ", ".join(c.name if c in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
-        with store.writer(path) as sink:
-            query = f"SELECT {names} FROM images {joins} ORDER BY row"
-            export(connection, query, sink, (ROW, *GROUPED))
-        counts = _counts(connection) | counts
+    folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
+    written = pool.run(partial(copies.write, rounds, found, folder), folder)
+    counts = {
+        "pairs": sum(marker.rows for marker in written),
+        "repeated": sum(marker.counts["repeated"] for marker in written),
+        **found.counts,
+        **dict.fromkeys((step.TABLE for step in steps), 0),
+    }
+    results = {file: entry for marker in written for file, entry in marker.files.items()}
+    if running:
+        folder, paths = pool_blocks(GROUP, cut), list(results)
+        with connect(store) as connection:
+            _attach(connection, store, files, paths)
+            for step in running:
+                counts[step.TABLE] = step.find(connection, recipe, store, engine)
+            results = dict(_joined(connection, pool, paths, running, folder))
     extra = {"fingerprint": wanted, "steps": options}
-    marker = Marker(counts["pairs"], {path: sink.entry()}, counts, extra)
+    marker = Marker(counts["pairs"], results, counts, extra)
     replace(store, GROUP_MARKER, marker)
+    tidy(store, pool_blocks(GROUP), marker)
     store.delete(file for file, _, _ in store.list(SEARCHES) if not is_foreign(file))
     return marker
 
 
-def _take_images(connection: "DuckDBPyConnection") -> None:
-    """Make the table `images`, a row per pair with an image in row order.
+def _vectors(recipe: Recipe, store: Store) -> list[SliceFile]:
+    """Return the files of image vectors, where they verify copies."""
+    if "embedding" not in recipe.group.verify or recipe.embed is None:
+        return []
+    markers = store.markers(vectors_folder(model_folder(recipe.embed)))
+    return [
+        SliceFile(*parsed(name)[:2], *marker.entry(VECTORS_SUFFIX)[:1], None)
+        for name, marker in markers.items()
+    ]
 
-    `same_file` is the smallest row whose file has the same bytes; `again` is true in all rows of a
-    pair but its first.
+
+def _attach(
+    connection: "DuckDBPyConnection", store: Store, files: LedgerFiles, written: Sequence[str]
+) -> None:
+    """Define what steps read: `ledger`, `images`, a row per pair with an image, and `copies`.
+
+    Raises:
+        Stopped: a file is not what was committed.
     """
+    for file in files.slices():
+        checksums.check(store, file.name, file.sha256)
+    attach_files(connection, store, files)
+    names = ", ".join(column.name for column in (ROW, *COPIES))
+    paths = ", ".join(quoted(store.location(path)) for path in written)
     connection.execute(
         f"""
-        CREATE TEMP TABLE images AS
-        SELECT row, uid, sha256, perceptual_hash, clip_similarity,
-               width::BIGINT * height AS pixels,
-               CASE WHEN sha256 IS NULL THEN row
-                    ELSE min(row) OVER (PARTITION BY sha256) END AS same_file,
-               row_number() OVER (PARTITION BY uid ORDER BY row) > 1 AS again
-        FROM ledger WHERE outcome = '{Outcome.OK}' ORDER BY row
+        CREATE VIEW images AS
+        SELECT row, uid, sha256, perceptual_hash, clip_similarity, width::BIGINT * height AS pixels
+        FROM ledger WHERE outcome = '{Outcome.OK}';
+        CREATE VIEW copies AS SELECT {names} FROM read_parquet([{paths}])
         """
     )
 
 
-def _counts(connection: "DuckDBPyConnection") -> dict[str, int]:
-    """Return what the marker counts of copies."""
-    from pairsieve.pipeline.dedup.star_clusters import SIGNALS
-
-    apart = [
-        f"count(*) FILTER (failed_verification & {1 << bit} > 0) AS kept_apart_by_{signal}"
-        for bit, signal in enumerate(SIGNALS)
-    ]
-    others = "NOT repeated AND duplicate_of IS NOT NULL"
-    query = f"""
-        SELECT count(*) AS pairs,
-               count(*) FILTER (repeated) AS repeated,
-               count(*) FILTER ({others} AND coalesce(exact, false)) AS exact,
-               count(*) FILTER ({others} AND NOT coalesce(exact, false)) AS near,
-               (SELECT count(*) FROM (FROM copies SELECT cluster
-                                      GROUP BY cluster HAVING count(*) > 1)) AS clusters,
-               {", ".join(apart)}
-        FROM copies
-        """
-    names = [column[0] for column in connection.execute(query).description]
-    return dict(zip(names, connection.fetchone() or (), strict=True))
+def _joined(
+    connection: "DuckDBPyConnection",
+    pool: Pool,
+    written: Sequence[str],
+    running: Sequence[Step],
+    folder: str,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Write the columns of copies and of steps block by block; yield each file and its entry."""
+    made = {column.name for column in (ROW, *COPIES)}
+    made |= {column.name for step in running for column in step.COLUMNS}
+    names = ", ".join(c.name if c.name in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
+    for block, file in zip(pool.blocks, written, strict=True):
+        copies_of_block = f"(FROM read_parquet({quoted(pool.store.location(file))}) SELECT {{}})"
+        span = copies_of_block.format("coalesce(min(row), 0), coalesce(max(row), -1)")
+        ((first, last),) = connection.execute(f"FROM {span}").fetchall()
+        joins = " ".join(
+            f"LEFT JOIN (FROM {step.TABLE} WHERE row BETWEEN {first} AND {last}) USING (row)"
+            for step in running
+        )
+        columns = copies_of_block.format(", ".join(c.name for c in (ROW, *COPIES)))
+        path = content(folder, task_name(block.number), ".parquet")
+        with pool.store.writer(path) as sink:
+            query = f"SELECT {names} FROM {columns} {joins} ORDER BY row"
+            export(connection, query, sink, (ROW, *GROUPED))
+        yield path, block.entry(sink)

@@ -1,10 +1,12 @@
 """Candidates: the features of images that are near another, in the order in which they stay.
 
 Only these are read again from the ledger, with all that `star_clusters.py` compares; of most
-datasets they are a small part.
+datasets they are a small part. A task on a block reads its own, and parts them by component, so
+that one is in a partition whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,22 +15,39 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
 from pairsieve.filters.orientation_hashes import ORIENTED
-from pairsieve.pipeline.dataset import checksums
-from pairsieve.pipeline.dataset.paths import VECTORS_SUFFIX, files, vectors_folder
+from pairsieve.pipeline.dataset import checksums, parted
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.vectors.folders import model_folder
+from pairsieve.pipeline.dedup.image_components import COMPONENT
+from pairsieve.pipeline.dedup.keys import Rounds
+from pairsieve.pipeline.ledger.files import SliceFile, Units
+from pairsieve.pipeline.ledger.ledger import connect
+from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.vectors.reader import matrix
-from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.columns import (
+    COLOUR,
+    COLUMNS,
+    DHASH,
+    IMAGE_EMBEDDING,
+    ORIENTATION_HASHES,
+    PERCEPTUAL_HASH,
+    ROW,
+    SHA256,
+    TEXT,
+    UID,
+)
 from pairsieve.schemas.recipe_group import Group
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from pairsieve.pipeline.dedup.star_clusters import Features
 
 Ints = NDArray[np.int64]
-Labels = Callable[[NDArray[np.uint64], int], Ints]
+PER_TASK = 250_000  # candidates of a partition, about: 0.1 GB, with vectors 0.6
+MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: spreads row numbers over 64 bits
+AGAIN, SAME_FILE, PIXELS, VECTOR = "again", "same_file", "pixels", "vector"
+FEATURES = (UID, SHA256, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES)
+TYPES = {column.name: column.type for column in COLUMNS}
 
 
 class Candidates(NamedTuple):
@@ -69,103 +88,161 @@ class Candidates(NamedTuple):
         return nodes, node_of_look[file_of]
 
 
-def take(connection: "DuckDBPyConnection", recipe: Recipe, store: Store) -> Candidates:
-    """Return the images of the table `components`."""
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What tasks that part candidates read beside the ledger.
+
+    Attributes:
+        components: The file of components, by block.
+        repeats: The files of rows that repeat an earlier one, by block.
+        vectors: The files of vectors, where `verify` needs them.
+    """
+
+    components: PartedFile
+    repeats: Sequence[PartedFile]
+    vectors: Sequence[SliceFile]
+
+
+def scatter(rounds: Rounds, sources: Sources, partitions: int, block: Block) -> Marker:
+    """Part the candidates of a block by their component, and commit them."""
+    found = parted.read(block.store, sources.components, block.number)
+    again = parted.read_all(block.store, sources.repeats, block.number)
+    repeated = np.isin(found[ROW.name].to_numpy(), again[ROW.name].to_numpy())
+    table = _features(rounds.options, found.append_column(AGAIN, pa.array(repeated)), block)
+    if "embedding" in rounds.options.verify:
+        vectors = _vectors(block.store, sources.vectors, block.files.units, table[ROW.name])
+        table = table.append_column(VECTOR, vectors)
+    hashes = table[COMPONENT].to_numpy().astype(np.uint64) * MIX
+    path = rounds.new("candidates", block.number)
+    parts = parted.split(table, parted.share(hashes, partitions), partitions)
+    sink = parted.write(block.store, path, parts)
+    return rounds.commit("candidates", block.number, Marker(len(table), {path: sink.entry()}))
+
+
+def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
+    """Return what is compared and ordered by of the rows of `found`, by row."""
+    preferred = [name.removeprefix("-") for name in options.prefer]
+    names = [column.name for column in FEATURES]
+    names += [name for name in preferred if name not in (*names, PIXELS)]
+    names += [TEXT.name] * (options.captions == "all_as_list")
+    types = {name: TYPES[name] for name in names} | {PIXELS: pa.int64()}
+    with block.ledger(None) as connection:
+        known = set(connection.table("ledger").columns)
+        columns = [f"ledger.{name}" if name in known else f"NULL AS {name}" for name in names]
+        connection.register("found", found)
+        table = connection.sql(
+            f"SELECT found.*, {', '.join(columns)}, width::BIGINT * height AS {PIXELS} "
+            "FROM found JOIN ledger ON ledger.row = found.row ORDER BY found.row"
+        ).to_arrow_table()
+    fields = [*found.schema, *(pa.field(name, type) for name, type in types.items())]
+    return table.cast(pa.schema(fields))
+
+
+def _vectors(
+    store: Store, files: Sequence[SliceFile], units: Units | None, rows: pa.ChunkedArray
+) -> pa.Array:
+    """Return the bytes of the image vector of each row, null where there is none."""
+    first, last = units or (0, -1)
+    ascending = rows.to_numpy()
+    found: list[bytes | None] = [None] * len(rows)
+    for file in files:
+        if not first <= file.unit <= last:
+            continue
+        with checksums.open_parquet(store, file.name) as source:
+            table = source.read([ROW.name, IMAGE_EMBEDDING.name])
+        theirs = table[ROW.name].to_numpy()
+        kept = np.flatnonzero(np.isin(theirs, ascending))
+        values = matrix(table[IMAGE_EMBEDDING.name])[kept]
+        for index, vector in zip(np.searchsorted(ascending, theirs[kept]), values, strict=True):
+            found[index] = vector.tobytes()
+    return pa.array(found, pa.binary())
+
+
+def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Table:
+    """Return the candidates of a partition, a component side by side, the preferred first.
+
+    `same_file` is the smallest row whose file has the same bytes.
+    """
+    table = parted.read_all(rounds.store, files, number)
+    known = table.drop_columns([VECTOR]) if VECTOR in table.column_names else table
+    with connect(rounds.store, threads=rounds.threads) as connection:
+        connection.register(
+            "candidates", known.append_column("position", pa.array(np.arange(len(table))))
+        )
+        found = connection.sql(
+            f"""
+            SELECT position, CASE WHEN sha256 IS NULL THEN row
+                             ELSE min(row) OVER (PARTITION BY sha256) END AS {SAME_FILE}
+            FROM candidates c ORDER BY {COMPONENT}, {AGAIN}, {order(rounds.options, "c", "c")}
+            """
+        ).to_arrow_table()
+    return table.take(found["position"]).append_column(SAME_FILE, found[SAME_FILE])
+
+
+def candidates(table: pa.Table, options: Group) -> Candidates:
+    """Return the candidates of an ordered table with what is compared."""
     from pairsieve.pipeline.dedup.star_clusters import Features, oriented_cells
 
-    found = connection.sql(
-        f"""
-        SELECT c.component, i.row, i.same_file, i.again, ledger.perceptual_hash, dhash, colour,
-               orientation_hashes
-        FROM components c JOIN images i ON i.row = c.row JOIN ledger ON ledger.row = c.row
-        ORDER BY component, again, {order(recipe.group)}
-        """
-    ).to_arrow_table()
-    rows = _numbers(found["row"])
-    orientations = recipe.group.compared
-    oriented = _lists(found["orientation_hashes"], 2 * len(orientations), np.uint64)
-    vectors = _vectors(store, recipe, rows)
-    known = np.zeros(len(rows), np.uint8)
-    for bit, name in enumerate(("perceptual_hash", "dhash", "colour")):
-        known |= (~_missing(found[name])).astype(np.uint8) << np.uint8(bit)
+    orientations = options.compared
+    oriented = lists(table[ORIENTATION_HASHES.name], 2 * len(orientations), np.uint64)
+    vectors = _matrix(table)
+    known = np.zeros(len(table), np.uint8)
+    for bit, column in enumerate((PERCEPTUAL_HASH, DHASH, COLOUR)):
+        known |= (~missing(table[column.name])).astype(np.uint8) << np.uint8(bit)
     known |= vectors.any(axis=1).astype(np.uint8) << np.uint8(3)
     features = Features(
-        np.column_stack((_numbers(found["perceptual_hash"], np.uint64), oriented[:, ::2])),
-        np.column_stack((_numbers(found["dhash"], np.uint64), oriented[:, 1::2])),
-        _lists(found["colour"], LEVELS, np.uint8),
+        np.column_stack((numbers(table[PERCEPTUAL_HASH.name], np.uint64), oriented[:, ::2])),
+        np.column_stack((numbers(table[DHASH.name], np.uint64), oriented[:, 1::2])),
+        lists(table[COLOUR.name], LEVELS, np.uint8),
         vectors,
         known,
         oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),
     )
-    components = _numbers(found["component"])
-    ends = np.flatnonzero(np.diff(components, append=-1)) + 1
-    again = found["again"].to_numpy().astype(bool)
-    return Candidates(rows, _numbers(found["same_file"]), again, ends, features)
+    ends = np.flatnonzero(np.diff(numbers(table[COMPONENT]), append=-1)) + 1
+    again = table[AGAIN].to_numpy().astype(bool)
+    return Candidates(numbers(table[ROW.name]), numbers(table[SAME_FILE]), again, ends, features)
 
 
-def order(options: Group) -> str:
-    """Return how SQL orders copies, the one that stays first; never two alike."""
+def order(options: Group, images: str = "i", ledger: str = "ledger") -> str:
+    """Return how SQL orders copies, the one that stays first; never two alike.
+
+    `images` is the table that has `pixels` and the uid, `ledger` that of all other columns.
+    """
     terms = []
     for name in options.prefer:
         column, down = name.removeprefix("-"), not name.startswith("-")
-        table = "i" if column in ("pixels", "uid") else "ledger"
+        table = images if column in ("pixels", "uid") else ledger
         way = "" if column == "uid" else " DESC NULLS LAST" if down else " NULLS LAST"
         terms.append(f"{table}.{column}{way}")
-    return ", ".join((*terms, "i.uid", "i.row"))
+    return ", ".join((*terms, f"{images}.uid", f"{images}.row"))
 
 
-def labels_of_orientations(
-    connection: "DuckDBPyConnection", orientations: int, distance: int, near: Labels
-) -> Ints:
-    """Return the smallest index, (n,), in each image's component, turned images compared too."""
-    from pairsieve.pipeline.hamming.components import joined
-
-    found = connection.sql(
-        "SELECT images.perceptual_hash, orientation_hashes FROM images JOIN ledger USING (row) "
-        "ORDER BY row"
-    ).to_arrow_table()
-    missing = _missing(found["perceptual_hash"]) | _missing(found["orientation_hashes"])
-    own = _numbers(found["perceptual_hash"], np.uint64)
-    oriented = _lists(found["orientation_hashes"], 2 * orientations, np.uint64)[:, ::2]
-    hashes = np.concatenate((own, *oriented.T))
-    lost = np.tile(missing, 1 + orientations)
-    same = np.tile(np.arange(len(own)), 1 + orientations)
-    return joined(near(np.ma.masked_array(hashes, lost), distance), same)[: len(own)]
+def _matrix(table: pa.Table) -> NDArray[np.float32]:
+    """Return the image vectors, (n, d), zeros where there is none; (n, 0) unasked."""
+    if VECTOR not in table.column_names:
+        return np.empty((len(table), 0), np.float32)
+    known = np.flatnonzero(~missing(table[VECTOR]))
+    values = [np.frombuffer(value, np.float16) for value in table[VECTOR].drop_null().to_pylist()]
+    found = np.zeros((len(table), len(values[0]) if values else 1), np.float32)
+    for index, value in zip(known, values, strict=True):
+        found[index] = value
+    return found
 
 
-def _vectors(store: Store, recipe: Recipe, rows: Ints) -> NDArray[np.float32]:
-    """Return the image vectors of `rows`, (n, d), zeros where there is none; (n, 0) unasked."""
-    if "embedding" not in recipe.group.verify or recipe.embed is None:
-        return np.empty((len(rows), 0), np.float32)
-    ascending = np.argsort(rows)
-    vectors = np.zeros((len(rows), 1), np.float32)
-    folder = vectors_folder(model_folder(recipe.embed))
-    for name in files(store.markers(folder).values(), VECTORS_SUFFIX):
-        with checksums.open_parquet(store, name) as source:
-            table = source.read([ROW.name, IMAGE_EMBEDDING.name])
-        theirs = _numbers(table[ROW.name])
-        kept = np.isin(theirs, rows)
-        values = matrix(table[IMAGE_EMBEDDING.name])[kept]
-        if vectors.shape[1] != values.shape[1]:
-            vectors = np.zeros((len(rows), values.shape[1]), np.float32)
-        vectors[ascending[np.searchsorted(rows, theirs[kept], sorter=ascending)]] = values
-    return vectors
-
-
-def _numbers(column: pa.ChunkedArray, dtype: Any = np.int64) -> NDArray[Any]:
+def numbers(column: pa.ChunkedArray, dtype: Any = np.int64) -> NDArray[Any]:
     """Return a column as an array, (n,), 0 where it is null."""
     return np.asarray(column.fill_null(0).to_numpy(), dtype)
 
 
-def _missing(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+def missing(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     """Return where a column is null, (n,)."""
     return np.asarray(column.is_null().to_numpy(), bool)
 
 
-def _lists(column: pa.ChunkedArray, width: int, dtype: Any) -> NDArray[Any]:
+def lists(column: pa.ChunkedArray, width: int, dtype: Any) -> NDArray[Any]:
     """Return a column of lists of `width` numbers as (n, width), zeros where it is null."""
     found = np.zeros((len(column), width), dtype)
-    there = ~_missing(column)
+    there = ~missing(column)
     if not width or not there.any():
         return found
     values = column.drop_null().combine_chunks().flatten()

@@ -13,54 +13,57 @@ the other rules: with thresholds moved, the clusters stay. The price is that a k
 rule drops takes its copies along. One image under several captions is several copies, and one of
 them is kept; with `captions: all_as_list` it has the other captions as a list.
 
-DuckDB sorts and joins, spilling to disk; the search for near hashes holds arrays only: at most 120
-bytes per pair with an image, and what follows 200 per pair that is near another. Where the search
-was spread over tasks, its result is given as union-find labels: only the rows in them and equal
-files are in memory then. Rotated and mirrored images are searched here all the same, and that takes
-all rows.
+A task decides a partition of the components, each of them whole: so a component of millions needs
+the memory for it, 400 bytes each.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.duplicate import Duplicate
-from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.candidates import Candidates, labels_of_orientations, take
+from pairsieve.pipeline.dataset import parted
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.parted import PartedFile
+from pairsieve.pipeline.dedup.candidates import AGAIN, Candidates, candidates, ordered
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
+from pairsieve.schemas.columns import (
+    CAPTIONS,
+    CLUSTER,
+    COPIES,
+    DUPLICATE_COLOUR,
+    DUPLICATE_DHASH,
+    DUPLICATE_DISTANCE,
+    DUPLICATE_OF,
+    DUPLICATE_ORIENTATION,
+    REPEATED,
+    ROW,
+    TEXT,
+    UID,
+    arrow_schema,
+)
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-    from pairsieve.pipeline.hamming.labels import UnionFindLabels
+from pairsieve.schemas.recipe_group import Group
 
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 
-def find(
-    connection: "DuckDBPyConnection",
-    recipe: Recipe,
-    store: Store,
-    near_labels: "UnionFindLabels | None" = None,
-) -> None:
-    """Make the table `copies` out of `images`: `row`, the columns of GROUPED that tell of copies.
+def decide(rounds: Rounds, files: Sequence[PartedFile], starts: Ints, number: int) -> Marker:
+    """Decide the components of a partition; commit the columns of their images, by block.
 
-    Beside them `exact`, the keeper has the same file, and `failed_verification`: the bits of the
-    signals that kept an image, near by its pHash, from every keeper. `near_labels` says which
-    hashes are near, if that was searched before.
-
-    Raises:
-        BadOption: the recipe's `duplicate` rules do not agree on one distance.
+    The marker's counts are those of `group`, but `pairs` and `repeated`.
     """
-    distance = max_distance(recipe)
-    _find_components(connection, recipe, distance, near_labels)
-    candidates = take(connection, recipe, store)
-    connection.register("found", _clusters(candidates, recipe, distance))
-    _make_copies(connection, recipe)
-    connection.unregister("found")
+    table = ordered(rounds, files, number)
+    found = candidates(table, rounds.options)
+    keepers, columns, failed = _clusters(found, rounds)
+    copies = _copies(table, found, keepers, columns, rounds.options)
+    path = rounds.new("decided", number)
+    sink = parted.write(rounds.store, path, by_block(copies.sort_by(ROW.name), starts))
+    counts = _counts(table, copies, found.files == found.files[keepers], failed)
+    return rounds.commit("decided", number, Marker(len(copies), {path: sink.entry()}, counts))
 
 
 def max_distance(recipe: Recipe) -> int:
@@ -76,65 +79,12 @@ def max_distance(recipe: Recipe) -> int:
     return found.pop()
 
 
-def _find_components(
-    connection: "DuckDBPyConnection",
-    recipe: Recipe,
-    distance: int,
-    near_labels: "UnionFindLabels | None",
-) -> None:
-    """Make the table `components`: `row` and `component`, its smallest row; not of one alone."""
-    from pairsieve.pipeline.hamming.components import joined
+def _clusters(found: Candidates, rounds: Rounds) -> tuple[Ints, dict[str, pa.Array], Ints]:
+    """Return the index of each one's keeper, (n,); cluster and distances; which signals failed.
 
-    orientations = recipe.group.compared
-    found = _joinable(connection, None if orientations else near_labels)
-    rows: NDArray[np.int64] = found["row"]
-    same_file = np.searchsorted(rows, found["same_file"])
-    near = near_labels.positions(rows) if near_labels else _near(found["perceptual_hash"], distance)
-    labels = joined(same_file, near)
-    if orientations:
-        labels = joined(
-            labels, labels_of_orientations(connection, len(orientations), distance, _near)
-        )
-    shared = np.bincount(labels, minlength=len(rows))[labels] > 1
-    components = pa.table({"row": rows[shared], "component": rows[labels[shared]]})
-    connection.register("found_components", components)
-    connection.execute("CREATE TEMP TABLE components AS FROM found_components")
-    connection.unregister("found_components")
-
-
-def _joinable(
-    connection: "DuckDBPyConnection", near_labels: "UnionFindLabels | None"
-) -> dict[str, Any]:
-    """Return `row`, ascending, `same_file` and `perceptual_hash` of what may join another image.
-
-    Without labels that is every image; with them, those in them and those of equal files.
+    The last, (n,), has the bits of the signals that kept an image, near by its pHash, from every
+    keeper.
     """
-    where = ""
-    if near_labels:
-        connection.register("near_labels", pa.table(near_labels._asdict()))
-        where = """
-            WHERE row IN (SELECT unnest([rows, labels]) FROM near_labels)
-               OR row IN (SELECT unnest([row, same_file]) FROM images WHERE same_file <> row)
-            """
-    query = f"SELECT row, same_file, perceptual_hash FROM images {where} ORDER BY row"
-    found = connection.execute(query).fetchnumpy()
-    if near_labels:
-        connection.unregister("near_labels")
-    return found
-
-
-def _near(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """Return the smallest position, (n,), in each one's component; a masked hash is near none."""
-    from pairsieve.pipeline.hamming.components import components
-
-    there = np.flatnonzero(~np.ma.getmaskarray(hashes))
-    labels = np.arange(len(hashes))
-    labels[there] = there[components(np.ma.getdata(hashes)[there], distance)]
-    return labels
-
-
-def _clusters(candidates: Candidates, recipe: Recipe, distance: int) -> pa.Table:
-    """Return a row per member: its keeper's row, the cluster, and how far it is from its keeper."""
     from pairsieve.pipeline.dedup.star_clusters import (
         FAR,
         SIGNALS,
@@ -144,72 +94,79 @@ def _clusters(candidates: Candidates, recipe: Recipe, distance: int) -> pa.Table
         star_clusters,
     )
 
-    options, features, rows = recipe.group, candidates.features, candidates.rows
+    options, features, rows = rounds.options, found.features, found.rows
     uses = sum(1 << SIGNALS.index(signal) for signal in options.verify)
-    limits = Limits(distance, options.max_dhash, options.max_colour, options.min_embedding, uses)
-    nodes, node_of = candidates.nodes()
-    settle = star_clusters if options.clusters == "star" else chain_clusters
-    parents, refusals = settle(
-        features.take(nodes), limits, np.searchsorted(nodes, candidates.ends)
+    limits = Limits(
+        rounds.distance, options.max_dhash, options.max_colour, options.min_embedding, uses
     )
+    nodes, node_of = found.nodes()
+    settle = star_clusters if options.clusters == "star" else chain_clusters
+    parents, refusals = settle(features.take(nodes), limits, np.searchsorted(nodes, found.ends))
     keepers = nodes[parents[node_of]]
     smallest = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(smallest, keepers, rows)
-    failed_verification = np.zeros(len(rows), np.int64)
-    failed_verification[nodes] = refusals
-    itself = keepers == np.arange(len(rows))
-    orientations, bits, dhashes, colours = distances(
-        features, limits, keepers, np.arange(len(rows))
-    )
+    failed = np.zeros(len(rows), np.int64)
+    failed[nodes] = refusals
+    own = np.arange(len(rows))
+    alone = (keepers == own) | found.again[keepers]
+    orientations, bits, dhashes, colours = distances(features, limits, keepers, own)
     names = np.array([None, *options.compared], object)[orientations]
-    return pa.table(
-        {
-            "row": rows,
-            "position": np.arange(len(rows)),
-            "cluster": smallest[keepers],
-            "keeper": pa.array(rows[keepers], mask=candidates.again[keepers]),
-            "duplicate_distance": pa.array(bits, mask=itself | (bits == FAR)),
-            "duplicate_dhash": pa.array(dhashes, mask=itself | (dhashes < 0)),
-            "duplicate_colour": pa.array(colours, mask=itself | (colours < 0)),
-            "duplicate_orientation": pa.array(names, pa.string(), mask=itself),
-            "failed_verification": failed_verification,
-        }
-    )
+    columns = {
+        CLUSTER.name: pa.array(smallest[keepers]),
+        DUPLICATE_DISTANCE.name: pa.array(bits, mask=alone | (bits == FAR)),
+        DUPLICATE_DHASH.name: pa.array(dhashes, mask=alone | (dhashes < 0)),
+        DUPLICATE_COLOUR.name: pa.array(colours, mask=alone | (colours < 0)),
+        DUPLICATE_ORIENTATION.name: pa.array(names, pa.string(), mask=alone),
+    }
+    return keepers, columns, failed
 
 
-def _make_copies(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
-    """Make the table `copies` out of `found`; who is alone is a cluster."""
-    asked = recipe.group.captions == "all_as_list"
-    lists = _captions() if asked else "SELECT NULL::BIGINT AS row, NULL::VARCHAR[] AS captions"
-    of_keeper = ("distance", "dhash", "colour", "orientation")
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE copies AS
-        WITH lists AS ({lists})
-        SELECT i.row, i.again AS repeated, coalesce(f.cluster, i.row) AS cluster,
-               i.sha256 = k.sha256 AS exact,
-               coalesce(f.failed_verification, 0) AS failed_verification,
-               CASE WHEN i.row <> k.row THEN k.uid END AS duplicate_of,
-               {
-            ", ".join(
-                f"CASE WHEN k.row IS NOT NULL THEN f.duplicate_{name} END AS duplicate_{name}"
-                for name in of_keeper
-            )
-        },
-               lists.captions
-        FROM images i LEFT JOIN found f USING (row) LEFT JOIN images k ON k.row = f.keeper
-        LEFT JOIN lists ON lists.row = i.row
-        """
-    )
+def _copies(
+    table: pa.Table,
+    found: Candidates,
+    keepers: Ints,
+    columns: dict[str, pa.Array],
+    options: Group,
+) -> pa.Table:
+    """Return `row` and the columns of GROUPED that tell of copies, a row per candidate."""
+    own = np.arange(len(keepers))
+    points = (keepers != own) & ~found.again[keepers]
+    kept = table[UID.name].take(pa.array(keepers, mask=~points))
+    columns = columns | {
+        ROW.name: table[ROW.name],
+        REPEATED.name: table[AGAIN],
+        DUPLICATE_OF.name: kept,
+        CAPTIONS.name: pa.nulls(len(table), CAPTIONS.type),
+    }
+    if options.captions == "all_as_list":
+        keepers = np.where(found.again[keepers], own, keepers)
+        columns[CAPTIONS.name] = _captions(table[TEXT.name].to_pylist(), keepers)
+    schema = arrow_schema((ROW, *COPIES))
+    return pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
 
 
-def _captions() -> str:
-    """Return the query of `row`, a keeper's, and the different texts of its copies, best first."""
-    return f"""
-        SELECT row, list(text ORDER BY position)[:{MOST_CAPTIONS}] AS captions
-        FROM (
-            SELECT coalesce(f.keeper, i.row) AS row, text, min(coalesce(f.position, 0)) AS position
-            FROM images i JOIN ledger ON ledger.row = i.row LEFT JOIN found f ON f.row = i.row
-            GROUP BY ALL
-        ) GROUP BY row
-        """
+def _captions(texts: list[str], keepers: Ints) -> pa.Array:
+    """Return the different texts of each keeper's copies, best first; null of what is no keeper."""
+    found: dict[int, dict[str, None]] = {}
+    for text, keeper in zip(texts, keepers.tolist(), strict=True):
+        found.setdefault(keeper, {})[text] = None
+    lists = [
+        [*found[index]][:MOST_CAPTIONS] if index in found else None for index in range(len(texts))
+    ]
+    return pa.array(lists, CAPTIONS.type)
+
+
+def _counts(
+    table: pa.Table, copies: pa.Table, same_file: NDArray[np.bool_], failed: Ints
+) -> dict[str, int]:
+    """Return what the marker of `group` counts of copies."""
+    from pairsieve.pipeline.dedup.star_clusters import SIGNALS
+
+    points = copies[DUPLICATE_OF.name].is_valid().to_numpy()
+    once = points & ~copies[REPEATED.name].to_numpy()
+    exact = once & same_file
+    _, sizes = np.unique(copies[CLUSTER.name].to_numpy(), return_counts=True)
+    counts = {"exact": exact.sum(), "near": (once & ~exact).sum(), "clusters": (sizes > 1).sum()}
+    for bit, signal in enumerate(SIGNALS):
+        counts[f"kept_apart_by_{signal}"] = (failed >> bit & 1).sum()
+    return {name: int(count) for name, count in counts.items()}

@@ -59,8 +59,8 @@ from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
 from pairsieve.schemas.outcomes import Outcome
 
-ALONE = 200_000_000  # hashes up to which one machine searches: 6 GB, and minutes
-PER_TASK = 25_000_000  # hashes of a partition, if nobody says how many there are: 1.1 GB
+ALONE = 12_000_000  # hashes up to which one task searches: 0.6 GB
+PER_TASK = 12_000_000  # hashes of a partition, if nobody says how many there are: 0.5 GB
 PARTITIONED = 4_000_000  # rows of the ledger that a task partitions
 MERGED = 8  # sets of labels that become one
 
@@ -73,9 +73,8 @@ class Search:
     partitioning: Partitioning
 
 
-def default_partitions(store: Store) -> int | None:
-    """Return how many partitions the gathered hashes need; None if one machine should search."""
-    images = outcome_counts(store.markers(GATHER_FOLDER).values())[Outcome.OK]
+def default_partitions(images: int) -> int | None:
+    """Return how many partitions so many hashes need; None if one task should search."""
     return -(-images // PER_TASK) if images > ALONE else None
 
 
@@ -100,13 +99,14 @@ def neighbour_labels(
         search_folder(fingerprint([*markers], _files(markers), partitioning, PARTITIONED)),
         partitioning,
     )
-    return find(store, engine, search, _batches(markers))
+    found = label_files(store, engine, search, _batches(markers))
+    return labels.read(store, merged(store, engine, search.folder, found, 1)[0])
 
 
-def find(
+def label_files(
     store: Store, engine: Engine, search: Search, batches: Sequence[tuple[Unit, ...]]
-) -> UnionFindLabels:
-    """Return the labels of the hashes of these units, which are in row order."""
+) -> list[str]:
+    """Search the hashes of these units, which are in row order; return the files of labels."""
     folder, partitioning = search.folder, search.partitioning
     partition_task = partial(partition, store, round_folder(folder, "partition"), partitioning)
     rounds.run(
@@ -120,13 +120,16 @@ def find(
     }
     searches = partial(_search, store, search, files)
     rounds.run(store, engine, round_folder(folder, "search"), searches, named)
-    label_files = rounds.files(store, round_folder(folder, "search"), ".parquet")
+    return rounds.files(store, round_folder(folder, "search"), ".parquet")
+
+
+def merged(store: Store, engine: Engine, folder: str, files: list[str], most: int) -> list[str]:
+    """Merge sets of labels, level by level, until there are at most so many files of them."""
     level = 0
-    while len(label_files) > 1:
+    while len(files) > most:
         level += 1
-        merge_folder = round_folder(folder, f"merge{level}")
-        label_files = _merge_level(store, engine, merge_folder, label_files)
-    return labels.read(store, label_files[0])
+        files = _merge_level(store, engine, round_folder(folder, f"merge{level}"), files)
+    return files
 
 
 def _files(markers: Mapping[str, Marker]) -> list[str]:

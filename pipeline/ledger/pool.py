@@ -45,7 +45,7 @@ class Block:
 
     def entry(self, sink: HashingWriter) -> dict[str, Any]:
         """Return the entry of a marker for a file that holds rows of this block."""
-        return sink.entry() | ({UNITS: self.files.units} if self.files.units else {})
+        return sink.entry() | ({UNITS: list(self.files.units)} if self.files.units else {})
 
     @contextmanager
     def ledger(self, columns: Collection[str] | None) -> "Iterator[DuckDBPyConnection]":

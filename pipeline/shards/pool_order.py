@@ -131,7 +131,8 @@ def read(store: Store, parts: Sequence[Slice]) -> Iterator[pa.Table]:
         try:
             yield from _read(store, part)
         except (pa.ArrowException, OSError) as error:
-            raise Stopped(f"{store.location(part.file)}: {DAMAGED}: {error}; {store.remedy}") from error
+            where = store.location(part.file)
+            raise Stopped(f"{where}: {DAMAGED}: {error}; {store.remedy}") from error
 
 
 def _read(store: Store, part: Slice) -> Iterator[pa.Table]:

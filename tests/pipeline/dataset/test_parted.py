@@ -36,7 +36,7 @@ def test_a_damaged_part_is_noticed_and_the_others_are_read(store: Store) -> None
     file = written(store, "a.bin", [1, 2, 3, 4], [0, 0, 2, 2])
     path = Path(store.location("a.bin"))
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1  # in the second of three parts of equal size
+    content[len(content) // 2] ^= 1  # in the second part
     path.write_bytes(content)
     assert parted.read(store, file, 0)["value"].to_pylist() == [1, 2]
     with pytest.raises(Stopped, match="damaged"):

@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial
 from pairsieve.pipeline.hamming.components import components
-from pairsieve.pipeline.hamming.distributed import default_partitions, neighbour_labels
+from pairsieve.pipeline.hamming.distributed import ALONE, default_partitions, neighbour_labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
 from pairsieve.pipeline.hamming.partition import plan_partitions
 from pairsieve.schemas.columns import GATHERED, arrow_schema
@@ -241,8 +241,9 @@ def test_only_the_latest_layer_of_a_pair_with_an_image_counts(tmp_path: Path) ->
     assert labels.positions(np.arange(5)).tolist() == [0, 1, 0, 3, 0]  # 7 = 0b111, 5, 6
 
 
-def test_few_hashes_are_searched_by_one_machine(many: Store) -> None:
-    assert default_partitions(many) is None
+def test_few_hashes_are_searched_by_one_task() -> None:
+    assert default_partitions(ALONE) is None
+    assert default_partitions(ALONE + 1) == 2
 
 
 def test_sets_of_labels_are_merged() -> None:
