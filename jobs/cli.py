@@ -178,7 +178,7 @@ def group(
             "--partitions",
             min=1,
             max=4096,
-            help="Spread the search over so many tasks per table; default: by the number of images.",
+            help="Spread the search over so many tasks per table; default: as many as it needs.",
         ),
     ] = None,
 ) -> None:

@@ -40,6 +40,9 @@ def parted_files(markers: Iterable[Marker], parts: int) -> list[PartedFile]:
 
 def split(table: pa.Table, numbers: NDArray[Any], parts: int) -> Iterator[pa.Table]:
     """Yield the rows of each part, in their order; `numbers`, (n,), says in which part each is."""
+    if parts == 1:
+        yield table
+        return
     order = np.argsort(numbers, kind="stable")
     ends = np.searchsorted(numbers[order], np.arange(parts + 1).astype(numbers.dtype))
     for first, last in pairwise(ends):

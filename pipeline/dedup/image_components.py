@@ -20,8 +20,6 @@ from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.hamming import labels
-from pairsieve.pipeline.hamming.labels import UnionFindLabels
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ORIENTATION_HASHES, PERCEPTUAL_HASH, ROW
 
@@ -85,6 +83,8 @@ def _units(block: Block) -> tuple[tuple[str, ...], ...]:
 
 def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int) -> Marker:
     """Search all pHashes in this task, those of turned images too, and commit the labels."""
+    from pairsieve.pipeline.hamming import labels
+
     table = parted.read_all(of.store, files, of.images)
     hashes = table[PERCEPTUAL_HASH.name]
     missing = hashes.is_null().to_numpy()
@@ -96,7 +96,7 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
         found = _with_orientations(found, table, missing, orientations, of)
     joined = np.flatnonzero(found != np.arange(len(found)))
     rows = table[ROW.name].to_numpy()
-    result = UnionFindLabels(rows[joined], rows[found[joined]])
+    result = labels.UnionFindLabels(rows[joined], rows[found[joined]])
     path = marker_path(of.of("alone"), task_name(number))
     return labels.write(of.store, path, result, {"hashes": len(rows)})
 
@@ -128,6 +128,8 @@ def _near(hashes: NDArray[Any], missing: NDArray[np.bool_], of: Rounds) -> Ints:
 
 def _by_block(of: Rounds, files: Sequence[str], starts: Ints, number: int) -> Marker:
     """Merge the last sets of labels; commit row and component of all that is not alone."""
+    from pairsieve.pipeline.hamming import labels
+
     found = labels.merged([labels.read(of.store, file) for file in files])
     smallest = np.unique(found.labels)
     rows = np.concatenate((found.rows, smallest))

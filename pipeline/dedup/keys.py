@@ -7,11 +7,13 @@ their first word, and compares all words of those that share it; so the result i
 Beside them the first round leaves row and pHash of every image of its block.
 """
 
+import binascii
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +26,8 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import content, marker_path, round_folder, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.hamming import labels
-from pairsieve.pipeline.hamming.labels import UnionFindLabels
 from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.schemas.columns import (
     ORIENTATION_HASHES,
@@ -40,9 +41,13 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe_group import Group
 
+if TYPE_CHECKING:
+    from pairsieve.pipeline.hamming.labels import UnionFindLabels
+
 WORDS = {SHA256: 4, UID: 2}  # of 64 bits
 FIRST = "first"  # in a marker of the first round: the first row of the block
-_DIGITS = 16  # of a word
+DIGITS = 16  # of a word
+UNITS_AT_ONCE = 10  # whose texts are in memory
 
 Words = NDArray[np.uint64]  # (n, words)
 Ints = NDArray[np.int64]
@@ -88,32 +93,56 @@ class Rounds:
 
 def scatter(rounds: Rounds, block: Block) -> Marker:
     """Part the keys of the images of a block; of each the latest retry layer is read."""
-    names = [column.name for column in (OUTCOME, SHA256, UID, PERCEPTUAL_HASH, ORIENTATION_HASHES)]
-    read = names if rounds.options.compared else names[:-1]
-    table = block_table(block.store, block.files, read, block.threads)
-    first = table[ROW.name][0].as_py() if len(table) else None
-    images = table.filter(pc.equal(_column(table, OUTCOME), str(Outcome.OK)))
+    tables, first = _tables(rounds, block)
     path = rounds.new("keys", block.number)
-    sink = parted.write(block.store, path, _parts(images, rounds), compression=None)
-    marker = Marker(len(images), {path: sink.entry()}, {}, {FIRST: first})
+    sink = parted.write(block.store, path, _parts(tables, rounds.partitions), compression=None)
+    marker = Marker(len(tables[-1]), {path: sink.entry()}, {}, {FIRST: first})
     return rounds.commit("keys", block.number, marker)
 
 
-def _parts(images: pa.Table, rounds: Rounds) -> Iterator[pa.Table]:
-    """Yield the keys of each kind by partition, and then row and hashes of every image."""
+def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
+    """Return the keys of each kind, and row and hashes of every image; and the block's first row.
+
+    Some units at a time are read, since texts take much room.
+    """
+    names = [column.name for column in (OUTCOME, SHA256, UID, PERCEPTUAL_HASH, ORIENTATION_HASHES)]
+    names = names if rounds.options.compared else names[:-1]
+    found: list[list[pa.Table]] = []
+    first: int | None = None
+    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
+        table = block_table(block.store, files, names, block.threads)
+        if first is None and len(table):
+            first = table[ROW.name][0].as_py()
+        images = table.filter(pc.equal(_column(table, OUTCOME), str(Outcome.OK)))
+        found.append([*_keys(images), _hashes(images, rounds.options)])
+    return [pa.concat_tables(tables) for tables in zip(*found, strict=True)], first
+
+
+def _keys(images: pa.Table) -> Iterator[pa.Table]:
+    """Yield `row` and the words of the keys of each kind."""
     for column, count in WORDS.items():
         known = images.filter(pc.is_valid(_column(images, column)))
-        table = pa.table({ROW.name: known[ROW.name]})
         keys = words(_column(known, column), count)
-        for place in range(count):
-            table = table.append_column(
-                f"word{place}", pa.array(np.ascontiguousarray(keys[:, place]))
-            )
-        yield from parted.split(
-            table, parted.share(keys[:, 0], rounds.partitions), rounds.partitions
+        yield pa.table(
+            {ROW.name: known[ROW.name]}
+            | {f"word{place}": np.ascontiguousarray(keys[:, place]) for place in range(count)}
         )
-    hashes = [PERCEPTUAL_HASH, *[ORIENTATION_HASHES] * bool(rounds.options.compared)]
-    yield pa.table({ROW.name: images[ROW.name]} | {c.name: _column(images, c) for c in hashes})
+
+
+def _hashes(images: pa.Table, options: Group) -> pa.Table:
+    """Return `row` and the pHashes of every image."""
+    columns = (PERCEPTUAL_HASH, ORIENTATION_HASHES) if options.compared else (PERCEPTUAL_HASH,)
+    return pa.table({ROW.name: images[ROW.name]} | {c.name: _column(images, c) for c in columns})
+
+
+def _parts(tables: list[pa.Table], partitions: int) -> Iterator[pa.Table]:
+    """Yield the keys of each kind by partition, and then the hashes."""
+    *keys, hashes = tables
+    for table in keys:
+        yield from parted.split(
+            table, parted.share(table["word0"].to_numpy(), partitions), partitions
+        )
+    yield hashes
 
 
 def _column(table: pa.Table, column: Column) -> pa.ChunkedArray:
@@ -129,35 +158,29 @@ def words(texts: pa.ChunkedArray, count: int) -> Words:
     A text of another form has those of its BLAKE2b digest.
     """
     column = pa.concat_arrays(
-        texts.cast(pa.large_string()).chunks or [pa.array([], pa.large_string())]
+        [pa.array([], pa.large_string()), *texts.cast(pa.large_string()).chunks]
     )
-    found = np.zeros((len(column), count), np.uint64)
-    if not len(column):
-        return found
+    regular = pc.all(pc.equal(pc.binary_length(column), DIGITS * count)).as_py()
     _, offsets, data = column.buffers()
-    starts = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
-    characters = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
-    for index in np.flatnonzero(~_read_hex()(starts, characters, _values(), found)).tolist():
-        digest = blake2b(column[index].as_py().encode(), digest_size=8 * count).digest()
-        found[index] = np.frombuffer(digest, ">u8")
-    return found
+    if regular and len(column):
+        first, last = np.frombuffer(offsets, np.int64)[[column.offset, column.offset + len(column)]]
+        digits = data.slice(first, last - first).to_pybytes()
+        with suppress(binascii.Error):
+            found = binascii.unhexlify(digits)
+            if binascii.hexlify(found) == digits:
+                return np.frombuffer(found, ">u8").astype(np.uint64).reshape(-1, count)
+    each = [_words(text, count) for text in column.to_pylist()]
+    return np.array(each, np.uint64).reshape(-1, count)
 
 
-@cache
-def _values() -> NDArray[np.uint64]:
-    """Return the value of every character as a hex digit, 16 for what is none, (256,)."""
-    found = np.full(256, 16, np.uint64)
-    for value, digit in enumerate(b"0123456789abcdef"):
-        found[digit] = value
-    return found
+def _words(text: str, count: int) -> NDArray[np.uint64]:
+    """Return the words of one text."""
+    digits = text if re.fullmatch(f"[0-9a-f]{{{DIGITS * count}}}", text) else _digest(text, count)
+    return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
-@cache
-def _read_hex() -> Any:
-    """Return the compiled function that reads words; numba is imported where it is used."""
-    from pairsieve.pipeline.dedup.hex_words import read_hex
-
-    return read_hex
+def _digest(text: str, count: int) -> str:
+    return blake2b(text.encode(), digest_size=8 * count).hexdigest()
 
 
 def compare(rounds: Rounds, files: Sequence[PartedFile], starts: Ints, number: int) -> Marker:
@@ -168,6 +191,8 @@ def compare(rounds: Rounds, files: Sequence[PartedFile], starts: Ints, number: i
     kind, _ = divmod(number, rounds.partitions)
     equal = _equal(parted.read_all(rounds.store, files, number))
     if list(WORDS)[kind] == SHA256:
+        from pairsieve.pipeline.hamming import labels
+
         path = marker_path(rounds.of("equal"), task_name(number))
         return labels.write(rounds.store, path, equal, {})
     path = rounds.new("equal", number)
@@ -175,8 +200,10 @@ def compare(rounds: Rounds, files: Sequence[PartedFile], starts: Ints, number: i
     return rounds.commit("equal", number, Marker(len(equal.rows), {path: sink.entry()}))
 
 
-def _equal(table: pa.Table) -> UnionFindLabels:
+def _equal(table: pa.Table) -> "UnionFindLabels":
     """Return the rows that have the key of an earlier one, and the first that has it."""
+    from pairsieve.pipeline.hamming.labels import UnionFindLabels
+
     rows, *parts = (column.to_numpy() for column in table.columns)
     order = np.argsort(parts[0], kind="stable")
     same = np.diff(parts[0][order]) == 0
