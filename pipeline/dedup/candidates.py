@@ -7,7 +7,7 @@ that one is in a partition whole.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset import checksums, parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
 from pairsieve.pipeline.dedup.image_components import COMPONENT
 from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.ledger.files import SliceFile, Units
@@ -226,25 +227,4 @@ def _matrix(table: pa.Table) -> NDArray[np.float32]:
     found = np.zeros((len(table), len(values[0]) if values else 1), np.float32)
     for index, value in zip(known, values, strict=True):
         found[index] = value
-    return found
-
-
-def numbers(column: pa.ChunkedArray, dtype: Any = np.int64) -> NDArray[Any]:
-    """Return a column as an array, (n,), 0 where it is null."""
-    return np.asarray(column.fill_null(0).to_numpy(), dtype)
-
-
-def missing(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Return where a column is null, (n,)."""
-    return np.asarray(column.is_null().to_numpy(), bool)
-
-
-def lists(column: pa.ChunkedArray, width: int, dtype: Any) -> NDArray[Any]:
-    """Return a column of lists of `width` numbers as (n, width), zeros where it is null."""
-    found = np.zeros((len(column), width), dtype)
-    there = ~missing(column)
-    if not width or not there.any():
-        return found
-    values = column.drop_null().combine_chunks().flatten()
-    found[there] = np.asarray(values.to_numpy(), dtype).reshape(-1, width)
     return found

@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
+from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
@@ -87,13 +88,13 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
 
     table = parted.read_all(of.store, files, of.images)
     hashes = table[PERCEPTUAL_HASH.name]
-    missing = hashes.is_null().to_numpy()
-    own = hashes.fill_null(0).to_numpy()
+    lost = missing(hashes)
+    own = numbers(hashes, np.uint64)
     found = np.arange(len(own))
     if upright:
-        found = _near(own, missing, of)
+        found = _near(own, lost, of)
     if orientations := len(of.options.compared):
-        found = _with_orientations(found, table, missing, orientations, of)
+        found = _with_orientations(found, table, orientations, of)
     joined = np.flatnonzero(found != np.arange(len(found)))
     rows = table[ROW.name].to_numpy()
     result = labels.UnionFindLabels(rows[joined], rows[found[joined]])
@@ -101,26 +102,24 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
     return labels.write(of.store, path, result, {"hashes": len(rows)})
 
 
-def _with_orientations(
-    found: Ints, table: pa.Table, missing: NDArray[np.bool_], orientations: int, of: Rounds
-) -> Ints:
+def _with_orientations(found: Ints, table: pa.Table, orientations: int, of: Rounds) -> Ints:
     """Return labels, (n,), joined with those of images that are near when turned."""
-    from pairsieve.pipeline.dedup.candidates import lists
     from pairsieve.pipeline.hamming.components import joined
 
     column = table[ORIENTATION_HASHES.name]
     oriented = lists(column, 2 * orientations, np.uint64)[:, ::2]
-    hashes = np.concatenate((table[PERCEPTUAL_HASH.name].fill_null(0).to_numpy(), *oriented.T))
-    lost = np.tile(missing | column.is_null().to_numpy(), 1 + orientations)
+    own = table[PERCEPTUAL_HASH.name]
+    hashes = np.concatenate((numbers(own, np.uint64), *oriented.T))
+    lost = np.tile(missing(own) | missing(column), 1 + orientations)
     same = np.tile(np.arange(len(found)), 1 + orientations)
     return joined(found, joined(_near(hashes, lost, of), same)[: len(found)])
 
 
-def _near(hashes: NDArray[Any], missing: NDArray[np.bool_], of: Rounds) -> Ints:
-    """Return the smallest position, (n,), in each one's component; a missing hash is near none."""
+def _near(hashes: NDArray[Any], lost: NDArray[np.bool_], of: Rounds) -> Ints:
+    """Return the smallest position, (n,), in each one's component; lost ones are near none."""
     from pairsieve.pipeline.hamming.components import components
 
-    known = np.flatnonzero(~missing)
+    known = np.flatnonzero(~lost)
     found = np.arange(len(hashes))
     found[known] = known[components(hashes[known], of.distance, threads=of.threads)]
     return found

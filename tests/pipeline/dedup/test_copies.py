@@ -1,0 +1,257 @@
+"""Copies in blocks: what tasks find of blocks and partitions is what the definition says."""
+
+import binascii
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairsieve.pipeline import gc, group
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup.keys import words
+from pairsieve.pipeline.engine.engine import Engine, Serial
+from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, arrow_schema
+from pairsieve.schemas.recipe import Recipe
+
+UNIT = 4  # rows
+PutPlan = Callable[[Store], None]
+Row = dict[str, Any]
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["ok", "ok", "ok", "dns"]),
+        st.one_of(st.none(), st.integers(0, 9)),  # file
+        st.sampled_from([None, 0, 1, 0b11, 0b1111, 0xFF, 0xFFFF, 2**63, 2**64 - 1]),  # pHash
+        st.sampled_from([0, 0, 0xFFFFFF]),  # dhash
+        st.integers(0, 12),  # uid
+        st.integers(1, 3),  # width
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+def recipe(**options: Any) -> Recipe:
+    content = {"input": {"path": "p"}, "group": {"verify": ["dhash"], **options}}
+    return Recipe.model_validate(content | {"keep": [{"duplicate": {}}]})
+
+
+def filled(rows: list[tuple[Any, ...]]) -> list[Row]:
+    return [
+        {
+            "row": row,
+            "uid": f"{uid:032x}",
+            "text": f"text {uid % 3}",
+            "retry_layer": 0,
+            "outcome": outcome,
+            "sha256": None if file is None else f"{file:064x}",
+            "perceptual_hash": phash,
+            "dhash": dhash,
+            "width": width,
+            "height": 1,
+        }
+        for row, (outcome, file, phash, dhash, uid, width) in enumerate(rows)
+    ]
+
+
+def put(store: Store, rows: list[Row], retried: bool = False) -> list[Row]:
+    """Commit units of `UNIT` rows, the first of each fetched again if `retried`; return the latest.
+
+    What is fetched again becomes an image, the file of which has no copy.
+    """
+    latest = list(rows)
+    for unit, start in enumerate(range(0, len(rows), UNIT)):
+        layers = [(f"{unit:08d}", rows[start : start + UNIT])]
+        if retried:
+            again = {"retry_layer": 1, "outcome": "ok", "sha256": f"{2**200 + start:064x}"}
+            latest[start] = rows[start] | again
+            layers.append((f"{unit:08d}.r1", [latest[start]]))
+        for name, part in layers:
+            path = f"gather/{name}.000000000000.parquet"
+            with store.writer(path) as sink:
+                pq.write_table(pa.Table.from_pylist(part, arrow_schema(GATHERED)), sink)
+            marker = Marker(len(part), {path: sink.entry()}, {})
+            commit(store, f"gather/{name}.json", marker)
+    return latest
+
+
+def expected(rows: list[Row], distance: int = 4, max_dhash: int = 12) -> list[tuple[Any, ...]]:
+    """Return row, repeated, duplicate_of, cluster and captions of every image, as defined."""
+    images = [row for row in rows if row["outcome"] == "ok"]
+    uids: set[str] = set()
+    for each in images:
+        each["again"] = each["uid"] in uids
+        uids.add(each["uid"])
+    images.sort(key=lambda each: (each["again"], -each["width"], each["uid"], each["row"]))
+    best: dict[Any, Row] = {}  # of each file and of each look, the preferred image
+    for each in images:
+        component = reached(each, images, distance)
+        file = best.setdefault(each["sha256"] or each["row"], each)
+        look = (component, file["perceptual_hash"], file["dhash"])
+        each["node"] = best.setdefault(look, file)["row"]
+        each["component"] = component
+    keepers: dict[int, Row] = {}
+    for each in images:
+        if each["node"] == each["row"]:
+            stay = [other for other in images if keepers.get(other["row"]) is other]
+            near = (other for other in stay if are_similar(other, each, distance, max_dhash))
+            keepers[each["row"]] = next(near, each)
+    clusters: dict[int, list[Row]] = {}
+    for each in images:
+        clusters.setdefault(keepers[each["node"]]["row"], []).append(each)
+    return sorted(told for first, members in clusters.items() for told in told_of(first, members))
+
+
+def told_of(first: int, members: list[Row]) -> list[tuple[Any, ...]]:
+    keeper = next(each for each in members if each["row"] == first)
+    smallest = min(each["row"] for each in members)
+    texts = list(dict.fromkeys(each["text"] for each in members))
+    found = []
+    for each in members:
+        points = each is not keeper and not keeper["again"]
+        captions = [each["text"]] if keeper["again"] else texts if each is keeper else None
+        uid = keeper["uid"] if points else None
+        found.append((each["row"], each["again"], uid, smallest, captions))
+    return found
+
+
+def bits(one: Row, other: Row, name: str) -> int:
+    """Return in how many bits two hashes differ; 99 if one is missing."""
+    if one[name] is None or other[name] is None:
+        return 99
+    return (int(one[name]) ^ int(other[name])).bit_count()
+
+
+def are_similar(one: Row, other: Row, distance: int, max_dhash: int) -> bool:
+    near = bits(one, other, "perceptual_hash") <= distance
+    return near and bits(one, other, "dhash") <= max_dhash
+
+
+def reached(image: Row, images: list[Row], distance: int) -> int:
+    """Return the smallest row that a chain of equal files and near pHashes leads to."""
+    found, pending = {image["row"]}, [image]
+    while pending:
+        one = pending.pop()
+        for other in images:
+            equal = one["sha256"] is not None and one["sha256"] == other["sha256"]
+            near = bits(one, other, "perceptual_hash") <= distance
+            if other["row"] not in found and (equal or near):
+                found.add(other["row"])
+                pending.append(other)
+    return int(min(found))
+
+
+def told(store: Store) -> list[tuple[Any, ...]]:
+    with connect(store) as connection:
+        attach(connection, store)
+        return connection.execute(
+            "SELECT row, repeated, duplicate_of, cluster, captions FROM ledger "
+            "WHERE outcome = 'ok' ORDER BY row"
+        ).fetchall()
+
+
+def files(store: Store) -> list[bytes]:
+    """Return the bytes of the result, file by file."""
+    marker = store.marker(GROUP_MARKER)
+    assert marker is not None
+    return [store.read(name) for name in sorted(marker.files)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=ROWS,
+    units=st.integers(1, 7),
+    partitions=st.one_of(st.none(), st.integers(1, 5)),
+    retried=st.booleans(),
+)
+def test_any_blocks_and_partitions_find_the_copies_that_the_definition_has(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[Any, ...]],
+    units: int,
+    partitions: int | None,
+    retried: bool,
+) -> None:
+    store = Store.at(tmp_path_factory.mktemp("pool") / "dataset")
+    latest = put(store, filled(rows), retried)
+    asked = recipe(captions="all_as_list", prefer=["pixels", "uid"])
+    marker = group.run(asked, store, Serial(), partitions, units=units)
+    assert told(store) == expected(latest)
+    assert marker.rows == marker.counts["pairs"] == len(told(store))
+    assert len(marker.files) == -(-len(rows) // (units * UNIT))
+
+
+def many(count: int = 60) -> list[Row]:
+    rng = np.random.default_rng(3)
+    hashes = rng.integers(0, 2**63, 8).tolist()
+    columns = (rng.integers(0, count, count), rng.integers(0, 8, count), rng.integers(0, 4, count))
+    return filled(
+        [
+            ("ok", int(file) // 2, hashes[hash_] ^ int(bit), 0, int(file), 1 + int(bit))
+            for file, hash_, bit in zip(*columns, strict=True)
+        ]
+    )
+
+
+def test_ray_writes_the_same_bytes(tmp_path: Path, ray: Engine) -> None:
+    serial, distributed = (Store.at(tmp_path / name) for name in ("serial", "ray"))
+    for store, engine in ((serial, Serial()), (distributed, ray)):
+        put(store, many())
+        group.run(recipe(), store, engine, 3, units=4)
+    assert files(serial) == files(distributed)
+    assert len(files(serial)) == 4
+
+
+@pytest.mark.parametrize("tasks", [3, 14, 40])
+def test_what_was_killed_ends_in_the_same_bytes(
+    tmp_path: Path, put_plan: PutPlan, dying: Callable[[int], Engine], tasks: int
+) -> None:
+    whole, store = (Store.at(tmp_path / name) for name in ("whole", "killed"))
+    for each in (whole, store):
+        put(each, many())
+        put_plan(each)
+    marker = group.run(recipe(), whole, Serial(), 3, units=4)
+    with pytest.raises(KeyboardInterrupt):
+        group.run(recipe(), store, dying(tasks), 3, units=4)
+    assert store.marker(GROUP_MARKER) is None
+    assert gc.run(store, 0) == []
+    assert group.run(recipe(), store, Serial(), 3, units=4).counts == marker.counts
+    assert files(store) == files(whole)
+    assert len(list(store.list("group"))) == 5
+
+
+def test_steps_find_the_same_in_any_blocks(tmp_path: Path) -> None:
+    asked = Recipe.model_validate(
+        {"input": {"path": "p"}, "keep": [{"placeholder": {}}, {"duplicate": {}}]}
+    )
+    found = []
+    for units in (2, 100):
+        store = Store.at(tmp_path / str(units))
+        put(store, [row | {"host": f"h{row['row'] % 5}"} for row in many()])
+        group.run(asked, store, Serial(), units=units)
+        with connect(store) as connection:
+            attach(connection, store)
+            names = ", ".join(column.name for column in (ROW, *GROUPED))
+            query = f"SELECT {names} FROM grouped ORDER BY row"
+            found.append(connection.execute(query).fetchall())
+    assert found[0] == found[1]
+    assert len({row[-3] for row in found[0]}) > 1  # hosts of an image
+
+
+def test_hex_digits_are_read_as_numbers_and_other_texts_by_their_digest() -> None:
+    texts = ["0" * 31 + "f", "f" * 16 + "0" * 16]
+    assert words(pa.chunked_array([texts]), 2).tolist() == [[0, 15], [2**64 - 1, 0]]
+    found = words(pa.chunked_array([["F" * 32, texts[1], "x"]]), 2)
+    assert found[1].tolist() == [2**64 - 1, 0]
+    for place, text in ((0, "F" * 32), (2, "x")):
+        digest = blake2b(text.encode(), digest_size=16).digest()
+        assert binascii.hexlify(found[place].astype(">u8").tobytes()) == digest.hex().encode()
