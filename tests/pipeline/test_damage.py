@@ -49,7 +49,7 @@ def shards(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("pattern", "again"),
     [
-        ("group/*.parquet", "`pairsieve group` makes it again"),
+        ("group/blocks/*/*.parquet", "`pairsieve group` makes it again"),
         ("select/default/**/*.parquet", "`pairsieve select` makes it again"),
         ("shards/default/00001.tar", "`pairsieve shard` makes it again"),
         ("shards/default/sizes.json", "`pairsieve shard` makes it again"),
