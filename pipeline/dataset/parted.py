@@ -94,7 +94,7 @@ def read_all(
     """
     with ThreadPoolExecutor(min(FILES_AT_ONCE, len(files))) as pool:
         tables = pool.map(lambda file: read(store, file, number, damaged), files)
-        return pa.concat_tables(list(tables)).combine_chunks()
+        return pa.concat_tables(list(tables))
 
 
 def _packed(table: pa.Table, compression: Literal["zstd"] | None) -> pa.Buffer:

@@ -164,7 +164,7 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
 
     `same_file` is the smallest row whose file has the same bytes.
     """
-    table = parted.read_all(rounds.store, files, number)
+    table = parted.read_all(rounds.store, files, number).combine_chunks()
     known = table.drop_columns([VECTOR]) if VECTOR in table.column_names else table
     with connect(rounds.store, threads=rounds.threads) as connection:
         connection.register(

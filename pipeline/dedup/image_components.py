@@ -6,9 +6,10 @@ hash of each. What is equal, what is near, and what is near when turned are sets
 their merger is the components. It lies by block, so that a task on a block reads its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +20,13 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
-from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
+from pairsieve.pipeline.dedup.keys import Ints, Rounds
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ORIENTATION_HASHES, PERCEPTUAL_HASH, ROW
+
+if TYPE_CHECKING:
+    from pairsieve.pipeline.hamming.labels import Forest
 
 COMPONENT = "component"  # smallest row of a component
 
@@ -48,15 +52,12 @@ def find(
     Raises:
         Stopped: a task's process kept dying.
     """
-    from pairsieve.pipeline.hamming.distributed import MERGED, merged
-
     store, engine = pool.store, pool.engine
     found = [*equal, *(_distributed(pool, of, partitions) if partitions else ())]
     if of.options.compared or not partitions:
         task = partial(_search, of, files, not partitions)
         rounds.run(store, engine, of.of("alone"), task, {task_name(0): 0})
         found += rounds.files(store, of.of("alone"), ".parquet")
-    found = merged(store, engine, of.folder, found, MERGED)
     task = partial(_by_block, of, found, starts)
     rounds.run(store, engine, of.of("components"), task, {task_name(0): 0})
     (marker,) = store.markers(of.of("components")).values()
@@ -82,43 +83,69 @@ def _units(block: Block) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(name for _, name in sorted(parts)) for _, parts in sorted(units.items()))
 
 
+class _Hashes(NamedTuple):
+    """The pHashes of n images.
+
+    Attributes:
+        rows: int64 (n,).
+        own: uint64 (n,), 0 where there is none.
+        lost: bool (n,), there is none.
+        oriented: uint64 (n, orientations), those of the turned image.
+        unturned: bool (n,), there is none of the turned image, or none at all.
+    """
+
+    rows: Ints
+    own: NDArray[np.uint64]
+    lost: NDArray[np.bool_]
+    oriented: NDArray[np.uint64]
+    unturned: NDArray[np.bool_]
+
+
 def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int) -> Marker:
     """Search all pHashes in this task, those of turned images too, and commit the labels."""
     from pairsieve.pipeline.hamming import labels
 
-    table = parted.read_all(of.store, files, of.images)
-    hashes = table[PERCEPTUAL_HASH.name]
-    lost = missing(hashes)
-    own = numbers(hashes, np.uint64)
-    found = np.arange(len(own))
-    if upright:
-        found = _near(own, lost, of)
-    if orientations := len(of.options.compared):
-        found = _with_orientations(found, table, orientations, of)
+    parts = [_hashes(of, file) for file in files]
+    hashes = _Hashes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    del parts
+    found = _near(hashes.own, hashes.lost, of) if upright else np.arange(len(hashes.rows))
+    if of.options.compared:
+        found = _with_turned(found, hashes, of)
     joined = np.flatnonzero(found != np.arange(len(found)))
-    rows = table[ROW.name].to_numpy()
-    result = labels.UnionFindLabels(rows[joined], rows[found[joined]])
+    result = labels.UnionFindLabels(hashes.rows[joined], hashes.rows[found[joined]])
     path = marker_path(of.of("alone"), task_name(number))
-    return labels.write(of.store, path, result, {"hashes": len(rows)})
+    return labels.write(of.store, path, result, {"hashes": len(hashes.rows)})
 
 
-def _with_orientations(found: Ints, table: pa.Table, orientations: int, of: Rounds) -> Ints:
+def _hashes(of: Rounds, file: PartedFile) -> _Hashes:
+    """Return the pHashes of a block."""
+    table = parted.read(of.store, file, of.images)
+    own, width = table[PERCEPTUAL_HASH.name], len(of.options.compared)
+    lost = missing(own)
+    oriented, unturned = np.empty((len(table), 0), np.uint64), lost
+    if width:
+        column = table[ORIENTATION_HASHES.name]
+        oriented = lists(column, 2 * width, np.uint64)[:, ::2]
+        unturned = lost | missing(column)
+    return _Hashes(numbers(table[ROW.name]), numbers(own, np.uint64), lost, oriented, unturned)
+
+
+def _with_turned(found: Ints, hashes: _Hashes, of: Rounds) -> Ints:
     """Return labels, (n,), joined with those of images that are near when turned."""
     from pairsieve.pipeline.hamming.components import joined
 
-    column = table[ORIENTATION_HASHES.name]
-    oriented = lists(column, 2 * orientations, np.uint64)[:, ::2]
-    own = table[PERCEPTUAL_HASH.name]
-    hashes = np.concatenate((numbers(own, np.uint64), *oriented.T))
-    lost = np.tile(missing(own) | missing(column), 1 + orientations)
-    same = np.tile(np.arange(len(found)), 1 + orientations)
-    return joined(found, joined(_near(hashes, lost, of), same)[: len(found)])
+    every = np.concatenate((hashes.own, *hashes.oriented.T))
+    times = 1 + len(of.options.compared)
+    lost, same = np.tile(hashes.unturned, times), np.tile(np.arange(len(found)), times)
+    return joined(found, joined(_near(every, lost, of), same)[: len(found)])
 
 
-def _near(hashes: NDArray[Any], lost: NDArray[np.bool_], of: Rounds) -> Ints:
+def _near(hashes: NDArray[np.uint64], lost: NDArray[np.bool_], of: Rounds) -> Ints:
     """Return the smallest position, (n,), in each one's component; lost ones are near none."""
     from pairsieve.pipeline.hamming.components import components
 
+    if not lost.any():
+        return components(hashes, of.distance, threads=of.threads)
     known = np.flatnonzero(~lost)
     found = np.arange(len(hashes))
     found[known] = known[components(hashes[known], of.distance, threads=of.threads)]
@@ -126,15 +153,18 @@ def _near(hashes: NDArray[Any], lost: NDArray[np.bool_], of: Rounds) -> Ints:
 
 
 def _by_block(of: Rounds, files: Sequence[str], starts: Ints, number: int) -> Marker:
-    """Merge the last sets of labels; commit row and component of all that is not alone."""
+    """Merge all sets of labels; commit row and component of all that is not alone."""
     from pairsieve.pipeline.hamming import labels
 
-    found = labels.merged([labels.read(of.store, file) for file in files])
-    smallest = np.unique(found.labels)
-    rows = np.concatenate((found.rows, smallest))
-    order = np.argsort(rows)
-    components = np.concatenate((found.labels, smallest))[order]
-    table = pa.table({ROW.name: rows[order], COMPONENT: components})
+    forest = labels.merged(partial(labels.read_each, of.store, files))
     path = of.new("components", number)
-    sink = parted.write(of.store, path, by_block(table, starts))
-    return of.commit("components", number, Marker(len(table), {path: sink.entry()}))
+    sink = parted.write(of.store, path, _parts(forest, starts))
+    return of.commit("components", number, Marker(len(forest.rows), {path: sink.entry()}))
+
+
+def _parts(forest: "Forest", starts: Ints) -> Iterator[pa.Table]:
+    """Yield row and component of the rows of each block."""
+    edges = np.searchsorted(forest.rows, starts[1:]).tolist()
+    for first, last in pairwise([0, *edges, len(forest.rows)]):
+        components = forest.rows[forest.roots[first:last]]
+        yield pa.table({ROW.name: forest.rows[first:last], COMPONENT: components})

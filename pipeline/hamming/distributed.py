@@ -6,7 +6,7 @@ Three rounds, each of tasks that an engine runs anywhere and that commit to the 
 1. `partition`: the hashes of some units are sorted by table and partition (see `partition.py`);
 2. `search`: a partition of a table is searched as `components.py` would, and leaves its labels:
    which of its rows belong together;
-3. `merge`: the labels of some become one set of labels, until one is left.
+3. `merge`: all labels become one set of labels.
 
 The labels are those of `components.py`, whatever the engine and the partitions: recall is
 exactly 1 for the same reason, and the smallest row of a component is the same however it was found.
@@ -14,9 +14,8 @@ exactly 1 for the same reason, and the smallest row of a component is the same h
 No machine holds all hashes. A task of the first round holds 4 million, one of the second its
 partition: 44 bytes per hash. Partitions are equal in size as far as the values of a block are
 equally frequent; all hashes that share a value of a block are in one partition, and where they are
-too many for one machine, no number of partitions helps. A merge holds up to eight sets of labels,
-85 bytes per row in each, the last ones of all rows that have a neighbour. Two at a time would
-take less memory and four times the CPU time.
+too many for one machine, no number of partitions helps. The merge is one task: it holds 28 bytes
+per row that has a neighbour, and a bit for each row of the dataset.
 
 Import this file where it is used: it imports numba.
 """
@@ -42,7 +41,6 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.hamming import labels
 from pairsieve.pipeline.hamming.cost_model import Costs, widths
 from pairsieve.pipeline.hamming.distinct import distinct
@@ -62,7 +60,6 @@ from pairsieve.schemas.outcomes import Outcome
 ALONE = 12_000_000  # hashes up to which one task searches: 0.6 GB
 PER_TASK = 12_000_000  # hashes of a partition, if nobody says how many there are: 0.5 GB
 PARTITIONED = 4_000_000  # rows of the ledger that a task partitions
-MERGED = 8  # sets of labels that become one
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,9 @@ def neighbour_labels(
         partitioning,
     )
     found = label_files(store, engine, search, _batches(markers))
-    return labels.read(store, merged(store, engine, search.folder, found, 1)[0])
+    folder = round_folder(search.folder, "merge")
+    rounds.run(store, engine, folder, partial(_merge, store, folder, found), {task_name(0): 0})
+    return labels.read(store, rounds.files(store, folder, ".parquet")[0])
 
 
 def label_files(
@@ -121,15 +120,6 @@ def label_files(
     searches = partial(_search, store, search, files)
     rounds.run(store, engine, round_folder(folder, "search"), searches, named)
     return rounds.files(store, round_folder(folder, "search"), ".parquet")
-
-
-def merged(store: Store, engine: Engine, folder: str, files: list[str], most: int) -> list[str]:
-    """Merge sets of labels, level by level, until there are at most so many files of them."""
-    level = 0
-    while len(files) > most:
-        level += 1
-        files = _merge_level(store, engine, round_folder(folder, f"merge{level}"), files)
-    return files
 
 
 def _files(markers: Mapping[str, Marker]) -> list[str]:
@@ -182,19 +172,8 @@ def _search(store: Store, search: Search, files: list[str], item: tuple[int, int
     return labels.write(store, path, labels.labels_of(parents, rows), {"hashes": len(rows)})
 
 
-def _merge_level(store: Store, engine: Engine, folder: str, files: list[str]) -> list[str]:
-    """Return the files of fewer sets of labels, which join the same rows."""
-    groups = [files[low : low + MERGED] for low in range(0, len(files), MERGED)]
-    merges = partial(_merge, store, folder)
-    rounds.run(store, engine, folder, merges, rounds.numbered(groups))
-    return rounds.files(store, folder, ".parquet")
-
-
-def _merge(store: Store, folder: str, item: Numbered[list[str]]) -> Marker:
-    """Merge some sets of labels, commit and return the marker."""
-    number, files = item
+def _merge(store: Store, folder: str, files: Sequence[str], number: int) -> Marker:
+    """Merge all sets of labels, commit and return the marker."""
     path = marker_path(folder, task_name(number))
-    if done := store.marker(path):
-        return done
-    merged = labels.merged([labels.read(store, file) for file in files])
+    merged = labels.merged(partial(labels.read_each, store, files)).labels()
     return labels.write(store, path, merged, {"merged": len(files)})

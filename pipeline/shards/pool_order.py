@@ -83,7 +83,7 @@ def _sort(order: Rounds, store: Store, files: Sequence[parted.PartedFile], numbe
     """Sort one partition and commit it."""
     import pyarrow.parquet as pq
 
-    table = parted.read_all(store, files, number, DAMAGED)
+    table = parted.read_all(store, files, number, DAMAGED).combine_chunks()
     path = content_path(order.sort_folder, task_name(number), ".parquet")
     sorted_rows = seeded_order(table)
     with (

@@ -133,7 +133,7 @@ def test_eight_partitions_give_the_labels_of_one_machine(
 
 
 @pytest.mark.usefixtures("forget")
-@pytest.mark.parametrize("tasks", [0, 1, 17, 43])
+@pytest.mark.parametrize("tasks", [0, 1, 17, 41])
 def test_a_search_that_stopped_goes_on_with_what_is_left(
     many: Store, expected: list[int], tasks: int, dying: Callable[[int], Engine]
 ) -> None:
@@ -251,11 +251,31 @@ def test_sets_of_labels_are_merged() -> None:
         rows, ends = zip(*pairs, strict=True)
         return UnionFindLabels(np.array(rows, np.int64), np.array(ends, np.int64))
 
-    found = merged(
-        [labels_from((5, 3), (9, 3)), labels_from((7, 5)), labels_from((2**40, 4), (2**40 + 1, 4))]
-    )
+    sets = [
+        labels_from((5, 3), (9, 3)), labels_from((7, 5)), labels_from((2**40, 4), (2**40 + 1, 4)),
+    ]  # fmt: skip
+    found = merged(lambda: iter(sets)).labels()
     assert found.rows.tolist() == [5, 7, 9, 2**40, 2**40 + 1]
     assert found.labels.tolist() == [3, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("stretch", [1, 64, 2**21])
+def test_what_any_sets_of_labels_join_is_one_component(stretch: int) -> None:
+    rng = np.random.default_rng(4)
+    sets = []
+    for _ in range(4):
+        rows = np.unique(rng.integers(1, 500, 60))
+        below = (rng.random(len(rows)) * rows).astype(np.int64)
+        sets.append(UnionFindLabels(rows * stretch, below * stretch))
+    smallest = {row: row for each in sets for rows in each for row in rows.tolist()}
+    pairs = [pair for each in sets for pair in zip(*map(np.ndarray.tolist, each), strict=True)]
+    for _ in range(len(smallest)):
+        for one, other in pairs:
+            smallest[one] = smallest[other] = min(smallest[one], smallest[other])
+    forest = merged(lambda: iter(sets))
+    assert forest.rows.tolist() == sorted(smallest)
+    assert forest.rows[forest.roots].tolist() == [smallest[row] for row in sorted(smallest)]
+    assert len(set(smallest.values())) > 10
 
 
 @pytest.fixture
