@@ -87,14 +87,12 @@ class _Hashes(NamedTuple):
     """The pHashes of n images.
 
     Attributes:
-        rows: int64 (n,).
         own: uint64 (n,), 0 where there is none.
         lost: bool (n,), there is none.
         oriented: uint64 (n, orientations), those of the turned image.
         unturned: bool (n,), there is none of the turned image, or none at all.
     """
 
-    rows: Ints
     own: NDArray[np.uint64]
     lost: NDArray[np.bool_]
     oriented: NDArray[np.uint64]
@@ -108,13 +106,20 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
     parts = [_hashes(of, file) for file in files]
     hashes = _Hashes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     del parts
-    found = _near(hashes.own, hashes.lost, of) if upright else np.arange(len(hashes.rows))
+    found = _near(hashes.own, hashes.lost, of) if upright else np.arange(len(hashes.own))
     if of.options.compared:
         found = _with_turned(found, hashes, of)
+    del hashes
+    rows = np.concatenate([_rows(of, file) for file in files])  # not beside the search
     joined = np.flatnonzero(found != np.arange(len(found)))
-    result = labels.UnionFindLabels(hashes.rows[joined], hashes.rows[found[joined]])
+    result = labels.UnionFindLabels(rows[joined], rows[found[joined]])
     path = marker_path(of.of("alone"), task_name(number))
-    return labels.write(of.store, path, result, {"hashes": len(hashes.rows)})
+    return labels.write(of.store, path, result, {"hashes": len(rows)})
+
+
+def _rows(of: Rounds, file: PartedFile) -> Ints:
+    """Return the row of every image of a block."""
+    return numbers(parted.read(of.store, file, of.images)[ROW.name])
 
 
 def _hashes(of: Rounds, file: PartedFile) -> _Hashes:
@@ -127,7 +132,7 @@ def _hashes(of: Rounds, file: PartedFile) -> _Hashes:
         column = table[ORIENTATION_HASHES.name]
         oriented = lists(column, 2 * width, np.uint64)[:, ::2]
         unturned = lost | missing(column)
-    return _Hashes(numbers(table[ROW.name]), numbers(own, np.uint64), lost, oriented, unturned)
+    return _Hashes(numbers(own, np.uint64), lost, oriented, unturned)
 
 
 def _with_turned(found: Ints, hashes: _Hashes, of: Rounds) -> Ints:
