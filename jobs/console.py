@@ -7,7 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairsieve.jobs import log
-from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS, select_marker, shards_folder
+from pairsieve.pipeline.dataset.paths import (
+    report_page,
+    select_marker,
+    shards_folder,
+    stats_file,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
@@ -95,8 +100,11 @@ def print_contents(store: Store) -> None:
     for name in selections(store):
         selected, shards = store.marker(select_marker(name)), current_shards(store, name)
         kept = selected.counts["kept"] if selected else "-"
-        rows.append((name, kept, shards.rows if shards else "-"))
-    print_table(f"Selections of {plan.pairs:,} pairs", ("name", "kept", "in shards"), rows)
+        page = report_page(name)
+        reported = page if store.exists(page) else "-"
+        rows.append((name, kept, shards.rows if shards else "-", reported))
+    columns = ("name", "kept", "in shards", "report")
+    print_table(f"Selections of {plan.pairs:,} pairs", columns, rows)
     for sentence in model_sentences(store):
         print_sentence(sentence)
     for layer in read_layers(store):
@@ -139,8 +147,8 @@ def print_paths(store: Store, name: str) -> None:
     shards = current_shards(store, name)
     for label, path in (
         ("shards", shards_folder(name)),
-        ("statistics", STATS),
-        ("report", REPORT_PAGE),
+        ("statistics", stats_file(name)),
+        ("report", report_page(name)),
     ):
         note = f"  ({shards.rows:,} samples)" if shards and label == "shards" else ""
         Console().print(

@@ -17,7 +17,7 @@ from pairsieve.jobs.demo_web.responses import Site
 from pairsieve.jobs.demo_web.score import CaptionScore, DefectScore, score_captions, score_defects
 from pairsieve.jobs.demo_web.server import ReservedPorts, reserve_ports, serving
 from pairsieve.jobs.job import EngineChoice, Job
-from pairsieve.pipeline.dataset.paths import STATS
+from pairsieve.pipeline.dataset.paths import stats_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Kind
 from pairsieve.schemas.errors import BadOption
@@ -86,7 +86,7 @@ def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -
         _say(start, f"running {folder / 'recipe.yaml'}")
         Job(folder / "recipe.yaml", str(folder / "dataset"), EngineChoice(*engine)).run("default")
     _say(start, "done; the planted defects, and how many were detected:")
-    stats = folder / "dataset" / STATS
+    stats = folder / "dataset" / stats_file("default")
     _print_scores(score_defects(stats, web / TRUTH))
     _print_captions(score_captions(stats, web / TRUTH))
     console.print_paths(Store.at(folder / "dataset"), "default")

@@ -17,10 +17,11 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
     PLAN_FILE,
-    REPORT_PAGE,
     SCRATCH,
     STATS,
+    report_page,
     select_marker,
+    stats_file,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
@@ -95,18 +96,20 @@ def run(recipe: Recipe, store: Store, name: str) -> tuple[str, str]:
         content = _content(connection, recipe, store, selection, name)
         page = render("report.html.j2", content)
         finish(connection)
-        _put(store, file)
-    store.write(REPORT_PAGE, page.encode())
-    return store.location(STATS), store.location(REPORT_PAGE)
+        _put(store, file, stats_file(name))
+    store.write(report_page(name), page.encode())
+    return store.location(stats_file(name)), store.location(report_page(name))
 
 
-def _put(store: Store, file: Path) -> None:
+def _put(store: Store, file: Path, path: str) -> None:
     """Put the finished database in place of an older one, at once."""
     if store.local:
-        store.prepare(STATS)
-        file.replace(store.local / STATS)
+        store.prepare(path)
+        target = store.local / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
         return
-    with file.open("rb") as source, store.writer(STATS) as sink:
+    with file.open("rb") as source, store.writer(path) as sink:
         shutil.copyfileobj(source, sink, 8 << 20)
 
 

@@ -9,10 +9,10 @@ from pairsieve.pipeline.dataset.paths import (
     DONE,
     GATHER_FOLDER,
     PLAN_FILE,
-    REPORT_PAGE,
     Role,
     files,
     layer_of,
+    report_page,
     role,
     select_marker,
 )
@@ -178,7 +178,7 @@ def _committed(store: Store, stage: Stage, name: str) -> bool:
     if stage.scope in (Scope.POOL, Scope.SELECTION):
         return current_result(store, stage, name) is not None
     if stage.scope is Scope.DATASET:
-        return store.exists({PLAN: PLAN_FILE, REPORT: REPORT_PAGE}[stage])
+        return store.exists({PLAN: PLAN_FILE, REPORT: report_page(name)}[stage])
     return bool(store.marker_names(stage.folder))
 
 

@@ -123,7 +123,9 @@ def test_a_pipeline_runs_with_them(
     done = run(extended, *command)
     assert done.returncode == 0, done.stderr
     assert "split" in done.stdout + done.stderr
-    with duckdb.connect(str(tmp_path / "out/stats.duckdb"), read_only=True) as connection:
+    with duckdb.connect(
+        str(tmp_path / "out/report/default/stats.duckdb"), read_only=True
+    ) as connection:
         rows = connection.execute(
             "SELECT text, round(capitals, 3), caption_pairs, first_failing, held_out "
             "FROM ledger ORDER BY row"

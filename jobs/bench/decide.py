@@ -16,8 +16,7 @@ from pathlib import Path
 from pairsieve.jobs.bench_contestants.process_costs import ProcessCost, measured
 from pairsieve.jobs.bench_data.pool import Pool, blocklist_entries, build
 from pairsieve.jobs.console import print_table
-from pairsieve.pipeline.dataset.paths import REPORT_PAGE, STATS
-from pairsieve.pipeline.dataset.stages import BLOCKLIST, GROUP, SELECT
+from pairsieve.pipeline.dataset.stages import BLOCKLIST, GROUP, REPORT, SELECT
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_file import load
 
@@ -54,7 +53,7 @@ VERBS = (
     Measured("select", "select", "first", (SELECT.folder, BLOCKLIST.folder)),
     Measured("reselect", "select", "reselect", (SELECT.folder,)),
     Measured("blocklist", "select", "blocklist", (SELECT.folder, BLOCKLIST.folder)),
-    Measured("report", "report", "first", (STATS, REPORT_PAGE)),
+    Measured("report", "report", "first", (REPORT.folder,)),
 )
 NAMES = tuple(each.name for each in VERBS)
 RECIPES = {"first": 0.2, "reselect": 0.22, "blocklist": 0.2}  # the least similarity

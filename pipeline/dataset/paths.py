@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset.stages import (
     GATHER,
     GROUP,
     PLAN,
+    REPORT,
     SELECT,
     SHARD,
     STAGES,
@@ -29,7 +30,7 @@ GATHER_FOLDER = GATHER.folder
 EMBED_FOLDER = EMBED.folder
 PLAN_FILE = "plan.json"
 INPUT_SEEN = f"{PLAN.folder}/input_seen"  # versions of the planned files, touched since
-STATS = "stats.duckdb"
+STATS = "stats.duckdb"  # of a selection, in the folder of its report, as the page is
 REPORT_PAGE = "report.html"
 SUPERSEDED = f"{GROUP.folder}/superseded.parquet"
 RETRY_LAYERS = f"{GATHER.folder}/layers"  # what was decided of each retry layer
@@ -216,6 +217,21 @@ def sizes(name: str) -> str:
     return f"{shards_folder(name)}/sizes.json"
 
 
+def report_folder(name: str) -> str:
+    """Return the folder of what `report` makes of the selection `name`."""
+    return f"{REPORT.folder}/{name}"
+
+
+def stats_file(name: str) -> str:
+    """Return where the statistics of the selection `name` are."""
+    return f"{report_folder(name)}/{STATS}"
+
+
+def report_page(name: str) -> str:
+    """Return where the page on the selection `name` is."""
+    return f"{report_folder(name)}/{REPORT_PAGE}"
+
+
 def files(markers: Iterable[Marker], suffix: str) -> list[str]:
     """Return the names of the committed files that end in `suffix`, in marker order."""
     return [name for marker in markers for name in marker.files if name.endswith(suffix)]
@@ -267,7 +283,8 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
 }
 _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
-        *map(re.escape, (PLAN_FILE, INPUT_SEEN, STATS, REPORT_PAGE, SUPERSEDED)),
+        *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED)),
+        rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"{EMBED.folder}/{_ANY}\.json",
         rf"(?:{GATHER.folder}|{_OF_VECTORS.pattern})/{re.escape(MARKER_INDEX)}",

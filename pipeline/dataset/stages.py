@@ -120,7 +120,7 @@ SHARD = Stage(
     columns=SHARDED,
     rows="one row per sample in a shard",
 )
-REPORT = Stage("report", "", Scope.DATASET)
+REPORT = Stage("report", "report", Scope.DATASET)
 
 STAGES = (PLAN, GATHER, RETRY, EMBED, GROUP, BLOCKLIST, SELECT, SHARD, REPORT)
 VERBS = tuple(stage for stage in STAGES if not stage.verb)

@@ -56,7 +56,9 @@ def run(title: str, folder: Path, serve: Callable[[Path], str]) -> list[tuple[An
     out = ("--dataset", str(folder / "out"), "--engine", "serial")
     done = CliRunner().invoke(app, ["run", str(folder / "recipe.yaml"), *out])
     assert done.exit_code == 0, done.output
-    with duckdb.connect(str(folder / "out/stats.duckdb"), read_only=True) as connection:
+    with duckdb.connect(
+        str(folder / "out/report/default/stats.duckdb"), read_only=True
+    ) as connection:
         return connection.execute("SELECT first_failing FROM ledger ORDER BY row").fetchall()
 
 

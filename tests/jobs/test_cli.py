@@ -120,8 +120,8 @@ def test_verbs_one_by_one_make_what_run_makes(recipe: Path) -> None:
     *written, rate = command("report", *options).stdout.splitlines()
     assert "(127.0.0.1; 0.0" in rate
     assert written == [
-        f"{dataset}/stats.duckdb",
-        f"{dataset}/report.html",
+        f"{dataset}/report/default/stats.duckdb",
+        f"{dataset}/report/default/report.html",
     ]
     status = json.loads(command("status", dataset, "--json").stdout)
     assert status["outcomes"] == {"refused": 1}

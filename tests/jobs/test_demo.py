@@ -36,7 +36,7 @@ def test_the_demo_ends_with_two_tables_how_captions_were_told_and_three_paths(
     figures = re.search(r"wrong captions: recall ([\d.]+) .*precision ([\d.]+)", said)
     assert figures
     assert min(float(figure) for figure in figures.groups()) >= 0.9
-    for path in ("shards/default", "stats.duckdb", "report.html"):
+    for path in ("shards/default", "report/default/stats.duckdb", "report/default/report.html"):
         assert f"{folder}/dataset/{path}" in said
         assert (folder / "dataset" / path).exists()
     with pytest.raises(BadOption, match="holds a demo of 200 pairs with seed 0, not 300"):

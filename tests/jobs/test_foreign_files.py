@@ -194,8 +194,8 @@ def linked(finished: Path, tmp_path: Path) -> tuple[Path, Path]:
         ("shards", "shard r.yaml --dataset data --engine serial"),
         ("select/mine", "select r.yaml --dataset data --name mine"),
         ("search", "search data words"),
-        ("stats.duckdb", "report r.yaml --dataset data"),
-        ("report.html", "report r.yaml --dataset data"),
+        ("report/default/stats.duckdb", "report r.yaml --dataset data"),
+        ("report/default/report.html", "report r.yaml --dataset data"),
     ],
 )
 def test_nothing_is_written_behind_a_link(

@@ -116,7 +116,7 @@ def test_a_limited_run_says_so_everywhere(recipe: Path, say: Any) -> None:
     limited = "Limited: the first 2 pairs of the input alone."
     assert limited in say(*words, "--limit", "2").err
     assert limited in say("status", "out").out
-    assert limited in (Path("out") / "report.html").read_text()
+    assert limited in (Path("out") / "report/default/report.html").read_text()
     again = say("plan", str(recipe), "--dataset", "out", "--limit", "2")
     assert (limited in again.err, again.out) == (True, "2 pairs in 1 units\n")
     refused = say(*words)

@@ -92,7 +92,7 @@ def test_input_and_dataset_on_s3_give_the_bytes_of_the_local_disk(
     assert len(tars(remote)) == 3
     assert tars(remote) == tars(local)
     assert status(remote, "default").complaints == []
-    (tmp_path / "stats.duckdb").write_bytes(remote.read("stats.duckdb"))
+    (tmp_path / "stats.duckdb").write_bytes(remote.read("report/default/stats.duckdb"))
     with duckdb.connect(str(tmp_path / "stats.duckdb"), read_only=True) as statistics:
         assert statistics.execute("SELECT * FROM outcomes").fetchall() == [("ok", 8)]
 
@@ -112,10 +112,12 @@ def test_hostile_text_goes_through_unchanged_or_escaped(web: str, tmp_path: Path
     dataset = Store.at(tmp_path / "dataset")
     walked(str(tmp_path / "pairs.jsonl"), dataset, web)
     assert texts(dataset) == set(ESCAPED)
-    with duckdb.connect(str(tmp_path / "dataset/stats.duckdb"), read_only=True) as statistics:
+    with duckdb.connect(
+        str(tmp_path / "dataset/report/default/stats.duckdb"), read_only=True
+    ) as statistics:
         rows = statistics.execute("SELECT text FROM ledger ORDER BY row").fetchall()
     assert [text for (text,) in rows] == ESCAPED
-    page = dataset.read("report.html").decode()
+    page = dataset.read("report/default/report.html").decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "\0" not in page

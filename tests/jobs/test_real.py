@@ -36,7 +36,9 @@ class Curated:
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query on the statistics."""
-        with duckdb.connect(str(self.folder / "stats.duckdb"), read_only=True) as statistics:
+        with duckdb.connect(
+            str(self.folder / "report/default/stats.duckdb"), read_only=True
+        ) as statistics:
             return statistics.execute(query).fetchall()
 
     def image(self, path: str) -> Image.Image:

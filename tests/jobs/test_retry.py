@@ -216,7 +216,7 @@ def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: 
     assert f"retry         {len(FLAKY)} pairs" in text
     done("run", recipe)
     moved = recipe.parent / "moved.duckdb"
-    (dataset / "stats.duckdb").rename(moved)
+    (dataset / "report/default/stats.duckdb").rename(moved)
     dataset.rename(recipe.parent / "gone")
     tried = "SELECT retry_layer, http_status, attempts FROM fetches WHERE row = "
     assert sorted(asked_of(tried + "4", moved)) == [(0, 503, 1), (1, 200, 1)]

@@ -157,13 +157,15 @@ def test_every_pair_has_one_ledger_row_and_they_add_up(undisturbed: Path) -> Non
     assert status["pairs"] == PAIRS == sum(status["outcomes"].values())
     assert status["failed"] + status["dropped"] + status["kept"] == PAIRS
     assert 0 < status["in_shards"] == status["kept"]
-    with duckdb.connect(str(undisturbed / "stats.duckdb"), read_only=True) as statistics:
+    with duckdb.connect(
+        str(undisturbed / "report/default/stats.duckdb"), read_only=True
+    ) as statistics:
         rows = statistics.execute("SELECT row FROM ledger ORDER BY row").fetchall()
     assert [row for (row,) in rows] == list(range(PAIRS))
 
 
 def test_all_that_was_planted_and_can_be_found_is_found(demo: Demo, undisturbed: Path) -> None:
-    scores = score_defects(undisturbed / "stats.duckdb", demo.folder / "web" / TRUTH)
+    scores = score_defects(undisturbed / "report/default/stats.duckdb", demo.folder / "web" / TRUTH)
     assert len(scores) == len(DEFECTS)
     missed = {s.defect: s.planted - s.detected for s in scores if not s.later}
     assert {defect: pairs for defect, pairs in missed.items() if pairs} == {}
@@ -178,7 +180,8 @@ def test_running_again_does_nothing(demo: Demo, undisturbed: Path) -> None:
     before = state()
     demo.run_serially("serial")
     after = state()
-    del before[str(undisturbed / "report.html")], after[str(undisturbed / "report.html")]
+    page = str(undisturbed / "report/default/report.html")
+    del before[page], after[page]
     assert after == before
 
 

@@ -115,7 +115,9 @@ def write(folder: Path, name: str, port: int, **more: Any) -> Path:
 
 
 def ledger(folder: Path, columns: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(folder / "dataset/stats.duckdb"), read_only=True) as connection:
+    with duckdb.connect(
+        str(folder / "dataset/report/default/stats.duckdb"), read_only=True
+    ) as connection:
         return connection.execute(f"SELECT {columns} FROM ledger ORDER BY row").fetchall()
 
 
@@ -154,12 +156,14 @@ def test_the_second_models_scores_are_in_shards_statistics_and_report(folder: Pa
     assert len(told) == PAIRS // 2
     for sample in told:
         assert sample["clip_similarity_b"] == pytest.approx(of_uid[sample["uid"]], rel=1e-6)
-    with duckdb.connect(str(folder / "dataset/stats.duckdb"), read_only=True) as connection:
+    with duckdb.connect(
+        str(folder / "dataset/report/default/stats.duckdb"), read_only=True
+    ) as connection:
         (measured,) = connection.execute(
             "SELECT measured FROM measures WHERE name = 'clip_similarity_b'"
         ).fetchall()
     assert measured == (PAIRS,)
-    assert "clip_similarity_b" in (folder / "dataset/report.html").read_text()
+    assert "clip_similarity_b" in (folder / "dataset/report/default/report.html").read_text()
 
 
 def test_the_main_models_vectors_are_not_made_again(folder: Path, port: int) -> None:

@@ -18,7 +18,13 @@ from PIL import Image
 from pairsieve.pipeline import report
 from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, REPORT_PAGE, select_marker, shard_marker
+from pairsieve.pipeline.dataset.paths import (
+    GROUP_MARKER,
+    report_page,
+    select_marker,
+    shard_marker,
+    stats_file,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.verdicts import VERDICTS
 from pairsieve.pipeline.stats.stats_db import VIEWS
@@ -28,6 +34,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
+STATS, PAGE = stats_file("default"), report_page("default")
 HOSTILE = "\0<script>alert('1')</script>'; DROP TABLE ledger; --\u202eevil\u2069 &amp;"
 MEGABYTE = "x" * 1_000_000
 RECIPE = Recipe.model_validate(
@@ -143,7 +150,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Store:
     manifest = "shards/a/manifest.parquet"
     _commit(store, shard_marker("default"), manifest, SHARDED, shards, {}, {"selection": "f"})
     locations = report.run(RECIPE, store, "default")
-    assert locations == (store.location("stats.duckdb"), store.location("report.html"))
+    assert locations == (store.location(STATS), store.location(PAGE))
     return store
 
 
@@ -165,14 +172,14 @@ def _commit(
 def stats(dataset: Store, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection to a copy of the database elsewhere, under another name."""
     copy = tmp_path / "copy.db"
-    shutil.copy(dataset.location("stats.duckdb"), copy)
+    shutil.copy(dataset.location(STATS), copy)
     with duckdb.connect(copy, read_only=True) as connection:
         yield connection
 
 
 @pytest.fixture(scope="module")
 def page(dataset: Store) -> str:
-    return dataset.read("report.html").decode()
+    return dataset.read(PAGE).decode()
 
 
 class _Page(HTMLParser):
@@ -268,18 +275,18 @@ def test_views_and_columns_say_what_they_hold(stats: duckdb.DuckDBPyConnection) 
 
 def test_database_answers_when_attached_under_another_name(dataset: Store) -> None:
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{dataset.location('stats.duckdb')}' AS other (READ_ONLY)")
+        connection.execute(f"ATTACH '{dataset.location(STATS)}' AS other (READ_ONLY)")
         assert connection.execute("SELECT count(*) FROM other.hosts").fetchall() == [(3,)]
 
 
 def test_database_names_no_path(dataset: Store) -> None:
-    assert dataset.url.encode() not in dataset.read("stats.duckdb")
+    assert dataset.url.encode() not in dataset.read(STATS)
 
 
 def test_only_the_two_files_are_added(dataset: Store) -> None:
     assert dataset.local
     names = {path.name for path in dataset.local.iterdir()}
-    assert names == {"gather", "group", "select", "shards", "stats.duckdb", "report.html"}
+    assert names == {"gather", "group", "select", "shards", "report"}
 
 
 def test_page_loads_nothing_and_runs_nothing(page: str) -> None:
@@ -361,7 +368,7 @@ def test_documentation_has_every_view_with_its_columns(stats: duckdb.DuckDBPyCon
 
 def test_made_again_the_page_is_the_same(dataset: Store, page: str) -> None:
     report.run(RECIPE, dataset, "default")
-    assert dataset.read("report.html").decode() == page
+    assert dataset.read(PAGE).decode() == page
 
 
 def test_report_without_a_selection_says_what_to_run(tmp_path: Path) -> None:
@@ -377,7 +384,7 @@ def test_sizes_of_clusters_are_told_in_steps_of_powers_of_two(dataset: Store) ->
         )
         result = connection.execute(report.SIZES).fetchall()
     assert result == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]
-    assert "pairs in a cluster" in dataset.read(REPORT_PAGE).decode()
+    assert "pairs in a cluster" in dataset.read(PAGE).decode()
 
 
 def test_what_the_signals_kept_apart_is_told_by_name() -> None:

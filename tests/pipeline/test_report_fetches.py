@@ -13,7 +13,7 @@ from PIL import Image
 from pairsieve.pipeline import group, report, select
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX
+from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX, report_page
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.fetch import request_rates
@@ -67,7 +67,7 @@ def page(store: Store, **sections: Any) -> str:
     group.run(recipe, store, Serial())
     select.run(recipe, store, Serial(), "default")
     report.run(recipe, store, "default")
-    return store.read("report.html").decode()
+    return store.read(report_page("default")).decode()
 
 
 def test_the_page_tells_hosts_times_rate_and_what_they_mean(store: Store) -> None:
@@ -87,3 +87,13 @@ def test_no_picture_of_what_is_listed_later_is_shown(store: Store, tmp_path: Pat
     assert "data:image" not in shown
     assert "Dropped by" not in shown
     assert "not on the blocklist as it is now" in shown
+
+
+def test_another_selection_has_its_own_report(store: Store) -> None:
+    first = page(store)
+    recipe = Recipe.model_validate({"input": {"path": "p"}, "keep": [{"where": "row % 2 = 0"}]})
+    select.run(recipe, store, Serial(), "even")
+    report.run(recipe, store, "even")
+    assert "<h1>80 of 100 pairs are kept</h1>" in first
+    assert "<h1>40 of 100 pairs are kept</h1>" in store.read(report_page("even")).decode()
+    assert store.read(report_page("default")).decode() == first

@@ -29,7 +29,8 @@ from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
-UNMADE = ("stats.duckdb", "report.html")  # without a marker: `report` writes them at any time
+# Without a marker: `report` writes them at any time.
+UNMADE = ("report/default/stats.duckdb", "report/default/report.html")
 
 
 def recipe_in(folder: Path) -> Recipe:

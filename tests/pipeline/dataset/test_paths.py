@@ -65,8 +65,8 @@ CONTENT = [
 ]
 FIXED = [
     paths.PLAN_FILE,
-    paths.STATS,
-    paths.REPORT_PAGE,
+    paths.stats_file("default"),
+    paths.report_page("default"),
     paths.SUPERSEDED,
     paths.retry_layer(1),
     paths.model_record("ViT-B-32--openai"),

@@ -138,7 +138,7 @@ def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
     assert all(row[2] <= 4 for row in rows[1:4])
     assert {row[3] for row in rows} == {None}
     assert kept(store) == ["picture 0", "picture 4", "picture 5"]
-    report = store.read("report.html").decode()
+    report = store.read("report/default/report.html").decode()
     assert "Evaluation sets" in report
     assert "val/one.jpg" in report
 
