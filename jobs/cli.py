@@ -243,15 +243,21 @@ def report(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+    ray_address: Address = None,
 ) -> None:
     """Write stats.duckdb and report.html for a selection."""
     from pairsieve.jobs.console import print_rate
-    from pairsieve.jobs.job import Job
+    from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import report
 
-    job = Job(recipe, dataset, verbs=["report"])
-    for written in report.run(job.recipe, job.store, name):
-        typer.echo(written)
+    choice = EngineChoice(engine.value, workers, ray_address)
+    job = Job(recipe, dataset, choice, ["report"])
+    with job.engine() as opened:
+        written = report.run(job.recipe, job.store, opened, name)
+    for path in written:
+        typer.echo(path)
     print_rate(job.store, job.recipe)
 
 

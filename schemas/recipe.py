@@ -22,6 +22,7 @@ from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate,
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
+from pairsieve.schemas.recipe_report import Report
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
 from pairsieve.schemas.recipe_shard import Shard
@@ -335,6 +336,7 @@ class Recipe(Section):
     group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
     shard: Shard = Shard()
+    report: Report = Report()
     scratch: Scratch = Scratch()
 
     @model_validator(mode="before")

@@ -29,7 +29,7 @@ FOLDERS = {
     "unit": "dataset ledger input image fetch external",
     "dedup": "dataset engine ledger vectors hamming",
     "shards": "dataset engine ledger input",
-    "stats": "dataset ledger image fetch external",
+    "stats": "dataset engine ledger image fetch external",
     "integrity": "dataset image ledger unit",
 }
 MOST_MODULES = 16  # of a folder

@@ -222,6 +222,11 @@ def report_folder(name: str) -> str:
     return f"{REPORT.folder}/{name}"
 
 
+def report_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
+    """Return the folder of a round that counts in blocks, of all of one fingerprint or of all."""
+    return "/".join(filter(None, (report_folder(name), BLOCKS, fingerprint, round)))
+
+
 def stats_file(name: str) -> str:
     """Return where the statistics of the selection `name` are."""
     return f"{report_folder(name)}/{STATS}"
@@ -300,6 +305,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{INDEXES}/{_ANY}/done\.json",
         rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
         rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.json",
+        rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.json",
     ],
     Role.CONTENT: [
         *(
@@ -314,6 +320,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SHARD.folder}/{_ANY}/(?:\d{{5,}}\.tar|manifest\.parquet|sizes\.json)",
         rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
         rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
+        rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.[a-z]+\.parquet",
         rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.files import LedgerFiles, ResultFile, SliceFile
+from pairsieve.pipeline.ledger.verdicts import VERDICTS
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, Column
 
 AnyFile = SliceFile | ResultFile
@@ -30,12 +32,22 @@ def block_table(
 
     Args:
         store: The dataset.
-        files: The files of the block; verdicts and shards are not among what is read.
+        files: The files of the block; of verdicts the columns are those of their files.
         columns: Names, in any case, of which those that the ledger lacks are passed over.
         threads: How many to read with; None for as many as there are processors.
     """
+    return block_tables(store, files, columns, threads)[0]
+
+
+def block_tables(
+    store: Store, files: LedgerFiles, columns: Collection[str], threads: int | None
+) -> tuple[pa.Table, pa.Table]:
+    """Return what `block_table` does, and the rows that retry layers replaced, as gathered.
+
+    These have the columns of `gather` alone, and are sorted by row and layer.
+    """
     wanted = {name.lower() for name in columns} | {ROW.name}
-    table = _gathered(store, files.gathered, wanted, threads)
+    table, superseded = _gathered(store, files.gathered, wanted, threads)
     rows = table[ROW.name].to_numpy()
     span = (int(rows[0]), int(rows[-1])) if files.units and len(rows) else None
     for names, of, declared in _parts(files):
@@ -49,7 +61,7 @@ def block_table(
                 there = order is not None and column.name in part.column_names
                 taken = part[column.name].take(order) if there else pa.nulls(len(rows), column.type)
                 table = table.append_column(named[column.name], taken)
-    return table
+    return table, superseded
 
 
 def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Sequence[Column]]]:
@@ -59,14 +71,15 @@ def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Seque
         names = {column.name: f"{column.name}{suffix}" for column in EMBEDDED}
         yield names, scores, EMBEDDED
     for result in files.results:
-        names = {column.name: column.name for column in result.columns}
-        yield names, result.files, result.columns
+        columns = VERDICTS[1:] if result.view == SELECT.view else result.columns
+        names = {column.name: column.name for column in columns}
+        yield names, result.files, columns
 
 
 def _gathered(
     store: Store, files: Sequence[SliceFile], wanted: set[str], threads: int | None
-) -> pa.Table:
-    """Return columns of the pairs, of each its latest retry layer, sorted by row."""
+) -> tuple[pa.Table, pa.Table]:
+    """Return columns of the pairs, of each its latest retry layer, and those that it replaced."""
     layers = sorted({0, *(file.layer for file in files)})
     tables = [
         _read(store, [file for file in files if file.layer == layer], wanted, threads)
@@ -82,8 +95,12 @@ def _gathered(
         latest[np.searchsorted(rows, again)] = begin + np.arange(len(again))
         begin += len(again)
     if order is None and begin == len(rows):
-        return tables[0]
-    return pa.concat_tables(tables, promote_options="default").take(pa.array(latest))
+        return tables[0], tables[0].slice(0, 0)
+    whole = pa.concat_tables(tables, promote_options="default")
+    replaced = np.delete(np.arange(begin), latest)
+    numbers = np.concatenate([table[ROW.name].to_numpy() for table in tables])[replaced]
+    replaced = replaced[np.argsort(numbers, kind="stable")]
+    return whole.take(pa.array(latest)), whole.take(pa.array(replaced))
 
 
 def _places(part: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.Array:

@@ -6,12 +6,13 @@ The evaluation image is read from the file it came from; one that is gone is sho
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.store import ByteRange, Store
-from pairsieve.pipeline.external import evaluation_images, evaluation_sets
+from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.ledger.rules import reads_any, rules
-from pairsieve.pipeline.ledger.sql import quoted, rows
+from pairsieve.pipeline.ledger.sql import rows
+from pairsieve.pipeline.stats.block_counts import NEAR_SHOWN
 from pairsieve.pipeline.stats.page import thumbnail
+from pairsieve.pipeline.stats.stats_db import PARTIAL
 from pairsieve.schemas.errors import PairsieveError
 from pairsieve.schemas.recipe import Recipe
 
@@ -19,28 +20,32 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SETS_SHOWN = 6
-PAIRS_SHOWN = 4  # per set
 
 
-def overlaps(connection: "DuckDBPyConnection", recipe: Recipe) -> list[dict[str, Any]]:
-    """Return for each evaluation set its name, counts of pairs, and the rows of those to show.
+def overlaps(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
+    """Return for each evaluation set its name, counts of pairs, and the rows `shown`.
 
     Counted and shown is what a rule on evaluation sets drops and what is near by pHash; the
     nearest first.
     """
-    deciding = [rule.name for rule in rules(recipe) if reads_any(rule, evaluation_sets.COLUMNS)]
-    listed = ", ".join(map(quoted, deciding))
-    dropped = f"list_has_any(failing, [{listed}]::VARCHAR[])"
-    order = "eval_distance NULLS LAST, eval_overlap DESC NULLS LAST, row"
-    return rows(
-        connection,
-        f"SELECT eval_set AS name, count(*) FILTER ({dropped}) AS dropped, "
-        f"count(eval_distance) AS near, max(eval_overlap) AS highest, "
-        f"(list(row ORDER BY {order}) FILTER ({dropped} OR eval_distance IS NOT NULL))"
-        f"[:{PAIRS_SHOWN}] AS shown "
-        "FROM ledger WHERE eval_set IS NOT NULL GROUP BY ALL ORDER BY dropped DESC, name "
-        f"LIMIT {SETS_SHOWN}",
+    return rows(connection, _OVERLAPS)
+
+
+_OVERLAPS = f"""
+    WITH sets AS (
+        SELECT eval_set AS name, sum(dropped)::BIGINT AS dropped, sum(near)::BIGINT AS near,
+               max(max_overlap) AS highest
+        FROM {PARTIAL}.evaluated GROUP BY eval_set
+    ), nearest AS (
+        SELECT eval_set AS name, unnest(shown, recursive := true) FROM {PARTIAL}.evaluated
+    ), shown AS (
+        SELECT name, list(row ORDER BY distance NULLS LAST, overlap DESC NULLS LAST, row)
+                     [:{NEAR_SHOWN}] AS shown
+        FROM nearest GROUP BY name
     )
+    SELECT sets.*, shown FROM sets LEFT JOIN shown USING (name)
+    ORDER BY dropped DESC, name LIMIT {SETS_SHOWN}
+"""
 
 
 def add_evaluation_images(recipe: Recipe, store: Store, pairs: list[dict[str, Any]]) -> None:

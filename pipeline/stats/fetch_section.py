@@ -36,7 +36,9 @@ def fetches(connection: "DuckDBPyConnection", recipe: Recipe, most: int) -> dict
         outcomes[row["start"]][row["outcome"]] += row["pairs"]
         steps[row["start"]][answer(row["outcome"], row["http_status"])] += row["pairs"]
     answered = rows(
-        connection, "SELECT outcome, http_status, count(*) AS pairs FROM ledger GROUP BY ALL"
+        connection,
+        "SELECT outcome, http_status, sum(pairs)::BIGINT AS pairs FROM data.outcomes_over_time "
+        "GROUP BY outcome, http_status",
     )
     answers = {answer(row["outcome"], row["http_status"]): row["pairs"] for row in answered}
     counted = FetchCounts(answers, _failing_hosts(connection), list(steps.items()))
@@ -60,8 +62,7 @@ def _failing_hosts(connection: "DuckDBPyConnection") -> dict[str, Counter[str]]:
     )
     for row in rows(
         connection,
-        "SELECT host, outcome, http_status, count(*) AS pairs FROM ledger "
-        f"WHERE host IN ({most}) GROUP BY ALL",
+        f"SELECT host, outcome, http_status, pairs FROM host_answers WHERE host IN ({most})",
     ):
         hosts[row["host"]][answer(row["outcome"], row["http_status"])] += row["pairs"]
     return hosts

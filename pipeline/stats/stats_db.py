@@ -1,209 +1,94 @@
-"""stats.duckdb: the whole ledger and what is counted from it, in one file that needs nothing else.
+"""stats.duckdb: what is counted of a selection, and the ledger, in one file that stands alone.
 
-The rows are copied into the schema `data`, so the file still answers when the dataset is moved; in
-input order, because neighbours compress well together. Of pairs with retry layers, what the
-earlier fetches gave is kept apart. What people use are the views beside it. The file is written in
-a format that DuckDB 1.2 and later can open.
+The counts are sums of those of blocks, so they are exact at any size. The ledger is copied into the
+schema `data` up to a number of rows, of a larger one a sample; so the file still answers when the
+dataset is moved. Rows lie in input order, because neighbours compress well together. Of pairs with
+retry layers, what the earlier fetches gave is kept apart. What people use are the views beside it.
+The file is written in a format that DuckDB 1.2 and later can open.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pairsieve.pipeline.fetch.diagnosis import STEPS_S
-from pairsieve.pipeline.fetch.request_rates import HOST_RATES, PER_HOST
-from pairsieve.pipeline.ledger.sql import quoted, rows
-from pairsieve.schemas.columns import (
-    ATTEMPTS,
-    CLUSTER,
-    COLUMNS,
-    CONTENT_TYPE,
-    DETAIL,
-    ETAG,
-    FETCH_BYTES,
-    FETCH_MS,
-    FETCHED_AT,
-    FINAL_URL,
-    HTTP_STATUS,
-    IMAGE_BYTES,
-    IMAGE_CHECKSUM,
-    IMAGE_OFFSET,
-    LAST_MODIFIED,
-    OUTCOME,
-    RETRY_LAYER,
-    ROW,
-    SHARD_OFFSET,
-    STORED_HEIGHT,
-    STORED_WIDTH,
-    UID,
-    URL,
-    Column,
-    arrow_schema,
+from pairsieve.pipeline.ledger.sql import identifier, quoted, rows
+from pairsieve.pipeline.stats.block_counts import (
+    FETCHED,
+    ROWS,
+    SUPERSEDED,
+    step_of,
+    unsharded,
+    with_verdict,
 )
+from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, measured_numbers
+from pairsieve.pipeline.stats.partials import source
+from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
+from pairsieve.pipeline.stats.stats_views import FUNNEL, HISTOGRAMS, MEASURES, VIEWS, comment
+from pairsieve.schemas.columns import Column, arrow_schema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 STORAGE = "v1.2.0"  # the oldest DuckDB that opens the file
-RANGE_ROWS = 1_000_000  # rows, spread by hash, that set the range of a histogram
-LOCATIONS = (
-    ROW, CLUSTER, STORED_WIDTH, STORED_HEIGHT, IMAGE_OFFSET, IMAGE_BYTES, IMAGE_CHECKSUM,
-    SHARD_OFFSET,
-)  # fmt: skip
-BINS = 30  # about this many bins per histogram
+MEMORY_MB = 300  # at most, of the driver: what does not fit goes to the disk
+PARTIAL = "memory.partial"  # the schema of what tasks have counted
 
-FUNNEL = (
-    Column("position", pa.int32(), "", "Index in the order; 0 is fetch and decode.", False),
-    Column("rule", pa.string(), "", "Name of the rule, or `outcome`.", False),
-    Column("entered", pa.int64(), "pairs", "Pairs that passed every rule before.", False),
-    Column("dropped", pa.int64(), "pairs", "Of these, how many this rule said no to.", False),
-    Column("only_this", pa.int64(), "pairs", "Pairs that this rule alone said no to.", False),
-    Column("unmeasured", pa.int64(), "pairs", "Dropped because a score is missing.", False),
-    Column("left", pa.int64(), "pairs", "Pairs left after this rule.", False),
-)
-MEASURES = (
-    Column("name", pa.string(), "", "Column of the ledger.", False),
-    Column("unit", pa.string(), "", "Unit or range of its values.", False),
-    Column("doc", pa.string(), "", "What the value is.", False),
-    Column("measured", pa.int64(), "pairs", "Pairs that have the value.", False),
-    Column("unmeasured", pa.int64(), "pairs", "Pairs that do not.", False),
-    Column("lowest", pa.float64(), "", "Lowest value."),
-    Column("highest", pa.float64(), "", "Highest value."),
-)
-HISTOGRAMS = (
-    Column("name", pa.string(), "", "Column of the ledger.", False),
-    Column("bin", pa.int32(), "", "Index of the bin, from 0; all but the ends are equally wide."),
-    Column("low", pa.float64(), "", "Lower edge, part of the bin.", False),
-    Column("high", pa.float64(), "", "Upper edge, part of the next bin.", False),
-    Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
-    Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
-)
-FETCHES = (
-    ROW, UID, URL, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
-    FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED,
-)  # fmt: skip
-TABLES = {
-    "ledger": COLUMNS,
-    "superseded": FETCHES,
-    "funnel": FUNNEL,
-    "measures": MEASURES,
-    "histograms": HISTOGRAMS,
-    "politeness": HOST_RATES,
-}
-
-FETCHED = ", ".join(column.name for column in FETCHES)
-STEPS = 60  # at most this many steps of time
-# The shortest step, s, of which STEPS hold the time from the first to the last fetch.
-STEP = (
-    f"SELECT coalesce(min(s) FILTER (s * {STEPS - 1} > span), max(s)) AS seconds FROM "
-    f"(SELECT unnest({list(STEPS_S)}) AS s), (SELECT (max(epoch_ms(fetched_at)) - "
-    "min(epoch_ms(fetched_at))) / 1000 AS span FROM data.ledger)"
-)
-
-
-# View -> what a row is, its query.
-VIEWS = {
-    "ledger": ("One row per input pair, in input order.", "SELECT * FROM data.ledger"),
-    "funnel": ("One row per rule, in the order applied.", "SELECT * FROM data.funnel"),
-    "outcomes": (
-        "One row per outcome of fetch and decode that occurred.",
-        "SELECT outcome, count(*) AS pairs FROM data.ledger GROUP BY ALL "
-        "ORDER BY pairs DESC, outcome",
-    ),
-    "fetches": (
-        "One row per pair and retry layer that fetched it: what `ledger` has, and earlier ones.",
-        f"SELECT {FETCHED} FROM data.ledger UNION ALL SELECT {FETCHED} FROM data.superseded",
-    ),
-    "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
-    "histograms": (
-        "One row per bin of each measured number; the end bins also hold what lies beyond.",
-        "SELECT * FROM data.histograms",
-    ),
-    "hosts": (
-        "One row per host name in the URLs.",
-        "SELECT host, count(*) AS pairs, "
-        "count(*) FILTER (outcome = 'ok') AS ok, count(*) FILTER (keep) AS kept "
-        "FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, host",
-    ),
-    "host_outcomes": (
-        "One row per host name in the URLs and outcome that occurred there.",
-        "SELECT host, outcome, count(*) AS pairs FROM data.ledger "
-        "GROUP BY ALL ORDER BY pairs DESC, host, outcome",
-    ),
-    "statuses": (
-        "One row per HTTP status that was the last answer.",
-        "SELECT http_status, count(*) AS pairs FROM data.ledger WHERE http_status IS NOT NULL "
-        "GROUP BY ALL ORDER BY pairs DESC, http_status",
-    ),
-    "outcomes_over_time": (
-        "One row per step of time (UTC), outcome and HTTP status of what was fetched in it.",
-        "SELECT epoch_ms(epoch_ms(fetched_at) // (seconds * 1000) * seconds * 1000) AS start, "
-        f"seconds, outcome, http_status, count(*) AS pairs FROM data.ledger, ({STEP}) "
-        "WHERE fetched_at IS NOT NULL GROUP BY ALL "
-        "ORDER BY start, pairs DESC, outcome, http_status",
-    ),
-    "politeness": (
-        "One row per host that was requested, the one that saw the highest rate first.",
-        "SELECT * FROM data.politeness ORDER BY peak_per_s DESC, per_s DESC, host",
-    ),
-    "languages": (
-        "One row per language of the texts.",
-        "SELECT language, count(*) AS pairs, count(*) FILTER (keep) AS kept "
-        "FROM data.ledger GROUP BY ALL ORDER BY pairs DESC, language",
-    ),
-    "duplicates": (
-        "One row per cluster of copies of one image, the largest first.",
-        "SELECT cluster, count(*) AS pairs, count(*) FILTER (keep) AS kept, "
-        "count(DISTINCT sha256) AS files, max(duplicate_distance) AS max_distance "
-        "FROM data.ledger WHERE cluster IS NOT NULL GROUP BY ALL HAVING count(*) > 1 "
-        "ORDER BY pairs DESC, cluster",
-    ),
-    "evaluation_sets": (
-        "One row per evaluation set that has an image which is nearest to one of a pair.",
-        "SELECT eval_set, count(*) AS pairs, count(eval_distance) AS near, "
-        "max(eval_overlap) AS max_overlap, count(*) FILTER (keep) AS kept "
-        "FROM data.ledger WHERE eval_set IS NOT NULL GROUP BY ALL ORDER BY eval_set",
-    ),
+# Table of the schema `data` -> the query over what tasks have counted.
+SUMS = {
+    "politeness": f"FROM {PARTIAL}.rates",
+    "host_answers": f"FROM {PARTIAL}.merged",
+    "languages": "SELECT language, sum(pairs)::BIGINT AS pairs, sum(kept)::BIGINT AS kept "
+    f"FROM {PARTIAL}.languages GROUP BY ALL",
+    "outcomes_over_time": "SELECT epoch_ms(start // seconds * seconds * 1000) AS start, seconds, "
+    f"outcome, http_status, sum(pairs)::BIGINT AS pairs FROM {PARTIAL}.times, "
+    "(SELECT step AS seconds FROM ("
+    + step_of(f"SELECT min(earliest) AS earliest, max(latest) AS latest FROM {PARTIAL}.times")
+    + ")) GROUP BY ALL",
+    "cluster_sizes": "SELECT pairs, sum(clusters)::BIGINT AS clusters, "
+    f"sum(kept)::BIGINT AS kept FROM {PARTIAL}.sizes GROUP BY ALL",
+    "evaluation_sets": "SELECT eval_set, sum(pairs)::BIGINT AS pairs, "
+    "sum(near)::BIGINT AS near, max(max_overlap) AS max_overlap, sum(kept)::BIGINT AS kept "
+    f"FROM {PARTIAL}.evaluated GROUP BY ALL",
 }
 
 
 def build(
-    connection: "DuckDBPyConnection",
-    file: Path,
-    funnel: list[dict[str, Any]],
-    other_scores: tuple[Column, ...] = (),
+    connection: "DuckDBPyConnection", file: Path, counts: PoolCounts, counted: Counted
 ) -> None:
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
+    One thread writes, since several make a file half as large again, and no faster.
+
     Args:
-        connection: In memory, with the views of `ledger.attach` and `politeness.attach`.
+        connection: In memory, from `ledger.connect`.
         file: Where to write; nothing may be there.
-        funnel: One entry per rule with the columns of FUNNEL.
-        other_scores: Columns of the ledger that further models measured.
+        counts: Where the counts are.
+        counted: What is counted.
     """
+    memory_mb = min(counts.store.scratch.memory_mb, MEMORY_MB)
+    connection.execute(f"SET threads = 1; SET memory_limit = '{memory_mb}MB'")
     connection.execute(f"ATTACH {quoted(str(file))} AS stats (STORAGE_VERSION '{STORAGE}')")
-    connection.execute("CREATE SCHEMA stats.data")
-    connection.execute("CREATE TABLE stats.data.ledger AS SELECT * FROM memory.ledger ORDER BY row")
-    connection.execute(
-        f"CREATE TABLE stats.data.superseded AS SELECT {FETCHED} FROM memory.superseded "
-        "ORDER BY row, retry_layer"
-    )
-    connection.execute(f"CREATE TABLE stats.data.politeness AS {PER_HOST}")
+    connection.execute(f"CREATE SCHEMA stats.data; CREATE SCHEMA {PARTIAL}")
+    for table, names in counts.tables.items():
+        rows_of = source(counts.store, names)
+        connection.execute(f"CREATE VIEW {PARTIAL}.{table} AS FROM {rows_of}")
     connection.execute("USE stats")
-    _table(connection, "funnel", funnel)
-    numbers = measured_numbers(other_scores)
-    _table(connection, "measures", list(_measures(connection, numbers)))
-    _table(connection, "histograms", list(_histograms(connection, numbers)))
+    _copy_ledger(connection, counts)
+    for table, query in SUMS.items():
+        connection.execute(f"CREATE TABLE data.{table} AS SELECT * FROM ({query}) ORDER BY ALL")
+    _copy_clusters(connection, counted.ledger_rows)
+    _count_rows(connection, counted)
+    numbers = measured_numbers(counted.other_scores)
+    _table(connection, "funnel", FUNNEL, counted.marker.extra["funnel"])
+    _table(connection, "measures", MEASURES, list(_measures(connection, numbers)))
+    _table(connection, "histograms", HISTOGRAMS, list(_histograms(connection, numbers, counts)))
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
-    for table, columns in TABLES.items():
-        for column in (*columns, *other_scores) if table == "ledger" else columns:
-            doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
-            connection.execute(f'COMMENT ON COLUMN data.{table}."{column.name}" IS {quoted(doc)}')
+    comment(connection, counted.other_scores)
 
 
 def finish(connection: "DuckDBPyConnection") -> None:
@@ -213,23 +98,69 @@ def finish(connection: "DuckDBPyConnection") -> None:
     connection.execute("DETACH stats")
 
 
-def measured_numbers(other_scores: tuple[Column, ...] = ()) -> tuple[Column, ...]:
-    """Return the columns worth a histogram: numbers with a unit that say something of a pair.
-
-    `other_scores` are the columns that further models measured.
-    """
-    return tuple(
-        column
-        for column in (*COLUMNS, *other_scores)
-        if column.unit
-        and column not in LOCATIONS
-        and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+def _copy_ledger(connection: "DuckDBPyConnection", counts: PoolCounts) -> None:
+    """Copy the rows that tasks have put down, with the shards of the pairs that are in one."""
+    ledger = with_verdict(f"{PARTIAL}.{ROWS}", counts.rules)
+    joined = ""
+    if counts.shards:
+        _place(connection, counts)
+        joined = " POSITIONAL JOIN memory.places"
+    present = {*unsharded(counts.columns), *(("shard", "shard_offset") if joined else ())}
+    types = {"shard": "VARCHAR", "shard_offset": "BIGINT"}
+    names = ", ".join(
+        identifier(name) if name in present else f"NULL::{types[name]} AS {name}"
+        for name in counts.columns
+    )
+    connection.execute(f"CREATE TABLE data.ledger AS SELECT {names} FROM ({ledger}){joined}")
+    connection.execute("DROP TABLE IF EXISTS memory.places")
+    connection.execute(
+        f"CREATE TABLE data.superseded AS SELECT {', '.join(FETCHED)} FROM {PARTIAL}.{SUPERSEDED}"
     )
 
 
-def _table(connection: "DuckDBPyConnection", name: str, content: list[dict[str, Any]]) -> None:
+def _place(connection: "DuckDBPyConnection", counts: PoolCounts) -> None:
+    """Make the table `places` of the shard of each row that is copied, in the order of these."""
+    shards = source(counts.store, counts.shards)
+    connection.execute(
+        "CREATE TABLE memory.places AS SELECT shard, shard_offset FROM "
+        f"(SELECT row, row_number() OVER () AS place FROM {PARTIAL}.{ROWS}) "
+        f"LEFT JOIN (SELECT row, shard, shard_offset FROM {shards}) USING (row) ORDER BY place"
+    )
+
+
+def _copy_clusters(connection: "DuckDBPyConnection", most: int) -> None:
+    """Copy the clusters, at most so many and the largest: those of the fewest pairs are left out.
+
+    Clusters of the same size are copied all or none.
+    """
+    smallest = connection.execute(
+        "SELECT min(pairs) FROM (SELECT pairs, sum(clusters) OVER (ORDER BY pairs DESC) AS so_far "
+        "FROM data.cluster_sizes) WHERE so_far <= ?",
+        [most],
+    ).fetchall()[0][0]
+    condition = "false" if smallest is None else f"pairs >= {smallest}"
+    connection.execute(f"CREATE TABLE data.duplicates AS FROM {PARTIAL}.clusters WHERE {condition}")
+
+
+def _count_rows(connection: "DuckDBPyConnection", counted: Counted) -> None:
+    """Put down how many of the pairs are in the ledger that was copied."""
+    copied = connection.execute("SELECT count(*) FROM data.ledger").fetchall()[0][0]
+    condition = counted.sampled or "true"
+    connection.execute(
+        "CREATE TABLE data.ledger_extent AS SELECT ?::BIGINT AS pairs, ?::BIGINT AS rows, "
+        "? AS whole, ? AS condition",
+        [counted.pairs, copied, counted.sampled is None, condition],
+    )
+
+
+def _table(
+    connection: "DuckDBPyConnection",
+    name: str,
+    columns: Sequence[Column],
+    content: list[dict[str, Any]],
+) -> None:
     """Create `data.<name>` with the columns declared for it."""
-    table = pa.Table.from_pylist(content, schema=arrow_schema(TABLES[name]))
+    table = pa.Table.from_pylist(content, schema=arrow_schema(columns))
     connection.register("content", table)
     connection.execute(f"CREATE TABLE data.{name} AS SELECT * FROM content")
     connection.unregister("content")
@@ -239,64 +170,52 @@ def _measures(
     connection: "DuckDBPyConnection", numbers: tuple[Column, ...]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.measures`."""
+    pairs = connection.execute("SELECT sum(pairs)::BIGINT FROM data.outcomes_over_time")
+    total = pairs.fetchall()[0][0] or 0
+    found = rows(
+        connection,
+        "SELECT name, sum(pairs)::BIGINT AS measured, min(lowest) AS lowest, "
+        f"max(highest) AS highest FROM {PARTIAL}.bins GROUP BY name",
+    )
+    by_name = {row.pop("name"): row for row in found}
     for column in numbers:
-        (row,) = rows(
-            connection,
-            f"SELECT count(v) AS measured, count(*) - count(v) AS unmeasured, "
-            f"min(v) AS lowest, max(v) AS highest FROM ({_values(column)})",
-        )
-        yield {"name": column.name, "unit": column.unit, "doc": column.doc, **row}
+        row = by_name.get(column.name, {"measured": 0, "lowest": None, "highest": None})
+        unmeasured = total - row["measured"]
+        yield {"name": column.name, "unit": column.unit, "doc": column.doc, **row} | {
+            "unmeasured": unmeasured
+        }
 
 
 def _histograms(
-    connection: "DuckDBPyConnection", numbers: tuple[Column, ...]
+    connection: "DuckDBPyConnection", numbers: tuple[Column, ...], counts: PoolCounts
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `data.histograms`.
-
-    A bin is as wide as a round number; the outermost 1 % on either side share the end bins, so one
-    value far out does not flatten the rest.
-    """
+    """Yield the rows of `data.histograms`."""
+    ends = connection.execute(
+        f"SELECT name, min(lowest), max(highest) FROM {PARTIAL}.bins GROUP BY name"
+    ).fetchall()
+    spans = {name: (low, high) for name, low, high in ends}
     for column in numbers:
-        values = _values(column)
-        measured = rows(connection, f"SELECT count(v) AS pairs FROM ({values})")[0]["pairs"]
-        if not measured:
-            continue
-        low, high = connection.execute(
-            f"SELECT quantile_disc(v, 0.01), quantile_disc(v, 0.99) FROM ({values}) "
-            f"WHERE v IS NOT NULL AND hash(row) % {max(1, measured // RANGE_ROWS)} = 0"
-        ).fetchall()[0]
-        step = _round_step((high - low) / BINS, pa.types.is_integer(column.type))
-        first, last = math.floor(low / step), math.floor(high / step)
-        counted = connection.execute(
-            f"SELECT least(greatest(floor(v / {step!r}), {first}), {last})::BIGINT AS bin, "
-            f"count(*), count(*) FILTER (keep), min(v), max(v) "
-            f"FROM ({values}) WHERE v IS NOT NULL GROUP BY ALL"
-        ).fetchall()
-        bins = {index: rest for index, *rest in counted}
-        for index in range(first, last + 1):
-            pairs, kept, lowest, highest = bins.get(index, (0, 0, math.inf, -math.inf))
-            yield {
-                "name": column.name,
-                "bin": index - first,
-                "low": min(round(index * step, 10), lowest),
-                "high": max(round((index + 1) * step, 10), highest),
-                "pairs": pairs,
-                "kept": kept,
-            }
+        if column.name in spans:
+            known = counts.bins.get(column.name)
+            bins = known or bins_of(column, *spans[column.name])
+            index = "bin" if known else bins.index("lowest")
+            found = connection.execute(
+                f"SELECT {index} AS place, sum(pairs)::BIGINT, sum(kept)::BIGINT, min(lowest), "
+                f"max(highest) FROM {PARTIAL}.bins WHERE name = ? GROUP BY place",
+                [column.name],
+            ).fetchall()
+            yield from _bars(column.name, bins, {place: rest for place, *rest in found})
 
 
-def _values(column: Column) -> str:
-    """Return the query of `row`, `keep` and the finite values `v` of a column, else null."""
-    return (
-        f'SELECT row, keep, CASE WHEN isfinite("{column.name}"::DOUBLE) '
-        f'THEN "{column.name}"::DOUBLE END AS v FROM data.ledger'
-    )
-
-
-def _round_step(width: float, whole: bool) -> float:
-    """Return the smallest of 1, 2, 5 times a power of ten that is at least `width`."""
-    if width <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(width))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= width * 0.999)
-    return max(step, 1.0) if whole else step
+def _bars(name: str, bins: Bins, found: dict[int, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row per bin, also of those without pairs."""
+    for index in range(bins.first, bins.last + 1):
+        pairs, kept, lowest, highest = found.get(index, (0, 0, math.inf, -math.inf))
+        yield {
+            "name": name,
+            "bin": index - bins.first,
+            "low": min(round(index * bins.step, 10), lowest),
+            "high": max(round((index + 1) * bins.step, 10), highest),
+            "pairs": pairs,
+            "kept": kept,
+        }

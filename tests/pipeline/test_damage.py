@@ -168,7 +168,7 @@ def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
     (file,) = (tmp_path / "out" / folder).rglob("*.parquet")
     flip(file, 20)
     with pytest.raises(Stopped, match=f"{file.name}: its bytes are not .* makes it again"):
-        report.run(recipe, store, "default")
+        report.run(recipe, store, Serial(), "default")
     walk(recipe, store)
     assert not file.exists()
     assert shards(tmp_path / "out") == before

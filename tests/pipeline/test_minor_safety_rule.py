@@ -118,7 +118,7 @@ def test_the_report_shows_no_picture_of_what_it_drops(store: Store) -> None:
     keep = recipe({"where": "row <> 1", "name": "not one"})
     group.run(keep, store, Serial())
     select.run(keep, store, Serial(), "default")
-    report.run(keep, store, "default")
+    report.run(keep, store, Serial(), "default")
     page = store.read("report/default/report.html").decode()
     # Row 0 is kept, row 1 dropped by another rule: shown as samples and in their cluster.
     assert page.count("data:image/jpeg") == 4

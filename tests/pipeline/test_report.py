@@ -26,8 +26,9 @@ from pairsieve.pipeline.dataset.paths import (
     stats_file,
 )
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.verdicts import VERDICTS
-from pairsieve.pipeline.stats.stats_db import VIEWS
+from pairsieve.pipeline.stats.stats_views import VIEWS
 from pairsieve.schemas.columns import GATHERED, GROUPED, ROW, SHARDED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -149,7 +150,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Store:
     shards = [{"row": row, "shard": "00000.tar", "shard_offset": row * 512} for row in kept[:5]]
     manifest = "shards/a/manifest.parquet"
     _commit(store, shard_marker("default"), manifest, SHARDED, shards, {}, {"selection": "f"})
-    locations = report.run(RECIPE, store, "default")
+    locations = report.run(RECIPE, store, Serial(), "default")
     assert locations == (store.location(STATS), store.location(PAGE))
     return store
 
@@ -163,7 +164,7 @@ def _commit(
     counts: dict[str, int] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    table = pa.Table.from_pylist(content, schema=arrow_schema((ROW, *columns)))
+    table = pa.Table.from_pylist(content, schema=arrow_schema(dict.fromkeys((ROW, *columns))))
     files = _put(store, path, table)
     store.create(marker, Marker(len(content), files, counts or {}, extra or {}).dumps())
 
@@ -367,20 +368,20 @@ def test_documentation_has_every_view_with_its_columns(stats: duckdb.DuckDBPyCon
 
 
 def test_made_again_the_page_is_the_same(dataset: Store, page: str) -> None:
-    report.run(RECIPE, dataset, "default")
+    report.run(RECIPE, dataset, Serial(), "default")
     assert dataset.read(PAGE).decode() == page
 
 
 def test_report_without_a_selection_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="no selection `other`.*pairsieve select --name other"):
-        report.run(RECIPE, Store.at(tmp_path), "other")
+        report.run(RECIPE, Store.at(tmp_path), Serial(), "other")
 
 
 def test_sizes_of_clusters_are_told_in_steps_of_powers_of_two(dataset: Store) -> None:
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE duplicates AS SELECT * FROM (VALUES (2, 1), (2, 0), (3, 1), (4, 1), "
-            "(5, 1)) AS clusters(pairs, kept)"
+            "CREATE TABLE cluster_sizes AS SELECT * FROM (VALUES (2, 2, 1), (3, 1, 1), (4, 1, 1), "
+            "(5, 1, 1)) AS sizes(pairs, clusters, kept)"
         )
         result = connection.execute(report.SIZES).fetchall()
     assert result == [(2, 2, 2, 4, 1), (3, 4, 2, 7, 2), (5, 5, 1, 5, 1)]

@@ -66,7 +66,7 @@ def page(store: Store, **sections: Any) -> str:
     recipe = Recipe.model_validate({"input": {"path": "p"}} | sections)
     group.run(recipe, store, Serial())
     select.run(recipe, store, Serial(), "default")
-    report.run(recipe, store, "default")
+    report.run(recipe, store, Serial(), "default")
     return store.read(report_page("default")).decode()
 
 
@@ -93,7 +93,7 @@ def test_another_selection_has_its_own_report(store: Store) -> None:
     first = page(store)
     recipe = Recipe.model_validate({"input": {"path": "p"}, "keep": [{"where": "row % 2 = 0"}]})
     select.run(recipe, store, Serial(), "even")
-    report.run(recipe, store, "even")
+    report.run(recipe, store, Serial(), "even")
     assert "<h1>80 of 100 pairs are kept</h1>" in first
     assert "<h1>40 of 100 pairs are kept</h1>" in store.read(report_page("even")).decode()
     assert store.read(report_page("default")).decode() == first

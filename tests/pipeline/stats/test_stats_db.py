@@ -1,41 +1,57 @@
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
+from pairsieve.pipeline import report, select
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import REQUESTS_SUFFIX, stats_file
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.sql import rows
-from pairsieve.pipeline.stats.stats_db import build, finish
-from pairsieve.schemas.columns import COLUMNS
+from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, spread
+from pairsieve.schemas.columns import Column
+from pairsieve.schemas.recipe import Recipe
+
+START = datetime.fromtimestamp(1_700_000_000, UTC)
+RECIPE = Recipe.model_validate({"input": {"path": "p"}, "keep": [{"where": "row % 4 = 0"}]})
 
 
 @pytest.fixture(scope="module")
-def stats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stats(tmp_path_factory: pytest.TempPathFactory, put_gathered: Callable[..., None]) -> Path:
     """Return the statistics of 10,000 pairs whose width is their row, the last a billion px."""
-    values = {
-        "row": "range",
-        "uid": "md5(range::VARCHAR)",
-        "outcome": "'ok'",
-        "fetched_at": "to_timestamp(1_700_000_000 + range // 100)",
-        "keep": "range % 4 = 0",
-        "failing": "[]::VARCHAR[]",
-        "width": "if(range = 9999, 1_000_000_000, range)::INTEGER",
-        "sharpness": "if(range = 0, 'nan'::FLOAT, 0.25::FLOAT)",
-    }
-    columns = ", ".join(f'{values.get(c.name, "NULL")} AS "{c.name}"' for c in COLUMNS)
-    file = tmp_path_factory.mktemp("stats") / "stats.duckdb"
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE VIEW ledger AS SELECT {columns} FROM range(9999, -1, -1)")
-        connection.execute("CREATE VIEW superseded AS FROM ledger LIMIT 0")
-        connection.execute(f"CREATE VIEW requests AS SELECT * FROM {REQUESTS}")
-        build(connection, file, [])
-        finish(connection)
-    return file
+    store = Store.at(tmp_path_factory.mktemp("stats"))
+    pairs = [
+        {
+            "width": 1_000_000_000 if row == 9999 else row,
+            "sharpness": 0.25 if row else float("nan"),
+            "fetched_at": START + timedelta(seconds=row // 100),
+        }
+        for row in range(10_000)
+    ]
+    put_gathered(store, pairs)
+    for unit, sent in enumerate(REQUESTS):
+        path = f"gather/{unit + 1}.x{REQUESTS_SUFFIX}"
+        with store.writer(path) as sink:
+            request_rates.write(Counter(sent), sink)
+        commit(store, f"gather/{unit + 1:08d}.json", Marker(0, {path: sink.entry()}))
+    select.run(RECIPE, store, Serial(), "default")
+    report.run(RECIPE, store, Serial(), "default")
+    return Path(store.location(stats_file("default")))
 
 
-# host, second, requests: of two units at the same time, and in another minute
-REQUESTS = """(VALUES ('a.example', 60, 3), ('a.example', 61, 1), ('a.example', 60, 4),
-    ('a.example', 120, 6), ('b.example', 60, 5)) AS r (host, second, requests)"""
+# (host, second): requests; of two units at the same time, and in another minute
+REQUESTS: list[dict[tuple[str, int], int]] = [
+    {("a.example", 60): 3, ("a.example", 61): 1, ("a.example", 120): 6, ("b.example", 60): 5},
+    {("a.example", 60): 4},
+]
 
 
 def _ask(file: Path, query: str) -> list[dict[str, Any]]:
@@ -84,3 +100,23 @@ def test_steps_of_time_suit_the_span(stats: Path) -> None:
     assert {row["seconds"] for row in result} == {5}
     assert [row["pairs"] for row in result] == [500] * 20
     assert str(result[0]["start"]) == "2023-11-14 22:13:20"
+
+
+def test_every_view_and_every_column_says_what_it_holds(stats: Path) -> None:
+    silent = _ask(
+        stats,
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL",
+    )
+    assert silent == []
+
+
+def test_a_range_is_looked_for_in_units_all_over_the_pool() -> None:
+    assert spread(list(range(5))) == [0, 1, 2, 3, 4]
+    assert spread(list(range(64))) == list(range(0, 64, 2))
+    assert spread([]) == []
+
+
+def test_a_number_measured_nowhere_else_has_bins_from_its_lowest_to_its_highest() -> None:
+    column = Column("n", pa.int32(), "px", "A number.")
+    assert bins_of(column, 0, 299) == Bins(10.0, 0, 29)

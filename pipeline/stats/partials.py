@@ -1,0 +1,140 @@
+"""Partial counts: what tasks write of a block or of a partition, and what is added up afterwards.
+
+A task writes a small Parquet file per table and commits them with one marker. The driver reads the
+tables by DuckDB, which keeps on disk what does not fit into memory.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import content, files, marker_path, task_name
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.fetch.request_rates import HOST_RATES, REQUESTS
+from pairsieve.pipeline.ledger.ledger import export
+from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.schemas.columns import (
+    CLUSTER,
+    DETAIL,
+    DUPLICATE_DISTANCE,
+    EVAL_DISTANCE,
+    EVAL_OVERLAP,
+    EVAL_SET,
+    FIRST_FAILING,
+    HOST,
+    HTTP_STATUS,
+    KEEP,
+    LANGUAGE,
+    OUTCOME,
+    ROW,
+    SHA256,
+    Column,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PARTITION = Column("partition", pa.uint64(), "", "Partition of the hosts.", False)
+PAIRS = Column("pairs", pa.int64(), "pairs", "How many pairs.", False)
+KEPT = Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False)
+ANSWERS = (HOST, OUTCOME, HTTP_STATUS, PAIRS, KEPT)
+COPIED = (
+    CLUSTER,
+    ROW,
+    SHA256,
+    KEEP,
+    DUPLICATE_DISTANCE,
+    Column("copy", pa.bool_(), "", "Whether another pair is kept in its place.", False),
+)
+CLUSTERS = (
+    CLUSTER,
+    PAIRS,
+    KEPT,
+    Column("files", pa.int64(), "files", "Different files among them.", False),
+    Column("max_distance", pa.int32(), "bits", "Largest distance to the kept copy."),
+)
+SHOWN = Column("shown", pa.list_(pa.int64()), "rows", "Rows of the pairs to show.", False)
+NEAR_PAIR = pa.struct(
+    [(ROW.name, ROW.type), ("distance", EVAL_DISTANCE.type), ("overlap", EVAL_OVERLAP.type)]
+)
+# What a task over a block writes, but for the rows of the ledger.
+OF_BLOCK: dict[str, tuple[Column, ...]] = {
+    "answers": (PARTITION, *ANSWERS),
+    "requests": (PARTITION, *REQUESTS[:2], Column("requests", pa.int64(), "requests", "", False)),
+    "times": (
+        Column("start", pa.int64(), "s", "Start of the step since 1970; null without a fetch."),
+        OUTCOME,
+        HTTP_STATUS,
+        PAIRS,
+        Column("earliest", pa.int64(), "ms", "Time of the first fetch since 1970."),
+        Column("latest", pa.int64(), "ms", "Time of the last."),
+    ),
+    "examples": (OUTCOME, ROW, DETAIL),
+    "languages": (LANGUAGE, PAIRS, KEPT),
+    "bins": (
+        Column("name", pa.string(), "", "Column of the ledger.", False),
+        Column("bin", pa.int64(), "", "Index of the bin; null where the bins are not known yet."),
+        PAIRS,
+        KEPT,
+        Column("lowest", pa.float64(), "", "Lowest value.", False),
+        Column("highest", pa.float64(), "", "Highest value.", False),
+    ),
+    "samples": (
+        FIRST_FAILING,
+        Column("rank", pa.uint64(), "", "Hash of pair and seed; the lowest are shown.", False),
+        ROW,
+    ),
+    "evaluated": (
+        EVAL_SET,
+        PAIRS,
+        KEPT,
+        Column("near", pa.int64(), "pairs", "Pairs near by pHash.", False),
+        Column("dropped", pa.int64(), "pairs", "Pairs that a rule on evaluation sets drops."),
+        Column("max_overlap", pa.float32(), "", "Highest cosine."),
+        Column("shown", pa.list_(NEAR_PAIR), "", "The nearest pairs."),
+    ),
+    "copies": COPIED,
+}
+OF_HOSTS = {"merged": ANSWERS, "rates": HOST_RATES}
+OF_CLUSTERS = {
+    "clusters": CLUSTERS,
+    "sizes": (PAIRS, Column("clusters", pa.int64(), "clusters", "How many.", False), KEPT),
+    "largest": (*CLUSTERS, SHOWN),
+}
+Queries = Mapping[str, str]  # table -> the query of its rows
+
+
+def written(
+    connection: "DuckDBPyConnection",
+    store: Store,
+    task: tuple[str, int],
+    tables: Mapping[str, tuple[Column, ...]],
+    queries: Queries,
+) -> Marker:
+    """Write the tables of a task, (folder, number), and return a marker that names them."""
+    folder, number = task
+    entries = {}
+    for table, columns in tables.items():
+        path = content(folder, task_name(number), f".{table}.parquet")
+        with store.writer(path) as sink:
+            export(connection, queries[table], sink, columns)
+        entries[path] = sink.entry()
+    return Marker(0, entries)
+
+
+def committed(store: Store, task: tuple[str, int], marker: Marker) -> Marker:
+    """Commit a task, (folder, number), and return the marker that holds."""
+    return commit(store, marker_path(task[0], task_name(task[1])), marker)
+
+
+def of_table(markers: Iterable[Marker], table: str) -> list[str]:
+    """Return the files of a table, in the order of the tasks."""
+    return files(markers, f".{table}.parquet")
+
+
+def source(store: Store, names: Sequence[str]) -> str:
+    """Return the rows of Parquet files, at least one, as SQL."""
+    return f"read_parquet([{', '.join(quoted(store.location(name)) for name in names)}])"

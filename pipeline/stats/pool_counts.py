@@ -1,0 +1,229 @@
+"""The counts of the whole pool: rounds of tasks over blocks, then over hosts and over clusters.
+
+Every task commits like a unit, so a report that was killed goes on. Nothing on the driver grows
+with the pairs: it knows the files that tasks have left, and where blocks and units begin.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
+    REQUESTS_SUFFIX,
+    parsed,
+    report_rounds,
+    task_name,
+)
+from pairsieve.pipeline.dataset.stages import SHARD
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.files import LedgerFiles
+from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.stats.block_counts import (
+    ROWS,
+    SUPERSEDED,
+    UNITS,
+    Counting,
+    count_block,
+    unsharded,
+)
+from pairsieve.pipeline.stats.histogram_bins import Bins, find_bins, measured_numbers
+from pairsieve.pipeline.stats.merged_counts import (
+    cluster_tasks,
+    merge_clusters,
+    merge_hosts,
+    partitions,
+)
+from pairsieve.pipeline.stats.partials import OF_BLOCK, OF_CLUSTERS, OF_HOSTS, of_table
+from pairsieve.schemas.columns import UID, Column
+
+VERSION = 1  # of what is counted
+REPORT_UNITS = 25  # units of a block: its rows are read whole, with captions and URLs
+SAMPLE_ROWS = 1_000_000  # about so many rows of a ledger that is too large to be copied
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of a selection.
+
+    Attributes:
+        name: Of the selection.
+        marker: Its marker.
+        seed: Of the pairs to show and of the rows to copy.
+        ledger_rows: Copied is a ledger of at most so many rows, of a larger one a sample.
+        evaluated: The condition on `failing` that a rule on evaluation sets dropped a pair.
+        other_scores: Columns that further models measured.
+    """
+
+    name: str
+    marker: Marker
+    seed: int
+    ledger_rows: int
+    evaluated: str
+    other_scores: tuple[Column, ...]
+
+    @property
+    def pairs(self) -> int:
+        """Return how many pairs were judged."""
+        return self.marker.counts["pairs"]
+
+    @property
+    def sampled(self) -> str | None:
+        """Return the condition on a row to be copied; None where all are."""
+        if self.pairs <= self.ledger_rows:
+            return None
+        share = min(self.ledger_rows, SAMPLE_ROWS) / self.pairs
+        return f"md5_number_lower({UID.name} || '{self.seed}') < {int(share * 2**64)}"
+
+
+@dataclass(frozen=True)
+class PoolCounts:
+    """Where the counts of a pool are.
+
+    Attributes:
+        store: The dataset.
+        files: The files of the ledger; those of shards are in `shards`.
+        shards: The files that say in which shard a pair is.
+        columns: The columns of the ledger, in order.
+        bins: The bins of the numbers that are measured in many units.
+        blocks: The markers of the blocks.
+        tables: The files of every table.
+    """
+
+    store: Store
+    files: LedgerFiles
+    shards: tuple[str, ...]
+    columns: tuple[str, ...]
+    bins: Mapping[str, Bins]
+    blocks: Sequence[Marker]
+    tables: Mapping[str, list[str]]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Return the names of the rules behind the bits of a verdict."""
+        return rules_of(self.files)
+
+    def unit_of(self, row: int) -> int:
+        """Return the unit that has a row."""
+        return self._units[bisect_right(self._units, (row, math.inf)) - 1][1]
+
+    @cached_property
+    def _units(self) -> list[tuple[int, int]]:
+        """Return the first row and the number of each unit, in order."""
+        spans = (marker.extra[UNITS].items() for marker in self.blocks)
+        return sorted((first, int(unit)) for of in spans for unit, (first, _) in of)
+
+
+def count_pool(
+    counted: Counted, store: Store, engine: Engine, whole: LedgerFiles, units: int = REPORT_UNITS
+) -> PoolCounts:
+    """Count the pool, whose files `whole` names, in blocks of so many units.
+
+    Raises:
+        Stopped: a task's process kept dying, or a file is not what was committed.
+    """
+    sharded = [result for result in whole.results if result.view == SHARD.view]
+    results = tuple(result for result in whole.results if result not in sharded)
+    files = replace(whole, scores={"": (), **whole.scores}, results=results)
+    requests = _requests(store)
+    identity = fingerprint(
+        VERSION,
+        counted.marker.extra["fingerprint"],
+        (counted.seed, counted.sampled, counted.evaluated, units),
+        [column.name for column in counted.other_scores],
+        files.measured(),
+        [result.files for result in results],
+        requests,
+    )
+    folder = partial(report_rounds, counted.name, identity)
+    numbers = measured_numbers(counted.other_scores)
+    bins = find_bins(store, engine, files, numbers, folder("bins"))
+    pool = Pool(store, engine, files, units)
+    columns = tuple(pool.schema().names)
+    counting = Counting(
+        folder("blocks"),
+        unsharded(columns),
+        tuple((column, bins.get(column.name)) for column in numbers),
+        rules_of(files),
+        counted.evaluated,
+        counted.seed,
+        counted.sampled,
+        partitions(len(pool.blocks)),
+    )
+    blocks = _count_blocks(pool, counting, requests, units)
+    hosts, clusters = _merge(pool, blocks, counting.partitions, folder("hosts"), folder("clusters"))
+    tables = {table: of_table(blocks, table) for table in (*OF_BLOCK, ROWS, SUPERSEDED)}
+    tables |= {table: of_table(hosts, table) for table in OF_HOSTS}
+    tables |= {table: of_table(clusters, table) for table in OF_CLUSTERS}
+    shards = tuple(file.name for result in sharded for file in result.files)
+    every = tuple(dict.fromkeys((*columns, *(c.name for c in SHARD.columns))))
+    return PoolCounts(store, files, shards, every, bins, blocks, tables)
+
+
+def rules_of(files: LedgerFiles) -> tuple[str, ...]:
+    """Return the names of the rules behind the bits of a verdict."""
+    return next((result.rules for result in files.results if result.rules), ())
+
+
+def dropped_by(rules: Sequence[str]) -> str:
+    """Return the condition that one of the rules said no."""
+    return f"list_has_any(failing, [{', '.join(map(quoted, rules))}]::VARCHAR[])"
+
+
+def _requests(store: Store) -> dict[int, list[str]]:
+    """Return the files of requests of each unit."""
+    found: dict[int, list[str]] = {}
+    for name, marker in store.markers(GATHER_FOLDER).items():
+        for file in marker.files:
+            if file.endswith(REQUESTS_SUFFIX):
+                found.setdefault(parsed(name)[0], []).append(file)
+    return found
+
+
+def _count_blocks(
+    pool: Pool, counting: Counting, requests: Mapping[int, list[str]], units: int
+) -> list[Marker]:
+    """Count the blocks, each with the requests of its units; return their markers in order."""
+    of_block: dict[int, list[str]] = {}
+    first = _number(pool.blocks[0], units)
+    known = {_number(block, units) for block in pool.blocks}
+    for unit, files in requests.items():  # a unit may have asked and have no pair
+        number = unit // units
+        of_block.setdefault(number if number in known else first, []).extend(files)
+    items = {
+        task_name(block.number): (block, tuple(of_block.get(_number(block, units), ())))
+        for block in pool.blocks
+    }
+    rounds.run(pool.store, pool.engine, counting.folder, partial(count_block, counting), items)
+    return list(pool.store.markers(counting.folder).values())
+
+
+def _number(block: Block, units: int) -> int:
+    """Return which units a block has, counted in blocks; 0 for one without pairs."""
+    return block.files.units[0] // units if block.files.units else 0
+
+
+def _merge(
+    pool: Pool, blocks: Sequence[Marker], parts: int, hosts: str, clusters: str
+) -> Iterator[list[Marker]]:
+    """Add up by host and by cluster; yield the markers of either."""
+    store, engine = pool.store, pool.engine
+    of_hosts = partial(merge_hosts, store, _named(blocks), hosts, engine.task_threads)
+    rounds.run(store, engine, hosts, of_hosts, rounds.numbered(range(parts)))
+    yield list(store.markers(hosts).values())
+    copies = of_table(blocks, "copies")
+    items = rounds.numbered(cluster_tasks(pool.blocks, blocks))
+    rounds.run(store, engine, clusters, partial(merge_clusters, copies, clusters), items)
+    yield list(store.markers(clusters).values())
+
+
+def _named(markers: Sequence[Marker]) -> list[Marker]:
+    """Return markers with the names of their files alone, which is all that tasks need."""
+    return [Marker(0, {name: {} for name in marker.files}) for marker in markers]

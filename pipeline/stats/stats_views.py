@@ -1,0 +1,156 @@
+"""The views of `stats.duckdb`, and what its tables, views and columns say of themselves."""
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pairsieve.pipeline.fetch.request_rates import HOST_RATES
+from pairsieve.pipeline.ledger.sql import identifier, quoted
+from pairsieve.pipeline.stats.block_counts import FETCHED
+from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS
+from pairsieve.schemas.columns import COLUMNS, Column
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FUNNEL = (
+    Column("position", pa.int32(), "", "Index in the order; 0 is fetch and decode.", False),
+    Column("rule", pa.string(), "", "Name of the rule, or `outcome`.", False),
+    Column("entered", pa.int64(), "pairs", "Pairs that passed every rule before.", False),
+    Column("dropped", pa.int64(), "pairs", "Of these, how many this rule said no to.", False),
+    Column("only_this", pa.int64(), "pairs", "Pairs that this rule alone said no to.", False),
+    Column("unmeasured", pa.int64(), "pairs", "Dropped because a score is missing.", False),
+    Column("left", pa.int64(), "pairs", "Pairs left after this rule.", False),
+)
+MEASURES = (
+    Column("name", pa.string(), "", "Column of the ledger.", False),
+    Column("unit", pa.string(), "", "Unit or range of its values.", False),
+    Column("doc", pa.string(), "", "What the value is.", False),
+    Column("measured", pa.int64(), "pairs", "Pairs that have the value.", False),
+    Column("unmeasured", pa.int64(), "pairs", "Pairs that do not.", False),
+    Column("lowest", pa.float64(), "", "Lowest value."),
+    Column("highest", pa.float64(), "", "Highest value."),
+)
+HISTOGRAMS = (
+    Column("name", pa.string(), "", "Column of the ledger.", False),
+    Column("bin", pa.int32(), "", "Index of the bin, from 0; all but the ends are equally wide."),
+    Column("low", pa.float64(), "", "Lower edge, part of the bin.", False),
+    Column("high", pa.float64(), "", "Upper edge, part of the next bin.", False),
+    Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
+    Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
+)
+EXTENT = (
+    Column("pairs", pa.int64(), "pairs", "Pairs that were judged.", False),
+    Column("rows", pa.int64(), "rows", "Rows of `ledger` in this file.", False),
+    Column("whole", pa.bool_(), "", "True when these are all, false for a sample.", False),
+    Column("condition", pa.string(), "", "Which rows these are, as SQL.", False),
+)
+# Columns that mean the same in every table or view.
+SHARED = (
+    PAIRS,
+    KEPT,
+    Column("ok", pa.int64(), "pairs", "Of these, how many have an image."),
+    Column("start", pa.timestamp("us"), "", "Start of the step of time, UTC; null: not fetched."),
+    Column("seconds", pa.int32(), "s", "Length of the step of time."),
+    Column("clusters", pa.int64(), "clusters", "How many clusters have so many pairs."),
+    Column("near", pa.int64(), "pairs", "Of these, how many are near an image by pHash."),
+    Column("max_overlap", pa.float32(), "[-1, 1]", "Highest cosine to an image of the set."),
+    *HOST_RATES,
+    *CLUSTERS,
+)
+OWN = {"funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS, "ledger_extent": EXTENT}
+
+# View -> what a row is, its query.
+VIEWS = {
+    "ledger": (
+        "One row per input pair, in input order; all or a sample, as `ledger_extent` says.",
+        "SELECT * FROM data.ledger",
+    ),
+    "ledger_extent": (
+        "One row: how many of the pairs are in `ledger` and `fetches` here, and which.",
+        "SELECT * FROM data.ledger_extent",
+    ),
+    "funnel": ("One row per rule, in the order applied.", "SELECT * FROM data.funnel"),
+    "outcomes": (
+        "One row per outcome of fetch and decode that occurred.",
+        "SELECT outcome, sum(o.pairs)::BIGINT AS pairs FROM data.outcomes_over_time AS o "
+        "GROUP BY outcome ORDER BY 2 DESC, outcome",
+    ),
+    "fetches": (
+        "One row per pair and retry layer that fetched it: what `ledger` has, and earlier ones.",
+        "SELECT {0} FROM data.ledger UNION ALL SELECT {0} FROM data.superseded".format(
+            ", ".join(FETCHED)
+        ),
+    ),
+    "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
+    "histograms": (
+        "One row per bin of each measured number; the end bins also hold what lies beyond.",
+        "SELECT * FROM data.histograms",
+    ),
+    "hosts": (
+        "One row per host name in the URLs.",
+        "SELECT host, sum(a.pairs)::BIGINT AS pairs, "
+        "coalesce(sum(a.pairs) FILTER (outcome = 'ok'), 0)::BIGINT AS ok, "
+        "sum(a.kept)::BIGINT AS kept "
+        "FROM data.host_answers AS a GROUP BY host ORDER BY 2 DESC, host",
+    ),
+    "host_outcomes": (
+        "One row per host name in the URLs and outcome that occurred there.",
+        "SELECT host, outcome, sum(a.pairs)::BIGINT AS pairs FROM data.host_answers AS a "
+        "GROUP BY host, outcome ORDER BY 3 DESC, host, outcome",
+    ),
+    "host_answers": (
+        "One row per host name in the URLs, outcome and HTTP status that occurred there.",
+        "SELECT * FROM data.host_answers ORDER BY pairs DESC, host, outcome, http_status",
+    ),
+    "statuses": (
+        "One row per HTTP status that was the last answer.",
+        "SELECT http_status, sum(o.pairs)::BIGINT AS pairs FROM data.outcomes_over_time AS o "
+        "WHERE http_status IS NOT NULL GROUP BY http_status ORDER BY 2 DESC, http_status",
+    ),
+    "outcomes_over_time": (
+        "One row per step of time (UTC), outcome and HTTP status of what was fetched in it.",
+        "SELECT * FROM data.outcomes_over_time WHERE start IS NOT NULL "
+        "ORDER BY start, pairs DESC, outcome, http_status",
+    ),
+    "politeness": (
+        "One row per host that was requested, the one that saw the highest rate first.",
+        "SELECT * FROM data.politeness ORDER BY peak_per_s DESC, per_s DESC, host",
+    ),
+    "languages": (
+        "One row per language of the texts.",
+        "SELECT * FROM data.languages ORDER BY pairs DESC, language",
+    ),
+    "duplicates": (
+        "One row per cluster of copies of one image, the largest first; of more clusters than "
+        "`report.ledger_rows` the largest.",
+        "SELECT * FROM data.duplicates ORDER BY pairs DESC, cluster",
+    ),
+    "cluster_sizes": (
+        "One row per number of pairs that a cluster of copies has; all clusters are counted.",
+        "SELECT * FROM data.cluster_sizes ORDER BY pairs",
+    ),
+    "evaluation_sets": (
+        "One row per evaluation set that has an image which is nearest to one of a pair.",
+        "SELECT * FROM data.evaluation_sets ORDER BY eval_set",
+    ),
+}
+
+
+def comment(connection: "DuckDBPyConnection", other_scores: tuple[Column, ...]) -> None:
+    """Say of every column of every table and view what it holds, where that is known."""
+    ledger = {column.name: column for column in (*COLUMNS, *other_scores)}
+    shared = ledger | {column.name: column for column in SHARED}
+    found = connection.execute(
+        "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = 'stats' AND NOT internal"
+    ).fetchall()
+    for schema, table, name in found:
+        own = {column.name: column for column in OWN.get(table, ())}
+        rows_of_pairs = table in ("ledger", "fetches", "superseded")
+        column = (ledger if rows_of_pairs else own or shared).get(name)
+        if column:
+            doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
+            connection.execute(
+                f"COMMENT ON COLUMN {schema}.{table}.{identifier(name)} IS {quoted(doc)}"
+            )
