@@ -115,10 +115,12 @@ def run(
 
 def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
     """Return what is counted of a selection."""
-    deciding = [rule.name for rule in rules(recipe) if reads_any(rule, evaluation_sets.COLUMNS)]
+    listed = rules(recipe)
+    deciding = [rule.name for rule in listed if reads_any(rule, evaluation_sets.COLUMNS)]
     return Counted(
         name,
         selection,
+        listed,
         recipe.shard.seed,
         recipe.report.ledger_rows,
         dropped_by(deciding),
@@ -147,7 +149,7 @@ def _content(
 ) -> dict[str, Any]:
     """Return what the template shows."""
     store, selection = counts.store, counted.marker
-    conditions = ALWAYS | {rule.name: rule.sql for rule in rules(recipe)}
+    conditions = ALWAYS | {rule.name: rule.sql for rule in counted.rules}
     shards = current_shards(store, counted.name)
     return {
         "name": counted.name,
@@ -156,7 +158,7 @@ def _content(
         "funnel": selection.extra["funnel"],
         "conditions": conditions,
         "always": ALWAYS,
-        "gates": {rule.name for rule in rules(recipe) if rule.gate},
+        "gates": {rule.name for rule in counted.rules if rule.gate},
         "outcomes": rows(connection, _OUTCOMES),
         **fetches(connection, recipe, ROWS_SHOWN),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},

@@ -25,6 +25,7 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.files import LedgerFiles
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.ledger.rules import Rule
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.stats.block_counts import (
     ROWS,
@@ -56,6 +57,7 @@ class Counted:
     Attributes:
         name: Of the selection.
         marker: Its marker.
+        rules: The rules of the recipe.
         seed: Of the pairs to show and of the rows to copy.
         ledger_rows: Copied is a ledger of at most so many rows, of a larger one a sample.
         evaluated: The condition on `failing` that a rule on evaluation sets dropped a pair.
@@ -64,6 +66,7 @@ class Counted:
 
     name: str
     marker: Marker
+    rules: tuple[Rule, ...]
     seed: int
     ledger_rows: int
     evaluated: str
