@@ -1,9 +1,9 @@
 """Where which colours are: a picture as 5 x 5 cells, each its mean colour.
 
 This shows what the hashes do not see, colour and contrast: logos of one shape in other colours,
-cards with other words at the same position. `group` verifies with it: the brighter of two pictures
-is dimmed to the other, by half at most, and the largest difference of any cell's red, green or blue
-counts, over the contrast of the pictures.
+cards with other words at the same position. `group` verifies with it: the largest difference of any
+cell's red, green or blue counts, over the contrast of the pictures, after one of two plain pictures
+was dimmed to the other, or one of two others graded to it.
 
 An odd number of cells has one in the middle, where logos are: with 4 x 4, twice as many different
 ones look the same.

@@ -105,7 +105,7 @@ def _edited(photographs: Iterable[Pixels], edited: Path | None) -> Iterator[tupl
 
 def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
     """Return the features of pictures, each served as a JPEG and decoded as `gather` does."""
-    from pairsieve.pipeline.dedup.star_clusters import Features, oriented_cells
+    from pairsieve.pipeline.dedup.features import IS_PLAIN, Features, oriented_cells, plain_pictures
 
     kinds: list[str] = []
     parts: list[list[NDArray[Any]]] = []
@@ -129,7 +129,7 @@ def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
         np.column_stack((dhashes, oriented[:, 1::2])),
         colours,
         np.empty((count, 0), np.float32),
-        np.full(count, 7, np.uint8),
+        np.uint8(7) | plain_pictures(colours).astype(np.uint8) * np.uint8(IS_PLAIN),
         oriented_cells(list(ORIENTED.values()), CELLS),
     )
     return Pictures(features, np.array(kinds))
@@ -151,7 +151,7 @@ def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
 
 def limits(distance: int, verify: tuple[str, ...]) -> Any:
     """Return the limits of two similar pictures, with the default thresholds."""
-    from pairsieve.pipeline.dedup.star_clusters import SIGNALS, Limits
+    from pairsieve.pipeline.dedup.features import SIGNALS, Limits
 
     default = Group()
     uses = sum(1 << SIGNALS.index(signal) for signal in verify)

@@ -41,7 +41,7 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.recipe_group import Group
 
 if TYPE_CHECKING:
-    from pairsieve.pipeline.dedup.star_clusters import Features
+    from pairsieve.pipeline.dedup.features import Features
 
 Ints = NDArray[np.int64]
 PER_TASK = 250_000  # candidates of a partition, about: 0.1 GB, with vectors 0.6
@@ -182,7 +182,7 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
 
 def candidates(table: pa.Table, options: Group) -> Candidates:
     """Return the candidates of an ordered table with what is compared."""
-    from pairsieve.pipeline.dedup.star_clusters import Features, oriented_cells
+    from pairsieve.pipeline.dedup.features import IS_PLAIN, Features, oriented_cells, plain_pictures
 
     orientations = options.compared
     oriented = lists(table[ORIENTATION_HASHES.name], 2 * len(orientations), np.uint64)
@@ -191,10 +191,12 @@ def candidates(table: pa.Table, options: Group) -> Candidates:
     for bit, column in enumerate((PERCEPTUAL_HASH, DHASH, COLOUR)):
         known |= (~missing(table[column.name])).astype(np.uint8) << np.uint8(bit)
     known |= vectors.any(axis=1).astype(np.uint8) << np.uint8(3)
+    colours = lists(table[COLOUR.name], LEVELS, np.uint8)
+    known |= plain_pictures(colours).astype(np.uint8) * np.uint8(IS_PLAIN)
     features = Features(
         np.column_stack((numbers(table[PERCEPTUAL_HASH.name], np.uint64), oriented[:, ::2])),
         np.column_stack((numbers(table[DHASH.name], np.uint64), oriented[:, 1::2])),
-        lists(table[COLOUR.name], LEVELS, np.uint8),
+        colours,
         vectors,
         known,
         oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),

@@ -85,14 +85,8 @@ def _clusters(found: Candidates, rounds: Rounds) -> tuple[Ints, dict[str, pa.Arr
     The last, (n,), has the bits of the signals that kept an image, near by its pHash, from every
     keeper.
     """
-    from pairsieve.pipeline.dedup.star_clusters import (
-        FAR,
-        SIGNALS,
-        Limits,
-        chain_clusters,
-        distances,
-        star_clusters,
-    )
+    from pairsieve.pipeline.dedup.features import SIGNALS, Limits
+    from pairsieve.pipeline.dedup.star_clusters import FAR, chain_clusters, distances, star_clusters
 
     options, features, rows = rounds.options, found.features, found.rows
     uses = sum(1 << SIGNALS.index(signal) for signal in options.verify)
@@ -160,7 +154,7 @@ def _counts(
     table: pa.Table, copies: pa.Table, same_file: NDArray[np.bool_], failed: Ints
 ) -> dict[str, int]:
     """Return what the marker of `group` counts of copies."""
-    from pairsieve.pipeline.dedup.star_clusters import SIGNALS
+    from pairsieve.pipeline.dedup.features import SIGNALS
 
     points = copies[DUPLICATE_OF.name].is_valid().to_numpy()
     once = points & ~copies[REPEATED.name].to_numpy()

@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 from pairsieve.filters.colour import CELLS
 from pairsieve.filters.orientation_hashes import ORIENTED
 from pairsieve.pipeline.dedup import star_clusters as module
-from pairsieve.pipeline.dedup.star_clusters import (
-    INDEXED,
+from pairsieve.pipeline.dedup.features import (
+    IS_PLAIN,
     Features,
     Limits,
+    oriented_cells,
+    plain_pictures,
+)
+from pairsieve.pipeline.dedup.star_clusters import (
+    INDEXED,
     are_similar,
     chain_clusters,
     colour_between,
     distances,
     failed_signals,
-    oriented_cells,
     star_clusters,
 )
 
@@ -46,6 +50,7 @@ def features(
     cells[:, 3:] = np.array(colours or [100] * len(hashes))[:, None]
     if vectors:
         known |= 8
+    known |= plain_pictures(cells).astype(np.uint8) * np.uint8(IS_PLAIN)
     return Features(
         upright,
         np.array(dhashes or [0] * upright.size, np.uint64).reshape(upright.shape),
@@ -208,6 +213,8 @@ def cells(*levels: int) -> NDArray[np.uint8]:
 def between(one: NDArray[np.uint8], other: NDArray[np.uint8], orientation: int = 0) -> float:
     found = features([0, 0], orientations=("mirrored",))
     found.colours[0], found.colours[1] = one, other
+    plain = plain_pictures(found.colours).astype(np.uint8) * np.uint8(IS_PLAIN)
+    found.known[:] = found.known & ~np.uint8(IS_PLAIN) | plain
     return float(colour_between(found, 0, 1, orientation))
 
 
@@ -249,3 +256,62 @@ def test_a_turned_copy_is_found_and_its_turn_told() -> None:
     orientations, bits, dhashes, colours = distances(found, limits, np.array([0]), np.array([1]))
     assert (orientations[0], bits[0], dhashes[0]) == (1, 1, 0)
     assert colours[0] > 0  # the black cell is at the other side
+
+
+def scene(seed: int = 0) -> NDArray[np.int64]:
+    """Return the levels, (25, 3), of a picture of which no cells look the same."""
+    return np.random.default_rng(seed).integers(40, 180, (CELLS * CELLS, 3))
+
+
+def levels(cells: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.clip(np.round(cells), 0, 255).astype(np.uint8).ravel()
+
+
+GRADED = {
+    "gain": scene() * 0.6,
+    "offset": scene() * 0.7 + 70,
+    "each channel": scene() * [1.2, 1.0, 0.7] + [10, 0, 20],
+    "grey": np.repeat(scene() @ [[0.299], [0.587], [0.114]], 3, axis=1),
+    "sepia": (scene() @ [[0.299], [0.587], [0.114]]) * [1.07, 0.9, 0.7],
+}
+
+
+@pytest.mark.parametrize("graded", GRADED.values(), ids=GRADED.keys())
+def test_a_picture_full_of_detail_may_be_graded(graded: NDArray[Any]) -> None:
+    original = levels(scene())
+    assert not plain_pictures(np.stack((original, levels(graded)))).any()
+    assert between(original, levels(graded)) < 0.05
+    assert between(levels(graded), original) < 0.05
+    assert between(levels(scene(1)), levels(graded)) > 1
+
+
+def test_what_is_left_after_grading_is_as_worked_out_by_hand() -> None:
+    # 12 cells at 50, 12 at 150, one at 100; in the copy this one is at 112. Nothing of it is in the
+    # gain, because it lies at the mean, and the offset takes a 25th: 11.52 of 12 are left.
+    def picture(middle: int) -> NDArray[np.uint8]:
+        return cells(*([50, 150] * 12), middle)
+
+    found = features([0, 0])
+    found.colours[:] = picture(100), picture(112)
+    found.known[:] = 7  # graded, though half of the cells look the same
+    contrast = (24 * 50**2 / 25) ** 0.5
+    expected = 0.7 * 11.52 / (contrast + 4)
+    assert colour_between(found, 0, 1, 0) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_graphic_in_other_colours_is_another_picture() -> None:
+    white, shape = np.full((CELLS * CELLS, 3), 255), slice(6, 14)
+    blue, green = white.copy(), white.copy()
+    blue[shape], green[shape] = (20, 60, 140), (20, 120, 60)
+    both = np.stack((levels(blue), levels(green)))
+    assert plain_pictures(both).all()
+    assert between(*both) > 0.55
+
+
+@pytest.mark.parametrize(("alike", "plain"), [(7, False), (8, True)])
+def test_a_picture_is_plain_when_a_third_of_its_cells_look_the_same(
+    alike: int, plain: bool
+) -> None:
+    picture = np.arange(CELLS * CELLS)[:, None] * [10, 0, 0] + [0, 90, 200]
+    picture[:alike] = 120
+    assert plain_pictures(levels(picture)[None]).tolist() == [plain]

@@ -1,0 +1,83 @@
+"""What near-duplicates are compared by: the features of pictures, and what similar means."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+SIGNALS = ("dhash", "colour", "embedding")  # the failure of signal n is the bit 1 << n
+HAS_HASH, HAS_DHASH, HAS_COLOUR, HAS_VECTOR, IS_PLAIN = 1, 2, 4, 8, 16
+PLAIN_CELLS = 8  # of 25, that look the same in a plain picture
+PLAIN_RANGE = 0.1  # how far they may be apart, of the contrast
+
+
+class Features(NamedTuple):
+    """The features of n pictures in t orientations, the upright one first.
+
+    Attributes:
+        hashes: uint64 (n, t), the pHash in each.
+        dhashes: uint64 (n, t).
+        colours: uint8 (n, 75), upright.
+        vectors: float32 (n, d), of length 1; d may be 0.
+        known: uint8 (n,), bits HAS_... of what is there, and IS_PLAIN.
+        cells: int64 (t, 75), where each colour of the oriented picture is in the upright one.
+    """
+
+    hashes: NDArray[np.uint64]
+    dhashes: NDArray[np.uint64]
+    colours: NDArray[np.uint8]
+    vectors: NDArray[np.float32]
+    known: NDArray[np.uint8]
+    cells: Ints
+
+    def take(self, indices: Ints) -> "Features":
+        """Return the features of some of the pictures."""
+        return Features(
+            self.hashes[indices],
+            self.dhashes[indices],
+            self.colours[indices],
+            self.vectors[indices],
+            self.known[indices],
+            self.cells,
+        )
+
+
+class Limits(NamedTuple):
+    """What alike means; a signal that is not asked has no `uses`.
+
+    Attributes:
+        distance: Bits in which pHashes may differ.
+        dhash: Bits in which dhashes may differ.
+        colour: How much colours may differ, in contrasts.
+        cosine: Of the vectors, at least.
+        uses: Bits 1 << n of the signals that are asked.
+    """
+
+    distance: int
+    dhash: int
+    colour: float
+    cosine: float
+    uses: int
+
+
+def oriented_cells(orientations: list[Any], side: int) -> Ints:
+    """Return `cells` of `Looks`, (1 + k, side * side * 3), for functions that turn a picture."""
+    upright = np.arange(side * side * 3).reshape(side, side, 3)
+    return np.stack(
+        [upright.ravel(), *(orientation(upright).ravel() for orientation in orientations)]
+    )
+
+
+def plain_pictures(colours: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which pictures are plain, (n,), given their colours, (n, 75).
+
+    In a plain picture a third of the cells look the same, as in cards, graphics and logos.
+    """
+    levels = colours.reshape(len(colours), colours.shape[1] // 3, 3).astype(np.int16)
+    apart = PLAIN_RANGE * np.sqrt(levels.var(axis=1).mean(axis=1))
+    found = np.zeros(len(colours), bool)
+    for cell in range(levels.shape[1]):
+        far = np.abs(levels - levels[:, cell : cell + 1]).max(axis=2)
+        found |= (far <= apart[:, None]).sum(axis=1) >= PLAIN_CELLS
+    return found
