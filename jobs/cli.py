@@ -26,6 +26,7 @@ from pairsieve.jobs.cli_options import (
     Name,
     RecipePath,
     Sample,
+    Settings,
     Workers,
 )
 from pairsieve.jobs.dataset_commands import (
@@ -198,17 +199,22 @@ def select(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
+    settings: Settings = None,
     engine: Kind = EngineKind.SERIAL,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
-    """Apply the rules; print the funnel. `serial` uses every processor here for one block."""
+    """Apply the rules; print the funnel. `serial` uses every processor here for one block.
+
+    With `--set` a rule has another value than in the recipe, e.g.
+    `--set clip_similarity.min_similarity=0.26 --name looser`.
+    """
     from pairsieve.jobs.console import print_funnel
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import select
 
     choice = EngineChoice(engine.value, workers, ray_address)
-    job = Job(recipe, dataset, choice, ["select"])
+    job = Job(recipe, dataset, choice, ["select"], settings or ())
     with job.engine() as opened:
         marker = select.run(job.recipe, job.store, opened, name)
     print_funnel(marker.extra["funnel"])

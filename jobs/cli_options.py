@@ -46,6 +46,14 @@ Survivors = Annotated[
     str | None,
     typer.Option("--name", help="Selection whose survivors; default: all.", callback=_selection),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Another value than the recipe's: RULE.OPTION=VALUE. May be given several times.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file that is there.")]
 Kind = Annotated[EngineKind, typer.Option("--engine", help="Where the work runs.")]
 Workers = Annotated[

@@ -7,18 +7,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairsieve.jobs import log
-from pairsieve.pipeline.dataset.paths import (
-    report_page,
-    select_marker,
-    shards_folder,
-    stats_file,
-)
+from pairsieve.pipeline.dataset.paths import report_page, shards_folder, stats_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
 from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import SearchResult
-from pairsieve.pipeline.status import Status, selections
+from pairsieve.pipeline.selections import listing
+from pairsieve.pipeline.status import Status
 from pairsieve.pipeline.unit.plan_file import read
 from pairsieve.pipeline.unit.retry_layers import read_layers
 from pairsieve.pipeline.vectors.model_record import model_sentences
@@ -32,7 +28,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
     grid = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         right = index > 0 and all(isinstance(row[index], int | float) for row in rows)
-        grid.add_column(column, justify="right" if right else "left")
+        grid.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
     Console().print(grid)
@@ -96,15 +92,16 @@ def print_status(status: Status) -> None:
 def print_contents(store: Store) -> None:
     """Print the selections, models and retry layers of a dataset."""
     plan = read(store)
-    rows = []
-    for name in selections(store):
-        selected, shards = store.marker(select_marker(name)), current_shards(store, name)
-        kept = selected.counts["kept"] if selected else "-"
-        page = report_page(name)
+    rows: list[tuple[Any, ...]] = []
+    for made in listing.selections(store):
+        share = f"{100 * made.kept / max(made.pairs, 1):.1f} %"
+        shards = "-" if made.in_shards is None else made.in_shards
+        page = report_page(made.name)
         reported = page if store.exists(page) else "-"
-        rows.append((name, kept, shards.rows if shards else "-", reported))
-    columns = ("name", "kept", "in shards", "report")
-    print_table(f"Selections of {plan.pairs:,} pairs", columns, rows)
+        made_by = "\n".join(made.made_by) or "-"
+        rows.append((made.name, made.kept, share, shards, made.age, reported, made_by))
+    head = ("name", "kept", "of all", "in shards", "age", "report", "recipe")
+    print_table(f"Selections of {plan.pairs:,} pairs", head, rows)
     for sentence in model_sentences(store):
         print_sentence(sentence)
     for layer in read_layers(store):

@@ -1,6 +1,6 @@
 """What a command works with: the checked recipe, the dataset, the plan and the engine."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_ma
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.pipeline.unit.plan_limit import Limit
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe_file import load
 
 AFTER_GATHER = {stage.name for stage in (EMBED, *DECIDING)}
 
@@ -57,9 +57,13 @@ class Job:
         dataset: str,
         engine: EngineChoice = EngineChoice(),  # noqa: B008, frozen
         verbs: Collection[str] = check.ALL_VERBS,
+        settings: Sequence[str] = (),
     ) -> None:
-        """Check all that can be checked before any work, for the verbs that are going to run."""
-        self.recipe = load(recipe)
+        """Check all that can be checked before any work, for the verbs that are going to run.
+
+        `settings` are values, as `--set` has them, that the recipe is to have instead of its own.
+        """
+        self.recipe = overrides.load(recipe, settings)
         self.store = Store.at(dataset, self.recipe.scratch)
         for warning in check.check(self.recipe, self.store, verbs):
             log.warning(warning)

@@ -4,6 +4,7 @@ Reads ledger columns only: no network, no pixels, so another threshold is a matt
 pool is judged in blocks, each by a task; the driver adds up what they count.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ from pairsieve.pipeline.ledger.ledger import (
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, columns_read, rules
 from pairsieve.pipeline.ledger.verdicts import VERDICTS, judge, tally
+from pairsieve.pipeline.selections.record import MADE_BY, Record
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
 from pairsieve.schemas.columns import OUTCOME, ROW
 from pairsieve.schemas.errors import BadOption
@@ -51,8 +53,8 @@ def run(
 
     The pairs are judged in blocks of so many units, each a task that commits its verdicts. The
     marker's counts are pairs = failed + dropped + kept; its extra has the funnel, the names of the
-    rules in the verdicts, and the fingerprint of the ledger parts it has judged, so that `status`
-    knows when there are others.
+    rules in the verdicts, how it was made, and the fingerprint of the ledger parts it has judged,
+    so that `status` knows when there are others.
 
     Raises:
         BadOption: a rule does not fit, vectors are not scored by this recipe, or a rule reads what
@@ -77,7 +79,9 @@ def run(
         [model.name for model in recipe.other_models],
         [result.files for result in files.results],
     )
+    made_by = Record.of(recipe, embeddings, applied).to_json()
     if done := current(store, select_marker(name), identity):
+        done = _noted(store, name, done, made_by)
         tidy(store, selection_blocks(name), done)
         return done
     pool = Pool(store, engine, files, units)
@@ -97,11 +101,21 @@ def run(
         "gathered": gathered_fingerprint(measured),
         "funnel": funnel,
         RULES: [rule.name for rule in applied],
+        MADE_BY: made_by,
     }
     verdicts = {file: entry for part in judged for file, entry in part.files.items()}
     marker = Marker(counts["pairs"], verdicts, counts, extra)
     replace(store, select_marker(name), marker)
     tidy(store, selection_blocks(name), marker)
+    return marker
+
+
+def _noted(store: Store, name: str, done: Marker, made_by: dict[str, Any]) -> Marker:
+    """Return the marker of a selection as it is, noting that another recipe says the same."""
+    if done.extra.get(MADE_BY) == made_by:
+        return done
+    marker = dataclasses.replace(done, extra=done.extra | {MADE_BY: made_by})
+    replace(store, select_marker(name), marker)
     return marker
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
-    DONE,
     GATHER_FOLDER,
     PLAN_FILE,
     Role,
@@ -21,7 +20,6 @@ from pairsieve.pipeline.dataset.stages import (
     GATHER,
     PLAN,
     REPORT,
-    SELECT,
     VERBS,
     Scope,
     Stage,
@@ -30,6 +28,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.files import current_result
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
+from pairsieve.pipeline.selections.listing import names as selections
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer
@@ -164,13 +163,6 @@ def _embedded(store: Store) -> Iterator[Marker]:
     paths = [path for path, _, _ in store.list(EMBED.folder) if role(path) is Role.MARKER]
     for folder in sorted({path.rpartition("/")[0] for path in paths}):
         yield from store.markers(folder).values()
-
-
-def selections(store: Store) -> list[str]:
-    """Return the names of the dataset's selections, sorted; links are not followed."""
-    found = (path for path, _, _ in store.list(SELECT.folder) if path.endswith(f"/{DONE}.json"))
-    ends = (path.split("/") for path in found if store.link(path) is None)
-    return sorted({parts[1] for parts in ends if len(parts) == 3 and parts[2] == f"{DONE}.json"})
 
 
 def _committed(store: Store, stage: Stage, name: str) -> bool:

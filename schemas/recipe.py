@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
+    PrivateAttr,
     model_validator,
 )
 
@@ -22,6 +23,7 @@ from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate,
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
+from pairsieve.schemas.recipe_keep import Keep, Origin, one_rule
 from pairsieve.schemas.recipe_report import Report
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
@@ -282,41 +284,6 @@ class Embed(Section):
         return self
 
 
-def _one_rule(entry: Any) -> Any:
-    """Turn `{aspect_ratio: {max_ratio: 3}, gate: true}` into the fields of `Keep`."""
-    if not isinstance(entry, dict):
-        raise ValueError("an entry names one rule, e.g. `- aspect_ratio: {max_ratio: 3}`")
-    known = {"where", "top_fraction", "of", "gate", "name"}
-    filters = [key for key in entry if key not in known]
-    if len(filters) + ("where" in entry) + ("top_fraction" in entry) != 1:
-        raise ValueError(
-            "an entry names exactly one rule: a filter, `where` or `top_fraction`; "
-            f"this one has the keys {', '.join(map(str, entry)) or '(none)'}"
-        )
-    rest = {key: value for key, value in entry.items() if key in known}
-    if filters:
-        rest |= {"filter": filters[0], "options": entry[filters[0]] or {}}
-    return rest
-
-
-class Keep(Section):
-    """One rule of `keep`: a filter with its options, a condition, or the top of a score."""
-
-    filter: str | None = Field(None, description="Name of the filter.")
-    options: dict[str, Any] = Field({}, description="Its options.")
-    where: str | None = Field(
-        None, min_length=1, description="A DuckDB condition over ledger columns."
-    )
-    top_fraction: float | None = Field(
-        None, gt=0, le=1, description="Share of the measured pairs to keep, highest first."
-    )
-    of: str | None = Field(
-        None, description="The column that `top_fraction` ranks: of numbers or times."
-    )
-    gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
-    name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
-
-
 class Recipe(Section):
     """The whole recipe.
 
@@ -334,10 +301,11 @@ class Recipe(Section):
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()
     group: Group = Group()
-    keep: tuple[Annotated[Keep, BeforeValidator(_one_rule)], ...] = ()
+    keep: tuple[Annotated[Keep, BeforeValidator(one_rule)], ...] = ()
     shard: Shard = Shard()
     report: Report = Report()
     scratch: Scratch = Scratch()
+    _origin: Origin = PrivateAttr(Origin())
 
     @model_validator(mode="before")
     @classmethod
@@ -375,6 +343,17 @@ class Recipe(Section):
         if self.text and self.text.tokens and self.embed is None:
             raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self
+
+    @property
+    def origin(self) -> Origin:
+        """Return where the recipe comes from; it has no part in what the recipe says."""
+        return self._origin
+
+    def of_origin(self, origin: Origin) -> Self:
+        """Return the same recipe, with where it comes from."""
+        recipe = self.model_copy()
+        recipe._origin = origin
+        return recipe
 
     @property
     def models(self) -> tuple[Embed, ...]:

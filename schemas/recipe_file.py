@@ -1,5 +1,6 @@
 """Read a recipe from its YAML file; a mistake is reported with its key, value and what may be."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed, Recipe
+from pairsieve.schemas.recipe_keep import Origin
 from pairsieve.schemas.recipe_scores import Scorer
 
 NO_KEYS = ("other_models",)  # fields that are not keys in the file
@@ -55,14 +57,21 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: Path) -> Recipe:
+def value_of(text: str) -> Any:
+    """Return the value of some YAML, read as a recipe is; yaml.YAMLError where it is none."""
+    return yaml.load(text, _Loader)  # noqa: S506, a safe one
+
+
+def load(path: Path, change: Callable[[Any], Any] | None = None) -> Recipe:
     """Return the recipe in the YAML file at `path`; a relative input path starts at its folder.
+
+    `change` makes another content of what is in the file, before that is checked.
 
     Raises:
         BadOption: the file cannot be read, or a key or value in it is not allowed.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506, a safe one
+        content = value_of(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadOption(f"{path}: no such recipe; `pairsieve init` writes one") from error
     except yaml.MarkedYAMLError as error:
@@ -73,12 +82,14 @@ def load(path: Path) -> Recipe:
         raise BadOption(f"{path}: not a readable YAML file: {error}") from error
     if isinstance(content, dict) and "other_models" in content:
         raise BadOption(f"{path}: other_models: unknown key; list further models under `embed`")
+    if change:
+        content = change(content)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         lines = (_explain(detail) for detail in error.errors())
         raise BadOption("\n".join(f"{path}: {line}" for line in lines)) from error
-    return _with_paths_from(path.resolve().parent, recipe)
+    return _with_paths_from(path.resolve().parent, recipe).of_origin(Origin(path.name))
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -30,6 +30,7 @@ FOLDERS = {
     "dedup": "dataset engine ledger vectors hamming",
     "shards": "dataset engine ledger input",
     "stats": "dataset engine ledger image fetch external",
+    "selections": "dataset engine ledger stats",
     "integrity": "dataset image ledger unit",
 }
 MOST_MODULES = 16  # of a folder

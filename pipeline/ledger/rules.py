@@ -41,7 +41,8 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import Keep, Recipe
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_keep import Keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,21 +222,21 @@ def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -
     """Return the rule of one entry of `keep`, which is at `key` in the recipe."""
     rank = None
     if entry.where is not None:
-        name, sql = entry.where, entry.where
+        sql = entry.where
     elif entry.filter is not None:
-        name, sql = entry.filter, _filter(key, entry.filter, entry.options, filters).rule()
+        sql = _filter(key, entry.filter, entry.options, filters).rule()
     else:
         rank = _rank(key, entry)
-        name, sql = f"top_fraction {entry.of}", rank.sql
+        sql = rank.sql
     phase = Phase.POOL if entry.top_fraction is not None else _phase(key, sql, scores, filters)
     if entry.gate and phase > Phase.IMAGE:
         raise BadOption(
-            f"{key}: `{name}` cannot be a gate: what it reads is known only after "
+            f"{key}: `{entry.rule_name}` cannot be a gate: what it reads is known only after "
             f"`{'embed' if phase is Phase.VECTORS else 'group'}`; leave out `gate: true`"
         )
-    if (entry.filter == MINOR_SAFETY.name) != ((entry.name or name) == MINOR_SAFETY.name):
+    if (entry.filter == MINOR_SAFETY.name) != (entry.rule_name == MINOR_SAFETY.name):
         raise BadOption(f"{key}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
-    return Rule(entry.name or name, sql, entry.gate, phase, rank)
+    return Rule(entry.rule_name, sql, entry.gate, phase, rank)
 
 
 def _rank(key: str, entry: Keep) -> Rank:

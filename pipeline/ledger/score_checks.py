@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 from pairsieve.schemas.columns import AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY, TAGS
 from pairsieve.schemas.errors import BadOption, nearest
-from pairsieve.schemas.recipe import Embed, Keep
+from pairsieve.schemas.recipe import Embed
+from pairsieve.schemas.recipe_keep import Keep
 
 # How a condition names one concept or one tag: concepts['cartoon'].
 ENTRY = re.compile(rf"\b({CONCEPTS.name}|{TAGS.name})\s*\[\s*'((?:[^']|'')*)'\s*\]", re.I)

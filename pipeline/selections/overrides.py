@@ -1,0 +1,140 @@
+"""`--set KEY=VALUE`: another threshold without another recipe.
+
+A key is that of a rule in `keep`, by the rule's name, or of a section that `select` reads. All else
+in a recipe shapes what was measured, which `select` cannot change.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pairsieve.filters import FILTERS
+from pairsieve.filters.base import name_of
+from pairsieve.schemas import recipe_file
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_keep import KEEP_KEYS, Origin
+
+SECTIONS = ("blocklist", "scratch")  # of the recipe, that `select` reads besides `keep`
+OPTIONS = {name_of(f): [option.name for option in fields(f)] for f in FILTERS}
+EXAMPLE = "clip_similarity.min_similarity=0.26"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A key, and the value that it has instead of the recipe's."""
+
+    key: str
+    value: Any
+    written: str
+
+    def __str__(self) -> str:
+        """Return it as it was given."""
+        return f"{self.key}={self.written}"
+
+
+def load(path: Path, settings: Sequence[str]) -> Recipe:
+    """Return the recipe in a file, with what `--set` was given instead of the file's own.
+
+    Raises:
+        BadOption: something in one of them cannot be.
+    """
+    overrides = parse(settings)
+    recipe = recipe_file.load(path, partial(apply, overrides=overrides))
+    return recipe.of_origin(Origin(path.name, tuple(map(str, overrides))))
+
+
+def parse(settings: Sequence[str]) -> tuple[Override, ...]:
+    """Return what `--set` was given, with values read as YAML.
+
+    Raises:
+        BadOption: one is no KEY=VALUE, its value is not YAML, or a key is given twice.
+    """
+    overrides: list[Override] = []
+    for setting in settings:
+        key, equals, written = (part.strip() for part in setting.partition("="))
+        if not equals or not all(key.partition(".")):
+            raise BadOption(f"--set {setting}: write KEY=VALUE, e.g. {EXAMPLE}")
+        if key in {override.key for override in overrides}:
+            raise BadOption(f"--set {key}: is given twice")
+        try:
+            value = recipe_file.value_of(written)
+        except yaml.YAMLError as error:
+            raise BadOption(f"--set {key}: {written} is not YAML, as the recipe is") from error
+        overrides.append(Override(key, value, written))
+    return tuple(overrides)
+
+
+def apply(content: Any, overrides: Sequence[Override]) -> Any:
+    """Return the content of a recipe's file with other values; it is checked afterwards.
+
+    Raises:
+        BadOption: `keep` has no rule of that name, or the rule no such option; or `select` does not
+            read what the key names.
+    """
+    if not isinstance(content, dict):
+        return content
+    changed = deepcopy(content)
+    for override in overrides:
+        section, _, rest = override.key.partition(".")
+        if section in SECTIONS:
+            _set_in_section(changed, section, rest, override)
+        else:
+            _set_in_rule(changed, override)
+    return changed
+
+
+def _set_in_section(content: dict[str, Any], section: str, key: str, override: Override) -> None:
+    """Set a key of a section; the recipe's own checks refuse keys that it does not know."""
+    if not isinstance(content.get(section, {}), dict):
+        return
+    content[section] = (content.get(section) or {}) | {key: override.value}
+
+
+def _set_in_rule(content: dict[str, Any], override: Override) -> None:
+    """Set an option of a rule in `keep`."""
+    listed = content.get("keep") or []
+    entries = [entry for entry in listed if isinstance(entry, dict)]
+    name, _, option = override.key.rpartition(".")
+    named = {_name(entry): entry for entry in entries}
+    if name not in named:
+        raise BadOption(f"--set {override.key}: {_unknown(override.key, list(named))}")
+    entry = named[name]
+    rule = next((key for key in entry if key not in KEEP_KEYS), None)
+    settable = OPTIONS.get(rule, []) if rule else [key for key in entry if key in _OWN]
+    if option not in settable:
+        raise BadOption(
+            f"--set {override.key}: `{name}` has no option `{option}` that can be set; "
+            f"{nearest(option, settable)}"
+        )
+    if rule is None:
+        entry[option] = override.value
+    else:
+        entry[rule] = (entry[rule] or {}) | {option: override.value}
+
+
+def _name(entry: dict[Any, Any]) -> str:
+    """Return what a rule is called; that of a condition and of a rank as in the funnel."""
+    rule = next((str(key) for key in entry if key not in KEEP_KEYS), "")
+    ranked = f"top_fraction {entry.get('of')}"
+    return str(entry.get("name") or rule or entry.get("where") or ranked)
+
+
+def _unknown(key: str, rules: list[str]) -> str:
+    """Return why a key is none that can be set."""
+    section, _, _ = key.partition(".")
+    if section in Recipe.model_fields:
+        return (
+            f"`select` does not read `{section}`; it can be set for the rules of `keep` "
+            f"and the sections {', '.join(SECTIONS)}"
+        )
+    near = nearest(key.rpartition(".")[0], rules) if rules else "`keep` has none"
+    return f"`keep` has no rule of that name; {near}"
+
+
+_OWN = ("where", "top_fraction", "of")  # keys of a rule that is no filter

@@ -1,0 +1,81 @@
+"""How a selection was made, as its marker says it: so that it can be asked without a recipe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from pairsieve.filters.order import Phase
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.rules import Rank, Rule
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_keep import Keep, Origin
+
+MADE_BY = "made_by"  # in the marker's `extra`
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a selection was made.
+
+    Attributes:
+        origin: The recipe's file and what `--set` was given.
+        scores: Folders of the scores that were read, by the name of their model.
+        rules: The rules as applied, in their order, those that always hold among them.
+        entries: The entries of `keep` by the names of their rules.
+    """
+
+    origin: Origin
+    scores: Mapping[str, str]
+    rules: tuple[Rule, ...]
+    entries: Mapping[str, Keep]
+
+    @classmethod
+    def of(cls, recipe: Recipe, scores: Mapping[str, str], applied: Sequence[Rule]) -> Self:
+        """Return how a recipe makes a selection."""
+        entries = {entry.rule_name: entry for entry in recipe.keep}
+        return cls(recipe.origin, scores, tuple(applied), entries)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the marker keeps."""
+        return {
+            "recipe": self.origin.file,
+            "set": list(self.origin.overrides),
+            "scores": dict(self.scores),
+            "rules": [asdict(rule) for rule in self.rules],
+            "keep": [entry.model_dump(exclude_defaults=True) for entry in self.entries.values()],
+        }
+
+    @classmethod
+    def loads(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the record of what a marker keeps."""
+        entries = [Keep(**entry) for entry in kept["keep"]]
+        return cls(
+            Origin(kept["recipe"], tuple(kept["set"])),
+            kept["scores"],
+            tuple(_rule(**rule) for rule in kept["rules"]),
+            {entry.rule_name: entry for entry in entries},
+        )
+
+
+def _rule(rank: Mapping[str, Any] | None, phase: int, **kept: Any) -> Rule:
+    return Rule(**kept, phase=Phase(phase), rank=Rank(**rank) if rank else None)
+
+
+def read(store: Store, name: str) -> tuple[Marker, Record]:
+    """Return the marker of a selection, which must be there, and how it was made.
+
+    Raises:
+        BadOption: there is none of that name, or it is older than such records.
+    """
+    marker = store.marker(select_marker(name))
+    if marker is None:
+        raise BadOption(f"{store.location(select_marker(name))}: there is no such selection")
+    if MADE_BY not in marker.extra:
+        raise BadOption(
+            f"the selection `{name}` was made by an older pairsieve, which did not note its rules; "
+            "`pairsieve select` with its recipe notes them"
+        )
+    return marker, Record.loads(marker.extra[MADE_BY])
