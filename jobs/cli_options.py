@@ -96,6 +96,11 @@ def check_output(key: str, path: Path, force: bool) -> None:
         raise BadOption(f"{key}: {path} cannot be written: permission denied")
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Page = Annotated[
+    Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
+]
+
 Quiet = Annotated[bool, typer.Option("--quiet", help="On standard error, say errors alone.")]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="On standard error, one JSON object a line.")

@@ -10,12 +10,14 @@ import typer
 
 from pairsieve.jobs.cli_options import (
     Address,
+    AsJson,
     DatasetArgument,
     EngineKind,
     Force,
     Kind,
     Model,
     Name,
+    Page,
     Survivors,
     Workers,
     check_output,
@@ -50,9 +52,7 @@ def search(
     model: Model = None,
     name: Name = "default",
     count: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many pairs to show.")] = 20,
-    page: Annotated[
-        Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")
-    ] = None,
+    page: Page = None,
     force: Force = False,
 ) -> None:
     """Find the pairs whose images are nearest to a text or a picture."""
@@ -75,7 +75,7 @@ def search(
 def status(
     dataset: DatasetArgument,
     name: Name = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say where every pair is; exit 1 if they do not add up."""
     import json

@@ -25,7 +25,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
-from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, MADE_BY, RULES, ledger_files
 from pairsieve.pipeline.ledger.ledger import (
     export,
     gathered_fingerprint,
@@ -33,7 +33,7 @@ from pairsieve.pipeline.ledger.ledger import (
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, columns_read, rules
 from pairsieve.pipeline.ledger.verdicts import VERDICTS, judge, tally
-from pairsieve.pipeline.selections.record import MADE_BY, Record
+from pairsieve.pipeline.selections.record import Record
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
 from pairsieve.schemas.columns import OUTCOME, ROW
 from pairsieve.schemas.errors import BadOption

@@ -72,7 +72,7 @@ def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Seque
         yield names, scores, EMBEDDED
     for result in files.results:
         columns = VERDICTS[1:] if result.view == SELECT.view else result.columns
-        names = {column.name: column.name for column in columns}
+        names = {column.name: f"{column.name}{result.suffix}" for column in columns}
         yield names, result.files, columns
 
 

@@ -30,6 +30,7 @@ BLOCK_UNITS = 100  # units of a block; of 10,000 pairs each, a million pairs
 Units = tuple[int, int]  # the first and the last of some consecutive ones
 UNITS = "units"  # in a marker's entry of a file: of which units it holds the rows
 RULES = "rules"  # in a selection's marker: the rules whose bits are in its files
+MADE_BY = "made_by"  # in a selection's marker: how it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,15 @@ class ResultFile:
 class ResultFiles:
     """The files of a stage over the pool.
 
-    `rules` are the names behind the bits of a selection.
+    `rules` are the names behind the bits of a selection; `suffix` is what its columns end in where
+    there are several.
     """
 
     view: str
     columns: tuple[Column, ...]
     files: tuple[ResultFile, ...]
     rules: tuple[str, ...] = ()
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def ledger_files(
         ):
             raise Stopped(f"{store.location(name)}: {wrong}; {store.remedy}")
     results = [
-        _result_files(store, stage, selection, hashed)
+        result_files(store, stage, selection, hashed)
         for stage in stages
         if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
     ]
@@ -139,7 +142,9 @@ def _of_slices(markers: Mapping[str, Marker], suffix: str) -> Iterator[SliceFile
                 yield SliceFile(unit, layer, name, entry.get("sha256"))
 
 
-def _result_files(store: Store, stage: Stage, selection: str | None, hashed: bool) -> ResultFiles:
+def result_files(
+    store: Store, stage: Stage, selection: str | None, hashed: bool = False
+) -> ResultFiles:
     """Return the files of a stage over the pool, none where it has no current result.
 
     Raises:

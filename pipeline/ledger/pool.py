@@ -3,11 +3,11 @@
 The driver knows which files each block has, and adds up small things; rows are seen by tasks alone.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -29,6 +29,8 @@ from pairsieve.schemas.errors import Stopped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,21 @@ class Pool:
         Raises:
             Stopped: a task's process kept dying.
         """
-        for _, result in self.engine.map(partial(_row, columns, sql), self.blocks):
+        for _, row in self.each(partial(_row, columns, sql), self.blocks):
+            yield row
+
+    def each(
+        self, task: Callable[[Block], Result], blocks: Iterable[Block]
+    ) -> Iterator[tuple[Block, Result]]:
+        """Yield what a task returns of some blocks, as they end; it must be small.
+
+        Raises:
+            Stopped: a task's process kept dying.
+        """
+        for block, result in self.engine.map(task, blocks):
             if isinstance(result, Crashed):
                 raise Stopped(f"the process of a query died ({result.reason}); run again")
-            yield result
+            yield block, result
 
 
 def _row(columns: Sequence[str], sql: str, block: Block) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pairsieve.pipeline.dataset.paths import DONE, select_marker
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.files import MADE_BY
 from pairsieve.pipeline.ledger.ledger import current_shards
-from pairsieve.pipeline.selections.record import MADE_BY
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

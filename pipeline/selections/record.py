@@ -8,12 +8,12 @@ from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.files import MADE_BY
 from pairsieve.pipeline.ledger.rules import Rank, Rule
-from pairsieve.schemas.errors import BadOption
+from pairsieve.pipeline.selections.listing import names
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_keep import Keep, Origin
-
-MADE_BY = "made_by"  # in the marker's `extra`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def read(store: Store, name: str) -> tuple[Marker, Record]:
     """
     marker = store.marker(select_marker(name))
     if marker is None:
-        raise BadOption(f"{store.location(select_marker(name))}: there is no such selection")
+        known = names(store)
+        near = nearest(name, known) if known else "none was made yet"
+        raise BadOption(f"there is no selection `{name}`; {near}")
     if MADE_BY not in marker.extra:
         raise BadOption(
             f"the selection `{name}` was made by an older pairsieve, which did not note its rules; "

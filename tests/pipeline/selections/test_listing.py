@@ -9,9 +9,10 @@ from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.ledger.files import MADE_BY
 from pairsieve.pipeline.selections.listing import age_of, selections
 from pairsieve.pipeline.selections.overrides import load
-from pairsieve.pipeline.selections.record import MADE_BY, read
+from pairsieve.pipeline.selections.record import read
 from pairsieve.schemas.errors import BadOption
 
 RECIPE = "input: {path: p}\nkeep: [{aspect_ratio: {}}, {top_fraction: 0.5, of: sharpness}]\n"

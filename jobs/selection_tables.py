@@ -1,0 +1,42 @@
+"""What the commands on selections print."""
+
+from typing import Any
+
+from pairsieve.jobs.console import print_sentence, print_table, printable
+from pairsieve.pipeline.selections.diff import Change, Difference
+
+
+def print_difference(found: Difference) -> None:
+    """Print how two selections differ: counts by rule, then a few pairs of each."""
+    gained, lost = (sum(change.pairs for change in side) for side in (found.gained, found.lost))
+    print_sentence(
+        f"Of {found.pairs:,} pairs {found.a} keeps {found.kept_a:,} and {found.b} keeps "
+        f"{found.kept_b:,}: {gained:,} gained, {lost:,} lost, {found.both:,} in both."
+    )
+    for title, side in (
+        (f"Gained: dropped from {found.a} by", found.gained),
+        (f"Lost: dropped from {found.b} by", found.lost),
+    ):
+        if side:
+            rows = [(change.rule, change.pairs, change.only) for change in side]
+            print_table(title, ("rule", "pairs", "only this"), list[tuple[Any, ...]](rows))
+            shown = [row for change in side for row in _examples(change)]
+            if shown:
+                print_table("Some of them", ("rule", "score", "text, url, uid"), shown)
+
+
+def _examples(change: Change) -> list[tuple[Any, ...]]:
+    """Return a row for each pair that is shown of a rule."""
+    return [
+        (
+            change.rule,
+            "\n".join(f"{name} {_score(value)}" for name, value in pair["scores"].items()),
+            "\n".join(printable(pair[name]) for name in ("text", "url", "uid")),
+        )
+        for pair in change.examples
+    ]
+
+
+def _score(value: Any) -> str:
+    """Return what a rule reads as it is printed."""
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
