@@ -1,4 +1,4 @@
-"""Commands on the selections of a dataset: how two differ; none needs a recipe.
+"""Commands on the selections of a dataset; none needs a recipe.
 
 Everything heavy is imported inside them, as in `cli.py`.
 """
@@ -15,6 +15,7 @@ from pairsieve.jobs.cli_options import (
     EngineKind,
     Force,
     Kind,
+    Name,
     Page,
     Workers,
     check_output,
@@ -55,3 +56,69 @@ def diff(
     if page:
         page.write_text(diff.page(store, found), encoding="utf-8")
         typer.echo(page, err=as_json)
+
+
+def sweep(
+    dataset: DatasetArgument,
+    rule: Annotated[
+        str, typer.Argument(metavar="RULE", help="The rule, or RULE.OPTION where it has several.")
+    ],
+    name: Name = "default",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Values with commas between them; default: 20 quantiles."),
+    ] = None,
+    as_json: AsJson = False,
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Say how many pairs would survive with other values of a threshold, the other rules fixed."""
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.jobs.selection_tables import print_counts
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.selections import sweep
+    from pairsieve.pipeline.unit import plan_file
+
+    values = sweep.parse_values("--at", at) if at is not None else ()
+    store = Store.at(dataset)
+    plan_file.read(store)
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        counts = sweep.sweep(store, running, name, rule, values)
+    if as_json:
+        typer.echo(json.dumps(counts.to_json(), indent=1))
+    else:
+        print_counts(counts)
+
+
+def what_if(
+    dataset: DatasetArgument,
+    thresholds: Annotated[
+        list[str],
+        typer.Argument(metavar="RULE.OPTION=VALUES", help="One threshold or two, and values."),
+    ],
+    name: Name = "default",
+    as_json: AsJson = False,
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Say how many pairs would survive with every combination of values of two thresholds.
+
+    E.g. `pairsieve what-if DIR clip_similarity.min_similarity=0.2,0.25 size.min_bytes=1,5000`.
+    """
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.jobs.selection_tables import print_counts
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.selections import sweep
+    from pairsieve.pipeline.unit import plan_file
+
+    specs = [sweep.parse(spec) for spec in thresholds]
+    store = Store.at(dataset)
+    plan_file.read(store)
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        counts = sweep.what_if(store, running, name, specs)
+    if as_json:
+        typer.echo(json.dumps(counts.to_json(), indent=1))
+    else:
+        print_counts(counts)

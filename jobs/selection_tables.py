@@ -4,6 +4,7 @@ from typing import Any
 
 from pairsieve.jobs.console import print_sentence, print_table, printable
 from pairsieve.pipeline.selections.diff import Change, Difference
+from pairsieve.pipeline.selections.sweep import Axis, Counts
 
 
 def print_difference(found: Difference) -> None:
@@ -40,3 +41,33 @@ def _examples(change: Change) -> list[tuple[Any, ...]]:
 def _score(value: Any) -> str:
     """Return what a rule reads as it is printed."""
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+
+
+def print_counts(counts: Counts) -> None:
+    """Print what a sweep has counted: of one threshold a list, of two a table."""
+    first, *rest = counts.axes
+    swept = " and ".join(axis.threshold.rule.name for axis in counts.axes)
+    print_sentence(
+        f"{counts.images:,} pairs have an image; all rules but {swept} keep {counts.others:,}."
+    )
+    if rest:
+        head = (first.threshold.key, *(_threshold(rest[0], value) for value in rest[0].values))
+        rows = [
+            (_threshold(first, value), *row)
+            for value, row in zip(first.values, counts.survivors, strict=True)
+        ]
+        print_table(f"Survivors by {rest[0].threshold.key}", head, list[tuple[Any, ...]](rows))
+        return
+    lines = []
+    for value, passing, (kept,) in zip(first.values, counts.passing, counts.survivors, strict=True):
+        share = f"{100 * kept / max(counts.images, 1):.1f} %"
+        lines.append((_threshold(first, value), passing, kept, share))
+    head = (first.threshold.key, "pass the rule", "survive all", "of images")
+    print_table("Survivors", head, list[tuple[Any, ...]](lines))
+    if first.threshold.value is not None:
+        print_sentence("* as the selection has it")
+
+
+def _threshold(axis: Axis, value: float) -> str:
+    """Return a value as it is printed; with a star where it is that of the selection."""
+    return f"{value:g}{' *' if value == axis.threshold.value else ''}"

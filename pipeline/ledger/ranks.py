@@ -147,15 +147,47 @@ class _Step:
 
 def _steps_of_blocks(query: Query, key: Key, within: str) -> list[_Step]:
     """Return the quantiles of all blocks of the pairs `within`, in order."""
-    place = f"greatest(1, ceil(pairs * number / {QUANTILES}.0)::BIGINT)"
-    sql = (
-        f"SELECT pairs, list_transform(range({QUANTILES + 1}), lambda number: ordered[{place}]) "
-        "FROM (SELECT count(*) AS pairs, list_sort(list(value)) AS ordered "
-        f"FROM (SELECT {key.sql} AS value FROM ledger WHERE {within}))"
-    )
-    told = query([key.column], sql)
+    told = query([key.column], _quantiles(key.sql, within))
     steps = [step for pairs, values in told if pairs for step in _steps(key, pairs, values)]
     return sorted(steps, key=lambda step: step.order)
+
+
+def _quantiles(value: str, within: str) -> str:
+    """Return the query for how many pairs there are `within`, and the quantiles of a value."""
+    place = f"greatest(1, ceil(pairs * number / {QUANTILES}.0)::BIGINT)"
+    return (
+        f"SELECT pairs, list_transform(range({QUANTILES + 1}), lambda number: ordered[{place}]) "
+        "FROM (SELECT count(*) AS pairs, list_sort(list(value)) AS ordered "
+        f"FROM (SELECT {value} AS value FROM ledger WHERE {within}))"
+    )
+
+
+def quantiles(
+    query: Query, columns: Sequence[str], value: str, within: str, shares: Sequence[float]
+) -> list[Any]:
+    """Return, of each share, a value up to which about that share of pairs is; none without pairs.
+
+    Exact where each block has no more pairs than it tells quantiles; else off by a thousandth.
+
+    Args:
+        query: Asks every block, once.
+        columns: What `value` and `within` read.
+        value: SQL of a number that is never null `within`.
+        within: The condition of the pairs that count.
+        shares: In ascending order, from 0 to 1.
+    """
+    told = query(columns, _quantiles(value, within))
+    steps = [step for pairs, values in told if pairs for step in _steps(Key(""), pairs, values)]
+    steps.sort(key=lambda step: step.order)
+    pairs = sum(step.least for step in steps)
+    found, before = [], 0
+    waiting = list(shares)
+    for step in steps:
+        before += step.least
+        while waiting and before >= waiting[0] * pairs:
+            found.append(step.value)
+            waiting.pop(0)
+    return found
 
 
 def _steps(key: Key, pairs: int, values: Sequence[Any]) -> list[_Step]:

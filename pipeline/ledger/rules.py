@@ -224,7 +224,7 @@ def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -
     if entry.where is not None:
         sql = entry.where
     elif entry.filter is not None:
-        sql = _filter(key, entry.filter, entry.options, filters).rule()
+        sql = filter_rule(key, entry.filter, entry.options, filters)
     else:
         rank = _rank(key, entry)
         sql = rank.sql
@@ -246,8 +246,12 @@ def _rank(key: str, entry: Keep) -> Rank:
     return Rank(entry.of, entry.top_fraction)
 
 
-def _filter(key: str, name: str, options: dict[str, Any], filters: Filters) -> Rules:
-    """Return the filter `name` with `options`, checked."""
+def filter_rule(key: str, name: str, options: dict[str, Any], filters: Filters = FILTERS) -> str:
+    """Return the condition of the filter `name` with `options`, which are at `key`.
+
+    Raises:
+        BadOption: there is no such filter or option, or a value cannot be.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     offered = {name_of(f): f for f in filters if hasattr(f, "rule")}
@@ -269,7 +273,7 @@ def _filter(key: str, name: str, options: dict[str, Any], filters: Filters) -> R
         text = detail["msg"].removeprefix("Value error, ")
         got = "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
         raise BadOption(f"{where}: {text}{got}") from error
-    return filter_
+    return filter_.rule()
 
 
 def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> Phase:
