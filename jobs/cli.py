@@ -38,7 +38,7 @@ from pairsieve.jobs.dataset_commands import (
     status,
     verify,
 )
-from pairsieve.jobs.selection_commands import diff, sweep, what_if
+from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if
 from pairsieve.schemas.errors import BadOption, PairsieveError, not_permitted, out_of_room
 
 _USAGE: Any = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
@@ -57,15 +57,19 @@ def init(
     model: Annotated[
         bool, typer.Option("--model/--no-model", help="With a CLIP model and the rules on it.")
     ] = True,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Write out the rules of this preset.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write a commented recipe to start from."""
-    from pairsieve.jobs.template import template
+    from pairsieve.jobs.template import preset_template, template
 
     if path.exists() and not force:
         raise BadOption(f"{path}: exists already; name another file, or say --force")
+    text = template(model) if preset is None else preset_template(preset, model)
     try:
-        path.write_text(template(model), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadOption(f"{path}: cannot be written: {error.strerror}") from error
     typer.echo(f"Wrote {path}. Edit it, then: pairsieve run {path} --dataset DIR")
@@ -212,6 +216,7 @@ def select(
     """
     from pairsieve.jobs.console import print_funnel
     from pairsieve.jobs.job import EngineChoice, Job
+    from pairsieve.jobs.selection_tables import pass_rates
     from pairsieve.pipeline import select
 
     choice = EngineChoice(engine.value, workers, ray_address)
@@ -219,6 +224,8 @@ def select(
     with job.engine() as opened:
         marker = select.run(job.recipe, job.store, opened, name)
     print_funnel(marker.extra["funnel"])
+    for sentence in pass_rates(job.recipe, marker):
+        typer.echo(sentence)
 
 
 @app.command()
@@ -303,7 +310,7 @@ def fetch_model(
     typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
 
 
-for command in (diff, sweep, export, search, status, verify, gc, hashes):
+for command in (diff, sweep, presets, export, search, status, verify, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("what-if")(what_if)

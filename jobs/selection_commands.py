@@ -1,4 +1,4 @@
-"""Commands on the selections of a dataset; none needs a recipe.
+"""Commands on selections: of a dataset, and as others have published them; none needs a recipe.
 
 Everything heavy is imported inside them, as in `cli.py`.
 """
@@ -122,3 +122,21 @@ def what_if(
         typer.echo(json.dumps(counts.to_json(), indent=1))
     else:
         print_counts(counts)
+
+
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A preset; default: a table of all.")
+    ] = None,
+) -> None:
+    """List the presets: the rules of published datasets; of one, its rules, source and model."""
+    from pairsieve.jobs.selection_tables import print_preset, print_presets
+    from pairsieve.schemas.errors import BadOption, nearest
+    from pairsieve.schemas.presets import PRESETS
+
+    if name is None:
+        print_presets()
+    elif name not in PRESETS:
+        raise BadOption(f"presets: there is none called `{name}`; {nearest(name, [*PRESETS])}")
+    else:
+        print_preset(PRESETS[name])

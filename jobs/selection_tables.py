@@ -1,10 +1,17 @@
 """What the commands on selections print."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from pairsieve.jobs import preset_text
 from pairsieve.jobs.console import print_sentence, print_table, printable
+from pairsieve.jobs.preset_text import published, rules_of
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.sweep import Axis, Counts
+from pairsieve.schemas.preset import Preset
+from pairsieve.schemas.presets import PRESETS
+from pairsieve.schemas.recipe import Recipe
 
 
 def print_difference(found: Difference) -> None:
@@ -71,3 +78,34 @@ def print_counts(counts: Counts) -> None:
 def _threshold(axis: Axis, value: float) -> str:
     """Return a value as it is printed; with a star where it is that of the selection."""
     return f"{value:g}{' *' if value == axis.threshold.value else ''}"
+
+
+def print_presets() -> None:
+    """Print a row per preset."""
+    print_table("Presets: `keep: {preset: NAME}`", preset_text.HEAD, [*preset_text.rows()])
+
+
+def print_preset(preset: Preset) -> None:
+    """Print the rules of a preset, and what is to be known of it."""
+    for label, text in (
+        ("preset", f"{preset.name}: {preset.title}"),
+        ("source", preset.source),
+        ("model", preset.model_name),
+        ("published", published(preset)),
+        *(("not measured yet", f"{name}: {what}") for name, what in preset.missing.items()),
+        *(("differs", sentence) for sentence in preset.differs),
+    ):
+        print_sentence(f"{label:<17} {text}")
+    print_sentence(f"keep:\n{rules_of(preset)}")
+
+
+def pass_rates(recipe: Recipe, selected: Marker) -> Iterator[str]:
+    """Yield a sentence on each preset of a recipe: its published pass rate, and what was kept."""
+    counts = selected.counts
+    entered = counts["pairs"] - counts["failed"]
+    share = f"{100 * counts['kept'] / max(entered, 1):.1f} %"
+    ours = f"{share} of {entered:,} pairs that did not fail in fetch or decode"
+    for name in recipe.origin.presets:
+        rate = published(PRESETS[name])
+        said = f"published {rate}" if rate != "-" else "no pass rate is published"
+        yield f"Preset {name}: {said}; kept here, by all rules: {ours}."

@@ -1,7 +1,12 @@
 """The recipe that `pairsieve init` writes."""
 
 import re
+import textwrap
 from importlib.resources import files
+
+from pairsieve.jobs.preset_text import comments, rules_of
+from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.presets import find
 
 ON_VECTORS = ("clip_similarity", "nsfw")  # rules of the template that read what a model measures
 
@@ -16,3 +21,20 @@ def template(model: bool = True) -> str:
         "[pixels, clip_similarity, caption_words, uid]", "[pixels, caption_words, uid]"
     )
     return re.sub(rf"^  - (?:{'|'.join(ON_VECTORS)}): .*\n", "", text, flags=re.MULTILINE)
+
+
+def preset_template(name: str, model: bool = True) -> str:
+    """Return the template with the rules of a preset written out, and with the preset's model.
+
+    Raises:
+        BadOption: there is no such preset, it needs what is not measured yet, or a model.
+    """
+    preset = find(name, "--preset")
+    if preset.model_name != "-" and not model:
+        raise BadOption(f"--preset: `{name}` reads scores of a model; leave out --no-model")
+    text = template(model)
+    if preset.model:
+        for key, value in zip(("model", "pretrained"), preset.model, strict=True):
+            text = re.sub(rf"^  {key}: \S+", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
+    keep = "\n".join((*comments(preset), "keep:", textwrap.indent(rules_of(preset), "  "))) + "\n\n"
+    return re.sub(r"^keep:.*?\n\n", lambda _: keep, text, flags=re.MULTILINE | re.DOTALL)

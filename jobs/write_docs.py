@@ -16,6 +16,7 @@ from typing import Any
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.order import ordered
+from pairsieve.jobs import preset_text
 from pairsieve.jobs.draw_imports import architecture_page
 from pairsieve.pipeline.dataset.stages import STAGES
 from pairsieve.schemas.columns import Column
@@ -166,6 +167,12 @@ def outcomes_page() -> str:
     return _page(lines)
 
 
+def presets_page() -> str:
+    """Return the page on the presets: what each keeps, whose it is and where it differs."""
+    rows = ((f"[`{name}`](#{name})", *rest) for name, *rest in preset_text.rows())
+    return _page([*preset_text.PROSE, _table(preset_text.HEAD, rows), *preset_text.paragraphs()])
+
+
 def drawn_page() -> str:
     """Return the page on the architecture."""
     return _page([architecture_page()])
@@ -177,6 +184,7 @@ PAGES = {
     "columns.md": columns_page,
     "filters.md": filters_page,
     "outcomes.md": outcomes_page,
+    "presets.md": presets_page,
     "architecture.md": drawn_page,
 }
 
@@ -218,6 +226,8 @@ def _keep_prose() -> list[str]:
         '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
         'height >= 65536"`; where it fails, the row is not kept;\n'
         "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
+        "`keep: {preset: NAME}`, or such an entry in the list, stands for the rules of a published "
+        "dataset: [presets](presets.md).",
         "Beside it may stand:",
     ]
 

@@ -8,7 +8,7 @@ selection of the same dataset may have the rule.
 """
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
 from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
@@ -64,7 +65,7 @@ def check(
     _text_files(recipe)
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
-    warnings = _reference_sets(recipe, store)
+    warnings = [*_presets(recipe), *_reference_sets(recipe, store)]
     for asking, checked in _OF_VERBS:
         if set(asking) & set(verbs):
             warnings += checked(recipe)
@@ -146,6 +147,19 @@ def _word_lists(recipe: Recipe) -> None:
                     f"keep.{index}.text_safety.lists: there is no word list `{name}`; "
                     f"{nearest(str(name), list(lists))}"
                 )
+
+
+def _presets(recipe: Recipe) -> Iterator[str]:
+    """Warn of thresholds on the scores of another model than the recipe's."""
+    if recipe.embed is None:
+        return
+    model = (recipe.embed.model, recipe.embed.pretrained)
+    for preset in (PRESETS[name] for name in recipe.origin.presets):
+        if preset.model_name != "-" and preset.model != model:
+            yield (
+                f"the preset `{preset.name}` presumes the scores of {preset.model_name}, and the "
+                f"recipe has {' / '.join(model)}: its threshold may mean nothing for these"
+            )
 
 
 def _fetcher(recipe: Recipe) -> list[str]:

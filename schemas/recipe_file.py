@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pairsieve.schemas import presets
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed, Recipe
 from pairsieve.schemas.recipe_keep import Origin
@@ -82,6 +83,10 @@ def load(path: Path, change: Callable[[Any], Any] | None = None) -> Recipe:
         raise BadOption(f"{path}: not a readable YAML file: {error}") from error
     if isinstance(content, dict) and "other_models" in content:
         raise BadOption(f"{path}: other_models: unknown key; list further models under `embed`")
+    try:
+        content, used = presets.expanded(content)
+    except BadOption as error:
+        raise BadOption(f"{path}: {error}") from error
     if change:
         content = change(content)
     try:
@@ -89,7 +94,9 @@ def load(path: Path, change: Callable[[Any], Any] | None = None) -> Recipe:
     except ValidationError as error:
         lines = (_explain(detail) for detail in error.errors())
         raise BadOption("\n".join(f"{path}: {line}" for line in lines)) from error
-    return _with_paths_from(path.resolve().parent, recipe).of_origin(Origin(path.name))
+    return _with_paths_from(path.resolve().parent, recipe).of_origin(
+        Origin(path.name, presets=used)
+    )
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -54,8 +54,10 @@ class Keep(Section):
 class Origin:
     """Where a recipe comes from.
 
-    `file` is the name of its file, without folders; `overrides` are what `--set` was given.
+    `file` is the name of its file, without folders; `overrides` are what `--set` was given, and
+    `presets` those whose rules it has.
     """
 
     file: str = ""
     overrides: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ in a recipe shapes what was measured, which `select` cannot change.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pairsieve.filters.base import name_of
 from pairsieve.schemas import recipe_file
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_keep import KEEP_KEYS, Origin
+from pairsieve.schemas.recipe_keep import KEEP_KEYS
 
 SECTIONS = ("blocklist", "scratch")  # of the recipe, that `select` reads besides `keep`
 OPTIONS = {name_of(f): [option.name for option in fields(f)] for f in FILTERS}
@@ -46,7 +46,7 @@ def load(path: Path, settings: Sequence[str]) -> Recipe:
     """
     overrides = parse(settings)
     recipe = recipe_file.load(path, partial(apply, overrides=overrides))
-    return recipe.of_origin(Origin(path.name, tuple(map(str, overrides))))
+    return recipe.of_origin(replace(recipe.origin, overrides=tuple(map(str, overrides))))
 
 
 def parse(settings: Sequence[str]) -> tuple[Override, ...]:

@@ -21,7 +21,7 @@ class Record:
     """How a selection was made.
 
     Attributes:
-        origin: The recipe's file and what `--set` was given.
+        origin: The recipe's file, its presets and what `--set` was given.
         scores: Folders of the scores that were read, by the name of their model.
         rules: The rules as applied, in their order, those that always hold among them.
         entries: The entries of `keep` by the names of their rules.
@@ -43,6 +43,7 @@ class Record:
         return {
             "recipe": self.origin.file,
             "set": list(self.origin.overrides),
+            "presets": list(self.origin.presets),
             "scores": dict(self.scores),
             "rules": [asdict(rule) for rule in self.rules],
             "keep": [entry.model_dump(exclude_defaults=True) for entry in self.entries.values()],
@@ -53,7 +54,7 @@ class Record:
         """Return the record of what a marker keeps."""
         entries = [Keep(**entry) for entry in kept["keep"]]
         return cls(
-            Origin(kept["recipe"], tuple(kept["set"])),
+            Origin(kept["recipe"], tuple(kept["set"]), tuple(kept["presets"])),
             kept["scores"],
             tuple(_rule(**rule) for rule in kept["rules"]),
             {entry.rule_name: entry for entry in entries},

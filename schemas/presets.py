@@ -1,0 +1,62 @@
+"""Presets: the rules by which published datasets were chosen, for `keep: {preset: NAME}`.
+
+A preset is what was published, as exactly as the measures of pairsieve allow, and it says where it
+is not exact. One that needs a measure that does not exist yet is refused, by the measure's name. A
+threshold on a model's score belongs to that model, so each preset names it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.preset import Preset
+from pairsieve.schemas.presets_captions import CAPTIONS
+from pairsieve.schemas.presets_datacomp import DATACOMP
+from pairsieve.schemas.presets_laion import LAION
+
+PRESETS: Mapping[str, Preset] = {each.name: each for each in (*LAION, *DATACOMP, *CAPTIONS)}
+KEY = "preset"
+
+
+def find(name: Any, where: str) -> Preset:
+    """Return the preset of that name, which stands at `where`.
+
+    Raises:
+        BadOption: there is none, or it needs what is not measured yet.
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        raise BadOption(f"{where}: no preset is called `{name}`; {nearest(str(name), [*PRESETS])}")
+    preset = PRESETS[name]
+    if preset.missing:
+        missing = "; ".join(f"`{measure}`: {what}" for measure, what in preset.missing.items())
+        raise BadOption(
+            f"{where}: the preset `{name}` needs what pairsieve does not measure yet: {missing}"
+        )
+    return preset
+
+
+def expanded(content: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the content of a recipe's file with the rules of its presets, and their names.
+
+    `keep` is `{preset: NAME}`, or a list of which an entry may be that.
+
+    Raises:
+        BadOption: there is no such preset, or it needs what is not measured yet.
+    """
+    keep = content.get("keep") if isinstance(content, dict) else None
+    entries = [keep] if isinstance(keep, dict) and KEY in keep else keep
+    if not isinstance(entries, list):
+        return content, ()
+    rules, names = [], []
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or KEY not in entry:
+            rules.append(entry)
+            continue
+        where = f"keep.{index}.{KEY}" if isinstance(keep, list) else f"keep.{KEY}"
+        if len(entry) > 1:
+            other = next(key for key in entry if key != KEY)
+            raise BadOption(f"{where}: stands alone, without `{other}`; `keep` may be a list")
+        preset = find(entry[KEY], where)
+        names.append(preset.name)
+        rules += preset.keep
+    return content | {"keep": rules}, tuple(names)

@@ -1,0 +1,75 @@
+"""Presets of datasets that were chosen by sizes and captions, without a CLIP model.
+
+"Larger than 200 pixels" and "aspect ratio smaller than 3" in ALIGN are exclusive, so 201 px and
+below 3; COYO-700M drops what is *less* than 200 px or *greater* than 3, so both bounds stay. The
+"between 3 and 256 words" of CC12M has both bounds; its "greater than 400 pixels" is exclusive.
+
+Source: CC12M, arXiv:2102.08981, section 2; COYO-700M, github.com/kakaobrain/coyo-dataset,
+README.md, "Data Filtering"; ALIGN, arXiv:2102.05918, section 3; WIT, arXiv:2103.01913, section 3.
+"""
+
+from pairsieve.schemas.preset import Preset
+
+COMMON_TEXT = "how many pairs have the same caption"
+NSFW = "Pornographic images were dropped by detectors of their own: add `nsfw` with a head for it."
+
+CAPTIONS = (
+    Preset(
+        name="cc12m",
+        title="CC12M, as far as it can be computed",
+        source="arXiv:2102.08981, section 2",
+        keep=(
+            {"where": "image_kind = 'jpeg'", "name": "jpeg"},
+            {"size": {"min_side_px": 401}},
+            {"aspect_ratio": {"max_ratio": 2.5}},
+            {"caption_words": {"min_words": 3, "max_words": 256, "tokens": "whitespace"}},
+        ),
+        differs=(
+            "Left out: captions without a noun or determiner, a word repetition above 0.2, words "
+            "rarer than 20, agreement of captions with image labels, names made <PERSON>.",
+            NSFW,
+        ),
+    ),
+    Preset(
+        name="coyo-700m",
+        title="COYO-700M",
+        source="github.com/kakaobrain/coyo-dataset, README.md",
+        keep=(
+            {"size": {"min_side_px": 200, "min_bytes": 5000}},
+            {"aspect_ratio": {"max_ratio": 3.0}},
+            {"language": {"languages": ["en"], "min_other": 0.0}},
+            {"caption_chars": {"min_chars": 6, "max_chars": 1000}},
+            {"caption_words": {"min_words": 3, "max_words": 256, "tokens": "whitespace"}},
+        ),
+        passed=(746_972_269, 10e9),
+        passed_of="about 10 billion pairs of Common Crawl",
+        missing={"caption_count": f"{COMMON_TEXT}; at most 10 were kept"},
+        differs=("Left out: captions without a noun, lists of NSFW words.", NSFW),
+    ),
+    Preset(
+        name="align",
+        title="ALIGN",
+        source="arXiv:2102.05918, section 3",
+        keep=(
+            {"size": {"min_side_px": 201}},
+            {"where": "aspect_ratio < 3", "name": "aspect_ratio"},
+            {"caption_words": {"min_words": 3, "max_words": 20, "tokens": "whitespace"}},
+        ),
+        missing={
+            "caption_count": f"{COMMON_TEXT}; at most 10 were kept",
+            "image_caption_count": "how many captions one image has; at most 1,000 were kept",
+            "rare_words": "whether a word is outside the 100 million commonest of the pool",
+        },
+        differs=(NSFW, "Images of evaluation sets were dropped: the section `decontaminate`."),
+    ),
+    Preset(
+        name="wit",
+        title="WIT, the Wikipedia-based image text dataset",
+        source="arXiv:2103.01913, section 3",
+        keep=(
+            {"size": {"min_side_px": 100}},
+            {"caption_words": {"min_words": 3, "tokens": "whitespace"}},
+        ),
+        missing={"licence": "whether the image's licence permits research"},
+    ),
+)
