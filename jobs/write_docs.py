@@ -25,7 +25,10 @@ from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 SHARED = 2  # an option that so many commands take stands once, above them
-INNER = {"embed": ("Scores", "Scorer")}  # sections inside a section
+INNER = {  # sections inside a section, and what they are called
+    "embed": {"Scores": "scores", "Scorer": "scorer"},
+    "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix"},
+}
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 
 
@@ -53,9 +56,9 @@ def recipe_page() -> str:
             if entry := value.get("items", {}).get("$ref"):
                 lines.append(f"An entry of `{key}`:")
                 lines.append(_keys_table(schema["$defs"][entry.rpartition("/")[2]]))
-        for inner in INNER.get(name, ()):
+        for inner, heading in INNER.get(name, {}).items():
             section = schema["$defs"][inner]
-            lines += [f"### `{inner.lower()}`", section["description"], _keys_table(section)]
+            lines += [f"### `{heading}`", section["description"], _keys_table(section)]
     return _page(lines)
 
 
@@ -226,9 +229,9 @@ def _keep_prose() -> list[str]:
         '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
         'height >= 65536"`; where it fails, the row is not kept;\n'
         "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
-        "`keep: {preset: NAME}`, or such an entry in the list, stands for the rules of a published "
-        "dataset: [presets](presets.md).",
-        "Beside it may stand:",
+        "`keep: {preset: NAME}`, or `- preset: NAME`, stands for rules of [presets](presets.md).",
+        "Last, as listed, come `at_most`, `sample` and `mix`, which decide how many survive.",
+        "The keys of an entry:",
     ]
 
 
@@ -273,9 +276,9 @@ def _type_of(value: dict[str, Any]) -> str:
     if inner.get("format") == "ipvanynetwork":
         return "network"
     if "$ref" in inner:
-        name = inner["$ref"].rpartition("/")[2]
-        linked = any(name in inside for inside in INNER.values())
-        return f"[{name.lower()}](#{name.lower()})" if linked else "mapping"
+        sections = {name: made for inside in INNER.values() for name, made in inside.items()}
+        name = sections.get(inner["$ref"].rpartition("/")[2])
+        return f"[{name}](#{name})" if name else "mapping"
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
     if inner["type"] == "object":

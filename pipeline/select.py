@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset.paths import (
     marker_path,
     select_marker,
     selection_blocks,
+    selection_rounds,
     task_name,
 )
 from pairsieve.pipeline.dataset.stages import SELECT
@@ -31,14 +32,16 @@ from pairsieve.pipeline.ledger.ledger import (
     gathered_fingerprint,
 )
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
-from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, columns_read, rules
-from pairsieve.pipeline.ledger.verdicts import VERDICTS, judge, tally
+from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, rules
+from pairsieve.pipeline.ledger.verdicts import VERDICTS, tally
+from pairsieve.pipeline.selections import quotas
 from pairsieve.pipeline.selections.record import Record
 from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
-from pairsieve.schemas.columns import OUTCOME, ROW
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+
+GATED = "gated"  # the name of the rule on what a gate of an earlier recipe has stopped
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -78,16 +81,18 @@ def run(
         measured,
         [model.name for model in recipe.other_models],
         [result.files for result in files.results],
+        *[quota for rule in applied if (quota := rule.quota)],
     )
     made_by = Record.of(recipe, embeddings, applied).to_json()
     if done := current(store, select_marker(name), identity):
         done = _noted(store, name, done, made_by)
-        tidy(store, selection_blocks(name), done)
+        _tidy(store, name, done)
         return done
     pool = Pool(store, engine, files, units)
     pool, applied = for_rules(pool, applied)
+    judge = quotas.decide(pool, applied, name, identity)
     folder = selection_blocks(name, identity)
-    judged = pool.run(partial(_judge, applied, folder), folder)
+    judged = pool.run(partial(_judge, judge, len(applied), folder), folder)
     tallies = [marker.extra["tally"] for marker in judged]
     funnel = _funnel(applied, [sum(counts) for counts in zip(*tallies, strict=True)])
     counts = {
@@ -106,8 +111,14 @@ def run(
     verdicts = {file: entry for part in judged for file, entry in part.files.items()}
     marker = Marker(counts["pairs"], verdicts, counts, extra)
     replace(store, select_marker(name), marker)
-    tidy(store, selection_blocks(name), marker)
+    _tidy(store, name, marker)
     return marker
+
+
+def _tidy(store: Store, name: str, marker: Marker) -> None:
+    """Delete what was needed only to make the selection."""
+    for folder in (selection_blocks(name), selection_rounds(name)):
+        tidy(store, folder, marker)
 
 
 def _noted(store: Store, name: str, done: Marker, made_by: dict[str, Any]) -> Marker:
@@ -119,16 +130,15 @@ def _noted(store: Store, name: str, done: Marker, made_by: dict[str, Any]) -> Ma
     return marker
 
 
-def _judge(applied: Sequence[Rule], folder: str, block: Block) -> Marker:
+def _judge(judge: quotas.Judge, rules: int, folder: str, block: Block) -> Marker:
     """Judge the pairs of a block and commit the verdicts."""
     path = content(folder, task_name(block.number), ".parquet")
-    columns = columns_read(applied)
-    with block.ledger(columns and columns | {ROW.name, OUTCOME.name}) as connection:
-        judge(connection, applied)
+    with block.ledger(judge.columns) as connection:
+        judge(connection, block)
         with block.store.writer(path) as sink:
             names = ", ".join(column.name for column in VERDICTS)
             export(connection, f"SELECT {names} FROM judged ORDER BY row", sink, VERDICTS)
-        counts = tally(connection, len(applied))
+        counts = tally(connection, rules)
     marker = Marker(counts[0], {path: block.entry(sink)}, {}, {"tally": counts})
     return commit(block.store, marker_path(folder, task_name(block.number)), marker)
 
@@ -147,7 +157,9 @@ def _applied(recipe: Recipe) -> tuple[Rule, ...]:
     gates = [f"coalesce({r.condition}, false)" for r in listed if r.gate and r.phase is Phase.TEXT]
     passed = " AND ".join(gates) or "true"
     never_fetched = f"NOT (outcome = '{Outcome.GATED}' AND {passed})"
-    return (BLOCKLIST, REPEATED, *listed, Rule("gated", never_fetched, False, Phase.TEXT))
+    gated = Rule(GATED, never_fetched, False, Phase.TEXT)
+    last = [rule for rule in listed if rule.quota]
+    return (BLOCKLIST, REPEATED, *(rule for rule in listed if not rule.quota), gated, *last)
 
 
 def _funnel(applied: Sequence[Rule], tally: Sequence[int]) -> list[dict[str, Any]]:
@@ -160,7 +172,8 @@ def _funnel(applied: Sequence[Rule], tally: Sequence[int]) -> list[dict[str, Any
     for index, rule in enumerate(applied):
         dropped, only_this, missing = of_rules[3 * index : 3 * index + 3]
         # The rules that always hold are shown only if they drop something.
-        if dropped or rule not in (BLOCKLIST, REPEATED, MINOR, applied[-1]):
+        always = rule in (BLOCKLIST, REPEATED, MINOR) or rule.name == GATED
+        if dropped or not always:
             left, apart = funnel[-1]["left"], (only_this, missing)
             funnel.append(_row(len(funnel), rule.name, left, dropped, apart))
     return funnel

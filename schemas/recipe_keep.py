@@ -1,14 +1,16 @@
 """The recipe's `keep`: one entry names one rule; and where a recipe comes from."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairsieve.schemas.recipe_base import Section
 
 # Keys of an entry of `keep`; any other names a filter.
-KEEP_KEYS = frozenset(("where", "top_fraction", "of", "gate", "name"))
+KINDS = ("where", "top_fraction", "at_most", "sample", "mix")  # of rules that are no filters
+KEEP_KEYS = frozenset((*KINDS, "of", "gate", "name"))
 
 
 def one_rule(entry: Any) -> Any:
@@ -16,15 +18,54 @@ def one_rule(entry: Any) -> Any:
     if not isinstance(entry, dict):
         raise ValueError("an entry names one rule, e.g. `- aspect_ratio: {max_ratio: 3}`")
     filters = [key for key in entry if key not in KEEP_KEYS]
-    if len(filters) + ("where" in entry) + ("top_fraction" in entry) != 1:
+    if len(filters) + len(KEEP_KEYS & entry.keys() & {*KINDS}) != 1:
         raise ValueError(
-            "an entry names exactly one rule: a filter, `where` or `top_fraction`; "
-            f"this one has the keys {', '.join(map(str, entry)) or '(none)'}"
+            "an entry names exactly one rule: a filter, `where`, `top_fraction`, `at_most`, "
+            f"`sample` or `mix`; this one has the keys {', '.join(map(str, entry)) or '(none)'}"
         )
     rest = {key: value for key, value in entry.items() if key in KEEP_KEYS}
     if filters:
         rest |= {"filter": filters[0], "options": entry[filters[0]] or {}}
     return rest
+
+
+class AtMost(Section):
+    """At most so many survivors of each value of a column."""
+
+    per: str = Field(min_length=1, description="The column; a pair without a value is kept.")
+    n: int = Field(ge=1, description="Pairs to keep of each value.")
+    by: str | None = Field(
+        None, min_length=1, description="A column of numbers: the highest stay. Else by chance."
+    )
+
+
+class Sample(Section):
+    """So many survivors, or a share of them, by chance."""
+
+    n: int | None = Field(None, ge=1, description="Pairs to keep.")
+    fraction: float | None = Field(None, gt=0, le=1, description="Share of them to keep.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.n is None) == (self.fraction is None):
+            raise ValueError("sample: say one of `n` and `fraction`")
+        return self
+
+
+class Mix(Section):
+    """Survivors in given shares of the values of a column, by chance; as many as there can be."""
+
+    by: str = Field(min_length=1, description="The column.")
+    shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=1, description="Share of each value; they add up to 1; others are dropped."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = math.fsum(self.shares.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"mix: the shares must add up to 1, not {total:g}")
+        return self
 
 
 class Keep(Section):
@@ -41,13 +82,25 @@ class Keep(Section):
     of: str | None = Field(
         None, description="The column that `top_fraction` ranks: of numbers or times."
     )
+    at_most: AtMost | None = Field(
+        None, description="`{per: host, n: 1000, by: clip_similarity}`: a cap per value."
+    )
+    sample: Sample | None = Field(None, description="`{n: 1000000}` or `{fraction: 0.1}`.")
+    mix: Mix | None = Field(
+        None, description="`{by: language, shares: {en: 0.5, zh: 0.5}}`: survivors in shares."
+    )
     gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
     name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
 
     @property
     def rule_name(self) -> str:
         """Return what the rule is called in the funnel and the ledger."""
-        return self.name or self.filter or self.where or f"top_fraction {self.of}"
+        made = self.name or self.filter or self.where
+        if self.at_most:
+            return made or f"at_most per {self.at_most.per}"
+        if self.sample:
+            return made or "sample"
+        return made or (f"mix by {self.mix.by}" if self.mix else f"top_fraction {self.of}")
 
 
 @dataclass(frozen=True, slots=True)

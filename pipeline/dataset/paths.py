@@ -40,7 +40,7 @@ INDEXES = "search"
 SPILL = "tmp."  # how folders begin into which DuckDB spills what does not fit into memory
 SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
-ORDER = "order"  # the folder of the rounds that put the samples of shards in order
+ORDER = "order"  # the folder of rounds: what puts samples in order, or counts survivors
 DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -167,6 +167,11 @@ def pool_blocks(stage: Stage, fingerprint: str = "") -> str:
 def selection_blocks(name: str, fingerprint: str = "") -> str:
     """Return the folder of what is judged block by block, of one fingerprint or of all."""
     return _blocks(selection_folder(name), fingerprint)
+
+
+def selection_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
+    """Return the folder of a round that counts survivors, of all of one fingerprint or of all."""
+    return "/".join(filter(None, (selection_folder(name), ORDER, fingerprint, round)))
 
 
 def _blocks(folder: str, fingerprint: str) -> str:
@@ -306,6 +311,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
         rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.json",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.json",
+        rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.json",
     ],
     Role.CONTENT: [
         *(
@@ -321,6 +327,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
         rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.[a-z]+\.parquet",
+        rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.parquet",
         rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],

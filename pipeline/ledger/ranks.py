@@ -61,14 +61,21 @@ class _Reversed:
 def first_of_share(
     query: Query, keys: Sequence[Key], share: float, collected: int = COLLECTED
 ) -> str:
-    """Return the condition of the first pairs, a share of those whose first key is not null.
+    """Return the condition of a share of the pairs, their number rounded up; see `first`."""
+    return first(query, keys, lambda pairs: ceil(share * pairs), collected)
 
-    The number of pairs is rounded up. The first key is null where it is NaN, too.
+
+def first(
+    query: Query, keys: Sequence[Key], wanted: Callable[[int], int], collected: int = COLLECTED
+) -> str:
+    """Return the condition of the first pairs among those whose first key is not null.
+
+    The first key is null where it is NaN, too.
 
     Args:
         query: Asks every block; once for quantiles and once for pairs, in each round.
         keys: By which to order; together they tell any two pairs apart.
-        share: Above 0, at most 1.
+        wanted: How many, given how many there are; at most that many.
         collected: At most so many pairs are sorted here.
 
     Returns:
@@ -81,18 +88,18 @@ def first_of_share(
         while True:
             steps = _steps_of_blocks(query, key, within)
             if rank is None:
-                rank = ceil(share * sum(step.least for step in steps))
+                rank = wanted(sum(step.least for step in steps))
             if not rank:
                 return "false"
-            first, last = _bounds(steps, rank)
-            found = _inside(query, keys[number:], within, first, last, collected)
+            least, most = _bounds(steps, rank)
+            found = _inside(query, keys[number:], within, least, most, collected)
             rank -= found.before
             if found.pairs is not None:
                 return _up_to(keys, (*fixed, *found.pairs[rank - 1]))
-            within = f"{within} AND {_between(key, first, last)}"
-            if key.order(first) == key.order(last):
+            within = f"{within} AND {_between(key, least, most)}"
+            if key.order(least) == key.order(most):
                 break
-        fixed = (*fixed, first)
+        fixed = (*fixed, least)
     raise AssertionError("the keys do not tell pairs apart")
 
 

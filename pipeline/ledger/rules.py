@@ -69,6 +69,45 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """How many survivors of all other rules stay: a cap per value, a sample, or a mix.
+
+    Attributes:
+        n: Pairs to keep; with `per`, of each value of that column.
+        fraction: Or the share of the pairs to keep.
+        per: The column whose values are capped or mixed; None for a sample.
+        by: The column of which the highest stay; None for an order by the hash of seed and uid.
+        shares: Of a mix, values and their shares.
+        seed: Of the hash.
+    """
+
+    seed: int
+    n: int | None = None
+    fraction: float | None = None
+    per: str | None = None
+    by: str | None = None
+    shares: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def sql(self) -> str:
+        """Return a condition that is always true, with the quota in words, and its columns."""
+        read = [identifier(name) for name in (self.per, self.by, UID.name) if name]
+        words = str(self).replace("*/", "* /")
+        return " OR ".join((f"true /* {words} */", *(f"{name} IS NULL" for name in read)))
+
+    def __str__(self) -> str:
+        """Return the quota in words."""
+        order = (
+            f"highest {self.by} first" if self.by else f"by the hash of uid and seed {self.seed}"
+        )
+        if self.shares:
+            listed = ", ".join(f"{value} {share:g}" for value, share in self.shares)
+            return f"mix by {self.per}: {listed}; {order}"
+        kept = f"{self.n} pairs" if self.fraction is None else f"{self.fraction:g} of the pairs"
+        return f"{kept}{f' per {self.per}' if self.per else ''}, {order}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One yes or no on the columns of a pair.
 
@@ -78,6 +117,7 @@ class Rule:
         gate: True when a pair that fails it costs nothing more.
         phase: When its columns are there.
         rank: Of a rule on the highest scores: which share of them.
+        quota: Of a rule on how many survive: the survivors of all rules before it.
     """
 
     name: str
@@ -85,6 +125,7 @@ class Rule:
     gate: bool
     phase: Phase
     rank: Rank | None = None
+    quota: Quota | None = None
 
     @property
     def condition(self) -> str:
@@ -96,7 +137,9 @@ class Rule:
 
 
 def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
-    """Return the rules in the order in which they apply: gates by phase, then the rest as listed.
+    """Return the rules in the order in which they apply.
+
+    Gates come by phase, then the rest as listed, those on how many survive after the others.
 
     Raises:
         BadOption: an unknown filter or option, an impossible value, a condition that is not SQL,
@@ -106,7 +149,8 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
     ordered(filters)
     scores = EMBEDDED + recipe.other_scores
     listed = [
-        _rule(f"keep.{index}", entry, scores, filters) for index, entry in enumerate(recipe.keep)
+        _rule(f"keep.{index}", entry, scores, filters, recipe.shard.seed)
+        for index, entry in enumerate(recipe.keep)
     ]
     _check_vectors(listed, recipe)
     _check_texts(listed, recipe, filters)
@@ -121,7 +165,14 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
             raise BadOption(
                 f"keep.{index}: a second rule is called `{name}`; give one of them a `name:`"
             )
-    return tuple(sorted(listed, key=lambda rule: rule.phase if rule.gate else len(Phase)))
+    return tuple(sorted(listed, key=_turn))
+
+
+def _turn(rule: Rule) -> int:
+    """Return when a rule applies: gates by phase, then those on pairs, then those on how many."""
+    if rule.gate:
+        return int(rule.phase)
+    return len(Phase) + (rule.quota is not None)
 
 
 def gates(recipe: Recipe, phase: Phase, filters: Filters = FILTERS) -> tuple[Rule, ...]:
@@ -180,13 +231,15 @@ def _check_ranks(applied: Sequence[Rule], schema: pa.Schema) -> None:
     """Refuse to rank a column of this schema that holds neither numbers nor times."""
     types = {field.name.lower(): field.type for field in schema}
     for rule in applied:
-        type = types.get(rule.rank.of.lower()) if rule.rank else None
-        if rule.rank and type is not None and not has_order(type):
+        by = rule.rank.of if rule.rank else rule.quota.by if rule.quota else None
+        type = types.get(by.lower()) if by else None
+        if type is not None and not has_order(type):
             words = {"string": "text, as all of CSV and TSV is", "bool": "true or false"}
             kind = "a list" if pa.types.is_list(type) else words.get(str(type), str(type))
+            verb = "top_fraction" if rule.rank else "at_most"
             raise BadOption(
-                f"keep: the rule `{rule.name}` does not fit: `{rule.rank.of}` is {kind}; "
-                "`top_fraction` ranks a column of numbers, dates or times"
+                f"keep: the rule `{rule.name}` does not fit: `{by}` is {kind}; "
+                f"`{verb}` ranks a column of numbers, dates or times"
             )
 
 
@@ -218,17 +271,20 @@ def _check_texts(listed: Sequence[Rule], recipe: Recipe, filters: Filters) -> No
             )
 
 
-def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -> Rule:
+def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters, seed: int) -> Rule:
     """Return the rule of one entry of `keep`, which is at `key` in the recipe."""
-    rank = None
+    rank, quota = None, _quota(entry, seed)
     if entry.where is not None:
         sql = entry.where
     elif entry.filter is not None:
         sql = filter_rule(key, entry.filter, entry.options, filters)
+    elif quota is not None:
+        sql = quota.sql
     else:
         rank = _rank(key, entry)
         sql = rank.sql
-    phase = Phase.POOL if entry.top_fraction is not None else _phase(key, sql, scores, filters)
+    over_pool = quota or entry.top_fraction is not None
+    phase = Phase.POOL if over_pool else _phase(key, sql, scores, filters)
     if entry.gate and phase > Phase.IMAGE:
         raise BadOption(
             f"{key}: `{entry.rule_name}` cannot be a gate: what it reads is known only after "
@@ -236,7 +292,18 @@ def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters) -
         )
     if (entry.filter == MINOR_SAFETY.name) != (entry.rule_name == MINOR_SAFETY.name):
         raise BadOption(f"{key}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
-    return Rule(entry.rule_name, sql, entry.gate, phase, rank)
+    return Rule(entry.rule_name, sql, entry.gate, phase, rank, quota)
+
+
+def _quota(entry: Keep, seed: int) -> Quota | None:
+    """Return how many survivors an entry keeps, if it says so."""
+    if entry.at_most:
+        return Quota(seed, entry.at_most.n, per=entry.at_most.per, by=entry.at_most.by)
+    if entry.sample:
+        return Quota(seed, entry.sample.n, entry.sample.fraction)
+    if entry.mix:
+        return Quota(seed, per=entry.mix.by, shares=tuple(sorted(entry.mix.shares.items())))
+    return None
 
 
 def _rank(key: str, entry: Keep) -> Rank:

@@ -212,7 +212,7 @@ def _columns(rule: Rule | None) -> set[str]:
     """Return the columns that a rule reads of a pair itself."""
     if rule is None or rule.name == "gated" or sql.reads_all(rule.sql):
         return set()
-    return {rule.rank.of} if rule.rank else set(sql.columns_of(rule.sql))
+    return {rule.rank.of} if rule.rank else set(sql.columns_of(rule.sql)) - {UID.name}
 
 
 def _details(

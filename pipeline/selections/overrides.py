@@ -18,10 +18,15 @@ from pairsieve.filters.base import name_of
 from pairsieve.schemas import recipe_file
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_keep import KEEP_KEYS
+from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_keep import KEEP_KEYS, AtMost, Mix, Sample
 
 SECTIONS = ("blocklist", "scratch")  # of the recipe, that `select` reads besides `keep`
-OPTIONS = {name_of(f): [option.name for option in fields(f)] for f in FILTERS}
+QUOTAS: dict[str, type[Section]] = {"at_most": AtMost, "sample": Sample, "mix": Mix}
+OPTIONS = {
+    **{name_of(f): [option.name for option in fields(f)] for f in FILTERS},
+    **{kind: [*section.model_fields] for kind, section in QUOTAS.items()},
+}
 EXAMPLE = "clip_similarity.min_similarity=0.26"
 
 
@@ -105,24 +110,30 @@ def _set_in_rule(content: dict[str, Any], override: Override) -> None:
     if name not in named:
         raise BadOption(f"--set {override.key}: {_unknown(override.key, list(named))}")
     entry = named[name]
-    rule = next((key for key in entry if key not in KEEP_KEYS), None)
-    settable = OPTIONS.get(rule, []) if rule else [key for key in entry if key in _OWN]
+    inside = next((key for key in entry if key not in KEEP_KEYS or key in QUOTAS), None)
+    settable = OPTIONS.get(inside, []) if inside else [key for key in entry if key in _OWN]
     if option not in settable:
         raise BadOption(
             f"--set {override.key}: `{name}` has no option `{option}` that can be set; "
             f"{nearest(option, settable)}"
         )
-    if rule is None:
+    if inside is None:
         entry[option] = override.value
     else:
-        entry[rule] = (entry[rule] or {}) | {option: override.value}
+        entry[inside] = (entry[inside] or {}) | {option: override.value}
 
 
 def _name(entry: dict[Any, Any]) -> str:
-    """Return what a rule is called; that of a condition and of a rank as in the funnel."""
+    """Return what a rule is called, as `Keep.rule_name` has it once it is checked."""
     rule = next((str(key) for key in entry if key not in KEEP_KEYS), "")
-    ranked = f"top_fraction {entry.get('of')}"
-    return str(entry.get("name") or rule or entry.get("where") or ranked)
+    if made := entry.get("name") or rule or entry.get("where"):
+        return str(made)
+    cap, mix = entry.get("at_most"), entry.get("mix")
+    if isinstance(cap, dict):
+        return f"at_most per {cap.get('per')}"
+    if isinstance(mix, dict):
+        return f"mix by {mix.get('by')}"
+    return "sample" if "sample" in entry else f"top_fraction {entry.get('of')}"
 
 
 def _unknown(key: str, rules: list[str]) -> str:

@@ -1,5 +1,6 @@
 """How a selection was made, as its marker says it: so that it can be asked without a recipe."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -9,7 +10,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.files import MADE_BY
-from pairsieve.pipeline.ledger.rules import Rank, Rule
+from pairsieve.pipeline.ledger.rules import Quota, Rank, Rule
 from pairsieve.pipeline.selections.listing import names
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
@@ -40,7 +41,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return what the marker keeps."""
-        return {
+        made = {
             "recipe": self.origin.file,
             "set": list(self.origin.overrides),
             "presets": list(self.origin.presets),
@@ -48,6 +49,8 @@ class Record:
             "rules": [asdict(rule) for rule in self.rules],
             "keep": [entry.model_dump(exclude_defaults=True) for entry in self.entries.values()],
         }
+        kept: dict[str, Any] = json.loads(json.dumps(made))  # as it is read again
+        return kept
 
     @classmethod
     def loads(cls, kept: Mapping[str, Any]) -> Self:
@@ -61,7 +64,12 @@ class Record:
         )
 
 
-def _rule(rank: Mapping[str, Any] | None, phase: int, **kept: Any) -> Rule:
+def _rule(
+    phase: int, rank: Mapping[str, Any] | None, quota: Mapping[str, Any] | None, **kept: Any
+) -> Rule:
+    if quota:
+        shares = tuple((value, share) for value, share in quota["shares"])
+        return Rule(**kept, phase=Phase(phase), quota=Quota(**{**quota, "shares": shares}))
     return Rule(**kept, phase=Phase(phase), rank=Rank(**rank) if rank else None)
 
 

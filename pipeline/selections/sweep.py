@@ -199,6 +199,7 @@ def _count(pool: Pool, record: Record, axes: tuple[Axis, ...]) -> Counts:
     others = [
         replace(rule, sql="true", rank=None) if rule.name in swept else rule
         for rule in record.rules
+        if rule.quota is None  # it would count the survivors of each value apart
     ]
     first, *rest = axes
     passing = [_rules(record, axes[:1], (value,)) for value in first.values]

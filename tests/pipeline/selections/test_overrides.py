@@ -5,6 +5,7 @@ import pytest
 from pairsieve.pipeline.selections.overrides import apply, load, parse
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_keep import AtMost, Mix, Sample
 
 RECIPE = """\
 input: {path: p}
@@ -37,6 +38,22 @@ def test_options_conditions_and_ranks_are_set_by_the_names_of_their_rules(tmp_pa
     assert sharpness.options == {"min_sharpness": 0.4}
     assert (wide.where, top.top_fraction) == ("width > 9", 0.5)
     assert (flat.filter, flat.name, flat.options) == ("aspect_ratio", "flat", {"max_ratio": 2})
+
+
+def test_caps_samples_and_mixes_are_set_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "q.yaml"
+    path.write_text(
+        "input: {path: p}\nkeep: [{at_most: {per: host, n: 9}}, {sample: {n: 5}}, "
+        "{mix: {by: language, shares: {en: 1}}}]\n"
+    )
+    cap, sample, mix = load(
+        path, ["at_most per host.n=3", "sample.n=2", "mix by language.shares={de: 1}"]
+    ).keep
+    assert (cap.at_most, sample.sample) == (AtMost(per="host", n=3), Sample(n=2))
+    assert mix.mix == Mix(by="language", shares={"de": 1})
+    assert [entry.rule_name for entry in (cap, sample, mix)] == [
+        *("at_most per host", "sample", "mix by language")
+    ]
 
 
 def test_a_value_is_read_as_yaml() -> None:
