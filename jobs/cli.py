@@ -38,7 +38,7 @@ from pairsieve.jobs.dataset_commands import (
     status,
     verify,
 )
-from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if
+from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
 from pairsieve.schemas.errors import BadOption, PairsieveError, not_permitted, out_of_room
 
 _USAGE: Any = typer.BadParameter.__mro__[2]  # what typer raises for wrong words, and its kin
@@ -310,7 +310,7 @@ def fetch_model(
     typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
 
 
-for command in (diff, sweep, presets, export, search, status, verify, gc, hashes):
+for command in (diff, sweep, presets, why, export, search, status, verify, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("what-if")(what_if)

@@ -140,3 +140,34 @@ def presets(
         raise BadOption(f"presets: there is none called `{name}`; {nearest(name, [*PRESETS])}")
     else:
         print_preset(PRESETS[name])
+
+
+def why(
+    dataset: DatasetArgument,
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="A uid, a URL, or SHARD.tar/KEY of a sample.")
+    ],
+    name: Name = "default",
+    as_json: AsJson = False,
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Tell the life of a pair: input, fetches, measures, what each rule says, copies, shard."""
+    from dataclasses import asdict
+
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.jobs.selection_tables import print_life
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.selections import life
+    from pairsieve.pipeline.unit import plan_file
+
+    store = Store.at(dataset)
+    plan_file.read(store)
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        lives = life.run(store, running, name, pair)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in lives], indent=1, default=str))
+        return
+    for one in lives:
+        print_life(one, name)

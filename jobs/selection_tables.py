@@ -8,6 +8,7 @@ from pairsieve.jobs.console import print_sentence, print_table, printable
 from pairsieve.jobs.preset_text import published, rules_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.selections.diff import Change, Difference
+from pairsieve.pipeline.selections.life import Life
 from pairsieve.pipeline.selections.sweep import Axis, Counts
 from pairsieve.schemas.preset import Preset
 from pairsieve.schemas.presets import PRESETS
@@ -109,3 +110,71 @@ def pass_rates(recipe: Recipe, selected: Marker) -> Iterator[str]:
         rate = published(PRESETS[name])
         said = f"published {rate}" if rate != "-" else "no pass rate is published"
         yield f"Preset {name}: {said}; kept here, by all rules: {ours}."
+
+
+def print_life(life: Life, name: str) -> None:
+    """Print what is known of a pair: what it is, its fetches, the rules, its copies, its shard."""
+    pair = life.pair
+    print_sentence(f"Row {pair['row']:,}, {_fate(life, name)}")
+    facts = [(key, _score(value)) for key, value in pair.items() if key not in _TOLD]
+    print_table("What is known of it", ("column", "value"), list[tuple[Any, ...]](facts))
+    fetches = [
+        ("first" if one["retry_layer"] == 0 else f"retry {one['retry_layer']}", *_of_fetch(one))
+        for one in life.attempts
+    ]
+    print_table("Fetches", ("fetch", "outcome", "detail"), list[tuple[Any, ...]](fetches))
+    if life.verdicts:
+        rows = [
+            (
+                verdict.rule,
+                "passes" if verdict.passed else "DROPS it",
+                ", ".join(f"{key} {_known(value)}" for key, value in verdict.values.items()),
+                _short(verdict.condition),
+            )
+            for verdict in life.verdicts
+        ]
+        print_table(f"Rules of {name}", ("rule", "", "reads", "asks"), list[tuple[Any, ...]](rows))
+    if life.copies:
+        copies = [
+            (one["row"], "stays" if one["kept"] else "copy", printable(one["url"] or ""))
+            for one in life.copies
+        ]
+        print_table("The same picture", ("row", "", "url"), list[tuple[Any, ...]](copies))
+
+
+_ASKED_CHARS = 70  # of a rule's condition
+
+
+def _known(value: Any) -> str:
+    return "-" if value is None else _score(value)
+
+
+def _short(condition: str) -> str:
+    text = printable(" ".join(condition.split()))
+    return text if len(text) <= _ASKED_CHARS else f"{text[: _ASKED_CHARS - 3]}..."
+
+
+_TOLD = {"row", "retry_layer", "keep", "first_failing", "failing", "shard", "shard_offset"}
+
+
+def _fate(life: Life, name: str) -> str:
+    """Return in words what became of a pair."""
+    pair = life.pair
+    if not life.verdicts:
+        detail = f" ({printable(pair['detail'])})" if pair.get("detail") else ""
+        return f"no image: {pair['outcome']}{detail}."
+    if not pair["keep"]:
+        return f"dropped from {name} by {', '.join(pair['failing'])}."
+    if "shard" in pair:
+        return f"kept: in {name}/{pair['shard']}, at byte {pair['shard_offset']:,}."
+    return f"kept by {name}; no shards were made of it yet."
+
+
+def _of_fetch(attempt: dict[str, Any]) -> tuple[str, str]:
+    """Return the outcome of a fetch, and what else is known of it."""
+    known = (
+        printable(str(attempt.get("detail", ""))),
+        f"HTTP {attempt['http_status']}" if "http_status" in attempt else "",
+        f"{attempt['fetched_at']:%Y-%m-%d %H:%M:%S}" if "fetched_at" in attempt else "",
+    )
+    return attempt["outcome"], ", ".join(filter(None, known))
