@@ -31,6 +31,7 @@ from pairsieve.jobs.cli_options import (
 )
 from pairsieve.jobs.dataset_commands import (
     export,
+    fetch_model,
     gc,
     hashes,
     list_contents,
@@ -296,23 +297,10 @@ def run(
     print_paths(job.store, name)
 
 
-@app.command("fetch-model")
-def fetch_model(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `embed.model` has it.")],
-    pretrained: Annotated[
-        str, typer.Argument(metavar="PRETRAINED", help="As `embed.pretrained` has it.")
-    ],
-) -> None:
-    """Fetch a model of open_clip's, with its tokenizer, into the cache: `run` downloads nothing."""
-    from pairsieve.pipeline.models.download import download
-    from pairsieve.schemas.recipe import Embed
-
-    typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
-
-
 for command in (diff, sweep, presets, why, export, search, status, verify, gc, hashes):
     app.command()(command)
 app.command("list")(list_contents)
+app.command("fetch-model")(fetch_model)
 app.command("what-if")(what_if)
 
 

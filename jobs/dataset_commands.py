@@ -1,4 +1,4 @@
-"""Commands on a dataset that is there: look at it, take from it, clean it up; none needs a recipe.
+"""Commands that need no recipe: on a dataset that is there, and for what a recipe names.
 
 Everything heavy is imported inside them, as in `cli.py`.
 """
@@ -168,3 +168,16 @@ def list_contents(dataset: DatasetArgument) -> None:
     from pairsieve.pipeline.dataset.store import Store
 
     print_contents(Store.at(dataset))
+
+
+def fetch_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As `embed.model` has it.")],
+    pretrained: Annotated[
+        str, typer.Argument(metavar="PRETRAINED", help="As `embed.pretrained` has it.")
+    ],
+) -> None:
+    """Fetch a model of open_clip's, with its tokenizer, into the cache: `run` downloads nothing."""
+    from pairsieve.pipeline.models.download import download
+    from pairsieve.schemas.recipe import Embed
+
+    typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
