@@ -46,4 +46,4 @@ def test_the_distributed_search_is_printed_beside_the_one_in_memory(
         lines.append,
     )
     assert "equal" in capsys.readouterr().out
-    assert lines[-1].startswith("estimated, 10,000,000,000 hashes: 5 x 400 tasks of 25,000,000")
+    assert lines[-1].startswith("estimated, 10,000,000,000 hashes: 5 x 834 tasks of 11,990,408")
