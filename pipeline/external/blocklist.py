@@ -15,8 +15,8 @@ Of an entry only 64 bits and its line are kept. Two texts with the same 64 bits 
 with a million entries one look-up in 10^13 is wrong, and then a pair too many stays out.
 
 Measured, one core, a million entries: URLs are read in 6.7 s and take 32 MB, SHA-256 in 1.8 s and
-16 MB, pHashes in 2.1 s and 56 MB; then a URL is looked up in 3 us, a pHash in 7.6 us. Where many
-are to be looked up, `url_hashes` are joined with the ledger's instead.
+16 MB, pHashes in 2.1 s and 56 MB; then a URL is looked up in 3 us, a pHash in 11 us (among 50,000
+in 0.6 us). Where many are to be looked up, `url_hashes` are joined with the ledger's instead.
 """
 
 import hashlib

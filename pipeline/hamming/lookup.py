@@ -7,6 +7,7 @@ Source: Manku, Jain, Das Sarma, "Detecting Near-Duplicates for Web Crawling" (WW
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pairsieve.schemas.arrays import Hashes
 
 BITS = 64
+TABLE_BITS = 16  # of a block at most, for a table of all its values: 0.5 MB
 COMPARED_AT_ONCE = 1_000_000  # comparisons made together; bounds the memory of a look-up
 
 
@@ -25,13 +27,12 @@ class HashIndex:
         self._hashes = hashes
         self._max_distance = max_distance
         edges = [BITS * block // (max_distance + 1) for block in range(max_distance + 2)]
-        self._blocks = []
+        self._blocks: list[_Block] = []
         for low, high in zip(edges, edges[1:], strict=False):
             shift, mask = np.uint64(low), np.uint64((1 << (high - low)) - 1)
             values = (hashes >> shift) & mask
             order = np.argsort(values, kind="stable").astype(np.uint32)
-            narrow = np.uint32 if high - low <= 32 else np.uint64
-            self._blocks.append((shift, mask, values[order].astype(narrow), order))
+            self._blocks.append(_Block(shift, mask, _Ranges.of(values[order], high - low), order))
 
     def find(self, queries: Hashes) -> Iterator[tuple[int, int, int]]:
         """Yield (position in `queries`, position of the nearest hash, bits between them).
@@ -39,10 +40,8 @@ class HashIndex:
         Among equally near ones it is the first of the index.
         """
         best = np.full(len(queries), np.iinfo(np.int64).max)  # bits, then position
-        for shift, mask, values, order in self._blocks:
-            parts = ((queries >> shift) & mask).astype(values.dtype)
-            firsts = np.searchsorted(values, parts, "left")
-            counts = np.searchsorted(values, parts, "right") - firsts
+        for shift, mask, ranges, order in self._blocks:
+            firsts, counts = ranges.find((queries >> shift) & mask)
             for start, stop in _steps(counts):
                 query_positions = np.repeat(np.arange(start, stop), counts[start:stop])
                 entries = order[_ranges(firsts[start:stop], counts[start:stop])].astype(np.int64)
@@ -53,6 +52,42 @@ class HashIndex:
                 np.minimum.at(best, query_positions[within], bits[within] << 32 | entries[within])
         for position in np.flatnonzero(best < np.iinfo(np.int64).max).tolist():
             yield position, int(best[position]) & 0xFFFF_FFFF, int(best[position]) >> 32
+
+
+class _Ranges(NamedTuple):
+    """Where each value of a block stands in its sorted values.
+
+    `starts` is a table by value, where the block is narrow enough for one.
+    """
+
+    values: NDArray[np.uint64]
+    starts: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, values: NDArray[np.uint64], bits: int) -> Self:
+        """Return the ranges of sorted values of so many bits."""
+        if bits > TABLE_BITS:
+            return cls(values, None)
+        ends = np.cumsum(np.bincount(values.astype(np.int64), minlength=1 << bits))
+        return cls(values, np.concatenate((np.zeros(1, np.int64), ends)))
+
+    def find(self, parts: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the first position of each value, (n,), and how often it occurs, (n,)."""
+        if self.starts is not None:
+            indices = parts.astype(np.int64)
+            firsts = self.starts[indices]
+            return firsts, self.starts[indices + 1] - firsts
+        firsts = np.searchsorted(self.values, parts, "left")
+        return firsts, np.searchsorted(self.values, parts, "right") - firsts
+
+
+class _Block(NamedTuple):
+    """A block of bits: how to cut it out of a hash, its values sorted, and in which order."""
+
+    shift: np.uint64
+    mask: np.uint64
+    ranges: _Ranges
+    order: NDArray[np.uint32]
 
 
 def _steps(counts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
