@@ -161,12 +161,12 @@ def pool_blocks(stage: Stage, fingerprint: str = "") -> str:
 
     It is that of one fingerprint, or the one in which all are.
     """
-    return _blocks(stage.folder, fingerprint)
+    return _below(stage.folder, BLOCKS, fingerprint)
 
 
 def selection_blocks(name: str, fingerprint: str = "") -> str:
     """Return the folder of what is judged block by block, of one fingerprint or of all."""
-    return _blocks(selection_folder(name), fingerprint)
+    return _below(selection_folder(name), BLOCKS, fingerprint)
 
 
 def selection_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
@@ -174,8 +174,9 @@ def selection_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
     return "/".join(filter(None, (selection_folder(name), ORDER, fingerprint, round)))
 
 
-def _blocks(folder: str, fingerprint: str) -> str:
-    return f"{folder}/{BLOCKS}/{fingerprint}" if fingerprint else f"{folder}/{BLOCKS}"
+def _below(*parts: str) -> str:
+    """Return a path of these parts, those left out that are empty."""
+    return "/".join(filter(None, parts))
 
 
 def shards_folder(name: str) -> str:
@@ -209,7 +210,7 @@ def shard_marker(name: str) -> str:
 
 def shard_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
     """Return the folder of a round that puts samples in order, of all of one fingerprint or all."""
-    return "/".join(filter(None, (shards_folder(name), ORDER, fingerprint, round)))
+    return _below(shards_folder(name), ORDER, fingerprint, round)
 
 
 def manifest(name: str) -> str:
@@ -229,7 +230,7 @@ def report_folder(name: str) -> str:
 
 def report_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
     """Return the folder of a round that counts in blocks, of all of one fingerprint or of all."""
-    return "/".join(filter(None, (report_folder(name), BLOCKS, fingerprint, round)))
+    return _below(report_folder(name), BLOCKS, fingerprint, round)
 
 
 def stats_file(name: str) -> str:
