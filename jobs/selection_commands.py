@@ -4,7 +4,9 @@ Everything heavy is imported inside them, as in `cli.py`.
 """
 
 import json
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +22,36 @@ from pairsieve.jobs.cli_options import (
     Workers,
     check_output,
 )
+
+if TYPE_CHECKING:
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.engine.engine import Engine
+    from pairsieve.pipeline.selections.sweep import Counts
+
+
+@contextmanager
+def _opened(
+    dataset: str, engine: EngineKind, workers: int | None, ray_address: str | None
+) -> "Iterator[tuple[Store, Engine]]":
+    """Give a dataset, which must have a plan, and an engine; the engine is closed at the end."""
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.unit import plan_file
+
+    store = Store.at(dataset)
+    plan_file.read(store)
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        yield store, running
+
+
+def _say(counts: "Counts", as_json: bool) -> None:
+    """Print what a sweep has counted."""
+    from pairsieve.jobs.selection_tables import print_counts
+
+    if as_json:
+        typer.echo(json.dumps(counts.to_json(), indent=1))
+    else:
+        print_counts(counts)
 
 
 def diff(
@@ -37,17 +69,12 @@ def diff(
     ray_address: Address = None,
 ) -> None:
     """Say what selection B keeps that A does not, what it loses, and by which rules."""
-    from pairsieve.jobs.job import EngineChoice, opened
     from pairsieve.jobs.selection_tables import print_difference
-    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import diff
-    from pairsieve.pipeline.unit import plan_file
 
     if page:
         check_output("--page", page, force)
-    store = Store.at(dataset)
-    plan_file.read(store)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    with _opened(dataset, engine, workers, ray_address) as (store, running):
         found = diff.run(store, running, (a, b), examples)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1, default=str))
@@ -74,21 +101,12 @@ def sweep(
     ray_address: Address = None,
 ) -> None:
     """Say how many pairs would survive with other values of a threshold, the other rules fixed."""
-    from pairsieve.jobs.job import EngineChoice, opened
-    from pairsieve.jobs.selection_tables import print_counts
-    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import sweep
-    from pairsieve.pipeline.unit import plan_file
 
     values = sweep.parse_values("--at", at) if at is not None else ()
-    store = Store.at(dataset)
-    plan_file.read(store)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    with _opened(dataset, engine, workers, ray_address) as (store, running):
         counts = sweep.sweep(store, running, name, rule, values)
-    if as_json:
-        typer.echo(json.dumps(counts.to_json(), indent=1))
-    else:
-        print_counts(counts)
+    _say(counts, as_json)
 
 
 def what_if(
@@ -107,21 +125,12 @@ def what_if(
 
     E.g. `pairsieve what-if DIR clip_similarity.min_similarity=0.2,0.25 size.min_bytes=1,5000`.
     """
-    from pairsieve.jobs.job import EngineChoice, opened
-    from pairsieve.jobs.selection_tables import print_counts
-    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import sweep
-    from pairsieve.pipeline.unit import plan_file
 
     specs = [sweep.parse(spec) for spec in thresholds]
-    store = Store.at(dataset)
-    plan_file.read(store)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    with _opened(dataset, engine, workers, ray_address) as (store, running):
         counts = sweep.what_if(store, running, name, specs)
-    if as_json:
-        typer.echo(json.dumps(counts.to_json(), indent=1))
-    else:
-        print_counts(counts)
+    _say(counts, as_json)
 
 
 def presets(
@@ -156,15 +165,10 @@ def why(
     """Tell the life of a pair: input, fetches, measures, what each rule says, copies, shard."""
     from dataclasses import asdict
 
-    from pairsieve.jobs.job import EngineChoice, opened
     from pairsieve.jobs.selection_tables import print_life
-    from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import life
-    from pairsieve.pipeline.unit import plan_file
 
-    store = Store.at(dataset)
-    plan_file.read(store)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    with _opened(dataset, engine, workers, ray_address) as (store, running):
         lives = life.run(store, running, name, pair)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in lives], indent=1, default=str))

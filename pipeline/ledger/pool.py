@@ -107,7 +107,7 @@ class Pool:
         Raises:
             Stopped: a task's process kept dying.
         """
-        for _, row in self.each(partial(_row, columns, sql), self.blocks):
+        for _, row in self.each(partial(one_row, columns, sql), self.blocks):
             yield row
 
     def each(
@@ -124,7 +124,8 @@ class Pool:
             yield block, result
 
 
-def _row(columns: Sequence[str], sql: str, block: Block) -> tuple[Any, ...]:
+def one_row(columns: Collection[str], sql: str, block: Block) -> tuple[Any, ...]:
+    """Return the one row that a query over these columns of `ledger` gives in a block."""
     with block.ledger(columns) as connection:
         (row,) = connection.execute(sql).fetchall()
         return tuple(row)

@@ -16,10 +16,10 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files, result_files
-from pairsieve.pipeline.ledger.pool import Block, Pool
-from pairsieve.pipeline.ledger.rules import MINOR, Rule
+from pairsieve.pipeline.ledger.pool import Block, Pool, one_row
+from pairsieve.pipeline.ledger.rules import MINOR
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
-from pairsieve.pipeline.selections.record import Record, read
+from pairsieve.pipeline.selections.record import Record, read, read_by, values_of
 from pairsieve.pipeline.stats.page import render, thumbnail
 from pairsieve.schemas.columns import BLOCKED, KEEP, ROW, TEXT, UID, URL
 from pairsieve.schemas.errors import BadOption
@@ -170,7 +170,7 @@ def _counted(pool: Pool, examples: int) -> tuple[list[int], _Changes]:
         """
     columns = [UID.name, *(f"{name}{end}" for name in (KEEP.name, BITS) for end in ENDS)]
     totals, changes = [0, 0, 0, 0], _Changes()
-    for block, (*counts, of_rules) in pool.each(partial(_one_row, columns, query), pool.blocks):
+    for block, (*counts, of_rules) in pool.each(partial(one_row, columns, query), pool.blocks):
         totals = [total + count for total, count in zip(totals, counts, strict=True)]
         for told in of_rules or ():
             found = changes.setdefault((told["side"], told["place"]), _Found())
@@ -181,17 +181,14 @@ def _counted(pool: Pool, examples: int) -> tuple[list[int], _Changes]:
     return totals, changes
 
 
-def _one_row(columns: Collection[str], query: str, block: Block) -> tuple[Any, ...]:
-    with block.ledger(columns) as connection:
-        (row,) = connection.execute(query).fetchall()
-        return tuple(row)
-
-
 def _looked_up(pool: Pool, side: _Side, found: Mapping[int, _Found]) -> list[Change]:
     """Return the changes that a selection's rules have made, in their order, with examples."""
     rules = {rule.name: rule for rule in side.record.rules}
     named = {place: _rule_name(place, side.rules) for place in sorted(found)}
-    read = {place: _columns(rules.get(name)) for place, name in named.items()}
+    read = {
+        place: read_by(rules[name]) if name in rules else set[str]()
+        for place, name in named.items()
+    }
     pairs = _details(pool, side.record.scores, found, set().union(*read.values()))
     return [
         Change(
@@ -206,13 +203,6 @@ def _looked_up(pool: Pool, side: _Side, found: Mapping[int, _Found]) -> list[Cha
 
 def _rule_name(place: int, rules: Sequence[str]) -> str:
     return {-1: UNJUDGED, 0: OUTCOME}.get(place) or rules[place - 1]
-
-
-def _columns(rule: Rule | None) -> set[str]:
-    """Return the columns that a rule reads of a pair itself."""
-    if rule is None or rule.name == "gated" or sql.reads_all(rule.sql):
-        return set()
-    return {rule.rank.of} if rule.rank else set(sql.columns_of(rule.sql)) - {UID.name}
 
 
 def _details(
@@ -242,9 +232,7 @@ def _pairs(
 
 
 def _example(pair: Mapping[str, Any], read: Iterable[str]) -> Example:
-    lower = {name.lower(): name for name in pair}
-    scores = {lower[n]: pair[lower[n]] for name in sorted(read) if (n := name.lower()) in lower}
-    return {**pair, "scores": scores}
+    return {**pair, "scores": values_of(pair, read)}
 
 
 def page(store: Store, difference: Difference) -> str:

@@ -15,7 +15,7 @@ from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import Rule
-from pairsieve.pipeline.selections.record import read
+from pairsieve.pipeline.selections.record import read, read_by, values_of
 from pairsieve.schemas.columns import (
     CLUSTER,
     COLOUR,
@@ -147,14 +147,15 @@ def _verdicts(pair: dict[str, Any], rules: Sequence[Rule]) -> list[Verdict]:
     """Return what each rule says of a pair that was judged by it."""
     if pair.get(FAILING.name) is None or pair["outcome"] not in ("ok", "gated"):
         return []
-    lower = {name.lower(): name for name in pair}
-    verdicts = []
-    for rule in rules:
-        reads = [rule.rank.of] if rule.rank else sorted(sql.columns_of(rule.sql))
-        values = {lower[n.lower()]: pair[lower[n.lower()]] for n in reads if n.lower() in lower}
-        passed = rule.name not in pair[FAILING.name]
-        verdicts.append(Verdict(rule.name, rule.sql, values, passed))
-    return verdicts
+    return [
+        Verdict(
+            rule.name,
+            rule.sql,
+            values_of(pair, read_by(rule)),
+            rule.name not in pair[FAILING.name],
+        )
+        for rule in rules
+    ]
 
 
 def _copies(pool: Pool, pair: dict[str, Any]) -> list[dict[str, Any]]:

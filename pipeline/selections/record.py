@@ -1,7 +1,7 @@
 """How a selection was made, as its marker says it: so that it can be asked without a recipe."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -9,9 +9,11 @@ from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger import sql
 from pairsieve.pipeline.ledger.files import MADE_BY
 from pairsieve.pipeline.ledger.rules import Quota, Rank, Rule
 from pairsieve.pipeline.selections.listing import names
+from pairsieve.schemas.columns import UID
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_keep import Keep, Origin
@@ -90,3 +92,16 @@ def read(store: Store, name: str) -> tuple[Marker, Record]:
             "`pairsieve select` with its recipe notes them"
         )
     return marker, Record.loads(marker.extra[MADE_BY])
+
+
+def read_by(rule: Rule) -> set[str]:
+    """Return the columns that a rule reads of a pair itself."""
+    if rule.name == "gated" or sql.reads_all(rule.sql):
+        return set()
+    return {rule.rank.of} if rule.rank else set(sql.columns_of(rule.sql)) - {UID.name}
+
+
+def values_of(pair: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Return those of some columns, in any case, that a row of the ledger has."""
+    lower = {name.lower(): name for name in pair}
+    return {lower[n]: pair[lower[n]] for name in sorted(columns) if (n := name.lower()) in lower}
