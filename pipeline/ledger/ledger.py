@@ -54,10 +54,9 @@ def connect(
 ) -> "DuckDBPyConnection":
     """Return a DuckDB connection that can read the dataset.
 
-    It has so many `threads`; None for as many as there are processors, where the dataset is on this
-    machine, and one where it is in an object store. What does not fit into the memory of the
-    store's `scratch` goes to that folder, else inside a local dataset, else to the system's folder
-    for temporary files.
+    It has so many `threads`; None for as many as there are processors. What does not fit into the
+    memory of the store's `scratch` goes to that folder, else inside a local dataset, else to the
+    system's folder for temporary files.
     """
     import duckdb
 
@@ -66,8 +65,6 @@ def connect(
         "memory_limit": f"{store.scratch.memory_mb}MB",
         "temp_directory": str(Path(base) / spill_folder()),
     }
-    if not store.local:
-        threads = 1  # a file's position is shared: one thread would read where another has moved it
     if threads:
         config["threads"] = threads
     connection = duckdb.connect(file, config=config)
@@ -75,10 +72,10 @@ def connect(
         "SET enable_progress_bar = false; SET parquet_metadata_cache = true; SET TimeZone = 'UTC'"
     )
     if not store.local:
-        from obstore.fsspec import FsspecStore
+        from pairsieve.pipeline.ledger.object_files import ObjectFiles
 
         scheme: Any = store.url.partition("://")[0]
-        connection.register_filesystem(FsspecStore(scheme))
+        connection.register_filesystem(ObjectFiles(scheme))
     return connection
 
 
