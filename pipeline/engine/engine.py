@@ -6,16 +6,14 @@ Both engines give the same bytes, because a task writes what it makes and only c
 """
 
 import itertools
-import logging
 import os
-import secrets
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
+from pairsieve.pipeline.engine.private_ray import CHECK_S, QUIET, PrivateRay, ended
 from pairsieve.schemas.errors import Stopped
 
 Item = TypeVar("Item")
@@ -24,10 +22,9 @@ Result = TypeVar("Result")
 Kind = Literal["ray", "serial"]
 
 RETRIES = 2  # further attempts at a task whose process died
+OOM_RETRIES = "RAY_task_oom_retries"  # in the environment: for want of memory
 KNOCK_TIMEOUT_S = 10
-STARTED_TOO_SLOWLY = "timed out during startup"  # in what Ray raises
 ITEMS_IN_HAND = 2  # of an actor on a GPU
-OBJECT_STORE_BYTES = 128 << 20  # results are small: no data travels through Ray's object store
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,12 @@ class Ray:
             Stopped: no cluster answers at the address.
         """
         address = address or os.environ.get("RAY_ADDRESS")
-        _start_ray(workers, address)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # Ray's own default tries a task without end whose process was killed for want of memory.
+        os.environ.setdefault(OOM_RETRIES, str(RETRIES))
+        self._private = None if address else PrivateRay(workers)
+        if address:
+            _join_ray(address)
         import ray
 
         resources = ray.cluster_resources()
@@ -138,7 +140,7 @@ class Ray:
         def task(item: Item) -> Result:
             return function(item)
 
-        yield from _window(task.remote, items, self.workers)
+        yield from self._window(task.remote, items, self.workers)
 
     def map_with(
         self,
@@ -175,15 +177,40 @@ class Ray:
 
         suspects = []
         try:
-            for item, result in _window(submit, items, 2 * count):
+            for item, result in self._window(submit, items, 2 * count):
                 if isinstance(result, Crashed):
                     suspects.append(item)
                 else:
                     yield item, result
-            yield from _window(submit, suspects, 1)
+            yield from self._window(submit, suspects, 1)
         finally:
             for each in actors:
                 ray.kill(each)
+
+    def _window(
+        self, submit: Callable[[Item], Any], items: Iterable[Item], width: int
+    ) -> Generator[tuple[Item, Any]]:
+        """Yield (item, result) as tasks end, at most `width` of them under way."""
+        source = iter(items)
+        running: dict[Any, Item] = {}
+        while True:
+            for item in itertools.islice(source, width - len(running)):
+                running[submit(item)] = item
+            if not running:
+                return
+            done = self._wait(list(running))
+            yield running.pop(done), _result(done)
+
+    def _wait(self, references: list[Any]) -> Any:
+        """Return a reference whose task has ended."""
+        import ray
+
+        while True:
+            if self._private:
+                self._private.check()
+            done, _ = ray.wait(references, num_returns=1, timeout=CHECK_S)
+            if done:
+                return done[0]
 
     def close(self) -> None:
         """Leave the cluster, or end the private instance."""
@@ -213,51 +240,15 @@ def open_engine(kind: Kind, workers: int | None = None, address: str | None = No
     return Serial() if kind == "serial" else Ray(workers, address)
 
 
-def _start_ray(workers: int | None, address: str | None) -> None:
-    """Join the cluster at `address`, or start a private instance on loopback.
-
-    The private instance is reachable only with a token made here and kept in this process and its
-    children: Ray's own default would write one into the home folder.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if not address:
-        # Ray turns 127.0.0.1 into the machine's outer address unless clusters are off.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+def _join_ray(address: str) -> None:
+    """Join the cluster at `address`."""
     import ray
 
-    if not address:
-        with _told_if_too_slow():
-            ray.init(
-                address="local",
-                num_cpus=workers or os.cpu_count(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
-        return
     try:
         _knock(address)
-        ray.init(address=address, **quiet)
+        ray.init(address=address, **QUIET)
     except OSError as error:  # Ray's own ConnectionError is one
         raise Stopped(f"no Ray cluster answers at {address}: {error}") from error
-
-
-@contextmanager
-def _told_if_too_slow() -> Iterator[None]:
-    """Tell the one failure to start that is no fault: Ray gives its processes half a minute."""
-    try:
-        yield
-    except Exception as error:  # of no narrower class
-        if STARTED_TOO_SLOWLY not in str(error):
-            raise
-        raise Stopped(
-            "Ray did not start in its 30 s, so the machine is too busy; run again, or say "
-            "`--engine serial`"
-        ) from error
 
 
 def _knock(address: str) -> None:
@@ -265,23 +256,6 @@ def _knock(address: str) -> None:
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdecimal():
         socket.create_connection((host, int(port)), KNOCK_TIMEOUT_S).close()
-
-
-def _window(
-    submit: Callable[[Item], Any], items: Iterable[Item], width: int
-) -> Generator[tuple[Item, Any]]:
-    """Yield (item, result) as tasks end, at most `width` of them under way."""
-    import ray
-
-    source = iter(items)
-    running: dict[Any, Item] = {}
-    while True:
-        for item in itertools.islice(source, width - len(running)):
-            running[submit(item)] = item
-        if not running:
-            return
-        (done, *_), _ = ray.wait(list(running), num_returns=1)
-        yield running.pop(done), _result(done)
 
 
 def _result(reference: Any) -> Any:
@@ -292,6 +266,7 @@ def _result(reference: Any) -> Any:
         ActorUnavailableError,
         NodeDiedError,
         OutOfMemoryError,
+        RayError,
         RayTaskError,
         WorkerCrashedError,
     )
@@ -309,3 +284,5 @@ def _result(reference: Any) -> Any:
         return Crashed(type(error).__name__)
     except RayTaskError as error:
         raise error.cause from error
+    except RayError as error:  # not the task's fault, but that of what it runs on
+        raise ended(type(error).__name__) from error
