@@ -125,10 +125,7 @@ class Ray:
             _join_ray(address)
         import ray
 
-        resources = ray.cluster_resources()
-        self.workers = workers or max(1, int(resources.get("CPU", 1)))
-        self._gpus = int(resources.get("GPU", 0))
-        self._nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -151,15 +148,18 @@ class Ray:
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) as actors answer: as many as the GPUs hold, else one per node.
 
-        On a GPU an actor has two items in hand, so that the GPU works while one is written.
+        They are counted now: a node that has joined since the start is used. On a GPU an actor has
+        two items in hand, so that the GPU works while one is written.
         Actors ask for no CPU of Ray's: a pool that held them all would starve the tasks that feed
         it. They restart as often as needed. When an actor dies, what waited behind the culprit may
         use up its attempts too, so an item counts as crashed only when it also crashed alone.
         """
         import ray
 
-        on_gpu = gpus > 0 and self._gpus > 0
-        count = max(1, int(self._gpus / gpus)) if on_gpu else self._nodes
+        there = int(ray.cluster_resources().get("GPU", 0))
+        on_gpu = gpus > 0 and there > 0
+        nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+        count = max(1, int(there / gpus)) if on_gpu else nodes
         actor: Any = ray.remote(
             num_cpus=0,
             num_gpus=gpus if on_gpu else 0,
