@@ -29,6 +29,7 @@ from pairsieve.jobs.cli_options import (
     Settings,
     Workers,
 )
+from pairsieve.jobs.cluster.commands import cluster
 from pairsieve.jobs.dataset_commands import (
     export,
     fetch_model,
@@ -50,6 +51,7 @@ app = App(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(cluster, name="cluster")
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""What it takes to run on a cluster: an image, and the files of its scheduler."""
