@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install img2dataset demo test fuzz check reference clean
+.PHONY: install img2dataset demo test fuzz faults check reference clean
 
 install: .venv/installed
 
@@ -31,6 +31,10 @@ test: install img2dataset
 
 fuzz: install
 	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/image/test_pixels_fuzz.py
+
+# Runs killed at seeded steps of their commits, and two at once: each must end as one undisturbed.
+faults: install
+	PAIRSIEVE_FAULT_SEEDS=100 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/faults
 
 check: install
 	$(BIN)/ruff format --check .

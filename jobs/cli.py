@@ -194,10 +194,11 @@ def group(
     """Find copies: the same pair, the same bytes, nearly the same picture."""
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import group
+    from pairsieve.pipeline.dataset.lease import POOL
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["group"])
-    with job.engine() as opened:
+    with job.deciding(POOL) as opened:
         counts = group.run(job.recipe, job.store, opened, partitions).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
@@ -221,10 +222,11 @@ def select(
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.jobs.selection_tables import pass_rates
     from pairsieve.pipeline import select
+    from pairsieve.pipeline.dataset.lease import of_selection
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["select"], settings or ())
-    with job.engine() as opened:
+    with job.deciding(of_selection(name)) as opened:
         marker = select.run(job.recipe, job.store, opened, name)
     print_funnel(marker.extra["funnel"])
     for sentence in pass_rates(job.recipe, marker):
@@ -243,12 +245,13 @@ def shard(
     """Pack the survivors of a selection into WebDataset tars."""
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import shard
+    from pairsieve.pipeline.dataset.lease import of_selection
     from pairsieve.pipeline.dataset.paths import shards_folder
     from pairsieve.pipeline.ledger.ledger import current_shards
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["shard"])
-    with job.engine() as opened:
+    with job.deciding(of_selection(name)) as opened:
         for marker in shard.run(job.recipe, job.store, opened, name):
             typer.echo(f"{marker.file('.tar')}  {marker.rows:,} samples")
     done = current_shards(job.store, name)
@@ -268,10 +271,11 @@ def report(
     from pairsieve.jobs.console import print_rate
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import report
+    from pairsieve.pipeline.dataset.lease import of_selection
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["report"])
-    with job.engine() as opened:
+    with job.deciding(of_selection(name)) as opened:
         written = report.run(job.recipe, job.store, opened, name)
     for path in written:
         typer.echo(path)

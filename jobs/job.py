@@ -12,6 +12,7 @@ from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.run_warnings import warnings
 from pairsieve.pipeline import check, plan, run
+from pairsieve.pipeline.dataset.lease import held
 from pairsieve.pipeline.dataset.marker import outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_marker
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
@@ -95,6 +96,12 @@ class Job:
         """Start the engine and close it at the end, also when the user interrupts."""
         return opened(self._engine)
 
+    @contextmanager
+    def deciding(self, lease: str) -> Iterator[Engine]:
+        """Start the engine once no other command decides over the same."""
+        with held(self.store, lease, log.note), self.engine() as engine:
+            yield engine
+
     def gather(self, outcomes: tuple[str, ...]) -> None:
         """Gather what is not gathered yet; then fetch the pairs with these outcomes once more."""
         planned = self.plan()
@@ -137,7 +144,7 @@ class Job:
         """Run the whole pipeline for the selection `name`; print progress, funnel, highest rate."""
         planned = self.limited(pairs, sample)
         with self.engine() as engine, self.progress(planned.pairs) as listener:
-            run.run(self.recipe, self.store, engine, name, listener)
+            run.run(self.recipe, self.store, engine, name, listener, log.note)
         selected = self.store.marker(select_marker(name))
         if selected:
             print_funnel(selected.extra["funnel"])

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from pairsieve.pipeline import embed, gather
 from pairsieve.pipeline import plan as plans
+from pairsieve.pipeline.dataset.lease import POOL, Say, held, of_selection
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.marker_index import FOLD_AT
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
-from pairsieve.pipeline.dataset.stages import DECIDING
+from pairsieve.pipeline.dataset.stages import DECIDING, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.marker_folding import FOLD_EVERY, fold_embedded, fold_gathered
@@ -38,9 +39,16 @@ Decide = Callable[[Recipe, Store, Engine, str], Iterable[Marker]]
 
 
 def run(
-    recipe: Recipe, store: Store, engine: Engine, name: str, listener: ProgressListener
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    name: str,
+    listener: ProgressListener,
+    say: Say = print,
 ) -> None:
     """Go through the whole pipeline for the selection `name`; `listener` hears of every commit.
+
+    While another command decides over the same, this one waits and `say` hears of it.
 
     Raises:
         BadOption: the input or the model cannot be had as the recipe says.
@@ -48,10 +56,15 @@ def run(
     """
     plan = plans.run(recipe, store)
     measure(recipe, store, engine, plan, listener)
-    for stage in DECIDING:
-        decide: Decide = import_module(f"{__package__}.{stage.name}").decide
-        for marker in decide(recipe, store, engine, name):
-            listener(stage.name, marker)
+    for lease, stages in (
+        (POOL, [stage for stage in DECIDING if stage.scope is Scope.POOL]),
+        (of_selection(name), [stage for stage in DECIDING if stage.scope is not Scope.POOL]),
+    ):
+        with held(store, lease, say):
+            for stage in stages:
+                decide: Decide = import_module(f"{__package__}.{stage.name}").decide
+                for marker in decide(recipe, store, engine, name):
+                    listener(stage.name, marker)
 
 
 def measure(

@@ -37,7 +37,7 @@ RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
 CATCH_EVERYTHING = {  # and why: each passes on what it caught
     "jobs/cli.py": "says that it is a fault of pairsieve's own and where to report it",
-    "pipeline/engine/private_ray.py": "tells the one failure of Ray's start that is no fault of ours",
+    "pipeline/engine/private_ray.py": "tells the one failure of Ray's start that is no fault",
     "pipeline/fetch/scheduler.py": "hands what ends a thread to the thread that waits for it",
     "pipeline/input/staging.py": "deletes what it has written of an input that cannot be read",
 }

@@ -37,6 +37,7 @@ RETRY_LAYERS = f"{GATHER.folder}/layers"  # what was decided of each retry layer
 SEARCHES = f"{GROUP.folder}/near"  # what distributed searches leave until `group` is committed
 EVALUATION = f"{GROUP.folder}/evaluation"
 INDEXES = "search"
+LEASES = "leases"
 SPILL = "tmp."  # how folders begin into which DuckDB spills what does not fit into memory
 SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
@@ -243,6 +244,11 @@ def report_page(name: str) -> str:
     return f"{report_folder(name)}/{REPORT_PAGE}"
 
 
+def lease_file(name: str) -> str:
+    """Return where it stands which command works on what is called `name`."""
+    return f"{LEASES}/{name}.json"
+
+
 def files(markers: Iterable[Marker], suffix: str) -> list[str]:
     """Return the names of the committed files that end in `suffix`, in marker order."""
     return [name for marker in markers for name in marker.files if name.endswith(suffix)]
@@ -320,6 +326,7 @@ _PATTERNS: dict[Role, list[str]] = {
             for s in STAGES
             if s.scope in _STAGE_PATTERNS
         ),
+        rf"{LEASES}/{_ANY}\.json",
         rf"{PLAN.folder}/{_ATTEMPT}\.\d{{6,}}\.parquet",
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",

@@ -1,0 +1,129 @@
+"""A lease: one command at a time decides over a pool, or for a selection, on whatever machine.
+
+It is an object that only one can create, and in which its holder counts on while it works. Another
+command waits. A holder that has ended without giving it back is known by its process, on the same
+machine, and else by the count that stands still: no clock is compared.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import psutil
+
+from pairsieve.pipeline.dataset.paths import attempt, lease_file
+from pairsieve.pipeline.dataset.store import Store
+
+POOL = "pool"  # what is decided for all selections alike
+BEAT_S = 10
+STILL_S = 120  # without a beat a holder has ended: long enough for work that lets no thread run
+LOOK_S = 0.5
+
+Say = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease."""
+
+    token: str
+    host: str
+    boot: float  # of the machine: process numbers begin anew then
+    pid: int
+    started: float  # of the process: numbers are used again
+    beat: int = 0
+
+    @classmethod
+    def me(cls) -> "Holder":
+        """Return this process, as a holder that no other is."""
+        process = psutil.Process()
+        return cls(attempt(), _host(), psutil.boot_time(), process.pid, process.create_time())
+
+    def has_ended(self) -> bool:
+        """Return whether it is known that the process has ended; elsewhere nothing is known."""
+        if self.host != _host():
+            return False
+        if abs(self.boot - psutil.boot_time()) > BEAT_S:
+            return True
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+
+def of_selection(name: str) -> str:
+    """Return the lease that a command takes which decides for a selection."""
+    return f"selection.{name}"
+
+
+@contextmanager
+def held(store: Store, name: str, say: Say = print) -> Iterator[None]:
+    """Hold the lease `name`; wait until it is free, which `say` hears of."""
+    path, me = lease_file(name), Holder.me()
+    _acquire(store, path, me, say)
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(store, path, me, ended), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        if (holder := _holder(store, path)) and holder.token == me.token:
+            store.delete([path])
+
+
+def _acquire(store: Store, path: str, me: Holder, say: Say) -> None:
+    """Return when the lease is ours."""
+    seen: Holder | None = None
+    since = time.monotonic()
+    while not store.create(path, _body(me)):
+        holder = _holder(store, path)
+        if holder is None:
+            continue
+        if holder != seen:
+            if not seen or seen.token != holder.token:
+                say(f"waiting for process {holder.pid} on {holder.host}, which works on this too")
+            seen, since = holder, time.monotonic()
+        if holder.has_ended() or time.monotonic() - since > STILL_S:
+            store.write(path, _body(me))
+            time.sleep(LOOK_S)  # another that waited may have done the same: the last one has it
+            if (holder := _holder(store, path)) and holder.token == me.token:
+                return
+        time.sleep(LOOK_S)
+
+
+def _beat(store: Store, path: str, me: Holder, ended: threading.Event) -> None:
+    """Count on in the lease as long as it is ours."""
+    while not ended.wait(BEAT_S):
+        holder = _holder(store, path)
+        if holder is None or holder.token != me.token:
+            return
+        me = replace(me, beat=me.beat + 1)
+        with suppress(OSError):  # a beat that is missed is made up for by the next
+            store.write(path, _body(me))
+
+
+def _holder(store: Store, path: str) -> Holder | None:
+    """Return who holds the lease; None if nobody does."""
+    try:
+        return Holder(**json.loads(store.read(path)))
+    except FileNotFoundError:
+        return None
+
+
+def _body(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
+
+
+def _host() -> str:
+    """Return a name of this machine, or of the container on it: its process numbers are its own."""
+    space = "/proc/self/ns/pid"
+    return socket.gethostname() + (os.readlink(space) if os.path.exists(space) else "")
