@@ -6,6 +6,7 @@ from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_characters import CaptionCharacters
 from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_frequency import CaptionFrequency
 from pairsieve.filters.caption_quality import CaptionQuality
 from pairsieve.filters.caption_repetition import CaptionRepetition
 from pairsieve.filters.caption_tokens import CaptionTokens
@@ -65,6 +66,7 @@ FILTERS: tuple[type[Any], ...] = (
     MinorSafety,
     Concept,
     Tags,
+    CaptionFrequency,
     Duplicate,
     Placeholder,
     Known,

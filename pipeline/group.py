@@ -1,15 +1,17 @@
 """Group: what can be told of a pair only by looking at all of them.
 
-Copies are found in rounds of tasks over blocks and over partitions of keys (`dedup/copies.py`);
-the driver adds up what they count. The steps that a recipe requests come after: each is a file that
-reads the table `images`, a row per pair with an image, and makes a table of its own with the
-columns that it finds. They run in one DuckDB on the driver, which spills to disk.
+Copies are found in rounds of tasks over blocks and over partitions of keys (`dedup/copies.py`), and
+so is counted how often captions, URLs and hosts occur (`counts/pool_counts.py`); the driver adds up
+what they count. The steps that a recipe requests come after: each is a file that reads the table
+`images`, a row per pair with an image, and makes a table of its own with the columns that it finds.
+They run in one DuckDB on the driver, which spills to disk.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.counts import pool_counts
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
@@ -36,7 +38,7 @@ from pairsieve.pipeline.ledger.ledger import attach_files, connect, export
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
-from pairsieve.schemas.columns import COPIES, GROUPED, ROW
+from pairsieve.schemas.columns import COPIES, COUNTED, GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
@@ -87,6 +89,7 @@ def run(
         files.measured(),
         options,
         [step.versions(recipe) for step in steps],
+        [column.name for column in COUNTED],
     )
     if done := current(store, GROUP_MARKER, wanted):
         tidy(store, pool_blocks(GROUP), done)
@@ -102,9 +105,10 @@ def run(
         engine.task_threads,
     )
     found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
+    counted = partial(pool_counts.columns, rounds, pool_counts.find(pool, rounds))
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
-    written = pool.run(partial(copies.write, rounds, found, folder), folder)
+    written = pool.run(partial(copies.write, rounds, found, counted, folder), folder)
     counts = {
         "pairs": sum(marker.rows for marker in written),
         "repeated": sum(marker.counts["repeated"] for marker in written),
@@ -169,7 +173,7 @@ def _joined(
     folder: str,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Write the columns of copies and of steps block by block; yield each file and its entry."""
-    made = {column.name for column in (ROW, *COPIES)}
+    made = {column.name for column in (ROW, *COPIES, *COUNTED)}
     made |= {column.name for step in running for column in step.COLUMNS}
     names = ", ".join(c.name if c.name in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
     for block, file in zip(pool.blocks, written, strict=True):
@@ -180,7 +184,7 @@ def _joined(
             f"LEFT JOIN (FROM {step.TABLE} WHERE row BETWEEN {first} AND {last}) USING (row)"
             for step in running
         )
-        columns = copies_of_block.format(", ".join(c.name for c in (ROW, *COPIES)))
+        columns = copies_of_block.format(", ".join(c.name for c in (ROW, *COPIES, *COUNTED)))
         path = content(folder, task_name(block.number), ".parquet")
         with pool.store.writer(path) as sink:
             query = f"SELECT {names} FROM {columns} {joins} ORDER BY row"

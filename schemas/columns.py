@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pairsieve.schemas import text_columns
+from pairsieve.schemas import pool_columns, text_columns
 from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
 from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
 from pairsieve.schemas.text_columns import LANGUAGE as LANGUAGE
@@ -242,7 +243,7 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
     "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
 }
-GROUPED = COPIES + tuple(column for columns in STEPS.values() for column in columns)
+GROUPED = COPIES + COUNTED + tuple(c for columns in STEPS.values() for c in columns)
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
@@ -314,12 +315,12 @@ def check_listed() -> None:
         BadOption: naming the column and what to do.
     """
     listed = Counter(column.name for column in COLUMNS + UNSTORED)
-    for constant, value in (globals() | vars(text_columns)).items():
+    for constant, value in (globals() | vars(text_columns) | vars(pool_columns)).items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "
-                "EMBEDDED, COPIES, STEPS, LISTED, SELECTED, SHARDED and UNSTORED; put it in one, "
-                "by the verb that writes it"
+                "EMBEDDED, COPIES, COUNTED, STEPS, LISTED, SELECTED, SHARDED and UNSTORED; put it "
+                "in one, by the verb that writes it"
             )
 
 

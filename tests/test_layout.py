@@ -28,6 +28,7 @@ FOLDERS = {
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image fetch external",
     "dedup": "dataset engine ledger vectors hamming",
+    "counts": "dataset engine ledger dedup",
     "shards": "dataset engine ledger input",
     "stats": "dataset engine ledger image fetch external",
     "selections": "dataset engine ledger stats",

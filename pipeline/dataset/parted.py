@@ -92,9 +92,19 @@ def read_all(
     Raises:
         Stopped: one is damaged.
     """
+    return pa.concat_tables(read_each(store, files, number, damaged))
+
+
+def read_each(
+    store: Store, files: Sequence[PartedFile], number: int, damaged: str = DAMAGED
+) -> list[pa.Table]:
+    """Return the part `number` of each file.
+
+    Raises:
+        Stopped: one is damaged.
+    """
     with ThreadPoolExecutor(min(FILES_AT_ONCE, len(files))) as pool:
-        tables = pool.map(lambda file: read(store, file, number, damaged), files)
-        return pa.concat_tables(list(tables))
+        return list(pool.map(lambda file: read(store, file, number, damaged), files))
 
 
 def _packed(table: pa.Table, compression: Literal["zstd"] | None) -> pa.Buffer:

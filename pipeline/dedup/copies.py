@@ -6,13 +6,14 @@
 4. `components`: which images all that connects (`image_components.py`);
 5. `candidates`: the features of these, parted by component (`candidates.py`);
 6. `decided`: of a partition of the components, who is kept (`near_duplicates.py`);
-7. here: the columns of every image of a block, which for most are those of one without copies.
+7. here: the columns of every image of a block, which for most are those of one without copies, and
+   beside them what others have found of the block (`counts/pool_counts.py`).
 
 Each task commits to the dataset, so what was killed goes on. The values do not depend on how the
 pool is cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,6 +46,7 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 
+Further = Callable[[Block, keys.Ints], dict[str, Any]]
 BLOCKS_OF_KEYS = 4  # for each partition of the keys: 4 million pairs, 0.4 GB
 
 
@@ -124,19 +126,19 @@ def _summed(markers: Sequence[Marker]) -> dict[str, int]:
     return {name: sum(each.counts[name] for each in markers) for name in markers[0].counts}
 
 
-def write(of: Rounds, found: Found, folder: str, block: Block) -> Marker:
+def write(of: Rounds, found: Found, further: Further, folder: str, block: Block) -> Marker:
     """Write `row` and GROUPED of every image of a block, and commit in `folder`.
 
-    The columns of steps are null. The marker's counts: `repeated`.
+    `further` gives columns beside those of copies; those of steps are null. The marker's counts:
+    `repeated`.
     """
     import pyarrow.parquet as pq
 
     images = parted.read(block.store, found.images[block.number], of.images)
     rows = images[ROW.name].to_numpy()
-    columns = _columns(of, found, block, rows)
+    columns = _columns(of, found, block, rows) | further(block, rows)
     path = content(folder, task_name(block.number), ".parquet")
     schema = arrow_schema((ROW, *GROUPED))
-    names = {column.name for column in (ROW, *COPIES)}
     with (
         block.store.writer(path) as sink,
         pq.ParquetWriter(sink, schema, compression="zstd") as writer,
@@ -145,7 +147,7 @@ def write(of: Rounds, found: Found, folder: str, block: Block) -> Marker:
             size = min(ROWS_AT_ONCE, len(rows) - first)
             arrays = [
                 columns[field.name].slice(first, size)
-                if field.name in names
+                if field.name in columns
                 else pa.nulls(size, field.type)
                 for field in schema
             ]

@@ -114,7 +114,7 @@ def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
         table = block_table(block.store, files, names, block.threads)
         if first is None and len(table):
             first = table[ROW.name][0].as_py()
-        images = table.filter(pc.equal(_column(table, OUTCOME), str(Outcome.OK)))
+        images = table.filter(pc.equal(column_of(table, OUTCOME), str(Outcome.OK)))
         found.append([*_keys(images), _hashes(images, rounds.options)])
     return [pa.concat_tables(tables) for tables in zip(*found, strict=True)], first
 
@@ -122,8 +122,8 @@ def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
 def _keys(images: pa.Table) -> Iterator[pa.Table]:
     """Yield `row` and the words of the keys of each kind."""
     for column, count in WORDS.items():
-        known = images.filter(pc.is_valid(_column(images, column)))
-        keys = words(_column(known, column), count)
+        known = images.filter(pc.is_valid(column_of(images, column)))
+        keys = words(column_of(known, column), count)
         yield pa.table(
             {ROW.name: known[ROW.name]}
             | {f"word{place}": np.ascontiguousarray(keys[:, place]) for place in range(count)}
@@ -133,7 +133,7 @@ def _keys(images: pa.Table) -> Iterator[pa.Table]:
 def _hashes(images: pa.Table, options: Group) -> pa.Table:
     """Return `row` and the pHashes of every image."""
     columns = (PERCEPTUAL_HASH, ORIENTATION_HASHES) if options.compared else (PERCEPTUAL_HASH,)
-    return pa.table({ROW.name: images[ROW.name]} | {c.name: _column(images, c) for c in columns})
+    return pa.table({ROW.name: images[ROW.name]} | {c.name: column_of(images, c) for c in columns})
 
 
 def _parts(tables: list[pa.Table], partitions: int) -> Iterator[pa.Table]:
@@ -146,7 +146,7 @@ def _parts(tables: list[pa.Table], partitions: int) -> Iterator[pa.Table]:
     yield hashes
 
 
-def _column(table: pa.Table, column: Column) -> pa.ChunkedArray:
+def column_of(table: pa.Table, column: Column) -> pa.ChunkedArray:
     """Return a column, of nulls where the table lacks it."""
     if column.name in table.column_names:
         return table[column.name].cast(column.type)
