@@ -3,6 +3,8 @@
 "Larger than 200 pixels" and "aspect ratio smaller than 3" in ALIGN are exclusive, so 201 px and
 below 3; COYO-700M drops what is *less* than 200 px or *greater* than 3, so both bounds stay. The
 "between 3 and 256 words" of CC12M has both bounds; its "greater than 400 pixels" is exclusive.
+"Shared by more than 10 images" (ALIGN) and "appearing more than 10 times" (COYO-700M) leave texts
+of 10 pairs.
 
 Source: CC12M, arXiv:2102.08981, section 2; COYO-700M, github.com/kakaobrain/coyo-dataset,
 README.md, "Data Filtering"; ALIGN, arXiv:2102.05918, section 3; WIT, arXiv:2103.01913, section 3.
@@ -10,7 +12,6 @@ README.md, "Data Filtering"; ALIGN, arXiv:2102.05918, section 3; WIT, arXiv:2103
 
 from pairsieve.schemas.preset import Preset
 
-COMMON_TEXT = "how many pairs have the same caption"
 NSFW = "Pornographic images were dropped by detectors of their own: add `nsfw` with a head for it."
 
 CAPTIONS = (
@@ -40,11 +41,15 @@ CAPTIONS = (
             {"language": {"languages": ["en"], "min_other": 0.0}},
             {"caption_chars": {"min_chars": 6, "max_chars": 1000}},
             {"caption_words": {"min_words": 3, "max_words": 256, "tokens": "whitespace"}},
+            {"caption_frequency": {"max_pairs": 10}},
         ),
         passed=(746_972_269, 10e9),
         passed_of="about 10 billion pairs of Common Crawl",
-        missing={"caption_count": f"{COMMON_TEXT}; at most 10 were kept"},
-        differs=("Left out: captions without a noun, lists of NSFW words.", NSFW),
+        differs=(
+            "Left out: captions without a noun, lists of NSFW words.",
+            "Of pairs with the same text and pHash one was kept: add `duplicate` for all copies.",
+            NSFW,
+        ),
     ),
     Preset(
         name="align",
@@ -54,13 +59,15 @@ CAPTIONS = (
             {"size": {"min_side_px": 201}},
             {"where": "aspect_ratio < 3", "name": "aspect_ratio"},
             {"caption_words": {"min_words": 3, "max_words": 20, "tokens": "whitespace"}},
+            {"caption_frequency": {"max_pairs": 10}},
+            {"where": "captions_of_image <= 1000", "name": "captions_of_image"},
         ),
-        missing={
-            "caption_count": f"{COMMON_TEXT}; at most 10 were kept",
-            "image_caption_count": "how many captions one image has; at most 1,000 were kept",
-            "rare_words": "whether a word is outside the 100 million commonest of the pool",
-        },
-        differs=(NSFW, "Images of evaluation sets were dropped: the section `decontaminate`."),
+        differs=(
+            "Left out: captions with a word or pair of words outside the 100 million commonest.",
+            "An image is known by its file; how ALIGN told which are one is not published.",
+            NSFW,
+            "Images of evaluation sets were dropped: the section `decontaminate`.",
+        ),
     ),
     Preset(
         name="wit",

@@ -55,6 +55,8 @@ def pair(**changes: Any) -> dict[str, Any]:
         "aspect_ratio": 1.33,
         "fetch_bytes": 50_000,
         "image_kind": "jpeg",
+        "caption_count": 1,
+        "captions_of_image": 1,
         "clip_similarity": 0.35,
     }
     return usual | changes
@@ -104,6 +106,10 @@ def pair(**changes: Any) -> dict[str, Any]:
         ("align", {"aspect_ratio": 3.0}, False),
         ("align", {"caption_words": 21}, False),
         ("align", {"caption_words": 2}, False),
+        ("align", {"caption_count": 10, "captions_of_image": 1000}, True),
+        ("align", {"caption_count": 11}, False),
+        ("align", {"captions_of_image": 1001}, False),
+        ("coyo-700m", {"caption_count": 11}, False),
         ("wit", {"height": 100, "caption_words": 3}, True),
         ("wit", {"height": 99}, False),
     ],
@@ -172,8 +178,7 @@ def test_a_preset_may_stand_beside_other_rules() -> None:
     [
         ({"preset": "laion-2b"}, "keep.preset: no preset is called `laion-2b`; .*`laion-2b-en`"),
         ([{"preset": 3}], "keep.0.preset: no preset is called `3`"),
-        ({"preset": "align"}, "`align` needs what pairsieve does not measure yet: `caption_count`"),
-        ({"preset": "datacomp-1b"}, "measure yet: `image_cluster`"),
+        ({"preset": "datacomp-1b"}, "needs what pairsieve does not measure yet: `image_cluster`"),
         ({"preset": "wit"}, "measure yet: `licence`"),
         ({"preset": "cc12m", "gate": True}, "keep.preset: stands alone, without `gate`"),
     ],
