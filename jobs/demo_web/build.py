@@ -44,7 +44,6 @@ _TRUTH_SCHEMA = pa.schema(
         "defect": pa.string(),
         "expected_outcome": pa.string(),  # null where a rule decides
         "expected_rule": pa.string(),  # the rule that should drop it, null for none
-        "later": pa.string(),  # the capability to come that should drop it, null for none
         "original": pa.int64(),  # of a copy or a repeated pair: the row it repeats
         "width": pa.int32(),  # of the upright picture, px; null if there is none
         "height": pa.int32(),
@@ -227,5 +226,4 @@ def _expected(defect: Defect) -> dict[str, str | None]:
         "defect": defect.name,
         "expected_outcome": str(defect.outcome) if defect.outcome else None,
         "expected_rule": defect.rule or None,
-        "later": defect.later or None,
     }

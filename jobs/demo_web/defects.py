@@ -22,7 +22,6 @@ class Defect:
         count: How many there are among FULL_SIZE pairs.
         outcome: What the ledger's outcome should be; None where a rule decides.
         rule: The rule that should drop it; "" if none should.
-        later: The capability, not built yet, that will drop it; "" if nothing should.
         picture: How its file is made: a key of `image_files.PICTURES` or `image_files.COPIES`.
         serving: How its address answers: a key of `responses.SERVINGS`.
         caption: What its caption says: a key of `captions.CAPTIONS`.
@@ -34,7 +33,6 @@ class Defect:
     count: int
     outcome: Outcome | None = Outcome.OK
     rule: str = ""
-    later: str = ""
     picture: str = "jpeg"
     serving: str = "plain"
     caption: str = "true"
@@ -121,8 +119,8 @@ DEFECTS = (
     Defect("boilerplate", 60, None, "caption_words", caption="boilerplate"),
     Defect("other_language", 180, None, "language", caption="translated"),
     Defect("wrong_caption", 150, None, "clip_similarity", caption="wrong"),
-    Defect("phrase", 30, later="caption_frequency", caption="phrase"),
-    Defect("shared_caption", 200, later="caption_frequency", caption="shared"),
+    Defect("phrase", 30, None, "caption_frequency", caption="phrase"),
+    Defect("shared_caption", 200, None, "caption_frequency", caption="shared"),
 )
 
 

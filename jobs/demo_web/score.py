@@ -6,15 +6,12 @@ from pathlib import Path
 from pairsieve.jobs.demo_web.defects import DEFECTS
 
 # `duplicate` is judged by the cluster, since which of the copies is kept is the keeper's choice.
-# What comes later counts as detected as soon as an outcome or a rule of that name says so.
 _DEFECT_QUERY = """
 SELECT
     t.defect,
     count(*) AS planted,
     count(*) FILTER (
         CASE
-            WHEN t.later IS NOT NULL
-                THEN l.outcome = t.later OR list_contains(l.failing, t.later)
             WHEN t.expected_rule = 'duplicate' THEN l.cluster = o.cluster
             ELSE coalesce(l.outcome = t.expected_outcome, false)
                 OR coalesce(list_contains(l.failing, t.expected_rule), false)
@@ -78,7 +75,6 @@ class DefectScore:
             come through, pairs that were fetched and decoded.
         kept: Of the planted, pairs that survived.
         expected: The outcome or rule that the ledger should have.
-        later: The capability, not built yet, that will detect them; "" if none is missing.
     """
 
     defect: str
@@ -86,7 +82,6 @@ class DefectScore:
     detected: int
     kept: int
     expected: str
-    later: str
 
 
 def score_defects(stats: Path, truth: Path) -> list[DefectScore]:
@@ -100,9 +95,7 @@ def score_defects(stats: Path, truth: Path) -> list[DefectScore]:
         rows = connection.execute(_DEFECT_QUERY, [str(truth)]).fetchall()
     counted = {defect: counts for defect, *counts in rows}
     return [
-        DefectScore(
-            defect.name, planted, detected, kept, defect.rule or str(defect.outcome), defect.later
-        )
+        DefectScore(defect.name, planted, detected, kept, defect.rule or str(defect.outcome))
         for defect in DEFECTS
         if defect.name in counted
         for planted, detected, kept in [counted[defect.name]]

@@ -167,9 +167,9 @@ def test_every_pair_has_one_ledger_row_and_they_add_up(undisturbed: Path) -> Non
 def test_all_that_was_planted_and_can_be_found_is_found(demo: Demo, undisturbed: Path) -> None:
     scores = score_defects(undisturbed / "report/default/stats.duckdb", demo.folder / "web" / TRUTH)
     assert len(scores) == len(DEFECTS)
-    missed = {s.defect: s.planted - s.detected for s in scores if not s.later}
+    missed = {s.defect: s.planted - s.detected for s in scores}
+    missed.pop("phrase")  # of so few pairs too few share one
     assert {defect: pairs for defect, pairs in missed.items() if pairs} == {}
-    assert not any(s.detected for s in scores if s.later)
 
 
 def test_running_again_does_nothing(demo: Demo, undisturbed: Path) -> None:

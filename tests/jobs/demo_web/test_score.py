@@ -11,18 +11,18 @@ def test_planted_and_detected(tmp_path: Path) -> None:
         connection.execute(
             """
             CREATE TABLE truth (row INT, defect TEXT, expected_outcome TEXT, expected_rule TEXT,
-                                later TEXT, original INT);
+                                original INT);
             INSERT INTO truth VALUES
-                (0, 'original', 'ok', NULL, NULL, NULL),
-                (1, 'exact_copy', NULL, 'duplicate', NULL, 0),
-                (2, 'resized_copy', NULL, 'duplicate', NULL, 0),
-                (3, 'gone', 'http_4xx', NULL, NULL, NULL),
-                (4, 'gone', 'http_4xx', NULL, NULL, NULL),
-                (5, 'blurred', NULL, 'sharpness', NULL, NULL),
-                (6, 'robots', 'robots', NULL, NULL, NULL),
-                (7, 'same_pair', 'repeated', 'repeated', NULL, 0),
-                (8, 'wrong_caption', NULL, 'clip_similarity', NULL, NULL),
-                (9, 'phrase', 'ok', NULL, 'caption_frequency', NULL);
+                (0, 'original', 'ok', NULL, NULL),
+                (1, 'exact_copy', NULL, 'duplicate', 0),
+                (2, 'resized_copy', NULL, 'duplicate', 0),
+                (3, 'gone', 'http_4xx', NULL, NULL),
+                (4, 'gone', 'http_4xx', NULL, NULL),
+                (5, 'blurred', NULL, 'sharpness', NULL),
+                (6, 'robots', 'robots', NULL, NULL),
+                (7, 'same_pair', 'repeated', 'repeated', 0),
+                (8, 'wrong_caption', NULL, 'clip_similarity', NULL),
+                (9, 'phrase', NULL, 'caption_frequency', NULL);
             CREATE TABLE ledger (row INT, outcome TEXT, failing TEXT[], cluster INT, keep BOOL);
             INSERT INTO ledger VALUES
                 (0, 'ok', ['duplicate'], 0, false), (1, 'ok', [], 0, true), (2, 'ok', [], 2, true),
@@ -45,7 +45,7 @@ def test_planted_and_detected(tmp_path: Path) -> None:
         "robots": (1, 0, 1, "robots"),
         "same_pair": (1, 1, 0, "repeated"),
         "wrong_caption": (1, 1, 0, "clip_similarity"),
-        "phrase": (1, 1, 0, "ok"),
+        "phrase": (1, 1, 0, "caption_frequency"),
     }
 
 
