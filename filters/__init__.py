@@ -14,6 +14,7 @@ from pairsieve.filters.caption_words import CaptionWords
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.colour import Colour
 from pairsieve.filters.concept import Concept
+from pairsieve.filters.concept_balance import ConceptBalance
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.eval_overlap import EvalOverlap
@@ -67,6 +68,7 @@ FILTERS: tuple[type[Any], ...] = (
     Concept,
     Tags,
     CaptionFrequency,
+    ConceptBalance,
     Duplicate,
     Placeholder,
     Known,

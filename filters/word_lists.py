@@ -32,6 +32,11 @@ def comparable(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+def is_spaceless(sign: str) -> bool:
+    """Return whether a sign is of a script that puts no spaces between words."""
+    return bool(_SPACELESS.match(sign))
+
+
 def read(path: str) -> list[str]:
     """Return the entries of the list at `path` in comparable form, sorted, each once.
 

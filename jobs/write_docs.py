@@ -27,6 +27,7 @@ NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code ins
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
     "embed": {"Scores": "scores", "Scorer": "scorer"},
+    "group": {"Entries": "entries"},
     "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix"},
 }
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
@@ -283,11 +284,8 @@ def _type_of(value: dict[str, Any]) -> str:
         return f"list of {_type_of(inner['items'])}s"
     if inner["type"] == "object":
         inside = _type_of(inner["additionalProperties"])
-        return (
-            f"names, each with {inside}"
-            if inside[:5] == "names"
-            else f"names, each with a {inside}"
-        )
+        article = "" if inside[:5] == "names" else "a "
+        return f"names, each with {article}{inside}"
     names = {"string": "text", "integer": "whole number", "boolean": "true or false"}
     return names.get(inner["type"], "number")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pairsieve.filters import word_lists
+from pairsieve.filters import entry_lists, word_lists
 from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
@@ -33,7 +33,7 @@ from pairsieve.pipeline.unit.input_columns import (
 )
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
-from pairsieve.schemas.columns import COLUMNS, EVAL_OVERLAP, arrow_schema
+from pairsieve.schemas.columns import BALANCED, COLUMNS, EVAL_OVERLAP, arrow_schema
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
@@ -63,6 +63,7 @@ def check(
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         raise BadOption(f"scratch.folder: {folder} is no folder that can be written to; make it")
     _text_files(recipe)
+    _entries(recipe)
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
     warnings = [*_presets(recipe), *_reference_sets(recipe, store)]
@@ -147,6 +148,22 @@ def _word_lists(recipe: Recipe) -> None:
                     f"keep.{index}.text_safety.lists: there is no word list `{name}`; "
                     f"{nearest(str(name), list(lists))}"
                 )
+
+
+def _entries(recipe: Recipe) -> None:
+    """Refuse lists of entries that cannot be read, and rules on entries without any list."""
+    entries = recipe.group.entries
+    if entries is None and reads(recipe, BALANCED):
+        raise BadOption(
+            "keep: a rule reads what captions are matched with, and the recipe has no "
+            "`group.entries`; say there `{path: FILE}`, or `{}` for the words of the pool"
+        )
+    if entries is None:
+        return
+    try:
+        entry_lists.read_all(entries.path, entries.languages)
+    except (OSError, ValueError) as error:
+        raise BadOption(f"group.entries: {error}") from error
 
 
 def _presets(recipe: Recipe) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.counts import pool_counts
+from pairsieve.pipeline.counts import concepts, pool_counts
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
@@ -38,12 +38,14 @@ from pairsieve.pipeline.ledger.ledger import attach_files, connect, export
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
-from pairsieve.schemas.columns import COPIES, COUNTED, GROUPED, ROW
+from pairsieve.schemas.columns import BALANCED, COPIES, COUNTED, GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+OF_ROUNDS = (ROW, *COPIES, *COUNTED, *BALANCED)  # the columns that tasks on blocks write
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -85,7 +87,7 @@ def run(
     files = ledger_files(store, scores_folders(recipe), before=GROUP)
     wanted = fingerprint(
         distance,
-        recipe.group.model_dump(),
+        recipe.group.model_dump(exclude={"entries"}),  # of which `options` has what it holds
         files.measured(),
         options,
         [step.versions(recipe) for step in steps],
@@ -105,10 +107,15 @@ def run(
         engine.task_threads,
     )
     found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
-    counted = partial(pool_counts.columns, rounds, pool_counts.find(pool, rounds))
+    further: list[copies.Further] = [
+        partial(pool_counts.columns, rounds, pool_counts.find(pool, rounds))
+    ]
+    if entries := recipe.group.entries:
+        matched = concepts.find(pool, rounds, entries, found.repeats)
+        further.append(partial(concepts.columns, rounds, matched))
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
-    written = pool.run(partial(copies.write, rounds, found, counted, folder), folder)
+    written = pool.run(partial(copies.write, rounds, found, further, folder), folder)
     counts = {
         "pairs": sum(marker.rows for marker in written),
         "repeated": sum(marker.counts["repeated"] for marker in written),
@@ -173,7 +180,7 @@ def _joined(
     folder: str,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Write the columns of copies and of steps block by block; yield each file and its entry."""
-    made = {column.name for column in (ROW, *COPIES, *COUNTED)}
+    made = {column.name for column in OF_ROUNDS}
     made |= {column.name for step in running for column in step.COLUMNS}
     names = ", ".join(c.name if c.name in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
     for block, file in zip(pool.blocks, written, strict=True):
@@ -184,7 +191,7 @@ def _joined(
             f"LEFT JOIN (FROM {step.TABLE} WHERE row BETWEEN {first} AND {last}) USING (row)"
             for step in running
         )
-        columns = copies_of_block.format(", ".join(c.name for c in (ROW, *COPIES, *COUNTED)))
+        columns = copies_of_block.format(", ".join(c.name for c in OF_ROUNDS))
         path = content(folder, task_name(block.number), ".parquet")
         with pool.store.writer(path) as sink:
             query = f"SELECT {names} FROM {columns} {joins} ORDER BY row"

@@ -16,6 +16,7 @@ from pairsieve.schemas import pool_columns, text_columns
 from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.pool_columns import BALANCED as BALANCED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
 from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
@@ -243,7 +244,7 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
     "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
 }
-GROUPED = COPIES + COUNTED + tuple(c for columns in STEPS.values() for c in columns)
+GROUPED = COPIES + COUNTED + BALANCED + tuple(c for columns in STEPS.values() for c in columns)
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
@@ -319,8 +320,8 @@ def check_listed() -> None:
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "
-                "EMBEDDED, COPIES, COUNTED, STEPS, LISTED, SELECTED, SHARDED and UNSTORED; put it "
-                "in one, by the verb that writes it"
+                "EMBEDDED, COPIES, COUNTED, BALANCED, STEPS, LISTED, SELECTED, SHARDED and "
+                "UNSTORED; put it in one, by the verb that writes it"
             )
 
 

@@ -24,4 +24,29 @@ CAPTIONS_OF_IMAGE = InSample(
     "Different captions of the images whose file is the same, by its SHA-256.",
 )
 
+CONCEPT_MATCHES = InSample(
+    "concept_matches", pa.int32(), "entries", "Entries of `group.entries` in the text."
+)
+CONCEPT_ENTRY = InSample(
+    "concept_entry", pa.string(), "", "The rarest of them; null where there is none."
+)
+CONCEPT_PAIRS = InSample(
+    "concept_pairs", pa.int64(), "pairs", "Different pairs with an image that have this entry."
+)
+CONCEPT_RANK = InSample(
+    "concept_rank",
+    pa.float64(),
+    ">= 0",
+    "The least t at which it is drawn: of its entries the least product of pairs and a number "
+    "in [0, 1) that depends on seed, uid and entry.",
+)
+CONCEPT_TAIL = InSample(
+    "concept_tail",
+    pa.float64(),
+    "[0, 1]",
+    "Share of the matches of all entries of its language that those with fewer pairs than "
+    "`concept_rank` have.",
+)
+
 COUNTED = (CAPTION_COUNT, URL_COUNT, HOST_COUNT, CAPTIONS_OF_HOST, CAPTIONS_OF_IMAGE)
+BALANCED = (CONCEPT_MATCHES, CONCEPT_ENTRY, CONCEPT_PAIRS, CONCEPT_RANK, CONCEPT_TAIL)

@@ -7,7 +7,8 @@ below 3; COYO-700M drops what is *less* than 200 px or *greater* than 3, so both
 of 10 pairs.
 
 Source: CC12M, arXiv:2102.08981, section 2; COYO-700M, github.com/kakaobrain/coyo-dataset,
-README.md, "Data Filtering"; ALIGN, arXiv:2102.05918, section 3; WIT, arXiv:2103.01913, section 3.
+README.md, "Data Filtering"; ALIGN, arXiv:2102.05918, section 3; MetaCLIP, arXiv:2309.16671,
+section 3; WIT, arXiv:2103.01913, section 3.
 """
 
 from pairsieve.schemas.preset import Preset
@@ -67,6 +68,20 @@ CAPTIONS = (
             "An image is known by its file; how ALIGN told which are one is not published.",
             NSFW,
             "Images of evaluation sets were dropped: the section `decontaminate`.",
+        ),
+    ),
+    Preset(
+        name="metaclip",
+        title="MetaCLIP's balance, of 1.6 billion pairs",
+        source="arXiv:2309.16671, section 3",
+        keep=({"concept_balance": {"max_pairs": 20_000}},),
+        passed=(400e6, 1.6e9),
+        passed_of="1.6 billion English pairs of Common Crawl",
+        differs=(
+            "The 500,000 entries are MetaCLIP's metadata.json, which is not shipped: name it in "
+            "`group.entries`; `{}` there takes the commonest words of the pool.",
+            "The t belongs to the size of the pool; of 2.5 billion pairs it was 170,000.",
+            "What MetaCLIP drops before, such as other languages, is left to other rules.",
         ),
     ),
     Preset(

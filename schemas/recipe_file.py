@@ -173,6 +173,11 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
         lists = {name: anchored(path) for name, path in recipe.text.word_lists.items()}
         files = {"language_model": model and anchored(model), "word_lists": lists}
         changes["text"] = recipe.text.model_copy(update=files)
+    if entries := recipe.group.entries:
+        lists = {name: anchored(path) for name, path in entries.languages.items()}
+        files = {"path": entries.path and anchored(entries.path), "languages": lists}
+        entries = entries.model_copy(update=files)
+        changes["group"] = recipe.group.model_copy(update={"entries": entries})
     if recipe.embed:
         first, *others = (_with_files_from(folder, model) for model in recipe.models)
         changes |= {"embed": first, "other_models": tuple(others)}

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_text import sha256_of
 
 # The orientations in which a copy may be stored, and the inverse of each.
 INVERSES = {
@@ -19,6 +20,40 @@ INVERSES = {
 def _without_none(value: Any) -> Any:
     """Let `none` stand for an empty list."""
     return () if value == "none" else value
+
+
+class Entries(Section):
+    """What captions are matched with, for `concept_balance`.
+
+    Without a file: the words of the pool, and its pairs of words.
+    """
+
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="A text file with an entry a line, or a list in JSON as MetaCLIP's metadata.",
+    )
+    languages: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {},
+        description="Such files by `language`, e.g. `{zh: zh.json}`; captions in others have the "
+        "entries of `path`.",
+    )
+    ignore_case: bool = Field(False, description="Whether `Dog` has the entry `dog`.")
+    min_pairs: int = Field(
+        100, ge=1, description="Without a file: what so many captions have is an entry."
+    )
+    max_entries: int = Field(
+        500_000, ge=1, description="Without a file: how many entries, the commonest."
+    )
+    seed: int = Field(0, ge=0, description="Of what is drawn by chance.")
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the options with the SHA-256 of files in place of their paths."""
+        options = self.model_dump()
+        if self.path:
+            options["path"] = sha256_of(self.path)
+        options["languages"] = {name: sha256_of(path) for name, path in self.languages.items()}
+        return options
 
 
 class Group(Section):
@@ -55,6 +90,10 @@ class Group(Section):
     )
     captions: Literal["best", "all_as_list"] = Field(
         "best", description="Whether the copy that stays has the others' captions as a list too."
+    )
+
+    entries: Entries | None = Field(
+        None, description="With what captions are matched, for the rule `concept_balance`."
     )
 
     @field_validator("prefer")

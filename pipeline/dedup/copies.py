@@ -126,17 +126,21 @@ def _summed(markers: Sequence[Marker]) -> dict[str, int]:
     return {name: sum(each.counts[name] for each in markers) for name in markers[0].counts}
 
 
-def write(of: Rounds, found: Found, further: Further, folder: str, block: Block) -> Marker:
+def write(
+    of: Rounds, found: Found, further: Sequence[Further], folder: str, block: Block
+) -> Marker:
     """Write `row` and GROUPED of every image of a block, and commit in `folder`.
 
-    `further` gives columns beside those of copies; those of steps are null. The marker's counts:
+    `further` give columns beside those of copies; those of steps are null. The marker's counts:
     `repeated`.
     """
     import pyarrow.parquet as pq
 
     images = parted.read(block.store, found.images[block.number], of.images)
     rows = images[ROW.name].to_numpy()
-    columns = _columns(of, found, block, rows) | further(block, rows)
+    columns = _columns(of, found, block, rows)
+    for each in further:
+        columns |= each(block, rows)
     path = content(folder, task_name(block.number), ".parquet")
     schema = arrow_schema((ROW, *GROUPED))
     with (

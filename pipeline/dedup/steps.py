@@ -15,7 +15,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
-from pairsieve.schemas.columns import Column
+from pairsieve.schemas.columns import BALANCED, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -65,12 +65,17 @@ def _step(name: str) -> Step:
     return module
 
 
+CONCEPTS = "concepts"
 STEPS = tuple(map(_step, columns.STEPS))
 
 
 def requested(recipe: Recipe, steps: Sequence[Step] = STEPS) -> dict[str, str]:
-    """Return the steps that the recipe requests, by table, and what stands for their options."""
+    """Return the steps that the recipe requests, by table, and what stands for their options.
+
+    Concepts are among them, which are no step but rounds (`counts/concepts.py`).
+    """
     options = {step.TABLE: step.options(recipe) for step in steps}
+    options[CONCEPTS] = recipe.group.entries.hashed() if recipe.group.entries else None
     return {table: fingerprint(value) for table, value in options.items() if value is not None}
 
 
@@ -82,10 +87,11 @@ def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step]
     """
     measured = grouped.extra.get("steps", {}) if grouped else {}
     options = requested(recipe, steps)
-    for step in steps:
-        outdated = step.TABLE in options and measured.get(step.TABLE) != options[step.TABLE]
-        if outdated and reads(recipe, step.COLUMNS):
-            names = ", ".join(column.name for column in step.COLUMNS)
+    made = {step.TABLE: step.COLUMNS for step in steps} | {CONCEPTS: BALANCED}
+    for table, of_table in made.items():
+        outdated = table in options and measured.get(table) != options[table]
+        if outdated and reads(recipe, of_table):
+            names = ", ".join(column.name for column in of_table)
             raise BadOption(
                 f"keep: a rule reads one of {names}, which `group` has not measured as this recipe "
                 "asks; run `pairsieve group` with it first"

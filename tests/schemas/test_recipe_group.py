@@ -1,10 +1,12 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_group import Group
+from pairsieve.schemas.recipe_file import load
+from pairsieve.schemas.recipe_group import Entries, Group
 
 
 def test_colours_and_dhash_verify_by_default_and_none_stands_for_nothing() -> None:
@@ -52,3 +54,18 @@ def test_vectors_verify_only_where_they_are_made() -> None:
     with pytest.raises(ValidationError, match="`embedding` needs the section `embed`"):
         Recipe.model_validate(content)
     Recipe.model_validate(content | {"embed": {"model": "ViT-B-32", "pretrained": "openai"}})
+
+
+def test_lists_of_entries_start_at_the_folder_of_the_recipe(tmp_path: Path) -> None:
+    entries = "{path: list.txt, languages: {zh: zh.txt}}"
+    (tmp_path / "r.yaml").write_text(f"input: {{path: p}}\ngroup: {{entries: {entries}}}\n")
+    read = load(tmp_path / "r.yaml").group.entries
+    assert read
+    assert (read.path, read.languages) == (f"{tmp_path}/list.txt", {"zh": f"{tmp_path}/zh.txt"})
+
+
+def test_lists_of_entries_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    for name, entry in (("a", "dog"), ("b", "dog"), ("c", "cat")):
+        (tmp_path / name).write_text(entry)
+    one, same, other = (Entries(path=str(tmp_path / name)).hashed() for name in "abc")
+    assert one == same != other
