@@ -225,11 +225,11 @@ def _keep_prose() -> list[str]:
     return [
         "A list; a pair is kept when every entry says yes. Gates are asked first, then the others "
         "as listed. An entry names exactly one rule:",
-        "- a filter with its options, e.g. `- aspect_ratio: {max_ratio: 3}`; all filters and "
-        "options are in [filters.md](filters.md);\n"
+        "- a filter with its options, as `- aspect_ratio: {max_ratio: 3}`: [filters](filters.md);\n"
         '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
         'height >= 65536"`; where it fails, the row is not kept;\n'
-        "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
+        "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`; "
+        "`by: language` takes that share of each language, whose scores do not compare.",
         "`keep: {preset: NAME}`, or `- preset: NAME`, stands for rules of [presets](presets.md).",
         "Last, as listed, come `at_most`, `sample` and `mix`, which decide how many survive.",
         "The keys of an entry:",

@@ -10,7 +10,7 @@ from pairsieve.schemas.recipe_base import Section
 
 # Keys of an entry of `keep`; any other names a filter.
 KINDS = ("where", "top_fraction", "at_most", "sample", "mix")  # of rules that are no filters
-KEEP_KEYS = frozenset((*KINDS, "of", "gate", "name"))
+KEEP_KEYS = frozenset((*KINDS, "of", "by", "gate", "name"))
 
 
 def one_rule(entry: Any) -> Any:
@@ -82,6 +82,11 @@ class Keep(Section):
     of: str | None = Field(
         None, description="The column that `top_fraction` ranks: of numbers or times."
     )
+    by: str | None = Field(
+        None,
+        min_length=1,
+        description="The column of which `top_fraction` takes its share of each value.",
+    )
     at_most: AtMost | None = Field(
         None, description="`{per: host, n: 1000, by: clip_similarity}`: a cap per value."
     )
@@ -92,6 +97,14 @@ class Keep(Section):
     gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
     name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
 
+    @model_validator(mode="after")
+    def _of_top_fraction(self) -> Self:
+        if self.top_fraction is None:
+            for key in ("of", "by"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"`{key}` belongs to `top_fraction`, and there is none")
+        return self
+
     @property
     def rule_name(self) -> str:
         """Return what the rule is called in the funnel and the ledger."""
@@ -100,7 +113,9 @@ class Keep(Section):
             return made or f"at_most per {self.at_most.per}"
         if self.sample:
             return made or "sample"
-        return made or (f"mix by {self.mix.by}" if self.mix else f"top_fraction {self.of}")
+        if self.mix:
+            return made or f"mix by {self.mix.by}"
+        return made or f"top_fraction {self.of}{f' by {self.by}' if self.by else ''}"
 
 
 @dataclass(frozen=True, slots=True)

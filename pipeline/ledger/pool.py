@@ -20,6 +20,7 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import UNITS, LedgerFiles, blocks
+from pairsieve.pipeline.ledger.group_ranks import first_of_each
 from pairsieve.pipeline.ledger.ledger import attach_files, connect
 from pairsieve.pipeline.ledger.ranks import NUMBER, Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
@@ -107,8 +108,19 @@ class Pool:
         Raises:
             Stopped: a task's process kept dying.
         """
-        for _, row in self.each(partial(one_row, columns, sql), self.blocks):
+        for (row,) in self.queries(columns, [sql]):
             yield row
+
+    def queries(
+        self, columns: Sequence[str], sqls: Sequence[str]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield of each block the one row that each of these queries gives; a block is read once.
+
+        Raises:
+            Stopped: a task's process kept dying.
+        """
+        for _, found in self.each(partial(_one_row_each, columns, sqls), self.blocks):
+            yield found
 
     def each(
         self, task: Callable[[Block], Result], blocks: Iterable[Block]
@@ -126,9 +138,16 @@ class Pool:
 
 def one_row(columns: Collection[str], sql: str, block: Block) -> tuple[Any, ...]:
     """Return the one row that a query over these columns of `ledger` gives in a block."""
+    (row,) = _one_row_each(columns, [sql], block)
+    return row
+
+
+def _one_row_each(
+    columns: Collection[str], sqls: Sequence[str], block: Block
+) -> list[tuple[Any, ...]]:
+    """Return the one row that each query over these columns of `ledger` gives in a block."""
     with block.ledger(columns) as connection:
-        (row,) = connection.execute(sql).fetchall()
-        return tuple(row)
+        return [tuple(*connection.execute(sql).fetchall()) for sql in sqls]
 
 
 def for_rules(pool: Pool, applied: Sequence[Rule]) -> tuple[Pool, tuple[Rule, ...]]:
@@ -167,6 +186,10 @@ def _bounded(pool: Pool, rule: Rule, schema: pa.Schema) -> Rule:
     floating = any(map(pa.types.is_floating, _ranked(rule, schema)))
     score = Key(rule.rank.of, descending=True, made=NUMBER if floating else "{0}")
     keys = [score, Key(UID.name), Key(ROW.name)]
-    taken = first_of_share(pool.query, keys, rule.rank.fraction)
+    rank = rule.rank
+    if rank.by:
+        taken = first_of_each(pool.queries, keys, rank.fraction, rank.by)
+    else:
+        taken = first_of_share(pool.query, keys, rank.fraction)
     sql = f"CASE WHEN {score.sql} IS NOT NULL THEN {taken} END"
     return replace(rule, sql=sql, rank=None)

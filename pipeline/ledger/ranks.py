@@ -5,7 +5,7 @@ lies, so that each round narrows the interval by about their number. When few en
 they are collected and sorted. What the driver holds are quantiles and that many pairs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import ceil
@@ -20,6 +20,8 @@ COLLECTED = 400_000  # pairs that the driver sorts
 
 # Columns and SQL over `ledger` -> the one row that each block answers with.
 Query = Callable[[Sequence[str], str], Iterable[tuple[Any, ...]]]
+# Asks for columns and SQL, is sent the answers of all blocks, and ends with a condition.
+Search = Generator[tuple[Sequence[str], str], list[tuple[Any, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +83,39 @@ def first(
     Returns:
         SQL that is true for them, false for the others; of no meaning where the first is null.
     """
-    within = f"{keys[0].sql} IS NOT NULL"
+    search = searching(keys, wanted, f"{keys[0].sql} IS NOT NULL", Limits(QUANTILES, collected))
+    try:
+        asked = next(search)
+        while True:
+            asked = search.send(list(query(*asked)))
+    except StopIteration as end:
+        return str(end.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a search the driver holds: `quantiles` per block, `collected` pairs at most."""
+
+    quantiles: int
+    collected: int
+
+
+def searching(
+    keys: Sequence[Key], wanted: Callable[[int], int], within: str, limits: Limits
+) -> Search:
+    """Search for what `first` returns among the pairs `within`, where the first key is not null."""
     fixed: tuple[Any, ...] = ()
     rank: int | None = None
     for number, key in enumerate(keys):
         while True:
-            steps = _steps_of_blocks(query, key, within)
+            told = yield [key.column], _quantiles(key.sql, within, limits.quantiles)
+            steps = _steps_of_blocks(key, told)
             if rank is None:
                 rank = wanted(sum(step.least for step in steps))
             if not rank:
                 return "false"
             least, most = _bounds(steps, rank)
-            found = _inside(query, keys[number:], within, least, most, collected)
+            found = yield from _inside(keys[number:], within, (least, most), limits.collected)
             rank -= found.before
             if found.pairs is not None:
                 return _up_to(keys, (*fixed, *found.pairs[rank - 1]))
@@ -117,18 +140,16 @@ class _Inside:
 
 
 def _inside(
-    query: Query, keys: Sequence[Key], within: str, first: Any, last: Any, collected: int
-) -> _Inside:
-    """Return what lies between two values of the first key, both included."""
-    inside = _between(keys[0], first, last)
+    keys: Sequence[Key], within: str, ends: tuple[Any, Any], collected: int
+) -> Generator[tuple[Sequence[str], str], list[tuple[Any, ...]], _Inside]:
+    """Search for what lies between two values of the first key, both included."""
+    inside = _between(keys[0], *ends)
     listed = ", ".join(f"k{number} := {key.sql}" for number, key in enumerate(keys))
-    answers = list(
-        query(
-            [key.column for key in keys],
-            f"SELECT count(*) FILTER ({keys[0].before(first)}), count(*) FILTER ({inside}), "
-            f"(list(struct_pack({listed})) FILTER ({inside}))[:{collected}] "
-            f"FROM ledger WHERE {within}",
-        )
+    answers = yield (
+        [key.column for key in keys],
+        f"SELECT count(*) FILTER ({keys[0].before(ends[0])}), count(*) FILTER ({inside}), "
+        f"(list(struct_pack({listed})) FILTER ({inside}))[:{collected}] "
+        f"FROM ledger WHERE {within}",
     )
     before = sum(answer[0] for answer in answers)
     if sum(answer[1] for answer in answers) > collected:
@@ -152,18 +173,17 @@ class _Step:
     most: int
 
 
-def _steps_of_blocks(query: Query, key: Key, within: str) -> list[_Step]:
-    """Return the quantiles of all blocks of the pairs `within`, in order."""
-    told = query([key.column], _quantiles(key.sql, within))
+def _steps_of_blocks(key: Key, told: Iterable[tuple[Any, ...]]) -> list[_Step]:
+    """Return the quantiles of all blocks in order."""
     steps = [step for pairs, values in told if pairs for step in _steps(key, pairs, values)]
     return sorted(steps, key=lambda step: step.order)
 
 
-def _quantiles(value: str, within: str) -> str:
+def _quantiles(value: str, within: str, count: int = QUANTILES) -> str:
     """Return the query for how many pairs there are `within`, and the quantiles of a value."""
-    place = f"greatest(1, ceil(pairs * number / {QUANTILES}.0)::BIGINT)"
+    place = f"greatest(1, ceil(pairs * number / {count}.0)::BIGINT)"
     return (
-        f"SELECT pairs, list_transform(range({QUANTILES + 1}), lambda number: ordered[{place}]) "
+        f"SELECT pairs, list_transform(range({count + 1}), lambda number: ordered[{place}]) "
         "FROM (SELECT count(*) AS pairs, list_sort(list(value)) AS ordered "
         f"FROM (SELECT {value} AS value FROM ledger WHERE {within}))"
     )
@@ -199,7 +219,8 @@ def quantiles(
 
 def _steps(key: Key, pairs: int, values: Sequence[Any]) -> list[_Step]:
     """Return the quantiles of one block in the order of the key, each value once."""
-    places = [max(1, ceil(pairs * number / QUANTILES)) for number in range(QUANTILES + 1)]
+    count = len(values) - 1
+    places = [max(1, ceil(pairs * number / count)) for number in range(count + 1)]
     if key.descending:
         values = values[::-1]
         places = [pairs - place + 1 for place in places[::-1]]

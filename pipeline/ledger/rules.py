@@ -49,22 +49,25 @@ from pairsieve.schemas.recipe_keep import Keep
 class Rank:
     """The highest `fraction` of the pairs that have the score `of`, a column; NaN is no score.
 
-    The count is rounded up; equal scores are ordered by uid and row, so the result is exact and
-    the same every time.
+    With `by`, of the pairs of each value of that column; those without one are a group, too. The
+    count is rounded up; equal scores are ordered by uid and row, so the result is exact and the
+    same every time.
     """
 
     of: str
     fraction: float
+    by: str | None = None
 
     @property
     def sql(self) -> str:
         """Return the condition over the whole pool at once; null without the score."""
         score = identifier(self.of)
         score = f"(CASE WHEN {score}::VARCHAR = 'nan' THEN NULL ELSE {score} END)"
+        group = f"PARTITION BY {identifier(self.by)}::VARCHAR" if self.by else ""
         return (
             f"CASE WHEN {score} IS NOT NULL THEN "
-            f"row_number() OVER (ORDER BY {score} DESC NULLS LAST, {UID.name}, {ROW.name}) "
-            f"<= ceil({self.fraction!r} * count({score}) OVER ()) END"
+            f"row_number() OVER ({group} ORDER BY {score} DESC NULLS LAST, {UID.name}, {ROW.name}) "
+            f"<= ceil({self.fraction!r} * count({score}) OVER ({group})) END"
         )
 
 
@@ -310,7 +313,7 @@ def _rank(key: str, entry: Keep) -> Rank:
     """Return the rank that `top_fraction` and `of` ask for."""
     if entry.of is None or entry.top_fraction is None:
         raise BadOption(f"{key}: `top_fraction` needs `of`, the column to rank")
-    return Rank(entry.of, entry.top_fraction)
+    return Rank(entry.of, entry.top_fraction, entry.by)
 
 
 def filter_rule(key: str, name: str, options: dict[str, Any], filters: Filters = FILTERS) -> str:

@@ -133,7 +133,10 @@ def _name(entry: dict[Any, Any]) -> str:
         return f"at_most per {cap.get('per')}"
     if isinstance(mix, dict):
         return f"mix by {mix.get('by')}"
-    return "sample" if "sample" in entry else f"top_fraction {entry.get('of')}"
+    if "sample" in entry:
+        return "sample"
+    by = f" by {entry['by']}" if entry.get("by") else ""
+    return f"top_fraction {entry.get('of')}{by}"
 
 
 def _unknown(key: str, rules: list[str]) -> str:
@@ -148,4 +151,4 @@ def _unknown(key: str, rules: list[str]) -> str:
     return f"`keep` has no rule of that name; {near}"
 
 
-_OWN = ("where", "top_fraction", "of")  # keys of a rule that is no filter
+_OWN = ("where", "top_fraction", "of", "by")  # keys of a rule that is no filter

@@ -77,7 +77,7 @@ def find(record: Record, key: str) -> Threshold:
 def options(entry: Keep) -> list[str]:
     """Return the options of a rule that are thresholds."""
     if entry.top_fraction is not None:
-        return [SCORE]
+        return [] if entry.by else [SCORE]  # with `by`, each value has its own lowest score
     numbers = _numbers(entry.filter)
     return [option for option in numbers if _two_conditions(entry, option)]
 

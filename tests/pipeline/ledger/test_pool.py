@@ -17,11 +17,12 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.ledger import ranks
+from pairsieve.pipeline.ledger import group_ranks, ranks
 from pairsieve.pipeline.ledger.files import blocks, ledger_files
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.ranks import Key, first_of_share, literal
 from pairsieve.schemas.columns import GATHERED, arrow_schema
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 UNIT = 5  # rows
@@ -169,6 +170,53 @@ def test_the_first_pairs_of_any_share_are_found_in_rounds(
         taken = f"SELECT row FROM (SELECT row, value, {first} AS first FROM whole) WHERE first"
         found = connection.execute(f"{taken} AND value IS NOT NULL").fetchall()
         assert {row for (row,) in found} == set(expected[:last])
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    rows=ROWS,
+    fraction=st.sampled_from([0.01, 0.3, 0.5, 1.0]),
+    by=st.sampled_from(["uid", "width"]),
+    units=st.integers(1, 7),
+)
+def test_a_share_of_each_value_in_any_blocks_is_that_of_one_query(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[Any, ...]],
+    fraction: float,
+    by: str,
+    units: int,
+) -> None:
+    store = Store.at(tmp_path_factory.mktemp("pool") / "dataset")
+    put(store, rows, False)
+    rule = {"top_fraction": fraction, "of": "sharpness", "by": by}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group_ranks, "LEAST_QUANTILES", 2)
+        patch.setattr(group_ranks, "QUANTILES", 4)
+        patch.setattr(group_ranks.first_of_each, "__defaults__", (3,))
+        made = Recipe.model_validate({"input": {"path": "p"}, "keep": [rule]})
+        select.run(made, store, Serial(), "default", units)
+    groups: dict[Any, list[tuple[float, str, int]]] = {}
+    for row, (score, _, width, uid) in enumerate(rows):
+        if score is not None and not math.isnan(score):
+            groups.setdefault(uid if by == "uid" else width, []).append((-score, f"{uid}", row))
+    best = {
+        row
+        for scored in groups.values()
+        for _, _, row in sorted(scored)[: math.ceil(fraction * len(scored))]
+    }
+    kept = {row for row, keep, _, _ in judged(store, "default") if keep}
+    assert kept == {row for row in best if rows[row][1] == "ok"}
+
+
+def test_a_share_of_each_of_very_many_values_is_refused(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store, [(0.5, "ok", width, 3) for width in range(12)], False)
+    rule = {"top_fraction": 0.5, "of": "sharpness", "by": "width"}
+    made = Recipe.model_validate({"input": {"path": "p"}, "keep": [rule]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group_ranks, "MOST_VALUES", 11)
+        with pytest.raises(BadOption, match="more than 11 values"):
+            select.run(made, store, Serial(), "default", 1)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e-45, math.inf, -math.inf, 2**64 - 1, -(2**63), "it's"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.ledger.rules import Rule, check, gates, passing, rules
@@ -113,6 +114,31 @@ def test_a_models_score_needs_a_model(rule: dict[str, Any]) -> None:
 
 def test_top_fraction_needs_of() -> None:
     assert "needs `of`" in refusal({"top_fraction": 0.3})
+
+
+def test_of_and_by_are_those_of_top_fraction() -> None:
+    for key in ("of", "by"):
+        with pytest.raises(ValidationError, match=f"`{key}` belongs to `top_fraction`"):
+            recipe({"where": "true", key: "width"})
+
+
+def test_top_fraction_by_a_column_takes_its_share_of_each_value() -> None:
+    import duckdb
+
+    (rule,) = rules(recipe({"top_fraction": 0.5, "of": "score", "by": "language"}))
+    assert rule.name == "top_fraction score by language"
+    ledger = pa.table(
+        {
+            "row": range(6),
+            "uid": list("abcdef"),
+            "score": [0.1, 0.9, 0.8, 0.5, 0.4, 0.3],
+            "language": ["de", "en", "en", "en", None, None],
+        }
+    )
+    with duckdb.connect() as connection:
+        connection.register("ledger", ledger)
+        kept = connection.execute(f"SELECT row FROM ledger QUALIFY {rule.sql} ORDER BY row")
+        assert kept.fetchall() == [(0,), (1,), (2,), (4,)]
 
 
 def test_top_fraction_is_exact_rounded_up_and_breaks_ties_by_uid() -> None:

@@ -112,6 +112,14 @@ def test_a_rank_is_swept_by_its_score() -> None:
     assert (rule.sql, rule.rank) == ('"Sharpness" >= 0.5', None)
 
 
+def test_a_rank_within_each_value_of_a_column_has_no_one_score() -> None:
+    with pytest.raises(BadOption, match="no threshold"):
+        find(
+            record(Keep(top_fraction=0.3, of="sharpness", by="language")),
+            "top_fraction sharpness by language",
+        )
+
+
 def test_an_impossible_value_is_refused() -> None:
     threshold = find(record(Keep(filter="aspect_ratio")), "aspect_ratio")
     with pytest.raises(BadOption, match="max_ratio must be at least 1"):
