@@ -26,6 +26,7 @@ from pairsieve.schemas.recipe import Recipe
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
+    "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
     "group": {"Entries": "entries"},
     "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix"},
@@ -228,8 +229,7 @@ def _keep_prose() -> list[str]:
         "- a filter with its options, as `- aspect_ratio: {max_ratio: 3}`: [filters](filters.md);\n"
         '- `where`, any DuckDB condition over [columns](columns.md), e.g. `- where: "width * '
         'height >= 65536"`; where it fails, the row is not kept;\n'
-        "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`; "
-        "`by: language` takes that share of each language, whose scores do not compare.",
+        "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
         "`keep: {preset: NAME}`, or `- preset: NAME`, stands for rules of [presets](presets.md).",
         "Last, as listed, come `at_most`, `sample` and `mix`, which decide how many survive.",
         "The keys of an entry:",

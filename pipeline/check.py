@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pairsieve.filters import entry_lists, word_lists
+from pairsieve.pipeline.alignment import targets
 from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
@@ -23,7 +24,7 @@ from pairsieve.pipeline.fetch import curl_options, img2dataset
 from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
-from pairsieve.pipeline.models import clip
+from pairsieve.pipeline.models import clip, pretrained
 from pairsieve.pipeline.unit.input_columns import (
     check_hashes,
     dialect_sentences,
@@ -33,7 +34,14 @@ from pairsieve.pipeline.unit.input_columns import (
 )
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
-from pairsieve.schemas.columns import BALANCED, COLUMNS, EVAL_OVERLAP, arrow_schema
+from pairsieve.schemas.columns import (
+    BALANCED,
+    COLUMNS,
+    EVAL_OVERLAP,
+    NEG_CLIP_LOSS,
+    NORM_SIM,
+    arrow_schema,
+)
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
@@ -66,6 +74,7 @@ def check(
     _entries(recipe)
     if recipe.blocklist:
         blocklist.load(recipe.blocklist)
+    _alignment(recipe)
     warnings = [*_presets(recipe), *_reference_sets(recipe, store)]
     for asking, checked in _OF_VERBS:
         if set(asking) & set(verbs):
@@ -203,8 +212,11 @@ def _models(recipe: Recipe) -> list[str]:
 
 
 def _duplicates(recipe: Recipe) -> list[str]:
-    """Refuse rules on duplicates that do not agree, and those on meaning without faiss."""
+    """Refuse rules on duplicates that do not agree, targets that do not fit, a lack of faiss."""
     near_duplicates.max_distance(recipe)
+    if recipe.embed and recipe.alignment and recipe.alignment.norm_sim:
+        width = int(pretrained.find(recipe.embed).config["embed_dim"])
+        targets.read(recipe.alignment.norm_sim.targets, width)
     if semantic.rule(recipe) and find_spec("faiss") is None:
         raise BadOption(
             f"keep: `{semantic.RULE}` needs faiss, which is not installed: "
@@ -265,6 +277,16 @@ def _check_sections(recipe: Recipe) -> None:
             f"keep: a rule reads {EVAL_OVERLAP.name}, and vectors are not compared; say "
             "`vectors: true` in `decontaminate`"
         )
+
+
+def _alignment(recipe: Recipe) -> None:
+    """Refuse rules on alignment that is not measured: they would drop every pair."""
+    for column in (NEG_CLIP_LOSS, NORM_SIM):
+        if reads(recipe, (column,)) and not getattr(recipe.alignment, column.name, None):
+            raise BadOption(
+                f"keep: a rule reads {column.name}, and the recipe does not ask for it; name "
+                f"`{column.name}` in the section `alignment`"
+            )
 
 
 def _unused(section: str, rule: str) -> str:

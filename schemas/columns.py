@@ -196,6 +196,15 @@ EVAL_DISTANCE = InSample(
 EVAL_OVERLAP = InSample(
     "eval_overlap", pa.float32(), "[-1, 1]", "Highest cosine to the vector of an evaluation image."
 )
+NEG_CLIP_LOSS = InSample(
+    "neg_clip_loss",
+    pa.float32(),
+    "<= 0",
+    "Cosine of image and text, less what either reaches with random others; see `alignment`.",
+)
+NORM_SIM = InSample(
+    "norm_sim", pa.float32(), ">= 0", "Norm of the image's cosines to the recipe's target images."
+)
 PLACEHOLDER_HOSTS = InSample(
     "placeholder_hosts", pa.int32(), "hosts", "Different hosts that show a copy of this image."
 )
@@ -242,6 +251,7 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "dedup.semantic": (SEMANTIC_OF, SEMANTIC_COSINE),
     "external.earlier_datasets": (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE),
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
+    "alignment.step": (NEG_CLIP_LOSS, NORM_SIM),
     "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
 }
 GROUPED = COPIES + COUNTED + BALANCED + tuple(c for columns in STEPS.values() for c in columns)

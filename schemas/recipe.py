@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from pairsieve.schemas.columns import COLUMNS, Column, scores_of
+from pairsieve.schemas.recipe_alignment import Alignment
 from pairsieve.schemas.recipe_base import Section
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_group import Group
@@ -300,6 +301,7 @@ class Recipe(Section):
     image: Image = Image()
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()
+    alignment: Alignment | None = None
     group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(one_rule)], ...] = ()
     shard: Shard = Shard()
@@ -340,6 +342,8 @@ class Recipe(Section):
         """Refuse vectors that nothing makes, and tokens of no model."""
         if "embedding" in self.group.verify and self.embed is None:
             raise ValueError("group.verify: `embedding` needs the section `embed`")
+        if self.alignment and self.embed is None:
+            raise ValueError("alignment: of whose vectors? name the model in the section `embed`")
         if self.text and self.text.tokens and self.embed is None:
             raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self

@@ -178,6 +178,10 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
         files = {"path": entries.path and anchored(entries.path), "languages": lists}
         entries = entries.model_copy(update=files)
         changes["group"] = recipe.group.model_copy(update={"entries": entries})
+    if recipe.alignment and recipe.alignment.norm_sim:
+        near = recipe.alignment.norm_sim
+        near = near.model_copy(update={"targets": anchored(near.targets)})
+        changes["alignment"] = recipe.alignment.model_copy(update={"norm_sim": near})
     if recipe.embed:
         first, *others = (_with_files_from(folder, model) for model in recipe.models)
         changes |= {"embed": first, "other_models": tuple(others)}

@@ -85,7 +85,7 @@ class Keep(Section):
     by: str | None = Field(
         None,
         min_length=1,
-        description="The column of which `top_fraction` takes its share of each value.",
+        description="A column, as `language`: `top_fraction` takes its share of each value of it.",
     )
     at_most: AtMost | None = Field(
         None, description="`{per: host, n: 1000, by: clip_similarity}`: a cap per value."

@@ -27,6 +27,7 @@ FOLDERS = {
     "hamming": "dataset engine",
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image fetch external",
+    "alignment": "dataset engine vectors",
     "dedup": "dataset engine ledger vectors hamming",
     "counts": "dataset engine ledger dedup",
     "shards": "dataset engine ledger input",
