@@ -35,9 +35,10 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.stored import decode_image, read_images
-from pairsieve.pipeline.ledger.rules import Rule, gates, passing
+from pairsieve.pipeline.ledger.rules import Rule, gates
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.clip_model import ClipModel, Meter
+from pairsieve.pipeline.unit.pairs_with_image import pairs_with_image
 from pairsieve.pipeline.vectors import score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
@@ -45,17 +46,15 @@ from pairsieve.pipeline.vectors.score_commit import Scoring
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.columns import (
     IMAGE_EMBEDDING,
-    OUTCOME,
     ROW,
     TEXT,
     TEXT_EMBEDDING,
     arrow_schema,
 )
 from pairsieve.schemas.errors import BadOption, Stopped
-from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Embed, Recipe
 
-READ = (ROW, TEXT, OUTCOME, *STORED_AT)
+READ = (ROW, TEXT, *STORED_AT)
 GROUP_ROWS = 256  # of a row group of vectors: what must be read for one of them
 
 Key = TypeVar("Key", bound=Hashable)
@@ -168,7 +167,7 @@ def _commit_vectors(
     store: Store, path: str, rules: Sequence[Rule], embedder: Embedder, gathered: Marker
 ) -> Marker:
     """Turn the pairs of a gathered slice into vectors and commit them at `path`."""
-    table = _pairs(store, gathered, rules)
+    table = pairs_with_image(store, gathered, rules, READ)
     stored_at = checksums.located(table.select([c.name for c in STORED_AT]).to_pylist())
     ranges, image_of = _distinct(stored_at)
     texts, text_of = _distinct(table[TEXT.name].to_pylist())
@@ -183,18 +182,6 @@ def _commit_vectors(
     files = {name: _write(store, name, content)}
     counts = {"embedded": table.num_rows, "images": len(ranges), "texts": len(texts)}
     return commit(store, path, Marker(gathered.rows, files, counts, dict(spent.to_json())))
-
-
-def _pairs(store: Store, gathered: Marker, rules: Sequence[Rule]) -> pa.Table:
-    """Return the pairs of a slice that have an image and pass the gates, with columns `READ`."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    names = [column.name for column in READ]
-    part = checksums.read(store, *gathered.entry(".parquet"))
-    table = pq.read_table(part, columns=None if rules else names)  # rules read any column
-    table = table.filter(pc.equal(table[OUTCOME.name], str(Outcome.OK)))
-    return table.filter(pa.array(passing(table, rules))).select(names)
 
 
 def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:
