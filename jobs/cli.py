@@ -17,6 +17,7 @@ from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.cli_options import (
     Address,
+    Again,
     App,
     Dataset,
     EngineKind,
@@ -170,8 +171,24 @@ def embed(
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import EngineChoice, Job
 
-    choice = EngineChoice(engine.value, workers, ray_address)
-    Job(recipe, dataset, choice, ["embed"]).embed()
+    Job(recipe, dataset, EngineChoice(engine.value, workers, ray_address), ["embed"]).embed()
+
+
+@app.command()
+def caption(
+    recipe: RecipePath,
+    dataset: Dataset,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+    retry: Again = False,
+) -> None:
+    """Ask the model of the recipe's `captions` for captions or translations."""
+    from pairsieve.jobs.job import EngineChoice, Job
+
+    Job(recipe, dataset, EngineChoice(engine.value, workers, ray_address), ["caption"]).caption(
+        retry
+    )
 
 
 @app.command()

@@ -96,6 +96,9 @@ def check_output(key: str, path: Path, force: bool) -> None:
         raise BadOption(f"{key}: {path} cannot be written: permission denied")
 
 
+Again = Annotated[
+    bool, typer.Option("--retry", help="Ask again of pairs for which no answer came.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Page = Annotated[
     Path | None, typer.Option("--page", help="Write a page with the pictures to this file.")

@@ -98,7 +98,8 @@ flowchart TB
     pairs -> {stages}
 
 {_listed(MEASURING)} measure, and overlap in time.
-{_listed(DECIDING)} read columns, one after another.
+{_listed(DECIDING)} follow one after another;
+all but `caption`, which asks a model where the recipe says so, read columns.
 One table, `pipeline/dataset/stages.py`, says of each where it leaves what; `run`, the ledger, the
 progress display, `status` and `gc` read it. [Adding one](extend.md#a-stage) touches four files."""
 

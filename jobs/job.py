@@ -11,8 +11,9 @@ from pairsieve.jobs import log
 from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.progress import Display, progress
 from pairsieve.jobs.run_warnings import warnings
-from pairsieve.pipeline import check, plan, run
-from pairsieve.pipeline.dataset.lease import held
+from pairsieve.pipeline import caption, check, plan, run
+from pairsieve.pipeline.captions.sentences import caption_sentences
+from pairsieve.pipeline.dataset.lease import CAPTIONS, held
 from pairsieve.pipeline.dataset.marker import outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_marker
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
@@ -126,6 +127,15 @@ class Job:
         with self.engine() as engine, self.progress(planned.pairs) as listener:
             slice_names = self.store.marker_names(GATHER_FOLDER)
             run.embedded(self.recipe, self.store, engine, planned, slice_names, listener)
+
+    def caption(self, again: bool) -> None:
+        """Ask of what is gathered, also of pairs that had no answer where `again`; say the cost."""
+        planned = self.plan()
+        with self.deciding(CAPTIONS) as engine, self.progress(planned.pairs) as listener:
+            for _, marker in caption.run(self.recipe, self.store, engine, again):
+                listener("caption", marker)
+        for sentence in caption_sentences(self.store):
+            typer.echo(sentence)
 
     def limited(self, pairs: int | None, sample: bool) -> Plan:
         """Return the plan as `plan` does, if it is that of so many pairs, or of all of them."""

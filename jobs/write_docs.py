@@ -279,7 +279,8 @@ def _type_of(value: dict[str, Any]) -> str:
     if "$ref" in inner:
         sections = {name: made for inside in INNER.values() for name, made in inside.items()}
         name = sections.get(inner["$ref"].rpartition("/")[2])
-        return f"[{name}](#{name})" if name else "mapping"
+        other = "value" if inner["$ref"].endswith("/JsonValue") else "mapping"
+        return f"[{name}](#{name})" if name else other
     if inner["type"] == "array":
         return f"list of {_type_of(inner['items'])}s"
     if inner["type"] == "object":

@@ -11,11 +11,13 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from pairsieve.filters import entry_lists, word_lists
 from pairsieve.pipeline.alignment import targets
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.stages import VERBS
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
@@ -45,6 +47,7 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_captions import ALL, Captions
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
 FILES_OPENED = 1000  # by `check` alone, before there is a plan
@@ -76,6 +79,8 @@ def check(
         blocklist.load(recipe.blocklist)
     _alignment(recipe)
     warnings = [*_presets(recipe), *_reference_sets(recipe, store)]
+    if recipe.captions and "caption" in verbs:
+        warnings += _captions(recipe.captions, store)
     for asking, checked in _OF_VERBS:
         if set(asking) & set(verbs):
             warnings += checked(recipe)
@@ -201,6 +206,22 @@ def _fetcher(recipe: Recipe) -> list[str]:
         return []
     img2dataset.check()
     return [img2dataset.WARNING]
+
+
+def _captions(options: Captions, store: Store | None) -> list[str]:
+    """Refuse a key or a selection that is not there; warn of a key that anyone on the way reads."""
+    if options.api_key_env and not os.environ.get(options.api_key_env):
+        raise BadOption(f"captions.api_key_env: the variable {options.api_key_env} is not set")
+    if store and options.of != ALL and store.marker(select_marker(options.of)) is None:
+        raise BadOption(
+            f"captions.of: there is no selection `{options.of}`; make it with a recipe without "
+            "`captions`, or say `of: all`"
+        )
+    host = urlsplit(options.url).hostname or ""
+    near = host == "localhost" or host.startswith("127.") or host == "::1"
+    if options.api_key_env and options.url.startswith("http:") and not near:
+        return [f"captions.url: the key goes to {host} unencrypted; use https"]
+    return []
 
 
 def _models(recipe: Recipe) -> list[str]:

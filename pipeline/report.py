@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -45,7 +46,6 @@ from pairsieve.pipeline.stats.pool_counts import (
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
 from pairsieve.pipeline.unit.plan_file import read as read_plan
-from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.pipeline.vectors.scores import sources
 from pairsieve.schemas.columns import COLUMNS
@@ -96,7 +96,7 @@ def run(
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     check_images(store)
     counted = _counted(recipe, selection, name)
-    files = ledger_files(store, scores_folders(recipe), name)
+    files = ledger_files(store, measured_folders(recipe), name)
     counts = count_pool(counted, store, engine, files, units)
     with (
         tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as folder,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pairsieve.pipeline import embed, gather
 from pairsieve.pipeline import plan as plans
-from pairsieve.pipeline.dataset.lease import POOL, Say, held, of_selection
+from pairsieve.pipeline.dataset.lease import CAPTIONS, POOL, Say, held, of_selection
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.marker_index import FOLD_AT
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
@@ -56,12 +56,13 @@ def run(
     """
     plan = plans.run(recipe, store)
     measure(recipe, store, engine, plan, listener)
-    for lease, stages in (
-        (POOL, [stage for stage in DECIDING if stage.scope is Scope.POOL]),
-        (of_selection(name), [stage for stage in DECIDING if stage.scope is not Scope.POOL]),
+    for lease, scopes in (
+        *([(CAPTIONS, (Scope.MODEL,))] if recipe.captions else []),
+        (POOL, (Scope.POOL,)),
+        (of_selection(name), (Scope.SELECTION, Scope.DATASET)),
     ):
         with held(store, lease, say):
-            for stage in stages:
+            for stage in (stage for stage in DECIDING if stage.scope in scopes):
                 decide: Decide = import_module(f"{__package__}.{stage.name}").decide
                 for marker in decide(recipe, store, engine, name):
                     listener(stage.name, marker)

@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 from pairsieve.filters.order import Phase
+from pairsieve.pipeline.captions.folders import measured_folders, unfinished_slices
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    GATHER_FOLDER,
     GROUP_MARKER,
     content,
     marker_path,
@@ -36,7 +38,7 @@ from pairsieve.pipeline.ledger.rules import BLOCKLIST, MINOR, REPEATED, Rule, ru
 from pairsieve.pipeline.ledger.verdicts import VERDICTS, tally
 from pairsieve.pipeline.selections import quotas
 from pairsieve.pipeline.selections.record import Record
-from pairsieve.pipeline.vectors.folders import scores_folders, unscored_slices
+from pairsieve.pipeline.vectors.folders import unscored_slices
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
@@ -61,7 +63,7 @@ def run(
 
     Raises:
         BadOption: a rule does not fit, vectors are not scored by this recipe, or a rule reads what
-            `group` has not measured for it.
+            `group` has not measured for it, or the model of `captions` was not asked of all.
         Stopped: a task's process kept dying.
     """
     applied = _applied(recipe)
@@ -70,7 +72,12 @@ def run(
             f"embed: {unscored} task slices have vectors, but no scores by this recipe's prompts, "
             "heads and classifiers; `pairsieve embed` measures them from the vectors"
         )
-    embeddings = scores_folders(recipe)
+    if unfinished := unfinished_slices(store, recipe, len(store.marker_names(GATHER_FOLDER))):
+        raise BadOption(
+            f"captions: of {unfinished} task slices the model was not asked, or not to the end; "
+            "`pairsieve caption` does"
+        )
+    embeddings = measured_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     steps.check_measured(recipe, grouped)
     blocklist_recheck.run(recipe, store, engine, units)

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import current, fingerprint, tidy
 from pairsieve.pipeline.dataset.marker import Marker
@@ -43,7 +44,6 @@ from pairsieve.pipeline.shards.shard_parts import MANIFEST, ShardsOf, stem
 from pairsieve.pipeline.shards.window_order import windows
 from pairsieve.pipeline.shards.window_tasks import WindowPacker
 from pairsieve.pipeline.unit import plan_file
-from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import COLUMNS, arrow_schema
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -88,7 +88,7 @@ def run(
     _clear(store, name, identity)
     done = store.markers(shard_parts(name))
     yield from done.values()
-    files = ledger_files(store, scores_folders(recipe), name, before=stages.SHARD)
+    files = ledger_files(store, measured_folders(recipe), name, before=stages.SHARD)
     pool = Pool(store, engine, files, units)
     shards = ShardsOf(name, identity, frozenset(map(int, done)))
     content = _content(recipe, store)

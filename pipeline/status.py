@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+from pairsieve.pipeline.captions.sentences import caption_sentences
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
@@ -16,7 +17,6 @@ from pairsieve.pipeline.dataset.paths import (
     select_marker,
 )
 from pairsieve.pipeline.dataset.stages import (
-    EMBED,
     GATHER,
     PLAN,
     REPORT,
@@ -77,7 +77,7 @@ class Status:
         worst_hosts: (host, failed, requested, commonest failure) of those with the most failures,
             among the worst of each unit.
         over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
-        models: A sentence on each model that made vectors.
+        models: A sentence on each model that made vectors or wrote captions.
         stages: Those that have left something, in the order of the pipeline.
         complaints: What does not add up; empty when all is well.
     """
@@ -125,7 +125,7 @@ def status(store: Store, name: str) -> Status:
     summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
     steps = wider(dict(fetches.steps), STEPS_SHOWN)
     summary.over_time = [(start, *failures(counts)) for start, counts in steps]
-    summary.models = model_record.model_sentences(store)
+    summary.models = [*model_record.model_sentences(store), *caption_sentences(store)]
     summary.stages = [stage.name for stage in VERBS if _committed(store, stage, name)]
     _expect(summary, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
@@ -147,8 +147,11 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
     for stage in VERBS:
         if stage == GATHER:
             markers, again = list(gathered.values()), store.remedy
-        elif stage == EMBED:
-            markers, again = list(_embedded(store)), "`pairsieve embed` makes it again"
+        elif stage.scope is Scope.MODEL:
+            markers, again = (
+                list(_of_models(store, stage)),
+                f"`pairsieve {stage.name}` makes it again",
+            )
         elif stage.scope in (Scope.POOL, Scope.SELECTION):
             done = current_result(store, stage, name)
             markers, again = [done] if done else [], f"`pairsieve {stage.name}` makes it again"
@@ -158,9 +161,9 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
             yield f"{file}: {wrong}; {again}"
 
 
-def _embedded(store: Store) -> Iterator[Marker]:
-    """Yield the markers of all vectors and scores, folder after folder."""
-    paths = [path for path, _, _ in store.list(EMBED.folder) if role(path) is Role.MARKER]
+def _of_models(store: Store, stage: Stage) -> Iterator[Marker]:
+    """Yield the markers of all that models have made in a stage, folder after folder."""
+    paths = [path for path, _, _ in store.list(stage.folder) if role(path) is Role.MARKER]
     for folder in sorted({path.rpartition("/")[0] for path in paths}):
         yield from store.markers(folder).values()
 

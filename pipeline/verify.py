@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from pairsieve.pipeline.captions.folders import read_record
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.paths import (
     DONE,
@@ -105,6 +106,8 @@ def _fixed(store: Store) -> Checked:
     readers: dict[str, Callable[[], object]] = {PLAN_FILE: partial(plan_file.read, store)}
     for name in store.marker_names(paths.EMBED_FOLDER):
         readers[paths.model_record(name)] = partial(model_record.read_record, store, name)
+    for name in store.marker_names(paths.CAPTION_FOLDER):
+        readers[paths.captions_record(name)] = partial(read_record, store, name)
     for name in store.marker_names(paths.RETRY_LAYERS):
         path = paths.marker_path(paths.RETRY_LAYERS, name)
         readers[path] = partial(retry_layers.read_layer, store, path)

@@ -217,6 +217,13 @@ PLACEHOLDER_UNRELATED = InSample(
     "[0, 1]",
     "Share of pairs of these captions that have next to no word in common.",
 )
+# What a model behind the recipe's endpoint writes.
+RECAPTION = InSample("recaption", pa.string(), "", "Caption written by the model of `captions`.")
+SHORT_RECAPTION = InSample("short_recaption", pa.string(), "", "Short caption written by it.")
+TRANSLATION = InSample("translation", pa.string(), "", "Translation of the text, written by it.")
+CAPTION_OUTCOME = Column(
+    "caption_outcome", pa.string(), "", "`ok`, or why it wrote none; null for pairs not asked."
+)
 # What `select` checks before the rules.
 BLOCKED = Column(
     "blocked", pa.string(), "", "The entry of the blocklist, as it is now, that it is on."
@@ -241,6 +248,8 @@ EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
     TAG_PROBABILITY, TAGS,
 )  # fmt: skip
+CAPTION_TEXTS = (RECAPTION, SHORT_RECAPTION, TRANSLATION)
+CAPTIONED = (*CAPTION_TEXTS, CAPTION_OUTCOME)
 COPIES = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
     DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS,
@@ -258,7 +267,7 @@ GROUPED = COPIES + COUNTED + BALANCED + tuple(c for columns in STEPS.values() fo
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
-COLUMNS = GATHERED + EMBEDDED + GROUPED + LISTED + SELECTED + SHARDED
+COLUMNS = GATHERED + EMBEDDED + CAPTIONED + GROUPED + LISTED + SELECTED + SHARDED
 
 # By which copies may be ordered: how many pixels the published image has, and every number.
 PREFERABLE = ("pixels", "uid") + tuple(
@@ -330,8 +339,8 @@ def check_listed() -> None:
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "
-                "EMBEDDED, COPIES, COUNTED, BALANCED, STEPS, LISTED, SELECTED, SHARDED and "
-                "UNSTORED; put it in one, by the verb that writes it"
+                "EMBEDDED, CAPTIONED, COPIES, COUNTED, BALANCED, STEPS, LISTED, SELECTED, SHARDED "
+                "and UNSTORED; put it in one, by the verb that writes it"
             )
 
 

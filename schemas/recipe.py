@@ -20,6 +20,7 @@ from pydantic import (
 from pairsieve.schemas.columns import COLUMNS, Column, scores_of
 from pairsieve.schemas.recipe_alignment import Alignment
 from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_captions import Captions
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
@@ -302,6 +303,7 @@ class Recipe(Section):
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()
     alignment: Alignment | None = None
+    captions: Captions | None = None
     group: Group = Group()
     keep: tuple[Annotated[Keep, BeforeValidator(one_rule)], ...] = ()
     shard: Shard = Shard()

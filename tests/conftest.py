@@ -4,8 +4,9 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,80 @@ def serve() -> Iterator[Callable[[Path], str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+class Service:
+    """An OpenAI-compatible service on loopback; `behave` says what becomes of a request.
+
+    It returns the text of an answer, or status, body and headers, or sends something itself.
+    """
+
+    def __init__(self) -> None:
+        self.behave: Callable[[str], Any] = lambda asked: f"seen: {asked}"
+        self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
+        self.closing = threading.Event()
+        self._server = HTTPServer(("127.0.0.1", 0), partial(_Answering, self))
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def asked(self) -> list[str]:
+        """Return the prompts as they came."""
+        return [asked(request) for request in self.requests]
+
+    def close(self) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def asked(request: dict[str, Any]) -> str:
+    """Return the prompt of a request."""
+    content = request["messages"][-1]["content"]
+    return str(content if isinstance(content, str) else content[-1]["text"])
+
+
+def completion(text: object, finish_reason: str = "stop") -> bytes:
+    """Return the body of an answer: 100 tokens in, 10 out."""
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    return json.dumps({"choices": [choice], "usage": usage}).encode()
+
+
+class _Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, service: Service, *args: Any) -> None:
+        self.service = service
+        super().__init__(*args)
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.service.requests.append(request)
+        self.service.paths.append(self.path)
+        self.service.keys.append(self.headers["Authorization"])
+        said = self.service.behave(asked(request))
+        if callable(said):
+            said(self)
+            return
+        status, body, headers = (200, completion(said), {}) if isinstance(said, str) else said
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """Start a service that answers what models are asked."""
+    with closing(Service()) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ FOLDERS = {
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image fetch external",
     "alignment": "dataset engine vectors",
+    "captions": "dataset engine ledger image fetch vectors unit",
     "dedup": "dataset engine ledger vectors hamming",
     "counts": "dataset engine ledger dedup",
     "shards": "dataset engine ledger input",

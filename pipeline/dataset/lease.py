@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset.paths import attempt, lease_file
 from pairsieve.pipeline.dataset.store import Store
 
 POOL = "pool"  # what is decided for all selections alike
+CAPTIONS = "captions"  # what models are asked: two commands would ask twice
 BEAT_S = 10
 STILL_S = 120  # without a beat a holder has ended: long enough for work that lets no thread run
 LOOK_S = 0.5

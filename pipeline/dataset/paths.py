@@ -14,6 +14,7 @@ from enum import StrEnum
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import (
     BLOCKLIST,
+    CAPTION,
     EMBED,
     GATHER,
     GROUP,
@@ -28,6 +29,7 @@ from pairsieve.pipeline.dataset.stages import (
 
 GATHER_FOLDER = GATHER.folder
 EMBED_FOLDER = EMBED.folder
+CAPTION_FOLDER = CAPTION.folder
 PLAN_FILE = "plan.json"
 INPUT_SEEN = f"{PLAN.folder}/input_seen"  # versions of the planned files, touched since
 STATS = "stats.duckdb"  # of a selection, in the folder of its report, as the page is
@@ -46,6 +48,7 @@ DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
 SCORES_SUFFIX = ".scores.parquet"
+CAPTIONS_SUFFIX = ".captions.parquet"
 REQUESTS_SUFFIX = ".requests.pq"  # not `.parquet`: ledger parts are found by that
 
 MARKER_INDEX = "index.bin"  # the markers of a folder, folded together
@@ -116,6 +119,16 @@ def model_record(model: str) -> str:
     return marker_path(EMBED.folder, model)
 
 
+def captions_folder(name: str) -> str:
+    """Return the folder of what a model was asked, by the name of the questions."""
+    return f"{CAPTION.folder}/{name}"
+
+
+def captions_record(name: str) -> str:
+    """Return where it stands what was asked of which model."""
+    return marker_path(CAPTION.folder, name)
+
+
 def evaluation_folder(name: str) -> str:
     """Return the folder of what was compared with evaluation sets; its marker lies beside it."""
     return f"{EVALUATION}/{name}"
@@ -128,7 +141,7 @@ def search_folder(name: str) -> str:
 
 def index_path(folder: str) -> str | None:
     """Return where the markers of task slices in a folder are folded together; None of others."""
-    of_slices = folder == GATHER_FOLDER or _OF_VECTORS.fullmatch(folder)
+    of_slices = folder == GATHER_FOLDER or _OF_MODEL.fullmatch(folder)
     return f"{folder}/{MARKER_INDEX}" if of_slices else None
 
 
@@ -276,7 +289,7 @@ _SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
 _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
-_OF_VECTORS = re.compile(rf"{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?")
+_OF_MODEL = re.compile(rf"(?:{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?|{CAPTION.folder}/{_ANY})")
 _SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
 _SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
 
@@ -287,7 +300,7 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
     ),
     Scope.MODEL: (
         rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.json",
-        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores)\.parquet",
+        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores|captions)\.parquet",
     ),
     Scope.POOL: (
         rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
@@ -303,8 +316,8 @@ _PATTERNS: dict[Role, list[str]] = {
         *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED)),
         rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
-        rf"{EMBED.folder}/{_ANY}\.json",
-        rf"(?:{GATHER.folder}|{_OF_VECTORS.pattern})/{re.escape(MARKER_INDEX)}",
+        rf"(?:{EMBED.folder}|{CAPTION.folder})/{_ANY}\.json",
+        rf"(?:{GATHER.folder}|{_OF_MODEL.pattern})/{re.escape(MARKER_INDEX)}",
     ],
     Role.MARKER: [
         *(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pairsieve.schemas.columns import (
+    CAPTIONED,
     EMBEDDED,
     GATHERED,
     GROUPED,
@@ -84,6 +85,15 @@ EMBED = Stage(
     columns=EMBEDDED,
     rows="one row per pair that was embedded",
 )
+CAPTION = Stage(
+    "caption",
+    "captions",
+    Scope.MODEL,
+    Pairs.ATTEMPTED,
+    view="captioned",
+    columns=CAPTIONED,
+    rows="one row per pair of which the model was asked",
+)
 GROUP = Stage(
     "group",
     "group",
@@ -122,10 +132,11 @@ SHARD = Stage(
 )
 REPORT = Stage("report", "report", Scope.DATASET)
 
-STAGES = (PLAN, GATHER, RETRY, EMBED, GROUP, BLOCKLIST, SELECT, SHARD, REPORT)
+STAGES = (PLAN, GATHER, RETRY, EMBED, CAPTION, GROUP, BLOCKLIST, SELECT, SHARD, REPORT)
 VERBS = tuple(stage for stage in STAGES if not stage.verb)
 MEASURING = (GATHER, RETRY, EMBED)  # they overlap in time
-DECIDING = tuple(stage for stage in VERBS if stage not in (PLAN, *MEASURING))  # one after another
+# One after another, each when all is measured.
+DECIDING = tuple(stage for stage in VERBS if stage not in (PLAN, *MEASURING))
 
 
 def stage_of(name: str) -> Stage:

@@ -27,7 +27,7 @@ _CA_BUNDLES = (
 def settings(options: Fetch) -> dict[int, Any]:
     """Return the libcurl options that are the same for every request."""
     web = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
-    certificates = _certificates()
+    authorities = certificates()
     return {
         pycurl.USERAGENT: options.user_agent.encode(),
         # What comes encoded all the same is decoded in content_coding.py.
@@ -49,7 +49,7 @@ def settings(options: Fetch) -> dict[int, Any]:
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,
         **({pycurl.COOKIEFILE: ""} if options.cookies == "chain" else {}),  # read no file
-        **certificates,
+        **authorities,
     }
 
 
@@ -91,7 +91,7 @@ def resolved(target: CanonicalUrl, options: Fetch) -> list[str]:
     return [f"+{target.host}:{target.port}:{listed}"]
 
 
-def _certificates() -> dict[int, str]:
+def certificates() -> dict[int, str]:
     """Return where the certificate authorities are: libcurl's own path may be another system's.
 
     A bundle is preferred to a folder: libcurl reads it once for all transfers and keeps it.

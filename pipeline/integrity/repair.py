@@ -26,7 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
     role,
     shard_parts,
 )
-from pairsieve.pipeline.dataset.stages import EMBED, SHARD, STAGES, Scope
+from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SHARD, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.lost_marker import rebuilt
@@ -153,7 +153,11 @@ def _standing_on(store: Store, damaged: list[str]) -> list[str]:
 def _made_from(store: Store, names: Iterable[str]) -> list[str]:
     """Return the markers of what was made from gathered slices, slice by slice."""
     stems = set(names)
-    every = (path for folder in (EMBED.folder, EVALUATION) for path, _, _ in store.list(folder))
+    every = (
+        path
+        for folder in (EMBED.folder, CAPTION.folder, EVALUATION)
+        for path, _, _ in store.list(folder)
+    )
     return [p for p in every if PurePosixPath(p).stem in stems and role(p) is Role.MARKER]
 
 

@@ -4,7 +4,7 @@ Every part is sorted by row, or nearly, so that each of its columns is taken to 
 a hash table costs three times as much.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.files import LedgerFiles, ResultFile, SliceFile
+from pairsieve.pipeline.ledger.files import CAPTIONS, LedgerFiles, ResultFile, SliceFile
 from pairsieve.pipeline.ledger.verdicts import VERDICTS
-from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, Column
+from pairsieve.schemas.columns import CAPTIONED, EMBEDDED, GATHERED, ROW, Column
 
 AnyFile = SliceFile | ResultFile
 Names = dict[str, str]  # column of a file -> column of the ledger
@@ -66,7 +66,11 @@ def block_tables(
 
 def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Sequence[Column]]]:
     """Yield the columns of each part but the gathered one: names, files, and what they are."""
-    for model, scores in files.scores.items():
+    of_models: Mapping[str, Sequence[AnyFile]] = {CAPTIONS: (), **files.scores}
+    for model, scores in of_models.items():
+        if model == CAPTIONS:
+            yield {column.name: column.name for column in CAPTIONED}, scores, CAPTIONED
+            continue
         suffix = f"_{model}" if model else ""
         names = {column.name: f"{column.name}{suffix}" for column in EMBEDDED}
         yield names, scores, EMBEDDED

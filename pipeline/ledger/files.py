@@ -15,7 +15,10 @@ from typing import Any
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    CAPTIONS_SUFFIX,
     GATHER_FOLDER,
+    SCORES_SUFFIX,
+    captions_folder,
     marker_path,
     parsed,
     select_marker,
@@ -30,6 +33,7 @@ BLOCK_UNITS = 100  # units of a block; of 10,000 pairs each, a million pairs
 Units = tuple[int, int]  # the first and the last of some consecutive ones
 UNITS = "units"  # in a marker's entry of a file: of which units it holds the rows
 RULES = "rules"  # in a selection's marker: the rules whose bits are in its files
+CAPTIONS = "/captions"  # beside the names of models, whose scores are read: what `caption` left
 MADE_BY = "made_by"  # in a selection's marker: how it was made
 
 
@@ -73,7 +77,8 @@ class LedgerFiles:
 
     Attributes:
         gathered: Ledger parts, of the first gather and of retry layers.
-        scores: By the name of a model, "" for the main one, the files of its scores.
+        scores: By the name of a model, "" for the main one, the files of its scores; those of
+            captions by `CAPTIONS`.
         results: What the stages over the pool have left.
         units: Of which units; None for all.
     """
@@ -118,7 +123,8 @@ def ledger_files(
     stages = STAGES[: STAGES.index(before)] if before else STAGES
     gathered = store.markers(GATHER_FOLDER)
     scored = {
-        name: store.markers(vectors_folder(folder)) for name, folder in (embeddings or {}).items()
+        name: store.markers(_measured_folder(name, folder))
+        for name, folder in (embeddings or {}).items()
     }
     for markers in (gathered, *scored.values()):
         for name, wrong in damaged(
@@ -130,8 +136,16 @@ def ledger_files(
         for stage in stages
         if stage.view and stage.scope in (Scope.POOL, Scope.SELECTION)
     ]
-    scores = {name: tuple(_of_slices(of, ".scores.parquet")) for name, of in scored.items()}
+    scores = {
+        name: tuple(_of_slices(of, CAPTIONS_SUFFIX if name == CAPTIONS else SCORES_SUFFIX))
+        for name, of in scored.items()
+    }
     return LedgerFiles(tuple(_of_slices(gathered, ".parquet")), scores, tuple(results))
+
+
+def _measured_folder(name: str, folder: str) -> str:
+    """Return where the scores of a model are, or the captions."""
+    return captions_folder(folder) if name == CAPTIONS else vectors_folder(folder)
 
 
 def _of_slices(markers: Mapping[str, Marker], suffix: str) -> Iterator[SliceFile]:
@@ -213,7 +227,7 @@ def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles
         yield LedgerFiles(
             gathered,
             {name: of_block.get(number, ()) for name, of_block in scores.items()},
-            tuple(_overlapping(result, span) for result in whole.results),
+            tuple(overlapping(result, span) for result in whole.results),
             span,
         )
 
@@ -228,11 +242,12 @@ def unit_files(whole: LedgerFiles, unit: int) -> LedgerFiles:
     return LedgerFiles(
         of_unit(whole.gathered),
         {name: of_unit(files) for name, files in whole.scores.items()},
-        tuple(_overlapping(result, (unit, unit)) for result in whole.results),
+        tuple(overlapping(result, (unit, unit)) for result in whole.results),
         (unit, unit),
     )
 
 
-def _overlapping(result: ResultFiles, span: Units) -> ResultFiles:
+def overlapping(result: ResultFiles, span: Units) -> ResultFiles:
+    """Return those of the files that may hold rows of these units."""
     files = (file for file in result.files if _overlap(file.units, span))
     return replace(result, files=tuple(files))

@@ -1,9 +1,9 @@
 """The ledger: one row per input pair, put together from what each verb has committed.
 
 Every verb writes its own columns beside `row`; DuckDB joins them. Only files named in markers are
-read. `gathered`, `embedded`, `grouped`, `listed`, `selected` and `sharded` are the parts, `ledger`
-the whole; a part that does not exist yet is empty, so its columns are null. Of a pair that was
-retried `gathered` has the latest retry layer, `superseded` what came before.
+read. `gathered`, `embedded`, `captioned`, `grouped`, `listed`, `selected` and `sharded` are the
+parts, `ledger` the whole; a part that does not exist yet is empty, so its columns are null. Of a
+pair that was retried `gathered` has the latest retry layer, `superseded` what came before.
 """
 
 import tempfile
@@ -22,9 +22,10 @@ from pairsieve.pipeline.dataset.paths import (
     spill_folder,
     vectors_folder,
 )
-from pairsieve.pipeline.dataset.stages import EMBED, SELECT, SHARD, Stage
+from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SELECT, SHARD, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.files import (
+    CAPTIONS,
     LedgerFiles,
     ResultFiles,
     SliceFile,
@@ -92,7 +93,8 @@ def attach(
         connection: From `connect`.
         store: The dataset.
         embeddings: Folders under `embed/` whose scores to join: that of the main model by the name
-            "", and those of others, whose columns end in `_` and their name.
+            "", and those of others, whose columns end in `_` and their name; that of captions
+            under `captions/` by `CAPTIONS`.
         selection: Name of the selection whose verdicts and shards to join; None for none.
         before: The stage that is being made, which needs those before it alone; None for all.
 
@@ -112,9 +114,11 @@ def attach_files(connection: "DuckDBPyConnection", store: Store, files: LedgerFi
     _attach_gathered(connection, store, files.gathered)
     rows = _rows(connection) if files.units else None
     further = dict(files.scores)
-    main = [file.name for file in further.pop("", ())]
-    _view(connection, store, EMBED.view, EMBED.columns, main)
-    parts = [(EMBED.view, EMBED.columns, "")]
+    parts = []
+    for key, stage in (("", EMBED), (CAPTIONS, CAPTION)):
+        names = [file.name for file in further.pop(key, ())]
+        _view(connection, store, stage.view, stage.columns, names)
+        parts.append((stage.view, stage.columns, ""))
     for result in files.results:
         _attach_result(connection, store, result, files.units, rows)
         parts.append((result.view, result.columns, ""))

@@ -16,7 +16,7 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Configured, Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
-from pairsieve.pipeline.ledger import score_checks
+from pairsieve.pipeline.ledger import caption_checks, score_checks
 from pairsieve.pipeline.ledger.ranks import has_order
 from pairsieve.pipeline.ledger.sql import (
     can_be_tried,
@@ -27,6 +27,7 @@ from pairsieve.pipeline.ledger.sql import (
     reads_all,
 )
 from pairsieve.schemas.columns import (
+    CAPTIONED,
     COLUMNS,
     EMBEDDED,
     GATHERED,
@@ -157,6 +158,7 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
     ]
     _check_vectors(listed, recipe)
     _check_texts(listed, recipe, filters)
+    caption_checks.check([(rule.name, columns_of(rule.sql)) for rule in listed], recipe)
     _check_ranks(listed, arrow_schema(COLUMNS + recipe.other_scores))
     if recipe.embed:
         for index, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
@@ -289,9 +291,10 @@ def _rule(key: str, entry: Keep, scores: tuple[Column, ...], filters: Filters, s
     over_pool = quota or entry.top_fraction is not None
     phase = Phase.POOL if over_pool else _phase(key, sql, scores, filters)
     if entry.gate and phase > Phase.IMAGE:
+        late = "caption" if caption_checks.reads_captions(columns_of(sql)) else "embed"
         raise BadOption(
             f"{key}: `{entry.rule_name}` cannot be a gate: what it reads is known only after "
-            f"`{'embed' if phase is Phase.VECTORS else 'group'}`; leave out `gate: true`"
+            f"`{late if phase is Phase.VECTORS else 'group'}`; leave out `gate: true`"
         )
     if (entry.filter == MINOR_SAFETY.name) != (entry.rule_name == MINOR_SAFETY.name):
         raise BadOption(f"{key}.name: `{MINOR_SAFETY.name}` is the name of that filter alone")
@@ -359,7 +362,7 @@ def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> 
     texts = {column.name for column in (ROW, UID, *ordered(filters).of_text)}
     for phase, group in (
         (Phase.POOL, GROUPED + LISTED),
-        (Phase.VECTORS, scores),
+        (Phase.VECTORS, scores + CAPTIONED),
         (Phase.IMAGE, [column for column in GATHERED if column.name not in texts]),
     ):
         if columns & {column.name for column in group}:

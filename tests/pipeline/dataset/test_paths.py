@@ -70,6 +70,7 @@ FIXED = [
     paths.SUPERSEDED,
     paths.retry_layer(1),
     paths.model_record("ViT-B-32--openai"),
+    paths.captions_record("org-model-0123456789abcdef"),
 ]
 
 
