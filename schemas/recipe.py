@@ -341,11 +341,16 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _vectors_are_made(self) -> Self:
-        """Refuse vectors that nothing makes, and tokens of no model."""
+        """Refuse vectors and captions that nothing makes, and tokens of no model."""
         if "embedding" in self.group.verify and self.embed is None:
             raise ValueError("group.verify: `embedding` needs the section `embed`")
         if self.alignment and self.embed is None:
             raise ValueError("alignment: of whose vectors? name the model in the section `embed`")
+        written = self.captions.columns if self.captions else ()
+        shares = self.shard.text if isinstance(self.shard.text, dict) else {}
+        for name in shares:
+            if name not in ("original", "cleaned", *written):
+                raise ValueError(f"shard.text: nothing writes `{name}`; add it to captions.columns")
         if self.text and self.text.tokens and self.embed is None:
             raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self

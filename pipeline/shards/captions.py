@@ -1,14 +1,16 @@
-"""The texts of samples as the recipe wants them: cleaned, and with personal data masked."""
+"""The texts of samples as the recipe wants them: cleaned, mixed, with personal data masked."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import pyarrow as pa
 
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.personal_data import REGIONS
 from pairsieve.filters.personal_data_kinds import masked
-from pairsieve.schemas.columns import CAPTIONS, TEXT
+from pairsieve.schemas.columns import CAPTION_TEXTS, CAPTIONS, TEXT, UID
 from pairsieve.schemas.recipe import Recipe
 
 
@@ -20,22 +22,27 @@ class Captions:
         clean: Whether the text that is trained on is cleaned.
         mask: Whether personal data is masked, in the JSON, too.
         regions: Countries whose phone numbers are known without a `+`.
+        shares: Kinds of texts and their shares; none where all are of one kind.
+        seed: By which each pair's kind is drawn.
     """
 
     clean: bool
     mask: bool
     regions: tuple[str, ...]
+    shares: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Captions":
         """Return what a recipe wants."""
         shard = recipe.shard
         clean, mask = shard.text == "cleaned", shard.personal_data == "mask"
-        return cls(clean, mask, phone_regions(recipe))
+        shares = tuple(sorted(shard.text.items())) if isinstance(shard.text, dict) else ()
+        return cls(clean, mask, phone_regions(recipe), shares, shard.seed)
 
     def trained_on(self, samples: pa.Table) -> pa.ChunkedArray:
         """Return the text of each sample, UTF-8: the original where cleaning leaves nothing."""
-        texts = samples[TEXT.name]
+        texts = self._mixed(samples) if self.shares else samples[TEXT.name]
         if self.clean or self.mask:
             texts = pa.chunked_array([[self._caption(text) for text in texts.to_pylist()]])
         return texts.cast(pa.large_string()).cast(pa.large_binary())
@@ -45,12 +52,28 @@ class Captions:
             text = cleaned(text) or text
         return self._masked(text) if self.mask else text
 
+    def _mixed(self, samples: pa.Table) -> pa.ChunkedArray:
+        """Return the text of each sample of the kind that it draws, the original without one."""
+        texts = samples[TEXT.name].to_pylist()
+        of_kind = {kind: texts for kind, _ in self.shares}
+        of_kind |= {
+            kind: samples[kind].to_pylist() for kind in of_kind if kind in samples.column_names
+        }
+        mixed = []
+        for index, uid in enumerate(samples[UID.name].to_pylist()):
+            kind = drawn(uid, self.seed, self.shares)
+            text = of_kind[kind][index] or texts[index]
+            mixed.append((cleaned(text) or text) if kind == "cleaned" else text)
+        return pa.chunked_array([pa.array(mixed, pa.string())])
+
     def masked(self, samples: pa.Table) -> pa.Table:
         """Return samples in whose texts, as far as the recipe says so, personal data is masked."""
         if not self.mask:
             return samples
-        texts = [self._masked(text) for text in samples[TEXT.name].to_pylist()]
-        samples = _replaced(samples, TEXT.name, texts)
+        for name in (TEXT.name, *(column.name for column in CAPTION_TEXTS)):
+            if name in samples.column_names:
+                texts = [text and self._masked(text) for text in samples[name].to_pylist()]
+                samples = _replaced(samples, name, texts)
         if CAPTIONS.name not in samples.column_names:
             return samples
         others = [
@@ -61,6 +84,18 @@ class Captions:
 
     def _masked(self, text: str) -> str:
         return masked(text, self.regions)
+
+
+def drawn(uid: str, seed: int, shares: Sequence[tuple[str, float]]) -> str:
+    """Return which kind a pair has, by the MD5 of seed and uid; kinds are in the order given."""
+    digest = hashlib.md5(f"{seed}:text:{uid}".encode(), usedforsecurity=False).digest()
+    point = int.from_bytes(digest[:8], "big") / 2**64
+    for kind, end in zip(
+        (kind for kind, _ in shares), accumulate(s for _, s in shares), strict=True
+    ):
+        if point < end:
+            return kind
+    return shares[-1][0]
 
 
 def phone_regions(recipe: Recipe) -> tuple[str, ...]:

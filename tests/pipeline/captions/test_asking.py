@@ -1,12 +1,11 @@
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pairsieve.pipeline.captions import endpoint
-from pairsieve.pipeline.captions.answers import Answer, CaptionOutcome
+from pairsieve.pipeline.captions.answers import Answer
 from pairsieve.pipeline.captions.asking import Asker, Pace, Share, ask_all
 from pairsieve.pipeline.captions.questions import question
 from pairsieve.schemas.errors import Stopped
@@ -187,8 +186,3 @@ def test_after_a_pause_none_begins_before_its_end() -> None:
     pace = Pace(None, clock=lambda: 100.0)
     pace.pause(30)
     assert pace.turn() == 30
-
-
-def test_outcomes_are_told_in_the_documentation() -> None:
-    page = (Path(__file__).parents[3] / "docs/recaption.md").read_text()
-    assert [one for one in CaptionOutcome if f"| `{one}` |" not in page] == []
