@@ -2,7 +2,9 @@
 
 pairsieve ships no such list: `text.word_lists` names yours, e.g. a checkout of LDNOOBW's, a file
 per language. A list knows no context: LDNOOBW's English one has words of anatomy and of porn sites,
-so look at what it drops before trusting it. Measured of the cleaned text.
+so look at what it drops before trusting it. With `together` a caption must have entries of each
+list to be dropped, e.g. of children and of sex, where either alone is harmless. Measured of the
+cleaned text.
 
 Source: C4 (arXiv:1910.10683), section 2.2, drops pages with any word of LDNOOBW's English list;
 Dodge et al. (arXiv:2104.08758) show whom that removes.
@@ -50,6 +52,7 @@ class TextSafety:
 
     lists: tuple[str, ...] = ()  # names under `text.word_lists`; none listed: all
     max_words: int = 0  # times
+    together: bool = False  # drop only what has more than `max_words` of each of the lists
 
     def __post_init__(self) -> None:
         if isinstance(self.lists, str):
@@ -57,6 +60,8 @@ class TextSafety:
         object.__setattr__(self, "lists", tuple(self.lists))
         if not self.max_words >= 0:
             raise ValueError(f"max_words must be at least 0, got {self.max_words}")
+        if self.together and len(self.lists) < 2:
+            raise ValueError("together needs at least two `lists`, each of which must be met")
 
     def configured(self, recipe: Recipe) -> ListedWords | None:
         """Return what counts the words of the recipe's lists, if it has any."""
@@ -73,6 +78,9 @@ class TextSafety:
         counts = [f"coalesce({name}['{each}'], 0)" for each in map(_escaped, self.lists)] or [
             f"coalesce(list_sum(map_values({name})), 0)"
         ]
+        if self.together:
+            few = " OR ".join(f"{count} <= {self.max_words!r}" for count in counts)
+            return f"CASE WHEN {name} IS NOT NULL THEN {few} END"
         return f"CASE WHEN {name} IS NOT NULL THEN {' + '.join(counts)} <= {self.max_words!r} END"
 
 

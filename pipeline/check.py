@@ -150,11 +150,14 @@ def _text_files(recipe: Recipe) -> None:
 def _word_lists(recipe: Recipe) -> None:
     """Refuse word lists that cannot be read, and rules on others."""
     lists = recipe.text.word_lists if recipe.text else {}
-    for name, path in lists.items():
+    files = {f"text.word_lists.{name}": path for name, path in lists.items()}
+    if recipe.text and recipe.text.nouns:
+        files["text.nouns"] = recipe.text.nouns
+    for key, path in files.items():
         try:
             word_lists.read(path)
         except (OSError, ValueError) as error:
-            raise BadOption(f"text.word_lists.{name}: {error}") from error
+            raise BadOption(f"{key}: {error}") from error
     for index, entry in enumerate(recipe.keep):
         for name in entry.options.get("lists") or () if entry.filter == "text_safety" else ():
             if lists and name not in lists:

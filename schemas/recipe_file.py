@@ -171,7 +171,8 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
     if recipe.text:
         model = recipe.text.language_model
         lists = {name: anchored(path) for name, path in recipe.text.word_lists.items()}
-        files = {"language_model": model and anchored(model), "word_lists": lists}
+        nouns = recipe.text.nouns and anchored(recipe.text.nouns)
+        files = {"language_model": model and anchored(model), "word_lists": lists, "nouns": nouns}
         changes["text"] = recipe.text.model_copy(update=files)
     if entries := recipe.group.entries:
         lists = {name: anchored(path) for name, path in entries.languages.items()}

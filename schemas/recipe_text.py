@@ -35,6 +35,12 @@ class Text(Section):
         description="Lists of words for `text_safety`, by name: a file with an entry a line, or a "
         "folder of such files.",
     )
+    nouns: str | None = Field(
+        None,
+        min_length=1,
+        description="List of nouns for `caption_nouns`, in every form that is to count: a file "
+        "with an entry a line, or a folder of such files.",
+    )
     tokens: bool = Field(
         False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
     )
@@ -46,6 +52,10 @@ class Text(Section):
             options["language_model"] = sha256_of(self.language_model)
         for name, path in self.word_lists.items():
             options["word_lists"][name] = [sha256_of(str(file)) for file in files_of(path)]
+        if self.nouns:
+            options["nouns"] = [sha256_of(str(file)) for file in files_of(self.nouns)]
+        else:
+            del options["nouns"]  # as it was before there was this key
         return options
 
 

@@ -79,6 +79,9 @@ LISTED_WORDS = InSample(
     "times",
     "How often entries of each word list of the recipe occur in the text; empty without any.",
 )
+CAPTION_NOUNS = InSample(
+    "caption_nouns", pa.int32(), "times", "How often nouns of the recipe's list occur in the text."
+)
 
 # Made by `gather` itself for measures to read; never stored.
 CLEAN_TEXT = Column("clean_text", pa.string(), "", "The text after cleaning.", False)
@@ -90,6 +93,6 @@ TEXT_MEASURED = (
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
     LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
     IS_FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
-    LISTED_WORDS,
+    LISTED_WORDS, CAPTION_NOUNS,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

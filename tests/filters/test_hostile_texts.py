@@ -52,7 +52,7 @@ TEXTS = [*HOSTILE.values(), *SURROGATES]
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     path = tmp_path_factory.mktemp("lists") / "words"
     path.write_text("dog\n犬\n'; drop table ledger; --\n")
-    text = {"tokens": True, "word_lists": {"animals": str(path)}}
+    text = {"tokens": True, "nouns": str(path), "word_lists": {"animals": str(path)}}
     embed = {"model": "ViT-B-32", "pretrained": "openai"}
     return Recipe.model_validate({"input": {"path": "p"}, "embed": embed, "text": text})
 

@@ -79,3 +79,21 @@ def test_refuses_a_name_for_a_list_of_names_and_a_negative_bound() -> None:
         TextSafety(lists="spam")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_words must be at least 0, got -1"):
         TextSafety(max_words=-1)
+
+
+def test_of_lists_together_each_must_be_met() -> None:
+    rows = [[("a", 1)], [("a", 5)], [("a", 1), ("b", 1)], [("a", 2), ("b", 2)], [], None]
+    ledger = pa.table({"listed_words": pa.array(rows, LISTED_WORDS.type)})
+    kept = [
+        [row[0] for row in duckdb.from_arrow(ledger).project(rule.rule()).fetchall()]
+        for rule in (
+            TextSafety(lists=("a", "b"), together=True),
+            TextSafety(lists=("a", "b"), together=True, max_words=1),
+        )
+    ]
+    assert kept == [[True, True, False, False, True, None], [True, True, True, False, True, None]]
+
+
+def test_refuses_one_list_together() -> None:
+    with pytest.raises(ValueError, match="together needs at least two `lists`"):
+        TextSafety(lists=("a",), together=True)

@@ -9,11 +9,12 @@ from pairsieve.schemas.recipe_text import Text, files_of
 
 
 def test_relative_paths_start_at_the_folder_of_the_recipe(tmp_path: Path) -> None:
-    text = "text: {language_model: m.bin, word_lists: {a: lists, b: s3://b/c}}"
+    text = "text: {language_model: m.bin, nouns: n, word_lists: {a: lists, b: s3://b/c}}"
     (tmp_path / "r.yaml").write_text(f"input: {{path: p}}\n{text}\n")
     recipe = load(tmp_path / "r.yaml")
     assert recipe.text
     assert recipe.text.language_model == str(tmp_path / "m.bin")
+    assert recipe.text.nouns == str(tmp_path / "n")
     assert recipe.text.word_lists == {"a": str(tmp_path / "lists"), "b": "s3://b/c"}
 
 
@@ -30,6 +31,9 @@ def test_what_files_hold_stands_for_them(tmp_path: Path) -> None:
         (tmp_path / name).write_text("dog\n")
     hashed = [Text(word_lists={"x": str(tmp_path / name)}).hashed() for name in ("a", "b")]
     assert hashed[0] == hashed[1]
+    assert "nouns" not in hashed[0]
+    nouns = Text(nouns=str(tmp_path / "a")).hashed()["nouns"]
+    assert nouns == [hashlib.sha256(b"dog\n").hexdigest()]
     assert hashed[0]["word_lists"] == {"x": [hashlib.sha256(b"dog\n").hexdigest()]}
 
 
