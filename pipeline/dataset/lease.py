@@ -54,7 +54,8 @@ class Holder:
             return True
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE
+            is_zombie: bool = process.status() == psutil.STATUS_ZOMBIE
+            return is_zombie or bool(process.create_time() != self.started)
         except psutil.NoSuchProcess:
             return True
 
