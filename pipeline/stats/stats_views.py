@@ -1,5 +1,6 @@
 """The views of `stats.duckdb`, and what its tables, views and columns say of themselves."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ from pairsieve.pipeline.fetch.request_rates import HOST_RATES
 from pairsieve.pipeline.ledger.sql import identifier, quoted
 from pairsieve.pipeline.stats.block_counts import FETCHED
 from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS
-from pairsieve.schemas.columns import COLUMNS, Column
+from pairsieve.schemas.columns import COLUMNS, EMBEDDED, Column
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -59,6 +60,8 @@ SHARED = (
     *CLUSTERS,
 )
 OWN = {"funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS, "ledger_extent": EXTENT}
+
+FROM_INPUT = "A column of the input, as it is there."
 
 # View -> what a row is, its query.
 VIEWS = {
@@ -138,19 +141,38 @@ VIEWS = {
 
 
 def comment(connection: "DuckDBPyConnection", other_scores: tuple[Column, ...]) -> None:
-    """Say of every column of every table and view what it holds, where that is known."""
-    ledger = {column.name: column for column in (*COLUMNS, *other_scores)}
-    shared = ledger | {column.name: column for column in SHARED}
+    """Say of every column of every table and view what it holds."""
     found = connection.execute(
-        "SELECT schema_name, table_name, column_name FROM duckdb_columns() "
-        "WHERE database_name = 'stats' AND NOT internal"
+        "SELECT schema_name, table_name, list(column_name) FROM duckdb_columns() "
+        "WHERE database_name = 'stats' AND NOT internal GROUP BY ALL"
     ).fetchall()
-    for schema, table, name in found:
-        own = {column.name: column for column in OWN.get(table, ())}
-        rows_of_pairs = table in ("ledger", "fetches", "superseded")
-        column = (ledger if rows_of_pairs else own or shared).get(name)
-        if column:
-            doc = f"{column.doc} [{column.unit}]" if column.unit else column.doc
+    for schema, table, names in found:
+        for name, doc in column_comments(table, names, other_scores):
             connection.execute(
                 f"COMMENT ON COLUMN {schema}.{table}.{identifier(name)} IS {quoted(doc)}"
             )
+
+
+def column_comments(
+    table: str, names: Iterable[str], other_scores: tuple[Column, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield (column, what it holds) of the columns of a table or view.
+
+    A column of the ledger that nothing here declares is one of the input or of a further model.
+    """
+    ledger = {column.name: column for column in (*COLUMNS, *other_scores)}
+    shared = ledger | {column.name: column for column in SHARED}
+    of_pairs = table in ("ledger", "fetches", "superseded")
+    known = ledger if of_pairs else shared | {c.name: c for c in OWN.get(table, ())}
+    for name in names:
+        column = known.get(name) or _of_model(name)
+        if column:
+            yield name, f"{column.doc} [{column.unit}]" if column.unit else column.doc
+        elif of_pairs:
+            yield name, FROM_INPUT
+
+
+def _of_model(name: str) -> Column | None:
+    """Return the column of scores that a further model's is called after, if it is one."""
+    after = (column for column in EMBEDDED if name.startswith(f"{column.name}_"))
+    return max(after, key=lambda column: len(column.name), default=None)

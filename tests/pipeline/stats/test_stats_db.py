@@ -17,7 +17,8 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, spread
-from pairsieve.schemas.columns import Column
+from pairsieve.pipeline.stats.stats_views import column_comments
+from pairsieve.schemas.columns import CLIP_SIMILARITY, Column
 from pairsieve.schemas.recipe import Recipe
 
 START = datetime.fromtimestamp(1_700_000_000, UTC)
@@ -120,3 +121,10 @@ def test_a_range_is_looked_for_in_units_all_over_the_pool() -> None:
 def test_a_number_measured_nowhere_else_has_bins_from_its_lowest_to_its_highest() -> None:
     column = Column("n", pa.int32(), "px", "A number.")
     assert bins_of(column, 0, 299) == Bins(10.0, 0, 29)
+
+
+def test_columns_of_the_input_and_of_further_models_say_what_they_hold() -> None:
+    told = dict(column_comments("ledger", ["clip_similarity_big", "note", "row"]))
+    assert told["clip_similarity_big"].startswith(CLIP_SIMILARITY.doc)
+    assert told["note"] == "A column of the input, as it is there."
+    assert told["row"] == "Position of the pair in the input, from 0. [rows]"
