@@ -24,7 +24,7 @@ class EngineKind(StrEnum):
     SERIAL = "serial"
 
 
-def _selection(name: str | None) -> str | None:
+def check_name(name: str | None) -> str | None:
     """Return the name if it can be that of a folder, on any storage."""
     if name is not None and not _NAME.fullmatch(name):
         raise BadOption(
@@ -41,10 +41,10 @@ Dataset = Annotated[
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.")
 ]
-Name = Annotated[str, typer.Option("--name", help="Name of the selection.", callback=_selection)]
+Name = Annotated[str, typer.Option("--name", help="Name of the selection.", callback=check_name)]
 Survivors = Annotated[
     str | None,
-    typer.Option("--name", help="Selection whose survivors; default: all.", callback=_selection),
+    typer.Option("--name", help="Selection whose survivors; default: all.", callback=check_name),
 ]
 Settings = Annotated[
     list[str] | None,

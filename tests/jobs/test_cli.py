@@ -58,6 +58,7 @@ def test_help_names_every_verb() -> None:
         "hashes",
         "export",
         "search",
+        "sql",
     ]:
         assert f" {verb} " in said
 

@@ -1,0 +1,1 @@
+"""What people look at a dataset with: `sql`, and `explore` with its pages."""

@@ -1,0 +1,10 @@
+"""The dataset that the pages are tested on."""
+
+import pytest
+from tests.pipeline.explore.dataset import Finished, make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return a finished dataset that no test changes."""
+    return make(tmp_path_factory.mktemp("explore"))
