@@ -34,7 +34,7 @@ FOLDERS = {
     "shards": "dataset engine ledger input",
     "stats": "dataset engine ledger image fetch external",
     "selections": "dataset engine ledger stats",
-    "explore": "dataset engine ledger image stats selections",
+    "explore": "dataset engine ledger fetch stats selections",
     "integrity": "dataset image ledger unit",
 }
 MOST_MODULES = 16  # of a folder

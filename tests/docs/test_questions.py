@@ -18,7 +18,7 @@ WITHOUT_ANSWER = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return make(tmp_path_factory.mktemp("questions"))
+    return make(tmp_path_factory.mktemp("questions"), reported=True)
 
 
 def test_there_are_twenty_questions() -> None:

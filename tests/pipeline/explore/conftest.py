@@ -7,4 +7,4 @@ from tests.pipeline.explore.dataset import Finished, make
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Return a finished dataset that no test changes."""
-    return make(tmp_path_factory.mktemp("explore"))
+    return make(tmp_path_factory.mktemp("explore"), reported=True)

@@ -49,8 +49,13 @@ class Finished:
     recipe: Recipe
 
 
-def make(folder: Path, store: Store | None = None) -> Finished:
-    """Make the dataset in a folder, or in a store, with the selection `default` and its report."""
+def make(
+    folder: Path, store: Store | None = None, minor_row: int | None = None, reported: bool = False
+) -> Finished:
+    """Make the dataset in a folder, or in a store, with the selection `default`.
+
+    The protection of minors refuses the row `minor_row`; its report is made if asked for.
+    """
     store = store or Store.at(folder / "dataset")
     file = folder / "recipe.yaml"
     content = {
@@ -62,13 +67,14 @@ def make(folder: Path, store: Store | None = None) -> Finished:
     recipe = load(file)
     rows = _rows()
     for unit, start in enumerate(range(0, PAIRS, UNIT)):
-        _put_unit(store, recipe, unit, rows[start : start + UNIT])
+        _put_unit(store, recipe, unit, rows[start : start + UNIT], minor_row)
     put(store, "group/0123456789ab.parquet", _grouped(), (ROW, *GROUPED), GROUP_MARKER)
     plan = Plan(store.url, PAIRS, True, False, "parquet", {"input": {"unit_pairs": UNIT}}, [], [],
                 [], pa.schema([]), {})  # fmt: skip
     store.create("plan.json", plan.dumps())
     select.run(recipe, store, Serial(), "default")
-    report.run(recipe, store, Serial(), "default")
+    if reported:
+        report.run(recipe, store, Serial(), "default")
     return Finished(store, file, recipe)
 
 
@@ -125,7 +131,9 @@ def jpeg(colour: tuple[int, int, int]) -> bytes:
     return sink.getvalue()
 
 
-def _put_unit(store: Store, recipe: Recipe, unit: int, rows: list[dict[str, Any]]) -> None:
+def _put_unit(
+    store: Store, recipe: Recipe, unit: int, rows: list[dict[str, Any]], minor_row: int | None
+) -> None:
     """Commit a unit: the ledger part, a tar with its pictures, the scores of the vectors."""
     bodies = [jpeg(colour) for colour in COLOURS]
     tar = f"gather/{unit:08d}.0123456789ab.tar"
@@ -154,7 +162,7 @@ def _put_unit(store: Store, recipe: Recipe, unit: int, rows: list[dict[str, Any]
             "clip_similarity": (row["row"] * 7 % 100) / 200,
             "nsfw": 0.9 if row["row"] % 40 == 0 else 0.01,
             "violence": 0.01,
-            "minor_safety": 0.0,
+            "minor_safety": 1.0 if row["row"] == minor_row else 0.0,
             "tag": ("cat", "dog")[row["row"] % 2],
         }
         for row in rows

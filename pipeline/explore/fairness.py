@@ -1,0 +1,132 @@
+"""How unlike the rules treat groups: of each rule the share of pairs it lets pass, group by group.
+
+Every pair is counted that a rule of the selection was asked about, so the shares are exact; their
+intervals say what groups of that size can show. A pair that a gate on its text has stopped is
+counted for the rules on texts alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pairsieve.filters.order import Phase
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.explore.database import Database
+from pairsieve.pipeline.explore.effect import wilson
+from pairsieve.pipeline.ledger.files import RULES
+from pairsieve.pipeline.ledger.sql import identifier, quoted
+from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
+from pairsieve.pipeline.selections.record import read
+from pairsieve.schemas.columns import COLUMNS, HOST, LANGUAGE, TAG
+from pairsieve.schemas.outcomes import Outcome
+
+LEAST = 25  # pairs that a group must have to be compared
+GROUPS = 200  # the largest alone are compared
+NONE = "(none)"
+USUAL = (LANGUAGE.name, HOST.name, TAG.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many pairs of a group a rule lets pass: of those judged, the share, its interval."""
+
+    group: str
+    pairs: int
+    passed: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """How unlike a rule treats groups.
+
+    Attributes:
+        rule: Its name.
+        rates: Of each group, the lowest share first.
+        certain: By how much the highest and the lowest share differ at least, as their intervals
+            say; negative where these overlap.
+    """
+
+    rule: str
+    rates: tuple[Rate, ...]
+    certain: float
+
+    @property
+    def lowest(self) -> Rate:
+        """Return the group of which the smallest share passes."""
+        return self.rates[0]
+
+    @property
+    def highest(self) -> Rate:
+        """Return the group of which the largest share passes."""
+        return self.rates[-1]
+
+
+def columns(database: Database) -> list[str]:
+    """Return the columns by which pairs can be grouped: the usual ones, then texts of the input."""
+    ours = {column.name for column in COLUMNS}
+    described = database.ask("DESCRIBE ledger")[1]
+    found = [
+        row["column_name"]
+        for batch in described
+        for row in batch.to_pylist()
+        if row["column_type"] == "VARCHAR" and row["column_name"] not in ours
+    ]
+    return [*USUAL, *found]
+
+
+def unlike(store: Store, database: Database, column: str, least: int = LEAST) -> list[Unlike]:
+    """Return how unlike each rule treats the values of a column, the most unlike rule first.
+
+    A rule is asked for itself, whatever others say. Groups of fewer than `least` pairs are left
+    out, and rules that drop nothing.
+
+    Raises:
+        BadOption: there is no selection, or no such column.
+    """
+    marker, record = read(store, str(database.selection))
+    early = {rule.name for rule in record.rules if rule.phase is Phase.TEXT}
+    names: Sequence[str] = marker.extra[RULES]
+    groups = _counted(database, column, len(names))
+    found = []
+    for place, name in enumerate(names):
+        rates = [
+            _rate(group, pairs, pairs - dropped)
+            for group, counts in groups.items()
+            for pairs, dropped in [_of_rule(counts, place, name in early)]
+            if pairs >= least
+        ]
+        if len(rates) > 1 and any(rate.passed < rate.pairs for rate in rates):
+            rates.sort(key=lambda rate: (rate.share, rate.group))
+            found.append(Unlike(name, tuple(rates), rates[-1].low - rates[0].high))
+    return sorted(found, key=lambda one: -one.certain)
+
+
+def _counted(database: Database, column: str, rules: int) -> dict[str, list[dict[str, Any]]]:
+    """Return by group its counts: of pairs with an image, and of those stopped before a fetch."""
+    bits = FAILING_BITS.name
+    dropped = ", ".join(f"count(*) FILTER ({bits} & {1 << rule} > 0)" for rule in range(rules))
+    name = identifier(column)
+    query = f"""
+        SELECT "group", list(struct_pack(gated, pairs, dropped)) AS counts FROM (
+            SELECT coalesce({name}::VARCHAR, {quoted(NONE)}) AS "group",
+                   outcome = '{Outcome.GATED}' AS gated, count(*) AS pairs, [{dropped}] AS dropped
+            FROM parts.ledger JOIN parts.verdicts USING (row)
+            WHERE outcome IN ('{Outcome.OK}', '{Outcome.GATED}') GROUP BY ALL)
+        GROUP BY "group" ORDER BY sum(pairs) DESC, "group" LIMIT {GROUPS}
+        """
+    batches = database.ask(query)[1]
+    return {row["group"]: row["counts"] for batch in batches for row in batch.to_pylist()}
+
+
+def _of_rule(counts: Sequence[dict[str, Any]], place: int, early: bool) -> tuple[int, int]:
+    """Return (pairs judged, dropped) of a group by a rule."""
+    judged = [one for one in counts if early or not one["gated"]]
+    return sum(one["pairs"] for one in judged), sum(one["dropped"][place] for one in judged)
+
+
+def _rate(group: str, pairs: int, passed: int) -> Rate:
+    share = passed / pairs
+    return Rate(group, pairs, passed, share, *wilson(share, pairs))

@@ -1,0 +1,90 @@
+"""Copies and failures, asked of the ledger as it is now."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pairsieve.pipeline.explore.database import Database
+from pairsieve.pipeline.fetch.diagnosis import STEPS_S
+from pairsieve.schemas.outcomes import Outcome
+
+STEPS = 60  # of time, at most
+Row = dict[str, Any]
+
+
+def _rows(database: Database, query: str) -> list[Row]:
+    return [row for batch in database.ask(query)[1] for row in batch.to_pylist()]
+
+
+def clusters(database: Database, count: int) -> list[Row]:
+    """Return the largest clusters of copies: cluster, pairs, hosts, kept, farthest."""
+    return _rows(
+        database,
+        "SELECT cluster, count(*) AS pairs, count(DISTINCT host) AS hosts, "
+        "count(*) FILTER (keep) AS kept, max(duplicate_distance) AS farthest FROM ledger "
+        "WHERE cluster IS NOT NULL GROUP BY cluster HAVING count(*) > 1 "
+        f"ORDER BY pairs DESC, cluster LIMIT {int(count)}",
+    )
+
+
+def members(database: Database, cluster: int, count: int) -> list[Row]:
+    """Return pairs of a cluster, its keeper first: row, keeper, duplicate_distance."""
+    return _rows(
+        database,
+        "SELECT row, duplicate_of IS NULL AS keeper, duplicate_distance FROM ledger "
+        f"WHERE cluster = {int(cluster)} ORDER BY keeper DESC, duplicate_distance, row "
+        f"LIMIT {int(count)}",
+    )
+
+
+def outcomes(database: Database) -> list[Row]:
+    """Return how many pairs have each outcome, and what it means."""
+    meaning = {str(outcome): outcome.doc for outcome in Outcome}
+    transient = {str(outcome) for outcome in Outcome if outcome.transient}
+    found = _rows(
+        database,
+        "SELECT outcome, count(*) AS pairs, any_value(detail ORDER BY row) AS example FROM ledger "
+        "GROUP BY outcome ORDER BY pairs DESC, outcome",
+    )
+    return [
+        row
+        | {
+            "may_pass": row["outcome"] in transient,
+            "meaning": meaning.get(row["outcome"], ""),
+        }
+        for row in found
+    ]
+
+
+def failing_hosts(database: Database, count: int) -> list[Row]:
+    """Return the hosts with the most pairs without an image: host, failed, pairs, most_often."""
+    return _rows(
+        database,
+        "SELECT coalesce(host, '') AS host, count(*) FILTER (outcome <> 'ok') AS failed, "
+        "count(*) AS pairs, mode(outcome) FILTER (outcome <> 'ok') AS most_often "
+        "FROM ledger GROUP BY ALL HAVING failed > 0 "
+        f"ORDER BY failed DESC, host LIMIT {int(count)}",
+    )
+
+
+def over_time(database: Database) -> list[Row]:
+    """Return how many fetches of each outcome began in each step of time: start, outcome, pairs."""
+    (ends,) = _rows(
+        database,
+        "SELECT epoch_ms(min(fetched_at)) // 1000 AS first, epoch_ms(max(fetched_at)) // 1000 "
+        "AS last FROM ledger",
+    )
+    if ends["first"] is None:
+        return []
+    step = _step(ends["last"] - ends["first"])
+    return _rows(
+        database,
+        f"SELECT make_timestamp(epoch_ms(fetched_at) // {step * 1000} * {step} * 1000000) "
+        "AS start, outcome, count(*) AS pairs FROM ledger WHERE fetched_at IS NOT NULL "
+        "GROUP BY ALL ORDER BY start, outcome",
+    )
+
+
+def _step(seconds: int) -> int:
+    """Return the shortest step of time, s, of which `STEPS` hold so many seconds."""
+    fitting: Iterator[int] = (step for step in STEPS_S if step * (STEPS - 1) > seconds)
+    return next(fitting, STEPS_S[-1])
