@@ -41,7 +41,7 @@ from pairsieve.jobs.dataset_commands import (
     status,
     verify,
 )
-from pairsieve.jobs.explore.commands import sql
+from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
 from pairsieve.schemas.errors import BadOption, PairsieveError, not_permitted, out_of_room
 
@@ -321,7 +321,20 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (diff, sweep, presets, why, sql, export, search, status, verify, gc, hashes):
+for command in (
+    diff,
+    sweep,
+    presets,
+    why,
+    sql,
+    explore,
+    export,
+    search,
+    status,
+    verify,
+    gc,
+    hashes,
+):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

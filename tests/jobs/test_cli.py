@@ -59,6 +59,7 @@ def test_help_names_every_verb() -> None:
         "export",
         "search",
         "sql",
+        "explore",
     ]:
         assert f" {verb} " in said
 

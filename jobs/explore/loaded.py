@@ -1,0 +1,104 @@
+"""What the pages show, read once while nothing new is committed."""
+
+from typing import Any
+
+import streamlit as st
+
+from pairsieve.jobs.explore.settings import Settings
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.explore import fairness, sample, summaries
+from pairsieve.pipeline.explore.database import opened
+from pairsieve.pipeline.explore.fairness import Unlike
+from pairsieve.pipeline.explore.pictures import Shown, look_up
+from pairsieve.pipeline.explore.sample import Sample
+from pairsieve.pipeline.selections import diff, life, listing
+from pairsieve.pipeline.selections.diff import Difference
+from pairsieve.pipeline.selections.life import Life
+
+CLUSTERS, MEMBERS, HOSTS = 20, 12, 20  # shown at most
+FRESH_S = 10  # so long what is committed is not looked for again
+State = tuple[Any, ...]  # of a dataset: what is read anew when it changes
+
+
+def store() -> Store:
+    """Return the dataset that is explored."""
+    return Store.at(Settings.get().dataset)
+
+
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def names() -> list[str]:
+    """Return the selections."""
+    return listing.names(store())
+
+
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def state(name: str | None) -> State:
+    """Return what changes when something is committed that the pages show."""
+    marker = store().marker(select_marker(name)) if name else None
+    grouped = store().marker(GROUP_MARKER)
+    return (
+        name,
+        len(store().marker_names(GATHER_FOLDER)),
+        marker.extra["fingerprint"] if marker else None,
+        sorted(grouped.files) if grouped else None,
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading what the rules read ...")
+def drawn(now: State) -> Sample:
+    """Return the pairs, or a sample, with what the selection's rules read of them."""
+    return sample.draw(store(), Serial(), str(now[0]))
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def shown(
+    now: State, rows: tuple[int, ...], columns: tuple[str, ...], unblurred: tuple[int, ...]
+) -> list[Shown]:
+    """Return some pairs with their pictures."""
+    return look_up(store(), str(now[0]), rows, columns, unblurred)
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing ...")
+def difference(_now: State, __other: State, a: str, b: str) -> Difference:
+    """Return how two selections differ."""
+    return diff.run(store(), Serial(), (a, b), 6)
+
+
+@st.cache_data(max_entries=16, show_spinner="Counting ...")
+def unlike(now: State, column: str) -> tuple[list[str], list[Unlike]]:
+    """Return the columns to group by, and how unlike the rules treat the values of one."""
+    with opened(store(), now[0]) as database:
+        return fairness.columns(database), fairness.unlike(store(), database, column)
+
+
+@st.cache_data(max_entries=4, show_spinner="Counting ...")
+def clusters(now: State) -> list[summaries.Row]:
+    """Return the largest clusters."""
+    with opened(store(), now[0]) as database:
+        return summaries.clusters(database, CLUSTERS)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def members(now: State, cluster: int) -> list[summaries.Row]:
+    """Return some pairs of a cluster."""
+    with opened(store(), now[0]) as database:
+        return summaries.members(database, cluster, MEMBERS)
+
+
+@st.cache_data(max_entries=4, show_spinner="Counting ...")
+def failures(now: State) -> tuple[list[summaries.Row], ...]:
+    """Return outcomes, the hosts that fail most, and outcomes over time."""
+    with opened(store(), now[0]) as database:
+        return (
+            summaries.outcomes(database),
+            summaries.failing_hosts(database, HOSTS),
+            summaries.over_time(database),
+        )
+
+
+@st.cache_data(max_entries=50, show_spinner="Looking for it ...")
+def lives(now: State, what: str) -> list[Life]:
+    """Return the lives of the pairs that go by a uid or URL."""
+    return life.run(store(), Serial(), str(now[0]), what)

@@ -1,0 +1,130 @@
+"""The pages in a real Chromium, which can reach this machine alone."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from tests.pipeline.explore.dataset import SCRIPT, Finished
+
+from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.selections.sweep import sweep
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
+WAIT_S = 60
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--window-size=1280,1000",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("no chromium with chromedriver (Debian: chromium, chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def served(finished: Finished) -> Iterator[str]:
+    """Serve the pages as a user does; return their address."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    words = ["explore", finished.store.url, "--port", str(port)]
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:  # what streamlit says once it listens
+        if "URL:" in line:
+            break
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+def _until(browser: Any, script: str, *wanted: Any) -> Any:
+    """Return what a script gives in the page, once it is what is wanted, or anything at all."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def told(driver: Any) -> Any:
+        value = driver.execute_script(f"return {script}")
+        return [value] if (value in wanted if wanted else value) else False
+
+    return WebDriverWait(browser, WAIT_S).until(told, f"not seen: {script}")[0]
+
+
+METRIC = "document.querySelector('[data-testid=stMetricValue]')?.textContent.trim()"
+
+
+def test_a_slider_moved_in_the_browser_shows_what_select_keeps(
+    browser: Any, served: str, finished: Finished
+) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    marker = finished.store.marker(select_marker("default"))
+    assert marker
+    browser.get(served)
+    _until(browser, METRIC, f"{marker.counts['kept']:,}")
+    slider = _until(browser, "document.querySelector('[data-testid=stSlider] input[type=range]')")
+    browser.execute_script("arguments[0].focus()", slider)
+    for _ in range(3):
+        ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
+    code = "[...document.querySelectorAll('[data-testid=stCode]')].pop()?.textContent"
+    said = _until(browser, f"/--set sharpness.min_sharpness=/.test({code}) && {code}")
+    value = float(re.search(r"min_sharpness=([\d.]+)", said)[1])  # type: ignore[index]
+    assert value > 0.3
+    counted = sweep(finished.store, Serial(), "default", "sharpness", [value])
+    assert _until(browser, METRIC, f"{counted.survivors[0][0]:,}")
+
+
+def test_a_script_in_a_caption_is_text(browser: Any, served: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(served)
+    labels = "[...document.querySelectorAll('[data-testid=stRadio] label')]"
+    page = _until(browser, f"{labels}.find(e => e.textContent.trim() == 'Pair')")
+    page.click()
+    field = _until(browser, "document.querySelector('input[aria-label^=\"A uid\"]')")
+    field.send_keys(f"{7:032x}", Keys.ENTER)
+    body = "document.body.innerText"
+    assert _until(browser, f"{body}.includes({json.dumps(SCRIPT)})")
+    assert _until(browser, "document.querySelector('[data-testid=stImage] img')?.naturalWidth")
+    assert browser.title != "owned"
+
+
+def test_the_page_loads_nothing_from_elsewhere(browser: Any, served: str) -> None:
+    """What both tests before have asked for, and what the browser has refused to run."""
+    asked = set()
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.add(message["params"]["request"]["url"])
+    own = f"{served}/"
+    assert any(url.startswith(f"{own}media/") for url in asked)
+    assert [url for url in asked if not url.startswith((own, "data:", "blob:"))] == []
+    assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
