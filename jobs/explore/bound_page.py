@@ -68,12 +68,12 @@ def _turned(pairs: int, what: str) -> int:
     if st.session_state.get("bound-of") != what:
         st.session_state["bound-of"] = what
         st.session_state[key] = 0
-    back, on, told = st.columns([1, 1, 3], vertical_alignment="center")
+    line = st.container(horizontal=True, vertical_alignment="center")
     page = min(st.session_state.get(key, 0), last)
-    if back.button("Back", disabled=not page, shortcut="Left", width="stretch"):
+    if line.button("Back", disabled=not page, shortcut="Left"):
         page -= 1
-    if on.button("Next", disabled=page >= last, shortcut="Right", width="stretch"):
+    if line.button("Next", disabled=page >= last, shortcut="Right"):
         page += 1
     st.session_state[key] = page
-    told.text(f"page {page + 1} of {last + 1}")
+    line.text(f"page {page + 1} of {last + 1}")
     return int(page)

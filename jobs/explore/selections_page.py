@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pairsieve.jobs.explore import loaded
-from pairsieve.jobs.explore.tiles import plain, tiles, unblurred
+from pairsieve.jobs.explore.tiles import metrics, plain, tiles, unblurred
 from pairsieve.pipeline.selections.diff import Change
 
 
@@ -18,13 +18,15 @@ def show(name: str) -> None:
     other = st.selectbox(f"Compare {plain(name)} with", others)
     found = loaded.difference(loaded.state(name), loaded.state(other), name, other)
     gained, lost = (sum(change.pairs for change in side) for side in (found.gained, found.lost))
-    for column, (label, count) in zip(
-        st.columns(5),
-        ((name, found.kept_a), (other, found.kept_b), ("in both", found.both),
-         ("gained", gained), ("lost", lost)),
-        strict=True,
-    ):  # fmt: skip
-        column.metric(plain(label), f"{count:,}")
+    metrics(
+        {
+            name: f"{found.kept_a:,}",
+            other: f"{found.kept_b:,}",
+            "in both": f"{found.both:,}",
+            "gained": f"{gained:,}",
+            "lost": f"{lost:,}",
+        }
+    )
     _side(name, f"Gained: dropped from {name} by", found.gained)
     _side(other, f"Lost: dropped from {other} by", found.lost)
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pairsieve.jobs.explore import loaded
 from pairsieve.jobs.explore.settings import Settings
-from pairsieve.jobs.explore.tiles import plain
+from pairsieve.jobs.explore.tiles import metrics, plain
 from pairsieve.pipeline.explore.bounds import Bound
 from pairsieve.pipeline.explore.effect import (
     Bar,
@@ -160,11 +160,15 @@ def chart(bars: list[Bar], at: float) -> alt.LayerChart | alt.FacetChart:
 def _together(name: str, sample: Sample, values: Mapping[str, float], now: Effect) -> None:
     """Show what the rules do together, beside what they do in the selection."""
     before = effect(sample, {})
-    survivors, gained, lost, images = st.columns(4)
-    survivors.metric("Survivors", f"{now.survivors.pairs:,}", delta=_change(now, before))
-    gained.metric("Gained", f"{now.gained.pairs:,}")
-    lost.metric("Lost", f"{now.lost.pairs:,}")
-    images.metric("With an image", f"{sample.images:,}")
+    metrics(
+        {
+            "Survivors": f"{now.survivors.pairs:,}",
+            "Gained": f"{now.gained.pairs:,}",
+            "Lost": f"{now.lost.pairs:,}",
+            "With an image": f"{sample.images:,}",
+        },
+        _change(now, before),
+    )
     if not now.survivors.exact:
         st.text(f"survivors {now.survivors}, gained {now.gained}, lost {now.lost}")
     if settings(sample, values):

@@ -9,7 +9,8 @@ import streamlit as st
 from pairsieve.pipeline.explore.pictures import Shown, facts
 from pairsieve.pipeline.stats.page import shown as readable
 
-TILE_PX = 178
+TILE_PX = 168  # two stand beside one another on a telephone
+METRIC_PX = 150
 FACTS = ("language", "tag", "host")
 Scores = Mapping[int, str]
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&=])")
@@ -56,6 +57,13 @@ def tile(shown: Shown, columns: Collection[str], place: str, score: str | None =
     told += [f"{name} {readable(pair[name])}" for name in FACTS if name in pair]
     told += [f"dropped by {', '.join(map(readable, shown.reasons))}"] if shown.reasons else []
     st.text("\n".join((*told, f"row {pair['row']}")))
+
+
+def metrics(figures: Mapping[str, str], change: str | None = None) -> None:
+    """Show figures beside one another, as many as there is room for; the first has a change."""
+    with st.container(horizontal=True):
+        for place, (label, figure_) in enumerate(figures.items()):
+            st.metric(plain(label), figure_, delta=None if place else change, width=METRIC_PX)
 
 
 def unblurred(rows: Collection[int]) -> tuple[int, ...]:

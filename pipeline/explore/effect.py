@@ -5,6 +5,7 @@ Nothing is read here: a sample in memory answers within milliseconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 from typing import Any
 
@@ -16,6 +17,7 @@ from pairsieve.pipeline.explore.sample import Flags, Sample
 
 Z = 1.959964  # of an interval of 95 %
 BINS = 40
+KEPT = 64  # thresholds of which the bars are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,21 +176,30 @@ def histogram(sample: Sample, key: str, no: Flags) -> list[Bar]:
 
     What is not measured is in none. `no` is what `failing` returns.
     """
+    edges, places, known = _binned(sample, key)
+    bound, _ = sample.bound(key)
+    own = [rule.name == bound.threshold.rule.name for rule in sample.rules]
+    others = no[~np.array(own)].any(axis=0)[known]
+    in_bar = np.bincount(places, minlength=len(edges))
+    dropped = np.bincount(places[others], minlength=len(edges))
+    return [
+        Bar(float(left), float(right), int(every - out), int(out))
+        for left, right, every, out in zip(edges, edges[1:], in_bar, dropped, strict=False)
+    ]
+
+
+@lru_cache(KEPT)
+def _binned(sample: Sample, key: str) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64], Flags]:
+    """Return the ends of the bars, the bar of each measured pair, and which pairs are measured."""
     bound, measured = sample.bound(key)
     known = np.isfinite(measured)
     if not known.any():
-        return []
-    own = [rule.name == bound.threshold.rule.name for rule in sample.rules]
-    others = no[~np.array(own)].any(axis=0)
+        return np.zeros(0), np.zeros(0, np.int64), known
     low, high = np.quantile(measured[known], [0.005, 0.995])
     low, high = min(float(low), bound.value), max(float(high), bound.value)
     edges = _edges(low, high, bound.threshold.is_whole)
-    inside = np.clip(measured[known].astype(np.float64), edges[0], edges[-1])
-    counts = [np.histogram(inside[which], edges)[0] for which in (~others[known], others[known])]
-    return [
-        Bar(float(left), float(right), int(yes), int(no_))
-        for left, right, yes, no_ in zip(edges, edges[1:], *counts, strict=False)
-    ]
+    places = np.searchsorted(edges, measured[known].astype(np.float64), side="right") - 1
+    return edges, np.clip(places, 0, len(edges) - 2), known
 
 
 def _edges(low: float, high: float, whole: bool) -> NDArray[np.floating[Any]]:

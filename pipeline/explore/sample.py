@@ -38,7 +38,7 @@ Values = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself alone: what is made of it is remembered
 class Sample:
     """Pairs with an image, and what the rules of a selection read of them.
 
