@@ -1,8 +1,8 @@
 """Report: what came of the pairs, as a database to query and as one page to read.
 
 The pool is counted in blocks, each by a task; the driver adds up small things, and makes of them
-stats.duckdb and the page. The page is one file without scripts or links; text from the web is
-escaped, cut and kept apart, so that no pair can change how the page works or reads.
+stats.duckdb and the page. The page is one file without scripts or links to elsewhere; text from the
+web is escaped, cut and kept apart, so that no pair can change how the page works or reads.
 """
 
 import shutil

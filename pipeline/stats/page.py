@@ -1,4 +1,4 @@
-"""Pages of one file each, without scripts or links: how text from the web and images stand in them.
+"""Pages of one file each, without scripts: how text from the web and images stand in them.
 
 Thumbnails lie inside the page as data URIs, so that it can be mailed and archived as it is.
 """

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.pipeline.explore.dataset import SCRIPT, Finished
 
-from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline.dataset.paths import report_page, select_marker
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.selections.sweep import sweep
 
@@ -128,3 +128,17 @@ def test_the_page_loads_nothing_from_elsewhere(browser: Any, served: str) -> Non
     assert any(url.startswith(f"{own}media/") for url in asked)
     assert [url for url in asked if not url.startswith((own, "data:", "blob:"))] == []
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+
+
+def test_the_report_fits_a_telephone_and_its_contents_lead_somewhere(
+    browser: Any, finished: Finished
+) -> None:
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(f"file://{finished.store.location(report_page('default'))}")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    rule = "document.querySelector('#funnel ~ .scroll td').getBoundingClientRect().width"
+    assert browser.execute_script(f"return {rule}") >= 150
+    dead = "[...document.querySelectorAll('a')].filter(a => !document.querySelector(a.hash)).length"
+    assert browser.execute_script(f"return {dead}") == 0
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
