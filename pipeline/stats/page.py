@@ -4,9 +4,13 @@ Thumbnails lie inside the page as data URIs, so that it can be mailed and archiv
 """
 
 from base64 import b64encode
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEXT_SHOWN = 220  # code points of a caption, URL or condition
 # Control characters would vanish from the page or break it: they become their symbols.
@@ -19,6 +23,12 @@ THUMBNAIL_QUALITY = 72
 
 def render(template: str, content: dict[str, Any]) -> str:
     """Return the page that a template beside this file makes of `content`; texts are escaped."""
+    return _environment().get_template(template).render(content)
+
+
+@cache
+def _environment() -> "Environment":
+    """Return what makes pages; it compiles each template once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -29,7 +39,7 @@ def render(template: str, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "share": share, "shown": shown}
-    return environment.get_template(template).render(content)
+    return environment
 
 
 def number(value: int) -> str:

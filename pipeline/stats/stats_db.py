@@ -85,10 +85,12 @@ def build(
     _table(connection, "funnel", FUNNEL, counted.marker.extra["funnel"])
     _table(connection, "measures", MEASURES, list(_measures(connection, numbers)))
     _table(connection, "histograms", HISTOGRAMS, list(_histograms(connection, numbers, counts)))
+    connection.execute("BEGIN")  # each of hundreds of comments would be written out by itself
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     comment(connection, counted.other_scores)
+    connection.execute("COMMIT")
 
 
 def finish(connection: "DuckDBPyConnection") -> None:
