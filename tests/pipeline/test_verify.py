@@ -45,7 +45,7 @@ def recipe_in(folder: Path) -> Recipe:
                 tar.addfile(member, io.BytesIO(body))
     content: dict[str, Any] = {
         "input": {"path": str(folder / "in.tar"), "unit_pairs": 4},
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},
         "keep": [{"caption_words": {"min_words": 2}}],
         "shard": {"samples": 2},
     }
