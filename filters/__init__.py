@@ -6,11 +6,8 @@ from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_characters import CaptionCharacters
 from pairsieve.filters.caption_chars import CaptionChars
-<<<<<<< HEAD
 from pairsieve.filters.caption_frequency import CaptionFrequency
-=======
 from pairsieve.filters.caption_nouns import CaptionNouns
->>>>>>> ae1f92d (Drop captions that name nothing, and those that several lists meet together)
 from pairsieve.filters.caption_quality import CaptionQuality
 from pairsieve.filters.caption_repetition import CaptionRepetition
 from pairsieve.filters.caption_tokens import CaptionTokens
