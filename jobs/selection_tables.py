@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pairsieve.jobs import preset_text
 from pairsieve.jobs.console import print_sentence, print_table, printable
-from pairsieve.jobs.preset_text import published, rules_of
+from pairsieve.jobs.recipes import preset_text
+from pairsieve.jobs.recipes.preset_text import published, rules_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.life import Life

@@ -16,8 +16,8 @@ from typing import Any
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.order import ordered
-from pairsieve.jobs import preset_text
 from pairsieve.jobs.draw_imports import architecture_page
+from pairsieve.jobs.recipes import preset_text
 from pairsieve.pipeline.dataset.stages import STAGES
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.outcomes import Outcome
@@ -42,7 +42,7 @@ def recipe_page() -> str:
         "whole before any input or output is touched: an unknown key or an impossible value is "
         "refused with its place, what was given, what is allowed and the nearest known name. "
         "Relative paths start at the recipe's own folder.",
-        "`pairsieve init` writes [a commented one](../jobs/recipe.yaml) to start from.",
+        "`pairsieve init` writes [a commented one](../jobs/recipes/recipe.yaml) to start from.",
     ]
     schema = Recipe.model_json_schema()
     for name, field in Recipe.model_fields.items():

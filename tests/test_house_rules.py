@@ -230,7 +230,7 @@ def _recipes() -> list[Path]:
 
 
 def test_there_is_a_recipe() -> None:
-    assert ROOT / "jobs/recipe.yaml" in _recipes()
+    assert ROOT / "jobs/recipes/recipe.yaml" in _recipes()
 
 
 @pytest.mark.parametrize("path", _recipes(), ids=_named)

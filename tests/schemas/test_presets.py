@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pairsieve.jobs.recipes.template import preset_template
 from pairsieve.jobs.selection_tables import pass_rates
-from pairsieve.jobs.template import preset_template
 from pairsieve.pipeline import select
 from pairsieve.pipeline.check import check
 from pairsieve.pipeline.dataset.marker import Marker

@@ -15,7 +15,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from pairsieve.jobs.cluster.files import NAMES, Kind, Sizes, render
-from pairsieve.jobs.template import template
+from pairsieve.jobs.recipes.template import template
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.status import status
 

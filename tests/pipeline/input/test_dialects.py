@@ -42,7 +42,7 @@ def tsv(path: Path, rows: list[Row], quoting: Any = csv.QUOTE_MINIMAL) -> Path:
 
 @pytest.mark.parametrize("text", ['say "no"', "a\ttab", "two\nlines", 'a "b"\nc'])
 def test_tsv_as_pandas_writes_it_is_read_as_quoted(tmp_path: Path, text: str) -> None:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     path = tmp_path / "a.tsv"
     rows = [("a", "plain"), ("b", text), ("c", "end")]

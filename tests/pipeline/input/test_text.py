@@ -84,7 +84,7 @@ def test_other_separators_and_quotes_are_read_as_the_recipe_says(tmp_path: Path)
 
 
 def test_tsv_as_pandas_writes_it(tmp_path: Path) -> None:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     texts = ["plain", 'say "no"', "a\ttab", "two\nlines"]
     path = tmp_path / "b.tsv"

@@ -4,7 +4,7 @@ import re
 import textwrap
 from importlib.resources import files
 
-from pairsieve.jobs.preset_text import comments, rules_of
+from pairsieve.jobs.recipes.preset_text import comments, rules_of
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.presets import find
 
@@ -13,7 +13,7 @@ ON_VECTORS = ("clip_similarity", "nsfw")  # rules of the template that read what
 
 def template(model: bool = True) -> str:
     """Return the template; without the model's section and the rules on it if not `model`."""
-    text = (files("pairsieve.jobs") / "recipe.yaml").read_text(encoding="utf-8")
+    text = (files("pairsieve.jobs.recipes") / "recipe.yaml").read_text(encoding="utf-8")
     if model:
         return text
     text = re.sub(r"^embed:\n(?:[ #].*\n)*\n", "", text, flags=re.MULTILINE)

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from pairsieve.jobs.template import template
+from pairsieve.jobs.recipes.template import template
 from pairsieve.pipeline.check import check
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
