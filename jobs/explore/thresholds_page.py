@@ -27,7 +27,7 @@ from pairsieve.schemas.errors import PairsieveError
 
 STEPS = 200  # of a slider
 HEIGHT_PX = 150
-KEPT, DROPPED, BOUND = "#4c78a8", "#c9c9c9", "#d62728"
+KEPT, DROPPED, BOUND = "#4c78a8", "#a9b0b8", "#d62728"
 
 
 def show(name: str) -> None:
@@ -99,7 +99,7 @@ def _bound(name: str, bound: Bound, bars: list[Bar], now: Effect) -> None:
         low, high, step = grid(bars[0].low, bars[-1].high, bound.threshold.is_whole)
         side = "at least" if bound.at_least else "at most"
         st.slider(
-            plain(f"{side}, in the selection {bound.value:g}"),
+            f"{side}, in the selection {bound.value:g}",
             low,
             high,
             bound.value,

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.pipeline.explore.dataset import SQL_HOST, Finished, make
+from tests.pipeline.explore.dataset import SCRIPT, SQL_HOST, Finished, make
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore import sample
+from pairsieve.pipeline.explore.pictures import look_up
 from pairsieve.pipeline.explore.sample import Sample, draw
 from pairsieve.schemas.recipe import Recipe
 
@@ -101,3 +102,11 @@ def test_units_committed_after_the_selection_are_seen(tmp_path: Path) -> None:
     select.run(again.recipe, again.store, Serial(), "default")
     Path(path).write_bytes(body)
     assert draw(again.store, Serial(), "default").images == IMAGES
+
+
+def test_a_dataset_in_an_object_store_is_drawn_and_shown(s3: str, tmp_path: Path) -> None:
+    made = make(tmp_path, Store.at(f"{s3}/explored"))
+    found = draw(made.store, Serial(), "default")
+    assert found.images == IMAGES
+    (shown,) = look_up(made.store, "default", [7])
+    assert (shown.pair["text"], bool(shown.picture)) == (SCRIPT, True)
