@@ -8,7 +8,6 @@ Everything heavy is imported inside the commands, so `pairsieve --help` answers 
 """
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer

@@ -61,9 +61,9 @@ def shown(
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing ...")
-def difference(_now: State, __other: State, a: str, b: str) -> Difference:
+def difference(one: State, other: State) -> Difference:
     """Return how two selections differ."""
-    return diff.run(store(), Serial(), (a, b), 6)
+    return diff.run(store(), Serial(), (str(one[0]), str(other[0])), 6)
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting ...")

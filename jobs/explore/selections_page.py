@@ -16,7 +16,7 @@ def show(name: str) -> None:
         st.info("There is one selection. Save another on the page Thresholds to compare them.")
         return
     other = st.selectbox("Compare with", others)
-    found = loaded.difference(loaded.state(name), loaded.state(other), name, other)
+    found = loaded.difference(loaded.state(name), loaded.state(other))
     gained, lost = (sum(change.pairs for change in side) for side in (found.gained, found.lost))
     metrics(
         {

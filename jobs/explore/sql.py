@@ -16,6 +16,7 @@ from pairsieve.jobs import log
 from pairsieve.jobs.console import print_sentence, print_table, printable
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.explore.database import Database, opened
+from pairsieve.pipeline.unit import plan_file
 from pairsieve.schemas.errors import BadOption
 
 ROWS_SHOWN = 100  # in a table
@@ -34,8 +35,13 @@ def run(dataset: str, query: str | None, name: str | None, form: str) -> None:
         query: What to ask.
         name: Of the selection.
         form: "table", "csv" or "json".
+
+    Raises:
+        BadOption: there is no dataset or selection, or a query is refused.
     """
-    with opened(Store.at(dataset), name) as database:
+    store = Store.at(dataset)
+    plan_file.read(store)
+    with opened(store, name) as database:
         for note in database.notes:
             log.note(note)
         if query is None and sys.stdin.isatty():

@@ -23,6 +23,7 @@ from pairsieve.pipeline.explore.effect import (
     settings,
 )
 from pairsieve.pipeline.explore.sample import Sample
+from pairsieve.pipeline.selections.record import read
 from pairsieve.schemas.errors import PairsieveError
 
 STEPS = 200  # of a slider
@@ -66,14 +67,12 @@ def _counted(sample: Sample) -> str:
 
 
 @st.cache_data(show_spinner=False)
-def _has_quotas(_now: loaded.State, name: str) -> bool:
-    from pairsieve.pipeline.selections.record import read
-
-    return any(rule.quota for rule in read(loaded.store(), name)[1].rules)
+def _has_quotas(now: loaded.State) -> bool:
+    return any(rule.quota for rule in read(loaded.store(), str(now[0]))[1].rules)
 
 
 def _quotas(sample: Sample) -> bool:
-    return _has_quotas(loaded.state(sample.name), sample.name)
+    return _has_quotas(loaded.state(sample.name))
 
 
 def _key(name: str, bound: Bound) -> str:

@@ -12,9 +12,11 @@ from pairsieve.jobs.explore import app, loaded, serve
 from pairsieve.jobs.explore.settings import VARIABLE, Settings
 from pairsieve.jobs.explore.thresholds_page import grid
 from pairsieve.jobs.explore.tiles import plain
+from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.selections.sweep import sweep
 
 SHARP = "bound:default:sharpness.min_sharpness"
@@ -84,6 +86,9 @@ def test_saved_from_the_page_it_is_what_select_makes(tmp_path: Path, visit: Visi
     compared = visit("Selections", made)
     assert compared.metric[1].value == survivors
     assert compared.metric[3].value == "0"
+    again = overrides.load(made.file, ["sharpness.min_sharpness=0.7"])
+    kept = select.run(again, made.store, Serial(), "sharper").counts["kept"]
+    assert visit("Selections", made).metric[1].value == f"{kept:,}"
 
 
 def test_a_name_that_is_none_is_told(tmp_path: Path, visit: Visit) -> None:

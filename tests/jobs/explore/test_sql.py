@@ -63,6 +63,8 @@ def test_wrong_uses_are_told(finished: Finished) -> None:
     assert (both.returncode, both.stderr) == (2, "pairsieve: --csv, --json: one of the two\n")
     two = command("sql", finished.store.url, "SELECT 1; SELECT 2", "--csv")
     assert "2 statements, of which one is answered at once" in two.stderr
+    nowhere = command("sql", "nowhere", "SELECT 1")
+    assert (nowhere.returncode, "nowhere" in nowhere.stderr) == (2, True)
     none = command("sql", finished.store.url, " ; ")
     assert "there is no statement in the query" in none.stderr
 
