@@ -11,11 +11,13 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore import fairness, sample, summaries
 from pairsieve.pipeline.explore.database import opened
 from pairsieve.pipeline.explore.fairness import Unlike
+from pairsieve.pipeline.explore.funnels import side_by_side
 from pairsieve.pipeline.explore.pictures import Shown, look_up
 from pairsieve.pipeline.explore.sample import Sample
 from pairsieve.pipeline.selections import diff, life, listing
 from pairsieve.pipeline.selections.diff import Difference
 from pairsieve.pipeline.selections.life import Life
+from pairsieve.pipeline.selections.record import read
 
 CLUSTERS, MEMBERS, HOSTS = 20, 12, 20  # shown at most
 FRESH_S = 10  # so long what is committed is not looked for again
@@ -64,6 +66,13 @@ def shown(
 def difference(one: State, other: State) -> Difference:
     """Return how two selections differ."""
     return diff.run(store(), Serial(), (str(one[0]), str(other[0])), 6)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def funnels(one: State, other: State) -> list[dict[str, Any]]:
+    """Return the funnels of two selections side by side."""
+    first, second = (read(store(), str(of[0]))[0].extra["funnel"] for of in (one, other))
+    return side_by_side(first, second)
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting ...")

@@ -27,6 +27,18 @@ def show(name: str) -> None:
             "lost": f"{lost:,}",
         }
     )
+    rows = [
+        {
+            "rule": row["rule"],
+            f"{name}: dropped": row["dropped_a"],
+            f"{name}: left": row["left_a"],
+            f"{other}: dropped": row["dropped_b"],
+            f"{other}: left": row["left_b"],
+        }
+        for row in loaded.funnels(loaded.state(name), loaded.state(other))
+    ]
+    table = pd.DataFrame(rows).convert_dtypes()
+    st.dataframe(table, hide_index=True)
     _side(name, f"Gained: dropped from {name} by", found.gained)
     _side(other, f"Lost: dropped from {other} by", found.lost)
 
