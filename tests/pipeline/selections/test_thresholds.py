@@ -85,7 +85,7 @@ def test_a_rule_alone_names_its_only_threshold_or_the_one_that_is_set() -> None:
     )
     assert (find(made, "sharpness").key, find(made, "sharpness").value) == (
         "sharpness.min_sharpness",
-        0.6,
+        0.5,
     )
     assert (find(made, "size").option, find(made, "size").value) == ("min_side_px", 100)
     for key, says in (
