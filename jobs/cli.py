@@ -29,16 +29,7 @@ from pairsieve.jobs.cli_options import (
     Workers,
 )
 from pairsieve.jobs.cluster.commands import cluster
-from pairsieve.jobs.dataset_commands import (
-    export,
-    fetch_model,
-    gc,
-    hashes,
-    list_contents,
-    search,
-    status,
-    verify,
-)
+from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.recipes.commands import check, init
 from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
@@ -259,20 +250,7 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (
-    diff,
-    sweep,
-    presets,
-    why,
-    sql,
-    explore,
-    export,
-    search,
-    status,
-    verify,
-    gc,
-    hashes,
-):
+for command in (diff, sweep, presets, why, sql, explore, *COMMANDS):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

@@ -39,6 +39,38 @@ def export(
     typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
 
 
+def learn(
+    dataset: DatasetArgument,
+    labels: Annotated[
+        Path, typer.Option("--labels", help="Parquet or CSV of uid and label: marked pairs.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="What the score is called.")] = "good",
+    columns: Annotated[
+        str, typer.Option("--columns", help="Measures of `gather` to use too, with commas between.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File of the head; default: NAME.safetensors.")
+    ] = None,
+    model: Model = None,
+    force: Force = False,
+) -> None:
+    """Learn to tell good pairs from bad ones, from pairs that a person has marked."""
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.learning import learn
+    from pairsieve.pipeline.vectors import pair_head
+
+    path = out or Path(f"{name}.safetensors")
+    check_output("--out", path, force)
+    if path.suffix != ".safetensors":
+        raise BadOption(f"--out: {path}: a head is a .safetensors")
+    listed = [each.strip() for each in columns.split(",") if each.strip()]
+    head = learn.run(Store.at(dataset), labels, name, listed, model)
+    pair_head.save(path, head)
+    typer.echo("\n".join(learn.sentences(head)))
+    typer.echo(f"Wrote {path}. To use it: `embed: {{concepts: {{{name}: {{head: {path}}}}}}}` and")
+    typer.echo(f"`keep: [{{concept: {{name: {name}, min_probability: 0.5}}}}]` in the recipe.")
+
+
 def search(
     dataset: DatasetArgument,
     text: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
@@ -181,3 +213,6 @@ def fetch_model(
     from pairsieve.schemas.recipe import Embed
 
     typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
+
+
+COMMANDS = (export, search, learn, status, verify, gc, hashes)  # that are called as they are here

@@ -29,6 +29,7 @@ FOLDERS = {
     "unit": "dataset ledger input image fetch external",
     "alignment": "dataset engine vectors",
     "captions": "dataset engine ledger image fetch vectors unit",
+    "learning": "dataset ledger vectors",
     "dedup": "dataset engine ledger vectors hamming",
     "counts": "dataset engine ledger dedup",
     "shards": "dataset engine ledger input",

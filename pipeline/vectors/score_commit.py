@@ -69,7 +69,7 @@ def commit_scores(
     import pyarrow.parquet as pq
 
     gathered, _ = markers
-    pairs = _pairs(store, markers, scoring.prepared.order.gathered, read_pixels)
+    pairs = _pairs(store, markers, scoring.prepared.gathered, read_pixels)
     measured = scores.measure(pairs, scoring.prepared, scoring.sources)
     name = beside(path, SCORES_SUFFIX)
     with store.writer(name) as sink:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.base import softmax
 from pairsieve.pipeline.models import classifier, heads, pretrained
 from pairsieve.pipeline.models.clip_model import ClipModel
+from pairsieve.pipeline.vectors import pair_head
 from pairsieve.schemas.arrays import Floats, Vectors
+from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 from pairsieve.schemas.recipe_scores import Scorer
@@ -26,15 +29,19 @@ AESTHETIC = "embed.scores.aesthetic"  # the key of the score that is no probabil
 
 @dataclass(frozen=True)
 class StoredImages:
-    """The stored images of some pairs.
+    """The stored images of some pairs, and what else of the pairs a scorer may look at.
 
     Attributes:
         read: Yields every different image once, RGB, (h, w, 3).
         index_of: For each pair, which of them is its own, (n,).
+        texts: Vectors of their texts, (n, d).
+        gathered: The columns of `gather` that scorers read.
     """
 
     read: Callable[[], Iterator[NDArray[np.uint8]]]
     index_of: NDArray[np.intp]
+    texts: Vectors | None = None
+    gathered: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,13 @@ class LoadedScorer:
         outputs: Gives a number per class, (n, classes), for image vectors and stored images.
         positive: Indices of the classes whose probabilities are added up.
         rating: True when the one number is the score itself.
+        reads: The columns of `gather` that it needs.
     """
 
     outputs: Callable[[Vectors, StoredImages], NDArray[Any]]
     positive: tuple[int, ...]
     rating: bool
+    reads: tuple[Column, ...] = ()
 
     def values(self, images: Vectors, stored: StoredImages) -> Floats:
         """Return the score of every pair, (n,); a probability in [0, 1] unless it is a rating."""
@@ -98,6 +107,9 @@ def check(options: Embed) -> None:
     for key, scorer in by_key(options).items():
         if scorer.head:
             width = int(pretrained.find(options).config["embed_dim"])
+            if pair_head.is_one(scorer.head):
+                _pair_head(key, scorer, width)
+                continue
             head = _head(key, scorer, width)
             _positive(key, scorer, head.output_count)
         elif scorer.classifier:
@@ -113,6 +125,8 @@ def load(key: str, scorer: Scorer, model: ClipModel) -> LoadedScorer:
         classes = prompt_classes(model, scorer.prompts)
         positive = _positive(key, scorer, len(scorer.prompts), list(scorer.prompts))
         return LoadedScorer(lambda images, _: classes.logits(images), positive, False)
+    if scorer.head and pair_head.is_one(scorer.head):
+        return _of_pairs(key, scorer, model)
     if scorer.head:
         head = _head(key, scorer, model.dimensions)
         scale = model.logit_scale if head.compares else 1.0
@@ -170,6 +184,38 @@ def _files(scorer: Scorer) -> Iterator[Path]:
 
 def _file(value: str) -> str:
     return f"{Path(value).name} ({heads.sha256(value)[:12]})"
+
+
+def _of_pairs(key: str, scorer: Scorer, model: ClipModel) -> LoadedScorer:
+    """Return what measures by a head on pairs, if it was learnt on this model's vectors."""
+    head = _pair_head(key, scorer, model.dimensions)
+    learnt_on = head.record["model"]
+    if learnt_on["weights_sha256"] != model.weights_sha256:
+        raise BadOption(
+            f"{key}.head: {scorer.head} was learnt on vectors of {learnt_on['model']} "
+            f"({learnt_on['pretrained']}) with other weights than the model in `embed` has"
+        )
+
+    def outputs(images: Vectors, stored: StoredImages) -> NDArray[Any]:
+        if stored.texts is None or stored.gathered is None:
+            raise ValueError("a head on pairs needs texts and columns")
+        columns = [stored.gathered[name].cast(pa.float64()) for name in head.columns]
+        values = [column.fill_null(np.nan).to_numpy() for column in columns]
+        none = np.zeros((len(images), 0))
+        return head.outputs(images, stored.texts, np.stack(values, axis=1) if values else none)
+
+    return LoadedScorer(outputs, (1,), False, head.reads)
+
+
+def _pair_head(key: str, scorer: Scorer, width: int) -> pair_head.PairHead:
+    """Return the scorer's head on pairs, if it takes vectors of that length."""
+    head = pair_head.load(f"{key}.head", str(scorer.head))
+    if head.width != width or scorer.positive is not None or key == AESTHETIC:
+        raise BadOption(
+            f"{key}.head: {scorer.head} is a head on pairs, for a probability by vectors of length "
+            f"{head.width}, without `positive`; the model gives {width}"
+        )
+    return head
 
 
 def _head(key: str, scorer: Scorer, width: int) -> heads.Head:

@@ -65,6 +65,13 @@ class PreparedScorers:
     tag_names: tuple[str, ...]
     order: Order
 
+    @property
+    def gathered(self) -> tuple[Column, ...]:
+        """Return the columns of `gather` that filters and scorers read, each once."""
+        loaded = (*self.columns.values(), *self.concepts.values())
+        read = [column for scorer in loaded for column in scorer.reads]
+        return tuple(dict.fromkeys((*self.order.gathered, *read)))
+
 
 @dataclass(frozen=True)
 class EmbeddedPairs:
@@ -115,7 +122,9 @@ def measure(pairs: EmbeddedPairs, prepared: PreparedScorers, sources: ScoreSourc
     images = pairs.images.astype(np.float32)
     vectors = {IMAGE_EMBEDDING: images, TEXT_EMBEDDING: pairs.texts.astype(np.float32)}
     ledger = {c: pairs.gathered[c.name].combine_chunks() for c in prepared.order.gathered}
-    ledger |= _of_recipe(prepared, images, pairs.stored)
+    texts = vectors[TEXT_EMBEDDING]
+    stored = replace(pairs.stored, texts=texts, gathered=pairs.gathered)
+    ledger |= _of_recipe(prepared, images, stored)
     for one in prepared.order.vectors:
         if one.writes[0] in ledger:
             continue

@@ -1,0 +1,120 @@
+"""Learn: a head that tells good pairs from bad ones, from pairs that a person has marked.
+
+The head is a score like any other: `embed: {concepts: {good: {head: good.safetensors}}}`. How well
+it does is told by predictions for pairs that it was not learnt from, beside what the cosine alone
+does on the same pairs.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.learning import labels, logistic
+from pairsieve.pipeline.learning.labels import Marked
+from pairsieve.pipeline.learning.logistic import FOLDS, Learned, interval, sigmoid
+from pairsieve.pipeline.vectors import pair_head, reader
+from pairsieve.pipeline.vectors.model_record import read_record
+from pairsieve.pipeline.vectors.pair_head import PairHead
+
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of predicted probabilities, for the calibration
+
+
+def run(
+    store: Store, file: Path, name: str, columns: Sequence[str] = (), model: str | None = None
+) -> PairHead:
+    """Return the head learnt from the labels in a file.
+
+    Raises:
+        BadOption: the file or a column cannot be used, there are too few labels, or no vectors.
+    """
+    labels.check_columns(columns)
+    said = labels.read(file)
+    folder = reader.choose_folder(store, model)
+    marked = labels.marked(store, folder, said, columns)
+    filled = np.where(np.isnan(marked.values), np.inf, marked.values)
+    known = [column[np.isfinite(column)] for column in filled.T]
+    means = np.array([column.mean() if len(column) else 0.0 for column in known])
+    values = np.where(np.isnan(marked.values), means, marked.values)
+    features = pair_head.features(marked.images, marked.texts, values)
+    blocks = [*[marked.images.shape[1]] * 3, *[1] * (1 + len(columns))]
+    learned = logistic.learn(features, marked.labels, marked.folds(FOLDS), blocks)
+    record = {
+        "name": name,
+        "model": read_record(store, folder).to_json(),
+        "data": _data(file, marked),
+        "evaluation": evaluation(marked, learned),
+    }
+    return PairHead(learned.fit.weights, learned.fit.bias, means, tuple(columns), record)
+
+
+def _data(file: Path, marked: Marked) -> dict[str, Any]:
+    """Return what the head was learnt from."""
+    return {
+        "labels": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "pairs": len(marked.uids),
+        "good": int(marked.labels.sum()),
+        "without_vectors": marked.missing,
+    }
+
+
+def evaluation(marked: Marked, learned: Learned) -> dict[str, Any]:
+    """Return how well pairs are told apart by a head that has not seen them.
+
+    Precision and recall are those of a probability of at least 0.5, each with its 95 % interval;
+    of the calibration, each bin of predicted probabilities has its pairs, their mean and the share
+    of good ones.
+    """
+    chosen = learned.logits >= 0
+    hits = int((chosen & marked.labels).sum())
+    cosines = pair_head.features(marked.images, marked.texts, marked.values[:, :0])[:, -1]
+    return {
+        "folds": FOLDS,
+        "penalty": learned.strength,
+        "precision": interval(hits, int(chosen.sum())),
+        "recall": interval(hits, int(marked.labels.sum())),
+        "auc": logistic.auc(learned.logits, marked.labels),
+        "auc_of_clip_similarity": logistic.auc(cosines, marked.labels),
+        "calibration": _calibration(sigmoid(learned.logits), marked),
+    }
+
+
+def _calibration(predicted: logistic.Doubles, marked: Marked) -> list[dict[str, float]]:
+    """Return the bins that have pairs."""
+    which = np.clip(np.searchsorted(BINS, predicted, side="right") - 1, 0, len(BINS) - 2)
+    return [
+        {
+            "from": BINS[number],
+            "pairs": int((which == number).sum()),
+            "predicted": float(predicted[which == number].mean()),
+            "good": float(marked.labels[which == number].mean()),
+        }
+        for number in range(len(BINS) - 1)
+        if (which == number).any()
+    ]
+
+
+def sentences(head: PairHead) -> list[str]:
+    """Return in words how well a head does."""
+    data, found = head.record["data"], head.record["evaluation"]
+    lines = [
+        f"{data['pairs']} marked pairs, {data['good']} of them good"
+        + (f"; {data['without_vectors']} have no vectors here" if data["without_vectors"] else ""),
+        f"Predicted by a head that has not seen the pair, in {found['folds']} folds:",
+        *(f"  {what:10} {_percent(found[what])}" for what in ("precision", "recall")),
+        f"  AUC        {found['auc']:.3f}, of clip_similarity alone "
+        f"{found['auc_of_clip_similarity']:.3f}",
+        "  predicted  are good  pairs",
+    ]
+    return lines + [
+        f"  {one['predicted']:9.0%} {one['good']:9.0%} {one['pairs']:6}"
+        for one in found["calibration"]
+    ]
+
+
+def _percent(share: Sequence[float]) -> str:
+    return f"{share[0]:.1%}, 95 % interval {share[1]:.1%} to {share[2]:.1%}"
