@@ -134,9 +134,22 @@ def attach_files(connection: "DuckDBPyConnection", store: Store, files: LedgerFi
         parts.append((part, EMBEDDED, f"_{name}"))
     selected, joins = "gathered.*", ""
     for part, of_part, suffix in parts:
-        selected += "".join(f", {part}.{c.name} AS {c.name}{suffix}" for c in of_part)
+        selected += _selected(connection, part, of_part, suffix)
         joins += f" LEFT JOIN {part} ON {part}.row = gathered.row"
     connection.execute(f"CREATE VIEW ledger AS SELECT {selected} FROM gathered{joins}")
+
+
+def _selected(
+    connection: "DuckDBPyConnection", part: str, columns: tuple[Column, ...], suffix: str
+) -> str:
+    """Return what to select of a part: null for columns that its files are older than."""
+    there = set(connection.table(part).columns)
+    types = connection.from_arrow(arrow_schema(columns).empty_table()).types if columns else []
+    return "".join(
+        f", {f'{part}.{column.name}' if column.name in there else f'NULL::{kind}'} "
+        f"AS {column.name}{suffix}"
+        for column, kind in zip(columns, types, strict=True)
+    )
 
 
 def _attach_gathered(

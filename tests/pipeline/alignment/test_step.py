@@ -1,5 +1,6 @@
 """Alignment as a step of `group`, over task slices of stored vectors."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim
 from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import model_record
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, model_record
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
@@ -113,6 +114,25 @@ def test_what_is_not_asked_for_is_null(tmp_path: Path) -> None:
     found = measured(store, recipe(neg_clip_loss={}))
     assert found["neg_clip_loss"] == neg_clip_loss(pairs, [pairs], 0.01).tolist()
     assert found["norm_sim"] == [None] * COUNT
+
+
+def test_a_dataset_that_was_grouped_before_the_columns_were_there_can_be_read(
+    tmp_path: Path,
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store)
+    group.run(recipe(neg_clip_loss={}), store, Serial())
+    marker = store.marker(GROUP_MARKER)
+    assert marker is not None
+    name = marker.file(".parquet")
+    older = pq.read_table(store.reader(name)).drop_columns(["neg_clip_loss", "norm_sim"])
+    with store.writer(name) as sink:
+        pq.write_table(older, sink)
+    store.write(GROUP_MARKER, replace(marker, files={name: sink.entry()}).dumps())
+    with connect(store) as connection:
+        attach(connection, store)
+        query = "SELECT count(*), count(neg_clip_loss), typeof(any_value(norm_sim)) FROM ledger"
+        assert connection.execute(query).fetchall() == [(COUNT, 0, "FLOAT")]
 
 
 def test_targets_are_read_from_numpy_and_from_vectors_of_a_dataset(tmp_path: Path) -> None:
