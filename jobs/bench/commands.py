@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pairsieve.jobs.cli_options import App
+from pairsieve.schemas.errors import BadOption
 
 bench = App(
     help="Measure what pairsieve costs, beside what others use; all on this machine.",
@@ -87,6 +88,24 @@ def quality_filters(
     from pairsieve.jobs.bench.quality_filters import bench
 
     bench(folder or (), pictures, seed, typer.echo, plots)
+
+
+@bench.command()
+def defaults(
+    folder: Annotated[
+        list[str], typer.Option("--folder", help="A group of good pictures: NAME=DIR.")
+    ],
+) -> None:
+    """Say what each rule on images that `init` writes refuses of good pictures, by group."""
+    from pairsieve.jobs.bench.quality_filters import defaults
+
+    groups = {}
+    for each in folder:
+        name, equals, path = each.partition("=")
+        if not equals or not name or not Path(path).is_dir():
+            raise BadOption(f"--folder {each}: write NAME=DIR, a folder of pictures")
+        groups[name] = Path(path)
+    defaults(groups, typer.echo)
 
 
 @bench.command()

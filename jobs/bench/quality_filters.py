@@ -6,10 +6,12 @@ picture goes the way of a fetched one, through `pipeline/image/pixels.py`. The p
 documentation are made from the same scores:
 
     pairsieve bench quality-filters --folder DIR --plots docs/plots
+
+`bench defaults`: what each rule on images that `init` writes refuses of good pictures, by group.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +20,33 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.filters import FILTERS
 from pairsieve.filters.base import measured
 from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.low_information import LowInformation
-from pairsieve.filters.order import Phase
+from pairsieve.filters.order import Phase, ordered
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.jobs.bench import plots
-from pairsieve.jobs.bench_data.degraded import DEGRADATIONS, Plane, photographs, scenes
+from pairsieve.jobs.bench_data.degraded import (
+    DEGRADATIONS,
+    SUFFIXES,
+    Plane,
+    photographs,
+    scenes,
+)
+from pairsieve.jobs.template import template
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.ledger.rules import Rule, passing
+from pairsieve.pipeline.ledger.rules import Rule, passing, rules
 from pairsieve.schemas import recipe
-from pairsieve.schemas.columns import LUMA, LUMA_256, Column
+from pairsieve.schemas.columns import HEIGHT, LUMA, LUMA_256, WIDTH, Column
+from pairsieve.schemas.errors import BadOption
 
 Scores = NDArray[np.float64]  # (n,), higher is better
 BATCH = 32  # pictures measured together
+UNREADABLE, ANY = "unreadable", "any of these"  # rows of `bench defaults` beside the rules
 PASSES = 3  # over the fine pictures, for the time
 
 
@@ -105,6 +117,66 @@ SUBJECTS = (
         ),
     ),
 )
+
+
+def defaults(groups: Mapping[str, Path], echo: Callable[[str], None]) -> None:
+    """Print what each default on images refuses of the pictures in each folder, in percent.
+
+    Raises:
+        BadOption: a folder is not there or has no pictures.
+    """
+    applied = image_rules()
+    counts = {name: refused(folder, applied) for name, folder in groups.items()}
+    width = max(12, *(len(name) + 2 for name in groups))
+    echo(f"{'refuses of good pictures':26}" + "".join(f"{name:>{width}}" for name in counts))
+    echo(f"{'pictures':26}" + "".join(f"{found['']:>{width}}" for found in counts.values()))
+    for row in (*(rule.name for rule in applied), UNREADABLE, ANY):
+        shares = [found[row] / max(1, found[""]) for found in counts.values()]
+        echo(f"{row:26}" + "".join(f"{share:>{width}.1%}" for share in shares))
+
+
+def image_rules() -> tuple[Rule, ...]:
+    """Return the rules on images of the recipe that `init` writes."""
+    import yaml
+
+    made = recipe.Recipe.model_validate(yaml.safe_load(template()))
+    return tuple(rule for rule in rules(made) if rule.phase is Phase.IMAGE)
+
+
+def refused(folder: Path, applied: Sequence[Rule]) -> dict[str, int]:
+    """Return how many pictures each rule refuses, by its name, and of "" how many there are."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise BadOption(f"--folder: {folder} has no pictures: {', '.join(SUFFIXES)}")
+    counts = dict.fromkeys(("", *(rule.name for rule in applied), UNREADABLE, ANY), 0)
+    counts[""] = len(files)
+    for start in range(0, len(files), BATCH):
+        bodies = [file.read_bytes() for file in files[start : start + BATCH]]
+        results = [picture(body, recipe.Image()) for body in bodies]
+        pictures = [each for each in results if isinstance(each, Picture)]
+        lost = len(results) - len(pictures)
+        table = _table(pictures)
+        verdicts = {rule.name: passing(table, [rule]) for rule in applied}
+        for name, passes in verdicts.items():
+            counts[name] += int((~passes).sum())
+        counts[UNREADABLE] += lost
+        counts[ANY] += lost + int((~np.all(list(verdicts.values()), axis=0)).sum())
+    return counts
+
+
+def _table(pictures: Sequence[Picture]) -> pa.Table:
+    """Return what `gather` measures of pictures by their sizes and luma."""
+    inputs: dict[Column, Any] = {
+        WIDTH: np.array([each.width for each in pictures], np.int32),
+        HEIGHT: np.array([each.height for each in pictures], np.int32),
+        LUMA: column([each.luma for each in pictures]),
+        LUMA_256: column([each.luma_256 for each in pictures]),
+    }
+    for one in ordered(FILTERS).image:
+        if set(one.reads) <= inputs.keys():
+            inputs |= measured(one, inputs)
+    stored = {c.name: v for c, v in inputs.items() if c not in (LUMA, LUMA_256)}
+    return pa.table(stored)
 
 
 @dataclass(frozen=True, slots=True)

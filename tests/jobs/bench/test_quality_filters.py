@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from pairsieve.jobs.bench.commands import bench
@@ -18,6 +19,7 @@ from pairsieve.jobs.bench.quality_filters import (
     auc,
 )
 from pairsieve.jobs.bench_data.degraded import DEGRADATIONS, Plane, photographs, scenes
+from pairsieve.schemas.errors import BadOption
 
 PLOTS = Path(__file__).parents[3] / "docs/plots"
 SHARPNESS = SUBJECTS[0]
@@ -107,3 +109,29 @@ def test_a_curve_rises_from_none_to_all_at_its_scores() -> None:
     heights = [float(point.split(",")[1]) for point in curve.attrib["points"].split()]
     assert heights[:20] == [312.0] * 20
     assert heights[20:] == [12.0] * 81
+
+
+def test_what_defaults_refuse_is_told_by_rule_and_group(tmp_path: Path, drawn: list[Plane]) -> None:
+    good, dull = tmp_path / "good", tmp_path / "dull"
+    for folder in (good, dull):
+        folder.mkdir()
+    for number in range(3):
+        Image.fromarray(drawn[number]).save(good / f"{number}.png")
+    Image.fromarray(drawn[0] // 16).save(dull / "dark.png")
+    (dull / "broken.jpg").write_bytes(b"no")
+    told = ["defaults", "--folder", f"good={good}", "--folder", f"dull={dull}"]
+    done = CliRunner().invoke(bench, told)
+    assert done.exit_code == 0, done.output
+    table = {line[:26].strip(): line[26:].split() for line in done.stdout.splitlines()}
+    assert table["pictures"] == ["3", "2"]
+    assert table["exposure"] == ["0.0%", "50.0%"]
+    assert table["unreadable"] == ["0.0%", "50.0%"]
+    assert table["any of these"] == ["0.0%", "100.0%"]
+    assert {"size", "aspect_ratio", "sharpness", "low_information", "upscaled"} <= table.keys()
+
+
+def test_a_group_of_no_pictures_is_refused(tmp_path: Path) -> None:
+    for folder, says in (("nameless", "write NAME=DIR"), (f"a={tmp_path}", "has no pictures")):
+        done = CliRunner().invoke(bench, ["defaults", "--folder", folder])
+        assert isinstance(done.exception, BadOption)
+        assert says in str(done.exception)
