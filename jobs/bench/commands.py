@@ -338,12 +338,18 @@ def text(
         typer.Option("--half", min=0, max=1, help="Only lines whose MD5 is even, 0, or odd, 1."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the captions.")] = 0,
+    pool: Annotated[
+        int, typer.Option("--pool", min=0, help="Captions of the pool that is counted over.")
+    ] = 1_000_000,
+    entries: Annotated[
+        int, typer.Option("--entries", min=1, help="Entries that these are matched with.")
+    ] = 500_000,
 ) -> None:
-    """Measure what each measure of captions costs, and what its default rule drops."""
+    """Measure what each measure of captions costs, what it drops, and what counting costs."""
     from pairsieve.jobs.bench.text import TextBenchmark, bench
 
-    files = tuple(captions or ())
-    bench(TextBenchmark(files, tuple(labelled or ()), generated, half, seed), typer.echo)
+    files = (tuple(captions or ()), tuple(labelled or ()))
+    bench(TextBenchmark(*files, generated, half, seed, pool, entries), typer.echo)
 
 
 def _img2dataset(python: Path | None, without: bool) -> Path | None:

@@ -1,10 +1,15 @@
 """`bench text`: what each measure of captions costs, and what its default rule drops.
 
 Everything that a recipe can ask for before the fetch, in batches as in `gather`, on generated
-captions and on files of real ones. A labelled file shows how well languages are told.
+captions and on files of real ones. A labelled file shows how well languages are told. Then what
+`group` counts over a pool of generated captions: captions, URLs and hosts, and the entries of a
+list, each in a process of its own, whose peak memory counts everything.
 """
 
 import hashlib
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +25,12 @@ from pairsieve.filters.base import configured, measured, name_of
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.language import Language
 from pairsieve.filters.order import Phase, ordered
+from pairsieve.jobs.bench_data import zipf_captions
 from pairsieve.jobs.demo_web import captions, scenes
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.pipeline.models.token_counts import counter
 from pairsieve.schemas.columns import TEXT, URL, Column, arrow_schema
+from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COUNT
 
@@ -43,6 +50,8 @@ class TextBenchmark:
         generated: How many captions are made up.
         half: 0 or 1 for the lines of files whose MD5 is even or odd, None for all.
         seed: Of the made-up captions.
+        pool: How many pairs the pool has that is counted over; 0 for none.
+        entries: How many entries the list has that its captions are matched with.
     """
 
     files: tuple[Path, ...]
@@ -50,6 +59,8 @@ class TextBenchmark:
     generated: int
     half: int | None
     seed: int
+    pool: int
+    entries: int
 
 
 def bench(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
@@ -62,6 +73,40 @@ def bench(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
             _print(name, texts, recipe, echo)
     for file in benchmark.labelled:
         _print_languages(file, benchmark.half, echo)
+    if benchmark.pool:
+        _print_counts(benchmark, echo)
+
+
+def _print_counts(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
+    """Print what counting over a drawn pool costs."""
+    echo(f"pool of {benchmark.pool:,} drawn captions")
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "entries.txt"
+        listed.write_text("\n".join(zipf_captions.entries(benchmark.entries, benchmark.seed)))
+        zipf_captions.write(Path(folder) / "dataset", benchmark.pool, benchmark.seed)
+        for name, entries in (
+            ("captions, URLs, hosts", ""),
+            (f"{benchmark.entries:,} entries", str(listed)),
+        ):
+            cost = _counted(Path(folder) / "dataset", entries)
+            if cost["rows"] != benchmark.pool:
+                raise Stopped(f"bench: of {benchmark.pool:,} pairs {cost['rows']:,} were counted")
+            each = 1e6 * cost["cpu_s"] / benchmark.pool
+            echo(
+                f"  {name:22} {cost['cpu_s']:7.1f} CPU-s {each:6.2f} us a pair "
+                f"{cost['peak_mb']:7.0f} MB"
+            )
+
+
+def _counted(dataset: Path, entries: str) -> dict[str, Any]:
+    """Count over a dataset in a process of its own; return what it told."""
+    command = [sys.executable, "-m", "pairsieve.jobs.bench_contestants.our_text_counts"]
+    job = json.dumps({"folder": str(dataset), "entries": entries})
+    done = subprocess.run(command, input=job, capture_output=True, text=True)
+    if done.returncode:
+        raise Stopped(f"bench: counting failed:\n{done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def made_up(count: int, seed: int) -> list[str]:

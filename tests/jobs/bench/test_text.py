@@ -25,7 +25,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "c.tsv").write_text(CAPTIONS)
     (folder / "l.tsv").write_text(LABELLED, encoding="utf-8")
     files = ("--captions", str(folder / "c.tsv"), "--labelled", str(folder / "l.tsv"))
-    done = CliRunner().invoke(bench, ["text", "--generated", "20", *files])
+    pool = ("--pool", "300", "--entries", "50")
+    done = CliRunner().invoke(bench, ["text", "--generated", "20", *pool, *files])
     assert done.exit_code == 0, done.output
     return done.output.splitlines()
 
@@ -46,9 +47,15 @@ def test_what_default_rules_drop_is_told(printed: list[str]) -> None:
 
 
 def test_labels_of_languages_are_compared(printed: list[str]) -> None:
-    assert printed[-2] == "l.tsv: 2 texts in 2 languages"
+    assert printed[-5] == "l.tsv: 2 texts in 2 languages"
     said = "sentence 2 100.0% right, [en] lets in 0.0% of 1 others"
-    assert " ".join(printed[-1].split()) == said
+    assert " ".join(printed[-4].split()) == said
+
+
+def test_what_is_counted_over_a_pool_is_told(printed: list[str]) -> None:
+    assert printed[-3] == "pool of 300 drawn captions"
+    assert [line.split("  ")[1] for line in printed[-2:]] == ["captions, URLs, hosts", "50 entries"]
+    assert all("CPU-s" in line and line.endswith(" MB") for line in printed[-2:])
 
 
 def test_captions_are_made_up_the_same_every_time() -> None:
