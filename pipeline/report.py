@@ -165,6 +165,7 @@ def _content(
         "histograms": list(histograms(connection, conditions.values())),
         "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
         "languages": rows(connection, f"FROM languages LIMIT {ROWS_SHOWN}"),
+        "concepts": rows(connection, _CONCEPTS),
         "cluster_count": rows(connection, _CLUSTERS)[0]["n"],
         "cluster_sizes": rows(connection, SIZES),
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
@@ -180,6 +181,12 @@ _OUTCOMES = f"""
     SELECT outcome, pairs, detail AS example FROM outcomes LEFT JOIN
     (SELECT outcome, min_by(detail, row) AS detail FROM {PARTIAL}.examples GROUP BY outcome)
     USING (outcome) ORDER BY pairs DESC, outcome
+"""
+# Pairs by how many pairs their rarest entry has: 1 to 9, 10 to 99 ...
+_CONCEPTS = f"""
+    SELECT (10 ** (digits - 1))::BIGINT AS least, (10 ** digits - 1)::BIGINT AS most,
+           sum(pairs)::BIGINT AS pairs, sum(kept)::BIGINT AS kept
+    FROM {PARTIAL}.concepts GROUP BY digits ORDER BY digits
 """
 _CLUSTERS = "SELECT coalesce(sum(clusters), 0)::BIGINT AS n FROM cluster_sizes"
 

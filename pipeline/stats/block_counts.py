@@ -158,6 +158,8 @@ def _queries(counting: Counting, table: pa.Table) -> Mapping[str, str]:
         f"outcome, row, substr(detail, 1, {TEXT_SHOWN + 1}) AS detail FROM ledger "
         "WHERE detail IS NOT NULL) GROUP BY outcome ORDER BY outcome",
         "languages": f"SELECT language, {counts} FROM ledger GROUP BY ALL ORDER BY language",
+        "concepts": f"SELECT length(concept_pairs::VARCHAR)::INT AS digits, {counts} FROM ledger "
+        "WHERE concept_pairs IS NOT NULL GROUP BY ALL ORDER BY digits",
         "bins": " UNION ALL ".join(_bins(counting, table)) or _NO_BINS,
         "samples": "SELECT first_failing, unnest(min_by({'rank': rank, 'row': row}, rank, "
         f"{SAMPLES_SHOWN}), recursive := true) FROM (SELECT first_failing, row, "

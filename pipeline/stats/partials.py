@@ -74,6 +74,11 @@ OF_BLOCK: dict[str, tuple[Column, ...]] = {
     ),
     "examples": (OUTCOME, ROW, DETAIL),
     "languages": (LANGUAGE, PAIRS, KEPT),
+    "concepts": (
+        Column("digits", pa.int32(), "", "Digits of the pairs of the rarest entry.", False),
+        PAIRS,
+        KEPT,
+    ),
     "bins": (
         Column("name", pa.string(), "", "Column of the ledger.", False),
         Column("bin", pa.int64(), "", "Index of the bin; null where the bins are not known yet."),

@@ -45,7 +45,7 @@ from pairsieve.pipeline.stats.merged_counts import (
 from pairsieve.pipeline.stats.partials import OF_BLOCK, OF_CLUSTERS, OF_HOSTS, of_table
 from pairsieve.schemas.columns import UID, Column
 
-VERSION = 1  # of what is counted
+VERSION = 2  # of what is counted
 REPORT_UNITS = 25  # units of a block: its rows are read whole, with captions and URLs
 SAMPLE_ROWS = 1_000_000  # about so many rows of a ledger that is too large to be copied
 

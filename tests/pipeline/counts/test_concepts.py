@@ -1,5 +1,6 @@
 """Concepts: what tasks match, count and draw is what a loop over pairs does."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.pipeline.counts.test_pool_counts import put
 from xxhash import xxh3_64_intdigest
 
-from pairsieve.pipeline import group, select
+from pairsieve.pipeline import group, report, select
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
@@ -235,3 +236,19 @@ def test_a_rule_needs_what_group_has_matched(tmp_path: Path, listed: str) -> Non
     assert marker is not None
     funnel = {row["rule"]: row for row in marker.extra["funnel"]}
     assert funnel["concept_balance"]["dropped"] > 0
+
+
+def test_the_report_tells_head_and_tail(tmp_path: Path, listed: str) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store, filled([("ok", "a dog" if row else "a zebra", row) for row in range(24)]))
+    balanced = recipe({"path": listed}, {"concept_balance": {"max_pairs": 2}})
+    group.run(balanced, store, Serial())
+    select.run(balanced, store, Serial(), "s")
+    _, page = report.run(balanced, store, Serial(), "s")
+    cells = re.findall(
+        r"<td[^>]*>([^<]*)</td>", Path(page).read_text().partition("Head and tail")[2]
+    )
+    kept = [row["concept_rank"] < 2 for row in found(store)]
+    assert kept[0]
+    assert cells[:4] == ["1 to 9", "1", "4.2 %", "1"]
+    assert cells[5:9] == ["10 to 99", "23", "95.8 %", str(sum(kept[1:]))]
