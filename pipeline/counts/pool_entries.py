@@ -6,7 +6,7 @@
 4. `entries`: the commonest of both, in the order of their texts.
 
 Words are what spaces part once they are put around marks (`filters/entry_lists.py`); a mark alone
-is none. Every task of `wordpairs` has all words that enough captions have.
+is none, and two words with one between them are no pair. Every task of `wordpairs` has all words that enough captions have.
 
 Source: MetaCLIP's list (arXiv:2309.16671, table 1) has the words that Wikipedia has 100 times, and
 pairs of words; it chooses pairs by how much likelier they are than by chance, not by their number.
@@ -72,11 +72,10 @@ class Images:
             yield pa.table({ROW.name: rows} | read), np.isin(rows, again)
 
     def captions(self, block: Block, ignore_case: bool) -> Iterator[list[str]]:
-        """Yield the words of each caption of a block that counts."""
+        """Yield what spaces part of each caption of a block that counts: words, marks, nothing."""
         for table, again in self.read(block, (TEXT,)):
             for text in table.filter(pa.array(~again))[TEXT.name].drop_null().to_pylist():
-                words = spaced(text.casefold() if ignore_case else text).split()
-                yield [word for word in words if word not in MARKS and len(word) <= LONGEST]
+                yield spaced(text.casefold() if ignore_case else text).split(" ")
 
 
 def write(of: Rounds, languages: Sequence[str], entries: Sequence[str]) -> Marker:
@@ -117,7 +116,7 @@ def count_words(images: Images, ignore_case: bool, block: Block) -> Marker:
     """Count in how many captions of a block each word is, and commit that by partition."""
     counts: Counter[str] = Counter()
     for caption in images.captions(block, ignore_case):
-        counts.update(set(caption))
+        counts.update({word for word in caption if 0 < len(word) <= LONGEST} - MARKS)
     names = sorted(counts)
     keys = np.array([xxh3_64_intdigest(word.encode()) for word in names], np.uint64)
     pairs = np.array([counts[word] for word in names], np.int64)

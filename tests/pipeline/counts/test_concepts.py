@@ -170,7 +170,8 @@ def test_the_words_of_the_pool_and_its_pairs_of_words_are_entries(tmp_path: Path
         ("ok", "red dog", 0),
         ("ok", "the red dog", 0),
         ("ok", "red dog!", 1),
-        ("ok", "dog red", 2),
+        ("ok", "dog, red", 2),
+        ("ok", "red, dog  red", 2),
     ]
     put(store, filled([*rows, ("dns", "the cat", 3), ("ok", "red dog", 0)]))
     for units, partitions in ((1, 1), (1, 3), (100, 2)):
@@ -183,7 +184,8 @@ def test_the_words_of_the_pool_and_its_pairs_of_words_are_entries(tmp_path: Path
             (3, "red dog", 3),
             (3, "red dog", 3),
             (3, "red dog", 3),
-            (2, "dog", 4),
+            (2, "dog", 5),
+            (2, "dog", 5),
             (3, "red dog", 3),
         ]
         store.delete(name for name, _, _ in list(store.list("group")))
