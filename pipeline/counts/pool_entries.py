@@ -6,7 +6,8 @@
 4. `entries`: the commonest of both, in the order of their texts.
 
 Words are what spaces part once they are put around marks (`filters/entry_lists.py`); a mark alone
-is none, and two words with one between them are no pair. Every task of `wordpairs` has all words that enough captions have.
+is none, and two words with one between them are no pair. Every task of `wordpairs` has all words
+that enough captions have.
 
 Source: MetaCLIP's list (arXiv:2309.16671, table 1) has the words that Wikipedia has 100 times, and
 pairs of words; it chooses pairs by how much likelier they are than by chance, not by their number.
