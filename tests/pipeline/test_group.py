@@ -25,7 +25,7 @@ NOTHING = dict.fromkeys(
     (
         "pairs", "repeated", "exact", "near", "clusters", "kept_apart_by_dhash",
         "kept_apart_by_colour", "kept_apart_by_embedding", "semantic", "known", "evaluation",
-        "placeholders",
+        "alignment", "placeholders",
     ),
     0,
 )  # fmt: skip
