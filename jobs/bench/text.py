@@ -138,12 +138,13 @@ def _half(text: str) -> int:
 def _recipe(folder: Path, seed: int) -> Recipe:
     """Return a recipe that asks for all that is measured of texts, with a generated word list."""
     letters = np.random.default_rng(seed).integers(97, 123, (ENTRIES, 6), np.uint8)
-    (folder / "list.txt").write_bytes(b"\n".join(row.tobytes() for row in letters))
+    listed = str(folder / "list.txt")
+    Path(listed).write_bytes(b"\n".join(row.tobytes() for row in letters))
     return Recipe.model_validate(
         {
             "input": {"path": "p"},
             "embed": {"model": "ViT-B-32", "pretrained": "openai"},
-            "text": {"tokens": True, "word_lists": {"generated": str(folder / "list.txt")}},
+            "text": {"tokens": True, "word_lists": {"generated": listed}, "nouns": listed},
         }
     )
 
