@@ -33,6 +33,7 @@ from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
 from pairsieve.filters.tags import Tags
+from pairsieve.filters.text_classifier import TextClassifier
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.text_safety import TextSafety
 from pairsieve.filters.upscaled import Upscaled
@@ -50,6 +51,7 @@ FILTERS: tuple[type[Any], ...] = (
     CaptionNouns,
     PersonalData,
     TextSafety,
+    TextClassifier,
     Size,
     AspectRatio,
     Sharpness,

@@ -26,6 +26,7 @@ from pairsieve.schemas.recipe import Recipe
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
+    "text": {"SequenceClassifier": "classifier"},
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
     "group": {"Entries": "entries"},

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pairsieve.filters import entry_lists, word_lists
+from pairsieve.filters import entry_lists, sequence_classifier, word_lists
 from pairsieve.pipeline.alignment import targets
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.stages import VERBS
@@ -145,6 +145,7 @@ def _text_files(recipe: Recipe) -> None:
                     f"text.language_model: {path}: not a model of fastText (.bin, .ftz)"
                 )
     _word_lists(recipe)
+    _classifiers(recipe)
 
 
 def _word_lists(recipe: Recipe) -> None:
@@ -158,13 +159,28 @@ def _word_lists(recipe: Recipe) -> None:
             word_lists.read(path)
         except (OSError, ValueError) as error:
             raise BadOption(f"{key}: {error}") from error
+    _named(recipe, "text_safety.lists", "word list", list(lists))
+
+
+def _classifiers(recipe: Recipe) -> None:
+    """Refuse classifiers of texts that cannot be loaded, and rules on others."""
+    named = recipe.text.classifiers if recipe.text else {}
+    for name, one in named.items():
+        try:
+            sequence_classifier.check(one.model, one.positive)
+        except ValueError as error:
+            raise BadOption(f"text.classifiers.{name}: {error}") from error
+    _named(recipe, "text_classifier.classifiers", "classifier", list(named))
+
+
+def _named(recipe: Recipe, key: str, what: str, known: list[str]) -> None:
+    """Refuse names in an option, written `filter.option`, that are not known, if any are."""
+    filter, _, option = key.partition(".")
     for index, entry in enumerate(recipe.keep):
-        for name in entry.options.get("lists") or () if entry.filter == "text_safety" else ():
-            if lists and name not in lists:
-                raise BadOption(
-                    f"keep.{index}.text_safety.lists: there is no word list `{name}`; "
-                    f"{nearest(str(name), list(lists))}"
-                )
+        for name in entry.options.get(option) or () if entry.filter == filter else ():
+            if known and name not in known:
+                near = nearest(str(name), known)
+                raise BadOption(f"keep.{index}.{key}: there is no {what} `{name}`; {near}")
 
 
 def _entries(recipe: Recipe) -> None:

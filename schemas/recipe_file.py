@@ -173,7 +173,11 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
         lists = {name: anchored(path) for name, path in recipe.text.word_lists.items()}
         nouns = recipe.text.nouns and anchored(recipe.text.nouns)
         files = {"language_model": model and anchored(model), "word_lists": lists, "nouns": nouns}
-        changes["text"] = recipe.text.model_copy(update=files)
+        classifiers = {
+            name: one.model_copy(update={"model": anchored(one.model)})
+            for name, one in recipe.text.classifiers.items()
+        }
+        changes["text"] = recipe.text.model_copy(update=files | {"classifiers": classifiers})
     if entries := recipe.group.entries:
         lists = {name: anchored(path) for name, path in entries.languages.items()}
         files = {"path": entries.path and anchored(entries.path), "languages": lists}

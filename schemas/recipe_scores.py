@@ -25,7 +25,7 @@ def _with_words(classes: Any) -> Any:
     return {_word(name): texts for name, texts in classes.items()}
 
 
-def _as_list(names: Any) -> Any:
+def as_list(names: Any) -> Any:
     """Return one class as a list of it."""
     return [_word(name) for name in (names if isinstance(names, list | tuple) else [names])]
 
@@ -55,7 +55,7 @@ class Scorer(Section):
     activation: Literal["relu", "none"] = Field(
         "relu", description="What is between the layers of a head with several."
     )
-    positive: Annotated[tuple[int | str, ...], BeforeValidator(_as_list)] | None = Field(
+    positive: Annotated[tuple[int | str, ...], BeforeValidator(as_list)] | None = Field(
         None, min_length=1, description="The class, or classes, whose probability is the score: "
         "names or indices from 0."
     )  # fmt: skip

@@ -4,9 +4,24 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_scores import as_list
+
+
+class SequenceClassifier(Section):
+    """A classifier of texts, for the filter `text_classifier`."""
+
+    model: str = Field(
+        min_length=1,
+        description="Folder of a model as the package transformers saves it: config.json, weights "
+        "in .safetensors, tokenizer.",
+    )
+    positive: Annotated[tuple[int | str, ...], BeforeValidator(as_list)] = Field(
+        min_length=1,
+        description="The class, or classes, whose probability counts: names or indices from 0.",
+    )
 
 
 class Text(Section):
@@ -41,6 +56,9 @@ class Text(Section):
         description="List of nouns for `caption_nouns`, in every form that is to count: a file "
         "with an entry a line, or a folder of such files.",
     )
+    classifiers: dict[str, SequenceClassifier] = Field(
+        {}, description="Classifiers of texts for `text_classifier`, by name."
+    )
     tokens: bool = Field(
         False, description="Count the tokens of the first model of `embed`, for `caption_tokens`."
     )
@@ -54,8 +72,12 @@ class Text(Section):
             options["word_lists"][name] = [sha256_of(str(file)) for file in files_of(path)]
         if self.nouns:
             options["nouns"] = [sha256_of(str(file)) for file in files_of(self.nouns)]
-        else:
-            del options["nouns"]  # as it was before there was this key
+        for name, classifier in self.classifiers.items():
+            files = [sha256_of(str(file)) for file in files_of(classifier.model)]
+            options["classifiers"][name]["model"] = files
+        for key in ("nouns", "classifiers"):
+            if not options[key]:
+                del options[key]  # as it was before there was this key
         return options
 
 

@@ -60,6 +60,7 @@ SHARED = {
         "caption_phrases",
         "personal_data_kinds",
         "word_lists",
+        "sequence_classifier",
         "entry_lists",
     ),
 }

@@ -21,6 +21,7 @@ from pairsieve.schemas.text_columns import (
     CONTEXT_LENGTH,
     LISTED_WORDS,
     PERSONAL_DATA,
+    TEXT_CLASSES,
     TEXT_MEASURED,
     TOKEN_COUNT,
 )
@@ -101,8 +102,9 @@ def test_a_ledger_part_holds_them_and_rules_decide(recipe: Recipe) -> None:
     ledger = part.table()
     assert ledger["text"].to_pylist() == texts
     unseen = {c.name for c in TEXT_MEASURED if ledger[c.name].null_count}
-    assert unseen <= {"language_second", "language_second_confidence"}
-    keep = [{name_of(f): {}, "gate": True} for f in FILTERS if set(TEXT_MEASURED) & set(of(f))]
+    assert unseen <= {"language_second", "language_second_confidence", "text_classes"}
+    asked = set(TEXT_MEASURED) - {TEXT_CLASSES}
+    keep = [{name_of(f): {}, "gate": True} for f in FILTERS if asked & set(of(f))]
     rules = Recipe.model_validate({"input": {"path": "p"}, "keep": keep}).keep
     listed = rules_of(recipe.model_copy(update={"keep": rules}))
     assert len(listed) == len(keep) >= 9
