@@ -23,7 +23,8 @@ def _sentence(store: Store, name: str) -> str:
         usage += Usage.of(marker)
         begun += marker.extra[OF] is None
     outcomes = ", ".join(f"{counts[one]:,} {one}" for one in CaptionOutcome if counts[one])
-    cost = f", cost {usage.cost:,.2f}" if usage.cost else ""
+    money = f"{usage.cost:,.2f}" if usage.cost >= 1 else f"{usage.cost:.2g}"
+    cost = f", cost {money}" if usage.cost else ""
     part = f"; {begun} task slices are not finished" if begun else ""
     return (
         f"{' and '.join(record['columns'])} of {record['model']} (captions/{name}): "

@@ -26,11 +26,12 @@ from pairsieve.pipeline.image.stored import decode_image
 from pairsieve.pipeline.integrity.checksums import Checked, Finding, few
 from pairsieve.pipeline.ledger.files import any_of
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID
+from pairsieve.schemas.columns import CAPTION_TEXTS, KEEP, ROW, SHARD_OFFSET, UID
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
 from pairsieve.schemas.errors import Stopped
 
 TEXT, JSON = "txt", "json"
+TEXTS = ("text", *(column.name for column in CAPTION_TEXTS))  # one of them is in `.txt`
 LISTED = (ROW, UID, SHARD_OFFSET)
 SHARD_SHA256 = "shard_sha256"
 
@@ -274,7 +275,7 @@ def _wrong_sample(sample: Sample, decode: bool) -> str | None:
         return f"its text or JSON cannot be read: {error}"
     if not isinstance(content, dict) or content.get("uid") != sample.key:
         return "its JSON has another uid"
-    if content.get("text", "") != text:
+    if text not in [content.get(name, "") for name in TEXTS]:
         return "its text is another one than in its JSON"
     if decode:
         try:

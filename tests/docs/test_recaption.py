@@ -58,6 +58,8 @@ def test_the_recipe_mixes_captions_as_the_page_says(
         kind = drawn(uid, 0, (("original", 0.5), ("recaption", 0.5)))
         assert content["recaption"] == f"new: {content['text'][-1]}"
         assert text == content["text" if kind == "original" else "recaption"]
+    verified = CliRunner().invoke(app, ["verify", str(tmp_path / "out"), "--engine", "serial"])
+    assert verified.exit_code == 0, verified.output
 
 
 def test_outcomes_are_told_on_the_page() -> None:
