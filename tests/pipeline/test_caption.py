@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import caption, gc, report, select
+from pairsieve.pipeline import caption, gc, report, select, verify
 from pairsieve.pipeline.captions import slices
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.captions.sentences import caption_sentences
@@ -18,6 +18,7 @@ from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
+from pairsieve.pipeline.integrity.repair import repair
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.pool import Pool
@@ -262,6 +263,20 @@ def test_captions_that_are_gone_are_asked_for_again(store: Store, service: Any) 
     captioned(store, recipe(service))
     file = next(path for path, _, _ in store.list("captions") if path.endswith(".parquet"))
     store.delete([file])
+    assert len(captioned(store, recipe(service))) == 4
+    assert len(service.requests) == 6
+
+
+def test_damage_is_found_and_mended_by_asking_again(store: Store, service: Any) -> None:
+    captioned(store, recipe(service))
+    file = next(path for path, _, _ in store.list("captions") if path.endswith(".parquet"))
+    store.write(file, store.read(file)[:-1] + b"x")
+    (record,) = (path for path, _, _ in store.list("captions") if path.count("/") == 1)
+    store.write(record, store.read(record).replace(b"org/model", b"org/other"))
+    found = [one for checked in verify.run(store, Serial()) for one in checked.findings]
+    assert sorted(finding.path for finding in found) == sorted([file, record])
+    said = list(repair(store, [finding for finding in found if finding.path == file]))
+    assert said == [f"{found[-1].marker}: deleted; `pairsieve caption` makes it again"]
     assert len(captioned(store, recipe(service))) == 4
     assert len(service.requests) == 6
 
