@@ -32,7 +32,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_every_measure_of_texts_is_measured(printed: list[str]) -> None:
-    names = {name_of(type(one)) for one in ordered(FILTERS).text}
+    names = {name_of(type(one)) for one in ordered(FILTERS).text} - {"text_classifier"}  # a model
     measured = [line.split()[0] for line in printed if line.startswith("  ") and "us" not in line]
     assert names <= set(measured)
     assert all(measured.count(name) == 2 for name in names)
