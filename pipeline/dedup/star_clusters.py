@@ -87,10 +87,8 @@ def _difference(a: NDArray[np.uint8], b: NDArray[np.uint8], plain: bool) -> floa
         return _dimmed_difference(a, b)
     brightness_a, brightness_b = _brightness(a), _brightness(b)
     if _is_monochrome(a, brightness_a) or _is_monochrome(b, brightness_b):
-        return GRADED * _graded_difference(brightness_a, brightness_b, 1000)
-    return GRADED * _graded_difference(
-        a.reshape(-1, 3).astype(np.int64), b.reshape(-1, 3).astype(np.int64), 1
-    )
+        return GRADED * _graded_difference(brightness_a, brightness_b, 1000.0)
+    return GRADED * _graded_difference(_levels(a), _levels(b), 1.0)
 
 
 @compiled
@@ -111,7 +109,7 @@ def _dimmed_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 @compiled
-def _graded_difference(a: Ints, b: Ints, unit: int) -> float:
+def _graded_difference(a: Ints, b: Ints, unit: float) -> float:
     """Return the largest difference over the contrast, a gain and an offset per channel taken off.
 
     The picture with more contrast is graded to the other. Both are (cells, channels), their levels
@@ -120,15 +118,15 @@ def _graded_difference(a: Ints, b: Ints, unit: int) -> float:
     count, channels = a.shape
     spread_a, spread_b = 0, 0
     for channel in range(channels):
-        spread_a += count * (a[:, channel] ** 2).sum() - a[:, channel].sum() ** 2
-        spread_b += count * (b[:, channel] ** 2).sum() - b[:, channel].sum() ** 2
+        sum_a, sum_b, squares_a, squares_b, _ = _sums(a[:, channel], b[:, channel])
+        spread_a += count * squares_a - sum_a * sum_a
+        spread_b += count * squares_b - sum_b * sum_b
     x, y = (a, b) if spread_a >= spread_b else (b, a)
     largest = 0.0
     for channel in range(channels):
-        sum_x, sum_y = x[:, channel].sum(), y[:, channel].sum()
-        own = count * (x[:, channel] ** 2).sum() - sum_x**2
-        shared = count * (x[:, channel] * y[:, channel]).sum() - sum_x * sum_y
-        gain = min(MOST_GAIN, max(LEAST_GAIN, shared / max(own, 1)))
+        sum_x, sum_y, squares, _, products = _sums(x[:, channel], y[:, channel])
+        own = count * squares - sum_x * sum_x
+        gain = min(MOST_GAIN, max(LEAST_GAIN, (count * products - sum_x * sum_y) / max(own, 1)))
         for cell in range(count):
             left = (count * y[cell, channel] - sum_y) - gain * (count * x[cell, channel] - sum_x)
             largest = max(largest, abs(left) / count)
@@ -137,16 +135,25 @@ def _graded_difference(a: Ints, b: Ints, unit: int) -> float:
 
 
 @compiled
+def _sums(a: Ints, b: Ints) -> tuple[int, int, int, int, int]:
+    """Return the sum of each, the sums of their squares, and that of their products."""
+    sum_a, sum_b, squares_a, squares_b, products = 0, 0, 0, 0, 0
+    for x, y in zip(a, b):  # noqa: B905 - numba knows no `strict`
+        sum_a += x
+        sum_b += y
+        squares_a += x * x
+        squares_b += y * y
+        products += x * y
+    return sum_a, sum_b, squares_a, squares_b, products
+
+
+@compiled
 def _is_monochrome(colours: NDArray[np.uint8], brightness: Ints) -> bool:
     """Return whether the brightness of a cell tells its colour, as in grey and sepia pictures."""
-    count = len(brightness)
-    sum_x = brightness[:, 0].sum()
-    own = count * (brightness[:, 0] ** 2).sum() - sum_x**2
-    levels = colours.reshape(-1, 3).astype(np.int64)
+    count, levels = len(brightness), _levels(colours)
     for channel in range(3):
-        sum_y = levels[:, channel].sum()
-        shared = count * (brightness[:, 0] * levels[:, channel]).sum() - sum_x * sum_y
-        gain = shared / max(own, 1)
+        sum_x, sum_y, squares, _, products = _sums(brightness[:, 0], levels[:, channel])
+        gain = (count * products - sum_x * sum_y) / max(count * squares - sum_x * sum_x, 1)
         for cell in range(count):
             left = (count * levels[cell, channel] - sum_y) - gain * (
                 count * brightness[cell, 0] - sum_x
@@ -154,6 +161,16 @@ def _is_monochrome(colours: NDArray[np.uint8], brightness: Ints) -> bool:
             if abs(left) >= count * MONOCHROME:
                 return False
     return True
+
+
+@compiled
+def _levels(colours: NDArray[np.uint8]) -> Ints:
+    """Return the levels of the cells of a picture, (cells, 3)."""
+    found = np.empty((colours.shape[0] // 3, 3), np.int64)
+    for cell in range(len(found)):
+        for channel in range(3):
+            found[cell, channel] = colours[3 * cell + channel]
+    return found
 
 
 @compiled
@@ -275,8 +292,8 @@ def _gather(
     width = min(WIDEST, 64 // (limits.distance + 1))
     heads = np.empty((limits.distance + 1, 1 << width), np.int64)
     after = np.empty((limits.distance + 1, len(parents)), np.int64)
-    low = 0
-    for end in ends:
+    for number, end in enumerate(ends):
+        low = ends[number - 1] if number else 0
         if end - low <= INDEXED:
             for index in range(low, end):
                 _settle_among(features, limits, low, index, chain, parents, failed_verification)
@@ -286,7 +303,6 @@ def _gather(
                 _settle_by_index(
                     features, limits, index, chain, parents, failed_verification, heads, after
                 )
-        low = end
     for index in range(len(parents)):  # a parent comes before its children
         parents[index] = parents[parents[index]]
 
