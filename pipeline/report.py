@@ -100,7 +100,7 @@ def run(
     counts = count_pool(counted, store, engine, files, units)
     with (
         tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as folder,
-        connect(store) as connection,
+        connect(store, own=True) as connection,
     ):
         file = Path(folder) / STATS
         build(connection, file, counts, counted)

@@ -144,7 +144,7 @@ def opened(store: Store, name: str | None = None) -> Iterator[Database]:
     scores = dict(record.read(store, name)[1].scores) if name else {}
     files = ledger_files(store, scores, name)
     with ExitStack() as stack:
-        connection = stack.enter_context(connect(store))
+        connection = stack.enter_context(connect(store, own=True))
         notes = [] if name else ["No selection was made yet: `keep` and the like are null."]
         _attach_ledger(connection, store, files)
         allowed = [store.location(file) for file in _names(files)]

@@ -62,7 +62,7 @@ def write(
     DuckDB spills to `scratch`, by default inside the dataset if that is local.
     """
     kept = "AND keep" if selection is not None else ""
-    with connect(store) as connection:
+    with connect(store, own=True) as connection:
         if scratch:
             connection.execute(f"SET temp_directory = {quoted(str(scratch))}")
         attach(connection, store, selection=selection)

@@ -7,7 +7,8 @@ pair that was retried `gathered` has the latest retry layer, `superseded` what c
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SELECT, SHARD, Stage
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger.databases import in_memory, of_its_own
 from pairsieve.pipeline.ledger.files import (
     CAPTIONS,
     LedgerFiles,
@@ -50,34 +52,32 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 122_880  # rows DuckDB hands over together, and of one Parquet row group
 
 
+@contextmanager
 def connect(
-    store: Store, file: str = ":memory:", threads: int | None = None
-) -> "DuckDBPyConnection":
-    """Return a DuckDB connection that can read the dataset.
+    store: Store, threads: int | None = None, *, own: bool = False
+) -> "Iterator[DuckDBPyConnection]":
+    """Give a DuckDB connection that can read the dataset.
 
     It has so many `threads`; None for as many as there are processors. What does not fit into the
     memory of the store's `scratch` goes to that folder, else inside a local dataset, else to the
-    system's folder for temporary files.
+    system's folder for temporary files. A database of its `own` is called `memory`, and its
+    settings may be changed.
     """
-    import duckdb
-
     base = store.scratch.folder or store.local or tempfile.gettempdir()
-    config: dict[str, Any] = {
-        "memory_limit": f"{store.scratch.memory_mb}MB",
-        "temp_directory": str(Path(base) / spill_folder()),
-    }
-    if threads:
-        config["threads"] = threads
-    connection = duckdb.connect(file, config=config)
-    connection.execute(
-        "SET enable_progress_bar = false; SET parquet_metadata_cache = true; SET TimeZone = 'UTC'"
-    )
-    if not store.local:
-        from pairsieve.pipeline.ledger.object_files import ObjectFiles
+    spill = Path(base) / spill_folder()
+    reused = store.local and not own
+    databases = in_memory if reused else of_its_own
+    with databases(store.scratch.memory_mb, spill, threads) as connection:
+        connection.execute(
+            "SET enable_progress_bar = false; SET parquet_metadata_cache = true; "
+            "SET TimeZone = 'UTC'"
+        )
+        if not store.local:
+            from pairsieve.pipeline.ledger.object_files import ObjectFiles
 
-        scheme: Any = store.url.partition("://")[0]
-        connection.register_filesystem(ObjectFiles(scheme))
-    return connection
+            scheme: Any = store.url.partition("://")[0]
+            connection.register_filesystem(ObjectFiles(scheme))
+        yield connection
 
 
 def attach(

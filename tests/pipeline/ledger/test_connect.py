@@ -1,7 +1,9 @@
 """Connections spill where they may, and leave nothing there."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pairsieve.pipeline.dataset.paths import is_foreign
@@ -33,3 +35,31 @@ def test_two_connections_do_not_share_a_folder(tmp_path: Path) -> None:
     setting = "SELECT current_setting('temp_directory')"
     with connect(store) as one, connect(store) as other:
         assert one.execute(setting).fetchall() != other.execute(setting).fetchall()
+
+
+SETTINGS = "SELECT current_setting('TimeZone'), current_setting('memory_limit')"
+TABLES = "SELECT table_name FROM information_schema.tables"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_stays_of_what_a_connection_made(tmp_path: Path, fails: bool) -> None:
+    little = Store.at(tmp_path, Scratch(memory_mb=200))
+    with suppress(ZeroDivisionError), connect(little, threads=1) as connection:
+        before = connection.execute(SETTINGS).fetchall()
+        connection.execute("CREATE TABLE t AS SELECT 1; CREATE TEMP VIEW v AS FROM t")
+        connection.register("registered", pa.table({"a": [1]}))
+        connection.execute("SET TimeZone = 'Asia/Tokyo'")
+        if fails:
+            raise ZeroDivisionError
+    with connect(Store.at(tmp_path), threads=1) as connection:
+        assert connection.execute(TABLES).fetchall() == []
+        assert connection.execute(SETTINGS).fetchall() != before
+    with connect(little, threads=1) as connection:
+        assert connection.execute(SETTINGS).fetchall() == before
+
+
+def test_connections_side_by_side_see_nothing_of_each_other(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    with connect(store) as one, connect(store) as other:
+        one.execute("CREATE TABLE t AS SELECT 1")
+        assert other.execute(TABLES).fetchall() == []
