@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pairsieve.pipeline.captions.folders import read_record
 from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     DONE,
     GATHER_FOLDER,
@@ -150,10 +151,12 @@ def _check_shards(
         yield checked.checked
         sums, sound = sums.plus(checked.sums), sound and not checked.checked.findings
     if sound and current_shards(store, name):
-        yield _against_ledger(store, engine, name, sums)
+        yield _against_ledger(store, engine, name, (done, sums))
 
 
-def _against_ledger(store: Store, engine: Engine, name: str, in_shards: Sums) -> Checked:
+def _against_ledger(
+    store: Store, engine: Engine, name: str, in_shards: tuple[Marker, Sums]
+) -> Checked:
     """Return what is in the shards and not kept by the ledger, or kept and in none.
 
     A selection that is not of all that is gathered now is to be made anew: nothing is compared.
@@ -167,6 +170,6 @@ def _against_ledger(store: Store, engine: Engine, name: str, in_shards: Sums) ->
         unreadable += one.findings
     selected = store.marker(select_marker(name))
     outdated = selected is None or selected.rows != rows
-    if unreadable or outdated or kept == in_shards:
+    if unreadable or outdated or kept == in_shards[1]:
         return Checked(tuple(unreadable))
-    return Checked(tuple(differing(store, name)))
+    return Checked(tuple(differing(store, name, in_shards[0])))

@@ -1,6 +1,8 @@
 """The recipe's section on shards."""
 
 import math
+import re
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,6 +14,11 @@ from pairsieve.schemas.recipe_base import Section
 WINDOW_UNITS = 32
 TEXTS = ("original", "cleaned")  # kinds of text in `.txt`
 MIXED = (*TEXTS, *(column.name for column in CAPTION_TEXTS))
+
+TRAIN = "train"  # what is left when the other parts of `split` have had their share
+PART_FOLDERS = ("order", "parts")  # of what is needed while shards are made: no part has the name
+_PART = re.compile(r"[a-z][a-z0-9_]{0,49}")
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _text(value: Any) -> Any:
@@ -59,9 +66,34 @@ class Shard(Section):
         description="With `mix: window`: units that a shard draws from, at most.",
     )
 
+    split: dict[str, Share] = Field(
+        {},
+        description="Share of each part but `train`, e.g. `{val: 0.01}`, by a hash of seed and "
+        "uid; copies go with their keeper. Each part has a folder of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        """Refuse parts after which nothing is left to train on."""
+        if TRAIN in self.split:
+            raise ValueError(f"split: `{TRAIN}` is what the others leave: name only these")
+        for name in self.split:
+            if not _PART.fullmatch(name):
+                raise ValueError(f"split: `{name}` is no name: a letter, then letters, digits or _")
+        if taken := self.split.keys() & set(PART_FOLDERS):
+            raise ValueError(f"split: `{min(taken)}` is a folder of its own: take another name")
+        if sum(map(exact, self.split.values())) >= 1:
+            raise ValueError("split: the shares must add to less than 1: `train` has what is left")
+        return self
+
     @model_validator(mode="after")
     def _windowed(self) -> Self:
         """Refuse the size of a window where there is none."""
         if self.mix == "pool" and self.window_units != WINDOW_UNITS:
             raise ValueError("window_units says how large a window is: say `mix: window`, too")
         return self
+
+
+def exact(share: float) -> Fraction:
+    """Return a share as it is written: 0.1 is a tenth."""
+    return Fraction(repr(share))

@@ -44,6 +44,7 @@ SPILL = "tmp."  # how folders begin into which DuckDB spills what does not fit i
 SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 ORDER = "order"  # the folder of rounds: what puts samples in order, or counts survivors
+MANIFEST = "manifest.parquet"
 DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -198,6 +199,21 @@ def shards_folder(name: str) -> str:
     return f"{SHARD.folder}/{name}"
 
 
+def part_of(name: str, part: str) -> str:
+    """Return by what name the part of a selection's shards goes in the functions below."""
+    return _below(name, part)
+
+
+def name_of_shard(path: str) -> str:
+    """Return by what name the shards go among which a file lies: a selection, or a part of one."""
+    return path.removeprefix(f"{SHARD.folder}/").rpartition("/")[0]
+
+
+def file_of_shard(name: str, path: str) -> str:
+    """Return what the ledger calls a shard of the selection `name`, with the folder of its part."""
+    return path.removeprefix(f"{shards_folder(name)}/")
+
+
 def shard_parts(name: str) -> str:
     """Return the folder of what is known of single shards while they are made."""
     return f"{shards_folder(name)}/parts"
@@ -229,7 +245,12 @@ def shard_rounds(name: str, fingerprint: str = "", round: str = "") -> str:
 
 def manifest(name: str) -> str:
     """Return where it stands which sample lies in which shard."""
-    return f"{shards_folder(name)}/manifest.parquet"
+    return f"{shards_folder(name)}/{MANIFEST}"
+
+
+def is_manifest(path: str) -> bool:
+    """Return whether a file says which sample lies in which shard."""
+    return path.endswith(f"/{MANIFEST}")
 
 
 def sizes(name: str) -> str:
@@ -289,6 +310,7 @@ _SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
 _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
+_SHARDS = rf"{SHARD.folder}/{_ANY}(?:/[a-z][a-z0-9_]*)?"  # of a selection, or of a part of one
 _OF_MODEL = re.compile(rf"(?:{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?|{CAPTION.folder}/{_ANY})")
 _SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
 _SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
@@ -328,8 +350,8 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.json",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.json",
         rf"{INDEXES}/{_ANY}/done\.json",
-        rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
-        rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.json",
+        rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
+        rf"{_SHARDS}/parts/\d{{5,}}\.json",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.json",
         rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.json",
     ],
@@ -344,9 +366,9 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
-        rf"{SHARD.folder}/{_ANY}/(?:\d{{5,}}\.tar|manifest\.parquet|sizes\.json)",
-        rf"{SHARD.folder}/{_ANY}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
-        rf"{SHARD.folder}/{_ANY}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
+        rf"{_SHARDS}/(?:\d{{5,}}\.tar|{re.escape(MANIFEST)}|sizes\.json)",
+        rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
+        rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.[a-z]+\.parquet",
         rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.parquet",
         rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",

@@ -167,7 +167,7 @@ def _give_up_shards(store: Store, name: str, findings: list[Finding]) -> Iterato
     damaged = {finding.path for finding in findings}
     done = None if marker in damaged else store.marker(marker)
     tars = [file for file in done.files if file.endswith(".tar")] if done else []
-    whole = [] if paths.manifest(name) in damaged else [t for t in tars if t not in damaged]
+    whole = [t for t in tars if not damaged & {t, paths.manifest(paths.name_of_shard(t))}]
     for tar in whole:
         assert done
         _hand_back(store, name, tar, done)
@@ -182,14 +182,14 @@ def _hand_back(store: Store, name: str, tar: str, done: Marker) -> None:
     """Commit a whole shard as `shard` does before all of them are there."""
     import pyarrow.parquet as pq
 
-    file = PurePosixPath(tar).name
-    with store.reader(paths.manifest(name)) as source:
+    own, file = paths.name_of_shard(tar), paths.file_of_shard(name, tar)
+    with store.reader(paths.manifest(own)) as source:
         listed: pa.Table = pq.read_table(source, filters=[(SHARD_COLUMN.name, "=", file)])
     stem = PurePosixPath(tar).stem
-    part = content(shard_parts(name), stem, ".parquet")
+    part = content(shard_parts(own), stem, ".parquet")
     with store.writer(part) as sink:
         pq.write_table(listed, sink)
     files = {tar: done.files[tar], part: sink.entry()}
     extra = {"fingerprint": done.extra["fingerprint"]}
     marker = Marker(listed.num_rows, files, {}, extra)
-    store.write(marker_path(shard_parts(name), stem), marker.dumps())
+    store.write(marker_path(shard_parts(own), stem), marker.dumps())

@@ -56,20 +56,25 @@ class Shard:
 
     Attributes:
         name: The selection.
-        file: The name of the shard in its folder.
+        path: Where it is in the dataset.
         entry: Its size and checksum in the marker.
         samples: How many `sizes.json` says; None where it is not listed there.
     """
 
     name: str
-    file: str
+    path: str
     entry: Mapping[str, Any]
     samples: int | None
 
     @property
-    def path(self) -> str:
-        """Return where it is in the dataset."""
-        return f"{paths.shards_folder(self.name)}/{self.file}"
+    def own(self) -> str:
+        """Return by what name the shards go among which it lies."""
+        return paths.name_of_shard(self.path)
+
+    @property
+    def file(self) -> str:
+        """Return what the ledger calls it."""
+        return paths.file_of_shard(self.name, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +125,41 @@ def shards_of(store: Store, name: str, done: Marker) -> tuple[list[Shard], list[
     `sizes.json` must list each of them and nothing else, and no other tar may lie beside them: a
     reader would take it for one.
     """
-    folder, marker = paths.shards_folder(name), paths.shard_marker(name)
-    tars = {file.rpartition("/")[2]: entry for file, entry in done.files.items() if _is_tar(file)}
+    tars = {file: entry for file, entry in done.files.items() if _is_tar(file)}
     findings = [
         Finding(path, "it lies among the shards, and no marker names it", path)
-        for path, _, _ in store.list(folder)
+        for path, _, _ in store.list(paths.shards_folder(name))
         if _is_tar(path) and path not in done.files
     ]
+    sizes: dict[str, int | None] = {}
+    for own in sorted({paths.name_of_shard(file) for file in done.files}):
+        told, wrong = _sizes(store, name, own, [t for t in tars if paths.name_of_shard(t) == own])
+        sizes |= told
+        findings += wrong
+    return [Shard(name, tar, entry, sizes.get(tar)) for tar, entry in tars.items()], findings
+
+
+def _sizes(
+    store: Store, name: str, own: str, tars: list[str]
+) -> tuple[dict[str, int | None], list[Finding]]:
+    """Return the samples of each tar as `sizes.json` has them, and what is wrong with that."""
+    folder, marker, path = paths.shards_folder(own), paths.shard_marker(name), paths.sizes(own)
     try:
-        sizes = json.loads(store.read(paths.sizes(name)))
+        sizes = json.loads(store.read(path))
         sizes = sizes if isinstance(sizes, dict) else {}
     except (ValueError, FileNotFoundError):
-        sizes = dict.fromkeys(tars)  # it has a finding of its own
-    for file in sizes.keys() - tars.keys():
-        findings.append(Finding(paths.sizes(name), f"it lists {file}, which is no shard", marker))
-    listed = [file for file in tars if file not in sizes]
-    findings += [Finding(paths.sizes(name), f"it does not list {file}", marker) for file in listed]
-    return [Shard(name, file, entry, sizes.get(file)) for file, entry in tars.items()], findings
+        return dict.fromkeys(tars), []  # it has a finding of its own
+    listed = {f"{folder}/{file}": samples for file, samples in sizes.items()}
+    findings = [
+        Finding(path, f"it lists {tar.removeprefix(f'{folder}/')}, which is no shard", marker)
+        for tar in listed.keys() - set(tars)
+    ]
+    findings += [
+        Finding(path, f"it does not list {tar.removeprefix(f'{folder}/')}", marker)
+        for tar in tars
+        if tar not in listed
+    ]
+    return listed, findings
 
 
 def _is_tar(path: str) -> bool:
@@ -158,7 +181,7 @@ def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
         return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), Sums())
     if shard.samples is not None and shard.samples != listed.num_rows:
         wrong = f"it says {shard.samples} samples in {shard.file}, the manifest has"
-        findings.append(Finding(paths.sizes(shard.name), f"{wrong} {listed.num_rows}", marker))
+        findings.append(Finding(paths.sizes(shard.own), f"{wrong} {listed.num_rows}", marker))
     return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), sums)
 
 
@@ -167,7 +190,7 @@ def _listed(store: Store, shard: Shard) -> pa.Table:
     import pyarrow.parquet as pq
 
     names = [*(column.name for column in LISTED), SHARD_SHA256]
-    with store.reader(paths.manifest(shard.name)) as source:
+    with store.reader(paths.manifest(shard.own)) as source:
         own = [(SHARD_COLUMN.name, "=", shard.file)]
         return pq.read_table(source, columns=names, filters=own)
 
@@ -352,16 +375,17 @@ def _read(
         raise _Unreadable(Finding(path, f"it cannot be read: {error}", marker)) from error
 
 
-def differing(store: Store, name: str) -> Iterator[Finding]:
+def differing(store: Store, name: str, done: Marker) -> Iterator[Finding]:
     """Yield the pairs that are in the manifest or kept by the selection, but not both.
 
     Raises:
         Stopped: a file of the ledger is gone or has another size.
     """
-    marker, manifest = paths.shard_marker(name), paths.manifest(name)
+    marker = paths.shard_marker(name)
+    manifests = [file for file in done.files if paths.is_manifest(file)]
     with connect(store) as connection:
         attach(connection, store, selection=name, before=SHARD)
-        connection.read_parquet(store.location(manifest)).create_view("manifest")
+        connection.read_parquet([*map(store.location, manifests)]).create_view("manifest")
         kept = "SELECT row, uid FROM gathered SEMI JOIN (FROM selected WHERE keep) USING (row)"
         for wrong, one, other in (
             ("is in the shards, and the ledger does not keep it", "FROM manifest", kept),
@@ -369,4 +393,4 @@ def differing(store: Store, name: str) -> Iterator[Finding]:
         ):
             query = f"SELECT uid FROM ({one}) ANTI JOIN ({other}) USING (row, uid) ORDER BY uid"
             uids = connection.execute(query).fetchall()
-            yield from few(Finding(manifest, f"{uid}: {wrong}", marker) for (uid,) in uids)
+            yield from few(Finding(min(manifests), f"{uid}: {wrong}", marker) for (uid,) in uids)

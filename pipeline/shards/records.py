@@ -17,6 +17,7 @@ from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.shards.captions import Captions
 from pairsieve.pipeline.shards.durations import with_durations
 from pairsieve.pipeline.shards.sample_json import sample_jsons
+from pairsieve.pipeline.shards.split import Part
 from pairsieve.schemas.columns import (
     ROW,
     TEXT,
@@ -48,6 +49,7 @@ class Content:
         columns: pairsieve's own columns, of which the JSON has those that belong there.
         captions: What is done to texts.
         durations: Types of the extra columns that are durations.
+        part: Of which survivors they are; of all by default.
     """
 
     seed: int
@@ -55,6 +57,7 @@ class Content:
     columns: tuple[Column, ...]
     captions: Captions
     durations: Mapping[str, pa.DataType] = field(default_factory=dict)
+    part: Part = Part()
 
 
 def records(block: Block, content: Content) -> pa.Table:
@@ -67,7 +70,7 @@ def _read(block: Block, content: Content) -> Iterator[pa.Table]:
     hashed = f"md5({quoted(str(content.seed))} || ':' || uid)"
     keys = f"{_word(hashed, 1)} AS {HIGH}, {_word(hashed, 17)} AS {LOW}"
     with block.ledger(None) as connection:
-        query = f"SELECT {keys}, * FROM ledger WHERE keep"
+        query = f"SELECT {keys}, * FROM ledger WHERE keep AND {content.part.where}"
         for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
             if batch.num_rows:
                 yield _records(pa.Table.from_batches([batch]), content)

@@ -11,7 +11,9 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     content,
+    file_of_shard,
     marker_path,
+    part_of,
     shard_file,
     shard_parts,
     shards_folder,
@@ -29,38 +31,46 @@ class ShardsOf:
 
     Attributes:
         name: Of the selection.
+        part: Of it, "" where it has none.
         identity: The fingerprint of selection and options.
         done: Numbers of the shards that are committed already.
     """
 
     name: str
+    part: str
     identity: str
     done: frozenset[int]
 
+    @property
+    def path(self) -> str:
+        """Return by what name these shards go in the functions of paths."""
+        return part_of(self.name, self.part)
+
     def tar(self, shard: int) -> str:
         """Return the name of a shard in the dataset."""
-        return f"{shards_folder(self.name)}/{shard_file(shard)}"
+        return f"{shards_folder(self.path)}/{shard_file(shard)}"
 
     def commit(self, store: Store, shard: int, entry: dict[str, Any], samples: "Samples") -> Marker:
         """Commit a shard, given the size and the checksum of its tar."""
         import pyarrow.parquet as pq
 
         count = len(samples.rows)
+        tar = self.tar(shard)
         table = pa.table(
             {
                 ROW.name: samples.rows,
                 UID.name: samples.uids,
-                SHARD.name: [shard_file(shard)] * count,
+                SHARD.name: [file_of_shard(self.name, tar)] * count,
                 SHARD_OFFSET.name: samples.offsets,
                 SHARD_SHA256.name: [entry["sha256"]] * count,
             }
         )
-        path = content(shard_parts(self.name), stem(shard), ".parquet")
+        path = content(shard_parts(self.path), stem(shard), ".parquet")
         with store.writer(path) as sink:
             pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
-        files = {self.tar(shard): entry, path: sink.entry()}
+        files = {tar: entry, path: sink.entry()}
         marker = Marker(count, files, {}, {"fingerprint": self.identity})
-        return commit(store, marker_path(shard_parts(self.name), stem(shard)), marker)
+        return commit(store, marker_path(shard_parts(self.path), stem(shard)), marker)
 
 
 @dataclass(frozen=True, slots=True)

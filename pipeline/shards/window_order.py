@@ -6,15 +6,20 @@ images are read by one task, once; a shard that took from two windows would need
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pairsieve.pipeline.engine.engine import Crashed
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
+from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.shards.split import Part
 from pairsieve.schemas.columns import KEEP, ROW
 from pairsieve.schemas.errors import Stopped
 
@@ -38,7 +43,7 @@ class Window(NamedTuple):
         return range(self.shard, self.shard + len(self.sizes))
 
 
-def windows(pool: Pool, seed: int, units: int, samples: int) -> Iterator[Window]:
+def windows(pool: Pool, seed: int, units: int, samples: int, part: Part) -> Iterator[Window]:
     """Yield the windows of at most so many units, cut into shards of at most so many samples.
 
     The windows have as many units as one another but for one.
@@ -46,7 +51,7 @@ def windows(pool: Pool, seed: int, units: int, samples: int) -> Iterator[Window]
     Raises:
         Stopped: a task's process kept dying.
     """
-    counts = _survivors(pool)
+    counts = _survivors(pool, part)
     ordered = sorted(counts, key=lambda unit: hashlib.md5(f"{seed}:{unit}".encode()).digest())
     first = shard = 0
     for width in equal_parts(len(ordered), units):
@@ -62,22 +67,23 @@ def equal_parts(whole: int, most: int) -> tuple[int, ...]:
     return tuple((index + 1) * whole // parts - index * whole // parts for index in range(parts))
 
 
-def _survivors(pool: Pool) -> Mapping[int, int]:
+def _survivors(pool: Pool, part: Part) -> Mapping[int, int]:
     """Return how many survivors each unit has, in the order of units."""
     counts: dict[int, int] = {}
-    for _, result in pool.engine.map(_count, pool.blocks):
+    for _, result in pool.engine.map(partial(_count, part), pool.blocks):
         if isinstance(result, Crashed):
             raise Stopped(f"the process of a count died ({result.reason}); run again")
         counts |= result
     return dict(sorted(counts.items()))
 
 
-def _count(block: Block) -> dict[int, int]:
+def _count(part: Part, block: Block) -> dict[int, int]:
     """Return how many survivors each unit of a block has; its rows follow one another."""
     if not block.files.gathered:
         return {}
-    table = block_table(block.store, block.files, [KEEP.name], block.threads)
-    rows, keep = table[ROW.name].to_numpy(), table[KEEP.name].fill_null(False).to_numpy()
+    columns = [KEEP.name, *part.columns]
+    table = block_table(block.store, block.files, columns, block.threads)
+    rows, keep = table[ROW.name].to_numpy(), _kept(block, table, part)
     firsts: dict[int, int] = {}
     for file in block.files.gathered:
         if not file.layer and (row := _first_row(block, file.name)) is not None:
@@ -85,6 +91,18 @@ def _count(block: Block) -> dict[int, int]:
     starts = np.searchsorted(rows, list(firsts.values()))
     ends = [*starts[1:], len(rows)]
     return {u: int(keep[s:e].sum()) for u, s, e in zip(firsts, starts, ends, strict=True)}
+
+
+def _kept(block: Block, table: pa.Table, part: Part) -> NDArray[np.bool_]:
+    """Return which rows survive and are of the part, (n,)."""
+    keep: NDArray[np.bool_] = table[KEEP.name].fill_null(False).to_numpy()
+    if part.name:
+        with connect(block.store, threads=block.threads) as connection:
+            connection.register("pairs", table)
+            query = f"SELECT {ROW.name} FROM pairs WHERE {KEEP.name} AND {part.where}"
+            rows = connection.sql(query).to_arrow_table()[ROW.name].to_numpy()
+        keep = np.isin(table[ROW.name].to_numpy(), rows)
+    return keep
 
 
 def _first_row(block: Block, file: str) -> int | None:
