@@ -100,6 +100,7 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
     columns = arrow_schema(COLUMNS + recipe.other_scores)
     schema = pa.schema([*columns, *plan.schema])
     check_rules(rules(recipe), schema, recipe.input.image)
+    _sample_columns(recipe, plan.schema.names)
 
 
 def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], list[str]]:
@@ -121,6 +122,7 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], lis
     if schema is not None:
         check_hashes(recipe.input, schema)
         columns = arrow_schema(COLUMNS + recipe.other_scores)
+        _sample_columns(recipe, schema.names)
         schema = pa.schema([*columns, *schema])
         check_rules(rules(recipe), schema, recipe.input.image)
     _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
@@ -131,6 +133,16 @@ def _check_fetch(recipe: Recipe, images: bool) -> None:
     """Refuse URLs that nothing fetches; `images` tells whether the input holds images."""
     if recipe.fetch is None and not images:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
+
+
+def _sample_columns(recipe: Recipe, extra: Collection[str]) -> None:
+    """Refuse columns of samples that there will not be, or that are not for samples."""
+    own = {column.name: column.in_sample for column in COLUMNS + recipe.other_scores}
+    known = [*(name for name, in_sample in own.items() if in_sample), *extra]
+    for index, name in enumerate(recipe.shard.columns or ()):
+        if name not in known:
+            why = "is for the ledger alone" if name in own else "is no column"
+            raise BadOption(f"shard.columns.{index}: `{name}` {why}; {nearest(name, known)}")
 
 
 def _text_files(recipe: Recipe) -> None:

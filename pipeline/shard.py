@@ -16,7 +16,7 @@ import pyarrow as pa
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import current, fingerprint
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
     part_of,
     select_marker,
@@ -39,7 +39,7 @@ from pairsieve.pipeline.shards.pool_order import (
     slices,
 )
 from pairsieve.pipeline.shards.pool_tasks import Packer
-from pairsieve.pipeline.shards.records import Content
+from pairsieve.pipeline.shards.records import RECORD, Content
 from pairsieve.pipeline.shards.shard_parts import ShardsOf, stem
 from pairsieve.pipeline.shards.window_order import windows
 from pairsieve.pipeline.shards.window_tasks import WindowPacker
@@ -51,7 +51,7 @@ from pairsieve.schemas.recipe_shard import Shard
 
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 WINDOWS = ("mix", "window_units")  # likewise
-LATER = ("split",)  # likewise
+LATER = ("split", "captions", "columns")  # likewise
 BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
 
 
@@ -102,7 +102,8 @@ def run(
             yield from _pack_pool(pool, shards, of_part, recipe.shard.samples, partitions)
         else:
             yield from _pack_windows(pool, shards, of_part, recipe.shard)
-    finish(store, name, [part.name for part in parts], identity, selection)
+    extra = {"fingerprint": identity, "selection": selection} | _samples(recipe)
+    finish(store, name, [part.name for part in parts], extra)
 
 
 def _shape(recipe: Recipe) -> tuple[Any, ...]:
@@ -117,6 +118,12 @@ def _shape(recipe: Recipe) -> tuple[Any, ...]:
     return shape
 
 
+def _samples(recipe: Recipe) -> dict[str, Any]:
+    """Return what a marker says of samples that are not as by default; `verify` reads it."""
+    shape = recipe.shard.model_dump(include={"text", "captions"}, exclude_defaults=True)
+    return {SAMPLES: shape} if shape else {}
+
+
 def _content(recipe: Recipe, store: Store) -> Content:
     """Return what samples hold."""
     schema = plan_file.read(store).schema if store.exists(paths.PLAN_FILE) else ()
@@ -124,7 +131,8 @@ def _content(recipe: Recipe, store: Store) -> Content:
         recipe.shard.seed,
         recipe.image.format,
         COLUMNS + recipe.other_scores,
-        Captions.of(recipe),
+        Captions.of(recipe, schema),
+        None if recipe.shard.columns is None else frozenset(recipe.shard.columns),
         {field.name: field.type for field in schema if pa.types.is_duration(field.type)},
     )
 
@@ -133,7 +141,7 @@ def _pack_pool(
     pool: Pool, shards: ShardsOf, content: Content, samples: int, partitions: int
 ) -> Iterator[Marker]:
     """Yield the marker of each shard of the whole pool that is not there yet."""
-    rounds = fingerprint(shards.identity, partitions, pool.units)
+    rounds = fingerprint(shards.identity, partitions, pool.units, RECORD.names)
     partition, sort = (shard_rounds(shards.path, rounds, of) for of in ("partition", "sort"))
     order = pool_order(pool, Rounds(partition, sort, partitions, content))
     todo = (

@@ -54,6 +54,16 @@ class Shard(Section):
         description="`mask` puts `[email]` and the like in its place in `.txt` and the texts of "
         "JSON, within their first 10,000 characters.",
     )
+    captions: Literal["one", "all"] = Field(
+        "one",
+        description="`all` writes the other captions of an image, of the input and of its copies "
+        "(`group.captions: all_as_list`), as `.1.txt`, `.2.txt` and so on beside `.txt`.",
+    )
+    columns: tuple[str, ...] | None = Field(
+        None,
+        description="What JSON says besides uid and text: columns of pairsieve and of the input; "
+        "all that may leave the dataset if not given.",
+    )
     mix: Literal["pool", "window"] = Field(
         "pool",
         description="What is shuffled: `pool`, all survivors, each image read by itself; `window`, "

@@ -34,7 +34,7 @@ STEPS = {  # of each step, the functions in which it happens: file and name
     "written": (
         ("streams.py", "write"), ("window_tasks.py", "_put"), ("streams.py", "file_entry"),
     ),
-    "manifest": (("shard_parts.py", "commit"), ("shard.py", "_finish")),
+    "manifest": (("shard_parts.py", "commit"), ("finished.py", "finish")),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pairsieve.pipeline.dataset import checked_json
 
 REPLACED = "replaced"  # in `extra`: pairs per outcome that the work supersedes
+SAMPLES = "samples"  # in `extra` of shards: what of their samples is not as by default
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import paths
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashedReader
-from pairsieve.pipeline.image.stored import decode_image
 from pairsieve.pipeline.integrity.checksums import Checked, Finding, few
+from pairsieve.pipeline.integrity.samples import samples, wrong_sample
 from pairsieve.pipeline.ledger.files import any_of
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.schemas.columns import CAPTION_TEXTS, KEEP, ROW, SHARD_OFFSET, UID
+from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
-from pairsieve.schemas.errors import Stopped
 
-TEXT, JSON = "txt", "json"
-TEXTS = ("text", *(column.name for column in CAPTION_TEXTS))  # one of them is in `.txt`
 LISTED = (ROW, UID, SHARD_OFFSET)
 SHARD_SHA256 = "shard_sha256"
 
@@ -59,12 +56,14 @@ class Shard:
         path: Where it is in the dataset.
         entry: Its size and checksum in the marker.
         samples: How many `sizes.json` says; None where it is not listed there.
+        options: What of its samples is not as by default.
     """
 
     name: str
     path: str
     entry: Mapping[str, Any]
     samples: int | None
+    options: Mapping[str, Any]
 
     @property
     def own(self) -> str:
@@ -92,14 +91,6 @@ class KeptPairs:
     findings: tuple[Finding, ...]
     sums: Sums
     rows: int
-
-
-class Sample(NamedTuple):
-    """A sample in a tar: its key, where it begins, and its files by what their names end in."""
-
-    key: str
-    offset: int
-    files: dict[str, bytes]
 
 
 def sums_of(rows: NDArray[np.int64], uids: pa.ChunkedArray) -> Sums:
@@ -136,7 +127,9 @@ def shards_of(store: Store, name: str, done: Marker) -> tuple[list[Shard], list[
         told, wrong = _sizes(store, name, own, [t for t in tars if paths.name_of_shard(t) == own])
         sizes |= told
         findings += wrong
-    return [Shard(name, tar, entry, sizes.get(tar)) for tar, entry in tars.items()], findings
+    options = done.extra.get(SAMPLES, {})
+    shards = [Shard(name, tar, entry, sizes.get(tar), options) for tar, entry in tars.items()]
+    return shards, findings
 
 
 def _sizes(
@@ -202,7 +195,7 @@ def _wrong_in_tar(
     try:
         with store.reader(shard.path) as source:
             reader = HashedReader(source)
-            wrong = list(_wrong_samples(reader, decode, listed))
+            wrong = list(_wrong_samples(reader, (shard.options, decode), listed))
             changed = reader.wrong(shard.entry)
     except FileNotFoundError:
         yield "it is gone"
@@ -219,7 +212,9 @@ def _few(sentences: list[str]) -> Iterator[str]:
     return (finding.wrong for finding in findings)
 
 
-def _wrong_samples(reader: HashedReader, decode: bool, listed: pa.Table | None) -> Iterator[str]:
+def _wrong_samples(
+    reader: HashedReader, how: tuple[Mapping[str, Any], bool], listed: pa.Table | None
+) -> Iterator[str]:
     """Yield what is wrong with the samples of a tar, and with how the manifest lists them."""
     expected = (
         None
@@ -230,9 +225,9 @@ def _wrong_samples(reader: HashedReader, decode: bool, listed: pa.Table | None) 
     )
     keys = []
     try:
-        for sample in _samples(reader):
+        for sample in samples(reader):
             keys.append((sample.key, sample.offset))
-            if wrong := _wrong_sample(sample, decode):
+            if wrong := wrong_sample(sample, *how):
                 yield f"sample {sample.key}: {wrong}"
     except (tarfile.TarError, OSError, ValueError) as error:
         yield f"it is no whole tar: {error}"
@@ -247,65 +242,6 @@ def _wrong_samples(reader: HashedReader, decode: bool, listed: pa.Table | None) 
     )
     if there == wanted:
         yield "its samples are in another order or place than in the manifest, or there twice"
-
-
-def _samples(reader: HashedReader) -> Iterator[Sample]:
-    """Yield the samples of a tar; files that follow each other with one key are a sample."""
-    sample: Sample | None = None
-    for name, offset, body in _members(reader):
-        key, _, suffix = name.partition(".")
-        if sample is None or sample.key != key or suffix in sample.files:
-            if sample:
-                yield sample
-            sample = Sample(key, offset, {})
-        sample.files[suffix] = body
-    if sample:
-        yield sample
-
-
-def _members(reader: HashedReader) -> Iterator[tuple[str, int, bytes]]:
-    """Yield name, place and content of each file in a tar, up to its end.
-
-    Measured: a third of what `tarfile` takes to stream three small files of a sample.
-
-    Raises:
-        tarfile.TarError: it ends early, or holds something else than files.
-    """
-    while True:
-        offset = reader.bytes
-        head = reader.read(tarfile.BLOCKSIZE)
-        if head == bytes(tarfile.BLOCKSIZE):
-            return
-        member = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-        if not member.isreg():
-            raise tarfile.ReadError(f"{member.name} is no file")
-        padded = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        body = reader.read(padded)
-        if len(body) < padded:
-            raise tarfile.ReadError(f"it ends within {member.name}")
-        yield member.name, offset, body[: member.size]
-
-
-def _wrong_sample(sample: Sample, decode: bool) -> str | None:
-    """Return what is wrong with a sample, None if nothing is."""
-    images = sample.files.keys() - {TEXT, JSON}
-    if len(images) != 1 or len(sample.files) != 3:
-        return f"it has the files {', '.join(sorted(sample.files))}, not an image, txt and json"
-    try:
-        text = sample.files[TEXT].decode()
-        content = json.loads(sample.files[JSON])
-    except ValueError as error:
-        return f"its text or JSON cannot be read: {error}"
-    if not isinstance(content, dict) or content.get("uid") != sample.key:
-        return "its JSON has another uid"
-    if text not in [content.get(name, "") for name in TEXTS]:
-        return "its text is another one than in its JSON"
-    if decode:
-        try:
-            decode_image((sample.files[min(images)], "its image"))
-        except Stopped as error:
-            return str(error)
-    return None
 
 
 def kept_sums(store: Store, name: str, slices: Sequence[str]) -> KeptPairs:

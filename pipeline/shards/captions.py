@@ -1,17 +1,24 @@
 """The texts of samples as the recipe wants them: cleaned, mixed, with personal data masked."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import pyarrow as pa
 
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.personal_data import REGIONS
 from pairsieve.filters.personal_data_kinds import masked
+from pairsieve.pipeline.input.extra_columns import is_json, source_of
 from pairsieve.schemas.columns import CAPTION_TEXTS, CAPTIONS, TEXT, UID
 from pairsieve.schemas.recipe import Recipe
+
+CAPTION_FILES = pa.map_(pa.string(), pa.large_binary())
+LISTED = ("caption", "captions")  # by which inputs call a list of captions, whatever the text is
+MOST_CAPTIONS = 100  # of a sample, as of a keeper and its copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,8 @@ class Captions:
         regions: Countries whose phone numbers are known without a `+`.
         shares: Kinds of texts and their shares; none where all are of one kind.
         seed: By which each pair's kind is drawn.
+        lists: Columns with several captions of a pair, each with whether they are JSON, of which
+            those but the text are written, too.
     """
 
     clean: bool
@@ -31,14 +40,16 @@ class Captions:
     regions: tuple[str, ...]
     shares: tuple[tuple[str, float], ...] = ()
     seed: int = 0
+    lists: tuple[tuple[str, bool], ...] = ()
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "Captions":
-        """Return what a recipe wants."""
+    def of(cls, recipe: Recipe, extra: Iterable[pa.Field] = ()) -> "Captions":
+        """Return what a recipe wants, given the extra columns of the input."""
         shard = recipe.shard
         clean, mask = shard.text == "cleaned", shard.personal_data == "mask"
         shares = tuple(sorted(shard.text.items())) if isinstance(shard.text, dict) else ()
-        return cls(clean, mask, phone_regions(recipe), shares, shard.seed)
+        lists = _lists(recipe, extra) if shard.captions == "all" else ()
+        return cls(clean, mask, phone_regions(recipe), shares, shard.seed, tuple(lists))
 
     def trained_on(self, samples: pa.Table) -> pa.ChunkedArray:
         """Return the text of each sample, UTF-8: the original where cleaning leaves nothing."""
@@ -65,6 +76,25 @@ class Captions:
             text = of_kind[kind][index] or texts[index]
             mixed.append((cleaned(text) or text) if kind == "cleaned" else text)
         return pa.chunked_array([pa.array(mixed, pa.string())])
+
+    def files(self, samples: pa.Table) -> pa.Array:
+        """Return suffix and content of the files of each sample's further captions."""
+        if not self.lists:
+            return pa.nulls(samples.num_rows, CAPTION_FILES)
+        columns = [
+            _strings(samples[name].to_pylist(), is_json)
+            for name, is_json in self.lists
+            if name in samples.column_names
+        ]
+        texts = samples[TEXT.name].to_pylist()
+        files = [self._files(*row) for row in zip(texts, *columns, strict=True)]
+        return pa.array(files, CAPTION_FILES)
+
+    def _files(self, text: str, *lists: list[str]) -> list[tuple[str, bytes]]:
+        written = dict.fromkeys(self._caption(one) for some in ([text], *lists) for one in some)
+        first = self._caption(text)
+        others = [one for one in written if one.strip() and one != first][:MOST_CAPTIONS]
+        return [(f"{number}.txt", one.encode()) for number, one in enumerate(others, 1)]
 
     def masked(self, samples: pa.Table) -> pa.Table:
         """Return samples in whose texts, as far as the recipe says so, personal data is masked."""
@@ -96,6 +126,24 @@ def drawn(uid: str, seed: int, shares: Sequence[tuple[str, float]]) -> str:
         if point < end:
             return kind
     return shares[-1][0]
+
+
+def _lists(recipe: Recipe, extra: Iterable[pa.Field]) -> Iterator[tuple[str, bool]]:
+    """Yield the columns that hold several captions of a pair, and whether they are JSON."""
+    yield CAPTIONS.name, False
+    for field in extra:
+        of_texts = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        if source_of(field) in (recipe.input.text, *LISTED) and (of_texts or is_json(field)):
+            yield field.name, is_json(field)
+
+
+def _strings(values: list[Any], in_json: bool) -> list[list[str]]:
+    """Return the strings in each of the lists; none of what is no list."""
+    lists = [json.loads(value) if in_json and value else value for value in values]
+    return [
+        [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+        for value in lists
+    ]
 
 
 def phone_regions(recipe: Recipe) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def _working_folders(store: Store, name: str) -> list[str]:
     return sorted({match[1] for match in found if match})
 
 
-def finish(store: Store, name: str, parts: Sequence[str], identity: str, selection: str) -> None:
+def finish(store: Store, name: str, parts: Sequence[str], extra: dict[str, Any]) -> None:
     """Put the parts together: what lists the shards of each, and the marker that commits all."""
     files: Files = {}
     rows = shards = 0
@@ -55,7 +55,6 @@ def finish(store: Store, name: str, parts: Sequence[str], identity: str, selecti
             files[tar] = marker.files[tar]
             rows += marker.rows
         shards += len(committed)
-    extra = {"fingerprint": identity, "selection": selection}
     marker = Marker(rows, files, {"kept": rows, "shards": shards}, extra)
     store.write(paths.shard_marker(name), marker.dumps())
     tidy_up(store, name, marker)

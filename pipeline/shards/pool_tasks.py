@@ -10,7 +10,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.shards.images import scattered
 from pairsieve.pipeline.shards.pool_order import Slice, read
-from pairsieve.pipeline.shards.records import JSON, Content
+from pairsieve.pipeline.shards.records import JSON, MORE, Content
 from pairsieve.pipeline.shards.sample_tar import sample_parts, tar_bytes
 from pairsieve.pipeline.shards.shard_parts import Samples, ShardsOf
 from pairsieve.schemas.columns import ROW, TEXT, UID
@@ -54,10 +54,11 @@ class Packer:
         return Samples(rows, uids, offsets)
 
     def _write_some(self, samples: pa.Table, tar: HashingWriter) -> list[int]:
-        columns = (samples[name].to_pylist() for name in (UID.name, TEXT.name, JSON))
+        columns = (samples[name].to_pylist() for name in (UID.name, TEXT.name, JSON, MORE))
         images = scattered(self.store, samples)
         offsets = []
-        for image, uid, text, json in zip(images, *columns, strict=True):
+        for image, uid, text, json, more in zip(images, *columns, strict=True):
             offsets.append(tar.size)
-            tar.write(b"".join(sample_parts(uid, self.content.format, image, text, json)))
+            files = (self.content.format, image), text, json, more or ()
+            tar.write(b"".join(sample_parts(uid, *files)))
         return offsets

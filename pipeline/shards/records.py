@@ -17,8 +17,10 @@ from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.shards.captions import Captions
 from pairsieve.pipeline.shards.durations import with_durations
 from pairsieve.pipeline.shards.sample_json import sample_jsons
+from pairsieve.pipeline.shards.sample_tar import sample_bytes
 from pairsieve.pipeline.shards.split import Part
 from pairsieve.schemas.columns import (
+    IMAGE_BYTES,
     ROW,
     TEXT,
     UID,
@@ -28,6 +30,7 @@ from pairsieve.schemas.columns import (
 
 ROWS_AT_ONCE = 10_000  # rows made into records together
 HIGH, LOW, JSON = "key_high", "key_low", "json"
+MORE = "more"  # further files of a sample: suffix and content
 LOCATED = (ROW, UID, *STORED_AT)
 RECORD = pa.schema(
     [
@@ -35,6 +38,7 @@ RECORD = pa.schema(
         *arrow_schema(LOCATED),
         (TEXT.name, pa.large_binary()),
         (JSON, pa.large_binary()),
+        (MORE, pa.map_(pa.string(), pa.large_binary())),
     ]
 )
 
@@ -47,6 +51,7 @@ class Content:
         seed: The seed.
         format: Of the stored images; the suffix of their names.
         columns: pairsieve's own columns, of which the JSON has those that belong there.
+        shown: Names of those that the JSON has besides uid and text; None for all.
         captions: What is done to texts.
         durations: Types of the extra columns that are durations.
         part: Of which survivors they are; of all by default.
@@ -56,8 +61,16 @@ class Content:
     format: str
     columns: tuple[Column, ...]
     captions: Captions
+    shown: frozenset[str] | None = None
     durations: Mapping[str, pa.DataType] = field(default_factory=dict)
     part: Part = Part()
+
+    def of_json(self, samples: pa.Table) -> pa.Table:
+        """Return samples with the columns that their JSON has."""
+        if self.shown is None:
+            return samples
+        kept = {UID.name, TEXT.name, *self.shown}
+        return samples.select([name for name in samples.column_names if name in kept])
 
 
 def records(block: Block, content: Content) -> pa.Table:
@@ -83,13 +96,28 @@ def _word(hashed: str, start: int) -> str:
 
 def _records(survivors: pa.Table, content: Content) -> pa.Table:
     samples = with_durations(survivors.drop_columns([HIGH, LOW]), content.durations)
-    jsons = sample_jsons(content.captions.masked(samples), content.columns)
+    jsons = sample_jsons(content.of_json(content.captions.masked(samples)), content.columns)
     texts = content.captions.trained_on(samples)
     table = survivors.select([HIGH, LOW, *(column.name for column in LOCATED)])
     table = table.append_column(TEXT.name, texts)
-    return table.append_column(JSON, jsons).cast(RECORD)
+    table = table.append_column(JSON, jsons)
+    return table.append_column(MORE, content.captions.files(samples)).cast(RECORD)
 
 
 def seeded_order(samples: pa.Table) -> NDArray[np.int64]:
     """Return the indices of samples in the order of the MD5 of seed and uid, then of their rows."""
     return np.lexsort([samples[name].to_numpy() for name in (ROW.name, LOW, HIGH)])
+
+
+def sample_sizes(table: pa.Table) -> list[int]:
+    """Return how many bytes the sample of each record has in a tar."""
+    columns = (
+        table[IMAGE_BYTES.name].to_pylist(),
+        pa.compute.binary_length(table[TEXT.name]).to_pylist(),
+        pa.compute.binary_length(table[JSON]).to_pylist(),
+        table[MORE].to_pylist(),
+    )
+    return [
+        sample_bytes(*sizes, *(len(content) for _, content in more or ()))
+        for *sizes, more in zip(*columns, strict=True)
+    ]

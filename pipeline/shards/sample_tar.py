@@ -1,23 +1,26 @@
-"""A sample as it stands in a WebDataset tar: image, JSON and text, a header before each.
+"""A sample in a WebDataset tar: image, JSON, text and further files, a header before each.
 
 The bytes are those that `webdataset.TarWriter` writes. They are made here because a sample's size
-then follows from the sizes of its three files, so its place in the tar is known before its image is
+then follows from the sizes of its files, so its place in the tar is known before its image is
 read, and because a header costs `tarfile` as much as copying the image.
 """
 
 import tarfile
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 BLOCK = tarfile.BLOCKSIZE
 Bytes = bytes | memoryview
+Files = Sequence[tuple[str, Bytes]]
 ZEROS = bytes(BLOCK)
 END_BYTES = 2 * BLOCK  # zeros that end a tar, which is then filled up to whole records
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 135), slice(148, 156)  # fields of a header
 
 
-def sample_bytes(image: int, text: int, json: int) -> int:
+def sample_bytes(*sizes: int) -> int:
     """Return how many bytes a sample has whose files have these sizes, bytes."""
-    return sum(BLOCK + _whole(size) for size in (image, text, json))
+    return sum(BLOCK + _whole(size) for size in sizes)
 
 
 def tar_bytes(samples: int) -> int:
@@ -25,19 +28,19 @@ def tar_bytes(samples: int) -> int:
     return -(-(samples + END_BYTES) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
-def sample_parts(uid: str, kind: str, image: Bytes, text: bytes, json: bytes) -> list[Bytes]:
+def sample_parts(
+    uid: str, image: tuple[str, Bytes], text: bytes, json: bytes, more: Files = ()
+) -> list[Bytes]:
     """Return what follows one another in the tar: headers, files and zeros.
 
     Args:
         uid: The key of the sample.
-        kind: The format of the image, which is its suffix.
-        image: The bytes of the image.
+        image: The format of the image, which is its suffix, and its bytes.
         text: The text, UTF-8.
         json: Its JSON, UTF-8.
+        more: Suffix and content of further files.
     """
-    files = sorted(
-        ((kind, memoryview(image)), ("txt", memoryview(text)), ("json", memoryview(json)))
-    )
+    files = sorted((image, ("txt", text), ("json", json), *more), key=itemgetter(0))
     parts: list[Bytes] = []
     for suffix, content in files:
         parts += (header(f"{uid}.{suffix}", len(content)), content, _padding(len(content)))

@@ -23,14 +23,23 @@ from pairsieve.pipeline.dataset.streams import storage_errors
 from pairsieve.pipeline.ledger.files import LedgerFiles
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.shards.images import in_order
-from pairsieve.pipeline.shards.records import JSON, RECORD, Content, records, seeded_order
-from pairsieve.pipeline.shards.sample_tar import sample_bytes, sample_parts, tar_bytes
+from pairsieve.pipeline.shards.records import (
+    JSON,
+    MORE,
+    RECORD,
+    Content,
+    records,
+    sample_sizes,
+    seeded_order,
+)
+from pairsieve.pipeline.shards.sample_tar import sample_parts, tar_bytes
 from pairsieve.pipeline.shards.shard_parts import Samples, ShardsOf
 from pairsieve.pipeline.shards.window_order import Window
-from pairsieve.schemas.columns import IMAGE_BYTES, ROW, TEXT, UID
+from pairsieve.schemas.columns import ROW, TEXT, UID
 
 Numbers = NDArray[np.int64]
 KEYS = RECORD.names[:2]
+SAMPLE = (UID.name, TEXT.name, JSON, MORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +83,7 @@ class WindowPacker:
         path = str(_aside(folder, number))
         with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, RECORD) as writer:
             writer.write_table(table)
-        sizes = [
-            sample_bytes(image, text, json)
-            for image, text, json in zip(
-                table[IMAGE_BYTES.name].to_pylist(),
-                pa.compute.binary_length(table[TEXT.name]).to_pylist(),
-                pa.compute.binary_length(table[JSON]).to_pylist(),
-                strict=True,
-            )
-        ]
+        sizes = sample_sizes(table)
         order = table.select([*KEYS, ROW.name, UID.name])
         return order.append_column(SIZE, pa.array(sizes, pa.int64()))
 
@@ -90,12 +91,13 @@ class WindowPacker:
         """Write the samples of a unit to their places."""
         with pa.memory_map(str(_aside(folder, number))) as source:
             table = pa.ipc.open_file(source).read_all()
-            columns = zip(*(table[n].to_pylist() for n in (UID.name, TEXT.name, JSON)), strict=True)
+            columns = zip(*(table[n].to_pylist() for n in SAMPLE), strict=True)
             samples = list(columns)
             paths = [str(_shard(folder, shard)) for shard in range(len(places.firsts) - 1)]
             for index, image in in_order(self.store, table):
-                uid, text, json = samples[index]
-                parts = sample_parts(uid, self.content.format, image, text, json)
+                uid, text, json, more = samples[index]
+                files = (self.content.format, image), text, json, more or ()
+                parts = sample_parts(uid, *files)
                 _put(paths[places.shards[index]], parts, int(places.offsets[index]))
 
     def _commit(

@@ -37,10 +37,11 @@ def pool(tmp_path: Path, put_gathered: Callable[..., None]) -> Store:
         body += image(row)
     store.write("gather/i.tar", body)
     put_gathered(store, rows)
-    grouped = [
+    grouped: list[dict[str, Any]] = [
         {"row": row, "repeated": False, "duplicate_of": f"{KEEPER:032x}" if row in COPIES else None}
         for row in range(PAIRS)
     ]
+    grouped[KEEPER]["captions"] = [f"pair {KEEPER}", " a &amp; b", "c"]
     table = pa.Table.from_pylist(grouped, arrow_schema((ROW, *GROUPED)))
     with store.writer("group/000000000000.parquet") as sink:
         pq.write_table(table, sink)

@@ -17,7 +17,7 @@ def test_a_tar_is_that_of_webdataset(kind: str) -> None:
     for number, (image, text, json) in enumerate(SIZES):
         uid, files = f"{number:032x}", (b"\xff" * image, b"t" * text, b"j" * json)
         writer.write({"__key__": uid, kind: files[0], "txt": files[1], "json": files[2]})
-        parts = sample_parts(uid, kind, *files)
+        parts = sample_parts(uid, (kind, files[0]), *files[1:])
         assert tar.write(b"".join(parts)) == sample_bytes(image, text, json)
     writer.close()
     tar.write(bytes(tar_bytes(tar.tell()) - tar.tell()))
