@@ -29,7 +29,7 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images
 from pairsieve.pipeline.ledger.pool import Pool
-from pairsieve.pipeline.shards import split
+from pairsieve.pipeline.shards import indexes, split
 from pairsieve.pipeline.shards.captions import Captions, phone_regions
 from pairsieve.pipeline.shards.finished import clear, finish, tidy_up
 from pairsieve.pipeline.shards.pool_order import (
@@ -84,6 +84,7 @@ def run(
     identity = fingerprint(selection, _shape(recipe))
     if made := current(store, shard_marker(name), identity):
         tidy_up(store, name, made)
+        indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
         return
     check_images(store)
     clear(store, name, identity)
@@ -104,12 +105,13 @@ def run(
             yield from _pack_windows(pool, shards, of_part, recipe.shard)
     extra = {"fingerprint": identity, "selection": selection} | _samples(recipe)
     finish(store, name, [part.name for part in parts], extra)
+    indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
 
 
 def _shape(recipe: Recipe) -> tuple[Any, ...]:
     """Return what decides on the shards; of what is as by default, what there was before it."""
     shard = recipe.shard
-    left_out = {*TEXTS, *LATER, *(WINDOWS if shard.mix == "pool" else ())}
+    left_out = {*TEXTS, *LATER, "index", *(WINDOWS if shard.mix == "pool" else ())}
     shape: tuple[Any, ...] = shard.model_dump(exclude=left_out), recipe.image.format
     if texts := shard.model_dump(include=set(TEXTS), exclude_defaults=True):
         shape = *shape, texts, phone_regions(recipe)

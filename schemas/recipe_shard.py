@@ -64,6 +64,10 @@ class Shard(Section):
         description="What JSON says besides uid and text: columns of pairsieve and of the input; "
         "all that may leave the dataset if not given.",
     )
+    index: tuple[Literal["wids", "energon"], ...] = Field(
+        (),
+        description="Indexes written for loaders: `wids` of webdataset, Megatron-`energon`.",
+    )
     mix: Literal["pool", "window"] = Field(
         "pool",
         description="What is shuffled: `pool`, all survivors, each image read by itself; `window`, "

@@ -45,6 +45,8 @@ SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 ORDER = "order"  # the folder of rounds: what puts samples in order, or counts survivors
 MANIFEST = "manifest.parquet"
+ENERGON_FOLDER = ".nv-meta"
+ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -258,6 +260,26 @@ def sizes(name: str) -> str:
     return f"{shards_folder(name)}/sizes.json"
 
 
+def wids_index(name: str) -> str:
+    """Return where webdataset's `wids` finds the shards of a folder."""
+    return f"{shards_folder(name)}/index.json"
+
+
+def energon_file(name: str, file: str) -> str:
+    """Return where Megatron-Energon finds what it wants to know of a selection's shards."""
+    return f"{shards_folder(name)}/{ENERGON_FOLDER}/{file}"
+
+
+def energon_shard(shard: str) -> str:
+    """Return where Megatron-Energon finds in which place of a shard the samples are."""
+    return f"{shard}.idx"
+
+
+def is_shard_index(path: str) -> bool:
+    """Return whether a file is an index of shards for a loader."""
+    return _SHARD_INDEX.fullmatch(path) is not None
+
+
 def report_folder(name: str) -> str:
     """Return the folder of what `report` makes of the selection `name`."""
     return f"{REPORT.folder}/{name}"
@@ -311,6 +333,10 @@ _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
 _SHARDS = rf"{SHARD.folder}/{_ANY}(?:/[a-z][a-z0-9_]*)?"  # of a selection, or of a part of one
+_SHARD_INDEX = re.compile(
+    rf"{_SHARDS}/(?:index\.json|\d{{5,}}\.tar\.idx)|{SHARD.folder}/{_ANY}/{re.escape(ENERGON_FOLDER)}/"
+    rf"(?:{'|'.join(map(re.escape, (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET)))})"
+)
 _OF_MODEL = re.compile(rf"(?:{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?|{CAPTION.folder}/{_ANY})")
 _SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
 _SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
@@ -366,6 +392,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
+        _SHARD_INDEX.pattern,
         rf"{_SHARDS}/(?:\d{{5,}}\.tar|{re.escape(MANIFEST)}|sizes\.json)",
         rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
         rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",

@@ -1,5 +1,6 @@
 """A small pool to pack: pairs with images that lie in one tar, two of them copies of a third."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pairsieve.pipeline import select, shard
 from pairsieve.pipeline.dataset.marker import Marker
@@ -22,7 +24,9 @@ Packed = Callable[..., Store]
 
 
 def image(row: int) -> bytes:
-    return bytes([row]) * (row * 97 % 900 + 1)
+    sink = io.BytesIO()
+    Image.new("RGB", (row + 8, 9), (row, 0, 0)).save(sink, "JPEG")
+    return sink.getvalue()
 
 
 @pytest.fixture
