@@ -13,6 +13,7 @@ from pairsieve.schemas.recipe import Recipe
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Filters = tuple[type[Any], ...]
+OWN = "_pairsieve_own"  # which attribute marks a class of the user's own; it stands for its code
 
 
 @runtime_checkable

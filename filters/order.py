@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
-from pairsieve.filters.base import Filters, Measures, name_of
+from pairsieve.filters.base import OWN, Filters, Measures, name_of
 from pairsieve.schemas.columns import (
     AESTHETIC,
     COLOURS,
@@ -193,6 +193,13 @@ def _unreadable(name: str, column: Column) -> str:
 
 def _check_part(name: str, one: Measures, phase: Phase) -> None:
     """Refuse columns that are not in the tuple of the verb that measures them."""
+    if hasattr(one, OWN):
+        if phase is Phase.VECTORS:
+            raise BadOption(
+                f"filters: `{name}` reads what is only there in `embed`; filters of your own "
+                "measure texts and images, before"
+            )
+        return
     verb, part, columns = (
         ("embed", "EMBEDDED", EMBEDDED)
         if phase is Phase.VECTORS

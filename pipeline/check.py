@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pairsieve.filters import entry_lists, sequence_classifier, word_lists
+from pairsieve.filters import entry_lists, own, sequence_classifier, word_lists
 from pairsieve.pipeline.alignment import targets
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.stages import VERBS
@@ -42,6 +42,7 @@ from pairsieve.schemas.columns import (
     EVAL_OVERLAP,
     NEG_CLIP_LOSS,
     NORM_SIM,
+    Column,
     arrow_schema,
 )
 from pairsieve.schemas.errors import BadOption, nearest
@@ -97,8 +98,8 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
     _check_fetch(recipe, plan.images)
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
-    columns = arrow_schema(COLUMNS + recipe.other_scores)
-    schema = pa.schema([*columns, *plan.schema])
+    columns = _own_columns(recipe, plan.schema.names)
+    schema = pa.schema([*arrow_schema(columns), *plan.schema])
     check_rules(rules(recipe), schema, recipe.input.image)
     _sample_columns(recipe, plan.schema.names)
 
@@ -121,9 +122,9 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], lis
         return told, warnings
     if schema is not None:
         check_hashes(recipe.input, schema)
-        columns = arrow_schema(COLUMNS + recipe.other_scores)
+        columns = _own_columns(recipe, schema.names)
         _sample_columns(recipe, schema.names)
-        schema = pa.schema([*columns, *schema])
+        schema = pa.schema([*arrow_schema(columns), *schema])
         check_rules(rules(recipe), schema, recipe.input.image)
     _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
     return told, warnings
@@ -135,13 +136,25 @@ def _check_fetch(recipe: Recipe, images: bool) -> None:
         raise BadOption("fetch: missing; the input has only URLs, so say at least `user_agent`")
 
 
+def _own_columns(recipe: Recipe, extra: Collection[str]) -> tuple[Column, ...]:
+    """Return all columns that pairsieve and the user's filters write; refuse those of the input."""
+    columns = own.columns(own.of(recipe))
+    for column in columns:
+        if column.name in extra:
+            raise BadOption(
+                f"filters: `{column.name}` is a column of the input, too; give the filter's column "
+                f"another name, or say `input.leave_out: [{column.name}]`"
+            )
+    return (*COLUMNS, *recipe.other_scores, *columns)
+
+
 def _sample_columns(recipe: Recipe, extra: Collection[str]) -> None:
     """Refuse columns of samples that there will not be, or that are not for samples."""
-    own = {column.name: column.in_sample for column in COLUMNS + recipe.other_scores}
-    known = [*(name for name, in_sample in own.items() if in_sample), *extra]
+    ours = {column.name: column.in_sample for column in _own_columns(recipe, ())}
+    known = [*(name for name, in_sample in ours.items() if in_sample), *extra]
     for index, name in enumerate(recipe.shard.columns or ()):
         if name not in known:
-            why = "is for the ledger alone" if name in own else "is no column"
+            why = "is for the ledger alone" if name in ours else "is no column"
             raise BadOption(f"shard.columns.{index}: `{name}` {why}; {nearest(name, known)}")
 
 

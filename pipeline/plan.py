@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from pairsieve.filters import own
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
@@ -95,12 +96,17 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     text = {"text": recipe.text.hashed()} if recipe.text else {}
     if recipe.text and recipe.text.tokens and recipe.embed:
         text["text"]["tokens"] = recipe.embed.model
-    return text | {
-        "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
-        "image": recipe.image.model_dump(),
-        "group": {"orientations": list(recipe.group.compared)},
-        "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
-    }
+    filters = {"filters": own.identity(recipe)} if recipe.filters else {}
+    return (
+        filters
+        | text
+        | {
+            "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
+            "image": recipe.image.model_dump(),
+            "group": {"orientations": list(recipe.group.compared)},
+            "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
+        }
+    )
 
 
 def _new_plan(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairsieve.filters import own
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import current, fingerprint
@@ -132,7 +133,7 @@ def _content(recipe: Recipe, store: Store) -> Content:
     return Content(
         recipe.shard.seed,
         recipe.image.format,
-        COLUMNS + recipe.other_scores,
+        (*COLUMNS, *recipe.other_scores, *own.columns(own.of(recipe))),
         Captions.of(recipe, schema),
         None if recipe.shard.columns is None else frozenset(recipe.shard.columns),
         {field.name: field.type for field in schema if pa.types.is_duration(field.type)},

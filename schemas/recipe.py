@@ -22,6 +22,7 @@ from pairsieve.schemas.recipe_alignment import Alignment
 from pairsieve.schemas.recipe_base import Section
 from pairsieve.schemas.recipe_captions import Captions
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
+from pairsieve.schemas.recipe_filters import OwnFilters
 from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
@@ -299,6 +300,7 @@ class Recipe(Section):
     known: EarlierDatasets | None = None
     decontaminate: Decontaminate | None = None
     text: Text | None = None
+    filters: OwnFilters | None = None
     image: Image = Image()
     embed: Embed | None = None
     other_models: tuple[Embed, ...] = ()

@@ -178,6 +178,9 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
             for name, one in recipe.text.classifiers.items()
         }
         changes["text"] = recipe.text.model_copy(update=files | {"classifiers": classifiers})
+    if recipe.filters:
+        listed = tuple(anchored(path) for path in recipe.filters.files)
+        changes["filters"] = recipe.filters.model_copy(update={"files": listed})
     if entries := recipe.group.entries:
         lists = {name: anchored(path) for name, path in entries.languages.items()}
         files = {"path": entries.path and anchored(entries.path), "languages": lists}

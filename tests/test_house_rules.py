@@ -36,6 +36,7 @@ MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
 HEAVY = ("torch", "ray", "numba", "cv2", "open_clip", "duckdb")
 CATCH_EVERYTHING = {  # and why: each passes on what it caught
+    "filters/own.py": "says which filter of the user's own fails, and how",
     "jobs/cli.py": "says that it is a fault of pairsieve's own and where to report it",
     "pipeline/engine/private_ray.py": "tells the one failure of Ray's start that is no fault",
     "pipeline/fetch/scheduler.py": "hands what ends a thread to the thread that waits for it",
@@ -50,7 +51,7 @@ UNITLESS = (  # codes, flags and hashes
 
 # Files of filters/ that are no filter.
 SHARED = {
-    *("__init__", "base", "order", "zero_shot"),
+    *("__init__", "base", "order", "own", "zero_shot"),
     *(
         "scripts",
         "language_codes",

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.filters import FILTERS
+from pairsieve.filters import FILTERS, own
 from pairsieve.filters.base import Configured, Filters, Rules, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
@@ -140,7 +140,7 @@ class Rule:
         return f"TRY(({self.sql}\n))" if can_be_tried(self.sql) else f"({self.sql}\n)"
 
 
-def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
+def rules(recipe: Recipe, filters: Filters | None = None) -> tuple[Rule, ...]:
     """Return the rules in the order in which they apply.
 
     Gates come by phase, then the rest as listed, those on how many survive after the others.
@@ -150,6 +150,7 @@ def rules(recipe: Recipe, filters: Filters = FILTERS) -> tuple[Rule, ...]:
             a name given twice, a gate on a column that comes too late, a model's score without a
             model, filters that cannot be put in order.
     """
+    filters = own.of(recipe) if filters is None else filters
     ordered(filters)
     scores = EMBEDDED + recipe.other_scores
     listed = [
@@ -180,7 +181,7 @@ def _turn(rule: Rule) -> int:
     return len(Phase) + (rule.quota is not None)
 
 
-def gates(recipe: Recipe, phase: Phase, filters: Filters = FILTERS) -> tuple[Rule, ...]:
+def gates(recipe: Recipe, phase: Phase, filters: Filters | None = None) -> tuple[Rule, ...]:
     """Return the gates that apply at `phase`."""
     return tuple(rule for rule in rules(recipe, filters) if rule.gate and rule.phase is phase)
 
@@ -359,11 +360,13 @@ def _phase(key: str, sql: str, scores: tuple[Column, ...], filters: Filters) -> 
         columns = {name.lower() for name in columns_of(sql)}
     except ValueError as error:
         raise BadOption(f"{key}: not a DuckDB condition: {sql!r}: {error}") from error
-    texts = {column.name for column in (ROW, UID, *ordered(filters).of_text)}
+    order = ordered(filters)
+    texts = {column.name for column in (ROW, UID, *order.of_text)}
+    images = (*GATHERED, *(column for one in order.image for column in one.writes))
     for phase, group in (
         (Phase.POOL, GROUPED + LISTED),
         (Phase.VECTORS, scores + CAPTIONED),
-        (Phase.IMAGE, [column for column in GATHERED if column.name not in texts]),
+        (Phase.IMAGE, [column for column in images if column.name not in texts]),
     ):
         if columns & {column.name for column in group}:
             return phase

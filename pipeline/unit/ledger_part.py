@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.filters import FILTERS
+from pairsieve.filters import own
 from pairsieve.filters.base import Filters, Measures, configured, measured
 from pairsieve.filters.order import ordered
 from pairsieve.pipeline.fetch.canonical_url import canonical
@@ -42,7 +42,7 @@ class Part:
         self,
         table: pa.Table,
         retry_layer: int = 0,
-        filters: Filters = FILTERS,
+        filters: Filters | None = None,
         recipe: Recipe | None = None,
     ) -> None:
         """Start from a unit's input: `row`, `url`, `text` and extra columns."""
@@ -53,9 +53,11 @@ class Part:
         told = PROBLEM in table.column_names
         self.problems = table[PROBLEM].to_pylist() if told else [None] * table.num_rows
         self.rows = table.num_rows
+        filters = own.of(recipe) if filters is None else filters
         self.order = ordered(filters)
+        self.columns = (*GATHERED, *own.columns(filters))
         self.of_text = [one for one in (configured(m, recipe) for m in self.order.text) if one]
-        self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in GATHERED}
+        self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in self.columns}
         for column in (ROW, URL, TEXT):
             self.values[column.name] = table[column.name].to_pylist()
         self.urls = [canonical(url or "") for url in self.values[URL.name]]
@@ -161,7 +163,7 @@ class Part:
 
     def table(self) -> pa.Table:
         """Return the part as it stands, the extra columns behind pairsieve's own."""
-        schema = arrow_schema(GATHERED)
+        schema = arrow_schema(self.columns)
         arrays = [pa.array(self.values[field.name], field.type) for field in schema]
         table = pa.Table.from_arrays(arrays, schema=schema.remove_metadata())
         for field, column in zip(

@@ -33,7 +33,6 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.task_slices import Retry, TaskSlice, gaps
 from pairsieve.schemas.columns import (
     FETCHED_AT,
-    GATHERED,
     OUTCOME,
     RETRY_LAYER,
     ROW,
@@ -195,7 +194,7 @@ class EarlierLayers:
         parts = []
         for path in retry.parts:
             with store.reader(path) as source:
-                parts.append(pq.read_table(source, columns=[column.name for column in GATHERED]))
+                parts.append(pq.read_table(source))
         every = pa.concat_tables(parts)
         # Later retry layers stand behind: of a row, the last one is the one that holds.
         _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
@@ -226,7 +225,7 @@ class EarlierLayers:
         own = {column.name for column in (RETRY_LAYER, ROW, UID, *part.order.of_text)}
         for url, values in judged.items():
             for row in rows[url]:
-                for name in values.keys() - own:
+                for name in (values.keys() & part.values.keys()) - own:
                     part.values[name][row] = values[name]
         fetched = {row for url in judged for row in rows[url]}
         return [row for row in alive if row not in fetched]
