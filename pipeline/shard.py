@@ -19,12 +19,12 @@ from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import current, fingerprint
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
-    part_of,
     select_marker,
     shard_marker,
     shard_parts,
     shard_rounds,
 )
+from pairsieve.pipeline.dataset.shard_names import part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.files import ledger_files

@@ -201,21 +201,6 @@ def shards_folder(name: str) -> str:
     return f"{SHARD.folder}/{name}"
 
 
-def part_of(name: str, part: str) -> str:
-    """Return by what name the part of a selection's shards goes in the functions below."""
-    return _below(name, part)
-
-
-def name_of_shard(path: str) -> str:
-    """Return by what name the shards go among which a file lies: a selection, or a part of one."""
-    return path.removeprefix(f"{SHARD.folder}/").rpartition("/")[0]
-
-
-def file_of_shard(name: str, path: str) -> str:
-    """Return what the ledger calls a shard of the selection `name`, with the folder of its part."""
-    return path.removeprefix(f"{shards_folder(name)}/")
-
-
 def shard_parts(name: str) -> str:
     """Return the folder of what is known of single shards while they are made."""
     return f"{shards_folder(name)}/parts"
@@ -250,11 +235,6 @@ def manifest(name: str) -> str:
     return f"{shards_folder(name)}/{MANIFEST}"
 
 
-def is_manifest(path: str) -> bool:
-    """Return whether a file says which sample lies in which shard."""
-    return path.endswith(f"/{MANIFEST}")
-
-
 def sizes(name: str) -> str:
     """Return where the samples per shard stand, as open_clip and webdataset's readers like it."""
     return f"{shards_folder(name)}/sizes.json"
@@ -273,11 +253,6 @@ def energon_file(name: str, file: str) -> str:
 def energon_shard(shard: str) -> str:
     """Return where Megatron-Energon finds in which place of a shard the samples are."""
     return f"{shard}.idx"
-
-
-def is_shard_index(path: str) -> bool:
-    """Return whether a file is an index of shards for a loader."""
-    return _SHARD_INDEX.fullmatch(path) is not None
 
 
 def report_folder(name: str) -> str:
@@ -333,7 +308,7 @@ _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
 _SHARDS = rf"{SHARD.folder}/{_ANY}(?:/[a-z][a-z0-9_]*)?"  # of a selection, or of a part of one
-_SHARD_INDEX = re.compile(
+SHARD_INDEX = re.compile(
     rf"{_SHARDS}/(?:index\.json|\d{{5,}}\.tar\.idx)|{SHARD.folder}/{_ANY}/{re.escape(ENERGON_FOLDER)}/"
     rf"(?:{'|'.join(map(re.escape, (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET)))})"
 )
@@ -392,7 +367,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
-        _SHARD_INDEX.pattern,
+        SHARD_INDEX.pattern,
         rf"{_SHARDS}/(?:\d{{5,}}\.tar|{re.escape(MANIFEST)}|sizes\.json)",
         rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
         rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",

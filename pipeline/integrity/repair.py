@@ -26,6 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
     role,
     shard_parts,
 )
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, name_of_shard
 from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SHARD, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity.checksums import Finding
@@ -167,7 +168,7 @@ def _give_up_shards(store: Store, name: str, findings: list[Finding]) -> Iterato
     damaged = {finding.path for finding in findings}
     done = None if marker in damaged else store.marker(marker)
     tars = [file for file in done.files if file.endswith(".tar")] if done else []
-    whole = [t for t in tars if not damaged & {t, paths.manifest(paths.name_of_shard(t))}]
+    whole = [t for t in tars if not damaged & {t, paths.manifest(name_of_shard(t))}]
     for tar in whole:
         assert done
         _hand_back(store, name, tar, done)
@@ -182,7 +183,7 @@ def _hand_back(store: Store, name: str, tar: str, done: Marker) -> None:
     """Commit a whole shard as `shard` does before all of them are there."""
     import pyarrow.parquet as pq
 
-    own, file = paths.name_of_shard(tar), paths.file_of_shard(name, tar)
+    own, file = name_of_shard(tar), file_of_shard(name, tar)
     with store.reader(paths.manifest(own)) as source:
         listed: pa.Table = pq.read_table(source, filters=[(SHARD_COLUMN.name, "=", file)])
     stem = PurePosixPath(tar).stem

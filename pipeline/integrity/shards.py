@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_manifest, name_of_shard
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashedReader
@@ -68,12 +69,12 @@ class Shard:
     @property
     def own(self) -> str:
         """Return by what name the shards go among which it lies."""
-        return paths.name_of_shard(self.path)
+        return name_of_shard(self.path)
 
     @property
     def file(self) -> str:
         """Return what the ledger calls it."""
-        return paths.file_of_shard(self.name, self.path)
+        return file_of_shard(self.name, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,8 @@ def shards_of(store: Store, name: str, done: Marker) -> tuple[list[Shard], list[
         if _is_tar(path) and path not in done.files
     ]
     sizes: dict[str, int | None] = {}
-    for own in sorted({paths.name_of_shard(file) for file in done.files}):
-        told, wrong = _sizes(store, name, own, [t for t in tars if paths.name_of_shard(t) == own])
+    for own in sorted({name_of_shard(file) for file in done.files}):
+        told, wrong = _sizes(store, name, own, [t for t in tars if name_of_shard(t) == own])
         sizes |= told
         findings += wrong
     options = done.extra.get(SAMPLES, {})
@@ -318,7 +319,7 @@ def differing(store: Store, name: str, done: Marker) -> Iterator[Finding]:
         Stopped: a file of the ledger is gone or has another size.
     """
     marker = paths.shard_marker(name)
-    manifests = [file for file in done.files if paths.is_manifest(file)]
+    manifests = [file for file in done.files if is_manifest(file)]
     with connect(store) as connection:
         attach(connection, store, selection=name, before=SHARD)
         connection.read_parquet([*map(store.location, manifests)]).create_view("manifest")

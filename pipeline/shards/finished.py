@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.shard_names import part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.shards.shard_parts import MANIFEST
 from pairsieve.schemas.columns import arrow_schema
@@ -47,7 +48,7 @@ def finish(store: Store, name: str, parts: Sequence[str], extra: dict[str, Any])
     files: Files = {}
     rows = shards = 0
     for part in parts:
-        own = paths.part_of(name, part)
+        own = part_of(name, part)
         committed = store.markers(paths.shard_parts(own))
         files |= _listed(store, own, committed)
         for marker in committed.values():

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_shard_index, name_of_shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.columns import SHARD, SHARD_OFFSET
@@ -53,7 +54,7 @@ def update(store: Store, engine: Engine, name: str, wanted: Sequence[str], image
     wanted = sorted(set(wanted))
     if marker.extra.get(INDEX, []) == wanted:
         return
-    indexes = [file for file in marker.files if paths.is_shard_index(file)]
+    indexes = [file for file in marker.files if is_shard_index(file)]
     files = {file: entry for file, entry in marker.files.items() if file not in indexes}
     shards = _shards(store, files)
     for kind in wanted:
@@ -68,7 +69,7 @@ def update(store: Store, engine: Engine, name: str, wanted: Sequence[str], image
 def _shards(store: Store, files: Mapping[str, Entry]) -> Shards:
     """Return how many samples each shard has, the shards of a folder in their order."""
     shards = {}
-    for own in dict.fromkeys(paths.name_of_shard(file) for file in files):
+    for own in dict.fromkeys(name_of_shard(file) for file in files):
         for file, samples in json.loads(store.read(paths.sizes(own))).items():
             shards[f"{paths.shards_folder(own)}/{file}"] = int(samples)
     return shards
@@ -82,7 +83,7 @@ def _written(store: Store, path: str, data: bytes) -> dict[str, Entry]:
 def _wids(store: Store, files: Mapping[str, Entry], shards: Shards) -> dict[str, Entry]:
     """Write an index of the shards of each folder; return the entries of a marker."""
     written: dict[str, Entry] = {}
-    for own in dict.fromkeys(paths.name_of_shard(shard) for shard in shards):
+    for own in dict.fromkeys(name_of_shard(shard) for shard in shards):
         listed = [
             {
                 "url": shard.rpartition("/")[2],
@@ -90,7 +91,7 @@ def _wids(store: Store, files: Mapping[str, Entry], shards: Shards) -> dict[str,
                 "filesize": files[shard]["bytes"],
             }
             for shard, samples in shards.items()
-            if paths.name_of_shard(shard) == own
+            if name_of_shard(shard) == own
         ]
         index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": own}
         data = json.dumps(index | {"shardlist": listed}, indent=1).encode()
@@ -108,7 +109,7 @@ def _energon(
         if isinstance(entries, Crashed):
             raise Stopped(f"{shard}: the process of its index died ({entries.reason}); run again")
         written |= entries
-    counts = {paths.file_of_shard(name, shard): samples for shard, samples in shards.items()}
+    counts = {file_of_shard(name, shard): samples for shard, samples in shards.items()}
     parts: dict[str, list[str]] = {}
     for file in counts:
         parts.setdefault(file.rpartition("/")[0] or TRAIN, []).append(file)
@@ -126,8 +127,8 @@ def _energon(
 
 def _offsets(store: Store, name: str, shard: str) -> dict[str, Entry]:
     """Write where each sample of a shard begins, and the last one ends."""
-    own = [(SHARD.name, "=", paths.file_of_shard(name, shard))]
-    with store.reader(paths.manifest(paths.name_of_shard(shard))) as source:
+    own = [(SHARD.name, "=", file_of_shard(name, shard))]
+    with store.reader(paths.manifest(name_of_shard(shard))) as source:
         table = pq.read_table(source, columns=[SHARD_OFFSET.name], filters=own)
     begins = table[SHARD_OFFSET.name].to_pylist()
     numbers = np.array([*begins, _end(store, shard, begins[-1])], "<u8")

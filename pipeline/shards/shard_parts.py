@@ -11,13 +11,12 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     content,
-    file_of_shard,
     marker_path,
-    part_of,
     shard_file,
     shard_parts,
     shards_folder,
 )
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, Column, arrow_schema
 
