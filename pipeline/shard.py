@@ -38,6 +38,7 @@ from pairsieve.pipeline.shards.pool_order import (
     Rounds,
     pool_order,
     slices,
+    slices_of_bytes,
 )
 from pairsieve.pipeline.shards.pool_tasks import Packer
 from pairsieve.pipeline.shards.records import RECORD, Content
@@ -52,7 +53,7 @@ from pairsieve.schemas.recipe_shard import Shard
 
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 WINDOWS = ("mix", "window_units")  # likewise
-LATER = ("split", "captions", "columns")  # likewise
+LATER = ("split", "captions", "columns", "by", "bytes")  # likewise
 BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
 
 
@@ -101,7 +102,7 @@ def run(
         if recipe.shard.mix == "pool":
             kept = math.ceil(selected.counts["kept"] * part.share)
             partitions = max(1, -(-kept // partition))
-            yield from _pack_pool(pool, shards, of_part, recipe.shard.samples, partitions)
+            yield from _pack_pool(pool, shards, of_part, recipe.shard, partitions)
         else:
             yield from _pack_windows(pool, shards, of_part, recipe.shard)
     extra = {"fingerprint": identity, "selection": selection} | _samples(recipe)
@@ -141,17 +142,18 @@ def _content(recipe: Recipe, store: Store) -> Content:
 
 
 def _pack_pool(
-    pool: Pool, shards: ShardsOf, content: Content, samples: int, partitions: int
+    pool: Pool, shards: ShardsOf, content: Content, options: Shard, partitions: int
 ) -> Iterator[Marker]:
     """Yield the marker of each shard of the whole pool that is not there yet."""
     rounds = fingerprint(shards.identity, partitions, pool.units, RECORD.names)
     partition, sort = (shard_rounds(shards.path, rounds, of) for of in ("partition", "sort"))
     order = pool_order(pool, Rounds(partition, sort, partitions, content))
-    todo = (
-        (shard, parts)
-        for shard, parts in enumerate(slices(order, samples))
-        if shard not in shards.done
+    cut = (
+        slices_of_bytes(pool, order, options.bytes)
+        if options.by == "bytes"
+        else slices(order, options.samples)
     )
+    todo = ((shard, parts) for shard, parts in enumerate(cut) if shard not in shards.done)
     for (shard, _), result in pool.engine.map(Packer(pool.store, shards, content), todo):
         yield _made(result, f"shard {part_of(shards.part, stem(shard))}")
 
@@ -160,8 +162,7 @@ def _pack_windows(
     pool: Pool, shards: ShardsOf, content: Content, options: Shard
 ) -> Iterator[Marker]:
     """Yield the marker of each shard, window by window, that is not there yet."""
-    sizes = options.window_units, options.samples
-    all_windows = windows(pool, options.seed, *sizes, content.part)
+    all_windows = windows(pool, options, content.part)
     todo = (window for window in all_windows if not shards.done.issuperset(window.shards))
     packer = WindowPacker(pool.store, shards, content, pool.engine.task_threads)
     for window, result in pool.engine.map(packer, todo):

@@ -12,9 +12,9 @@ from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
 
 WINDOW_UNITS = 32
+BYTES = 1_000_000_000
 TEXTS = ("original", "cleaned")  # kinds of text in `.txt`
 MIXED = (*TEXTS, *(column.name for column in CAPTION_TEXTS))
-
 TRAIN = "train"  # what is left when the other parts of `split` have had their share
 PART_FOLDERS = ("order", "parts")  # of what is needed while shards are made: no part has the name
 _PART = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -42,6 +42,15 @@ class Shard(Section):
     """How survivors are packed."""
 
     samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard, at most.")
+    by: Literal["samples", "bytes"] = Field(
+        "samples", description="What is cut by: so many `samples`, or `bytes`, of a tar."
+    )
+    bytes: int = Field(
+        BYTES,
+        ge=10_240,
+        description="With `by: bytes`: of a shard, bytes, give or take a sample; `mix: window` "
+        "gives shards of a window as many samples each as come to that on average.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
     text: Annotated[str | dict[str, float], BeforeValidator(_text)] = Field(
         "original",
@@ -98,6 +107,14 @@ class Shard(Section):
             raise ValueError(f"split: `{min(taken)}` is a folder of its own: take another name")
         if sum(map(exact, self.split.values())) >= 1:
             raise ValueError("split: the shares must add to less than 1: `train` has what is left")
+        return self
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        """Refuse two sizes of a shard."""
+        given = {"samples", "bytes"} & self.model_fields_set
+        if given - {self.by}:
+            raise ValueError(f"{min(given - {self.by})} is not what shards are cut by: {self.by}")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset import parted
@@ -21,8 +22,9 @@ from pairsieve.pipeline.dataset.paths import content as content_path
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Crashed
 from pairsieve.pipeline.ledger.pool import Block, Pool
-from pairsieve.pipeline.shards.records import HIGH, RECORD, Content, records, seeded_order
+from pairsieve.pipeline.shards.records import HIGH, RECORD, SIZE, Content, records, seeded_order
 from pairsieve.schemas.errors import Stopped
 
 PARTITION_SAMPLES = 1 << 18  # of a partition, about: 250 MB of records
@@ -92,7 +94,8 @@ def _sort(order: Rounds, store: Store, files: Sequence[parted.PartedFile], numbe
     ):
         for first in range(0, len(sorted_rows), SORTED_ROWS):
             writer.write_table(table.take(sorted_rows[first : first + SORTED_ROWS]))
-    marker = Marker(table.num_rows, {path: sink.entry()})
+    counts = {SIZE: pa.compute.sum(table[SIZE]).as_py() or 0}
+    marker = Marker(table.num_rows, {path: sink.entry()}, counts)
     return commit(store, marker_path(order.sort_folder, task_name(number)), marker)
 
 
@@ -117,6 +120,43 @@ def _slices(
         if end > first:
             yield Slice(partitions[number].file(".parquet"), first - begin, end - first)
         first, number = end, number + 1
+
+
+def slices_of_bytes(pool: Pool, partitions: Sequence[Marker], size: int) -> Iterator[list[Slice]]:
+    """Yield the samples of each shard of about so many bytes, by the partitions they are in.
+
+    A sample goes by where it would begin if all were one file: so where shards are cut depends on
+    the order of the samples alone.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    ends = accumulate((marker.counts[SIZE] for marker in partitions), initial=0)
+    files = [marker.file(".parquet") for marker in partitions]
+    begins = dict(zip(files, ends, strict=False))
+    cuts: dict[str, list[tuple[int, int]]] = {}
+    for (file, _), cut in pool.engine.map(partial(_cut, pool.store, size), begins.items()):
+        if isinstance(cut, Crashed):
+            raise Stopped(f"{file}: the process of a task died ({cut.reason}); run again")
+        cuts[file] = cut
+    shards: dict[int, list[Slice]] = {}
+    for file in files:
+        first = 0
+        for number, samples in cuts[file]:
+            shards.setdefault(number, []).append(Slice(file, first, samples))
+            first += samples
+    yield from shards.values()
+
+
+def _cut(store: Store, size: int, partition: tuple[str, int]) -> list[tuple[int, int]]:
+    """Return which shards the samples of a partition are in, and how many in each."""
+    import pyarrow.parquet as pq
+
+    file, begin = partition
+    with store.reader(file) as source:
+        sizes = pq.read_table(source, columns=[SIZE])[SIZE].to_numpy()
+    numbers, counts = np.unique((np.cumsum(sizes) - sizes + begin) // size, return_counts=True)
+    return list(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
 def read(store: Store, parts: Sequence[Slice]) -> Iterator[pa.Table]:

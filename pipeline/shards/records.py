@@ -30,6 +30,7 @@ from pairsieve.schemas.columns import (
 
 ROWS_AT_ONCE = 10_000  # rows made into records together
 HIGH, LOW, JSON = "key_high", "key_low", "json"
+SIZE = "size"  # of a sample in a tar, bytes
 MORE = "more"  # further files of a sample: suffix and content
 LOCATED = (ROW, UID, *STORED_AT)
 RECORD = pa.schema(
@@ -38,6 +39,7 @@ RECORD = pa.schema(
         *arrow_schema(LOCATED),
         (TEXT.name, pa.large_binary()),
         (JSON, pa.large_binary()),
+        (SIZE, pa.int64()),
         (MORE, pa.map_(pa.string(), pa.large_binary())),
     ]
 )
@@ -101,7 +103,9 @@ def _records(survivors: pa.Table, content: Content) -> pa.Table:
     table = survivors.select([HIGH, LOW, *(column.name for column in LOCATED)])
     table = table.append_column(TEXT.name, texts)
     table = table.append_column(JSON, jsons)
-    return table.append_column(MORE, content.captions.files(samples)).cast(RECORD)
+    more = content.captions.files(samples)
+    table = table.append_column(SIZE, pa.array(_sizes(table, more)))
+    return table.append_column(MORE, more).cast(RECORD)
 
 
 def seeded_order(samples: pa.Table) -> NDArray[np.int64]:
@@ -109,15 +113,16 @@ def seeded_order(samples: pa.Table) -> NDArray[np.int64]:
     return np.lexsort([samples[name].to_numpy() for name in (ROW.name, LOW, HIGH)])
 
 
-def sample_sizes(table: pa.Table) -> list[int]:
-    """Return how many bytes the sample of each record has in a tar."""
-    columns = (
-        table[IMAGE_BYTES.name].to_pylist(),
-        pa.compute.binary_length(table[TEXT.name]).to_pylist(),
-        pa.compute.binary_length(table[JSON]).to_pylist(),
-        table[MORE].to_pylist(),
+def _sizes(table: pa.Table, more: pa.Array) -> NDArray[np.int64]:
+    """Return how many bytes the sample of each record has in a tar, (n,)."""
+    lengths = (
+        table[IMAGE_BYTES.name],
+        pa.compute.binary_length(table[TEXT.name]),
+        pa.compute.binary_length(table[JSON]),
     )
-    return [
-        sample_bytes(*sizes, *(len(content) for _, content in more or ()))
-        for *sizes, more in zip(*columns, strict=True)
-    ]
+    columns = [np.asarray(each.to_numpy(), np.int64) for each in lengths]
+    sizes = np.asarray(sample_bytes(*columns), np.int64)
+    if more.null_count < len(more):
+        files = (sample_bytes(*(len(body) for _, body in one or ())) for one in more.to_pylist())
+        sizes = sizes + np.fromiter(files, np.int64, len(more))
+    return sizes

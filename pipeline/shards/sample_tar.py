@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import itemgetter
+from typing import Any
 
 BLOCK = tarfile.BLOCKSIZE
 Bytes = bytes | memoryview
@@ -18,8 +19,11 @@ END_BYTES = 2 * BLOCK  # zeros that end a tar, which is then filled up to whole 
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 135), slice(148, 156)  # fields of a header
 
 
-def sample_bytes(*sizes: int) -> int:
-    """Return how many bytes a sample has whose files have these sizes, bytes."""
+def sample_bytes(*sizes: Any) -> Any:
+    """Return how many bytes a sample has whose files have these sizes, bytes; or several samples.
+
+    Of several, each of the sizes is an array, (n,), and so is what is returned.
+    """
     return sum(BLOCK + _whole(size) for size in sizes)
 
 
@@ -69,7 +73,7 @@ def _template() -> tuple[bytes, bytes, int]:
     return middle, after, sum(middle) + sum(after)
 
 
-def _whole(size: int) -> int:
+def _whole(size: Any) -> Any:
     """Return the size in whole blocks, bytes."""
     return -(-size // BLOCK) * BLOCK
 

@@ -20,8 +20,12 @@ from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.shards.split import Part
-from pairsieve.schemas.columns import KEEP, ROW
+from pairsieve.schemas.columns import IMAGE_BYTES, KEEP, ROW
 from pairsieve.schemas.errors import Stopped
+from pairsieve.schemas.recipe_shard import Shard
+
+BESIDES_BYTES = 4096  # of a sample in a tar: text, JSON, three headers and what fills blocks up
+Count = tuple[int, int]  # survivors, and bytes of them
 
 
 class Window(NamedTuple):
@@ -43,33 +47,45 @@ class Window(NamedTuple):
         return range(self.shard, self.shard + len(self.sizes))
 
 
-def windows(pool: Pool, seed: int, units: int, samples: int, part: Part) -> Iterator[Window]:
-    """Yield the windows of at most so many units, cut into shards of at most so many samples.
+def windows(pool: Pool, options: Shard, part: Part) -> Iterator[Window]:
+    """Yield the windows of so many units at most, cut into shards of one size but for a sample.
 
-    The windows have as many units as one another but for one.
+    The windows have as many units as one another but for one; shards have as many samples as the
+    options say at most, or as many as come to so many bytes.
 
     Raises:
         Stopped: a task's process kept dying.
     """
     counts = _survivors(pool, part)
+    seed = options.seed
     ordered = sorted(counts, key=lambda unit: hashlib.md5(f"{seed}:{unit}".encode()).digest())
     first = shard = 0
-    for width in equal_parts(len(ordered), units):
+    for width in equal_parts(len(ordered), options.window_units):
         members = sorted(ordered[first : first + width])
-        sizes = equal_parts(sum(counts[unit] for unit in members), samples)
+        sizes = _sizes(options, *map(sum, zip(*(counts[unit] for unit in members), strict=True)))
         yield Window(tuple(unit_files(pool.files, unit) for unit in members), shard, sizes)
         first, shard = first + width, shard + len(sizes)
 
 
+def _sizes(options: Shard, samples: int, size: int) -> tuple[int, ...]:
+    """Return the samples of each shard of a window with so many, of so many bytes together."""
+    if options.by == "samples":
+        return equal_parts(samples, options.samples)
+    return _parts(samples, min(samples, -(-size // options.bytes)))
+
+
 def equal_parts(whole: int, most: int) -> tuple[int, ...]:
     """Return the sizes of as few parts as can be of at most `most`, equal but for one."""
-    parts = -(-whole // most)
+    return _parts(whole, -(-whole // most))
+
+
+def _parts(whole: int, parts: int) -> tuple[int, ...]:
     return tuple((index + 1) * whole // parts - index * whole // parts for index in range(parts))
 
 
-def _survivors(pool: Pool, part: Part) -> Mapping[int, int]:
-    """Return how many survivors each unit has, in the order of units."""
-    counts: dict[int, int] = {}
+def _survivors(pool: Pool, part: Part) -> Mapping[int, Count]:
+    """Return how many survivors each unit has, and bytes of them, in the order of units."""
+    counts: dict[int, Count] = {}
     for _, result in pool.engine.map(partial(_count, part), pool.blocks):
         if isinstance(result, Crashed):
             raise Stopped(f"the process of a count died ({result.reason}); run again")
@@ -77,11 +93,14 @@ def _survivors(pool: Pool, part: Part) -> Mapping[int, int]:
     return dict(sorted(counts.items()))
 
 
-def _count(part: Part, block: Block) -> dict[int, int]:
-    """Return how many survivors each unit of a block has; its rows follow one another."""
+def _count(part: Part, block: Block) -> dict[int, Count]:
+    """Return how many survivors each unit of a block has, and bytes; its rows follow one another.
+
+    Bytes are those of images and a guess at the rest, so that texts need not be read.
+    """
     if not block.files.gathered:
         return {}
-    columns = [KEEP.name, *part.columns]
+    columns = [KEEP.name, IMAGE_BYTES.name, *part.columns]
     table = block_table(block.store, block.files, columns, block.threads)
     rows, keep = table[ROW.name].to_numpy(), _kept(block, table, part)
     firsts: dict[int, int] = {}
@@ -90,7 +109,11 @@ def _count(part: Part, block: Block) -> dict[int, int]:
             firsts[file.unit] = min(row, firsts.get(file.unit, row))
     starts = np.searchsorted(rows, list(firsts.values()))
     ends = [*starts[1:], len(rows)]
-    return {u: int(keep[s:e].sum()) for u, s, e in zip(firsts, starts, ends, strict=True)}
+    sizes = np.where(keep, table[IMAGE_BYTES.name].fill_null(0).to_numpy() + BESIDES_BYTES, 0)
+    return {
+        unit: (int(keep[start:end].sum()), int(sizes[start:end].sum()))
+        for unit, start, end in zip(firsts, starts, ends, strict=True)
+    }
 
 
 def _kept(block: Block, table: pa.Table, part: Part) -> NDArray[np.bool_]:

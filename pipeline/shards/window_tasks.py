@@ -27,9 +27,9 @@ from pairsieve.pipeline.shards.records import (
     JSON,
     MORE,
     RECORD,
+    SIZE,
     Content,
     records,
-    sample_sizes,
     seeded_order,
 )
 from pairsieve.pipeline.shards.sample_tar import sample_parts, tar_bytes
@@ -83,9 +83,7 @@ class WindowPacker:
         path = str(_aside(folder, number))
         with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, RECORD) as writer:
             writer.write_table(table)
-        sizes = sample_sizes(table)
-        order = table.select([*KEYS, ROW.name, UID.name])
-        return order.append_column(SIZE, pa.array(sizes, pa.int64()))
+        return table.select([*KEYS, ROW.name, UID.name, SIZE])
 
     def _write(self, folder: Path, number: int, places: "Places") -> None:
         """Write the samples of a unit to their places."""
@@ -113,9 +111,6 @@ class WindowPacker:
         some = table.select([ROW.name, UID.name]).take(members)
         samples = Samples(some[ROW.name].to_numpy(), some[UID.name].to_pylist(), offsets)
         return self.shards.commit(self.store, shard, entry, samples)
-
-
-SIZE = "size"
 
 
 @dataclass(frozen=True, slots=True)
