@@ -8,6 +8,7 @@ Everything heavy is imported inside the commands, so `pairsieve --help` answers 
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
