@@ -87,7 +87,7 @@ def run(
         [(rule.name, rule.sql, rule.gate) for rule in applied],
         measured,
         [model.name for model in recipe.other_models],
-        [result.files for result in files.results],
+        [result.identity() for result in files.results],
         *[quota for rule in applied if (quota := rule.quota)],
     )
     made_by = Record.of(recipe, embeddings, applied).to_json()

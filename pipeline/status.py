@@ -10,7 +10,6 @@ from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     PLAN_FILE,
     Role,
-    files,
     layer_of,
     report_page,
     role,
@@ -26,7 +25,7 @@ from pairsieve.pipeline.dataset.stages import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.ledger.files import current_result
+from pairsieve.pipeline.ledger.files import current_result, first_names
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.selections.listing import names as selections
 from pairsieve.pipeline.unit import plan_file, retry_layers
@@ -134,7 +133,7 @@ def status(store: Store, name: str) -> Status:
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
     summary.complaints += _damage(store, name, gathered)
     selected = store.marker(select_marker(name))
-    judged = gathered_fingerprint(files(gathered.values(), ".parquet"))
+    judged = gathered_fingerprint(first_names(gathered.values(), ".parquet"))
     summary.outdated = selected is not None and selected.extra["gathered"] != judged
     if selected and not summary.outdated:
         _add_selection(summary, selected, done)

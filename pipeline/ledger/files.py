@@ -6,8 +6,8 @@ a file that is not cut into blocks the rows of a block are read.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -32,6 +32,7 @@ from pairsieve.schemas.errors import Stopped
 BLOCK_UNITS = 100  # units of a block; of 10,000 pairs each, a million pairs
 Units = tuple[int, int]  # the first and the last of some consecutive ones
 UNITS = "units"  # in a marker's entry of a file: of which units it holds the rows
+WAS = "was"  # likewise: name and checksum of the file as first committed, before pairs left it
 RULES = "rules"  # in a selection's marker: the rules whose bits are in its files
 CAPTIONS = "/captions"  # beside the names of models, whose scores are read: what `caption` left
 MADE_BY = "made_by"  # in a selection's marker: how it was made
@@ -39,21 +40,26 @@ MADE_BY = "made_by"  # in a selection's marker: how it was made
 
 @dataclass(frozen=True, slots=True)
 class SliceFile:
-    """A file of one task slice."""
+    """A file of one task slice; `first` is its name before pairs left it, if any did."""
 
     unit: int
     layer: int
     name: str
     sha256: str | None
+    first: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file of a stage over the pool, and the units that it holds; None for all."""
+    """A file of a stage over the pool, and the units that it holds; None for all.
+
+    `first` is its name and checksum before pairs left it, if any did.
+    """
 
     name: str
     units: Units | None
     sha256: str | None
+    first: tuple[str, str | None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,12 @@ class ResultFiles:
     files: tuple[ResultFile, ...]
     rules: tuple[str, ...] = ()
     suffix: str = ""
+
+    def identity(self) -> "list[ResultFile]":
+        """Return the files as they were before pairs left them, which stand for the content."""
+        firsts = (file.first or (file.name, file.sha256) for file in self.files)
+        files = zip(self.files, firsts, strict=True)
+        return [ResultFile(name, file.units, sha256) for file, (name, sha256) in files]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +113,11 @@ class LedgerFiles:
             yield file.name, file.sha256
 
     def measured(self) -> list[str]:
-        """Return the names of what was gathered and scored, which stand for the content."""
-        return [file.name for file in self.slices()]
+        """Return the names of what was gathered and scored, which stand for the content.
+
+        They are those before pairs left the files: what was decided of the others holds.
+        """
+        return [file.first or file.name for file in self.slices()]
 
 
 def ledger_files(
@@ -153,7 +168,22 @@ def _of_slices(markers: Mapping[str, Marker], suffix: str) -> Iterator[SliceFile
         unit, layer, _ = parsed(slice_name)
         for name, entry in marker.files.items():
             if name.endswith(suffix):
-                yield SliceFile(unit, layer, name, entry.get("sha256"))
+                yield SliceFile(unit, layer, name, entry.get("sha256"), first_name(name, entry))
+
+
+def first_names(markers: Iterable[Marker], suffix: str) -> list[str]:
+    """Return the names of committed files that end in `suffix`, as before pairs left them."""
+    entries = (entry for marker in markers for entry in marker.files.items())
+    return [first_name(name, entry) for name, entry in entries if name.endswith(suffix)]
+
+
+def first_name(name: str, entry: Mapping[str, Any]) -> str:
+    """Return the name of a file before pairs left it, given as a marker has it."""
+    return str(entry[WAS][0]) if WAS in entry else name
+
+
+def _first(entry: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    return (entry[WAS][0], entry[WAS][1]) if WAS in entry else None
 
 
 def result_files(
@@ -168,7 +198,7 @@ def result_files(
     if result is None:
         return ResultFiles(stage.view, stage.columns, ())
     files = tuple(
-        ResultFile(name, _units(entry), entry.get("sha256"))
+        ResultFile(name, _units(entry), entry.get("sha256"), _first(entry))
         for name, entry in result.files.items()
         if name.endswith(".parquet")
     )
@@ -234,16 +264,21 @@ def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles
 
 def unit_files(whole: LedgerFiles, unit: int) -> LedgerFiles:
     """Return the files of one unit; those of slices must be in the order of units, as listed."""
+    return span_files(whole, (unit, unit))
 
-    def of_unit(files: Sequence[SliceFile]) -> tuple[SliceFile, ...]:
-        first = bisect_left(files, unit, key=attrgetter("unit"))
-        return tuple(files[first : bisect_right(files, unit, first, key=attrgetter("unit"))])
+
+def span_files(whole: LedgerFiles, units: Units) -> LedgerFiles:
+    """Return the files of some consecutive units; those of slices must be in their order."""
+
+    def inside(files: Sequence[SliceFile]) -> tuple[SliceFile, ...]:
+        first = bisect_left(files, units[0], key=attrgetter("unit"))
+        return tuple(files[first : bisect_right(files, units[1], first, key=attrgetter("unit"))])
 
     return LedgerFiles(
-        of_unit(whole.gathered),
-        {name: of_unit(files) for name, files in whole.scores.items()},
-        tuple(overlapping(result, (unit, unit)) for result in whole.results),
-        (unit, unit),
+        inside(whole.gathered),
+        {name: inside(files) for name, files in whole.scores.items()},
+        tuple(overlapping(result, units) for result in whole.results),
+        units,
     )
 
 

@@ -33,6 +33,7 @@ from pairsieve.pipeline.ledger.files import (
     SliceFile,
     Units,
     current_result,
+    first_names,
     ledger_files,
 )
 from pairsieve.pipeline.ledger.sql import quoted
@@ -235,9 +236,11 @@ def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
 
     Attempt-unique names stand for the content, so this goes into the fingerprint of such a step.
     """
-    gathered = files(store.markers(GATHER_FOLDER).values(), ".parquet")
-    return gathered + [
-        name for folder in embeddings.values() for name in embedded_files(store, folder)
+    folders = ((vectors_folder(each), ".scores.parquet") for each in embeddings.values())
+    return [
+        name
+        for folder, suffix in ((GATHER_FOLDER, ".parquet"), *folders)
+        for name in first_names(store.markers(folder).values(), suffix)
     ]
 
 
