@@ -7,38 +7,15 @@ younger than `min_age_h` stays too, because an attempt under way has not committ
 near-duplicates keeps its files until `group` has committed what came of it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.paths import (
-    GROUP_MARKER,
-    PLAN_FILE,
-    SEARCHES,
-    UNFINISHED,
-    Role,
-    is_foreign,
-    role,
-)
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.unit.plan_file import staged_files
+from pairsieve.pipeline.integrity import garbage
 from pairsieve.schemas.errors import BadOption
 
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
 
-
-@dataclass(frozen=True, slots=True)
-class Garbage:
-    """A file that nothing names: its path in the dataset and its size, bytes."""
-
-    path: str
-    bytes: int
-
-
-def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[Garbage]:
+def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[garbage.Garbage]:
     """Delete what nothing names and is at least `min_age_h` hours old; return it, by path.
 
     With `dry_run` nothing is deleted.
@@ -51,56 +28,10 @@ def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[Garbage]:
             f"gc: {store.url} holds no {PLAN_FILE}, so it is no dataset; nothing was deleted"
         )
     latest = datetime.now(UTC) - timedelta(hours=min_age_h)
-    unnamed, unfinished = list(_unnamed(store, latest)), list(_unfinished(store, latest))
+    unnamed, unfinished = (
+        list(garbage.unnamed(store, latest)),
+        list(garbage.unfinished(store, latest)),
+    )
     if not dry_run:
-        store.delete(file.path for file in unnamed)
-        for file in unfinished:
-            Path(store.url, file.path).unlink(missing_ok=True)
+        garbage.delete(store, unnamed, unfinished)
     return sorted([*unnamed, *unfinished], key=lambda file: file.path)
-
-
-def _unnamed(store: Store, latest: datetime) -> Iterator[Garbage]:
-    """Yield the content that no marker names, and the searches whose result is committed."""
-    entries = [entry for entry in store.entries() if _in_dataset(store, entry["path"])]
-    roles = {entry["path"]: role(entry["path"]) for entry in entries}
-    searched = _searched(entries)
-    named = set(staged_files(store))
-    for path, kind in roles.items():
-        if kind is Role.MARKER and path not in searched:
-            marker = store.marker(path)
-            named |= set(marker.files if marker else ())
-    for entry in entries:
-        path = entry["path"]
-        content = roles[path] is Role.CONTENT and path not in named
-        if (content or path in searched) and entry["last_modified"] <= latest:
-            yield Garbage(path, entry["size"])
-
-
-def _searched(entries: "list[ObjectMeta]") -> set[str]:
-    """Return the markers of searches that are older than the result of `group`."""
-    committed = [entry["last_modified"] for entry in entries if entry["path"] == GROUP_MARKER]
-    searches = [entry for entry in entries if entry["path"].startswith(f"{SEARCHES}/")]
-    return {
-        entry["path"]
-        for entry in searches
-        for last in committed
-        if role(entry["path"]) is Role.MARKER and entry["last_modified"] <= last
-    }
-
-
-def _unfinished(store: Store, latest: datetime) -> Iterator[Garbage]:
-    """Yield the local store's own unfinished files, which its listing hides."""
-    if store.local is None:
-        return
-    for path in store.local.rglob("*#*"):
-        name = path.relative_to(store.local).as_posix()
-        if not UNFINISHED.search(name) or is_foreign(name):
-            continue
-        changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
-        if path.is_file() and _in_dataset(store, name) and changed <= latest:
-            yield Garbage(name, path.stat().st_size)
-
-
-def _in_dataset(store: Store, path: str) -> bool:
-    """Return False for what lies behind a link: that is another folder's."""
-    return store.link(path) is None

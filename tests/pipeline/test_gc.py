@@ -7,6 +7,7 @@ from pairsieve.pipeline import gc
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.integrity.garbage import Garbage
 from pairsieve.schemas.errors import BadOption
 
 PutPlan = Callable[[Store], None]
@@ -26,13 +27,13 @@ def paths(store: Store) -> list[str]:
 
 
 def test_what_no_marker_names_is_deleted_and_told(store: Store) -> None:
-    assert gc.run(store, 0) == [gc.Garbage(LEFT, 5)]
+    assert gc.run(store, 0) == [Garbage(LEFT, 5)]
     assert paths(store) == ["plan.json"]
 
 
 def test_a_dry_run_tells_the_same_and_deletes_nothing(store: Store) -> None:
     before = paths(store)
-    assert gc.run(store, 0, dry_run=True) == [gc.Garbage(LEFT, 5)]
+    assert gc.run(store, 0, dry_run=True) == [Garbage(LEFT, 5)]
     assert paths(store) == before
 
 
@@ -64,7 +65,7 @@ def test_a_folder_without_a_plan_is_refused(tmp_path: Path) -> None:
 )
 def test_names_and_folders_that_it_does_not_know_are_spared(store: Store, path: str) -> None:
     store.write(path, b"precious")
-    assert gc.run(store, 0) == [gc.Garbage(LEFT, 5)]
+    assert gc.run(store, 0) == [Garbage(LEFT, 5)]
     assert store.read(path) == b"precious"
 
 
@@ -72,7 +73,7 @@ def test_what_a_marker_names_stays(store: Store) -> None:
     named = "gather/00000001.0123456789ab.tar"
     store.write(named, b"named")
     commit(store, "gather/00000001.json", Marker(1, {named: {"bytes": 5}}))
-    assert gc.run(store, 0) == [gc.Garbage(LEFT, 5)]
+    assert gc.run(store, 0) == [Garbage(LEFT, 5)]
     assert named in paths(store)
 
 
@@ -80,7 +81,7 @@ def test_unfinished_files_are_deleted_if_their_name_is_known(store: Store) -> No
     unfinished, other = f"{store.url}/{LEFT}#1", f"{store.url}/gather/draft#1"
     Path(unfinished).write_bytes(b"1234567")
     Path(other).write_bytes(b"somebody's")
-    assert gc.run(store, 0) == [gc.Garbage(LEFT, 5), gc.Garbage(f"{LEFT}#1", 7)]
+    assert gc.run(store, 0) == [Garbage(LEFT, 5), Garbage(f"{LEFT}#1", 7)]
     assert not Path(unfinished).exists()
     assert Path(other).exists()
 
@@ -93,6 +94,6 @@ def test_links_are_not_followed(store: Store, tmp_path: Path) -> None:
     Path(store.url, "embed/model").symlink_to(behind.parent)
     behind.with_name("00000002.0123456789ab.vectors.parquet").write_bytes(b"another's")
     Path(store.url, "gather/00000003.0123456789ab.tar").symlink_to(behind)
-    assert gc.run(store, 0) == [gc.Garbage(LEFT, 5)]
+    assert gc.run(store, 0) == [Garbage(LEFT, 5)]
     assert len(list(behind.parent.iterdir())) == 2
     assert behind.read_bytes() == b"another's"

@@ -26,6 +26,7 @@ from pairsieve.pipeline.hamming.components import components
 from pairsieve.pipeline.hamming.distributed import ALONE, default_partitions, neighbour_labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
 from pairsieve.pipeline.hamming.partition import plan_partitions
+from pairsieve.pipeline.integrity.garbage import Garbage
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -312,7 +313,7 @@ def test_gc_keeps_a_search_that_can_go_on_and_sweeps_what_no_marker_names(
     before = list(small.list("group/near"))
     leftover = "group/near/0123456789abcdef/partition/000000.0123456789ab.bin"
     small.write(leftover, b"left behind")
-    assert gc.run(small, 0) == [gc.Garbage(leftover, 11)]
+    assert gc.run(small, 0) == [Garbage(leftover, 11)]
     assert list(small.list("group/near")) == before
 
 

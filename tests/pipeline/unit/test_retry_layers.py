@@ -16,6 +16,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import layer_of, parsed
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
+from pairsieve.pipeline.integrity.garbage import Garbage
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.status import Status, status
@@ -352,7 +353,7 @@ def test_gc_deletes_nothing_of_a_layer_that_is_named(world: MakeWorld) -> None:
     before = list(dataset.store.list())
     left = "gather/00000001.r1.0123456789ab.tar"
     dataset.store.write(left, b"left behind")
-    assert gc.run(dataset.store, 0) == [gc.Garbage(left, 11)]
+    assert gc.run(dataset.store, 0) == [Garbage(left, 11)]
     assert list(dataset.store.list()) == before
 
 
