@@ -38,8 +38,21 @@ RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, 
 Dataset = Annotated[
     str, typer.Option("--dataset", help="Folder or s3://, gs://, az:// URL of the dataset.")
 ]
+
+
+def _finished(dataset: str) -> str:
+    """Return the dataset unless a `forget` was stopped in it."""
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.unit.forgotten import check_finished
+
+    check_finished(Store.at(dataset))
+    return dataset
+
+
+AnyDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.")]
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.")
+    str,
+    typer.Argument(metavar="DATASET", help="Folder or URL of the dataset.", callback=_finished),
 ]
 Name = Annotated[str, typer.Option("--name", help="Name of the selection.", callback=check_name)]
 Survivors = Annotated[

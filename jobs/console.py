@@ -1,7 +1,10 @@
 """What the commands print: the funnel, the status, and the paths of the results."""
 
+from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +14,7 @@ from pairsieve.pipeline.dataset.paths import report_page, shards_folder, stats_f
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.fetch.diagnosis import clock
+from pairsieve.pipeline.forget import Taken
 from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import SearchResult
 from pairsieve.pipeline.selections import listing
@@ -151,3 +155,28 @@ def print_paths(store: Store, name: str) -> None:
         Console().print(
             f"{label:<11} {store.location(path)}{note}", soft_wrap=True, highlight=False
         )
+
+
+def print_forgotten(store: Store, taken: Iterable[Taken], dry_run: bool) -> None:
+    """Print what was taken out, what is to be done, and what lies elsewhere."""
+    left = 0
+    for one in taken:
+        verb = "would take out" if dry_run else "took out"
+        typer.echo(f"{verb} {one.pairs:,} pairs, {one.images:,} of them with a stored image")
+        for name, shards in (one.shards or {}).items():
+            typer.echo(f"selection {name}: {shards:,} shards written anew, the others as they were")
+        if one.record:
+            typer.echo(f"the record: {store.location(one.record)}")
+        left = one.units_left
+    if left:
+        typer.echo(
+            f"{left:,} units are not gathered yet and were not looked through: nothing fetches "
+            "what was named, but say `forget` again once they are gathered, since the plan has "
+            "their texts"
+        )
+    if not dry_run:
+        again = f"`pairsieve report RECIPE --dataset {quote(store.url)}`"
+        typer.echo(f"reports and search indexes are deleted; {again} makes a report again")
+    files = read(store).files
+    where = f"{files[0].path}{', ...' * (len(files) > 1)}"
+    typer.echo(f"not touched: the input ({where}), exports and pages that were written elsewhere")

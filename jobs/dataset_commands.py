@@ -10,6 +10,7 @@ import typer
 
 from pairsieve.jobs.cli_options import (
     Address,
+    AnyDataset,
     AsJson,
     DatasetArgument,
     EngineKind,
@@ -23,6 +24,8 @@ from pairsieve.jobs.cli_options import (
     check_output,
 )
 from pairsieve.schemas.errors import BadOption
+
+Named = list[str] | None
 
 
 def export(
@@ -171,6 +174,55 @@ def verify(
         raise typer.Exit(1)
 
 
+def forget(
+    dataset: AnyDataset,
+    uid: Annotated[Named, typer.Option("--uid", help="The pair of this uid.")] = None,
+    url: Annotated[Named, typer.Option("--url", help="Pairs of this URL.")] = None,
+    host: Annotated[
+        Named, typer.Option("--host", help="Pairs of this host and its sub-domains.")
+    ] = None,
+    sha256: Annotated[
+        Named, typer.Option("--sha256", help="Pairs whose image came as these bytes.")
+    ] = None,
+    phash: Annotated[
+        Named,
+        typer.Option(
+            "--phash", metavar="HASH [BITS]", help="Pictures with this pHash, or some bits off."
+        ),
+    ] = None,
+    listed: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="A file with a line `KIND VALUE` for each, as above."),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Kept in the ledger and record.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be taken out; change nothing.")
+    ] = False,
+    engine: Kind = EngineKind.RAY,
+    workers: Workers = None,
+    ray_address: Address = None,
+) -> None:
+    """Take pairs out, so that no byte of them is left and nothing fetches them again."""
+    from pairsieve.jobs.console import print_forgotten
+    from pairsieve.jobs.job import EngineChoice, opened
+    from pairsieve.pipeline import forget
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.removal.names import keys
+
+    options = {"uid": uid, "url": url, "host": host, "sha256": sha256, "phash": phash}
+    named = keys(
+        {kind: values or () for kind, values in options.items()}, [*map(str, listed or ())]
+    )
+    store = Store.at(dataset)
+    forget.check(store, named)
+    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+        if dry_run:
+            taken = [forget.dry_run(store, running, named)]
+        else:
+            taken = forget.run(store, running, named, reason)
+    print_forgotten(store, taken, dry_run)
+
+
 def hashes(
     dataset: DatasetArgument,
     out: Annotated[str, typer.Option("--out", help="Parquet file to write, local or a URL.")],
@@ -215,4 +267,5 @@ def fetch_model(
     typer.echo(download(Embed(model=model, pretrained=pretrained)).weights)
 
 
-COMMANDS = (export, search, learn, status, verify, gc, hashes)  # that are called as they are here
+# Those that are called as they are here.
+COMMANDS = (export, search, learn, status, verify, forget, gc, hashes)

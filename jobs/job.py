@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.unit import plan_limit, retry_layers
+from pairsieve.pipeline.unit.forgotten import check_finished
 from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.pipeline.unit.plan_limit import Limit
 from pairsieve.schemas.errors import BadOption
@@ -67,6 +68,7 @@ class Job:
         """
         self.recipe = overrides.load(recipe, settings)
         self.store = Store.at(dataset, self.recipe.scratch)
+        check_finished(self.store)
         for warning in check.check(self.recipe, self.store, verbs):
             log.warning(warning)
         self._engine = engine

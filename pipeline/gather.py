@@ -31,7 +31,7 @@ from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.pipeline.ledger.rules import gates
-from pairsieve.pipeline.unit import input_images, plan_file, task_slices
+from pairsieve.pipeline.unit import forgotten, input_images, plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -55,6 +55,7 @@ class Worker:
         plan_sha256: The SHA-256 of its plan.json.
         among: How many task slices are gathered at the same time.
         rules_cache: What robots.txt files say; each process fills its own.
+        forgotten: The records of what was taken out of the dataset.
     """
 
     recipe: Recipe
@@ -62,6 +63,7 @@ class Worker:
     plan_sha256: str
     among: int
     rules_cache: RulesCache
+    forgotten: tuple[str, ...] = ()
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
@@ -78,9 +80,11 @@ def work(
     What kills its process is halved until the pair at fault stands alone.
     """
     plan_sha256, rules_cache = plan_file.sha256_of(store), RulesCache()
+    records = forgotten.names(store)
     while todo:
         crashed: list[TaskSlice] = []
-        worker = Worker(recipe, store, plan_sha256, min(engine.workers, len(todo)), rules_cache)
+        among = min(engine.workers, len(todo))
+        worker = Worker(recipe, store, plan_sha256, among, rules_cache, records)
         for task_slice, result in engine.map(partial(gather, worker), todo):
             if not isinstance(result, Crashed):
                 yield task_slice.name, result
@@ -99,10 +103,13 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     recipe, store = worker.recipe, worker.store
     plan = plan_file.read_once(store, worker.plan_sha256)
     part, before = _part(recipe, store, plan, task_slice)
+    taken_out = forgotten.read_once(store, worker.forgotten)
+    if taken_out:
+        taken_out.take_out(store, part, task_slice.unit)
     alive = part.usable()
     part.measure_texts(alive, _of_texts(recipe, part, alive))
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
-    checks = Checks.of(part, plan, recipe)
+    checks = Checks.of(part, plan, recipe, taken_out.index if taken_out else None)
     alive = checks.admitted(part, alive)
     if before and not checks.by_row:
         alive = before.take_over(part, alive)

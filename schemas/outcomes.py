@@ -96,6 +96,7 @@ class Outcome(StrEnum):
         False,
         "The row's blur boxes are missing or malformed, so nothing of the image was kept.",
     )
+    FORGOTTEN = "forgotten", False, "Taken out by `pairsieve forget`; the detail says why."
     CRASHED = "crashed", False, "Working on this pair alone killed the process."
 
     @property
@@ -112,6 +113,6 @@ _SETTLED = frozenset(
         *(Outcome.OK, Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED),
         *(Outcome.ABSENT, Outcome.NOT_AN_IMAGE, Outcome.TOO_MANY_PIXELS, Outcome.BAD_IMAGE),
         *(Outcome.SIDE_TOO_SHORT, Outcome.SIDE_TOO_LONG, Outcome.BAD_BOXES),
-        *(Outcome.BLOCKLIST, Outcome.HASH_MISMATCH),
+        *(Outcome.BLOCKLIST, Outcome.HASH_MISMATCH, Outcome.FORGOTTEN),
     )
 )

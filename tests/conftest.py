@@ -276,3 +276,28 @@ def put_vectors() -> PutVectors:
         commit(store, f"embed/{model}/{slice_name}.json", marker)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def found_in() -> Callable[[Store, dict[str, bytes]], list[tuple[str, str]]]:
+    """Return a function that finds bytes, by name, in all files of a dataset, unpacked or not."""
+
+    def find(store: Store, sought: dict[str, bytes]) -> list[tuple[str, str]]:
+        return [
+            (name, path)
+            for path in store.paths()
+            for body in unpacked(store.read(path))
+            for name, value in sought.items()
+            if value in body
+        ]
+
+    return find
+
+
+def unpacked(body: bytes) -> Iterator[bytes]:
+    """Yield bytes as they are and, of Parquet, its values."""
+    yield body
+    if body[:4] == b"PAR1":
+        for column in pq.read_table(pa.BufferReader(body)).columns:
+            for chunk in column.chunks:
+                yield b"\0".join(bytes(buffer) for buffer in chunk.buffers() if buffer)

@@ -37,6 +37,7 @@ FOLDERS = {
     "selections": "dataset engine ledger stats",
     "explore": "dataset engine ledger fetch stats selections",
     "integrity": "dataset image ledger unit",
+    "removal": "dataset engine ledger input fetch external unit shards selections integrity",
 }
 MOST_MODULES = 16  # of a folder
 FLAT = {"filters", "schemas"}

@@ -48,6 +48,7 @@ MANIFEST = "manifest.parquet"
 ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
+FORGOTTEN = "forgotten"  # the folder of what `forget` has taken out
 
 VECTORS_SUFFIX = ".vectors.parquet"
 SCORES_SUFFIX = ".scores.parquet"
@@ -211,6 +212,17 @@ def shard_file(number: int) -> str:
     return f"{number:05d}.tar"
 
 
+def forgotten_record(number: int) -> str:
+    """Return where it stands what the `forget` of this number, from 1, has taken out."""
+    return marker_path(FORGOTTEN, f"{number:04d}")
+
+
+def forgotten_rounds(fingerprint: str = "", round: str = "") -> str:
+    """Return the folder of a round of a `forget`, of all of one fingerprint or of all."""
+    return _below(FORGOTTEN, "rounds", fingerprint, round)
+
+
+FORGET_BEGUN = marker_path(FORGOTTEN, "begun")  # while a `forget` is not finished
 GROUP_MARKER = marker_path(GROUP.folder)
 BLOCKLIST_MARKER = marker_path(BLOCKLIST.folder)
 
@@ -355,6 +367,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{_SHARDS}/parts/\d{{5,}}\.json",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.json",
         rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.json",
+        rf"{FORGOTTEN}/(?:\d{{4,}}|begun|rounds/{_HASH}/{_ROUND}/\d{{6,}})\.json",
     ],
     Role.CONTENT: [
         *(
@@ -373,6 +386,8 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
         rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.[a-z]+\.parquet",
         rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.parquet",
+        rf"{FORGOTTEN}/{_ATTEMPT}\.parquet",
+        rf"{FORGOTTEN}/rounds/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.(?:parquet|tar|list)",
         rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],

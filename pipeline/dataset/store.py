@@ -243,6 +243,14 @@ class Store:
                 return False
         return True
 
+    def copy(self, source: str, path: str) -> None:
+        """Put at `path`, at once, what is at `source`."""
+        import obstore
+
+        with storage_errors(self.location(path)):
+            self.prepare(path)
+            obstore.copy(self._objects, source, path)
+
     def delete(self, paths: Iterable[str]) -> None:
         """Delete the objects at `paths`; one that is not there is no error.
 

@@ -23,8 +23,9 @@ import hashlib
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +62,35 @@ class BlocklistIndex:
         Raises:
             BadOption: a line is not an entry, or a file cannot be read to its end.
         """
-        self._names = [source.name for source in sources]
+        self._fill(
+            [source.name for source in sources],
+            (
+                (number << _LINE_BITS | line, kind, key)
+                for number, source in enumerate(sources)
+                for line, kind, key in _entries(source, max_distance)
+            ),
+        )
+
+    @classmethod
+    def of_keys(cls, lists: Mapping[str, Sequence[tuple[str, int]]]) -> Self:
+        """Return the index of lists, by their names, of keys as `keys_of` gives them."""
+        index = cls((), 0)
+        entries = (
+            (number << _LINE_BITS | line, *key)
+            for number, keys in enumerate(lists.values())
+            for line, key in enumerate(keys, 1)
+        )
+        index._fill(list(lists), entries)
+        return index
+
+    def _fill(self, names: list[str], entries: Iterable[tuple[int, str, int]]) -> None:
+        """Take the location, kind and key of every entry."""
+        self._names = names
         keys: dict[str, array[int]] = defaultdict(lambda: array("Q"))
         locations: dict[str, array[int]] = defaultdict(lambda: array("Q"))
-        for number, source in enumerate(sources):
-            for line, kind, key in _entries(source, max_distance):
-                keys[kind].append(key)
-                locations[kind].append(number << _LINE_BITS | line)
+        for location, kind, key in entries:
+            keys[kind].append(key)
+            locations[kind].append(location)
         self._exact: dict[str, tuple[NDArray[np.uint64], Locations]] = {}
         self._by_hash: list[tuple[HashIndex, Locations]] = []
         for kind, kind_keys in keys.items():
@@ -179,7 +202,7 @@ def _entries(source: InputFile, max_distance: int) -> Iterator[tuple[int, str, i
                 text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
                 if text and not text.startswith("#"):
                     kind, value = (*text.split(None, 1), "")[:2]
-                    for key in _keys(kind, value, max_distance):
+                    for key in keys_of(kind, value, max_distance):
                         yield line, *key
     except OSError as error:
         raise BadOption(f"{source.location}: cannot be read to its end: {error}") from error
@@ -189,7 +212,7 @@ def _entries(source: InputFile, max_distance: int) -> Iterator[tuple[int, str, i
         raise BadOption(f"{source.location}, line {line}: {error}; got {text[:200]!r}") from error
 
 
-def _keys(kind: str, value: str, max_distance: int) -> Iterator[tuple[str, int]]:
+def keys_of(kind: str, value: str, max_distance: int) -> Iterator[tuple[str, int]]:
     """Yield what an entry is found by; ValueError, saying what is allowed, if it is none."""
     if kind not in ALLOWED:
         raise ValueError(f"an entry begins with its kind; {nearest(kind, list(ALLOWED))}")

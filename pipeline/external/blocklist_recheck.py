@@ -93,7 +93,7 @@ def _look_up(options: Blocklist, folder: str, block: Block) -> Marker:
         connection.execute(
             f"CREATE VIEW images AS SELECT * FROM ledger WHERE outcome = '{Outcome.OK}'"
         )
-        entries = _blocked(connection, blocklist.load(options))
+        entries = listed_rows(connection, blocklist.load(options))
     files = {}
     if entries:
         path = content(folder, task_name(block.number), ".parquet")
@@ -104,8 +104,8 @@ def _look_up(options: Blocklist, folder: str, block: Block) -> Marker:
     return commit(block.store, marker_path(folder, task_name(block.number)), marker)
 
 
-def _blocked(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:
-    """Return the entry for every row whose image is stored and on the blocklist, by row.
+def listed_rows(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict[int, str]:
+    """Return the entry for every row of `images` that is on the blocklist, by row.
 
     Of several that of the URL counts, then that of the final URL, of the file, of the pHash.
     """

@@ -26,6 +26,7 @@ NOT_REQUESTED = frozenset(
     (
         Outcome.NO_URL, Outcome.NO_TEXT, Outcome.REPEATED, Outcome.GATED, Outcome.ABSENT,
         Outcome.BLOCKLIST, Outcome.BLOCKED_SCHEME, Outcome.CRASHED,
+        Outcome.FORGOTTEN,
     )
 )  # fmt: skip
 REFUSING = ("http_4xx 403", "http_4xx 429", "http_other 999", "host_paused")

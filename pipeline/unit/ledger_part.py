@@ -64,6 +64,7 @@ class Part:
         self.values[HOST.name] = [url.host or None if url else None for url in self.urls]
         self.values[URL_HASH.name] = [url.hash if url else None for url in self.urls]
         self.values[RETRY_LAYER.name] = [retry_layer] * self.rows
+        self._forgotten: set[int] = set()
         self.values[UID.name] = [
             uid(url or "", text or "")
             for url, text in zip(self.values[URL.name], self.values[TEXT.name], strict=True)
@@ -88,11 +89,25 @@ class Part:
         self.put(OUTCOME, rows, outcome)
         self.put(DETAIL, rows, detail)
 
+    def forget(self, row: int, detail: str | None, uid: str | None = None) -> None:
+        """Keep of a row nothing but its uid, or the one given, and why."""
+        kept = {column.name for column in (ROW, UID, RETRY_LAYER)}
+        for name in self.values.keys() - kept:
+            self.values[name][row] = None
+        if uid:
+            self.values[UID.name][row] = uid
+        self.urls[row] = None
+        self._forgotten.add(row)
+        self.reject([row], Outcome.FORGOTTEN, detail)
+
     def usable(self) -> list[int]:
-        """Return the rows with a URL and a text not seen before; give the others their outcome."""
+        """Return the rows with a URL and a text not seen before; give the others their outcome.
+
+        Rows that are forgotten have theirs.
+        """
         seen: set[str] = set()
         alive = []
-        for row in range(self.rows):
+        for row in (row for row in range(self.rows) if row not in self._forgotten):
             uid = self.values[UID.name][row]
             if not (self.values[URL.name][row] or "").strip():
                 outcome = Outcome.NO_URL
@@ -166,9 +181,11 @@ class Part:
         schema = arrow_schema(self.columns)
         arrays = [pa.array(self.values[field.name], field.type) for field in schema]
         table = pa.Table.from_arrays(arrays, schema=schema.remove_metadata())
-        for field, column in zip(
-            self.extra_columns.schema, self.extra_columns.columns, strict=True
-        ):
+        extra_columns = self.extra_columns
+        if self._forgotten:
+            rows = (None if row in self._forgotten else row for row in range(self.rows))
+            extra_columns = extra_columns.take(pa.array(rows, pa.int64()))
+        for field, column in zip(extra_columns.schema, extra_columns.columns, strict=True):
             table = table.append_column(field, column)
         return table
 

@@ -67,14 +67,18 @@ class Checks:
         blur_boxes: Each row's value of the column of boxes to blur; None where none is blurred.
         expected: The hashes that the input expects.
         blocklist: The recipe's blocklist, if it has one.
+        forgotten: What was taken out of the dataset, if anything was.
     """
 
     blur_boxes: list[Any] | None
     expected: ExpectedHashes
     blocklist: BlocklistIndex | None
+    forgotten: BlocklistIndex | None = None
 
     @classmethod
-    def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
+    def of(
+        cls, part: Part, plan: Plan, recipe: Recipe, forgotten: BlocklistIndex | None = None
+    ) -> Self:
         """Return the checks of a task slice."""
         column = recipe.image.blur_boxes
         boxes = part.extra_columns[plan.column_of(column)].to_pylist() if column else None
@@ -82,6 +86,7 @@ class Checks:
             boxes,
             ExpectedHashes(part.extra_columns, recipe.input),
             blocklist.load(recipe.blocklist) if recipe.blocklist else None,
+            forgotten,
         )
 
     @property
@@ -140,7 +145,10 @@ class Images:
         sha256 = hashlib.sha256(fetched.body).hexdigest()
         self._part.put(FETCH_BYTES, rows, len(fetched.body))
         self._part.put(SHA256, rows, sha256)
-        if entry := self._entry(fetched.final_url, sha256):
+        if entry := _entry(self._checks.forgotten, fetched.final_url, sha256):
+            self._forget(rows, entry)
+            return
+        if entry := _entry(self._checks.blocklist, fetched.final_url, sha256):
             self._part.reject(rows, Outcome.BLOCKLIST, entry)
             return
         wrong = self._checks.expected.mismatches(rows, fetched.body, sha256)
@@ -149,10 +157,9 @@ class Images:
         for boxes, same in self._by_boxes([row for row in rows if row not in wrong]):
             self._add_picture(same, fetched.body, boxes)
 
-    def _entry(self, final_url: str | None, sha256: str) -> str | None:
-        """Return the entry of the blocklist that received bytes or where they came from are on."""
-        index = self._checks.blocklist
-        return (index.of_url(final_url) or index.of_sha256(sha256)) if index else None
+    def _forget(self, rows: list[int], entry: str) -> None:
+        for row in rows:
+            self._part.forget(row, entry)
 
     def _by_boxes(self, rows: list[int]) -> list[tuple[BlurBoxes, list[int]]]:
         """Return the rows by what is to be blurred in their image, in order."""
@@ -188,20 +195,24 @@ class Images:
         if self._orientations:
             arrays[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
         self._part.measure_images([rows for rows, _ in self._waiting], arrays)
-        blocked = self._blocked([rows[0] for rows, _ in self._waiting])
+        firsts = [rows[0] for rows, _ in self._waiting]
+        forgotten = self._listed(self._checks.forgotten, firsts)
+        blocked = self._listed(self._checks.blocklist, firsts)
         for index, (rows, decoded) in enumerate(self._waiting):
-            if index in blocked:
+            if index in forgotten:
+                self._forget(rows, forgotten[index])
+            elif index in blocked:
                 self._part.reject(rows, Outcome.BLOCKLIST, blocked[index])
             else:
                 self._store(rows, decoded)
         self._waiting.clear()
 
-    def _blocked(self, rows: list[int]) -> dict[int, str]:
+    def _listed(self, listed: BlocklistIndex | None, rows: list[int]) -> dict[int, str]:
         """Return the entry for each index in `rows` whose picture has a listed pHash."""
-        if not self._checks.blocklist:
+        if not listed:
             return {}
         hashes = [self._part.values[PERCEPTUAL_HASH.name][row] for row in rows]
-        return self._checks.blocklist.of_hashes(np.array(hashes, np.uint64))
+        return listed.of_hashes(np.array(hashes, np.uint64))
 
     def _store(self, rows: list[int], decoded: Picture) -> None:
         """Append the stored image to the tar and note where it lies."""
@@ -222,6 +233,11 @@ class Images:
             (IMAGE_CHECKSUM, checksums.of_image(decoded.stored)),
         ):
             self._part.put(column, rows, value)
+
+
+def _entry(index: BlocklistIndex | None, final_url: str | None, sha256: str) -> str | None:
+    """Return the entry of a list that received bytes or where they came from are on."""
+    return (index.of_url(final_url) or index.of_sha256(sha256)) if index else None
 
 
 def _planes(planes: list[NDArray[np.uint8]]) -> Planes:

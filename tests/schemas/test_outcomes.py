@@ -6,7 +6,7 @@ from pairsieve.schemas.outcomes import Outcome
 NEVER_AGAIN = {
     *("ok", "no_url", "no_text", "repeated", "gated", "blocklist", "hash_mismatch"),
     *("absent", "not_an_image", "too_many_pixels", "side_too_short", "side_too_long"),
-    *("bad_image", "bad_boxes"),
+    *("bad_image", "bad_boxes", "forgotten"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Taking pairs out of a dataset: what was named, where it lies, what is written instead."""

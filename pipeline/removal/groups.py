@@ -1,0 +1,109 @@
+"""What `group` knows of pairs: their rows leave, and their texts the captions of their keepers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import content, task_name
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.removal.replacement import Replacement, with_files
+from pairsieve.pipeline.removal.rows import read_rows
+from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT
+
+RECAPTIONED = "recaptioned"  # in the marker of a block: the file of captions that leave
+TAKEN = "taken"  # likewise: pairs that leave, and of them the repeated
+INDICES = "indices"
+CHANGES = pa.schema([(ROW.name, pa.int64()), (INDICES, pa.list_(pa.int64()))])
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTask:
+    """Prepares blocks of `group` without the pairs.
+
+    Attributes:
+        store: The dataset.
+        folder: Of the round.
+        texts: The files of the texts of the pairs.
+    """
+
+    store: Store
+    folder: str
+    texts: tuple[str, ...]
+
+    def __call__(self, item: tuple[int, str, dict[str, Any], tuple[str, ...]]) -> Marker:
+        """Prepare one file, given with the files of the rows that leave it, and commit it."""
+        number, name, entry, found = item
+        table = pq.read_table(checksums.read(self.store, name, entry))
+        gone = np.isin(table[ROW.name].to_numpy(), read_rows(self.store, found))
+        leaving = table.filter(pa.array(gone))
+        repeated = sum(map(bool, leaving[REPEATED.name].to_pylist()))
+        new = Replacement(extra={TAKEN: [leaving.num_rows, repeated], RECAPTIONED: None})
+        left, changes = self._recaptioned(table.filter(pa.array(~gone)))
+        if not gone.any() and not changes.num_rows:
+            return new.commit(self.store, self.folder, number)
+        path = content(name.rpartition("/")[0], task_name(number), ".parquet")
+        with self.store.writer(path) as sink:
+            pq.write_table(left, sink, compression="zstd")
+        new.succeed(name, entry, path, sink.entry())
+        if changes.num_rows:
+            path = content(self.folder, task_name(number), ".parquet")
+            with self.store.writer(path) as sink:
+                pq.write_table(changes, sink)
+            new.files[path] = sink.entry()
+            new.extra[RECAPTIONED] = path
+        return new.commit(self.store, self.folder, number)
+
+    def _recaptioned(self, table: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return rows whose captions lack texts that leave; and which of each row these were."""
+        captions = table[CAPTIONS.name].to_pylist()
+        changes: dict[int, list[int]] = {}
+        if any(captions):
+            texts = self._texts(table)
+            for index, cluster in enumerate(table[CLUSTER.name].to_pylist()):
+                theirs = texts.get(cluster, ()) if captions[index] else ()
+                out = [n for n, text in enumerate(captions[index] or ()) if n and text in theirs]
+                if out:
+                    changes[index] = out
+                    captions[index] = [t for n, t in enumerate(captions[index]) if n not in out]
+        place = table.schema.get_field_index(CAPTIONS.name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(captions, field.type))
+        rows = table[ROW.name].take(pa.array(changes, pa.int64()))
+        return table, pa.table([rows, pa.array(changes.values(), pa.list_(pa.int64()))], CHANGES)
+
+    def _texts(self, table: pa.Table) -> dict[int, set[str]]:
+        """Return the texts that leave the clusters of a block, by cluster."""
+        clusters = table[CLUSTER.name].combine_chunks()
+        texts: dict[int, set[str]] = {}
+        for file in self.texts:
+            with self.store.reader(file) as source:
+                own = pq.read_table(source, filters=pa.compute.field(CLUSTER.name).isin(clusters))
+            columns = (own[column.name].to_pylist() for column in (CLUSTER, TEXT))
+            for cluster, text in zip(*columns, strict=True):
+                texts.setdefault(cluster, set()).add(text)
+        return texts
+
+
+def grouped_without(marker: Marker, prepared: Sequence[Marker]) -> Marker:
+    """Return the marker of `group` without the pairs.
+
+    Of its counts those of pairs and of repeated ones are now; the others are as they were found.
+    """
+    pairs, repeated = (sum(one.extra[TAKEN][index] for one in prepared) for index in (0, 1))
+    counts = dict(marker.counts)
+    for name, taken in (("pairs", pairs), ("repeated", repeated)):
+        counts[name] = counts.get(name, 0) - taken
+    files = with_files(marker.files, prepared)
+    return replace(marker, rows=marker.rows - pairs, files=files, counts=counts)
+
+
+def changes_in(prepared: Sequence[Marker]) -> tuple[str, ...]:
+    """Return the files that say which captions leave which keepers."""
+    files = (one.extra[RECAPTIONED] for one in prepared)
+    return tuple(file for file in files if file)
