@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pairsieve.jobs import log
 from pairsieve.jobs.cli_options import (
     Address,
     AnyDataset,
@@ -206,6 +207,7 @@ def forget(
     from pairsieve.jobs.console import print_forgotten
     from pairsieve.jobs.job import EngineChoice, opened
     from pairsieve.pipeline import forget
+    from pairsieve.pipeline.dataset.lease import POOL, held
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.removal.names import keys
 
@@ -215,7 +217,8 @@ def forget(
     )
     store = Store.at(dataset)
     forget.check(store, named)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    choice = EngineChoice(engine.value, workers, ray_address)
+    with held(store, POOL, log.note), opened(choice) as running:
         if dry_run:
             taken = [forget.dry_run(store, running, named)]
         else:

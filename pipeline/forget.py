@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import fingerprint, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    CAPTION_FOLDER,
     EMBED_FOLDER,
     EVALUATION,
     FORGET_BEGUN,
@@ -233,26 +234,19 @@ class _Forget:
         rounds.run(self.store, self.engine, self.of(name), task, items)
 
     def _unit_task(self, unit_pairs: int) -> UnitTask:
-        names = self.store.marker_names(EMBED_FOLDER)
         folders = []
-        for name in names:
-            scored = {
-                path.split("/")[2]
-                for path, _, _ in self.store.list(paths.vectors_folder(name))
-                if path.count("/") > 2
-            }
-            folders += [name, *(f"{name}/{each}" for each in sorted(scored))]
-        compared = {
-            path.split("/")[2] for path, _, _ in self.store.list(EVALUATION) if path.count("/") > 2
-        }
-        return UnitTask(
-            self.store,
-            self.of("units"),
-            unit_pairs,
-            self.reason,
-            tuple(folders),
-            tuple(sorted(compared)),
-        )
+        for parent in (EMBED_FOLDER, CAPTION_FOLDER):
+            for name in self.store.marker_names(parent):
+                folder = f"{parent}/{name}"
+                folders += [folder, *self._below(folder)]
+        folders += self._below(EVALUATION)
+        return UnitTask(self.store, self.of("units"), unit_pairs, self.reason, tuple(folders))
+
+    def _below(self, folder: str) -> list[str]:
+        """Return the folders in a folder, in order."""
+        depth = folder.count("/") + 1
+        found = {path.rpartition("/")[0] for path, _, _ in self.store.list(folder)}
+        return sorted(path for path in found if path.count("/") == depth)
 
     def _units(self, numbers: Sequence[int], meant: Sequence[Marker]) -> dict[str, Unit]:
         """Return the units that hold such a pair, by the name of their task."""

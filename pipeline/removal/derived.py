@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 
 from pairsieve.pipeline.dataset.paths import (
+    CAPTION_FOLDER,
     DONE,
     EMBED_FOLDER,
     EVALUATION,
     FORGOTTEN,
     GATHER_FOLDER,
     INDEXES,
+    LEASES,
     Role,
     role,
 )
@@ -16,14 +18,16 @@ from pairsieve.pipeline.dataset.stages import REPORT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity import garbage
 
-KEPT = tuple(f"{folder}/" for folder in (GATHER_FOLDER, EMBED_FOLDER, EVALUATION, FORGOTTEN))
+OF_PAIRS = (GATHER_FOLDER, EMBED_FOLDER, CAPTION_FOLDER, EVALUATION, FORGOTTEN)
+KEPT = tuple(f"{folder}/" for folder in OF_PAIRS)
 
 
 def delete(store: Store) -> None:
     """Delete it, and whatever no marker names: it may hold what was taken out."""
     store.delete(path for path in list(store.paths()) if _is_derived(path))
     now = datetime.now(UTC)
-    garbage.delete(store, list(garbage.unnamed(store, now)), list(garbage.unfinished(store, now)))
+    unnamed = [one for one in garbage.unnamed(store, now) if not one.path.startswith(f"{LEASES}/")]
+    garbage.delete(store, unnamed, list(garbage.unfinished(store, now)))
 
 
 def _is_derived(path: str) -> bool:

@@ -21,12 +21,12 @@ from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import StoredAt
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import (
+    CAPTIONS_SUFFIX,
     GATHER_FOLDER,
     REQUESTS_SUFFIX,
+    SCORES_SUFFIX,
     VECTORS_SUFFIX,
     beside,
-    embed_marker,
-    evaluation_folder,
     layer_of,
     marker_path,
 )
@@ -35,6 +35,7 @@ from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.removal.replacement import Replacement
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of
 from pairsieve.schemas.columns import (
+    CAPTION_OUTCOME,
     DETAIL,
     FETCHED_AT,
     FINAL_URL,
@@ -54,6 +55,7 @@ from pairsieve.schemas.outcomes import Outcome
 STAYS = (ROW, UID, RETRY_LAYER)
 TALLIED = (OUTCOME, HTTP_STATUS, HOST, FETCHED_AT)
 IMAGES_AT_ONCE = 64
+ROWS_COUNTED = ("embedded", "scored")  # in markers of vectors and scores: rows of the file
 BLOCK = tarfile.BLOCKSIZE
 VECTORS_OF = "vectors"  # in a marker of cosines: the file that they were made of
 
@@ -96,16 +98,15 @@ class UnitTask:
         folder: Of the round.
         unit_pairs: Pairs of a unit.
         reason: What the ledger says of the pairs.
-        embedded: The folders of vectors and of scores, those of vectors before their scores.
-        evaluated: The folders of cosines to evaluation sets.
+        folders: Those with a marker for each task slice: of vectors, scores, captions by models,
+            and cosines to evaluation sets, which come behind the vectors.
     """
 
     store: Store
     folder: str
     unit_pairs: int
     reason: str
-    embedded: tuple[str, ...]
-    evaluated: tuple[str, ...]
+    folders: tuple[str, ...]
 
     def __call__(self, unit: Unit) -> Marker:
         """Prepare one unit and commit it."""
@@ -213,19 +214,21 @@ class UnitTask:
         return self._write(path, table.filter(pc.invert(known)))
 
     def _embedded(self, name: str, rows: NDArray[np.int64], new: Replacement) -> None:
-        """Prepare the vectors, scores and cosines of a task slice."""
-        folders = [embed_marker(folder, name) for folder in self.embedded]
-        folders += [marker_path(evaluation_folder(folder), name) for folder in self.evaluated]
-        for path in folders:
+        """Prepare what models have made of a task slice."""
+        for path in (marker_path(folder, name) for folder in self.folders):
             marker = self.store.marker(path)
             if marker is None:
                 continue
-            files = {}
+            files, counts = {}, dict(marker.counts)
             for file, entry in marker.files.items():
-                made = self._rows_left(path, file, entry, rows, new)
+                made, left = self._rows_left(path, file, entry, rows, new)
                 files[made] = new.files.get(made, entry)
+                counts |= {key: len(left) for key in ROWS_COUNTED if key in counts}
+                if CAPTION_OUTCOME.name in left.column_names:
+                    counts = dict(Counter(left[CAPTION_OUTCOME.name].to_pylist()))
             if files != marker.files or marker.extra.get(VECTORS_OF) in new.new:
-                new.markers[path] = replace(marker, files=files, extra=_extra(marker, new))
+                extra = _extra(marker, new)
+                new.markers[path] = replace(marker, files=files, counts=counts, extra=extra)
 
     def _rows_left(
         self,
@@ -234,18 +237,19 @@ class UnitTask:
         entry: dict[str, Any],
         rows: NDArray[np.int64],
         new: Replacement,
-    ) -> str:
-        """Write the other rows of a file, if some leave it; return the name of the file to use."""
+    ) -> tuple[str, pa.Table]:
+        """Write the other rows of a file, if some leave it; return the file to use and its rows."""
         source = pq.ParquetFile(checksums.read(self.store, file, entry))
         table = source.read()
         stay = ~np.isin(table[ROW.name].to_numpy(), rows)
         if stay.all():
-            return file
+            return file, table
         made = beside(path, _suffix(file))
         size = source.metadata.row_group(0).num_rows
+        left = table.filter(pa.array(stay))
         with self.store.writer(made) as sink:
             pq.write_table(
-                table.filter(pa.array(stay)),
+                left,
                 sink,
                 compression="zstd",
                 use_dictionary=False,
@@ -253,7 +257,7 @@ class UnitTask:
                 write_page_checksum=True,
             )
         new.succeed(file, entry, made, sink.entry())
-        return made
+        return made, left
 
 
 def _layer(one: Slice) -> int:
@@ -262,10 +266,10 @@ def _layer(one: Slice) -> int:
 
 def _suffix(file: str) -> str:
     """Return what a file of a task slice ends in, behind the token of its attempt."""
-    for suffix in (VECTORS_SUFFIX, REQUESTS_SUFFIX):
+    for suffix in (VECTORS_SUFFIX, CAPTIONS_SUFFIX, SCORES_SUFFIX, REQUESTS_SUFFIX):
         if file.endswith(suffix):
             return suffix
-    return file[file.rindex(".scores" if ".scores." in file else ".") :]
+    return file[file.rindex(".") :]
 
 
 def _images(slices: Iterable[Slice], gone: bool) -> set[StoredAt]:

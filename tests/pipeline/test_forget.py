@@ -30,7 +30,7 @@ from pairsieve.schemas.recipe import Recipe
 
 PAIRS = 9
 FoundIn = Callable[[Store, dict[str, bytes]], list[tuple[str, str]]]
-WORDS = ("amber", "birch", "cobalt", "dahlia", "ember", "fjord", "garnet", "hazel", "indigo")
+WORDS = ("amber", "birch", "cobalt", "dahlia", "elder", "fjord", "garnet", "hazel", "indigo")
 
 
 def picture(number: int) -> bytes:
