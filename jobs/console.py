@@ -1,6 +1,6 @@
 """What the commands print: the funnel, the status, and the paths of the results."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from shlex import quote
 from typing import Any
 
@@ -157,7 +157,7 @@ def print_paths(store: Store, name: str) -> None:
         )
 
 
-def print_forgotten(store: Store, taken: Iterable[Taken], dry_run: bool) -> None:
+def print_forgotten(store: Store, taken: Sequence[Taken], dry_run: bool) -> None:
     """Print what was taken out, what is to be done, and what lies elsewhere."""
     left = 0
     for one in taken:
@@ -174,7 +174,7 @@ def print_forgotten(store: Store, taken: Iterable[Taken], dry_run: bool) -> None
             "what was named, but say `forget` again once they are gathered, since the plan has "
             "their texts"
         )
-    if not dry_run:
+    if not dry_run and any(one.pairs for one in taken):
         again = f"`pairsieve report RECIPE --dataset {quote(store.url)}`"
         typer.echo(f"reports and search indexes are deleted; {again} makes a report again")
     files = read(store).files

@@ -196,7 +196,8 @@ class _Forget:
             task = partial(apply, self.store, folder)
             for _ in each(self.engine, task, self.store.marker_names(folder)):
                 continue
-        derived.delete(self.store)
+        if prepared.rows:
+            derived.delete(self.store)
         told = {key: prepared.extra[key] for key in (SHARDS, UNITS_LEFT)}
         files = self.begun.files | prepared.extra["found"]
         counts = {"pairs": prepared.rows, "images": prepared.extra["images"]}
