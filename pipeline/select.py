@@ -28,6 +28,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
+from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, MADE_BY, RULES, ledger_files
 from pairsieve.pipeline.ledger.ledger import (
     export,
@@ -95,6 +96,7 @@ def run(
         done = _noted(store, name, done, made_by)
         _tidy(store, name, done)
         return done
+    files = block_columns.run(store, engine, files, min(units, block_columns.COLUMN_UNITS))
     pool = Pool(store, engine, files, units)
     pool, applied = for_rules(pool, applied)
     judge = quotas.decide(pool, applied, name, identity)

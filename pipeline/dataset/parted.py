@@ -22,6 +22,7 @@ from pairsieve.schemas.errors import Stopped
 SUFFIX = ".bin"
 DAMAGED = "what a task has left for others is damaged"
 _ENTRY_BYTES = 24  # where a part begins and ends, and its checksum
+Entries = NDArray[np.uint64]  # (n, 3), these of n parts
 
 
 class PartedFile(NamedTuple):
@@ -59,12 +60,12 @@ def write(
 ) -> HashingWriter:
     """Write a file of these parts; return what wrote it, closed."""
     with store.writer(path) as sink:
-        entries = []
+        places = []
         for table in parts:
             data, begin = _packed(table, compression), sink.size
             sink.write(data)
-            entries.append((begin, sink.size, of_image(memoryview(data))))
-        sink.write(np.array(entries, "<u8"))
+            places.append((begin, sink.size, of_image(memoryview(data))))
+        sink.write(np.array(places, "<u8"))
     return sink
 
 
@@ -74,14 +75,33 @@ def read(store: Store, file: PartedFile, number: int, damaged: str = DAMAGED) ->
     Raises:
         Stopped: it is damaged, said in these words.
     """
-    place = file.bytes - _ENTRY_BYTES * (file.parts - number)
-    (entry,) = store.read_ranges(file.name, [place], [_ENTRY_BYTES])
-    first, last, checksum = (int(word) for word in np.frombuffer(entry, "<u8"))
-    whole = first <= last <= file.bytes
-    (data,) = store.read_ranges(file.name, [first], [last - first]) if whole else (b"",)
-    if not whole or of_image(data) != checksum:
+    (table,) = read_some(store, file, entries(store, file, number, 1), damaged)
+    return table
+
+
+def entries(store: Store, file: PartedFile, first: int = 0, count: int | None = None) -> Entries:
+    """Return where some consecutive parts of a file are, with their checksums: all by default."""
+    count = file.parts - first if count is None else count
+    place = file.bytes - _ENTRY_BYTES * (file.parts - first)
+    (data,) = store.read_ranges(file.name, [place], [_ENTRY_BYTES * count])
+    return np.frombuffer(data, "<u8").reshape(-1, 3)
+
+
+def read_some(
+    store: Store, file: PartedFile, some: Entries, damaged: str = DAMAGED
+) -> list[pa.Table]:
+    """Return the parts of a file that have these entries, in one request.
+
+    Raises:
+        Stopped: one is damaged, said in these words.
+    """
+    firsts, lasts, checksums = some.T.tolist()
+    whole = all(first <= last <= file.bytes for first, last in zip(firsts, lasts, strict=True))
+    lengths = [last - first for first, last in zip(firsts, lasts, strict=True)]
+    found = store.read_ranges(file.name, firsts, lengths) if whole and firsts else []
+    if not whole or [of_image(data) for data in found] != checksums:
         raise Stopped(f"{store.location(file.name)}: {damaged}: {CHANGED}; {store.remedy}")
-    return pa.ipc.open_stream(data).read_all()
+    return [pa.ipc.open_stream(data).read_all() for data in found]
 
 
 def read_all(

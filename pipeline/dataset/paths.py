@@ -15,6 +15,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import (
     BLOCKLIST,
     CAPTION,
+    COLUMNS,
     EMBED,
     GATHER,
     GROUP,
@@ -224,6 +225,7 @@ def forgotten_rounds(fingerprint: str = "", round: str = "") -> str:
 
 FORGET_BEGUN = marker_path(FORGOTTEN, "begun")  # while a `forget` is not finished
 GROUP_MARKER = marker_path(GROUP.folder)
+COLUMNS_MARKER = marker_path(COLUMNS.folder)
 BLOCKLIST_MARKER = marker_path(BLOCKLIST.folder)
 
 
@@ -339,7 +341,7 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
     ),
     Scope.POOL: (
         rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
-        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",
+        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.(?:bin|parquet)",
     ),
     Scope.SELECTION: (
         rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",

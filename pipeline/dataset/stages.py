@@ -103,6 +103,12 @@ GROUP = Stage(
     columns=GROUPED,
     rows="one row per pair whose outcome is `ok`",
 )
+COLUMNS = Stage(  # what rules read, joined once: made again whenever it is not there
+    "columns",
+    "columns",
+    Scope.POOL,
+    verb="select",
+)
 BLOCKLIST = Stage(
     "blocklist",
     "blocklist",
@@ -132,7 +138,9 @@ SHARD = Stage(
 )
 REPORT = Stage("report", "report", Scope.DATASET)
 
-STAGES = (PLAN, GATHER, RETRY, EMBED, CAPTION, GROUP, BLOCKLIST, SELECT, SHARD, REPORT)
+STAGES = (
+    PLAN, GATHER, RETRY, EMBED, CAPTION, GROUP, COLUMNS, BLOCKLIST, SELECT, SHARD, REPORT,
+)  # fmt: skip
 VERBS = tuple(stage for stage in STAGES if not stage.verb)
 MEASURING = (GATHER, RETRY, EMBED)  # they overlap in time
 # One after another, each when all is measured.

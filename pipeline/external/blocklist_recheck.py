@@ -25,9 +25,11 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
+from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,
@@ -68,11 +70,13 @@ def run(recipe: Recipe, store: Store, engine: Engine, units: int = BLOCK_UNITS) 
     lists = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
-    files = ledger_files(store, before=BLOCKLIST)
-    identity = fingerprint(lists, recipe.blocklist.max_distance, files.measured())
+    files = ledger_files(store, scores_folders(recipe), before=BLOCKLIST)
+    gathered = [file.name for file in files.gathered]
+    identity = fingerprint(lists, recipe.blocklist.max_distance, gathered)
     if done := current(store, BLOCKLIST_MARKER, identity):
         return done
     blocklist.load(recipe.blocklist)  # what is wrong in it is told before anything is done
+    files = block_columns.run(store, engine, files, min(units, block_columns.COLUMN_UNITS))
     folder = pool_blocks(BLOCKLIST, identity)
     task = partial(_look_up, recipe.blocklist, folder)
     found = Pool(store, engine, files, units).run(task, folder)

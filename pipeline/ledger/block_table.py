@@ -4,7 +4,7 @@ Every part is sorted by row, or nearly, so that each of its columns is taken to 
 a hash table costs three times as much.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.ledger import column_files
 from pairsieve.pipeline.ledger.files import CAPTIONS, LedgerFiles, ResultFile, SliceFile
 from pairsieve.pipeline.ledger.verdicts import VERDICTS
 from pairsieve.schemas.columns import CAPTIONED, EMBEDDED, GATHERED, ROW, Column
 
 AnyFile = SliceFile | ResultFile
 Names = dict[str, str]  # column of a file -> column of the ledger
-BY_NAME = {column.name: column for column in GATHERED}
+Wanted = Callable[[pa.Field], bool]  # whether a column is to be read
 
 
 def block_table(
@@ -36,7 +37,21 @@ def block_table(
         columns: Names, in any case, of which those that the ledger lacks are passed over.
         threads: How many to read with; None for as many as there are processors.
     """
-    return block_tables(store, files, columns, threads)[0]
+    if not files.columns:
+        return block_tables(store, files, columns, threads)[0]
+    wanted = {name.lower() for name in columns} | {ROW.name}
+    table, others = column_files.read(store, files.columns, wanted, threads)
+    of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
+    if long := (wanted & others) - of_parts:
+        more, _ = _gathered(store, files.gathered, named({ROW.name, *long}), threads)
+        for field in (field for field in more.schema if field.name != ROW.name):
+            table = table.append_column(field, more[field.name])
+    return _with_parts(store, files, table, named(wanted), threads)
+
+
+def named(names: Collection[str]) -> Wanted:
+    """Return what wants the columns of these names, which are in lower case."""
+    return lambda field: field.name.lower() in names
 
 
 def block_tables(
@@ -46,22 +61,40 @@ def block_tables(
 
     These have the columns of `gather` alone, and are sorted by row and layer.
     """
-    wanted = {name.lower() for name in columns} | {ROW.name}
+    wanted = named({name.lower() for name in columns} | {ROW.name})
+    return joined(store, files, wanted, threads)
+
+
+def joined(
+    store: Store, files: LedgerFiles, wanted: Wanted, threads: int | None
+) -> tuple[pa.Table, pa.Table]:
+    """Return what `block_tables` does, of the columns that are `wanted`, and `row`."""
     table, superseded = _gathered(store, files.gathered, wanted, threads)
+    return _with_parts(store, files, table, wanted, threads), superseded
+
+
+def _with_parts(
+    store: Store, files: LedgerFiles, table: pa.Table, wanted: Wanted, threads: int | None
+) -> pa.Table:
+    """Return a table of gathered columns with those of the other parts that it has not yet."""
     rows = table[ROW.name].to_numpy()
     span = (int(rows[0]), int(rows[-1])) if files.units and len(rows) else None
     for names, of, declared in _parts(files):
-        named = {own: name for own, name in names.items() if name in wanted}
-        if not named:
+        fields = {
+            column.name: pa.field(names[column.name], column.type)
+            for column in declared
+            if names[column.name] not in table.column_names
+        }
+        chosen = {own: field for own, field in fields.items() if wanted(field)}
+        if not chosen:
             continue
-        part = _read(store, of, {ROW.name, *named}, threads, span)
+        part = _read(store, of, named({ROW.name, *chosen}), threads, span)
         order = _places(part[ROW.name].to_numpy(), rows) if of else None
-        for column in declared:
-            if column.name in named:
-                there = order is not None and column.name in part.column_names
-                taken = part[column.name].take(order) if there else pa.nulls(len(rows), column.type)
-                table = table.append_column(named[column.name], taken)
-    return table, superseded
+        for own, field in chosen.items():
+            there = order is not None and own in part.column_names
+            taken = part[own].take(order) if there else pa.nulls(len(rows), field.type)
+            table = table.append_column(field.name, taken)
+    return table
 
 
 def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Sequence[Column]]]:
@@ -81,7 +114,7 @@ def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Seque
 
 
 def _gathered(
-    store: Store, files: Sequence[SliceFile], wanted: set[str], threads: int | None
+    store: Store, files: Sequence[SliceFile], wanted: Wanted, threads: int | None
 ) -> tuple[pa.Table, pa.Table]:
     """Return columns of the pairs, of each its latest retry layer, and those that it replaced."""
     layers = sorted({0, *(file.layer for file in files)})
@@ -120,7 +153,7 @@ def _places(part: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.Array:
 def _read(
     store: Store,
     of: Sequence[AnyFile],
-    wanted: set[str],
+    wanted: Wanted,
     threads: int | None,
     span: tuple[int, int] | None = None,
 ) -> pa.Table:
@@ -131,21 +164,21 @@ def _read(
     with ThreadPoolExecutor(threads) as pool:
         tables = list(pool.map(lambda file: _read_file(store, file, wanted, span), of))
     if not tables:
-        fields = [(name, BY_NAME[name].type) for name in BY_NAME if name in wanted]
-        return pa.schema(fields).empty_table()
+        fields = [pa.field(column.name, column.type) for column in GATHERED]
+        return pa.schema([field for field in fields if wanted(field)]).empty_table()
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
 
 
 def _read_file(
     store: Store,
     file: AnyFile,
-    wanted: set[str],
+    wanted: Wanted,
     span: tuple[int, int] | None,
 ) -> pa.Table:
     over_pool = isinstance(file, ResultFile) and file.units is None
     with _open(store, file, whole=not over_pool) as source:
         parquet: Any = pq.ParquetFile(source, pre_buffer=True)
-        names = [name for name in parquet.schema_arrow.names if name.lower() in wanted]
+        names = [field.name for field in parquet.schema_arrow if wanted(field)]
         groups = list(range(parquet.num_row_groups))
         if span and over_pool:
             groups = [group for group in groups if _overlaps(parquet.metadata, group, span)]

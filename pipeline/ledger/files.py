@@ -8,7 +8,7 @@ a file that is not cut into blocks the rows of a block are read.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -84,6 +84,16 @@ class ResultFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnFile:
+    """A file of `column_files`: its size in bytes, how many parts it has, which units."""
+
+    name: str
+    bytes: int
+    parts: int
+    units: Units
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerFiles:
     """The files of the ledger.
 
@@ -93,12 +103,14 @@ class LedgerFiles:
             captions by `CAPTIONS`.
         results: What the stages over the pool have left.
         units: Of which units; None for all.
+        columns: What is known of the same pairs by one look-up; none where it is not there.
     """
 
     gathered: tuple[SliceFile, ...]
     scores: Mapping[str, tuple[SliceFile, ...]]
     results: tuple[ResultFiles, ...]
     units: Units | None = None
+    columns: tuple[ColumnFile, ...] = ()
 
     def slices(self) -> "Iterator[SliceFile]":
         """Yield the files of task slices: what was gathered, then what was scored."""
@@ -251,14 +263,19 @@ def blocks(whole: LedgerFiles, units: int = BLOCK_UNITS) -> Iterator[LedgerFiles
         name: {number: tuple(of) for number, of in groupby(files, block)}
         for name, files in whole.scores.items()
     }
+    starts = [_starts(result) for result in whole.results]
     for number, files in groupby(sorted(whole.gathered, key=lambda file: file.unit), block):
         gathered = tuple(files)
         span = (gathered[0].unit, gathered[-1].unit)
         yield LedgerFiles(
             gathered,
             {name: of_block.get(number, ()) for name, of_block in scores.items()},
-            tuple(overlapping(result, span) for result in whole.results),
+            tuple(
+                overlapping(result, span, of)
+                for result, of in zip(whole.results, starts, strict=True)
+            ),
             span,
+            _columns_of(whole.columns, gathered, span),
         )
 
 
@@ -282,7 +299,29 @@ def span_files(whole: LedgerFiles, units: Units) -> LedgerFiles:
     )
 
 
-def overlapping(result: ResultFiles, span: Units) -> ResultFiles:
-    """Return those of the files that may hold rows of these units."""
-    files = (file for file in result.files if _overlap(file.units, span))
-    return replace(result, files=tuple(files))
+def _starts(result: ResultFiles) -> list[int] | None:
+    """Return the first unit of each file, where one begins behind the end of the one before."""
+    spans = [file.units for file in result.files if file.units]
+    apart = all(one[1] < other[0] for one, other in pairwise(spans))
+    return [first for first, _ in spans] if apart and len(spans) == len(result.files) else None
+
+
+def overlapping(
+    result: ResultFiles, span: Units, starts: list[int] | None = None
+) -> ResultFiles:
+    """Return the files that may hold rows of these units; with `starts` few are looked at."""
+    files = result.files
+    if starts is not None:
+        files = files[max(0, bisect_right(starts, span[0]) - 1) : bisect_right(starts, span[1])]
+    return replace(result, files=tuple(file for file in files if _overlap(file.units, span)))
+
+
+def _columns_of(
+    columns: Sequence[ColumnFile], gathered: Sequence[SliceFile], span: Units
+) -> tuple[ColumnFile, ...]:
+    """Return the files of columns that hold all of a block and nothing else; none without them."""
+    first = bisect_left(columns, span[0], key=lambda file: file.units[0])
+    files = columns[first : bisect_right(columns, span[1], key=lambda file: file.units[0])]
+    units = {unit for low, high in (file.units for file in files) for unit in range(low, high + 1)}
+    inside = bool(files) and files[-1].units[1] <= span[1]
+    return tuple(files) if inside and units >= {file.unit for file in gathered} else ()

@@ -14,10 +14,12 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import task_name
+from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.ledger import column_files
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import UNITS, LedgerFiles, blocks
 from pairsieve.pipeline.ledger.group_ranks import first_of_each
@@ -88,8 +90,14 @@ class Pool:
 
     def schema(self) -> pa.Schema:
         """Return the columns of the ledger, as its first block has them."""
+        first = self.blocks[0].files
+        if first.columns:
+            results = (c for r in first.results if r.view != GROUP.view for c in r.columns)
+            columns = [pa.field(column.name, column.type) for column in results]
+            held = [column_files.read_schema(self.store, file) for file in first.columns]
+            return pa.unify_schemas([*held, pa.schema(columns)], promote_options="permissive")
         with connect(self.store) as connection:
-            attach_files(connection, self.store, self.blocks[0].files)
+            attach_files(connection, self.store, first)
             return connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema
 
     def run(self, task: Callable[[Block], Marker], folder: str) -> list[Marker]:

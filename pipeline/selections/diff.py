@@ -14,7 +14,7 @@ from pairsieve.pipeline.dataset.checksums import STORED_AT, located, read_images
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger import sql
+from pairsieve.pipeline.ledger import block_columns, sql
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files, result_files
 from pairsieve.pipeline.ledger.pool import Block, Pool, one_row
 from pairsieve.pipeline.ledger.rules import MINOR
@@ -104,7 +104,8 @@ def run(
     if a == b:
         raise BadOption(f"diff: both selections are `{a}`; name two")
     sides = [_Side(name, *_rules_of(store, name)) for name in names]
-    files = ledger_files(store, before=SELECT)
+    scored = ledger_files(store, sides[0].record.scores, before=SELECT)
+    files = replace(block_columns.current(store, scored), scores={})
     verdicts = [
         replace(result_files(store, SELECT, name), columns=(KEEP, FAILING_BITS), suffix=suffix)
         for name, suffix in zip(names, ENDS, strict=True)

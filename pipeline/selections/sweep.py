@@ -13,6 +13,7 @@ from typing import Any
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.ranks import quantiles
@@ -158,7 +159,8 @@ def what_if(
 
 
 def _pool(store: Store, engine: Engine, record: Record, units: int) -> Pool:
-    return Pool(store, engine, ledger_files(store, record.scores, before=SELECT), units)
+    files = block_columns.current(store, ledger_files(store, record.scores, before=SELECT))
+    return Pool(store, engine, files, units)
 
 
 def _checked(threshold: Threshold, values: Sequence[float]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ import pytest
 
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.paths import Role, role
-from pairsieve.pipeline.dataset.stages import STAGES, Scope, Stage
+from pairsieve.pipeline.dataset.stages import COLUMNS, STAGES, Scope, Stage
 
 HASH = "0123456789abcdef"
 SLICE = "00000007.r2.5000+10"
@@ -30,6 +30,8 @@ MARKERS = [
     paths.marker_path(paths.shard_rounds("default", HASH, "sort"), paths.task_name(3)),
     paths.marker_path(paths.shard_parts("default"), "00123"),
     paths.marker_path(paths.shard_parts("default"), "123456"),
+    paths.COLUMNS_MARKER,
+    paths.marker_path(paths.pool_blocks(COLUMNS, HASH), paths.task_name(3)),
 ]
 CONTENT = [
     paths.staged(paths.attempt(), 3),
@@ -49,6 +51,7 @@ CONTENT = [
     ),
     paths.result("group"),
     paths.result("blocklist"),
+    paths.content(paths.pool_blocks(COLUMNS, HASH), paths.task_name(3), ".bin"),
     paths.result(paths.index_folder("model"), ".faiss"),
     paths.result(paths.selection_folder("default")),
     f"{paths.shards_folder('default')}/{paths.shard_file(0)}",

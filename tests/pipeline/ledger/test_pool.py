@@ -241,7 +241,7 @@ def test_a_block_reads_what_it_overlaps_of_results(
     store = Store.at(tmp_path / "dataset")
     put(store, [(0.5, "ok", 3, row) for row in range(30)], False)
     with pytest.raises(KeyboardInterrupt):
-        select.run(recipe(1.0), store, dying(8), "default", 2)
+        select.run(recipe(1.0), store, dying(11), "default", 2)
     before = {path for path, _, _ in store.list("select") if path.endswith(".json")}
     marker = select.run(recipe(1.0), store, Serial(), "default", 2)
     assert before
