@@ -27,6 +27,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import evaluation_sets
+from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images, connect, current_shards
 from pairsieve.pipeline.ledger.rules import MINOR, reads_any, rules
@@ -96,7 +97,7 @@ def run(
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     check_images(store)
     counted = _counted(recipe, selection, name)
-    files = ledger_files(store, measured_folders(recipe), name)
+    files = block_columns.current(store, ledger_files(store, measured_folders(recipe), name))
     counts = count_pool(counted, store, engine, files, units)
     with (
         tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as folder,

@@ -27,7 +27,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import column_files
-from pairsieve.pipeline.ledger.block_table import joined
+from pairsieve.pipeline.ledger.block_table import joined, stored_type
 from pairsieve.pipeline.ledger.files import UNITS, ColumnFile, LedgerFiles, blocks
 
 VERSION = 1  # of what is held
@@ -106,17 +106,15 @@ def _write(
 ) -> Marker:
     """Join the columns of a part and commit them."""
     number, (of, part) = item
-    others: dict[str, pa.Field] = {}
+    columns: dict[str, pa.Field] = {}
 
     def wanted(field: pa.Field) -> bool:
-        if held := column_files.is_held(field):
-            return held
-        others[field.name] = pa.field(field.name, field.type)
-        return False
+        columns.setdefault(field.name, pa.field(field.name, stored_type(field.type)))
+        return column_files.is_held(field)
 
     table, _ = joined(store, part, wanted, threads)
     path = content(folder, task_name(number), ".bin")
-    sink, parts = column_files.write(store, path, table, others.values())
+    sink, parts = column_files.write(store, path, table, columns.values())
     assert part.units
     entry = sink.entry() | {UNITS: list(part.units), PARTS: parts, OF: of}
     marker = Marker(table.num_rows, {path: entry})

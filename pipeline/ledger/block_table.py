@@ -23,6 +23,7 @@ from pairsieve.schemas.columns import CAPTIONED, EMBEDDED, GATHERED, ROW, Column
 
 AnyFile = SliceFile | ResultFile
 Names = dict[str, str]  # column of a file -> column of the ledger
+Rows = NDArray[np.int64]  # (n,), rows of the ledger
 Wanted = Callable[[pa.Field], bool]  # whether a column is to be read
 
 
@@ -37,16 +38,7 @@ def block_table(
         columns: Names, in any case, of which those that the ledger lacks are passed over.
         threads: How many to read with; None for as many as there are processors.
     """
-    if not files.columns:
-        return block_tables(store, files, columns, threads)[0]
-    wanted = {name.lower() for name in columns} | {ROW.name}
-    table, others = column_files.read(store, files.columns, wanted, threads)
-    of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
-    if long := (wanted & others) - of_parts:
-        more, _ = _gathered(store, files.gathered, named({ROW.name, *long}), threads)
-        for field in (field for field in more.schema if field.name != ROW.name):
-            table = table.append_column(field, more[field.name])
-    return _with_parts(store, files, table, named(wanted), threads)
+    return block_tables(store, files, columns, threads)[0]
 
 
 def named(names: Collection[str]) -> Wanted:
@@ -55,26 +47,54 @@ def named(names: Collection[str]) -> Wanted:
 
 
 def block_tables(
-    store: Store, files: LedgerFiles, columns: Collection[str], threads: int | None
+    store: Store,
+    files: LedgerFiles,
+    columns: Collection[str],
+    threads: int | None,
+    superseded: Collection[str] = (),
 ) -> tuple[pa.Table, pa.Table]:
     """Return what `block_table` does, and the rows that retry layers replaced, as gathered.
 
-    These have the columns of `gather` alone, and are sorted by row and layer.
+    These have columns of `gather` alone, `superseded` among them, and are sorted by row and layer.
     """
-    wanted = named({name.lower() for name in columns} | {ROW.name})
-    return joined(store, files, wanted, threads)
+    wanted = {name.lower() for name in columns} | {ROW.name}
+    if not files.columns:
+        return joined(store, files, named(wanted | {*superseded}), threads)
+    table, others = column_files.read(store, files.columns, wanted, threads)
+    of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
+    replaced = table.slice(0, 0)
+    if of_gather := {*((wanted & others) - of_parts), *superseded}:
+        more, replaced = _gathered(
+            store, files.gathered, named({ROW.name, *of_gather}), threads, None
+        )
+        for field in more.schema:
+            if field.name.lower() in wanted and field.name not in table.column_names:
+                table = table.append_column(field, more[field.name])
+    return _with_parts(store, files, table, named(wanted), threads, None), replaced
 
 
 def joined(
-    store: Store, files: LedgerFiles, wanted: Wanted, threads: int | None
+    store: Store,
+    files: LedgerFiles,
+    wanted: Wanted,
+    threads: int | None,
+    only: Rows | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """Return what `block_tables` does, of the columns that are `wanted`, and `row`."""
-    table, superseded = _gathered(store, files.gathered, wanted, threads)
-    return _with_parts(store, files, table, wanted, threads), superseded
+    """Return what `block_tables` does, of the columns that are `wanted`, `row` among them.
+
+    With `only`, (n,), in ascending order, those rows alone.
+    """
+    table, superseded = _gathered(store, files.gathered, wanted, threads, only)
+    return _with_parts(store, files, table, wanted, threads, only), superseded
 
 
 def _with_parts(
-    store: Store, files: LedgerFiles, table: pa.Table, wanted: Wanted, threads: int | None
+    store: Store,
+    files: LedgerFiles,
+    table: pa.Table,
+    wanted: Wanted,
+    threads: int | None,
+    only: Rows | None,
 ) -> pa.Table:
     """Return a table of gathered columns with those of the other parts that it has not yet."""
     rows = table[ROW.name].to_numpy()
@@ -88,7 +108,7 @@ def _with_parts(
         chosen = {own: field for own, field in fields.items() if wanted(field)}
         if not chosen:
             continue
-        part = _read(store, of, named({ROW.name, *chosen}), threads, span)
+        part = _read(store, of, named({ROW.name, *chosen}), threads, only, span)
         order = _places(part[ROW.name].to_numpy(), rows) if of else None
         for own, field in chosen.items():
             there = order is not None and own in part.column_names
@@ -114,12 +134,16 @@ def _parts(files: LedgerFiles) -> Iterator[tuple[Names, Sequence[AnyFile], Seque
 
 
 def _gathered(
-    store: Store, files: Sequence[SliceFile], wanted: Wanted, threads: int | None
+    store: Store,
+    files: Sequence[SliceFile],
+    wanted: Wanted,
+    threads: int | None,
+    only: Rows | None,
 ) -> tuple[pa.Table, pa.Table]:
     """Return columns of the pairs, of each its latest retry layer, and those that it replaced."""
     layers = sorted({0, *(file.layer for file in files)})
     tables = [
-        _read(store, [file for file in files if file.layer == layer], wanted, threads)
+        _read(store, [file for file in files if file.layer == layer], wanted, threads, only)
         for layer in layers
     ]
     first = tables[0][ROW.name].to_numpy()
@@ -155,18 +179,33 @@ def _read(
     of: Sequence[AnyFile],
     wanted: Wanted,
     threads: int | None,
+    only: Rows | None,
     span: tuple[int, int] | None = None,
 ) -> pa.Table:
     """Return columns of Parquet files, one after the other; empty columns without any file.
 
-    Of a file over the pool only the row groups are read that have rows of the `span`.
+    Of a result the row groups are read that have rows of the `span`; with `only`, those rows stay.
     """
+
+    def read(file: AnyFile) -> pa.Table:
+        table = _read_file(store, file, wanted, span)
+        return table if only is None else table.filter(_is_in(table[ROW.name].to_numpy(), only))
+
     with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(lambda file: _read_file(store, file, wanted, span), of))
+        tables = list(pool.map(read, of))
     if not tables:
         fields = [pa.field(column.name, column.type) for column in GATHERED]
         return pa.schema([field for field in fields if wanted(field)]).empty_table()
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def _is_in(rows: Rows, only: Rows) -> pa.Array:
+    """Return whether each of some rows is among others, which are in ascending order."""
+    places = np.searchsorted(only, rows)
+    there = np.zeros(len(rows), bool)
+    inside = places < len(only)
+    there[inside] = only[places[inside]] == rows[inside]
+    return pa.array(there)
 
 
 def _read_file(
@@ -180,13 +219,18 @@ def _read_file(
         parquet: Any = pq.ParquetFile(source, pre_buffer=True)
         names = [field.name for field in parquet.schema_arrow if wanted(field)]
         groups = list(range(parquet.num_row_groups))
-        if span and over_pool:
+        if span and isinstance(file, ResultFile):
             groups = [group for group in groups if _overlaps(parquet.metadata, group, span)]
         table = parquet.read_row_groups(groups, columns=names, use_threads=False)
     for index, field in enumerate(table.schema):
-        if pa.types.is_duration(field.type):  # which DuckDB reads as numbers
-            table = table.set_column(index, field.name, table.column(index).cast(pa.int64()))
+        if field.type != (type := stored_type(field.type)):
+            table = table.set_column(index, field.name, table.column(index).cast(type))
     return table
+
+
+def stored_type(type: pa.DataType) -> pa.DataType:
+    """Return the type that a column of a file has in the ledger: DuckDB reads times as numbers."""
+    return pa.int64() if pa.types.is_duration(type) else type
 
 
 def _open(store: Store, file: AnyFile, whole: bool) -> BinaryIO:

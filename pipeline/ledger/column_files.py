@@ -43,7 +43,7 @@ def is_held(field: pa.Field) -> bool:
 
 
 def write(
-    store: Store, path: str, table: pa.Table, others: Iterable[pa.Field]
+    store: Store, path: str, table: pa.Table, columns: Iterable[pa.Field]
 ) -> tuple[HashingWriter, int]:
     """Write the columns of a table; return what wrote them, closed, and the number of parts.
 
@@ -51,10 +51,10 @@ def write(
         store: The dataset.
         path: Of the file.
         table: The columns, with `row`.
-        others: Those that the ledger has and the file has not.
+        columns: All that the ledger has, in its order.
     """
     names = table.column_names
-    schema = pa.schema([*table.schema, *others]).with_metadata({HELD: json.dumps(names)})
+    schema = pa.schema(columns).with_metadata({HELD: json.dumps(names)})
     parts = (table.select([name]) for name in names)
     sink = parted.write(store, path, (schema.empty_table(), *parts))
     return sink, len(names) + 1
@@ -98,7 +98,7 @@ def _read(store: Store, file: ColumnFile, names: Collection[str]) -> tuple[pa.Ta
         columns = parted.read_some(store, whole, places[some], DAMAGED)
     fields = [column.schema.field(0) for column in columns]
     table = pa.Table.from_arrays([column[0] for column in columns], schema=pa.schema(fields))
-    return table, {name.lower() for name in head.schema.names[len(held) :]}
+    return table, {name.lower() for name in head.schema.names if name not in held}
 
 
 def _parted(file: ColumnFile) -> PartedFile:

@@ -14,7 +14,6 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.engine import rounds
@@ -27,7 +26,7 @@ from pairsieve.pipeline.ledger.ledger import attach_files, connect
 from pairsieve.pipeline.ledger.ranks import NUMBER, Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
 from pairsieve.pipeline.ledger.sql import can_be_tried
-from pairsieve.schemas.columns import ROW, UID
+from pairsieve.schemas.columns import EMBEDDED, ROW, UID, scores_of
 from pairsieve.schemas.errors import Stopped
 
 if TYPE_CHECKING:
@@ -92,10 +91,8 @@ class Pool:
         """Return the columns of the ledger, as its first block has them."""
         first = self.blocks[0].files
         if first.columns:
-            results = (c for r in first.results if r.view != GROUP.view for c in r.columns)
-            columns = [pa.field(column.name, column.type) for column in results]
             held = [column_files.read_schema(self.store, file) for file in first.columns]
-            return pa.unify_schemas([*held, pa.schema(columns)], promote_options="permissive")
+            return _schema(pa.unify_schemas(held, promote_options="permissive"), first)
         with connect(self.store) as connection:
             attach_files(connection, self.store, first)
             return connection.sql("SELECT * FROM ledger LIMIT 0").to_arrow_table().schema
@@ -142,6 +139,15 @@ class Pool:
             if isinstance(result, Crashed):
                 raise Stopped(f"the process of a query died ({result.reason}); run again")
             yield block, result
+
+
+def _schema(held: pa.Schema, files: LedgerFiles) -> pa.Schema:
+    """Return the columns of the view `ledger`, in its order, given those of its files."""
+    results = (column for result in files.results for column in result.columns)
+    further = scores_of(name for name in files.scores if name)
+    declared = {column.name: column.type for column in (*EMBEDDED, *results, *further)}
+    gathered = [field for field in held if field.name not in declared]
+    return pa.schema([*gathered, *(pa.field(*item) for item in declared.items())])
 
 
 def one_row(columns: Collection[str], sql: str, block: Block) -> tuple[Any, ...]:

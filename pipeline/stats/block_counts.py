@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import STEPS_S
 from pairsieve.pipeline.fetch.request_rates import REQUESTS
-from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.block_table import block_table, block_tables, joined, named
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS, decoded
@@ -26,14 +26,23 @@ from pairsieve.pipeline.stats.page import TEXT_SHOWN
 from pairsieve.pipeline.stats.partials import OF_BLOCK, committed, source, written
 from pairsieve.schemas.columns import (
     ATTEMPTS,
+    CLUSTER,
     CONTENT_TYPE,
     DETAIL,
+    DUPLICATE_DISTANCE,
+    DUPLICATE_OF,
     ETAG,
+    EVAL_DISTANCE,
+    EVAL_OVERLAP,
+    EVAL_SET,
     FETCH_BYTES,
     FETCH_MS,
     FETCHED_AT,
     FINAL_URL,
+    HOST,
     HTTP_STATUS,
+    KEEP,
+    LANGUAGE,
     LAST_MODIFIED,
     OUTCOME,
     RETRY_LAYER,
@@ -56,6 +65,10 @@ NEAR_SHOWN = 4  # pairs of an evaluation set that the page shows
 FETCHES = (
     ROW, UID, URL, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED,
+)  # fmt: skip
+COUNTED = (  # besides the measured numbers
+    ROW, UID, HOST, OUTCOME, HTTP_STATUS, DETAIL, FETCHED_AT, LANGUAGE, KEEP, FAILING_BITS,
+    EVAL_SET, EVAL_DISTANCE, EVAL_OVERLAP, CLUSTER, SHA256, DUPLICATE_DISTANCE, DUPLICATE_OF,
 )  # fmt: skip
 FETCHED = [column.name for column in FETCHES]
 DIFFERENT = {c.name for c in (UID, URL, TEXT, FINAL_URL, ETAG, SHA256)}  # in nearly every pair
@@ -104,19 +117,35 @@ def count_block(counting: Counting, item: tuple[Block, Sequence[str]]) -> Marker
     """Count a block, with these files of requests, and commit it."""
     block, requests = item
     columns = (*counting.columns, FAILING_BITS.name)
-    table, superseded = block_tables(block.store, block.files, columns, block.threads)
+    superseded = None
+    if counting.sampled:
+        columns = [c.name for c in (*COUNTED, *(number for number, _ in counting.numbers))]
+        table = block_table(block.store, block.files, columns, block.threads)
+    else:
+        table, superseded = block_tables(
+            block.store, block.files, columns, block.threads, superseded=FETCHED
+        )
     task = (counting.folder, block.number)
     with connect(block.store, threads=block.threads) as connection:
         _attach(connection, block.store, counting, table, requests)
-        queries = _queries(counting, table)
-        marker = written(connection, block.store, task, OF_BLOCK, queries)
-        kept = (table, superseded.select(FETCHED))
-        if counting.sampled:
-            kept = tuple(_sampled(connection, each, counting.sampled) for each in kept)
-    for name, rows in zip((ROWS, SUPERSEDED), kept, strict=True):
+        marker = written(connection, block.store, task, OF_BLOCK, _queries(counting, table))
+        kept = (
+            (table, superseded) if superseded is not None else _sampled(connection, counting, block)
+        )
+    for name, rows in zip((ROWS, SUPERSEDED), (kept[0], kept[1].select(FETCHED)), strict=True):
         marker.files.update(_put(block, counting.folder, name, rows))
     marker.extra.update(_places(block, table))
     return committed(block.store, task, Marker(table.num_rows, marker.files, {}, marker.extra))
+
+
+def _sampled(
+    connection: "DuckDBPyConnection", counting: Counting, block: Block
+) -> tuple[pa.Table, pa.Table]:
+    """Return the rows of a block that are copied, with all columns, and those replaced of them."""
+    query = f"SELECT {ROW.name} FROM joined WHERE {counting.sampled} ORDER BY {ROW.name}"
+    rows = connection.execute(query).fetchnumpy()[ROW.name]
+    wanted = named({name.lower() for name in (*counting.columns, FAILING_BITS.name)})
+    return joined(block.store, block.files, wanted, block.threads, rows)
 
 
 def _attach(
@@ -208,13 +237,6 @@ def _bins(counting: Counting, table: pa.Table) -> Iterator[str]:
                 f"FROM (SELECT keep, {finite(column)} AS v FROM joined) WHERE v IS NOT NULL "
                 f"GROUP BY {index if bins else 'v'} ORDER BY bin, lowest)"
             )
-
-
-def _sampled(connection: "DuckDBPyConnection", table: pa.Table, sampled: str) -> pa.Table:
-    """Return the rows that are copied into the database, in their order."""
-    connection.register("whole", table)
-    mask = connection.sql(f"SELECT {sampled} AS taken FROM whole").to_arrow_table()
-    return table.filter(mask["taken"])
 
 
 def _put(block: Block, folder: str, name: str, rows: pa.Table) -> dict[str, dict[str, Any]]:

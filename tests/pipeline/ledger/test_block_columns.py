@@ -17,7 +17,8 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, blocks, ledger_files
-from pairsieve.schemas.columns import COLUMNS, COPIES, GATHERED, ROW, arrow_schema
+from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.schemas.columns import COLUMNS, GATHERED, GROUPED, ROW, arrow_schema
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
@@ -53,7 +54,7 @@ def store(tmp_path: Path) -> Store:
     grouped = [{"row": row, "cluster": row // 2, "captions": ["a"]} for row in range(0, 15, 2)]
     path = "group/000000000000.parquet"
     with store.writer(path) as sink:
-        pq.write_table(pa.Table.from_pylist(grouped, arrow_schema((ROW, *COPIES))), sink)
+        pq.write_table(pa.Table.from_pylist(grouped, arrow_schema((ROW, *GROUPED))), sink)
     commit(store, GROUP_MARKER, Marker(15, {path: sink.entry()}, {}))
     return store
 
@@ -126,3 +127,11 @@ def test_a_pool_without_pairs_has_none(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     assert block_columns.run(store, Serial(), ledger_files(store)).columns == ()
     assert store.marker(COLUMNS_MARKER) is None
+
+
+def test_a_pool_has_the_same_columns_in_the_same_order(store: Store) -> None:
+    whole = ledger_files(store)
+    held = block_columns.run(store, Serial(), whole, 2)
+    schemas = [Pool(store, Serial(), files, 4).schema() for files in (whole, held)]
+    assert schemas[0].names == schemas[1].names
+    assert {"Licence", "nsfw", "captions"} <= set(schemas[1].names)
