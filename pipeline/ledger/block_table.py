@@ -52,25 +52,28 @@ def block_tables(
     columns: Collection[str],
     threads: int | None,
     superseded: Collection[str] = (),
+    only: Rows | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Return what `block_table` does, and the rows that retry layers replaced, as gathered.
 
     These have columns of `gather` alone, `superseded` among them, and are sorted by row and layer.
+    With `only`, (n,), in ascending order, those rows alone.
     """
     wanted = {name.lower() for name in columns} | {ROW.name}
     if not files.columns:
-        return joined(store, files, named(wanted | {*superseded}), threads)
+        return joined(store, files, named(wanted | {*superseded}), threads, only)
     table, others = column_files.read(store, files.columns, wanted, threads)
+    if only is not None:
+        table = table.filter(_is_in(table[ROW.name].to_numpy(), only))
     of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
     replaced = table.slice(0, 0)
     if of_gather := {*((wanted & others) - of_parts), *superseded}:
-        more, replaced = _gathered(
-            store, files.gathered, named({ROW.name, *of_gather}), threads, None
-        )
+        of_gather |= {ROW.name}
+        more, replaced = _gathered(store, files.gathered, named(of_gather), threads, only)
         for field in more.schema:
             if field.name.lower() in wanted and field.name not in table.column_names:
                 table = table.append_column(field, more[field.name])
-    return _with_parts(store, files, table, named(wanted), threads, None), replaced
+    return _with_parts(store, files, table, named(wanted), threads, only), replaced
 
 
 def joined(
@@ -80,10 +83,7 @@ def joined(
     threads: int | None,
     only: Rows | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """Return what `block_tables` does, of the columns that are `wanted`, `row` among them.
-
-    With `only`, (n,), in ascending order, those rows alone.
-    """
+    """Return what `block_tables` does, of the columns that are `wanted`, `row` among them."""
     table, superseded = _gathered(store, files.gathered, wanted, threads, only)
     return _with_parts(store, files, table, wanted, threads, only), superseded
 

@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.diagnosis import STEPS_S
 from pairsieve.pipeline.fetch.request_rates import REQUESTS
-from pairsieve.pipeline.ledger.block_table import block_table, block_tables, joined, named
+from pairsieve.pipeline.ledger.block_table import Rows, block_table, block_tables
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS, decoded
@@ -116,15 +116,12 @@ def step_of(ends: str) -> str:
 def count_block(counting: Counting, item: tuple[Block, Sequence[str]]) -> Marker:
     """Count a block, with these files of requests, and commit it."""
     block, requests = item
-    columns = (*counting.columns, FAILING_BITS.name)
     superseded = None
     if counting.sampled:
-        columns = [c.name for c in (*COUNTED, *(number for number, _ in counting.numbers))]
-        table = block_table(block.store, block.files, columns, block.threads)
+        counted = [c.name for c in (*COUNTED, *(number for number, _ in counting.numbers))]
+        table = block_table(block.store, block.files, counted, block.threads)
     else:
-        table, superseded = block_tables(
-            block.store, block.files, columns, block.threads, superseded=FETCHED
-        )
+        table, superseded = _rows(counting, block, None)
     task = (counting.folder, block.number)
     with connect(block.store, threads=block.threads) as connection:
         _attach(connection, block.store, counting, table, requests)
@@ -143,9 +140,13 @@ def _sampled(
 ) -> tuple[pa.Table, pa.Table]:
     """Return the rows of a block that are copied, with all columns, and those replaced of them."""
     query = f"SELECT {ROW.name} FROM joined WHERE {counting.sampled} ORDER BY {ROW.name}"
-    rows = connection.execute(query).fetchnumpy()[ROW.name]
-    wanted = named({name.lower() for name in (*counting.columns, FAILING_BITS.name)})
-    return joined(block.store, block.files, wanted, block.threads, rows)
+    return _rows(counting, block, connection.execute(query).fetchnumpy()[ROW.name])
+
+
+def _rows(counting: Counting, block: Block, only: Rows | None) -> tuple[pa.Table, pa.Table]:
+    """Return rows of a block with all columns, and those that were replaced: of `only` these."""
+    columns = (*counting.columns, FAILING_BITS.name)
+    return block_tables(block.store, block.files, columns, block.threads, FETCHED, only)
 
 
 def _attach(
