@@ -81,7 +81,7 @@ def run(
     embeddings = measured_folders(recipe)
     grouped = store.marker(GROUP_MARKER)
     steps.check_measured(recipe, grouped)
-    blocklist_recheck.run(recipe, store, engine, units)
+    blocklist_recheck.run(recipe, store, engine, units, embeddings)
     files = ledger_files(store, embeddings, before=SELECT)
     measured = files.measured()
     identity = fingerprint(

@@ -5,11 +5,13 @@ that is gathered up in the list of today, and commits the result, which holds un
 pairs change. What the ledger has is enough: both URLs, the SHA-256 and the pHash.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
@@ -29,7 +31,6 @@ from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
 from pairsieve.pipeline.ledger.pool import Block, Pool
-from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.columns import (
     BLOCKED,
     FINAL_URL,
@@ -54,10 +55,17 @@ COLUMNS_READ = [
 REDIRECTED = f"{FINAL_URL.name} IS NOT NULL AND {FINAL_URL.name} IS DISTINCT FROM {URL.name}"
 
 
-def run(recipe: Recipe, store: Store, engine: Engine, units: int = BLOCK_UNITS) -> Marker | None:
+def run(
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    units: int = BLOCK_UNITS,
+    measured: Mapping[str, str] | None = None,
+) -> Marker | None:
     """Look up every stored image in the recipe's blocklist and commit; None without one.
 
     The images are looked up in blocks of so many units, each a task that commits what it finds.
+    With `measured`, folders as `ledger_files` takes them, the columns of blocks are made for it.
 
     Raises:
         BadOption: a file of the blocklist is not there, or a line in it is not an entry.
@@ -70,13 +78,14 @@ def run(recipe: Recipe, store: Store, engine: Engine, units: int = BLOCK_UNITS) 
     lists = [
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
-    files = ledger_files(store, scores_folders(recipe), before=BLOCKLIST)
+    files = ledger_files(store, measured, before=BLOCKLIST)
     gathered = [file.name for file in files.gathered]
     identity = fingerprint(lists, recipe.blocklist.max_distance, gathered)
     if done := current(store, BLOCKLIST_MARKER, identity):
         return done
     blocklist.load(recipe.blocklist)  # what is wrong in it is told before anything is done
-    files = block_columns.run(store, engine, files, min(units, block_columns.COLUMN_UNITS))
+    if measured is not None:
+        files = block_columns.run(store, engine, files, min(units, block_columns.COLUMN_UNITS))
     folder = pool_blocks(BLOCKLIST, identity)
     task = partial(_look_up, recipe.blocklist, folder)
     found = Pool(store, engine, files, units).run(task, folder)
@@ -118,7 +127,7 @@ def listed_rows(connection: "DuckDBPyConnection", index: BlocklistIndex) -> dict
         query = f"{PERCEPTUAL_HASH.name} FROM images WHERE {PERCEPTUAL_HASH.name} IS NOT NULL"
         for rows, hashes in _batches(connection, query):
             entries = index.of_hashes(hashes.to_numpy())
-            blocked |= {rows[position]: entry for position, entry in entries.items()}
+            blocked |= {int(rows[position]): entry for position, entry in entries.items()}
     if len(index.sha256_starts):
         connection.register("starts", pa.table({"start": index.sha256_starts}))
         start = f"('0x' || substr({SHA256.name}, 1, 16))::UBIGINT"
@@ -156,17 +165,17 @@ def _entries(
     for rows, values in _batches(connection, query):
         for row, value in zip(rows, values.to_pylist(), strict=True):
             if entry := entry_of(value):
-                found[row] = entry
+                found[int(row)] = entry
     return found
 
 
 def _batches(
     connection: "DuckDBPyConnection", query: str
-) -> Iterator[tuple[list[int], pa.ChunkedArray]]:
+) -> Iterator[tuple[NDArray[np.int64], pa.ChunkedArray]]:
     """Yield rows and values of the one column that the rest of a `SELECT row, ` names."""
     for batch in connection.sql(f"SELECT {ROW.name}, {query}").to_arrow_reader(ROWS_AT_ONCE):
         table = pa.Table.from_batches([batch])
-        yield table[0].to_pylist(), table[1]
+        yield table[0].to_numpy(), table[1]
 
 
 def _write(entries: dict[int, str], sink: Any) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset.commit import commit, damaged, fingerprint, tidy
 from pairsieve.pipeline.dataset.commit import replace as put
@@ -28,7 +29,8 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import column_files
 from pairsieve.pipeline.ledger.block_table import joined, stored_type
-from pairsieve.pipeline.ledger.files import UNITS, ColumnFile, LedgerFiles, blocks
+from pairsieve.pipeline.ledger.files import CAPTIONS, UNITS, ColumnFile, LedgerFiles, blocks
+from pairsieve.pipeline.ledger.ledger import check_further
 
 VERSION = 1  # of what is held
 COLUMN_UNITS = 25  # of a file; blocks of any multiple read it, those of `report` among them
@@ -42,12 +44,14 @@ def run(store: Store, engine: Engine, files: LedgerFiles, units: int = COLUMN_UN
     Each is made by a task that commits it, of so many units.
 
     Raises:
+        BadOption: a further model's column is called as one of the input.
         Stopped: a task's process kept dying, or a file is not what was committed.
     """
     parts = dict(_parts(files, units))
     entries = {path: entry for path, entry in _entries(store, units) if entry[OF] in parts}
     lacking = parts.keys() - {entry[OF] for entry in entries.values()}
     if lacking:
+        _check_names(store, files)
         folder = pool_blocks(COLUMNS, fingerprint(list(parts), units))
         items = rounds.numbered((of, part) for of, part in parts.items() if of in lacking)
         task = partial(_write, store, folder, engine.task_threads)
@@ -73,6 +77,13 @@ def current(store: Store, files: LedgerFiles) -> LedgerFiles:
     entries = dict(_entries(store, units))
     of = {entry[OF] for entry in entries.values()}
     return _with(files, entries) if of == {of for of, _ in _parts(files, units)} else files
+
+
+def _check_names(store: Store, files: LedgerFiles) -> None:
+    """Refuse a further model whose column is called as one of the input; BadOption."""
+    with store.reader(files.gathered[0].name) as source:
+        names = pq.read_schema(source).names
+    check_further(names, (name for name in files.scores if name not in ("", CAPTIONS)))
 
 
 def _entries(store: Store, units: int) -> Iterator[tuple[str, Entry]]:

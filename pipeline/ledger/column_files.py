@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.ledger.files import ColumnFile
 from pairsieve.schemas.columns import (
+    CAPTION_TEXTS,
     COLUMNS,
     ETAG,
     FINAL_URL,
@@ -29,7 +30,10 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.errors import Stopped
 
-LONG = frozenset(column.name for column in (URL, TEXT, FINAL_URL, ETAG, LAST_MODIFIED, IMAGE_FILE))
+LONG = frozenset(
+    column.name
+    for column in (URL, TEXT, FINAL_URL, ETAG, LAST_MODIFIED, IMAGE_FILE, *CAPTION_TEXTS)
+)
 SHORT_TEXTS = {c.name for c in COLUMNS if pa.types.is_string(c.type)} - LONG
 HELD = b"held"  # in the metadata of a file's first part: the names of the columns that follow
 DAMAGED = "the columns of a block are damaged"

@@ -306,9 +306,7 @@ def _starts(result: ResultFiles) -> list[int] | None:
     return [first for first, _ in spans] if apart and len(spans) == len(result.files) else None
 
 
-def overlapping(
-    result: ResultFiles, span: Units, starts: list[int] | None = None
-) -> ResultFiles:
+def overlapping(result: ResultFiles, span: Units, starts: list[int] | None = None) -> ResultFiles:
     """Return the files that may hold rows of these units; with `starts` few are looked at."""
     files = result.files
     if starts is not None:

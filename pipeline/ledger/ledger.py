@@ -123,14 +123,9 @@ def attach_files(connection: "DuckDBPyConnection", store: Store, files: LedgerFi
     for result in files.results:
         _attach_result(connection, store, result, files.units, rows)
         parts.append((result.view, result.columns, ""))
-    extra_columns = set(connection.table("gathered").columns)
+    check_further(connection.table("gathered").columns, further)
     for name, scores in further.items():
         part = f"embedded_{name}"
-        if taken := extra_columns & {f"{column.name}_{name}" for column in EMBEDDED}:
-            raise BadOption(
-                f"embed: with the name `{name}`, a model's column would be called {min(taken)}, as "
-                "one of the input is; choose another name"
-            )
         _view(connection, store, part, EMBEDDED, [file.name for file in scores])
         parts.append((part, EMBEDDED, f"_{name}"))
     selected, joins = "gathered.*", ""
@@ -151,6 +146,16 @@ def _selected(
         f"AS {column.name}{suffix}"
         for column, kind in zip(columns, types, strict=True)
     )
+
+
+def check_further(gathered: Iterable[str], models: Iterable[str]) -> None:
+    """Refuse a further model whose column would be called as one of the input; BadOption."""
+    for name in models:
+        if taken := {*gathered} & {f"{column.name}_{name}" for column in EMBEDDED}:
+            raise BadOption(
+                f"embed: with the name `{name}`, a model's column would be called {min(taken)}, as "
+                "one of the input is; choose another name"
+            )
 
 
 def _attach_gathered(

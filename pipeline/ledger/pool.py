@@ -20,13 +20,13 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger import column_files
 from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import UNITS, LedgerFiles, blocks
+from pairsieve.pipeline.ledger.files import CAPTIONS, UNITS, LedgerFiles, blocks
 from pairsieve.pipeline.ledger.group_ranks import first_of_each
 from pairsieve.pipeline.ledger.ledger import attach_files, connect
 from pairsieve.pipeline.ledger.ranks import NUMBER, Key, first_of_share, is_orderable
 from pairsieve.pipeline.ledger.rules import Rule, check
 from pairsieve.pipeline.ledger.sql import can_be_tried
-from pairsieve.schemas.columns import EMBEDDED, ROW, UID, scores_of
+from pairsieve.schemas.columns import CAPTIONED, EMBEDDED, ROW, UID, scores_of
 from pairsieve.schemas.errors import Stopped
 
 if TYPE_CHECKING:
@@ -143,9 +143,10 @@ class Pool:
 
 def _schema(held: pa.Schema, files: LedgerFiles) -> pa.Schema:
     """Return the columns of the view `ledger`, in its order, given those of its files."""
-    results = (column for result in files.results for column in result.columns)
-    further = scores_of(name for name in files.scores if name)
-    declared = {column.name: column.type for column in (*EMBEDDED, *results, *further)}
+    models = [name for name in files.scores if name not in ("", CAPTIONS)]
+    results = [column for result in files.results for column in result.columns]
+    columns = (*EMBEDDED, *CAPTIONED, *results, *scores_of(models))
+    declared = {column.name: column.type for column in columns}
     gathered = [field for field in held if field.name not in declared]
     return pa.schema([*gathered, *(pa.field(*item) for item in declared.items())])
 
