@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.explore.bounds import Bound, bounds_of, without
+from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.rules import Rule, columns_read
@@ -115,7 +116,7 @@ def draw(
         Stopped: a file is not what was committed.
     """
     _, record = read(store, name)
-    files = ledger_files(store, record.scores, before=SELECT)
+    files = block_columns.current(store, ledger_files(store, record.scores, before=SELECT))
     pool, rules = for_rules(
         Pool(store, engine, files, units), [rule for rule in record.rules if rule.quota is None]
     )
