@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pairsieve.jobs.cli_options import App
+from pairsieve.jobs.cli_options import App, EngineKind, Kind, Workers
 from pairsieve.schemas.errors import BadOption
 
 bench = App(
@@ -164,13 +164,49 @@ def decide(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Of the commands that take them.")
     ] = None,
+    costs: Annotated[
+        Path | None, typer.Option("--costs", help="Write what was measured here, as JSON.")
+    ] = None,
 ) -> None:
     """Measure what deciding costs over a drawn pool: seconds and memory of every command."""
     from pairsieve.jobs.bench.decide import DecideBenchmark, bench, parse_verbs
     from pairsieve.jobs.bench_data.pool import Pool
 
     wanted = parse_verbs(verbs)
-    bench(DecideBenchmark(Pool(rows, seed), blocklist_entries, wanted, keep, workers), typer.echo)
+    pool = Pool(rows, seed)
+    bench(DecideBenchmark(pool, blocklist_entries, wanted, keep, workers, costs), typer.echo)
+
+
+@bench.command()
+def units(
+    count: Annotated[int, typer.Option("--units", min=1, help="Units to commit.")] = 100_000,
+    engine: Kind = EngineKind.SERIAL,
+    workers: Workers = None,
+) -> None:
+    """Measure what a unit costs besides its work: to schedule it, commit it and find it again."""
+    from pairsieve.jobs.bench_scale.units import UnitsBenchmark, bench
+
+    bench(UnitsBenchmark(count, engine.value, workers))
+
+
+@bench.command()
+def scale(
+    costs: Annotated[list[Path], typer.Argument(help="Files that `bench decide --costs` wrote.")],
+    pairs: Annotated[
+        list[int] | None, typer.Option("--pairs", min=1, help="Sizes; default: 1 and 10 billion.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Of the cluster.")] = 64,
+    task_ms: Annotated[
+        float, typer.Option("--task-ms", min=0, help="CPU time of the driver for a task.")
+    ] = 3.0,
+) -> None:
+    """Reckon what deciding costs on a cluster from what was measured: tables in Markdown."""
+    from pairsieve.jobs.bench_scale import table
+
+    sizes = pairs or [10**9, 10**10]
+    read = [table.read(path) for path in costs]
+    for line in table.markdown(read, sizes, table.Cluster(workers, task_ms)):
+        typer.echo(line)
 
 
 @bench.command()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pairsieve.jobs.bench_contestants.process_costs import ProcessCost, measured
 from pairsieve.jobs.bench_data.pool import Pool, blocklist_entries, build
+from pairsieve.jobs.bench_scale.table import Costs, folders_of
 from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.stages import BLOCKLIST, GROUP, REPORT, SELECT
 from pairsieve.schemas.errors import BadOption, nearest
@@ -69,6 +70,7 @@ class DecideBenchmark:
         verbs: Names of what is measured, of `NAMES`.
         keep: The folder in which the pool stays; None for one that is deleted.
         workers: Of the engine, where a command has one; None for its default.
+        costs: File for what was measured, which `bench scale` reads; None for none.
     """
 
     pool: Pool
@@ -76,6 +78,7 @@ class DecideBenchmark:
     verbs: tuple[str, ...] = NAMES
     keep: Path | None = None
     workers: int | None = None
+    costs: Path | None = None
 
 
 def parse_verbs(option: str) -> tuple[str, ...]:
@@ -112,6 +115,10 @@ def _bench(benchmark: DecideBenchmark, folder: Path, echo: Callable[[str], None]
         if each.name in benchmark.verbs:
             echo(f"{each.name} ...")
             costs[each.name] = _cost(each, benchmark, folder)
+    if benchmark.costs:
+        verbs = {name: (c.cpu_s, max(c.driver_mb, c.other_mb)) for name, c in costs.items()}
+        found = Costs(benchmark.pool.rows, verbs, folders_of(folder / DATASET))
+        benchmark.costs.write_text(found.dumps(), encoding="utf-8")
     _print(benchmark.pool, costs)
 
 
