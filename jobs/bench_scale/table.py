@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pairsieve.pipeline.dataset.stages import REPORT, STAGES
 from pairsieve.schemas.errors import BadOption
 
 BLOCK = 1_000_000  # pairs
@@ -22,7 +23,7 @@ Folders = Mapping[str, tuple[int, int]]  # name -> files, bytes
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What `bench decide` has measured of a pool of so many pairs."""
+    """What `bench decide` has measured of a pool of so many pairs; `folders` may be none."""
 
     pairs: int
     verbs: Verbs
@@ -58,11 +59,15 @@ def read(path: Path) -> Costs:
 
 
 def folders_of(dataset: Path) -> dict[str, tuple[int, int]]:
-    """Return how many files each folder of a local dataset has below it, and their bytes."""
+    """Return how many files each folder of a stage has in a local dataset, and their bytes.
+
+    That of reports does not grow with the pairs, and is left out.
+    """
     found = {}
-    for folder in sorted(path for path in dataset.iterdir() if path.is_dir()):
+    for folder in sorted({dataset / stage.folder for stage in STAGES if stage != REPORT}):
         sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-        found[folder.name] = len(sizes), sum(sizes)
+        if sizes:
+            found[folder.name] = len(sizes), sum(sizes)
     return found
 
 
@@ -84,20 +89,21 @@ def seconds(start: float, each: float, pairs: int, cluster: Cluster) -> float:
 
 def markdown(costs: Sequence[Costs], sizes: Sequence[int], cluster: Cluster) -> Iterator[str]:
     """Yield the lines of the tables: time of each verb, and files and bytes of each folder."""
-    largest = max(costs, key=lambda one: one.pairs)
+    ordered = sorted(costs, key=lambda one: one.pairs)
+    peaks = {verb: (one.pairs, peak) for one in ordered for verb, (_, peak) in one.verbs.items()}
     heads = [f"{size:,} pairs" for size in sizes]
-    yield _row("command", "CPU-us a pair", *heads, "largest process, MB, at "
-               f"{largest.pairs:,} pairs")  # fmt: skip
+    yield _row("command", "CPU-us a pair", *heads, "largest process, MB")
     yield _row(*["---"] * (len(sizes) + 3))
-    for verb, (_, peak) in largest.verbs.items():
+    for verb, (pairs, peak) in peaks.items():
         start, each = line(costs, verb)
         times = (_time(seconds(start, each, size, cluster)) for size in sizes)
-        yield _row(f"`{verb}`", f"{1e6 * each:.2f}", *times, f"{peak:,.0f}")
+        yield _row(f"`{verb}`", f"{1e6 * each:.2f}", *times, f"{peak:,.0f} at {pairs:,} pairs")
     yield ""
     yield _row("folder", "bytes a pair", "files a million pairs", *heads)
     yield _row(*["---"] * (len(sizes) + 3))
-    for folder, (files, size) in largest.folders.items():
-        share = (files / largest.pairs, size / largest.pairs)
+    of_folder = {name: (one.pairs, *of) for one in ordered for name, of in one.folders.items()}
+    for folder, (pairs, files, size) in of_folder.items():
+        share = (files / pairs, size / pairs)
         there = (f"{share[0] * n:,.0f} files, {share[1] * n / 1e9:,.0f} GB" for n in sizes)
         yield _row(f"`{folder}/`", f"{share[1]:.1f}", f"{1e6 * share[0]:,.0f}", *there)
 

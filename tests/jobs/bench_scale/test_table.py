@@ -37,7 +37,7 @@ def test_workers_share_the_blocks_and_the_driver_hands_them_out() -> None:
 
 def test_the_tables_have_each_command_and_folder() -> None:
     lines = list(markdown([SMALL, LARGE], [10**9], Cluster(10, 0)))
-    assert lines[2] == "| `select` | 1.00 | 102 s | 500 |"
+    assert lines[2] == "| `select` | 1.00 | 102 s | 500 at 3,000,000 pairs |"
     assert lines[-1] == "| `gather/` | 260.0 | 300 | 300,000 files, 260 GB |"
 
 
@@ -53,4 +53,5 @@ def test_files_are_counted_by_folder(tmp_path: Path) -> None:
     (tmp_path / "gather/below").mkdir(parents=True)
     (tmp_path / "gather/below/a").write_bytes(b"123")
     (tmp_path / "gather/b").write_bytes(b"45")
+    (tmp_path / "others").mkdir()
     assert folders_of(tmp_path) == {"gather": (2, 5)}
