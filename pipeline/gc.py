@@ -1,7 +1,7 @@
 """Garbage collection: delete what killed or beaten attempts left behind.
 
 Only files named in a marker belong to the dataset, with the few whose names are fixed. Deleted is
-what `paths.role` knows for a name that pairsieve gives to content and that nothing names; whatever
+what `roles.role` knows for a name that pairsieve gives to content and that nothing names; whatever
 else lies in the folder was put there by somebody else, or by a newer pairsieve, and stays. What is
 younger than `min_age_h` stays too, because an attempt under way has not committed yet. A search for
 near-duplicates keeps its files until `group` has committed what came of it.

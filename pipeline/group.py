@@ -20,13 +20,13 @@ from pairsieve.pipeline.dataset.paths import (
     SEARCHES,
     VECTORS_SUFFIX,
     content,
-    is_foreign,
     parsed,
     pool_blocks,
     search_folder,
     task_name,
     vectors_folder,
 )
+from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import copies, near_duplicates

@@ -15,7 +15,8 @@ from typing import Any
 from pairsieve.filters import own
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.commit import fingerprint
-from pairsieve.pipeline.dataset.paths import PLAN_FILE, is_foreign
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
+from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import staging
 from pairsieve.pipeline.input.extra_columns import Kept, Kinds, of_kinds

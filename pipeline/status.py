@@ -9,12 +9,11 @@ from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     PLAN_FILE,
-    Role,
     layer_of,
     report_page,
-    role,
     select_marker,
 )
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.stages import (
     GATHER,
     PLAN,

@@ -16,12 +16,11 @@ from pairsieve.pipeline.dataset.paths import (
     DONE,
     GATHER_FOLDER,
     PLAN_FILE,
-    Role,
     layer_of,
-    role,
     select_marker,
     shard_marker,
 )
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine

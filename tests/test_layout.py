@@ -198,7 +198,8 @@ def test_names_in_a_dataset_are_made_in_one_place() -> None:
     fixed = {"plan.json", "stats.duckdb", "report.html", "manifest.parquet", "sizes.json"}
     found = []
     for path, tree in MODULES.items():
-        if named(path) == "pipeline/dataset/paths.py" or not named(path).startswith("pipeline/"):
+        made_here = named(path) in ("pipeline/dataset/paths.py", "pipeline/dataset/roles.py")
+        if made_here or not named(path).startswith("pipeline/"):
             continue
         for text, formatted in _literals(tree):
             built = formatted and re.fullmatch(rf"[^ ]*\{{\}}/[^ ]*{SUFFIXES}", text)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pairsieve.jobs.template import template
 
 from pairsieve.filters import FILTERS
 from pairsieve.filters.base import measured
@@ -38,6 +37,7 @@ from pairsieve.jobs.bench_data.degraded import (
     photographs,
     scenes,
 )
+from pairsieve.jobs.recipes.template import template
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.rules import Rule, passing, rules
 from pairsieve.schemas import recipe

@@ -11,7 +11,7 @@ from typing import Any
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import is_foreign
+from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.schemas.errors import Stopped
 

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import SLICE_MARKER, index_path, is_foreign, retry_layer
+from pairsieve.pipeline.dataset.paths import index_path, retry_layer
+from pairsieve.pipeline.dataset.roles import SLICE_MARKER, is_foreign
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

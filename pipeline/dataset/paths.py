@@ -1,15 +1,8 @@
-"""Every name in a dataset, made and told apart here.
-
-A task writes files under names that no other attempt has, and commits them with a marker. So three
-kinds of names are enough: fixed ones, markers, and content that belongs to the dataset only if a
-marker names it. `role` tells them apart, and knows nothing else: what it does not know was not made
-by pairsieve, and `gc` leaves it alone.
-"""
+"""Every name in a dataset is made here; `roles` tells them apart."""
 
 import re
 import uuid
 from collections.abc import Iterable
-from enum import StrEnum
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import (
@@ -23,8 +16,6 @@ from pairsieve.pipeline.dataset.stages import (
     REPORT,
     SELECT,
     SHARD,
-    STAGES,
-    Scope,
     Stage,
 )
 
@@ -58,15 +49,12 @@ REQUESTS_SUFFIX = ".requests.pq"  # not `.parquet`: ledger parts are found by th
 
 MARKER_INDEX = "index.bin"  # the markers of a folder, folded together
 
+# The folders of what is measured of pairs by a model.
+OF_MODEL = re.compile(
+    rf"(?:{EMBED.folder}/[^/]+(?:/scores-[0-9a-f]{{16}})?|{CAPTION.folder}/[^/]+)"
+)
+
 Span = tuple[int, int]  # first pair of a unit, from 0, and how many
-
-
-class Role(StrEnum):
-    """What a name in a dataset stands for."""
-
-    FIXED = "fixed"  # it belongs to the dataset as it is
-    MARKER = "marker"  # so does it, and what it names
-    CONTENT = "content"  # it belongs to the dataset if a marker or the plan names it
 
 
 def attempt() -> str:
@@ -146,7 +134,7 @@ def search_folder(name: str) -> str:
 
 def index_path(folder: str) -> str | None:
     """Return where the markers of task slices in a folder are folded together; None of others."""
-    of_slices = folder == GATHER_FOLDER or _OF_MODEL.fullmatch(folder)
+    of_slices = folder == GATHER_FOLDER or OF_MODEL.fullmatch(folder)
     return f"{folder}/{MARKER_INDEX}" if of_slices else None
 
 
@@ -312,98 +300,3 @@ def parsed(name: str) -> tuple[int, int, Span | None]:
 def layer_of(name: str) -> int:
     """Return the retry layer of a committed task slice; 0 is the first gather."""
     return parsed(name)[1]
-
-
-# What a part of a name can be.
-_ANY = r"[^/]+"
-_ATTEMPT = r"[0-9a-f]{12}"
-_SLICE = r"\d{8}(?:\.r\d+)?(?:\.\d+\+\d+)?"
-_TASK = r"\d{6,}|\d\d\.\d{4}"
-_HASH = r"[0-9a-f]{16}"
-_ROUND = r"[a-z]+\d*"
-_SHARDS = rf"{SHARD.folder}/{_ANY}(?:/[a-z][a-z0-9_]*)?"  # of a selection, or of a part of one
-SHARD_INDEX = re.compile(
-    rf"{_SHARDS}/(?:index\.json|\d{{5,}}\.tar\.idx)|{SHARD.folder}/{_ANY}/{re.escape(ENERGON_FOLDER)}/"
-    rf"(?:{'|'.join(map(re.escape, (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET)))})"
-)
-_OF_MODEL = re.compile(rf"(?:{EMBED.folder}/{_ANY}(?:/scores-{_HASH})?|{CAPTION.folder}/{_ANY})")
-_SCRATCHED = r"\w+\.(?:duckdb(?:\.wal)?|parquet|arrow|tar)"
-_SPILLED = r"duckdb_temp_[\w-]+(?:\.(?:tmp|block))?"
-
-_STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the content, by scope
-    Scope.TASK_SLICE: (
-        rf"{_SLICE}\.json",
-        rf"{_SLICE}\.{_ATTEMPT}(?:\.tar|\.parquet|{re.escape(REQUESTS_SUFFIX)})",
-    ),
-    Scope.MODEL: (
-        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.json",
-        rf"{_ANY}/(?:scores-{_HASH}/)?{_SLICE}\.{_ATTEMPT}\.(?:vectors|scores|captions)\.parquet",
-    ),
-    Scope.POOL: (
-        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
-        rf"(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.(?:bin|parquet)",
-    ),
-    Scope.SELECTION: (
-        rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}|done)\.json",
-        rf"{_ANY}/(?:{BLOCKS}/{_HASH}/\d{{6,}}\.)?{_ATTEMPT}\.parquet",
-    ),
-}
-_PATTERNS: dict[Role, list[str]] = {
-    Role.FIXED: [
-        *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED)),
-        rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
-        rf"{RETRY_LAYERS}/\d{{4}}\.json",
-        rf"(?:{EMBED.folder}|{CAPTION.folder})/{_ANY}\.json",
-        rf"(?:{GATHER.folder}|{_OF_MODEL.pattern})/{re.escape(MARKER_INDEX)}",
-    ],
-    Role.MARKER: [
-        *(
-            f"{s.folder}/{_STAGE_PATTERNS[s.scope][0]}"
-            for s in STAGES
-            if s.scope in _STAGE_PATTERNS
-        ),
-        rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.json",
-        rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.json",
-        rf"{INDEXES}/{_ANY}/done\.json",
-        rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.json",
-        rf"{_SHARDS}/parts/\d{{5,}}\.json",
-        rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.json",
-        rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.json",
-        rf"{FORGOTTEN}/(?:\d{{4,}}|begun|rounds/{_HASH}/{_ROUND}/\d{{6,}})\.json",
-    ],
-    Role.CONTENT: [
-        *(
-            f"{s.folder}/{_STAGE_PATTERNS[s.scope][1]}"
-            for s in STAGES
-            if s.scope in _STAGE_PATTERNS
-        ),
-        rf"{LEASES}/{_ANY}\.json",
-        rf"{PLAN.folder}/{_ATTEMPT}\.\d{{6,}}\.parquet",
-        rf"{SEARCHES}/{_HASH}/{_ROUND}/(?:{_TASK})\.{_ATTEMPT}\.(?:bin|npy|parquet)",
-        rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
-        rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
-        SHARD_INDEX.pattern,
-        rf"{_SHARDS}/(?:\d{{5,}}\.tar|{re.escape(MANIFEST)}|sizes\.json)",
-        rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
-        rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
-        rf"{REPORT.folder}/{_ANY}/{BLOCKS}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.[a-z]+\.parquet",
-        rf"{SELECT.folder}/{_ANY}/{ORDER}/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.parquet",
-        rf"{FORGOTTEN}/{_ATTEMPT}\.parquet",
-        rf"{FORGOTTEN}/rounds/{_HASH}/{_ROUND}/\d{{6,}}\.{_ATTEMPT}\.(?:parquet|tar|list)",
-        rf"{re.escape(SPILL)}{_ATTEMPT}/{_SPILLED}",
-        rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
-    ],
-}
-SLICE_MARKER = re.compile(rf"{_SLICE}\.json")
-UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
-_ROLES = {role: re.compile("|".join(patterns)) for role, patterns in _PATTERNS.items()}
-
-
-def role(path: str) -> Role | None:
-    """Return what a name in a dataset stands for; None for one that pairsieve never makes."""
-    return next((role for role, names in _ROLES.items() if names.fullmatch(path)), None)
-
-
-def is_foreign(path: str) -> bool:
-    """Return whether pairsieve never makes a file of that name, finished or not."""
-    return role(UNFINISHED.sub("", path)) is None

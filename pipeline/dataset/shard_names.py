@@ -3,7 +3,8 @@
 The functions of `paths` take such a name; those here make it, and find it in a path.
 """
 
-from pairsieve.pipeline.dataset.paths import MANIFEST, SHARD_INDEX, shards_folder
+from pairsieve.pipeline.dataset.paths import MANIFEST, shards_folder
+from pairsieve.pipeline.dataset.roles import SHARD_INDEX
 from pairsieve.pipeline.dataset.stages import SHARD
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pairsieve.pipeline.dataset import marker_index
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import Role, index_path, role
+from pairsieve.pipeline.dataset.paths import index_path
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.streams import (
     HashingWriter,
     Seekable,

@@ -6,14 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.paths import (
-    GROUP_MARKER,
-    SEARCHES,
-    UNFINISHED,
-    Role,
-    is_foreign,
-    role,
-)
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
+from pairsieve.pipeline.dataset.roles import UNFINISHED, Role, is_foreign, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import staged_files
 

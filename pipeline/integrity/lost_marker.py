@@ -11,13 +11,12 @@ from typing import Any
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
-    Role,
     files,
     layer_of,
     marker_path,
     parsed,
-    role,
 )
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of

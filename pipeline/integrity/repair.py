@@ -20,12 +20,11 @@ from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     INDEXES,
     REQUESTS_SUFFIX,
-    Role,
     content,
     marker_path,
-    role,
     shard_parts,
 )
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.shard_names import file_of_shard, name_of_shard
 from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SHARD, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store

@@ -11,9 +11,8 @@ from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
     INDEXES,
     LEASES,
-    Role,
-    role,
 )
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.stages import REPORT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity import garbage

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pairsieve.jobs.cli import main
-from pairsieve.pipeline.dataset.paths import is_foreign
+from pairsieve.pipeline.dataset.roles import is_foreign
 
 RECIPE = """
 input: {{path: {tar}, unit_pairs: 2}}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pairsieve.pipeline import verify
-from pairsieve.pipeline.dataset.paths import Role, role
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.integrity.checksums import Finding

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pairsieve.pipeline.dataset import paths
-from pairsieve.pipeline.dataset.paths import Role, role
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.stages import COLUMNS, STAGES, Scope, Stage
 
 HASH = "0123456789abcdef"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pairsieve.pipeline.dataset.paths import is_foreign
+from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.schemas.recipe_scratch import Scratch

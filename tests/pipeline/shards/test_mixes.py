@@ -21,7 +21,7 @@ from pairsieve.pipeline import gc, select, shard
 from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import Role, role
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import GATHERED, arrow_schema
