@@ -79,7 +79,7 @@ def run(
         (file.location, file.bytes, file.version) for file in blocklist.sources(recipe.blocklist)
     ]
     files = ledger_files(store, measured, before=BLOCKLIST)
-    gathered = [file.name for file in files.gathered]
+    gathered = [file.first or file.name for file in files.gathered]  # as pairs leave, it holds
     identity = fingerprint(lists, recipe.blocklist.max_distance, gathered)
     if done := current(store, BLOCKLIST_MARKER, identity):
         return done

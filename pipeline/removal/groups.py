@@ -18,8 +18,14 @@ from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT
 
 RECAPTIONED = "recaptioned"  # in the marker of a block: the file of captions that leave
 TAKEN = "taken"  # likewise: pairs that leave, and of them the repeated
-INDICES = "indices"
-CHANGES = pa.schema([(ROW.name, pa.int64()), (INDICES, pa.list_(pa.int64()))])
+INDICES, TEXTS = "indices", "texts"  # of the captions of a keeper that leave
+CHANGES = pa.schema(
+    [
+        (ROW.name, pa.int64()),
+        (INDICES, pa.list_(pa.int64())),
+        (TEXTS, pa.list_(pa.large_string())),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,12 @@ class GroupTask:
     def _recaptioned(self, table: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return rows whose captions lack texts that leave; and which of each row these were."""
         captions = table[CAPTIONS.name].to_pylist()
-        changes: dict[int, list[int]] = {}
+        changes: dict[int, dict[int, str]] = {}
         if any(captions):
             texts = self._texts(table)
             for index, cluster in enumerate(table[CLUSTER.name].to_pylist()):
                 theirs = texts.get(cluster, ()) if captions[index] else ()
-                out = [n for n, text in enumerate(captions[index] or ()) if n and text in theirs]
+                out = {n: t for n, t in enumerate(captions[index] or ()) if n and t in theirs}
                 if out:
                     changes[index] = out
                     captions[index] = [t for n, t in enumerate(captions[index]) if n not in out]
@@ -75,7 +81,9 @@ class GroupTask:
         field = table.schema.field(place)
         table = table.set_column(place, field, pa.array(captions, field.type))
         rows = table[ROW.name].take(pa.array(changes, pa.int64()))
-        return table, pa.table([rows, pa.array(changes.values(), pa.list_(pa.int64()))], CHANGES)
+        indices = [list(out) for out in changes.values()]
+        leaving = [list(out.values()) for out in changes.values()]
+        return table, pa.table({ROW.name: rows, INDICES: indices, TEXTS: leaving}, CHANGES)
 
     def _texts(self, table: pa.Table) -> dict[int, set[str]]:
         """Return the texts that leave the clusters of a block, by cluster."""

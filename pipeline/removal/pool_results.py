@@ -1,34 +1,46 @@
 """What the stages over the pool know of pairs: `group`, every selection, and its shards."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    BLOCKLIST_MARKER,
+    COLUMNS_MARKER,
     DONE,
     GROUP_MARKER,
     PLAN_FILE,
     content,
     select_marker,
     shard_marker,
+    shards_folder,
     task_name,
+)
+from pairsieve.pipeline.dataset.shard_names import (
+    file_of_shard,
+    is_manifest,
+    is_shard_index,
+    name_of_shard,
 )
 from pairsieve.pipeline.dataset.stages import SELECT, SHARD
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.files import MADE_BY, RULES, ledger_files, span_files
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.removal import found as finding
+from pairsieve.pipeline.removal.blocked import BlockedTask
 from pairsieve.pipeline.removal.groups import GroupTask, changes_in, grouped_without
-from pairsieve.pipeline.removal.replacement import Replacement, each
+from pairsieve.pipeline.removal.replacement import OLD, Replacement, each, with_files
 from pairsieve.pipeline.removal.rows import files_in, tables_of, units_of
 from pairsieve.pipeline.removal.selections import SelectTask, selected_without
 from pairsieve.pipeline.removal.shards import (
     SHARDS_AT_ONCE,
     WRITTEN,
     ShardTask,
+    shard_number,
     sharded_without,
 )
 from pairsieve.pipeline.removal.staged import planned_without
@@ -59,13 +71,15 @@ class PoolResults:
         store = self.pool.store
         new = Replacement(sum(one.rows for one in self.found), extra=dict(told))
         changes = self._grouped(new)
+        self._blocked(new)
+        self._joined(new)
         new.extra[SHARDS] = {}
         applied = ["units", "staged"]
         for index, name in enumerate(names(store)):
             self._selected(index, name, new)
-        for index, name in enumerate(_sharded(store.paths())):
-            if self._sharded(index, name, changes, new):
-                applied.append(f"shards{index}")
+        numbers = count()
+        for name in _sharded(store.paths()):
+            applied += self._sharded(name, changes, new, numbers)
         self._planned(plan, new)
         new.extra[APPLIED] = [*applied, "pool"]
         return new.commit(store, self.of("pool"), 0)
@@ -86,8 +100,34 @@ class PoolResults:
         items = {task_name(table[0]): table for table in tables_of(marker, self.found)}
         prepared = self._run("group", task, items)
         new.markers[GROUP_MARKER] = grouped_without(marker, prepared)
-        new.old += [old for one in prepared for old in one.extra["old"]]
+        new.old += [old for one in prepared for old in one.extra[OLD]]
         return changes_in(prepared)
+
+    def _blocked(self, new: Replacement) -> None:
+        """Prepare what was looked up in the blocklist."""
+        store = self.pool.store
+        marker = store.marker(BLOCKLIST_MARKER)
+        if marker is None or not new.rows:
+            return
+        tables = tables_of(marker, self.found)
+        items = {task_name(table[0]): table for table in tables if table[3]}
+        prepared = self._run("blocklist", BlockedTask(store, self.of("blocklist")), items)
+        rows = marker.rows - sum(one.rows for one in prepared)
+        files = with_files(marker.files, prepared)
+        new.markers[BLOCKLIST_MARKER] = replace(marker, rows=rows, files=files)
+        new.old += [old for one in prepared for old in one.extra[OLD]]
+
+    def _joined(self, new: Replacement) -> None:
+        """Give up the joined columns of the units that held pairs; `select` joins them again."""
+        marker = self.pool.store.marker(COLUMNS_MARKER)
+        if marker is None or not new.rows:
+            return
+        held = [
+            file for file, entry in marker.files.items() if files_in(self.found, units_of(entry))
+        ]
+        files = {file: entry for file, entry in marker.files.items() if file not in held}
+        new.markers[COLUMNS_MARKER] = replace(marker, files=files)
+        new.old += held
 
     def _selected(self, index: int, name: str, new: Replacement) -> None:
         """Prepare the verdicts of a selection."""
@@ -110,38 +150,43 @@ class PoolResults:
                 items[task_name(table[0])] = (table, judged)
         prepared = self._run(folder, task, items)
         new.markers[select_marker(name)] = selected_without(marker, prepared)
-        new.old += [old for one in prepared for old in one.extra["old"]]
+        new.old += [old for one in prepared for old in one.extra[OLD]]
 
     def _sharded(
-        self, index: int, name: str, changes: tuple[str, ...], new: Replacement
-    ) -> list[Marker]:
-        """Prepare the shards of a selection; return the markers of those that change."""
+        self, name: str, changes: tuple[str, ...], new: Replacement, numbers: Iterator[int]
+    ) -> list[str]:
+        """Prepare the shards of a selection; return the rounds to put in place, numbered so."""
         store = self.pool.store
         done = store.marker(shard_marker(name))
         if done is None or not new.rows:
             return []
-        if not _is_of_tars(name, done):  # they are packed anew
+        if not _is_of_tars(done):  # they are packed anew
             new.old += [shard_marker(name), *done.files]
             new.extra[SHARDS][name] = [{"shard": "all"}]
             return []
-        folder = f"shards{index}"
-        task = ShardTask(store, self.of(folder), name, done, self.found, changes)
-        files = list(json.loads(store.read(paths.sizes(name))))
+        changed: dict[str, list[Marker]] = {}
+        applied = []
+        for own, number in zip(filter(None, map(_listed_by, done.files)), numbers, strict=False):
+            folder = f"shards{number}"
+            task = ShardTask(store, self.of(folder), name, own, done, self.found, changes)
+            if prepared := self._of_part(task, folder):
+                changed[own] = prepared
+                applied.append(folder)
+        if changed:
+            new.add(sharded_without(store, self.of("pool"), name, done, changed))
+            new.extra[SHARDS][name] = _written(changed)
+        return applied
+
+    def _of_part(self, task: ShardTask, folder: str) -> list[Marker]:
+        """Prepare those shards of a part that change; return their markers."""
+        sizes = json.loads(self.pool.store.read(paths.sizes(task.own)))
+        of_part = shards_folder(task.own)
+        files = [file_of_shard(task.name, f"{of_part}/{file}") for file in sizes]
         starts = range(0, len(files), SHARDS_AT_ONCE)
         batches = [files[first : first + SHARDS_AT_ONCE] for first in starts]
         touched = [file for some in each(self.pool.engine, task.touched, batches) for file in some]
-        items = {task_name(int(file.partition(".")[0])): file for file in sorted(touched)}
-        prepared = self._run(folder, task, items)
-        if prepared:
-            part = sharded_without(store, name, self.of("pool"), done, prepared)
-            new.moved |= part.moved
-            new.files |= part.files
-            new.markers |= part.markers
-            keys = ("shard", "before", "after", "samples")
-            new.extra[SHARDS][name] = [
-                dict(zip(keys, one.extra[WRITTEN], strict=True)) for one in prepared
-            ]
-        return prepared
+        items = {task_name(shard_number(file)): file for file in sorted(touched)}
+        return self._run(folder, task, items)
 
     def _planned(self, plan: Plan, new: Replacement) -> None:
         """Prepare the plan over new staged files, if there are any."""
@@ -159,7 +204,21 @@ def _sharded(every: Iterable[str]) -> list[str]:
     return sorted(part[1] for part in parts if len(part) == 3 and part[0] == SHARD.folder)
 
 
-def _is_of_tars(name: str, done: Marker) -> bool:
+def _written(changed: Mapping[str, Sequence[Marker]]) -> list[dict[str, Any]]:
+    """Return what a record says of the shards that changed, given by their parts."""
+    keys = ("shard", "before", "after", "samples")
+    shards = (one.extra[WRITTEN] for prepared in changed.values() for one in prepared)
+    return [dict(zip(keys, shard, strict=True)) for shard in shards]
+
+
+def _listed_by(file: str) -> str | None:
+    """Return by what name the shards go that a manifest lists; None of another file."""
+    return name_of_shard(file) if is_manifest(file) else None
+
+
+def _is_of_tars(done: Marker) -> bool:
     """Return whether the shards of a selection are tars, and there is nothing else."""
-    listings = {paths.sizes(name), paths.manifest(name)}
-    return all(file in listings or file.endswith(".tar") for file in done.files)
+    return all(
+        file.endswith((".tar", "/sizes.json")) or is_manifest(file) or is_shard_index(file)
+        for file in done.files
+    )

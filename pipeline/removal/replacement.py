@@ -55,6 +55,13 @@ class Replacement:
         self.old.append(old)
         self.new[old] = new
 
+    def add(self, other: "Replacement") -> None:
+        """Add what was prepared elsewhere."""
+        self.files |= other.files
+        self.markers |= other.markers
+        self.old += other.old
+        self.moved |= other.moved
+
     def commit(self, store: Store, folder: str, number: int) -> Marker:
         """Commit what is prepared."""
         markers = {path: asdict(marker) for path, marker in self.markers.items()}

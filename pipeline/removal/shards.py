@@ -5,10 +5,9 @@ A sample whose captions lose a text is written anew; every other is copied as it
 
 import hashlib
 import json
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,25 +17,19 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
+from pairsieve.pipeline.dataset.shard_names import is_shard_index
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.removal.groups import INDICES
-from pairsieve.pipeline.removal.replacement import Replacement
+from pairsieve.pipeline.removal import samples
+from pairsieve.pipeline.removal.groups import INDICES, TEXTS
+from pairsieve.pipeline.removal.replacement import MOVED, Replacement
 from pairsieve.pipeline.removal.rows import files_in, read_rows
-from pairsieve.pipeline.shards.sample_tar import header, tar_bytes
+from pairsieve.pipeline.shards.indexes import INDEX
+from pairsieve.pipeline.shards.sample_tar import tar_bytes
 from pairsieve.pipeline.shards.shard_parts import MANIFEST, SHARD_SHA256
-from pairsieve.schemas.columns import CAPTIONS, ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
+from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
 
 SHARDS_AT_ONCE = 64  # whose part of the manifest a task looks through
-BLOCK = tarfile.BLOCKSIZE
-JSON = ".json"
 WRITTEN = "shard"  # in the marker of a shard: its name, checksums, and samples
-
-
-class Member(NamedTuple):
-    """A file of a sample in a tar: its name, and header, content and zeros as they stand there."""
-
-    name: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +40,7 @@ class ShardTask:
         store: The dataset.
         folder: Of the round.
         name: The selection.
+        own: By what name these shards go in `paths`: the selection, or a part of it.
         done: The marker of its shards.
         found: The markers of the blocks in which pairs were found.
         changes: The files of captions that leave keepers.
@@ -55,6 +49,7 @@ class ShardTask:
     store: Store
     folder: str
     name: str
+    own: str
     done: Marker
     found: tuple[Marker, ...]
     changes: tuple[str, ...]
@@ -63,7 +58,7 @@ class ShardTask:
         """Return which of these shards hold such a pair, or a keeper whose captions change."""
         columns = [ROW.name, SHARD.name]
         some = [(SHARD.name, "in", list(files))]
-        with self.store.reader(paths.manifest(self.name)) as source:
+        with self.store.reader(paths.manifest(self.own)) as source:
             table = pq.read_table(source, columns=columns, filters=some)
         rows = table[ROW.name].to_numpy()
         hit = np.isin(rows, read_rows(self.store, files_in(self.found)))
@@ -72,25 +67,25 @@ class ShardTask:
 
     def __call__(self, file: str) -> Marker:
         """Prepare one shard and commit it."""
-        number = int(file.partition(".")[0])
-        with self.store.reader(paths.manifest(self.name)) as source:
+        path = f"{paths.shards_folder(self.name)}/{file}"
+        number = shard_number(file)
+        with self.store.reader(paths.manifest(self.own)) as source:
             listed = pq.read_table(source, filters=[(SHARD.name, "=", file)])
         rows = listed[ROW.name].to_numpy()
         gone = np.isin(rows, read_rows(self.store, files_in(self.found)))
         left = listed.filter(pa.array(~gone))
         dropped = set(listed.filter(pa.array(gone))[UID.name].to_pylist())
         changes = self._leaving(rows)
-        path = f"{paths.shards_folder(self.name)}/{file}"
         made = content(self.folder, task_name(number), ".tar")
         offsets = []
         left_rows = iter(left[ROW.name].to_pylist())
         with self.store.reader(path) as source, self.store.writer(made) as sink:
-            for key, members in _samples(source):
+            for key, members in samples.read(source):
                 if key not in dropped:
                     offsets.append(sink.size)
-                    leaving = changes.get(next(left_rows), set())
-                    for member in members:
-                        sink.write(_recaptioned(member, leaving).data)
+                    leaving = changes.get(next(left_rows), {})
+                    for member in samples.without(members, leaving):
+                        sink.write(member.data)
             sink.write(bytes(tar_bytes(sink.size) - sink.size))
         part = _part(left, offsets, sink.entry()["sha256"])
         listing = content(self.folder, task_name(number), ".parquet")
@@ -102,46 +97,16 @@ class ShardTask:
         new.extra[WRITTEN] = [file, before, sink.entry()["sha256"], left.num_rows]
         return new.commit(self.store, self.folder, number)
 
-    def _leaving(self, rows: NDArray[np.int64]) -> dict[int, set[int]]:
-        """Return the indices of the captions that leave keepers among these rows, by row."""
-        found: dict[int, set[int]] = {}
+    def _leaving(self, rows: NDArray[np.int64]) -> dict[int, dict[int, str]]:
+        """Return place and text of the captions that leave keepers among these rows, by row."""
+        found: dict[int, dict[int, str]] = {}
         for file in self.changes:
             with self.store.reader(file) as source:
                 own = pq.read_table(source, filters=pa.compute.field(ROW.name).isin(rows))
-            columns = (own[name].to_pylist() for name in (ROW.name, INDICES))
-            found |= {row: set(indices) for row, indices in zip(*columns, strict=True)}
+            columns = (own[name].to_pylist() for name in (ROW.name, INDICES, TEXTS))
+            for row, indices, texts in zip(*columns, strict=True):
+                found[row] = dict(zip(indices, texts, strict=True))
         return found
-
-
-def _samples(source: Any) -> Iterator[tuple[str, list[Member]]]:
-    """Yield key and files of the samples of a tar; files that follow each other with one key."""
-    key, members = "", list[Member]()
-    while (head := source.read(BLOCK)) != bytes(BLOCK):
-        info = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-        body = source.read(-(-info.size // BLOCK) * BLOCK)
-        own = info.name.partition(".")[0]
-        if own != key and members:
-            yield key, members
-            members = []
-        key = own
-        members.append(Member(info.name, head + body))
-    if members:
-        yield key, members
-
-
-def _recaptioned(member: Member, leaving: set[int]) -> Member:
-    """Return a file of a sample, of its JSON the captions without those that leave."""
-    if not leaving or not member.name.endswith(JSON):
-        return member
-    size = tarfile.TarInfo.frombuf(member.data[:BLOCK], "utf-8", "surrogateescape").size
-    sample = json.loads(member.data[BLOCK : BLOCK + size])
-    captions = sample.get(CAPTIONS.name)
-    if not captions:
-        return member
-    sample[CAPTIONS.name] = [text for n, text in enumerate(captions) if n not in leaving]
-    body = json.dumps(sample, ensure_ascii=False).encode()
-    padding = bytes(-len(body) % BLOCK)
-    return Member(member.name, header(member.name, len(body)) + body + padding)
 
 
 def _part(left: pa.Table, offsets: list[int], sha256: str) -> pa.Table:
@@ -152,43 +117,75 @@ def _part(left: pa.Table, offsets: list[int], sha256: str) -> pa.Table:
     return pa.table(columns).cast(arrow_schema(MANIFEST))
 
 
+def shard_number(file: str) -> int:
+    """Return the number of a shard, given what the ledger calls it."""
+    return int(file.rpartition("/")[2].partition(".")[0])
+
+
 def sharded_without(
-    store: Store, name: str, folder: str, done: Marker, prepared: Sequence[Marker]
+    store: Store, folder: str, name: str, done: Marker, changed: Mapping[str, Sequence[Marker]]
 ) -> Replacement:
-    """Return the listings of all shards and their marker, now that some shards are others."""
-    written = {one.extra[WRITTEN][0]: one for one in prepared}
-    sizes = json.loads(store.read(paths.sizes(name)))
-    sizes |= {file: one.extra[WRITTEN][3] for file, one in written.items()}
-    data = json.dumps(sizes, indent=1).encode()
-    made = [content(folder, task_name(0), suffix) for suffix in (".list", ".parquet")]
-    store.write(made[0], data)
-    entries: dict[str, dict[str, Any]] = {
-        paths.sizes(name): {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
-        paths.manifest(name): _manifest(store, name, made[1], written),
-    }
-    new = Replacement(moved=dict(zip(made, (paths.sizes(name), paths.manifest(name)), strict=True)))
-    new.files = dict(zip(made, entries.values(), strict=True))
-    for one in prepared:
-        ((source, path),) = one.extra["moved"].items()
-        entries[path] = one.files[source]
-    rows = sum(sizes.values())
+    """Return the listings of the parts of a selection and its marker, now that shards are others.
+
+    Args:
+        store: The dataset.
+        folder: Of the round in which this is prepared.
+        name: The selection.
+        done: The marker of its shards.
+        changed: By the name of each part, what was prepared of its shards.
+
+    Indexes for loaders leave: the next `shard` makes those that are wanted.
+    """
+    new, taken = Replacement(), 0
+    new.old = [file for file in done.files if is_shard_index(file)]
+    entries = {file: entry for file, entry in done.files.items() if file not in new.old}
+    for own, prepared in changed.items():
+        entries |= _listed(store, folder, own, prepared, new)
+        taken += sum(one.rows for one in prepared)
+        for one in prepared:
+            ((source, path),) = one.extra[MOVED].items()
+            entries[path] = one.files[source]
+    extra = {key: value for key, value in done.extra.items() if key != INDEX}
+    rows = done.rows - taken
     counts = done.counts | {"kept": rows}
-    marker = replace(done, rows=rows, files=done.files | entries, counts=counts)
+    marker = replace(done, rows=rows, files=entries, counts=counts, extra=extra)
     new.markers[paths.shard_marker(name)] = marker
     return new
 
 
-def _manifest(store: Store, name: str, path: str, written: Mapping[str, Marker]) -> dict[str, Any]:
+def _listed(
+    store: Store, folder: str, own: str, prepared: Sequence[Marker], new: Replacement
+) -> dict[str, dict[str, Any]]:
+    """Prepare what lists the shards of a part; return its entries in the marker."""
+    written = {one.extra[WRITTEN][0]: one for one in prepared}
+    sizes = json.loads(store.read(paths.sizes(own)))
+    sizes |= {f.rpartition("/")[2]: one.extra[WRITTEN][3] for f, one in written.items()}
+    data = json.dumps(sizes, indent=1).encode()
+    made = [content(folder, task_name(0), suffix) for suffix in (".list", ".parquet")]
+    store.write(made[0], data)
+    entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    listing = {
+        paths.sizes(own): entry,
+        paths.manifest(own): _manifest(store, own, made[1], written),
+    }
+    new.moved |= dict(zip(made, listing, strict=True))
+    new.files |= dict(zip(made, listing.values(), strict=True))
+    return listing
+
+
+def _manifest(store: Store, own: str, path: str, written: Mapping[str, Marker]) -> dict[str, Any]:
     """Write the manifest, with the parts of shards that are others; return its entry."""
     left = dict(written)
     with (
-        store.reader(paths.manifest(name)) as source,
+        store.reader(paths.manifest(own)) as source,
         store.writer(path) as sink,
         pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
     ):
         old = pq.ParquetFile(source)
         for group in range(old.num_row_groups):  # each is of one shard
             table = old.read_row_group(group)
+            if not table.num_rows:  # all of them had been taken out before
+                continue
             shard = table[SHARD.name][0].as_py()
             if shard in left:
                 with store.reader(left.pop(shard).file(".parquet")) as part:

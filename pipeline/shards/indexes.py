@@ -131,7 +131,8 @@ def _offsets(store: Store, name: str, shard: str) -> dict[str, Entry]:
     with store.reader(paths.manifest(name_of_shard(shard))) as source:
         table = pq.read_table(source, columns=[SHARD_OFFSET.name], filters=own)
     begins = table[SHARD_OFFSET.name].to_pylist()
-    numbers = np.array([*begins, _end(store, shard, begins[-1])], "<u8")
+    last = begins[-1] if begins else 0  # none is left where all have been taken out
+    numbers = np.array([*begins, _end(store, shard, last)], "<u8")
     return _written(store, paths.energon_shard(shard), numbers.tobytes())
 
 
