@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from pairsieve.pipeline.removal.names import keys
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption, Stopped
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Blocklist, Recipe
 
 PAIRS = 9
 FoundIn = Callable[[Store, dict[str, bytes]], list[tuple[str, str]]]
@@ -45,7 +46,7 @@ def text(number: int) -> str:
     return f"a picture of {WORDS[number]} things"
 
 
-def recipe_in(folder: Path) -> Recipe:
+def recipe_in(folder: Path, more: dict[str, Any] | None = None) -> Recipe:
     """Write an input that holds images; return a recipe with shards of two, units of three."""
     with tarfile.open(folder / "in.tar", "w") as tar:
         for number in range(PAIRS):
@@ -60,7 +61,7 @@ def recipe_in(folder: Path) -> Recipe:
         "keep": [{"caption_words": {"min_words": 2}}, {"duplicate": {}}],
         "shard": {"samples": 2},
     }
-    return Recipe.model_validate(content)
+    return Recipe.model_validate(content | (more or {}))
 
 
 def walk(recipe: Recipe, store: Store) -> None:
@@ -228,7 +229,7 @@ def test_killed_at_every_change_it_goes_on_to_the_same_end(
     assert min(changes, refused) > 8
     assert found_in(store, sought) == []
     check_clean(store)
-    (record,) = [path for path in store.paths() if path.startswith("forgotten/0")]
+    (record,) = [path for path in store.paths() if re.fullmatch(r"forgotten/\d+\.json", path)]
     kept = {record, *store.marker(record).files}  # type: ignore[union-attr]
     assert {path for path in store.paths() if path.startswith("forgotten/")} == kept
 
@@ -330,3 +331,56 @@ def test_the_funnel_is_that_of_a_selection_made_anew(dataset: tuple[Recipe, Stor
     assert there
     assert (there.counts, there.extra["funnel"]) == (again.counts, again.extra["funnel"])
     assert there.extra["fingerprint"] == again.extra["fingerprint"]
+
+
+RICH = {
+    "group": {"captions": "all_as_list", "entries": {"min_pairs": 1}},
+    "alignment": {"neg_clip_loss": {"batch": 4}},
+    "shard": {"samples": 2, "text": "cleaned", "captions": "all", "split": {"val": 0.4}}
+    | {"index": ["wids", "energon"]},
+}
+
+
+class Hoarder(Store):
+    """A store in which all stays that is only needed while something is made."""
+
+    def delete(self, paths: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    """A dataset with parts of shards, captions of their own, indexes, counts and all rounds."""
+    folder = tmp_path_factory.mktemp("rich")
+    recipe = recipe_in(folder, RICH)
+    store = Hoarder(Store.at(folder / "out").url)
+    walk(recipe, store)
+    (folder / "list.txt").write_text(f"sha256 {ledger(store)[7]['sha256']}\n")
+    listed = Blocklist(files=(str(folder / "list.txt"),))
+    select.run(recipe.model_copy(update={"blocklist": listed}), store, Serial(), "listed")
+    return recipe, folder / "out"
+
+
+@pytest.mark.parametrize("number", [2, 7])
+def test_nothing_is_left_in_any_place(
+    found_in: FoundIn, rich: tuple[Recipe, Path], tmp_path: Path, number: int
+) -> None:
+    shutil.copytree(rich[1], tmp_path / "out")
+    recipe, store = rich[0], Store.at(tmp_path / "out")
+    before, rows = shards(store), ledger(store)
+    row = rows.pop(number)
+    others = {value for r in rows.values() for value in traces(r, stored(store, r)).values()}
+    own = traces(row, stored(store, row)).items()
+    sought = {name: value for name, value in own if value not in others}
+    places = {path.partition("/")[0] for _, path in found_in(store, sought)}
+    assert places >= {"plan", "gather", "shards"}
+    (taken,) = forgotten(store, uid=row["uid"])
+    assert found_in(store, sought) == []
+    check_clean(store)
+    after = shards(store)
+    changed = {path for path in before if after.get(path) != before[path]}
+    assert len(changed) == (taken.shards or {})["default"]
+    walk(recipe, store)
+    assert (found_in(store, sought), shards(store)) == ([], after)
+    assert {"shards/default/.nv-meta/.info.json"} <= set(store.paths())
+    check_clean(store)
