@@ -112,9 +112,9 @@ class Shard(Section):
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         """Refuse two sizes of a shard."""
-        given = {"samples", "bytes"} & self.model_fields_set
-        if given - {self.by}:
-            raise ValueError(f"{min(given - {self.by})} is not what shards are cut by: {self.by}")
+        other = "bytes" if self.by == "samples" else "samples"
+        if getattr(self, other) != type(self).model_fields[other].default:
+            raise ValueError(f"{other} is not what shards are cut by: {self.by}")
         return self
 
     @model_validator(mode="after")

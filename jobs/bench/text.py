@@ -215,6 +215,7 @@ def _dropped(columns: Columns) -> dict[str, float]:
     rules = {
         name_of(type(one)): Rule(name_of(type(one)), one.rule(), False, Phase.TEXT)  # type: ignore[attr-defined]
         for one in ordered(FILTERS).text
+        if set(one.writes) <= columns.keys()
     }
     return {name: 1 - float(np.mean(passing(table, [rule]))) for name, rule in rules.items()}
 

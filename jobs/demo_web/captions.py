@@ -108,7 +108,7 @@ CAPTIONS: dict[str, Callable[[Scene, int, np.random.Generator], str | None]] = {
     ),
     "none": lambda scene, number, rng: (None, "", "  ")[number % 3],
     "boilerplate": lambda scene, number, rng: boilerplate(rng),
-    "phrase": lambda scene, number, rng: _PHRASES[number % len(_PHRASES)],  # each equally often
+    "phrase": lambda scene, number, rng: _PHRASES[rng.integers(len(_PHRASES))],
     "shared": lambda scene, number, rng: SHARED,
 }
 

@@ -1,5 +1,6 @@
 """The files for clusters, each read by the tool that its scheduler's users have, or really run."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
 
 from pairsieve.jobs.cluster.files import NAMES, Kind, Sizes, render
 from pairsieve.jobs.recipes.template import template
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.status import status
 
+# In a process of its own: what Ray reads of the environment when it is imported stays.
+RAY_CHECK = """
+import json, sys
+from ray.autoscaler._private.util import prepare_config, validate_config
+validate_config(prepare_config(json.load(sys.stdin)))
+"""
 BIN = Path(sys.executable).parent
 # Fields of KubeRay 1.6's API reference that are used.
 RAY_JOB = {
@@ -86,7 +92,10 @@ def test_a_recipe_without_a_model_asks_for_no_gpu(recipe: Path) -> None:
 
 def test_rays_launcher_takes_its_file(recipe: Path) -> None:
     config = yaml.safe_load(files(Kind.RAY, recipe)["ray-cluster.yaml"])
-    validate_config(prepare_config(config))
+    checked = subprocess.run(
+        [sys.executable, "-c", RAY_CHECK], input=json.dumps(config), capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
     assert len(config["provider"]["worker_ips"]) == 3
 
 
