@@ -17,6 +17,7 @@ from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tid
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
+    PLAN_FILE,
     SEARCHES,
     VECTORS_SUFFIX,
     content,
@@ -30,6 +31,7 @@ from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import copies, near_duplicates
+from pairsieve.pipeline.dedup.candidates import addition
 from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
@@ -37,6 +39,7 @@ from pairsieve.pipeline.ledger.files import BLOCK_UNITS, LedgerFiles, SliceFile,
 from pairsieve.pipeline.ledger.ledger import attach_files, connect, export
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
 from pairsieve.schemas.columns import BALANCED, COPIES, COUNTED, GROUPED, ROW
 from pairsieve.schemas.outcomes import Outcome
@@ -105,6 +108,7 @@ def run(
         distance,
         copies.key_partitions(pool, partitions),
         engine.task_threads,
+        _grown(store),
     )
     found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
     further: list[copies.Further] = [
@@ -126,7 +130,7 @@ def run(
     if running:
         folder, paths = pool_blocks(GROUP, cut), list(results)
         with connect(store) as connection:
-            _attach(connection, store, files, paths)
+            _attach(connection, store, files, paths, rounds.grown)
             for step in running:
                 counts[step.TABLE] = step.find(connection, recipe, store, engine)
             results = dict(_joined(connection, pool, paths, running, folder))
@@ -136,6 +140,11 @@ def run(
     tidy(store, pool_blocks(GROUP), marker)
     store.delete(file for file, _, _ in store.list(SEARCHES) if not is_foreign(file))
     return marker
+
+
+def _grown(store: Store) -> tuple[int, ...]:
+    """Return the first row of each later addition to the input."""
+    return tuple(plan_file.read(store).grown_rows) if store.exists(PLAN_FILE) else ()
 
 
 def _vectors(recipe: Recipe, store: Store) -> list[SliceFile]:
@@ -150,7 +159,11 @@ def _vectors(recipe: Recipe, store: Store) -> list[SliceFile]:
 
 
 def _attach(
-    connection: "DuckDBPyConnection", store: Store, files: LedgerFiles, written: Sequence[str]
+    connection: "DuckDBPyConnection",
+    store: Store,
+    files: LedgerFiles,
+    written: Sequence[str],
+    grown: Sequence[int],
 ) -> None:
     """Define what steps read: `ledger`, `images`, a row per pair with an image, and `copies`.
 
@@ -165,7 +178,8 @@ def _attach(
     connection.execute(
         f"""
         CREATE VIEW images AS
-        SELECT row, uid, sha256, perceptual_hash, clip_similarity, width::BIGINT * height AS pixels
+        SELECT row, uid, sha256, perceptual_hash, clip_similarity, width::BIGINT * height AS pixels,
+               {addition(grown, "ledger")} AS addition
         FROM ledger WHERE outcome = '{Outcome.OK}';
         CREATE VIEW copies AS SELECT {names} FROM read_parquet([{paths}])
         """

@@ -8,7 +8,7 @@ else; rules may change.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -46,10 +46,12 @@ def run(
     store: Store,
     readers: tuple[Reader, ...] = READERS,
     limit: Limit | None = None,
+    grow: bool = True,
 ) -> Plan:
     """Return the dataset's plan; make it if there is none, up to a limit.
 
-    `readers` is the table of input formats.
+    Input files that are new are added as further units, unless it is not to `grow`; what is planned
+    of the others stays as it is. `readers` is the table of input formats.
 
     Raises:
         BadOption: the input cannot be read as the recipe says, or the plan that is there was made
@@ -66,8 +68,66 @@ def run(
         mine = {name for name, _ in plan.staged}
         store.delete(mine.difference(staged_files(store)))
     plan = read(store)
-    _check(plan, input_files, store, options)
+    old, new = _parted(plan, input_files)
+    known = len(old.files) == len(plan.files) == len(input_files.files) - len(new.files)
+    _check(plan, old if known else input_files, store, options)
+    if not (known and new.files and grow):
+        return plan
+    added = _new_plan(recipe, store, new, options, None)
+    plan = _grown(plan, added, replace(old, files=(*old.files, *new.files)))
+    store.write(PLAN_FILE, plan.dumps())
     return plan
+
+
+def _parted(plan: Plan, found: InputFiles) -> tuple[InputFiles, InputFiles]:
+    """Return the planned input files, in the plan's order, and those that a plan may grow by.
+
+    A plan over a part of the input never grows, nor one over files of another format.
+    """
+    order = {file.path: number for number, file in enumerate(plan.files)}
+    new = [file for file in found.files if file.location not in order]
+    if plan.limit or plan.format != found.reader.format:
+        new = []
+    old = [file for file in found.files if file.location in order]
+    old.sort(key=lambda file: order[file.location])
+    parts = (replace(found, files=tuple(files)) for files in (old, new))
+    return next(parts), next(parts)
+
+
+def _grown(plan: Plan, added: Plan, found: InputFiles) -> Plan:
+    """Return a plan with the files and units of another one behind its own.
+
+    Raises:
+        BadOption: the other has extra columns that this one lacks, or of another type.
+    """
+    for column in added.schema:
+        known = plan.schema.field(column.name) if column.name in plan.schema.names else None
+        if known is None or known.type != column.type:
+            there = f"is {known.type} in the dataset" if known else "is not in the dataset"
+            raise BadOption(
+                f"input.path: in the new files, such as {added.files[0].path}, the column "
+                f"`{column.name}` is {column.type} and {there}; leave it out with "
+                "`input.leave_out`, or use another --dataset for them"
+            )
+    before = len(plan.staged) if plan.staged else len(plan.files)
+    files = [*plan.files, *added.files]
+    contents = [file.content for file in files]
+    return replace(
+        plan,
+        pairs=plan.pairs + added.pairs,
+        fetch=plan.fetch or added.fetch,
+        files=files,
+        staged=[*plan.staged, *added.staged],
+        units=[
+            *plan.units,
+            *([[before + file, first, rows] for file, first, rows in unit] for unit in added.units),
+        ],
+        fingerprints=plan.fingerprints | input_versions.fingerprints(found, contents),
+        skipped=[*plan.skipped, *added.skipped],
+        dialects=[*plan.dialects, *(d for d in added.dialects if d not in plan.dialects)],
+        staged_entries={**plan.staged_entries, **added.staged_entries},
+        grown=[*plan.grown, len(plan.units)],
+    )
 
 
 def _check_folder(store: Store) -> None:

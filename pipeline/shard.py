@@ -4,6 +4,9 @@ The order depends on input, recipe and seed alone, so workers, failures, blocks 
 the same bytes. `mix: pool` is a uniform shuffle of all; each shard is one task that fetches its
 images in byte ranges from wherever they were gathered. `mix: window` shuffles those of some units
 at a time, whose images one task reads once, in order.
+
+Where the input has grown and every sample in shards survives still, the others are put in order
+among themselves and fill further shards; those that are there keep their bytes.
 """
 
 import math
@@ -16,9 +19,10 @@ import pyarrow as pa
 from pairsieve.filters import own
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset import paths, stages
-from pairsieve.pipeline.dataset.commit import current, fingerprint
+from pairsieve.pipeline.dataset.commit import current, damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
+    MEMBERS_SUFFIX,
     select_marker,
     shard_marker,
     shard_parts,
@@ -30,7 +34,7 @@ from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images
 from pairsieve.pipeline.ledger.pool import Pool
-from pairsieve.pipeline.shards import indexes, split
+from pairsieve.pipeline.shards import indexes, members, split
 from pairsieve.pipeline.shards.captions import Captions, phone_regions
 from pairsieve.pipeline.shards.finished import clear, finish, tidy_up
 from pairsieve.pipeline.shards.pool_order import (
@@ -42,7 +46,7 @@ from pairsieve.pipeline.shards.pool_order import (
 )
 from pairsieve.pipeline.shards.pool_tasks import Packer
 from pairsieve.pipeline.shards.records import RECORD, Content
-from pairsieve.pipeline.shards.shard_parts import ShardsOf, stem
+from pairsieve.pipeline.shards.shard_parts import HISTORY, ShardsOf, stem
 from pairsieve.pipeline.shards.window_order import windows
 from pairsieve.pipeline.shards.window_tasks import WindowPacker
 from pairsieve.pipeline.unit import plan_file
@@ -54,6 +58,7 @@ from pairsieve.schemas.recipe_shard import Shard
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 WINDOWS = ("mix", "window_units")  # likewise
 LATER = ("split", "captions", "columns", "by", "bytes")  # likewise
+SHAPE, UNITS = "shape", "units"  # in the marker: the options, and how many units were planned
 BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
 
 
@@ -72,8 +77,10 @@ def run(
 ) -> Generator[Marker]:
     """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
 
-    Shards of another selection or other options under this name are deleted first. The ledger is
-    read in blocks of so many units; with `mix: pool` samples are sorted in partitions of so many.
+    Where the input has grown since, shards are appended if all that is in shards survives; any
+    other shards of another selection or other options under this name are deleted first. The
+    ledger is read in blocks of so many units; with `mix: pool` samples are sorted in partitions of
+    so many.
 
     Raises:
         BadOption: there is no such selection.
@@ -89,25 +96,61 @@ def run(
         indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
         return
     check_images(store)
-    clear(store, name, identity)
     files = ledger_files(store, measured_folders(recipe), name, before=stages.SHARD)
     pool = Pool(store, engine, files, units)
-    content = _content(recipe, store)
+    old = _appendable(pool, recipe, name)
+    made_of = fingerprint(identity, old.extra["fingerprint"]) if old else identity
+    clear(store, name, made_of, old)
+    if old:
+        yield old
+    content = _content(recipe, store, members.files_of(old) if old else ())
     parts = split.parts(recipe.shard)
+    first, packed = (old.counts["shards"], old.rows) if old else (0, 0)
     for part in parts:
         done = store.markers(shard_parts(part_of(name, part.name)))
         yield from done.values()
-        shards = ShardsOf(name, part.name, identity, frozenset(map(int, done)))
+        shards = ShardsOf(name, part.name, made_of, frozenset(map(int, done)), first)
         of_part = replace(content, part=part)
         if recipe.shard.mix == "pool":
-            kept = math.ceil(selected.counts["kept"] * part.share)
+            kept = math.ceil((selected.counts["kept"] - packed) * part.share)
             partitions = max(1, -(-kept // partition))
             yield from _pack_pool(pool, shards, of_part, recipe.shard, partitions)
         else:
             yield from _pack_windows(pool, shards, of_part, recipe.shard)
     extra = {"fingerprint": identity, "selection": selection} | _samples(recipe)
-    finish(store, name, [part.name for part in parts], extra)
+    written: list[Marker] = []
+    if _can_grow(recipe.shard):
+        extra |= {SHAPE: fingerprint(_shape(recipe)), UNITS: _planned_units(store)}
+        written = members.write(pool, name, fingerprint(identity, pool.units))
+    extra |= {HISTORY: True} if old else {}
+    finish(store, name, [part.name for part in parts], extra, written, old)
     indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
+
+
+def _can_grow(options: Shard) -> bool:
+    """Return whether shards can be appended; those of parts or of a size in bytes are not."""
+    return not options.split and options.by == "samples"
+
+
+def _planned_units(store: Store) -> int:
+    """Return how many units are planned; 0 without a plan."""
+    return len(plan_file.read(store).units) if store.exists(paths.PLAN_FILE) else 0
+
+
+def _appendable(pool: Pool, recipe: Recipe, name: str) -> Marker | None:
+    """Return the marker of the shards to append to; None where all are to be made.
+
+    That is so unless the input has grown since, the options are the same, and every sample in
+    shards survives.
+    """
+    old = pool.store.marker(shard_marker(name))
+    if old is None or old.extra.get(SHAPE) != fingerprint(_shape(recipe)):
+        return None
+    lost = (damaged(pool.store, [old], suffix) for suffix in (".tar", MEMBERS_SUFFIX))
+    if old.extra[UNITS] >= _planned_units(pool.store) or any(map(any, lost)):
+        return None
+    in_shards = members.files_of(old)
+    return old if members.surviving(pool, in_shards) == old.rows else None
 
 
 def _shape(recipe: Recipe) -> tuple[Any, ...]:
@@ -128,7 +171,7 @@ def _samples(recipe: Recipe) -> dict[str, Any]:
     return {SAMPLES: shape} if shape else {}
 
 
-def _content(recipe: Recipe, store: Store) -> Content:
+def _content(recipe: Recipe, store: Store, packed: members.Members) -> Content:
     """Return what samples hold."""
     schema = plan_file.read(store).schema if store.exists(paths.PLAN_FILE) else ()
     return Content(
@@ -138,6 +181,7 @@ def _content(recipe: Recipe, store: Store) -> Content:
         Captions.of(recipe, schema),
         None if recipe.shard.columns is None else frozenset(recipe.shard.columns),
         {field.name: field.type for field in schema if pa.types.is_duration(field.type)},
+        members=packed,
     )
 
 
@@ -153,7 +197,9 @@ def _pack_pool(
         if options.by == "bytes"
         else slices(order, options.samples)
     )
-    todo = ((shard, parts) for shard, parts in enumerate(cut) if shard not in shards.done)
+    todo = (
+        (shard, parts) for shard, parts in enumerate(cut, shards.first) if shard not in shards.done
+    )
     for (shard, _), result in pool.engine.map(Packer(pool.store, shards, content), todo):
         yield _made(result, f"shard {part_of(shards.part, stem(shard))}")
 
@@ -162,7 +208,7 @@ def _pack_windows(
     pool: Pool, shards: ShardsOf, content: Content, options: Shard
 ) -> Iterator[Marker]:
     """Yield the marker of each shard, window by window, that is not there yet."""
-    all_windows = windows(pool, options, content.part)
+    all_windows = windows(pool, options, content.part, content.members, shards.first)
     todo = (window for window in all_windows if not shards.done.issuperset(window.shards))
     packer = WindowPacker(pool.store, shards, content, pool.engine.task_threads)
     for window, result in pool.engine.map(packer, todo):

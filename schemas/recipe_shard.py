@@ -16,7 +16,7 @@ BYTES = 1_000_000_000
 TEXTS = ("original", "cleaned")  # kinds of text in `.txt`
 MIXED = (*TEXTS, *(column.name for column in CAPTION_TEXTS))
 TRAIN = "train"  # what is left when the other parts of `split` have had their share
-PART_FOLDERS = ("order", "parts")  # of what is needed while shards are made: no part has the name
+PART_FOLDERS = ("members", "order", "parts")  # of what is made beside shards: no part has the name
 _PART = re.compile(r"[a-z][a-z0-9_]{0,49}")
 Share = Annotated[float, Field(gt=0, lt=1)]
 

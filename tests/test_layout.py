@@ -36,7 +36,7 @@ FOLDERS = {
     "stats": "dataset engine ledger image fetch external",
     "selections": "dataset engine ledger stats",
     "explore": "dataset engine ledger fetch stats selections",
-    "integrity": "dataset image ledger unit",
+    "integrity": "dataset image ledger unit shards",
     "removal": "dataset engine ledger input fetch external unit shards selections integrity",
 }
 MOST_MODULES = 16  # of a folder

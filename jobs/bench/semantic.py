@@ -190,7 +190,7 @@ def measure(benchmark: SemanticBenchmark) -> Cost:
         connection.execute(
             f"""
             CREATE TABLE images AS SELECT range AS row, format('{{:032x}}', range) AS uid,
-                hash(range) % 1000 AS pixels
+                hash(range) % 1000 AS pixels, 0 AS addition
             FROM range({benchmark.count});
             CREATE TABLE ledger AS
             SELECT row, NULL::FLOAT AS clip_similarity, NULL::INTEGER AS caption_words FROM images;

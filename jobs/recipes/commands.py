@@ -57,7 +57,7 @@ def check(
     store = Store.at(dataset) if dataset else None
     warnings = check.check(loaded, store)
     if store and store.exists(PLAN_FILE):
-        planned = plan(loaded, store)
+        planned = plan(loaded, store, grow=False)
         check.check_input(loaded, planned)
         told = dialect_sentences(planned.dialects)
     else:

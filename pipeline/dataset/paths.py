@@ -47,6 +47,8 @@ SCORES_SUFFIX = ".scores.parquet"
 CAPTIONS_SUFFIX = ".captions.parquet"
 REQUESTS_SUFFIX = ".requests.pq"  # not `.parquet`: ledger parts are found by that
 
+MEMBERS_SUFFIX = ".members.pq"  # not `.parquet`: the listing of shards is found by that
+
 MARKER_INDEX = "index.bin"  # the markers of a folder, folded together
 
 # The folders of what is measured of pairs by a model.
@@ -194,6 +196,11 @@ def shards_folder(name: str) -> str:
 def shard_parts(name: str) -> str:
     """Return the folder of what is known of single shards while they are made."""
     return f"{shards_folder(name)}/parts"
+
+
+def shard_members(name: str, fingerprint: str = "") -> str:
+    """Return the folder of the rows in shards, block by block, of one fingerprint or of all."""
+    return _below(shards_folder(name), "members", fingerprint)
 
 
 def shard_file(number: int) -> str:

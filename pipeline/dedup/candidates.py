@@ -174,7 +174,9 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
             f"""
             SELECT position, CASE WHEN sha256 IS NULL THEN row
                              ELSE min(row) OVER (PARTITION BY sha256) END AS {SAME_FILE}
-            FROM candidates c ORDER BY {COMPONENT}, {AGAIN}, {order(rounds.options, "c", "c")}
+            FROM candidates c
+            ORDER BY {COMPONENT}, {addition(rounds.grown, "c")}, {AGAIN},
+                     {order(rounds.options, "c", "c")}
             """
         ).to_arrow_table()
     return table.take(found["position"]).append_column(SAME_FILE, found[SAME_FILE])
@@ -204,6 +206,14 @@ def candidates(table: pa.Table, options: Group) -> Candidates:
     ends = np.flatnonzero(np.diff(numbers(table[COMPONENT]), append=-1)) + 1
     again = table[AGAIN].to_numpy().astype(bool)
     return Candidates(numbers(table[ROW.name]), numbers(table[SAME_FILE]), again, ends, features)
+
+
+def addition(grown: Sequence[int], images: str = "i") -> str:
+    """Return with which addition to the input, from 0, a row came, as SQL.
+
+    What was there before stays before what was added: so a keeper stays one.
+    """
+    return " + ".join([f"{images}.row * 0", *(f"({images}.row >= {row})::INT" for row in grown)])
 
 
 def order(options: Group, images: str = "i", ledger: str = "ledger") -> str:

@@ -65,6 +65,7 @@ class Rounds:
         distance: Largest distance of two pHashes, bits.
         partitions: Of the keys of each kind.
         threads: Of a task; None for all that there are.
+        grown: The first row of each later addition to the input.
     """
 
     store: Store
@@ -73,6 +74,7 @@ class Rounds:
     distance: int
     partitions: int
     threads: int | None
+    grown: tuple[int, ...] = ()
 
     def of(self, name: str) -> str:
         """Return the folder of a round."""

@@ -201,7 +201,7 @@ def _rank(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
     connection.execute(
         f"""
         CREATE TEMP TABLE ranks AS
-        SELECT row, row_number() OVER (ORDER BY {order(recipe.group)}) - 1 AS rank
+        SELECT row, row_number() OVER (ORDER BY i.addition, {order(recipe.group)}) - 1 AS rank
         FROM images i JOIN copies c USING (row) JOIN ledger USING (row)
         WHERE NOT c.repeated AND (c.duplicate_of IS NULL {copies_too}) ORDER BY row
         """

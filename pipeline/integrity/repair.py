@@ -3,7 +3,8 @@
 Only markers are deleted, and with that of a gathered slice those of what was made from it; the
 files that no marker names any more stay until `gc`. A gathered slice whose marker alone is damaged
 gets a new one. Of shards those that are whole are handed back to `shard`, which packs the others
-alone. What nothing can make again is left as it is, and said. The marker of what is damaged goes
+alone; but for shards that depend on what was taken out or added later, which all are made anew.
+What nothing can make again is left as it is, and said. The marker of what is damaged goes
 last, so that what is killed midway is found again, and mended by the next repair.
 """
 
@@ -30,6 +31,7 @@ from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SHARD, STAGES, Sco
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.lost_marker import rebuilt
+from pairsieve.pipeline.shards.shard_parts import HISTORY
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
 
 ONCE_DELETED = " once its marker is deleted"
@@ -167,7 +169,8 @@ def _give_up_shards(store: Store, name: str, findings: list[Finding]) -> Iterato
     damaged = {finding.path for finding in findings}
     done = None if marker in damaged else store.marker(marker)
     tars = [file for file in done.files if file.endswith(".tar")] if done else []
-    whole = [t for t in tars if not damaged & {t, paths.manifest(name_of_shard(t))}]
+    lost = done is not None and HISTORY in done.extra
+    whole = [t for t in tars if not (lost or damaged & {t, paths.manifest(name_of_shard(t))})]
     for tar in whole:
         assert done
         _hand_back(store, name, tar, done)

@@ -13,6 +13,7 @@ from pairsieve.pipeline.dataset.paths import (
     COLUMNS_MARKER,
     DONE,
     GROUP_MARKER,
+    MEMBERS_SUFFIX,
     PLAN_FILE,
     content,
     select_marker,
@@ -219,6 +220,8 @@ def _listed_by(file: str) -> str | None:
 def _is_of_tars(done: Marker) -> bool:
     """Return whether the shards of a selection are tars, and there is nothing else."""
     return all(
-        file.endswith((".tar", "/sizes.json")) or is_manifest(file) or is_shard_index(file)
+        file.endswith((".tar", "/sizes.json", MEMBERS_SUFFIX))
+        or is_manifest(file)
+        or is_shard_index(file)
         for file in done.files
     )

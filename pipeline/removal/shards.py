@@ -25,7 +25,7 @@ from pairsieve.pipeline.removal.replacement import MOVED, Replacement
 from pairsieve.pipeline.removal.rows import files_in, read_rows
 from pairsieve.pipeline.shards.indexes import INDEX
 from pairsieve.pipeline.shards.sample_tar import tar_bytes
-from pairsieve.pipeline.shards.shard_parts import MANIFEST, SHARD_SHA256
+from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, SHARD_SHA256
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
 
 SHARDS_AT_ONCE = 64  # whose part of the manifest a task looks through
@@ -145,7 +145,7 @@ def sharded_without(
         for one in prepared:
             ((source, path),) = one.extra[MOVED].items()
             entries[path] = one.files[source]
-    extra = {key: value for key, value in done.extra.items() if key != INDEX}
+    extra = {key: value for key, value in done.extra.items() if key != INDEX} | {HISTORY: True}
     rows = done.rows - taken
     counts = done.counts | {"kept": rows}
     marker = replace(done, rows=rows, files=entries, counts=counts, extra=extra)

@@ -1,14 +1,16 @@
 """The end of packing: what lists all shards of a selection, and the marker that commits them.
 
 Each part has `sizes.json` and `manifest.parquet` beside its shards; all are in the one marker.
+Where shards are appended, they come behind those that are there.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
@@ -16,22 +18,27 @@ from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import part_of
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.shards.shard_parts import MANIFEST
-from pairsieve.schemas.columns import arrow_schema
+from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST
+from pairsieve.schemas.columns import SHARD, arrow_schema
 from pairsieve.schemas.recipe_shard import PART_FOLDERS
 
 Files = dict[str, dict[str, Any]]
 
 
-def clear(store: Store, name: str, identity: str) -> None:
-    """Delete what is committed under this name for another selection or with other options."""
+def clear(store: Store, name: str, identity: str, old: Marker | None = None) -> None:
+    """Delete what is committed under this name for another selection or with other options.
+
+    `old` shards, to which others are appended, are kept; any others that nothing packs again one by
+    one are not.
+    """
     markers: dict[str, Marker | None] = {}
-    markers[paths.shard_marker(name)] = store.marker(paths.shard_marker(name))
+    if old is None:
+        markers[paths.shard_marker(name)] = store.marker(paths.shard_marker(name))
     for folder in _working_folders(store, name):
         for stem, committed in store.markers(folder).items():
             markers[paths.marker_path(folder, stem)] = committed
     for path, marker in markers.items():
-        if marker and marker.extra["fingerprint"] != identity:
+        if marker and (marker.extra["fingerprint"] != identity or HISTORY in marker.extra):
             store.delete([path, *marker.files])
 
 
@@ -43,27 +50,60 @@ def _working_folders(store: Store, name: str) -> list[str]:
     return sorted({match[1] for match in found if match})
 
 
-def finish(store: Store, name: str, parts: Sequence[str], extra: dict[str, Any]) -> None:
-    """Put the parts together: what lists the shards of each, and the marker that commits all."""
-    files: Files = {}
-    rows = shards = 0
+def finish(
+    store: Store,
+    name: str,
+    parts: Sequence[str],
+    extra: dict[str, Any],
+    members: Sequence[Marker] = (),
+    old: Marker | None = None,
+) -> None:
+    """Put the parts together: what lists the shards of each, and the marker that commits all.
+
+    Args:
+        store: The dataset.
+        name: The selection.
+        parts: The names of its parts.
+        extra: Of the marker.
+        members: The markers of the rows in shards, where they are known.
+        old: The marker of the shards to which those parts are appended.
+    """
+    files = _tars(old)
+    before = {file.rpartition("/")[2] for file in files}
+    rows, shards = (old.rows, len(files)) if old else (0, 0)
     for part in parts:
         own = part_of(name, part)
         committed = store.markers(paths.shard_parts(own))
-        files |= _listed(store, own, committed)
+        files |= _listed(store, own, committed, before)
         for marker in committed.values():
             tar = marker.file(".tar")
             files[tar] = marker.files[tar]
             rows += marker.rows
         shards += len(committed)
+    for marker in members:
+        files |= marker.files
     marker = Marker(rows, files, {"kept": rows, "shards": shards}, extra)
     store.write(paths.shard_marker(name), marker.dumps())
+    store.delete([file for file in (old.files if old else ()) if file not in files])
     tidy_up(store, name, marker)
 
 
-def _listed(store: Store, own: str, committed: Mapping[str, Marker]) -> Files:
-    """Write `sizes.json` and `manifest.parquet` of a part; return their entries in a marker."""
-    sizes = {paths.shard_file(int(stem)): marker.rows for stem, marker in committed.items()}
+def _tars(done: Marker | None) -> Files:
+    """Return the entries of the shards in a marker."""
+    entries = done.files.items() if done else ()
+    return {file: entry for file, entry in entries if file.endswith(".tar")}
+
+
+def _listed(
+    store: Store, own: str, committed: Mapping[str, Marker], before: Collection[str]
+) -> Files:
+    """Write `sizes.json` and `manifest.parquet` of a part; return their entries in a marker.
+
+    What they say of shards that were there `before` stays.
+    """
+    told = json.loads(store.read(paths.sizes(own))) if before else {}
+    sizes = {file: samples for file, samples in told.items() if file in before}
+    sizes |= {paths.shard_file(int(stem)): marker.rows for stem, marker in committed.items()}
     data = json.dumps(sizes, indent=1).encode()
     store.write(paths.sizes(own), data)
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -72,10 +112,24 @@ def _listed(store: Store, own: str, committed: Mapping[str, Marker]) -> Files:
         store.writer(path) as sink,
         pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
     ):
+        for table in _shard_listings(store, path, before):
+            writer.write_table(table)
         for marker in committed.values():
             with store.reader(marker.file(".parquet")) as source:
                 writer.write_table(pq.read_table(source))
     return {paths.sizes(own): entry, path: sink.entry()}
+
+
+def _shard_listings(store: Store, manifest: str, shards: Collection[str]) -> Iterator[pa.Table]:
+    """Yield what the manifest that is there says of each of these shards."""
+    if not shards:
+        return
+    with store.reader(manifest) as source:
+        listed = pq.ParquetFile(source)
+        for group in range(listed.num_row_groups):
+            table = listed.read_row_group(group)  # of one shard
+            if table[SHARD.name][0].as_py() in shards:
+                yield table
 
 
 def tidy_up(store: Store, name: str, made: Marker) -> None:

@@ -69,7 +69,7 @@ def update(store: Store, engine: Engine, name: str, wanted: Sequence[str], image
 def _shards(store: Store, files: Mapping[str, Entry]) -> Shards:
     """Return how many samples each shard has, the shards of a folder in their order."""
     shards = {}
-    for own in dict.fromkeys(name_of_shard(file) for file in files):
+    for own in dict.fromkeys(name_of_shard(file) for file in files if file.endswith(".tar")):
         for file, samples in json.loads(store.read(paths.sizes(own))).items():
             shards[f"{paths.shards_folder(own)}/{file}"] = int(samples)
     return shards

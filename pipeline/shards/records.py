@@ -16,6 +16,7 @@ from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.shards.captions import Captions
 from pairsieve.pipeline.shards.durations import with_durations
+from pairsieve.pipeline.shards.members import Members, rows_in
 from pairsieve.pipeline.shards.sample_json import sample_jsons
 from pairsieve.pipeline.shards.sample_tar import sample_bytes
 from pairsieve.pipeline.shards.split import Part
@@ -57,6 +58,7 @@ class Content:
         captions: What is done to texts.
         durations: Types of the extra columns that are durations.
         part: Of which survivors they are; of all by default.
+        members: The files of rows that are in shards already.
     """
 
     seed: int
@@ -66,6 +68,7 @@ class Content:
     shown: frozenset[str] | None = None
     durations: Mapping[str, pa.DataType] = field(default_factory=dict)
     part: Part = Part()
+    members: Members = ()
 
     def of_json(self, samples: pa.Table) -> pa.Table:
         """Return samples with the columns that their JSON has."""
@@ -85,7 +88,12 @@ def _read(block: Block, content: Content) -> Iterator[pa.Table]:
     hashed = f"md5({quoted(str(content.seed))} || ':' || uid)"
     keys = f"{_word(hashed, 1)} AS {HIGH}, {_word(hashed, 17)} AS {LOW}"
     with block.ledger(None) as connection:
-        query = f"SELECT {keys}, * FROM ledger WHERE keep AND {content.part.where}"
+        others = ""
+        if content.members:
+            rows = rows_in(block, content.members)
+            connection.register("members", pa.table({ROW.name: rows}))
+            others = " ANTI JOIN members USING (row)"
+        query = f"SELECT {keys}, * FROM ledger{others} WHERE keep AND {content.part.where}"
         for batch in connection.sql(query).to_arrow_reader(ROWS_AT_ONCE):
             if batch.num_rows:
                 yield _records(pa.Table.from_batches([batch]), content)

@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, Column, arrow_schema
 
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
+HISTORY = "history"  # in a marker: pairs were taken out of the shards, or shards were appended
 MANIFEST = (ROW, UID, SHARD, SHARD_OFFSET, SHARD_SHA256)
 
 
@@ -33,12 +34,14 @@ class ShardsOf:
         part: Of it, "" where it has none.
         identity: The fingerprint of selection and options.
         done: Numbers of the shards that are committed already.
+        first: The number of the first; those below it are of before the input grew.
     """
 
     name: str
     part: str
     identity: str
     done: frozenset[int]
+    first: int = 0
 
     @property
     def path(self) -> str:

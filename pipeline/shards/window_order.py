@@ -19,6 +19,7 @@ from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.shards.members import Members, rows_in
 from pairsieve.pipeline.shards.split import Part
 from pairsieve.schemas.columns import IMAGE_BYTES, KEEP, ROW
 from pairsieve.schemas.errors import Stopped
@@ -47,23 +48,28 @@ class Window(NamedTuple):
         return range(self.shard, self.shard + len(self.sizes))
 
 
-def windows(pool: Pool, options: Shard, part: Part) -> Iterator[Window]:
+def windows(
+    pool: Pool, options: Shard, part: Part, members: Members = (), first_shard: int = 0
+) -> Iterator[Window]:
     """Yield the windows of so many units at most, cut into shards of one size but for a sample.
 
     The windows have as many units as one another but for one; shards have as many samples as the
-    options say at most, or as many as come to so many bytes.
+    options say at most, or as many as come to so many bytes. Where there are `members`, which are
+    in shards already, only units with other survivors are drawn.
 
     Raises:
         Stopped: a task's process kept dying.
     """
-    counts = _survivors(pool, part)
+    counts = _survivors(pool, part, members)
     seed = options.seed
     ordered = sorted(counts, key=lambda unit: hashlib.md5(f"{seed}:{unit}".encode()).digest())
-    first = shard = 0
+    if members:
+        ordered = [unit for unit in ordered if counts[unit][0]]
+    first, shard = 0, first_shard
     for width in equal_parts(len(ordered), options.window_units):
-        members = sorted(ordered[first : first + width])
-        sizes = _sizes(options, *map(sum, zip(*(counts[unit] for unit in members), strict=True)))
-        yield Window(tuple(unit_files(pool.files, unit) for unit in members), shard, sizes)
+        drawn = sorted(ordered[first : first + width])
+        sizes = _sizes(options, *map(sum, zip(*(counts[unit] for unit in drawn), strict=True)))
+        yield Window(tuple(unit_files(pool.files, unit) for unit in drawn), shard, sizes)
         first, shard = first + width, shard + len(sizes)
 
 
@@ -83,26 +89,28 @@ def _parts(whole: int, parts: int) -> tuple[int, ...]:
     return tuple((index + 1) * whole // parts - index * whole // parts for index in range(parts))
 
 
-def _survivors(pool: Pool, part: Part) -> Mapping[int, Count]:
+def _survivors(pool: Pool, part: Part, members: Members) -> Mapping[int, Count]:
     """Return how many survivors each unit has, and bytes of them, in the order of units."""
     counts: dict[int, Count] = {}
-    for _, result in pool.engine.map(partial(_count, part), pool.blocks):
+    for _, result in pool.engine.map(partial(_count, part, members), pool.blocks):
         if isinstance(result, Crashed):
             raise Stopped(f"the process of a count died ({result.reason}); run again")
         counts |= result
     return dict(sorted(counts.items()))
 
 
-def _count(part: Part, block: Block) -> dict[int, Count]:
+def _count(part: Part, members: Members, block: Block) -> dict[int, Count]:
     """Return how many survivors each unit of a block has, and bytes; its rows follow one another.
 
-    Bytes are those of images and a guess at the rest, so that texts need not be read.
+    Members do not count. Bytes are those of images and a guess at the rest, so that texts need not
+    be read.
     """
     if not block.files.gathered:
         return {}
     columns = [KEEP.name, IMAGE_BYTES.name, *part.columns]
     table = block_table(block.store, block.files, columns, block.threads)
     rows, keep = table[ROW.name].to_numpy(), _kept(block, table, part)
+    keep = keep & ~np.isin(rows, rows_in(block, members))
     firsts: dict[int, int] = {}
     for file in block.files.gathered:
         if not file.layer and (row := _first_row(block, file.name)) is not None:

@@ -79,6 +79,7 @@ class Plan:
         limit: Of a plan over a part of the input, how many `pairs`, by which `seed` drawn `of` how
             many; without a seed they are the first.
         staged_entries: By the name of a staged file its size and checksum, as a marker has them.
+        grown: The first unit of each later addition of input files.
     """
 
     dataset: str
@@ -96,6 +97,7 @@ class Plan:
     limit: dict[str, int | None] | None = None
     dialects: Sequence[tuple[str, int, str]] = ()
     staged_entries: Mapping[str, dict[str, Any]] = option(default_factory=dict)
+    grown: Sequence[int] = ()
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -117,7 +119,7 @@ class Plan:
 
     def sentences(self) -> list[str]:
         """Return a sentence on each part of the input that was left out, if there are any."""
-        return [*self._limit_sentences(), *self._skipped_sentences()]
+        return [*self._limit_sentences(), *self._grown_sentences(), *self._skipped_sentences()]
 
     def _limit_sentences(self) -> list[str]:
         if self.limit is None:
@@ -128,6 +130,19 @@ class Plan:
             f"Limited: a sample of {self.pairs:,} of the input's {self.limit['of']:,} pairs alone, "
             f"seed {self.limit['seed']}."
         ]
+
+    def _grown_sentences(self) -> list[str]:
+        if not self.grown:
+            return []
+        pairs = sum(self.unit_rows(unit) for unit in range(self.grown[-1], len(self.units)))
+        return [
+            f"Input files were added {len(self.grown):,} times; the last brought {pairs:,} pairs."
+        ]
+
+    @property
+    def grown_rows(self) -> list[int]:
+        """Return the first row of each later addition of input files."""
+        return [unit * self.unit_pairs for unit in self.grown]
 
     def _skipped_sentences(self) -> list[str]:
         if not self.skipped:
@@ -147,6 +162,8 @@ class Plan:
         """Return plan.json: compact, the same bytes for the same plan."""
         content = {name: getattr(self, name) for name in self.__slots__ if name != "dataset"}
         content["version"] = VERSION
+        if not self.grown:
+            del content["grown"]
         content["files"] = [asdict(file) for file in self.files]
         content["schema"] = base64.b64encode(self.schema.serialize()).decode()
         return checked_json.dumps(content, separators=(",", ":"))

@@ -27,6 +27,16 @@ def contents(store: Store) -> dict[str, bytes]:
     return {path: store.read(path) for path, _, _ in store.list("shards")}
 
 
+def but_for_attempts(store: Store) -> dict[str, bytes]:
+    """Return all but the marker and the rows in shards, which each attempt names in its own way."""
+    found = contents(store).items()
+    return {
+        path: data
+        for path, data in found
+        if not path.endswith("/done.json") and "/members/" not in path
+    }
+
+
 @pytest.mark.parametrize("part", ["train/", "val/"])
 def test_wids_reads_what_the_manifest_lists(
     packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
@@ -106,15 +116,17 @@ def test_a_changed_index_is_found(packed: Packed, put_plan: Callable[..., None])
         store.write(f"shards/default/{path}", whole)
 
 
-@pytest.mark.parametrize("tasks", [13, 20])  # of 2 that sort, 10 that pack and 10 that index
+@pytest.mark.parametrize(
+    "tasks", [13, 20]
+)  # of 2 that sort, 10 that pack, 1 that lists members, 10 that index
 def test_killed_while_it_indexes_it_goes_on(
     packed: Packed, dying: Callable[[int], Engine], tasks: int
 ) -> None:
-    whole = contents(packed(samples=4, index=["energon"]))
+    whole = but_for_attempts(packed(samples=4, index=["energon"]))
     packed(samples=5)
     with pytest.raises(KeyboardInterrupt):
         packed(dying(tasks), samples=4, index=["energon"])
-    assert contents(packed(samples=4, index=["energon"])) == whole
+    assert but_for_attempts(packed(samples=4, index=["energon"])) == whole
 
 
 def versions(store: Store) -> dict[str, str]:
