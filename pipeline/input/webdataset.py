@@ -266,6 +266,7 @@ WEBDATASET = Reader(
     records,
     compressed=True,
     holds_images=True,
-    beside=(".parquet", ".json"),
+    # With what pairsieve leaves beside its own shards: members, and indexes of loaders.
+    beside=(".parquet", ".json", ".members.pq", ".tar.idx", ".yaml"),
     companion=".parquet",
 )
