@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from pairsieve.pipeline.dataset import processes
 from pairsieve.pipeline.dataset.paths import attempt, lease_file
 from pairsieve.pipeline.dataset.store import Store
 
@@ -52,12 +53,7 @@ class Holder:
             return False
         if abs(self.boot - psutil.boot_time()) > BEAT_S:
             return True
-        try:
-            process = psutil.Process(self.pid)
-            is_zombie: bool = process.status() == psutil.STATUS_ZOMBIE
-            return is_zombie or bool(process.create_time() != self.started)
-        except psutil.NoSuchProcess:
-            return True
+        return processes.has_ended(self.pid, self.started)
 
 
 def of_selection(name: str) -> str:
@@ -127,5 +123,4 @@ def _body(holder: Holder) -> bytes:
 
 def _host() -> str:
     """Return a name of this machine, or of the container on it: its process numbers are its own."""
-    space = "/proc/self/ns/pid"
-    return socket.gethostname() + (os.readlink(space) if os.path.exists(space) else "")
+    return socket.gethostname() + processes.number_space(os.getpid())

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pairsieve.pipeline.dataset import processes
 from pairsieve.schemas.errors import Stopped
 
 DRIVER = "PAIRSIEVE_RAY_DRIVER"  # in the environment: process number and start of who started it
@@ -98,13 +99,12 @@ def end_leftovers() -> None:
 def _is_left(process: psutil.Process) -> bool:
     """Return whether a process was started for a driver that has ended, on this machine."""
     mark = process.environ().get(DRIVER)
-    if not mark or process.pid == os.getpid() or not _same_numbers(process.pid):
+    if not mark or process.pid == os.getpid():
         return False
-    number, _, _ = mark.partition(":")
-    with suppress(psutil.NoSuchProcess):
-        driver = psutil.Process(int(number))
-        return _mark(driver) != mark or bool(driver.status() == psutil.STATUS_ZOMBIE)
-    return True
+    if processes.number_space(process.pid) != processes.number_space(os.getpid()):
+        return False
+    number, _, started = mark.partition(":")
+    return processes.has_ended(int(number), float(started))
 
 
 def _mark(driver: psutil.Process) -> str:
@@ -118,12 +118,6 @@ def _marked() -> Iterator[None]:
     os.environ |= {DRIVER: _mark(psutil.Process()), "SPT_NOENV": "1"}
     yield
     del os.environ[DRIVER], os.environ["SPT_NOENV"]
-
-
-def _same_numbers(pid: int) -> bool:
-    """Return whether a process sees the same process numbers as this one; a container does not."""
-    here, there = f"/proc/{os.getpid()}/ns/pid", f"/proc/{pid}/ns/pid"
-    return not os.path.exists(here) or os.readlink(here) == os.readlink(there)
 
 
 @contextmanager
