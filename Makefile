@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install img2dataset demo test fuzz faults check reference clean
+.PHONY: install img2dataset demo test fuzz faults check reference sbom audit clean
 
 install: .venv/installed
 
@@ -44,5 +44,18 @@ check: install
 reference: install
 	$(BIN)/python -m pairsieve.jobs.write_docs
 
+# What is installed, with versions, hashes and licences, in CycloneDX's form; the same bytes for the same packages.
+sbom: install .venv-audit/installed
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-file sbom.cdx.json
+
+# Known faults of what is installed. Asks the Python Packaging Index.
+audit: install .venv-audit/installed
+	.venv-audit/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --skip-editable
+
+.venv-audit/installed: jobs/cluster/audit.txt
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --requirement jobs/cluster/audit.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-img2dataset pairsieve-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-audit .venv-img2dataset pairsieve-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
