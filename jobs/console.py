@@ -13,12 +13,12 @@ from pairsieve.jobs import log
 from pairsieve.pipeline.dataset.paths import report_page, shards_folder, stats_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.fetch.diagnosis import clock
 from pairsieve.pipeline.forget import Taken
 from pairsieve.pipeline.ledger.ledger import current_shards
 from pairsieve.pipeline.search import SearchResult
 from pairsieve.pipeline.selections import listing
 from pairsieve.pipeline.status import Status
+from pairsieve.pipeline.unit.fetch_diagnosis import clock
 from pairsieve.pipeline.unit.plan_file import read
 from pairsieve.pipeline.unit.retry_layers import read_layers
 from pairsieve.pipeline.vectors.model_record import model_sentences

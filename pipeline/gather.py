@@ -27,9 +27,8 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch import img2dataset, request_rates
-from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
-from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import forgotten, input_images, plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally

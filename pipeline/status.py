@@ -23,11 +23,11 @@ from pairsieve.pipeline.dataset.stages import (
     Stage,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.fetch.diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.ledger.files import current_result, first_names
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.selections.listing import names as selections
 from pairsieve.pipeline.unit import plan_file, retry_layers
+from pairsieve.pipeline.unit.fetch_diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer
 from pairsieve.pipeline.vectors import model_record

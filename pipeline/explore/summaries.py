@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pairsieve.pipeline.explore.database import Database
-from pairsieve.pipeline.fetch.diagnosis import STEPS_S
+from pairsieve.pipeline.unit.fetch_diagnosis import STEPS_S
 from pairsieve.schemas.outcomes import Outcome
 
 STEPS = 60  # of time, at most

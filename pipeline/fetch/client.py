@@ -6,12 +6,16 @@ urllib 0.57, aiohttp 0.32). The loop has a thread of its own, so that a consumer
 time over an image makes no transfer late; what is fetched and not yet consumed is bounded in bytes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
+from pairsieve.pipeline.fetch.batch import Batch, EndedJob
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
-from pairsieve.pipeline.fetch.scheduler import EndedJob, Job, Scheduler, Shared
+from pairsieve.pipeline.fetch.origins import Origins
+from pairsieve.pipeline.fetch.robots import RulesCache
+from pairsieve.pipeline.fetch.scheduler import Scheduler
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -50,31 +54,70 @@ class Fetched:
     last_modified: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the fetch of one unit shares with those of others.
+
+    Attributes:
+        among: How many processes fetch at the same time; each gets an equal part of what a host is
+            allowed to see.
+        rules_cache: What robots.txt files say.
+        sent: Requests sent, by host and second since 1970 UTC; counted up here.
+    """
+
+    among: int = 1
+    rules_cache: RulesCache = field(default_factory=RulesCache)
+    sent: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+
+class Client:
+    """Fetches for the units that a process has under way, one thread for all."""
+
+    def __init__(self, options: Fetch, among: int = 1) -> None:
+        """Prepare for a process that is one of `among`."""
+        self._options = options
+        self._scheduler = Scheduler(options, among)
+
+    def fetch(
+        self,
+        urls: Iterable[str],
+        shared: Shared,
+        blocked: Callable[[CanonicalUrl], str | None] | None = None,
+        idle: Callable[[], None] | None = None,
+    ) -> Generator[Fetched]:
+        """Yield one Fetched per distinct URL, in order of completion.
+
+        Every request, also for a robots.txt, is counted in `shared.sent`. What is `blocked`, which
+        gives the entry of the blocklist, is not requested, be it a URL or a redirect. `idle` is
+        called once, in another thread, when these URLs no longer keep the process busy. Closing
+        the generator ends its transfers. Memory is bounded as memory_budget.py says, besides the
+        URLs themselves.
+        """
+        addresses = Addresses(self._options.allow_networks, self._options.ports, blocked)
+        batch = Batch(addresses, Origins(self._options, shared.rules_cache), shared.sent)
+        if idle:
+            batch.idle = idle
+        refused = []
+        for url in dict.fromkeys(urls):
+            target = addresses.target(url)
+            if isinstance(target, Refused):
+                refused.append(Fetched(url, target.outcome, detail=target.detail))
+            else:
+                batch.add(url, target)
+        yield from refused
+        for ended in self._scheduler.results(batch):
+            yield _fetched(ended)
+
+
 def fetch(
     urls: Iterable[str],
     options: Fetch,
     shared: Shared | None = None,
     blocked: Callable[[CanonicalUrl], str | None] | None = None,
 ) -> Generator[Fetched]:
-    """Yield one Fetched per distinct URL, in order of completion.
-
-    `shared` is what this has in common with the fetches of other units; every request, also for a
-    robots.txt, is counted there. What is `blocked`, which gives the entry of the blocklist, is not
-    requested, be it a URL or a redirect. Closing the generator ends all transfers. Memory is
-    bounded as memory_budget.py says, besides the URLs themselves.
-    """
-    addresses = Addresses(options.allow_networks, options.ports, blocked)
-    scheduler = Scheduler(options, addresses, shared or Shared())
-    refused = []
-    for url in dict.fromkeys(urls):
-        target = addresses.target(url)
-        if isinstance(target, Refused):
-            refused.append(Fetched(url, target.outcome, detail=target.detail))
-        else:
-            scheduler.add(Job(url, target))
-    yield from refused
-    for ended in scheduler.results():
-        yield _fetched(ended)
+    """Yield what a client of its own gives for each distinct URL."""
+    shared = shared or Shared()
+    return Client(options, shared.among).fetch(urls, shared, blocked)
 
 
 def _fetched(ended: EndedJob) -> Fetched:

@@ -107,6 +107,14 @@ class HostQueue(Generic[Job]):
         host.waiting = deque(job for job in jobs if not withdrawn(job))
         return [job for job in jobs if withdrawn(job)]
 
+    def discard(self, discarded: Callable[[Job], bool], now: float) -> None:
+        """Forget the jobs that are `discarded`, and the hosts of which nothing need be known."""
+        for name, host in list(self._hosts.items()):
+            if any(map(discarded, host.waiting)):
+                host.waiting = deque(job for job in host.waiting if not discarded(job))
+            if not (host.waiting or host.active or host.queued) and host.due() <= now:
+                del self._hosts[name]
+
     def _host(self, name: str) -> _Host[Job]:
         host = self._hosts.get(name)
         if host is None:

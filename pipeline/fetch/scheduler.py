@@ -1,8 +1,10 @@
-"""The scheduler of one unit's transfers: what is started when, and what becomes of each answer.
+"""The scheduler of a process's transfers: what is started when, and what becomes of each answer.
 
 A thread of its own runs them: it follows redirects, puts off further attempts, waits for a host's
-robots.txt before anything else of the host, slows down and leaves alone. Only `add` and `results`
-run outside of it.
+robots.txt before anything else of the host, slows down and leaves alone. Units come as batches.
+One that leaves room for more than it can fill is told so, and the next unit may begin: both share
+the limits on hosts and memory, the connections, and what is known of names and TLS sessions. Only
+`results` runs outside of the thread, in that of each unit.
 """
 
 import heapq
@@ -11,157 +13,100 @@ import queue
 import threading
 import time
 import zlib
-from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
-from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
+from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
-from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.request import Answer, Transfer
-from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, RulesCache, product_token
+from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product_token
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
 BACKOFF_S = 0.5  # before the second attempt; doubles with each further one
 MAX_WAIT_S = 30.0  # before another attempt of a URL on its own account
-ITEM_BYTES = 1_000  # what a result costs besides its body
+IDLE_S = 1.0  # with room and nothing to start: the next unit may begin
 _RETRIED_STATUS = frozenset((408, 425, 429))  # besides the transient outcomes
 
 
-@dataclass(slots=True)
-class Job:
-    """A URL on its way.
-
-    Attributes:
-        url: As the caller has it.
-        target: What is requested next: the URL, or where redirects have led.
-        robots_txt: Whether this is a robots.txt, which other jobs wait for.
-        left_s: What is left of the limit for one attempt, s.
-        redirects: Followed in this attempt.
-        attempts: Begun.
-        began: When the first attempt began, monotonic clock.
-        last_url: The URL of the last request, if there was one.
-        requested_at: When the last attempt began, ms since 1970 UTC.
-        cookies: Set by the redirects of this attempt.
-        first: What every attempt starts from.
-    """
-
-    url: str
-    target: CanonicalUrl
-    robots_txt: bool = False
-    left_s: float = 0.0
-    redirects: int = 0
-    attempts: int = 0
-    began: float = 0.0
-    last_url: str | None = None
-    requested_at: int | None = None
-    cookies: tuple[bytes, ...] = ()
-    first: CanonicalUrl = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.first = self.target
-
-
-@dataclass(slots=True)
-class EndedJob:
-    """A job and what it ended with, at a time of the monotonic clock."""
-
-    job: Job
-    answer: Answer
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What a unit's transfers share with those of other units.
-
-    Attributes:
-        among: How many units are fetched at the same time; each gets an equal part of what a host
-            is allowed to see.
-        rules_cache: What robots.txt files say.
-        sent: Requests sent, by host and second since 1970 UTC; counted up here.
-    """
-
-    among: int = 1
-    rules_cache: RulesCache = field(default_factory=RulesCache)
-    sent: Counter[tuple[str, int]] = field(default_factory=Counter)
-
-
 class Scheduler:
-    """The jobs of one unit."""
+    """The transfers of a process, one of `among` that share what a host is allowed to see.
 
-    def __init__(self, options: Fetch, addresses: Addresses, shared: Shared) -> None:
+    The thread lives as long as there is a batch.
+    """
+
+    def __init__(self, options: Fetch, among: int = 1) -> None:
         self._options = options
-        self._addresses = addresses
+        # A socket is no matter of the blocklist, and all else of a unit's own addresses.
+        self._addresses = Addresses(options.allow_networks, options.ports)
         self._robot = product_token(options.user_agent)
-        self._sent = shared.sent
-        self._added: list[Job] = []
-        self._unfinished = 0
-        connections = max(1, options.per_host_connections // shared.among)
-        self._hosts: HostQueue[Job] = HostQueue(connections, options.per_host_per_s / shared.among)
-        self._origins: Origins[Job] = Origins(options, shared.rules_cache)
-        self._slowed: set[str] = set()  # origins whose Crawl-delay is kept
-        self._among = shared.among
+        connections = max(1, options.per_host_connections // among)
+        self._hosts: HostQueue[Job] = HostQueue(connections, options.per_host_per_s / among)
+        self._among = among
         self._later: list[tuple[float, int, Job]] = []  # heap: due, ticket, job
         self._checks: list[tuple[float, int, Transfer]] = []  # heap: due, serial, transfer
         self._tickets = itertools.count(1)
         self._under_way: dict[Transfer, Job] = {}
         self._idle: list[Transfer] = []
+        self._idle_since: float | None = None  # room, and nothing to start (monotonic clock)
         self._budget = MemoryBudget()
-        # Handed over between the threads; each counter has one writer, so neither needs a lock.
-        self._done: queue.SimpleQueue[EndedJob | BaseException] = queue.SimpleQueue()
-        self._delivered = 0  # bytes
-        self._consumed = 0
+        self._batches: list[Batch] = []
         self._full = False
-        self._stopping = False
+        # Between the threads: batches that wait to be taken in, and the loop while one runs.
+        self._lock = threading.Lock()
+        self._entering: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._loop: EventLoop | None = None
+        self._thread = threading.Thread()
 
-    def add(self, job: Job) -> None:
-        """Queue `job`, before `results` is called."""
-        self._added.append(job)
-
-    def results(self) -> Generator[EndedJob]:
-        """Yield what becomes of every job; the thread lives as long as this generator."""
-        self._unfinished = expected = len(self._added)
+    def results(self, batch: Batch) -> Generator[EndedJob]:
+        """Yield what becomes of every job of `batch`; to close this ends those under way."""
+        expected = batch.unfinished
         if not expected:
+            batch.tell_idle()
             return
-        loop = EventLoop(max_connections=2 * self._options.concurrency)
-        thread = threading.Thread(target=self._run, args=(loop,), name="fetch", daemon=True)
-        thread.start()
+        thread = self._enter(batch)
         try:
             for _ in range(expected):
-                item = self._done.get()
-                if isinstance(item, BaseException):
-                    raise item
-                self._consumed += _cost(item)
+                ended = batch.take()
                 if self._full:
-                    loop.wake()
-                yield item
+                    self._wake()
+                yield ended
         finally:
-            self._stopping = True
-            loop.wake()
-            thread.join()
-            self._close(loop)
+            batch.left = True
+            self._wake()
+            batch.gone.wait()
+            if not self._loop:
+                thread.join()
 
-    def _close(self, loop: EventLoop) -> None:
-        for transfer in self._under_way:
-            loop.end(transfer)
-        for transfer in (*self._under_way, *self._idle):
-            transfer.close()
-        loop.close()
+    def _enter(self, batch: Batch) -> threading.Thread:
+        """Hand `batch` to the thread, which is started if there is none, and return it."""
+        with self._lock:
+            self._entering.put(batch)
+            if self._loop:
+                self._loop.wake()
+            else:
+                self._loop = EventLoop(max_connections=2 * self._options.concurrency)
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._loop,), name="fetch", daemon=True
+                )
+                self._thread.start()
+            return self._thread
+
+    def _wake(self) -> None:
+        """Let the thread, if there is still one, look at what has changed."""
+        with self._lock:
+            if self._loop:
+                self._loop.wake()
 
     # From here on: in the thread.
 
     def _run(self, loop: EventLoop) -> None:
-        """Run until all is done or the consumer has gone; hand any error to the consumer."""
+        """Run until every batch was left; hand any error to the consumers."""
         try:
-            for job in self._added:
-                self._admit(job)
-            self._added.clear()
-            while self._unfinished and not self._stopping:
+            while self._take_in(loop):
                 now = time.monotonic()
                 self._start(loop, now)
                 self._balance(now)
@@ -169,7 +114,61 @@ class Scheduler:
                     self._end(loop, transfer, code, message)
                 self._check(loop)
         except BaseException as error:
-            self._done.put(error)
+            with self._lock:
+                while not self._entering.empty():
+                    self._batches.append(self._entering.get())
+                self._close(loop)
+            for batch in self._batches:
+                batch.done.put(error)
+        for batch in self._batches:
+            batch.gone.set()
+        self._batches = []
+
+    def _take_in(self, loop: EventLoop) -> bool:
+        """Take in what has come and let go of what was left; return whether to go on.
+
+        The last batch is gone once everything is closed.
+        """
+        while not self._entering.empty():
+            batch = self._entering.get()
+            self._batches.append(batch)
+            for job in batch.jobs:
+                self._admit(job)
+            batch.jobs.clear()
+        for batch in [batch for batch in self._batches if batch.left]:
+            self._drop(loop, batch)
+            if len(self._batches) > 1:
+                self._batches.remove(batch)
+                batch.gone.set()
+        if any(not batch.left for batch in self._batches):
+            return True
+        with self._lock:
+            if not self._entering.empty():
+                return True
+            self._close(loop)
+        return False
+
+    def _close(self, loop: EventLoop) -> None:
+        """End what is under way and close every connection; the lock is held."""
+        for transfer in self._under_way:
+            loop.end(transfer)
+        for transfer in (*self._under_way, *self._idle):
+            transfer.close()
+        self._under_way.clear()
+        self._idle.clear()
+        loop.close()
+        self._loop = None
+
+    def _drop(self, loop: EventLoop, batch: Batch) -> None:
+        """Forget the jobs of `batch`, and hosts that nobody waits for."""
+        if batch.unfinished:
+            for transfer in [t for t, job in self._under_way.items() if job.batch is batch]:
+                self._let_go(loop, transfer)
+            self._later = [entry for entry in self._later if entry[2].batch is not batch]
+            heapq.heapify(self._later)
+        self._hosts.discard(lambda job: job.batch is batch, time.monotonic())
+        for other in self._batches:
+            other.slowed.clear()  # a host that was forgotten is to be slowed down again
 
     def _next_due(self) -> float | None:
         """Return when something has to be done even if nothing happens (monotonic clock)."""
@@ -180,6 +179,8 @@ class Scheduler:
         due = self._hosts.next_due()
         if due is not None and len(self._under_way) < self._options.concurrency and not self._full:
             dues.append(due)
+        if self._idle_since is not None and any(not batch.told for batch in self._batches):
+            dues.append(self._idle_since + IDLE_S)
         return min(dues, default=None)
 
     def _start(self, loop: EventLoop, now: float) -> None:
@@ -189,7 +190,9 @@ class Scheduler:
         while len(self._under_way) < self._options.concurrency and self._room():
             job = self._hosts.take(now)
             if job is None:
+                self._have_room(now)
                 return
+            self._idle_since = None
             target = job.target
             if not job.redirects:
                 self._begin_attempt(job, now)
@@ -200,11 +203,20 @@ class Scheduler:
                 transfer = Transfer(self._options, self._addresses, self._budget, self._robot)
             transfer.start(target, job.left_s, now, job.robots_txt, job.cookies)
             transfer.counted = target.host_name, int(time.time())
-            self._sent[transfer.counted] += 1
+            job.batch.sent[transfer.counted] += 1
             self._under_way[transfer] = job
             loop.begin(transfer)
             transfer.serial = next(self._tickets)
             heapq.heappush(self._checks, (transfer.first_check(), transfer.serial, transfer))
+
+    def _have_room(self, now: float) -> None:
+        """Tell the batches that can fill no more, or have not for a while, that there is room."""
+        if self._idle_since is None:
+            self._idle_since = now
+        late = now >= self._idle_since + IDLE_S
+        for batch in self._batches:
+            if late or batch.unfinished <= self._options.concurrency:
+                batch.tell_idle()
 
     def _begin_attempt(self, job: Job, now: float) -> None:
         if not job.attempts:
@@ -219,19 +231,23 @@ class Scheduler:
     def _room(self) -> bool:
         """Return whether the backlog has room; if not, let the consumer wake the loop."""
         self._full = True  # set before looking, so that no room made meanwhile goes unnoticed
-        self._budget.waiting = self._delivered - self._consumed
+        self._budget.waiting = self._backlog()
         self._full = self._budget.full()
         return not self._full
+
+    def _backlog(self) -> int:
+        """Return the bytes of results that were not taken."""
+        return sum(batch.delivered - batch.consumed for batch in self._batches)
 
     def _balance(self, now: float) -> None:
         """Let transfers pause while too much is buffered, all but the oldest."""
         budget = self._budget
         budget.oldest = next(iter(self._under_way), None)
-        budget.waiting = self._delivered - self._consumed
+        budget.waiting = self._backlog()
         if not budget.pausing:
             return
         self._full = True  # set before looking, as in `_room`
-        budget.waiting = self._delivered - self._consumed
+        budget.waiting = self._backlog()
         concerned, budget.pausing = budget.pausing, []
         for transfer in dict.fromkeys(concerned):
             if transfer not in self._under_way:
@@ -265,36 +281,37 @@ class Scheduler:
         late: tuple[Outcome, str] | None = None,
     ) -> None:
         """Let go of `transfer` and settle its job; `late` is the limit it did not keep."""
+        job = self._let_go(loop, transfer)
+        now = time.monotonic()
+        answer = transfer.answer(code, message, now, late)
+        if answer.redirect:
+            job.cookies = transfer.cookies()
+        if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
+            _uncount(job.batch, transfer.counted)
+        self._settle(job, answer, now)
+
+    def _let_go(self, loop: EventLoop, transfer: Transfer) -> Job:
+        """Take `transfer` out of the loop, to be used again, and return its job."""
         loop.end(transfer)
         transfer.serial = 0
         job = self._under_way.pop(transfer)
         self._budget.arriving -= transfer.buffered
         self._idle.append(transfer)
         self._hosts.release(job.target.host_name)
-        now = time.monotonic()
-        answer = transfer.answer(code, message, now, late)
-        if answer.redirect:
-            job.cookies = transfer.cookies()
-        if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
-            self._uncount(transfer.counted)
-        self._settle(job, answer, now)
-
-    def _uncount(self, key: tuple[str, int]) -> None:
-        self._sent[key] -= 1
-        if not self._sent[key]:
-            del self._sent[key]
+        return job
 
     def _settle(self, job: Job, answer: Answer, now: float) -> None:
         """Follow a redirect, put off another attempt, or hand over the result."""
         job.left_s -= answer.seconds
-        target = job.target
-        failures = self._origins.count(target.origin, answer)
+        target, origins = job.target, job.batch.origins
+        failures = origins.count(target.origin, answer)
         if failures and (answer.status in (429, 503) or answer.retry_after_s):
             wait = max(answer.retry_after_s, BACKOFF_S * 2 ** min(failures - 1, 20))
             self._hosts.back_off(target.host_name, now + min(wait, self._options.retry_after_max_s))
-        if self._origins.paused(target.origin) and failures == self._options.host_failures:
+        if origins.paused(target.origin) and failures == self._options.host_failures:
             for other in self._hosts.withdraw(
-                target.host_name, lambda j: j.target.origin == target.origin
+                target.host_name,
+                lambda j: j.target.origin == target.origin and j.batch is job.batch,
             ):
                 self._admit(other)
         if answer.redirect:
@@ -306,7 +323,7 @@ class Scheduler:
         if (
             transient
             and job.attempts <= self._options.retries
-            and not self._origins.paused(target.origin)
+            and not origins.paused(target.origin)
         ):
             due = now + _wait_s(job)
             job.target, job.redirects = job.first, 0
@@ -317,43 +334,40 @@ class Scheduler:
     def _finish(self, job: Job, answer: Answer, now: float) -> None:
         """Hand over what `job` ended with, or let go on what waited for a robots.txt."""
         if job.robots_txt:
-            self._origins.learn(job.first.origin, answer)
-            for waiting in self._origins.waiting.pop(job.first.origin):
+            origins = job.batch.origins
+            origins.learn(job.first.origin, answer)
+            for waiting in origins.waiting.pop(job.first.origin):
                 self._admit(waiting, first=True)
             return
-        self._unfinished -= 1
-        ended = EndedJob(job, answer, now)
-        self._delivered += _cost(ended)
-        self._budget.waiting = self._delivered - self._consumed
-        self._done.put(ended)
+        job.batch.hand_over(EndedJob(job, answer, now))
+        self._budget.waiting = self._backlog()
 
     def _admit(self, job: Job, first: bool = False) -> None:
         """Let `job` wait for its turn, or for its host's robots.txt, or end where it may not go."""
-        target = job.target
+        target, batch, origins = job.target, job.batch, job.batch.origins
         if job.robots_txt:
             self._hosts.add(target.host_name, job, first)
             return
-        verdict = self._origins.verdict(target)
+        verdict = origins.verdict(target)
         if verdict == "allowed":
-            if target.origin not in self._slowed:
-                self._slowed.add(target.origin)
-                self._hosts.slow_down(
-                    target.host_name, self._origins.delay_s(target.origin) * self._among
-                )
+            if target.origin not in batch.slowed:
+                batch.slowed.add(target.origin)
+                delay_s = origins.delay_s(target.origin) * self._among
+                self._hosts.slow_down(target.host_name, delay_s)
             self._hosts.add(target.host_name, job, first)
         elif isinstance(verdict, Answer):
             self._finish(job, verdict, time.monotonic())
-        elif target.origin in self._origins.waiting:
-            self._origins.waiting[target.origin].append(job)
+        elif target.origin in origins.waiting:
+            origins.waiting[target.origin].append(job)
         else:
-            self._origins.waiting[target.origin] = [job]
+            origins.waiting[target.origin] = [job]
             url = f"{target.origin}/robots.txt"
-            robots_txt = Job(url, replace(target, url=url), robots_txt=True)
+            robots_txt = Job(url, replace(target, url=url), batch, robots_txt=True)
             self._hosts.add(target.host_name, robots_txt, first=True)
 
     def _redirected(self, job: Job, location: str) -> tuple[Outcome, str | None] | None:
         """Send `job` on, or return the outcome that ends it here and its detail."""
-        target = self._addresses.target(location, job.target)
+        target = job.batch.addresses.target(location, job.target)
         if isinstance(target, Refused):
             # An unusable URL in a redirect is the server's fault, not the pair's.
             no_url = target.outcome is Outcome.NO_URL
@@ -377,6 +391,8 @@ def _wait_s(job: Job) -> float:
     return min(wait, MAX_WAIT_S)
 
 
-def _cost(ended: EndedJob) -> int:
-    """Return what a result counts for in the backlog, bytes."""
-    return len(ended.answer.body) + ITEM_BYTES
+def _uncount(batch: Batch, key: tuple[str, int]) -> None:
+    """Take back a request that was counted."""
+    batch.sent[key] -= 1
+    if not batch.sent[key]:
+        del batch.sent[key]

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.fetch.diagnosis import STEPS_S
 from pairsieve.pipeline.fetch.request_rates import REQUESTS
 from pairsieve.pipeline.ledger.block_table import Rows, block_table, block_tables
 from pairsieve.pipeline.ledger.ledger import connect
@@ -24,6 +23,7 @@ from pairsieve.pipeline.ledger.verdicts import FAILING_BITS, decoded
 from pairsieve.pipeline.stats.histogram_bins import Bins, finite
 from pairsieve.pipeline.stats.page import TEXT_SHOWN
 from pairsieve.pipeline.stats.partials import OF_BLOCK, committed, source, written
+from pairsieve.pipeline.unit.fetch_diagnosis import STEPS_S
 from pairsieve.schemas.columns import (
     ATTEMPTS,
     CLUSTER,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.fetch import request_rates
-from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, clock, diagnose, worst
 from pairsieve.pipeline.fetch.request_rates import HostRate
 from pairsieve.pipeline.ledger.sql import rows
+from pairsieve.pipeline.unit.fetch_diagnosis import FetchCounts, answer, clock, diagnose, worst
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:

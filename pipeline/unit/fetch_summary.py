@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, step_s, worst
+from pairsieve.pipeline.unit.fetch_diagnosis import FetchCounts, answer, step_s, worst
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCHED_AT, HOST, HTTP_STATUS, OUTCOME
 

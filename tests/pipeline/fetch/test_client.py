@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pairsieve.pipeline.fetch.client import Fetched, fetch
-from pairsieve.pipeline.fetch.scheduler import Shared
+from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline.fetch.client import Fetched, fetch
-from pairsieve.pipeline.fetch.scheduler import Shared
+from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

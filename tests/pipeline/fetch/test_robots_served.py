@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.pipeline.fetch.robots import RulesCache
-from pairsieve.pipeline.fetch.scheduler import Shared
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

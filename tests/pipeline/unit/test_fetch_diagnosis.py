@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pairsieve.pipeline.fetch.diagnosis import FetchCounts, answer, diagnose, step_s, worst
+from pairsieve.pipeline.unit.fetch_diagnosis import FetchCounts, answer, diagnose, step_s, worst
 
 START = 1_700_000_000  # 2023-11-14 22:13:20 UTC
 
