@@ -8,8 +8,10 @@ same way with the rows that it fetches again.
 """
 
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +29,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch import img2dataset, request_rates
-from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
+from pairsieve.pipeline.fetch.client import Client, Fetched, Shared
 from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import forgotten, input_images, plan_file, task_slices
@@ -52,8 +54,7 @@ class Worker:
         recipe: The recipe.
         store: The dataset.
         plan_sha256: The SHA-256 of its plan.json.
-        among: How many task slices are gathered at the same time.
-        rules_cache: What robots.txt files say; each process fills its own.
+        among: How many processes gather at the same time.
         forgotten: The records of what was taken out of the dataset.
     """
 
@@ -61,8 +62,36 @@ class Worker:
     store: Store
     plan_sha256: str
     among: int
-    rules_cache: RulesCache
     forgotten: tuple[str, ...] = ()
+
+
+class Gathering:
+    """What a process keeps while it gathers.
+
+    One task slice is begun at a time, the next one while the last answers of it are waited for.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.rules_cache = RulesCache()
+        options = worker.recipe.fetch
+        self.client = Client(options, worker.among) if options else None
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[Callable[[], None]]:
+        """Wait for the turn to begin a task slice; give what ends it before the context does."""
+        self._turn.acquire()
+        once = threading.Lock()
+
+        def end() -> None:
+            if once.acquire(blocking=False):
+                self._turn.release()
+
+        try:
+            yield end
+        finally:
+            end()
 
 
 def run(recipe: Recipe, store: Store, plan: Plan, engine: Engine) -> Iterator[tuple[str, Marker]]:
@@ -78,13 +107,12 @@ def work(
 
     What kills its process is halved until the pair at fault stands alone.
     """
-    plan_sha256, rules_cache = plan_file.sha256_of(store), RulesCache()
-    records = forgotten.names(store)
+    plan_sha256, records = plan_file.sha256_of(store), forgotten.names(store)
     while todo:
         crashed: list[TaskSlice] = []
         among = min(engine.workers, len(todo))
-        worker = Worker(recipe, store, plan_sha256, among, rules_cache, records)
-        for task_slice, result in engine.map(partial(gather, worker), todo):
+        setup = partial(Gathering, Worker(recipe, store, plan_sha256, among, records))
+        for task_slice, result in engine.map_with(setup, gather, todo, on="cpu"):
             if not isinstance(result, Crashed):
                 yield task_slice.name, result
             elif halves := _halves(store, task_slice):
@@ -97,8 +125,15 @@ def work(
         todo = crashed
 
 
-def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
+def gather(gathering: Gathering, task_slice: TaskSlice) -> Marker:
     """Do everything for the pairs of one task slice and commit it."""
+    with gathering.turn() as end_turn:
+        return _gather(gathering, task_slice, end_turn)
+
+
+def _gather(gathering: Gathering, task_slice: TaskSlice, end_turn: Callable[[], None]) -> Marker:
+    """Do the same; `end_turn` lets the next one begin."""
+    worker = gathering.worker
     recipe, store = worker.recipe, worker.store
     plan = plan_file.read_once(store, worker.plan_sha256)
     part, before = _part(recipe, store, plan, task_slice)
@@ -112,11 +147,11 @@ def gather(worker: Worker, task_slice: TaskSlice) -> Marker:
     alive = checks.admitted(part, alive)
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
-    shared = Shared(worker.among, worker.rules_cache)
+    shared = Shared(worker.among, gathering.rules_cache)
     path = content(GATHER_FOLDER, task_slice.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
-        fetched_by = partial(_fetch, recipe, shared, checks.blocklist)
+        fetched_by = partial(_fetch, gathering, shared, checks.blocklist, end_turn)
         for rows, fetched in _bodies(part, plan, recipe, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
@@ -183,18 +218,24 @@ def _bodies(
 
 
 def _fetch(
-    recipe: Recipe, shared: Shared, blocklist: BlocklistIndex | None, urls: list[str]
+    gathering: Gathering,
+    shared: Shared,
+    blocklist: BlocklistIndex | None,
+    idle: Callable[[], None],
+    urls: list[str],
 ) -> Iterator[Fetched]:
     """Return what each URL gives, by the downloader that the recipe names.
 
     Raises:
         BadOption: it names none.
     """
-    if recipe.fetch is None:
+    options = gathering.worker.recipe.fetch
+    if options is None or gathering.client is None:
         raise BadOption("fetch: missing; the input has only URLs")
-    if recipe.fetch.engine == "img2dataset":
-        return img2dataset.fetch(urls, recipe.fetch)
-    return fetch(urls, recipe.fetch, shared, blocklist.of_canonical if blocklist else None)
+    if options.engine == "img2dataset":
+        return img2dataset.fetch(urls, options)
+    blocked = blocklist.of_canonical if blocklist else None
+    return gathering.client.fetch(urls, shared, blocked, idle)
 
 
 def _requests(

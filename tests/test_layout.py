@@ -33,9 +33,9 @@ FOLDERS = {
     "dedup": "dataset engine ledger vectors hamming",
     "counts": "dataset engine ledger dedup",
     "shards": "dataset engine ledger input",
-    "stats": "dataset engine ledger image fetch external",
+    "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger stats",
-    "explore": "dataset engine ledger fetch stats selections",
+    "explore": "dataset engine ledger fetch unit stats selections",
     "integrity": "dataset image ledger unit shards",
     "removal": "dataset engine ledger input fetch external unit shards selections integrity",
 }

@@ -9,6 +9,7 @@ import itertools
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -20,11 +21,12 @@ Item = TypeVar("Item")
 State = TypeVar("State")
 Result = TypeVar("Result")
 Kind = Literal["ray", "serial"]
+Place = Literal["node", "cpu"]
 
 RETRIES = 2  # further attempts at a task whose process died
 OOM_RETRIES = "RAY_task_oom_retries"  # in the environment: for want of memory
 KNOCK_TIMEOUT_S = 10
-ITEMS_IN_HAND = 2  # of an actor on a GPU
+ITEMS_IN_HAND = 2  # of an actor on a GPU or CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,12 @@ class Engine(Protocol):
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
+        on: Place = "node",
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Do the same with a state that is costly to build, such as a model, one per actor.
 
-        An actor takes that many `gpus`, also a part of one, where there are any.
+        There is an actor per node, or `on` every CPU, where it works at two items at once. An
+        actor takes that many `gpus`, also a part of one, where there are any.
         """
         ...
 
@@ -90,6 +94,7 @@ class Serial:
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
+        on: Place = "node",
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) in the order of `items`; the state is built at the first one."""
         state: State | None = None
@@ -145,52 +150,69 @@ class Ray:
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
+        on: Place = "node",
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) as actors answer: as many as the GPUs hold, else one per node.
 
         They are counted now: a node that has joined since the start is used. On a GPU an actor has
-        two items in hand, so that the GPU works while one is written.
-        Actors ask for no CPU of Ray's: a pool that held them all would starve the tasks that feed
-        it. They restart as often as needed. When an actor dies, what waited behind the culprit may
-        use up its attempts too, so an item counts as crashed only when it also crashed alone.
+        two items in hand, so that the GPU works while one is written; on a CPU, so that it works
+        while the last answers of one are waited for.
+        Actors `on` nodes ask for no CPU of Ray's: a pool that held them all would starve the tasks
+        that feed it. They restart as often as needed. When an actor dies, what was beside or behind
+        the culprit may use up its attempts too, so an item counts as crashed only when it also
+        crashed alone.
         """
         import ray
 
         there = int(ray.cluster_resources().get("GPU", 0))
         on_gpu = gpus > 0 and there > 0
-        nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+        nodes = self.workers if on == "cpu" else sum(bool(node["Alive"]) for node in ray.nodes())
         count = max(1, int(there / gpus)) if on_gpu else nodes
         actor: Any = ray.remote(
-            num_cpus=0,
+            num_cpus=1 if on == "cpu" else 0,
             num_gpus=gpus if on_gpu else 0,
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
         )(_Actor)
-        in_hand = ITEMS_IN_HAND if on_gpu else 1
+        in_hand = ITEMS_IN_HAND if on_gpu or on == "cpu" else 1
         starting = actor.options(max_concurrency=in_hand)
         actors = [starting.remote(setup, function) for _ in range(count)]
-        turn = itertools.cycle(actors)
+        free = deque(actors * ITEMS_IN_HAND)
+        busy: dict[Any, Any] = {}
 
         def submit(item: Item) -> Any:
-            return next(turn).call.remote(item)
+            actor = free.popleft()
+            reference = actor.call.remote(item)
+            busy[reference] = actor
+            return reference
+
+        def ended(reference: Any) -> None:
+            free.append(busy.pop(reference))
 
         suspects = []
         try:
-            for item, result in self._window(submit, items, 2 * count):
+            for item, result in self._window(submit, items, len(free), ended):
                 if isinstance(result, Crashed):
                     suspects.append(item)
                 else:
                     yield item, result
-            yield from self._window(submit, suspects, 1)
+            yield from self._window(submit, suspects, 1, ended)
         finally:
             for each in actors:
                 ray.kill(each)
 
     def _window(
-        self, submit: Callable[[Item], Any], items: Iterable[Item], width: int
+        self,
+        submit: Callable[[Item], Any],
+        items: Iterable[Item],
+        width: int,
+        ended: Callable[[Any], None] = lambda _: None,
     ) -> Generator[tuple[Item, Any]]:
-        """Yield (item, result) as tasks end, at most `width` of them under way."""
+        """Yield (item, result) as tasks end, at most `width` of them under way.
+
+        What `submit` gave for an item is `ended` before the next one is submitted.
+        """
         source = iter(items)
         running: dict[Any, Item] = {}
         while True:
@@ -199,6 +221,7 @@ class Ray:
             if not running:
                 return
             done = self._wait(list(running))
+            ended(done)
             yield running.pop(done), _result(done)
 
     def _wait(self, references: list[Any]) -> Any:

@@ -1,10 +1,12 @@
 import io
 import sys
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import imagehash
 import numpy as np
@@ -17,9 +19,12 @@ from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
-from pairsieve.pipeline.unit import task_slices
+from pairsieve.pipeline.unit import plan_file, task_slices
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import Connection, Site
 
 Serve = Callable[[Path], str]
 
@@ -220,6 +225,36 @@ def test_rules_may_read_extra_columns_and_what_comes_later(
     assert row["outcome"] == "ok"
 
 
+def test_a_unit_is_gathered_while_the_last_answer_of_the_one_before_is_waited_for(
+    tmp_path: Path, site: "Site"
+) -> None:
+    opened = threading.Event()
+
+    def held(connection: "Connection") -> None:
+        opened.wait(20)
+        connection.sock.sendall(site.whole())
+
+    site.behaviours |= {"held": held, "robots.txt": site.behaviours["404"]}
+    two = {"path": str(tmp_path / "pairs.parquet"), "unit_pairs": 2}
+    made = recipe(tmp_path, site.url("")[:-1], input=two)
+    urls = [site.url(path) for path in ("held", "ok/1", "ok/2", "ok/3")]
+    pq.write_table(pa.table({"url": urls, "text": urls}), made.input.path)
+    store = Store.at(tmp_path / "d")
+    slices = task_slices.pending(plan.run(made, store), [])
+    worker = gather.Worker(made, store, plan_file.sha256_of(store), 1)
+    gathering = gather.Gathering(worker)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(gather.gather, gathering, slices[0])
+        with site.changed:
+            assert site.changed.wait_for(lambda: "/held" in site.paths(), 20)
+        second = threads.submit(gather.gather, gathering, slices[1])
+        assert second.result(20).rows == 2
+        assert not first.done()
+        opened.set()
+        assert first.result(20).rows == 2
+    assert sorted(store.markers("gather")) == [each.name for each in slices]
+
+
 class CrashingAt:
     """An engine on which work that contains the row `culprit` always kills its process."""
 
@@ -229,13 +264,15 @@ class CrashingAt:
         self.culprit = culprit
         self.tasks = 0
 
-    def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
+    def map_with(self, setup: Any, function: Any, items: Any, on: str) -> Iterator[tuple[Any, Any]]:
+        assert on == "cpu"
+        state = setup()
         for slice_name in items:
             self.tasks += 1
             if slice_name.first <= self.culprit < slice_name.first + slice_name.rows:
                 yield slice_name, Crashed("WorkerCrashedError")
             else:
-                yield slice_name, function(slice_name)
+                yield slice_name, function(state, slice_name)
 
 
 def test_a_pair_that_kills_its_process_is_isolated(tmp_path: Path, web: tuple[Path, str]) -> None:

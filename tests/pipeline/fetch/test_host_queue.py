@@ -123,3 +123,19 @@ def test_withdrawn_jobs_wait_no_more() -> None:
         hosts.add("a", job)
     assert hosts.withdraw("a", lambda job: job != "2") == ["1", "3"]
     assert taken(hosts, 9) == ["2"]
+
+
+def test_jobs_are_discarded_and_hosts_forgotten_of_which_nothing_need_be_known() -> None:
+    hosts: HostQueue[str] = HostQueue(per_host=1)
+    for name in ("a1", "a2", "b1", "c1"):
+        hosts.add(name[0], name)
+    hosts.back_off("d", 2000.0)
+    assert taken(hosts, 9) == ["a1", "b1", "c1"]
+    hosts.release("b")
+    hosts.discard(lambda job: job == "a2", now=1001.0)
+    assert set(hosts._hosts) == {"a", "c", "d"}  # under way, under way, backed off
+    hosts.release("a")
+    hosts.release("c")
+    assert taken(hosts, 9) == []
+    hosts.discard(lambda job: True, now=2001.0)
+    assert not hosts._hosts

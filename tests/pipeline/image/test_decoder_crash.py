@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from PIL import BmpImagePlugin, Image, ImageFile
 
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Item, Result
+from pairsieve.pipeline.engine.engine import Engine, Item, Result, State
 from pairsieve.pipeline.image import decode
 from pairsieve.schemas.recipe import Recipe
 
@@ -38,15 +37,18 @@ class Crashing:
         self.workers = engine.workers
         self.tasks = 0
 
-    def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
+    def map_with(
+        self,
+        setup: Callable[[], State],
+        function: Callable[[State, Item], Result],
+        items: Iterable[Item],
+        **options: Any,
     ) -> Iterator[tuple[Item, Any]]:
-        def with_crash(item: Item) -> Result:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(decode.PILLOW, "bmp", crash)
-                return function(item)
+        def with_crash() -> State:
+            decode.PILLOW["bmp"] = crash  # in a process that does nothing else
+            return setup()
 
-        for item, result in self.engine.map(with_crash, items):
+        for item, result in self.engine.map_with(with_crash, function, items, **options):
             self.tasks += 1
             yield item, result
 

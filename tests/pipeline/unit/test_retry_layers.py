@@ -258,14 +258,17 @@ class CrashingAt:
         self.left = itertools.count() if times is None else iter(range(times))
         self.tasks = 0
 
-    def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
+    def map_with(
+        self, setup: Any, function: Any, items: Any, **_: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        state = setup()
         for slice_name in items:
             self.tasks += 1
             inside = slice_name.first <= self.culprit < slice_name.first + slice_name.rows
             if inside and next(self.left, None) is not None:
                 yield slice_name, Crashed("WorkerCrashedError")
             else:
-                yield slice_name, function(slice_name)
+                yield slice_name, function(state, slice_name)
 
 
 def test_pair_that_kills_its_process_in_a_layer_is_isolated(world: MakeWorld) -> None:
