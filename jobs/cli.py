@@ -15,6 +15,7 @@ import typer
 
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
+from pairsieve.jobs.bench_web.command import web
 from pairsieve.jobs.cli_options import (
     Address,
     Again,
@@ -45,6 +46,7 @@ app = App(
 )
 app.command()(init)
 app.command()(check)
+bench.command()(web)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")
 

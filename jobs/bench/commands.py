@@ -48,7 +48,7 @@ def fetch(
     """Compare the CPU time of a fetched image with img2dataset's downloader and urllib's."""
     from pairsieve.jobs.bench.fetch import FetchBenchmark, bench
 
-    python = _img2dataset(img2dataset_python, without_img2dataset)
+    python = img2dataset(img2dataset_python, without_img2dataset)
     bench(FetchBenchmark(images, body_bytes, concurrency, hosts, runs, python), typer.echo)
 
 
@@ -69,7 +69,7 @@ def pixels(
     """Compare the CPU time of decode, resize and encode with img2dataset's Resizer."""
     from pairsieve.jobs.bench.pixels import PixelsBenchmark, bench
 
-    python = _img2dataset(img2dataset_python, without_img2dataset)
+    python = img2dataset(img2dataset_python, without_img2dataset)
     bench(PixelsBenchmark(images, seed, folder, passes, runs, python), typer.echo)
 
 
@@ -388,7 +388,7 @@ def text(
     bench(TextBenchmark(*files, generated, half, seed, pool, entries), typer.echo)
 
 
-def _img2dataset(python: Path | None, without: bool) -> Path | None:
+def img2dataset(python: Path | None, without: bool) -> Path | None:
     """Return the interpreter of img2dataset's environment, None to leave it out."""
     from pairsieve.jobs.bench.alternate import img2dataset_python
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -42,15 +43,24 @@ def measured(arguments: list[str]) -> ProcessCost:
     Raises:
         Stopped: it fails.
     """
-    command = [sys.executable, "-m", "pairsieve.jobs.bench_contestants.our_command", *arguments]
+    module = "pairsieve.jobs.bench_contestants.our_command"
+    return cost_of([sys.executable, "-m", module, *arguments])
+
+
+def cost_of(command: list[str], environment: Mapping[str, str] | None = None) -> ProcessCost:
+    """Run a command whose last line says its own `cpu_s` and `peak_mb`; return what all have cost.
+
+    Raises:
+        Stopped: it fails.
+    """
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=printed, stderr=errors)
+        process = subprocess.Popen(command, stdout=printed, stderr=errors, env=environment)
         others = _watched(process)
         wall_s = time.perf_counter() - began
         if process.returncode:
             last = _content(errors)[-2000:]
-            raise Stopped(f"bench: `pairsieve {' '.join(arguments)}` failed:\n{last}")
+            raise Stopped(f"bench: `{' '.join(command)}` failed:\n{last}")
         text, _, last = _content(printed).rstrip("\n").rpartition("\n")
     own = json.loads(last)
     cpu_s = own["cpu_s"] + sum(cpu for cpu, _ in others.values())

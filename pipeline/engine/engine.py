@@ -174,7 +174,7 @@ class Ray:
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
-        )(_Actor)
+        )(_CpuActor if on == "cpu" else _Actor)
         in_hand = ITEMS_IN_HAND if on_gpu or on == "cpu" else 1
         starting = actor.options(max_concurrency=in_hand)
         actors = [starting.remote(setup, function) for _ in range(count)]
@@ -256,6 +256,10 @@ class _Actor:
             if self._state is None:
                 self._state = self._setup()
         return self._function(self._state, item)
+
+
+class _CpuActor(_Actor):
+    """The same with a CPU of its own, under a name by which processes are told apart."""
 
 
 def open_engine(kind: Kind, workers: int | None = None, address: str | None = None) -> Engine:

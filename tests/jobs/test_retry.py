@@ -166,7 +166,7 @@ def kill_a_worker(process: subprocess.Popen[str]) -> None:
 
     def killed() -> bool:
         for child in psutil.Process(process.pid).children(recursive=True):
-            if title(child).startswith("ray::task"):
+            if title(child).startswith("ray::_CpuActor"):
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
                     return True

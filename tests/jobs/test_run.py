@@ -129,7 +129,7 @@ def test_killed_workers_and_a_killed_model_change_nothing(demo: Demo, undisturbe
     dataset = demo.folder / "killed-workers"
     running = demo.start("killed-workers", "--engine", "ray", "--workers", "2")
     wait_for(committed(dataset, "gather", 1), running)
-    kill_one(running, "ray::task")
+    kill_one(running, "ray::_CpuActor")
     wait_for(committed(dataset, "embed/*", 1), running)
     kill_one(running, "ray::_Actor")
     finish(running)
@@ -139,7 +139,7 @@ def test_killed_workers_and_a_killed_model_change_nothing(demo: Demo, undisturbe
 def test_a_killed_driver_goes_on_where_it_was(demo: Demo, undisturbed: Path) -> None:
     dataset = demo.folder / "killed-driver"
     running = demo.start("killed-driver", "--engine", "ray", "--workers", "2")
-    wait_for(committed(dataset, "embed/*", 1), running)
+    wait_for(committed(dataset, "gather", 1), running)
     running.kill()
     running.communicate()
     done = {marker.name: marker.read_bytes() for marker in dataset.glob("gather/*.json")}

@@ -1,0 +1,170 @@
+"""Who fetches the web: pairsieve's `gather` and img2dataset, in turns, with all their processes.
+
+Wall-clock time is the point here, so nothing else may run on the machine.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairsieve.jobs.bench.alternate import QUIET, theirs
+from pairsieve.jobs.bench_contestants.process_costs import ProcessCost, cost_of, measured
+from pairsieve.jobs.bench_data.photos import corpus, own_photographs
+from pairsieve.jobs.bench_web.server import Web, serving
+from pairsieve.jobs.console import print_table
+from pairsieve.pipeline.engine.engine import Kind
+
+TIMEOUT_S = 10  # of a request, as img2dataset's default
+THREADS = (256, 64)  # of img2dataset: its default, and another
+PICTURES = 40  # drawn
+
+
+@dataclass(frozen=True, slots=True)
+class WebBenchmark:
+    """What is measured.
+
+    Attributes:
+        web: The web.
+        pairs: Pairs to fetch.
+        unit_pairs: Pairs of a unit, and of a shard of img2dataset.
+        workers: Processes.
+        runs: Runs of each contestant.
+        folder: JPEGs to serve; None for drawn ones.
+        python: The interpreter of img2dataset's environment; None leaves it out.
+        engine: On which pairsieve runs.
+    """
+
+    web: Web = field(default_factory=Web)
+    pairs: int = 5000
+    unit_pairs: int = 500
+    workers: int = 2
+    runs: int = 3
+    folder: Path | None = None
+    python: Path | None = None
+    engine: Kind = "ray"
+
+
+@dataclass(frozen=True, slots=True)
+class WebCost:
+    """What a run has cost, and how many pictures it stored."""
+
+    cost: ProcessCost
+    pictures: int
+
+
+def bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
+    """Fetch the web with everybody in turns and print a row for each."""
+    with tempfile.TemporaryDirectory(prefix="pairsieve-bench-") as temporary:
+        folder = Path(temporary)
+        _draw(benchmark, folder / "web")
+        with serving(benchmark.web, folder / "web") as port:
+            _write_pairs(benchmark, folder, port)
+            runners = dict(_runners(benchmark, folder, port))
+            costs: dict[str, list[WebCost]] = {name: [] for name in runners}
+            for number in range(benchmark.runs):
+                for name, run in runners.items():
+                    echo(f"{name}, run {number + 1} of {benchmark.runs} ...")
+                    costs[name].append(run())
+    _print(benchmark, costs)
+
+
+def _draw(benchmark: WebBenchmark, folder: Path) -> None:
+    """Write the JPEGs that are served."""
+    folder.mkdir()
+    drawn = benchmark.folder is None
+    samples = corpus(0, PICTURES) if drawn else own_photographs(benchmark.folder or Path())
+    for number, sample in enumerate(samples):
+        (folder / f"{number}.jpg").write_bytes(sample.body)
+
+
+def _write_pairs(benchmark: WebBenchmark, folder: Path, port: int) -> None:
+    """Write the table of pairs."""
+    numbers = range(benchmark.pairs)
+    urls = [f"http://{benchmark.web.address(n)}:{port}/{n}.jpg" for n in numbers]
+    texts = [f"a picture with the number {n}" for n in numbers]
+    pq.write_table(pa.table({"url": urls, "text": texts}), folder / "pairs.parquet")
+
+
+def _runners(
+    benchmark: WebBenchmark, folder: Path, port: int
+) -> Iterator[tuple[str, Callable[[], WebCost]]]:
+    """Yield name and run of each contestant."""
+    yield "pairsieve", lambda: _ours(benchmark, folder, port)
+    for threads in THREADS if benchmark.python else ():
+        yield f"img2dataset, {threads} threads", lambda t=threads: _theirs(benchmark, folder, t)  # type: ignore[misc]
+
+
+def _ours(benchmark: WebBenchmark, folder: Path, port: int) -> WebCost:
+    """Plan, gather and count."""
+    dataset, recipe = folder / "dataset", folder / "recipe.yaml"
+    shutil.rmtree(dataset, ignore_errors=True)
+    options = {
+        "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": benchmark.unit_pairs},
+        "fetch": {
+            "user_agent": "pairsieve-bench (+mailto:bench@example.org)",
+            "allow_networks": ["127.0.0.0/8"],
+            "ports": [port],
+            "robots": "ignore",
+            "retries": 0,
+            "timeout_s": TIMEOUT_S,
+            "first_byte_timeout_s": TIMEOUT_S,
+            "per_host_per_s": 1000,
+            "per_host_connections": 1000,
+            "host_failures": 1_000_000,
+        },
+    }
+    recipe.write_text(json.dumps(options), encoding="utf-8")
+    measured(["plan", str(recipe), "--dataset", str(dataset)])
+    where = ["--dataset", str(dataset), "--engine", benchmark.engine]
+    workers = ["--workers", str(benchmark.workers)] if benchmark.engine == "ray" else []
+    cost = measured(["gather", str(recipe), *where, *workers])
+    tables = [pq.read_table(path, columns=["outcome"]) for path in dataset.glob("gather/*.parquet")]
+    pictures = sum(table["outcome"].to_pylist().count("ok") for table in tables)
+    return WebCost(cost, pictures)
+
+
+def _theirs(benchmark: WebBenchmark, folder: Path, threads: int) -> WebCost:
+    """Let img2dataset fetch, resize, encode and write."""
+    assert benchmark.python
+    out = folder / "img2dataset"
+    shutil.rmtree(out, ignore_errors=True)
+    job = {
+        "urls": str(folder / "pairs.parquet"),
+        "out": str(out),
+        "workers": benchmark.workers,
+        "threads": threads,
+        "unit_pairs": benchmark.unit_pairs,
+        "timeout_s": TIMEOUT_S,
+    }
+    command = theirs("", benchmark.python, "their_web.py", json.dumps(job)).command
+    cost = cost_of(list(command), {**os.environ, **QUIET})
+    stats = [json.loads(path.read_text()) for path in out.glob("*_stats.json")]
+    return WebCost(cost, sum(each["successes"] for each in stats))
+
+
+def _print(benchmark: WebBenchmark, costs: dict[str, list[WebCost]]) -> None:
+    """Print the table: a row per contestant, medians over its runs."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    rows = []
+    for name, runs in costs.items():
+        pace = statistics.median(run.pictures / run.cost.wall_s for run in runs)
+        cpu = statistics.median(1000 * run.cost.cpu_s / run.pictures for run in runs)
+        busy = statistics.median(run.cost.cpu_s / run.cost.wall_s / cores for run in runs)
+        most = max(max(run.cost.driver_mb, run.cost.other_mb) for run in runs)
+        stored = round(statistics.median(run.pictures for run in runs))
+        rows.append((name, stored, f"{pace:.0f}", f"{cpu:.1f}", f"{busy:.0%}", f"{most:.0f}"))
+    title = (
+        f"{benchmark.pairs:,} pairs in units of {benchmark.unit_pairs}, {benchmark.workers} "
+        f"workers, {cores} cores; medians of {benchmark.runs} alternating runs, starts included"
+    )
+    columns = ("", "pictures", "pictures/s", "CPU-ms/picture", "cores busy", "peak MB")
+    print_table(title, columns, rows)
