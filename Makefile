@@ -1,6 +1,8 @@
 # Needs python >= 3.11 and make; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Empty: modules are compiled once, not by each of the many processes that the tests start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install img2dataset demo test fuzz faults check reference sbom audit clean
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: real servers on loopback, started here."""
 
+import gc
 import json
 import os
 import threading
@@ -26,6 +27,14 @@ from pairsieve.pipeline.vectors.model_record import ModelRecord
 from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
+
+gc.disable()  # until all is imported
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is imported and collected: it stays to the end."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from inspect import getsource, signature
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("schemas", "filters", "pipeline", "jobs")
 CODE = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-TREES = {path: ast.parse(path.read_text()) for path in CODE + TESTS}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MEASURES = [f for f in FILTERS if hasattr(f, "measure")]
 RULES = [f for f in FILTERS if hasattr(f, "rule")]
@@ -65,6 +65,12 @@ SHARED = {
         "entry_lists",
     ),
 }
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a module parsed, once a test asks; not where tests are only collected."""
+    return ast.parse(path.read_text())
 
 
 def _key(f: type[Any]) -> str:
@@ -155,7 +161,7 @@ def test_files_are_short_enough() -> None:
 
 
 def test_modules_say_what_they_are_for() -> None:
-    assert [path for path in CODE if not ast.get_docstring(TREES[path])] == []
+    assert [path for path in CODE if not ast.get_docstring(tree_of(path))] == []
 
 
 def test_module_names_say_what_they_hold() -> None:
@@ -168,7 +174,7 @@ def test_no_error_is_caught_blindly() -> None:
     caught = [
         (_named(path), ast.unparse(node.type) if node.type else "BaseException")
         for path in CODE + TESTS
-        for node in ast.walk(TREES[path])
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ExceptHandler)
     ]
     blind = [path for path, kind in caught if re.search(r"\b(Base)?Exception\b", kind)]
@@ -179,7 +185,7 @@ def test_imports_are_absolute() -> None:
     relative = [
         _named(path)
         for path in CODE + TESTS
-        for node in ast.walk(TREES[path])
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative == []

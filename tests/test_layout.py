@@ -45,9 +45,13 @@ FLAT = {"filters", "schemas"}
 SUFFIXES = r"\.(?:json|parquet|pq|tar|bin|npy|faiss|duckdb)"
 PATH_BEGINS = re.compile(rf"(?:{'|'.join(s.folder for s in STAGES if s.folder)}|search|tmp)/")
 PATH_ENDS = re.compile(rf".*{SUFFIXES}")
-MODULES = {
-    path: ast.parse(path.read_text()) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")
-}
+
+
+@cache
+def modules() -> dict[Path, ast.Module]:
+    """Return every module parsed, once a test asks; not where tests are only collected."""
+    paths = (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+    return {path: ast.parse(path.read_text()) for path in paths}
 
 
 def named(path: Path) -> str:
@@ -79,7 +83,7 @@ def test_imports_go_one_way(layer: str) -> None:
     allowed = LAYERS[: LAYERS.index(layer) + 1]
     wrong = [
         f"{named(path)}: {'.'.join(parts)}"
-        for path, tree in MODULES.items()
+        for path, tree in modules().items()
         for parts in imported(tree)
         if path.relative_to(ROOT).parts[0] == layer and parts[0] not in allowed
     ]
@@ -102,7 +106,7 @@ def test_folders_import_only_what_lies_below_them(folder: str) -> None:
     allowed = {folder, *FOLDERS[folder].split()}
     wrong = [
         f"{named(path)}: {'.'.join(parts)}"
-        for path, tree in MODULES.items()
+        for path, tree in modules().items()
         for parts in imported(tree)
         if named(path).startswith(f"pipeline/{folder}/")
         and parts[0] == "pipeline"
@@ -115,7 +119,7 @@ def test_verbs_are_imported_by_run_and_jobs_alone() -> None:
     verbs = {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__"}
     wrong = [
         f"{named(path)}: {'.'.join(parts)}"
-        for path, tree in MODULES.items()
+        for path, tree in modules().items()
         for parts in imported(tree)
         if parts[0] == "pipeline"
         and parts[1] in verbs
@@ -126,10 +130,10 @@ def test_verbs_are_imported_by_run_and_jobs_alone() -> None:
 
 
 def test_files_import_one_another_in_no_circle() -> None:
-    known = {named(path).removesuffix(".py").replace("/", "."): path for path in MODULES}
+    known = {named(path).removesuffix(".py").replace("/", "."): path for path in modules()}
     graph: dict[str, set[str]] = {}
     for module, path in known.items():
-        parts = [parts for parts in imported(MODULES[path])]
+        parts = [parts for parts in imported(modules()[path])]
         targets = {".".join(each) for each in parts} | {".".join(each[:-1]) for each in parts}
         graph[module] = targets & known.keys()
     done: set[str] = set()
@@ -139,16 +143,16 @@ def test_files_import_one_another_in_no_circle() -> None:
 
 
 def test_folders_nest_one_level_below_the_four() -> None:
-    deep = [named(path) for path in MODULES if len(path.relative_to(ROOT).parts) > 3]
+    deep = [named(path) for path in modules() if len(path.relative_to(ROOT).parts) > 3]
     nested = [
-        n for path in MODULES if (n := named(path)).split("/")[0] in FLAT and n.count("/") > 1
+        n for path in modules() if (n := named(path)).split("/")[0] in FLAT and n.count("/") > 1
     ]
     assert deep + nested == []
 
 
 def test_no_folder_holds_too_many_modules() -> None:
     counts: dict[str, int] = {}
-    for path in MODULES:
+    for path in modules():
         if path.name != "__init__.py" and named(path.parent) not in {*FLAT, OF_VERBS}:
             counts[named(path.parent)] = counts.get(named(path.parent), 0) + 1
     assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
@@ -158,13 +162,13 @@ def sentences() -> dict[str, str]:
     """Return the sentence of the `__init__.py` of each folder."""
     return {
         named(path.parent): ast.get_docstring(tree) or ""
-        for path, tree in MODULES.items()
+        for path, tree in modules().items()
         if path.name == "__init__.py"
     }
 
 
 def test_every_folder_says_in_a_sentence_what_lives_there() -> None:
-    folders = {named(path.parent) for path in MODULES}
+    folders = {named(path.parent) for path in modules()}
     said = sentences()
     assert folders == said.keys()
     assert [f for f, text in said.items() if not re.fullmatch(r"[A-Z`][^\n]*\.", text)] == []
@@ -198,7 +202,7 @@ def _literals(tree: ast.Module) -> Iterator[tuple[str, bool]]:
 def test_names_in_a_dataset_are_made_in_one_place() -> None:
     fixed = {"plan.json", "stats.duckdb", "report.html", "manifest.parquet", "sizes.json"}
     found = []
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         made_here = named(path) in ("pipeline/dataset/paths.py", "pipeline/dataset/roles.py")
         if made_here or not named(path).startswith("pipeline/"):
             continue
