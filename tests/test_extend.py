@@ -98,7 +98,8 @@ def test_the_table_says_how_many_files_each_touches() -> None:
 
 def test_the_house_rules_hold_with_them(extended: Path) -> None:
     tests = ("tests/test_house_rules.py", "tests/test_layout.py", "tests/filters/test_capitals.py")
-    done = run(extended, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    slow = ("-k", "not open_clip_takes")  # of a page that no example touches
+    done = run(extended, "-m", "pytest", "-q", "-p", "no:cacheprovider", *slow, *tests)
     assert done.returncode == 0, done.stdout[-3000:]
     checked = run(extended, "-m", "ruff", "check", "pipeline", "filters", "schemas", "jobs")
     assert checked.returncode == 0, checked.stdout

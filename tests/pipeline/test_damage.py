@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.pipeline.until_shards import walk
 
 from pairsieve.pipeline import report, shard, verify
 from pairsieve.pipeline.dataset.store import Store
@@ -24,9 +25,11 @@ from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
-    with tarfile.open(tmp_path / "in.tar", "w") as tar:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    """Return a recipe and a folder with what came of it."""
+    folder = tmp_path_factory.mktemp("made")
+    with tarfile.open(folder / "in.tar", "w") as tar:
         for number in range(4):
             sink = BytesIO()
             Image.linear_gradient("L").rotate(40 * number).resize((60, 50)).save(sink, "PNG")
@@ -34,12 +37,17 @@ def recipe(tmp_path: Path) -> Recipe:
                 member = tarfile.TarInfo(f"{number}.{suffix}")
                 member.size = len(body)
                 tar.addfile(member, BytesIO(body))
-    content: dict[str, Any] = {"input": {"path": str(tmp_path / "in.tar")}, "shard": {"samples": 2}}
-    return Recipe.model_validate(content)
+    content: dict[str, Any] = {"input": {"path": str(folder / "in.tar")}, "shard": {"samples": 2}}
+    recipe = Recipe.model_validate(content)
+    walk(recipe, Store.at(folder / "out"))
+    return recipe, folder / "out"
 
 
-def walk(recipe: Recipe, store: Store) -> None:
-    run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)
+@pytest.fixture
+def recipe(made: tuple[Recipe, Path], tmp_path: Path) -> Recipe:
+    """Return the recipe; the folder `out` has a copy of what came of it, to be damaged."""
+    shutil.copytree(made[1], tmp_path / "out")
+    return made[0]
 
 
 def shards(folder: Path) -> dict[str, bytes]:
@@ -61,7 +69,6 @@ def test_a_file_that_is_gone_or_cut_is_told_and_made_again(
     recipe: Recipe, tmp_path: Path, pattern: str, again: str, cut: bool
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     assert status(store, "default").complaints == []
     tars = shards(tmp_path / "out")
     (file,) = (tmp_path / "out").glob(pattern)
@@ -82,7 +89,6 @@ def test_a_file_that_is_gone_or_cut_is_told_and_made_again(
 
 def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     (tar,) = (tmp_path / "out/gather").glob("*.tar")
     tar.unlink()
@@ -92,7 +98,7 @@ def test_gathered_files_that_are_gone_are_told(recipe: Recipe, tmp_path: Path) -
     again = f"{repair}, then `pairsieve run RECIPE --dataset {folder}`, which makes it again"
     assert complaint == f"gather/{tar.name}: it is gone; {again}"
     with pytest.raises(Stopped, match=f"{tar.name}: it is gone; {repair}"):
-        walk(recipe, store)
+        run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)
     assert mended(store) == [("gather/00000000.json", f"gather/{tar.name}")]
     walk(recipe, store)
     assert status(store, "default").complaints == []
@@ -124,7 +130,6 @@ def test_a_bit_flipped_in_a_stored_image_never_reaches_a_shard(
     recipe: Recipe, tmp_path: Path, number: int
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     undecided(tmp_path / "out")
     (tar,) = (tmp_path / "out/gather").glob("*.tar")
@@ -145,7 +150,6 @@ def test_a_bit_flipped_in_a_ledger_part_is_told_before_anything_is_decided(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     undecided(tmp_path / "out")
     (part,) = (tmp_path / "out/gather").glob("*.parquet")
@@ -163,7 +167,6 @@ def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
     recipe: Recipe, tmp_path: Path, folder: str
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     (file,) = (tmp_path / "out" / folder).rglob("*.parquet")
     flip(file, 20)
@@ -176,7 +179,6 @@ def test_a_bit_flipped_in_a_result_is_seen_and_the_result_made_again(
 
 def test_a_bit_flipped_in_a_shard_is_found_by_verify(recipe: Recipe, tmp_path: Path) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     flip(tmp_path / "out/shards/default/00001.tar")
     assert {path for _, path in mended(store)} == {"shards/default/00001.tar"}
@@ -195,7 +197,6 @@ def test_a_bit_flipped_in_a_ledger_part_never_reaches_a_shard(
     recipe: Recipe, tmp_path: Path, mix: str
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     shutil.rmtree(tmp_path / "out/shards")
     (part,) = (tmp_path / "out/gather").glob("*.parquet")
     flip(part, 200)
@@ -226,7 +227,6 @@ def test_a_bit_flipped_in_the_order_of_samples_stops_the_shards_of_it(
     recipe: Recipe, tmp_path: Path, pattern: str
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     before = shards(tmp_path / "out")
     shutil.rmtree(tmp_path / "out/shards")
     engine = Flipping(tmp_path / "out/shards/default/order", f"*/{pattern}")
@@ -242,7 +242,6 @@ def test_a_bit_flipped_in_a_verdict_never_reaches_a_shard(
     recipe: Recipe, tmp_path: Path, mix: str
 ) -> None:
     store = Store.at(tmp_path / "out")
-    walk(recipe, store)
     shutil.rmtree(tmp_path / "out/shards")
     (verdicts,) = (tmp_path / "out/select/default").rglob("*.parquet")
     flip(verdicts, _first_page(verdicts))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.pipeline.until_shards import walk
 
 from pairsieve.pipeline import forget, group, plan, shard, verify
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, shard_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.removal.names import keys
-from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -52,10 +52,6 @@ def recipe(folder: Path, mix: str = "pool", packed: Any = None, **sections: Any)
         "shard": shards,
     }
     return Recipe.model_validate(content | sections)
-
-
-def walk(recipe: Recipe, store: Store) -> None:
-    run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)
 
 
 def files(store: Store, folder: str = "", suffix: str = "") -> Files:

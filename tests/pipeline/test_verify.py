@@ -17,14 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.pipeline.until_shards import walk
+from tests.repetition import repeated
 
-from pairsieve.pipeline import verify
+from pairsieve.pipeline import report, verify
 from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.integrity.checksums import Finding
 from pairsieve.pipeline.integrity.repair import again, repair
-from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -52,15 +53,13 @@ def recipe_in(folder: Path) -> Recipe:
     return Recipe.model_validate(content)
 
 
-def walk(recipe: Recipe, store: Store) -> None:
-    run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     folder = tmp_path_factory.mktemp("made")
     recipe = recipe_in(folder)
-    walk(recipe, Store.at(folder / "out"))
+    store = Store.at(folder / "out")
+    walk(recipe, store)
+    report.run(recipe, store, Serial(), "default")
     return recipe, folder / "out"
 
 
@@ -110,7 +109,7 @@ def test_a_sound_dataset_is_sound_on_both_engines(
     )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=repeated(60, 300), deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_flipped_byte_of_a_committed_file_is_found(
     made: tuple[Recipe, Path], data: st.DataObject
