@@ -126,15 +126,14 @@ def _ranges(
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     """Yield column, 1st and 99th percentile of each number that is measured."""
     there = set(connection.table("looked_at").columns)
-    for column in numbers:
-        if column.name not in there:
-            continue
-        (found,) = connection.execute(
-            "SELECT quantile_disc(v, 0.01), quantile_disc(v, 0.99) "
-            f"FROM (SELECT {finite(column)} AS v FROM looked_at) WHERE v IS NOT NULL"
-        ).fetchall()
-        if found[0] is not None:
-            yield column.name, found
+    measured = [column for column in numbers if column.name in there]
+    if not measured:
+        return
+    ends = ", ".join(f"quantile_disc({finite(column)}, [0.01, 0.99])" for column in measured)
+    (found,) = connection.execute(f"SELECT {ends} FROM looked_at").fetchall()
+    for column, between in zip(measured, found, strict=True):
+        if between is not None:
+            yield column.name, tuple(between)
 
 
 def _round_step(width: float, whole: bool) -> float:
