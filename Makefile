@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Empty: modules are compiled once, not by each of the many processes that the tests start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install img2dataset demo test fuzz faults check reference sbom audit clean
+.PHONY: install img2dataset demo test test-long fuzz faults check reference sbom audit clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ demo: install
 
 test: install img2dataset
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# The same, with several times as many drawn inputs.
+test-long:
+	PAIRSIEVE_TESTS=long $(MAKE) test
 
 fuzz: install
 	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/image/test_pixels_fuzz.py

@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit
@@ -29,6 +31,8 @@ from pairsieve.schemas.columns import EMBEDDED, GATHERED, ROW, arrow_schema
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "real"
 
 gc.disable()  # until all is imported
+settings.register_profile("pairsieve", max_examples=repeated(40, 100))
+settings.load_profile("pairsieve")
 
 
 def pytest_collection_finish() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from tests.repetition import repeated
 
 from pairsieve.filters.perceptual_hash import PerceptualHash, reduce_to_square
 from pairsieve.pipeline.image.pixels import Picture, picture
@@ -77,7 +78,7 @@ def test_equals_imagehash_bit_for_bit(size: tuple[int, int]) -> None:
     assert hashes(planes) == expected(planes)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=repeated(250, 1000), deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32), st.sampled_from([2, 256]))
 def test_the_square_is_pillows(height: int, width: int, seed: int, levels: int) -> None:
     levels_drawn = np.random.default_rng(seed).integers(0, levels, (height, width))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.repetition import repeated
 
 from pairsieve.jobs.cli import main
 from pairsieve.pipeline.dataset.roles import is_foreign
@@ -148,7 +149,7 @@ def strew(folder: Path, dataset: Path, things: list[Strewn]) -> list[Path]:
 
 
 @settings(
-    max_examples=6,
+    max_examples=repeated(2, 6),
     phases=[Phase.generate],  # an example takes seconds, and shrinking it minutes
     deadline=None,
     derandomize=True,

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.pipeline.alignment import measures
 from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim, of_length_1
@@ -26,7 +27,7 @@ def as_published(images: NDArray[np.float64], texts: NDArray[np.float64], t: flo
     return list(np.diag(cosines) - t / 2 * (of_image + of_text))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=repeated(10, 25), deadline=None)
 @given(seed=st.integers(0, 99), count=st.integers(1, 9), t=st.sampled_from([0.01, 0.07, 1.0]))
 def test_pairs_in_their_own_batch_have_what_the_whole_matrix_gives(
     seed: int, count: int, t: float
@@ -36,7 +37,7 @@ def test_pairs_in_their_own_batch_have_what_the_whole_matrix_gives(
     assert neg_clip_loss(pairs, [pairs], t) == pytest.approx(expected, abs=2e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=repeated(6, 15), deadline=None)
 @given(seed=st.integers(0, 99), sizes=st.lists(st.integers(0, 6), min_size=1, max_size=3))
 def test_a_pair_outside_a_batch_joins_it_and_batches_are_averaged(
     seed: int, sizes: list[int]
@@ -62,7 +63,7 @@ def test_a_cosine_far_below_the_others_neither_overflows_nor_vanishes() -> None:
     assert neg_clip_loss(pair, [others], 0.01)[0] == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=repeated(10, 25), deadline=None)
 @given(seed=st.integers(0, 99), count=st.integers(1, 9))
 def test_norm_sim_is_the_norm_of_the_row_of_cosines(seed: int, count: int) -> None:
     images, targets = drawn(seed, 4).images, drawn(seed + 1, count).images

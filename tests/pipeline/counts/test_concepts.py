@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pipeline.counts.test_pool_counts import put
+from tests.repetition import repeated
 from xxhash import xxh3_64_intdigest
 
 from pairsieve.pipeline import group, report, select
@@ -113,7 +114,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=repeated(4, 10), deadline=None)
 @given(rows=ROWS, units=st.sampled_from([1, 2, 100]), partitions=st.sampled_from([1, 3]))
 def test_matches_counts_and_draws_are_those_of_a_loop(
     tmp_path_factory: pytest.TempPathFactory,

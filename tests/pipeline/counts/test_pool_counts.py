@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import group
 from pairsieve.pipeline.counts.caption_keys import caption_keys, host_keys
@@ -108,7 +109,7 @@ def expected(rows: list[Row]) -> list[Row]:
     ]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeated(4, 12), deadline=None)
 @given(rows=ROWS, units=st.sampled_from([1, 2, 100]), partitions=st.sampled_from([1, 3]))
 def test_counts_are_those_of_a_loop(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], units: int, partitions: int

@@ -4,6 +4,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.dataset import marker_index
 from pairsieve.pipeline.dataset.marker import Marker
@@ -149,7 +150,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=repeated(20, 60), deadline=None)
 def test_with_an_index_the_markers_are_what_they_are_without(
     steps: list[tuple[str, int]],
 ) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.commit import commit
@@ -167,7 +168,7 @@ def files(store: Store) -> list[bytes]:
     return [store.read(name) for name in sorted(marker.files)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=repeated(12, 40), deadline=None)
 @given(
     rows=ROWS,
     units=st.integers(1, 7),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.dedup import cosine_pairs as module
 from pairsieve.pipeline.dedup.cosine_pairs import Halves, similar_pairs
@@ -75,7 +76,7 @@ def test_no_vectors_give_nothing() -> None:
     assert decided(np.empty((0, 8), np.float16), 0.9) == {}
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=repeated(20, 60), deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 60), min_cosine=st.sampled_from((0.5, 0.9)))
 def test_what_goes_is_what_goes_one_by_one(seed: int, count: int, min_cosine: float) -> None:
     vectors = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float16)

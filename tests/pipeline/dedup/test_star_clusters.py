@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.filters.colour import CELLS
 from pairsieve.filters.orientation_hashes import ORIENTED
@@ -96,14 +97,14 @@ def crowds(draw: st.DrawFn) -> Features:
     return features(hashes, dhashes, colours)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=repeated(60, 200), deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10), uses=st.integers(0, 3))
 def test_stars_are_those_of_the_definition(found: Features, distance: int, uses: int) -> None:
     limits = SIMILAR._replace(distance=distance, uses=uses)
     assert standing(found, limits) == greedy(found, limits)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=repeated(40, 100), deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10))
 def test_all_are_alike_to_who_stands_for_them_and_no_two_of_these_are(
     found: Features, distance: int
@@ -119,7 +120,7 @@ def test_all_are_alike_to_who_stands_for_them_and_no_two_of_these_are(
         assert not are_similar(found, limits, np.array([one]), np.array([other]))[0]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=repeated(40, 100), deadline=None, derandomize=True)
 @given(found=crowds(), distance=st.integers(0, 10))
 def test_chains_are_what_alike_pairs_connect(found: Features, distance: int) -> None:
     limits = SIMILAR._replace(distance=distance)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from tests.repetition import repeated
 
 from pairsieve.pipeline import gc, group, run, select
 from pairsieve.pipeline.dataset.paths import EVALUATION
@@ -268,7 +269,7 @@ def test_select_refuses_sets_that_group_has_not_compared(
         select.run(recipe(tmp_path, sets), store, Serial(), "default")
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=repeated(10, 30), deadline=None, derandomize=True)
 @given(
     rows=st.integers(1, 600),
     images=st.integers(2, 50),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.fetch.addresses import Refused, target_of
 from pairsieve.pipeline.fetch.canonical_url import (
@@ -221,7 +222,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from(["", "http://", "https://a.b/"]))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=repeated(250, 1000), deadline=None)
 def test_what_is_taken_for_its_own_form_is_what_the_parser_makes_of_it(
     text: str, start: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.schemas.outcomes import Outcome
@@ -141,7 +142,7 @@ def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options
 
 
 @settings(
-    max_examples=15,
+    max_examples=repeated(6, 15),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

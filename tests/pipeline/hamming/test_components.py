@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.pipeline.hamming import components as module
 from pairsieve.pipeline.hamming.components import components, joined
@@ -64,7 +65,7 @@ def crowds(draw: st.DrawFn) -> list[int]:
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=repeated(10, 25), deadline=None, derandomize=True)
 @given(hashes=crowds())
 def test_labels_are_those_of_comparing_all_pairs(distance: int, hashes: list[int]) -> None:
     expected = by_comparing_all(hashes, distance)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.commit import commit
@@ -195,7 +196,7 @@ def crowds(draw: st.DrawFn) -> list[int]:
 
 
 @pytest.mark.parametrize("distance", range(11))
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=repeated(4, 8), deadline=None, derandomize=True)
 @given(hashes=crowds(), unit=st.integers(1, 9), partitions=st.integers(1, 5), data=st.data())
 def test_neither_partitions_nor_units_nor_order_change_the_components(
     tmp_path_factory: pytest.TempPathFactory,

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.hamming import lookup
 from pairsieve.pipeline.hamming.lookup import HashIndex
@@ -23,7 +24,7 @@ def by_comparing_all(
 
 
 @pytest.mark.parametrize("distance", range(11))
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=repeated(10, 25), deadline=None, derandomize=True)
 @given(
     references=st.lists(HASHES, min_size=1, max_size=12),
     flips=st.lists(st.lists(st.integers(0, 63), max_size=12), max_size=12),

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.hamming import nearest as searched
 from pairsieve.pipeline.hamming.nearest import nearest
@@ -44,7 +45,7 @@ def test_finds_what_comparing_all_finds(distance: int) -> None:
     assert (indices.tolist(), bits.tolist()) == by_comparing_all(queries, references, distance)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=repeated(20, 50), deadline=None, derandomize=True)
 @given(
     references=st.lists(HASHES, max_size=12),
     queries=st.lists(HASHES, max_size=6),

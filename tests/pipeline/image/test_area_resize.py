@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.repetition import repeated
 
 from pairsieve.pipeline.image.area_resize import reduced
 
@@ -18,7 +19,7 @@ def shares(source: int, result: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(covered, 0) / scale)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=repeated(60, 150), deadline=None, derandomize=True, database=None)
 @given(sides, sides, st.data())
 def test_every_pixel_is_the_mean_of_the_area_it_covers(
     height: int, width: int, data: st.DataObject

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.input.formats import find_files
 from pairsieve.pipeline.input.reader import Record, Rows
@@ -65,7 +66,9 @@ WRITERS: dict[str, Callable[[list[Pair]], bytes]] = {
     "tar": in_tar,
 }
 here = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=repeated(20, 60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import plan as plans
 from pairsieve.pipeline.dataset.store import Store
@@ -30,7 +31,7 @@ TEXTS = st.text(st.sampled_from("ab\"',\t {}é\u202e"), min_size=1, max_size=8)
 BODIES = st.binary(max_size=3000)
 PAIRS = st.lists(st.tuples(BODIES, TEXTS), min_size=1, max_size=8)
 CODECS = {"gz": "gzip", "zst": "zstd"}
-few = settings(deadline=None, max_examples=40)
+few = settings(deadline=None, max_examples=repeated(15, 40))
 
 
 def records(path: Path) -> list[Record]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.commit import commit
@@ -89,7 +90,7 @@ def judged(store: Store, name: str) -> list[Any]:
         ).fetchall()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=repeated(12, 40), deadline=None)
 @given(
     rows=ROWS,
     fraction=st.sampled_from([0.01, 0.3, 0.5, 1.0]),
@@ -145,7 +146,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=repeated(20, 60), deadline=None)
 @given(values=VALUES, descending=st.booleans(), cuts=st.integers(1, 5), share=st.floats(0.01, 1))
 def test_the_first_pairs_of_any_share_are_found_in_rounds(
     values: list[Any], descending: bool, cuts: int, share: float
@@ -172,7 +173,7 @@ def test_the_first_pairs_of_any_share_are_found_in_rounds(
         assert {row for (row,) in found} == set(expected[:last])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeated(5, 12), deadline=None)
 @given(
     rows=ROWS,
     fraction=st.sampled_from([0.01, 0.3, 0.5, 1.0]),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
@@ -90,7 +91,7 @@ ROWS = st.lists(
 KINDS = st.sampled_from(["cap by score", "cap by chance", "sample", "fraction", "mix", "cap, mix"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=repeated(20, 60), deadline=None)
 @given(rows=ROWS, kind=KINDS, n=st.integers(1, 4), units=st.integers(1, 4))
 def test_quotas_are_as_in_a_plain_evaluation_whatever_the_blocks(
     tmp_path_factory: pytest.TempPathFactory,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
@@ -138,7 +139,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=repeated(8, 25), deadline=None)
 @given(
     rows=PAIRS,
     swept=st.sampled_from(

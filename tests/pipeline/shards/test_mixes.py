@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 from webdataset import TarWriter
 
 from pairsieve.pipeline import gc, select, shard
@@ -116,7 +117,7 @@ def rows_of(shards: dict[str, bytes]) -> dict[str, list[int]]:
     return rows
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeated(4, 12), deadline=None)
 @given(
     rows=st.integers(1, 60),
     samples=st.integers(1, 30),
@@ -139,7 +140,7 @@ def test_the_pool_is_sorted_as_one_in_any_blocks_and_partitions(
     assert [shards[name] for name in sorted(shards) if name.endswith(".tar")] == expected
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=repeated(4, 12), deadline=None)
 @given(
     rows=st.integers(1, 60),
     samples=st.integers(1, 30),
@@ -177,11 +178,11 @@ def test_shards_of_a_window_are_equal_but_for_one_sample(tmp_path: Path) -> None
 
 
 def test_the_seed_alone_decides_on_the_windows(tmp_path: Path) -> None:
-    store = put(Store.at(tmp_path), 60)
-    first = pack(store, recipe(9, mix="window", window_units=4, seed=1))
-    other = pack(store, recipe(9, mix="window", window_units=4, seed=2))
+    store = put(Store.at(tmp_path), 30)
+    first = pack(store, recipe(5, mix="window", window_units=2, seed=1))
+    other = pack(store, recipe(5, mix="window", window_units=2, seed=2))
     assert first["00000.tar"] != other["00000.tar"]
-    assert pack(store, recipe(9, mix="window", window_units=4, seed=1), None, 3) == first
+    assert pack(store, recipe(5, mix="window", window_units=2, seed=1), None, 3) == first
 
 
 @pytest.mark.parametrize("mix", ["pool", "window"])
@@ -189,15 +190,15 @@ def test_the_seed_alone_decides_on_the_windows(tmp_path: Path) -> None:
 def test_what_was_killed_ends_in_the_same_bytes(
     tmp_path: Path, put_plan: PutPlan, dying: Callable[[int], Engine], mix: str, tasks: int
 ) -> None:
-    asked = recipe(6, mix=mix, **({"window_units": 3} if mix == "window" else {}))
-    whole = pack(put(Store.at(tmp_path / "whole"), 60), asked, None, 4, 9)
-    store = put(Store.at(tmp_path / "killed"), 60)
+    asked = recipe(3, mix=mix, **({"window_units": 2} if mix == "window" else {}))
+    whole = pack(put(Store.at(tmp_path / "whole"), 30), asked, None, 2, 5)
+    store = put(Store.at(tmp_path / "killed"), 30)
     put_plan(store)
     with pytest.raises(KeyboardInterrupt):
-        pack(store, asked, dying(tasks), 4, 9)
+        pack(store, asked, dying(tasks), 2, 5)
     names = [path for path, _, _ in store.list("shards")]
     assert [path for path in names if role(path) not in (Role.MARKER, Role.CONTENT)] == []
-    assert pack(store, asked, None, 4, 9) == whole
+    assert pack(store, asked, None, 2, 5) == whole
     assert gc.run(store, 0) == []
     left = (path for path, _, _ in store.list("shards"))
     assert {path for path in left if "/members/" not in path} == {
@@ -206,13 +207,13 @@ def test_what_was_killed_ends_in_the_same_bytes(
 
 
 def test_a_window_killed_among_its_shards_is_made_again(tmp_path: Path) -> None:
-    asked = recipe(6, mix="window", window_units=12)
-    store = put(Store.at(tmp_path), 60)
+    asked = recipe(4, mix="window", window_units=6)
+    store = put(Store.at(tmp_path), 30)
     select.run(asked, store, Serial(), "default")
     list(itertools.islice(shard.run(asked, store, Serial(), "default"), 3))
     store.delete(["shards/default/parts/00001.json"])
     again = pack(store, asked)
-    assert again == pack(put(Store.at(tmp_path / "whole"), 60), asked)
+    assert again == pack(put(Store.at(tmp_path / "whole"), 30), asked)
 
 
 def test_a_full_disk_stops_the_windows_and_leaves_no_file(tmp_path: Path) -> None:
@@ -238,11 +239,11 @@ def test_an_object_store_gets_the_same_shards(tmp_path: Path, s3: str) -> None:
 
 
 def test_ray_packs_the_same_shards(tmp_path: Path, ray: Engine) -> None:
-    windows = recipe(6, mix="window", window_units=3)
+    windows = recipe(3, mix="window", window_units=2)
     serial = {
-        r: pack(put(Store.at(tmp_path / str(r)), 60), recipe_)
-        for r, recipe_ in enumerate((recipe(6), windows))
+        r: pack(put(Store.at(tmp_path / str(r)), 30), recipe_)
+        for r, recipe_ in enumerate((recipe(3), windows))
     }
-    for number, asked in enumerate((recipe(6), windows)):
-        store = put(Store.at(tmp_path / f"ray{number}"), 60)
-        assert pack(store, asked, ray, 4, 9) == serial[number]
+    for number, asked in enumerate((recipe(3), windows)):
+        store = put(Store.at(tmp_path / f"ray{number}"), 30)
+        assert pack(store, asked, ray, 2, 5) == serial[number]

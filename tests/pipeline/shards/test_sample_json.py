@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline.shards.sample_json import sample_jsons
 from pairsieve.schemas.columns import COLUMNS, Column, arrow_schema
@@ -80,7 +81,7 @@ def written(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=repeated(50, 150), deadline=None)
 @given(st.lists(st.fixed_dictionaries({n: values for n, (_, values) in TYPES.items()}), max_size=4))
 def test_every_type_is_written_as_from_a_dictionary_per_sample(samples: list[Any]) -> None:
     schema = pa.schema([(name, type) for name, (type, _) in TYPES.items()])

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.repetition import repeated
 
 from pairsieve.pipeline import report
 from pairsieve.pipeline.dataset.paths import report_page, stats_file
@@ -93,7 +94,7 @@ def _sorted(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any
     return sorted((tuple(row.values()) for row in table.to_pylist()), key=repr)
 
 
-@settings(max_examples=15, deadline=None, phases=(Phase.generate,))
+@settings(max_examples=repeated(5, 15), deadline=None, phases=(Phase.generate,))
 @given(PAIRS, st.booleans(), st.integers(1, 7))
 def test_counts_of_blocks_are_those_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory,
