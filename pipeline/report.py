@@ -209,7 +209,7 @@ def _pictures(
     evaluated = overlaps(connection)
     numbers = [number for _, chosen in samples for number in chosen]
     numbers += [number for each in (*clusters, *evaluated) for number in each["shown"] or ()]
-    found = shown_pairs.look_up(engine, counts, numbers, recipe.other_scores)
+    found = shown_pairs.look_up(engine, counts, numbers, recipe.other_scores, conditions.values())
     pairs_of = {rule: [dict(found[number]) for number in chosen] for rule, chosen in samples}
     for each in (*clusters, *evaluated):
         each["copies"] = each["pairs_shown"] = [dict(found[n]) for n in each["shown"] or ()]

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
@@ -19,7 +19,6 @@ from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
-from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.stats.partials import committed
 from pairsieve.schemas.columns import (
     CLUSTER,
@@ -33,9 +32,6 @@ from pairsieve.schemas.columns import (
     STORED_WIDTH,
     Column,
 )
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 BINS = 30  # about this many bins per histogram
 RANGE_UNITS = 32  # units, evenly spread over the pool, that set the range of a histogram
@@ -114,26 +110,17 @@ def _look(
     names = [column.name for column in numbers]
     units = spread(sorted({file.unit for file in files.gathered}))
     tables = [block_table(store, unit_files(files, unit), names, threads) for unit in units]
-    with connect(store, threads=threads) as connection:
-        if tables:
-            connection.register("looked_at", pa.concat_tables(tables, promote_options="default"))
-        ranges = dict(_ranges(connection, numbers)) if tables else {}
+    ranges = dict(_ranges(pa.concat_tables(tables, promote_options="default"))) if tables else {}
     return committed(store, (folder, item[0]), Marker(0, {}, {}, {RANGES: ranges}))
 
 
-def _ranges(
-    connection: "DuckDBPyConnection", numbers: tuple[Column, ...]
-) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Yield column, 1st and 99th percentile of each number that is measured."""
-    there = set(connection.table("looked_at").columns)
-    measured = [column for column in numbers if column.name in there]
-    if not measured:
-        return
-    ends = ", ".join(f"quantile_disc({finite(column)}, [0.01, 0.99])" for column in measured)
-    (found,) = connection.execute(f"SELECT {ends} FROM looked_at").fetchall()
-    for column, between in zip(measured, found, strict=True):
-        if between is not None:
-            yield column.name, tuple(between)
+def _ranges(table: pa.Table) -> Iterator[tuple[str, list[float]]]:
+    """Yield column, 1st and 99th percentile of each number of a table that is measured."""
+    for name in table.column_names:
+        values = table[name].drop_null().to_numpy().astype(np.float64)
+        values = values[np.isfinite(values)]
+        if len(values):
+            yield name, np.quantile(values, (0.01, 0.99), method="inverted_cdf").tolist()
 
 
 def _round_step(width: float, whole: bool) -> float:

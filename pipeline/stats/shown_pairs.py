@@ -1,14 +1,17 @@
 """The pairs that the page shows: which they are, what is told of them, and their thumbnails."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.block_table import block_tables
 from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.rules import MINOR
@@ -20,13 +23,37 @@ from pairsieve.pipeline.stats.merged_counts import CLUSTERS_SHOWN
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, shown, thumbnail
 from pairsieve.pipeline.stats.pool_counts import PoolCounts
 from pairsieve.pipeline.stats.stats_db import PARTIAL
-from pairsieve.schemas.columns import COLUMNS, Column
+from pairsieve.schemas.columns import (
+    BLOCKED,
+    CLIP_SIMILARITY,
+    COLUMNS,
+    DUPLICATE_DISTANCE,
+    DUPLICATE_OF,
+    DUPLICATE_ORIENTATION,
+    EVAL_DISTANCE,
+    EVAL_IMAGE,
+    EVAL_OVERLAP,
+    EVAL_SET,
+    FAILING,
+    HEIGHT,
+    KEEP,
+    ROW,
+    TEXT,
+    URL,
+    WIDTH,
+    Column,
+)
 from pairsieve.schemas.errors import Stopped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
+SHOWN_OF_PAIR = (  # besides what a rule's condition reads
+    ROW, URL, TEXT, WIDTH, HEIGHT, CLIP_SIMILARITY, KEEP, FAILING, BLOCKED, DUPLICATE_OF,
+    DUPLICATE_DISTANCE, DUPLICATE_ORIENTATION, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP,
+    *checksums.STORED_AT,
+)  # fmt: skip
 CUT = ("url", "text", "final_url", "detail")  # long texts
 Pair = dict[str, Any]  # column -> value
 
@@ -56,9 +83,15 @@ def largest_clusters(connection: "DuckDBPyConnection") -> list[dict[str, Any]]:
 
 
 def look_up(
-    engine: Engine, counts: PoolCounts, numbers: Sequence[int], other_scores: tuple[Column, ...]
+    engine: Engine,
+    counts: PoolCounts,
+    numbers: Sequence[int],
+    other_scores: tuple[Column, ...],
+    conditions: Iterable[str],
 ) -> dict[int, Pair]:
-    """Return the ledger's rows of these numbers, with long texts cut; a task reads a unit.
+    """Return of these rows of the ledger what is shown, with long texts cut; a task reads a unit.
+
+    What is shown is always the same, and what the `conditions` read.
 
     Raises:
         Stopped: a task's process kept dying.
@@ -67,42 +100,50 @@ def look_up(
     for number in sorted(set(numbers)):
         of_unit.setdefault(counts.unit_of(number), []).append(number)
     items = [(unit_files(counts.files, unit), chosen) for unit, chosen in of_unit.items()]
-    names = [column.name for column in COLUMNS + other_scores]
-    names = [name for name in unsharded(names) if name in counts.columns]
-    task = partial(_look_up, counts.store, names, counts.rules, engine.task_threads)
-    found: dict[int, Pair] = {}
-    for _, pairs in engine.map(task, items):
-        if isinstance(pairs, Crashed):
-            raise Stopped(f"the process of a look-up died ({pairs.reason}); run again")
-        found |= {pair["row"]: pair for pair in pairs}
-    return found
+    wanted = {column.name for column in SHOWN_OF_PAIR}.union(*map(_words, conditions))
+    columns = [c for c in COLUMNS + other_scores if c.name in wanted and c.name in counts.columns]
+    names = unsharded([column.name for column in columns])
+    task = partial(_look_up, counts.store, names, engine.task_threads)
+    found = []
+    for _, table in engine.map(task, items):
+        if isinstance(table, Crashed):
+            raise Stopped(f"the process of a look-up died ({table.reason}); run again")
+        found.append(table)
+    if not found:
+        return {}
+    return dict(_pairs(counts, pa.concat_tables(found, promote_options="permissive"), names))
 
 
 def _look_up(
-    store: Store,
-    names: Sequence[str],
-    rules: Sequence[str],
-    threads: int | None,
-    item: tuple[LedgerFiles, list[int]],
-) -> list[Pair]:
-    """Return some pairs of a unit."""
+    store: Store, names: Sequence[str], threads: int | None, item: tuple[LedgerFiles, list[int]]
+) -> pa.Table:
+    """Return some columns of some pairs of a unit."""
     files, chosen = item
-    table = block_table(store, files, [*names, FAILING_BITS.name], threads)
+    only = np.array(chosen, np.int64)
+    return block_tables(store, files, [*names, FAILING_BITS.name], threads, only=only)[0]
+
+
+def _pairs(counts: PoolCounts, table: pa.Table, names: Sequence[str]) -> Iterator[tuple[int, Pair]]:
+    """Yield each row of a table with its number, the columns `names` as they are shown."""
     expressions = {
         name: f'substr({identifier(name)}, 1, {TEXT_SHOWN + 1}) AS "{name}"' for name in CUT
     }
     expressions["fetched_at"] = "timezone('UTC', fetched_at)::VARCHAR AS fetched_at"
     columns = ", ".join(expressions.get(name, identifier(name)) for name in names)
-    with connect(store, threads=threads) as connection:
+    with connect(counts.store) as connection:
         connection.register("joined", table)
-        query = f"SELECT {columns} FROM ({with_verdict('joined', rules)}) "
-        return rows(connection, f"{query} WHERE row IN (SELECT unnest(?))", [chosen])
+        found = rows(connection, f"SELECT {columns} FROM ({with_verdict('joined', counts.rules)})")
+    for pair in found:
+        yield pair[ROW.name], pair
+
+
+def _words(condition: str) -> set[str]:
+    return set(re.findall(r"\w+", condition))
 
 
 def add_facts(pairs: list[Pair], condition: str, columns: tuple[Column, ...]) -> None:
     """Give each pair the `facts` to show: its size and those `columns` that a condition reads."""
-    words = set(re.findall(r"\w+", condition))
-    read = [c for c in columns if c.name in words - {"outcome", "url", "text"}]
+    read = [c for c in columns if c.name in _words(condition) - {"outcome", "url", "text"}]
     for pair in pairs:
         size = [("size", f"{pair['width']} x {pair['height']}")] if pair["width"] else []
         values = [(c.name, value(pair[c.name])) for c in read if c.name in pair]
