@@ -9,8 +9,9 @@ class Report(Section):
     """What `report` puts into `stats.duckdb`."""
 
     ledger_rows: int = Field(
-        5_000_000,
+        1_000_000,
         ge=0,
         description="A ledger of at most so many rows is copied into it whole, of a larger one a "
-        "sample of at most about a million. What is counted is exact in any case.",
+        "sample of at most about 200,000. What is counted is exact in any case, and "
+        "`pairsieve sql` asks all rows.",
     )

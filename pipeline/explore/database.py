@@ -22,7 +22,7 @@ from pairsieve.pipeline.ledger.files import LedgerFiles, ledger_files
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach_files, connect
 from pairsieve.pipeline.ledger.sql import identifier, quoted
 from pairsieve.pipeline.selections import listing, record
-from pairsieve.pipeline.stats.block_counts import FETCHED
+from pairsieve.pipeline.stats.copied_rows import FETCHED
 from pairsieve.pipeline.stats.stats_views import VIEWS, column_comments
 from pairsieve.schemas.errors import BadOption
 

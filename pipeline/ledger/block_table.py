@@ -65,9 +65,35 @@ def block_tables(
     table, others = column_files.read(store, files.columns, wanted, threads)
     if only is not None:
         table = table.filter(_is_in(table[ROW.name].to_numpy(), only))
+    return completed(store, files, table, wanted, others, threads, superseded, only)
+
+
+def completed(
+    store: Store,
+    files: LedgerFiles,
+    table: pa.Table,
+    wanted: Collection[str],
+    gathered: Collection[str],
+    threads: int | None,
+    superseded: Collection[str] = (),
+    only: Rows | None = None,
+) -> tuple[pa.Table, pa.Table]:
+    """Return a table with the `wanted` columns that it lacks, and what `block_tables` does beside.
+
+    Args:
+        store: The dataset.
+        files: The files of the block that hold the table's rows.
+        table: `row` and some columns, sorted by row.
+        wanted: Names of columns, in lower case.
+        gathered: Of the ledger, in lower case, those that the table has not because of `gather`,
+            or because no file holds them.
+        threads: How many to read with.
+        superseded: As for `block_tables`.
+        only: Likewise; the rows of the table.
+    """
     of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
     replaced = table.slice(0, 0)
-    if of_gather := {*((wanted & others) - of_parts), *superseded}:
+    if of_gather := {*(({*wanted} & {*gathered}) - of_parts), *superseded}:
         of_gather |= {ROW.name}
         more, replaced = _gathered(store, files.gathered, named(of_gather), threads, only)
         for field in more.schema:

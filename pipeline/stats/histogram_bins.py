@@ -69,12 +69,6 @@ def measured_numbers(other_scores: tuple[Column, ...] = ()) -> tuple[Column, ...
     )
 
 
-def finite(column: Column) -> str:
-    """Return a column's value as SQL, null where it is not a finite number."""
-    value = f'"{column.name}"::DOUBLE'
-    return f"CASE WHEN isfinite({value}) THEN {value} END"
-
-
 def find_bins(
     store: Store, engine: Engine, files: LedgerFiles, numbers: tuple[Column, ...], folder: str
 ) -> dict[str, Bins]:

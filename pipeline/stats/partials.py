@@ -60,6 +60,14 @@ SHOWN = Column("shown", pa.list_(pa.int64()), "rows", "Rows of the pairs to show
 NEAR_PAIR = pa.struct(
     [(ROW.name, ROW.type), ("distance", EVAL_DISTANCE.type), ("overlap", EVAL_OVERLAP.type)]
 )
+BINS = (
+    Column("name", pa.string(), "", "Column of the ledger.", False),
+    Column("bin", pa.int64(), "", "Index of the bin; null where the bins are not known yet."),
+    PAIRS,
+    KEPT,
+    Column("lowest", pa.float64(), "", "Lowest value.", False),
+    Column("highest", pa.float64(), "", "Highest value.", False),
+)
 # What a task over a block writes, but for the rows of the ledger.
 OF_BLOCK: dict[str, tuple[Column, ...]] = {
     "answers": (PARTITION, *ANSWERS),
@@ -79,14 +87,7 @@ OF_BLOCK: dict[str, tuple[Column, ...]] = {
         PAIRS,
         KEPT,
     ),
-    "bins": (
-        Column("name", pa.string(), "", "Column of the ledger.", False),
-        Column("bin", pa.int64(), "", "Index of the bin; null where the bins are not known yet."),
-        PAIRS,
-        KEPT,
-        Column("lowest", pa.float64(), "", "Lowest value.", False),
-        Column("highest", pa.float64(), "", "Highest value.", False),
-    ),
+    "bins": BINS,
     "samples": (
         FIRST_FAILING,
         Column("rank", pa.uint64(), "", "Hash of pair and seed; the lowest are shown.", False),

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
+import pyarrow as pa
+
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -27,14 +29,10 @@ from pairsieve.pipeline.ledger.files import LedgerFiles
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import Rule
 from pairsieve.pipeline.ledger.sql import quoted
-from pairsieve.pipeline.stats.block_counts import (
-    ROWS,
-    SUPERSEDED,
-    UNITS,
-    Counting,
-    count_block,
-    unsharded,
-)
+from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
+from pairsieve.pipeline.stats import copied_rows
+from pairsieve.pipeline.stats.block_counts import UNITS, BlockItem, Counting, count_block
+from pairsieve.pipeline.stats.copied_rows import ROWS, SUPERSEDED, unsharded
 from pairsieve.pipeline.stats.histogram_bins import Bins, find_bins, measured_numbers
 from pairsieve.pipeline.stats.merged_counts import (
     cluster_tasks,
@@ -43,11 +41,10 @@ from pairsieve.pipeline.stats.merged_counts import (
     partitions,
 )
 from pairsieve.pipeline.stats.partials import OF_BLOCK, OF_CLUSTERS, OF_HOSTS, of_table
-from pairsieve.schemas.columns import UID, Column
+from pairsieve.schemas.columns import FAILING, FIRST_FAILING, Column
 
-VERSION = 2  # of what is counted
+VERSION = 3  # of what is counted
 REPORT_UNITS = 25  # units of a block: its rows are read whole, with captions and URLs
-SAMPLE_ROWS = 1_000_000  # about so many rows of a ledger that is too large to be copied
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,7 @@ class Counted:
     @property
     def sampled(self) -> str | None:
         """Return the condition on a row to be copied; None where all are."""
-        if self.pairs <= self.ledger_rows:
-            return None
-        share = min(self.ledger_rows, SAMPLE_ROWS) / self.pairs
-        return f"md5_number_lower({UID.name} || '{self.seed}') < {int(share * 2**64)}"
+        return copied_rows.sampled(self.pairs, self.ledger_rows, self.seed)
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def count_pool(
     sharded = [result for result in whole.results if result.view == SHARD.view]
     results = tuple(result for result in whole.results if result not in sharded)
     files = replace(whole, scores={"": (), **whole.scores}, results=results)
-    requests = _requests(store)
+    known = _Units.of(store)
     identity = fingerprint(
         VERSION,
         counted.marker.extra["fingerprint"],
@@ -143,16 +137,16 @@ def count_pool(
         [column.name for column in counted.other_scores],
         files.measured(),
         [result.files for result in results],
-        requests,
+        known.requests,
     )
     folder = partial(report_rounds, counted.name, identity)
     numbers = measured_numbers(counted.other_scores)
     bins = find_bins(store, engine, files, numbers, folder("bins"))
     pool = Pool(store, engine, files, units)
-    columns = tuple(pool.schema().names)
+    schema = pool.schema()
     counting = Counting(
         folder("blocks"),
-        unsharded(columns),
+        _schema(schema),
         tuple((column, bins.get(column.name)) for column in numbers),
         rules_of(files),
         counted.evaluated,
@@ -160,13 +154,13 @@ def count_pool(
         counted.sampled,
         partitions(len(pool.blocks)),
     )
-    blocks = _count_blocks(pool, counting, requests, units)
+    blocks = _count_blocks(pool, counting, known, units)
     hosts, clusters = _merge(pool, blocks, counting.partitions, folder("hosts"), folder("clusters"))
     tables = {table: of_table(blocks, table) for table in (*OF_BLOCK, ROWS, SUPERSEDED)}
     tables |= {table: of_table(hosts, table) for table in OF_HOSTS}
     tables |= {table: of_table(clusters, table) for table in OF_CLUSTERS}
     shards = tuple(file.name for result in sharded for file in result.files)
-    every = tuple(dict.fromkeys((*columns, *(c.name for c in SHARD.columns))))
+    every = tuple(dict.fromkeys((*schema.names, *(c.name for c in SHARD.columns))))
     return PoolCounts(store, files, shards, every, bins, blocks, tables)
 
 
@@ -180,29 +174,48 @@ def dropped_by(rules: Sequence[str]) -> str:
     return f"list_has_any(failing, [{', '.join(map(quoted, rules))}]::VARCHAR[])"
 
 
-def _requests(store: Store) -> dict[int, list[str]]:
-    """Return the files of requests of each unit."""
-    found: dict[int, list[str]] = {}
-    for name, marker in store.markers(GATHER_FOLDER).items():
-        for file in marker.files:
-            if file.endswith(REQUESTS_SUFFIX):
-                found.setdefault(parsed(name)[0], []).append(file)
-    return found
+def _schema(whole: pa.Schema) -> pa.Schema:
+    """Return the columns of the ledger as they are copied: without shards, verdicts as bits."""
+    names = set(unsharded(whole.names)) - {FIRST_FAILING.name, FAILING.name}
+    bits = pa.field(FAILING_BITS.name, FAILING_BITS.type)
+    return pa.schema([*(field for field in whole if field.name in names), bits])
 
 
-def _count_blocks(
-    pool: Pool, counting: Counting, requests: Mapping[int, list[str]], units: int
-) -> list[Marker]:
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """What is known of units: the files of their requests, and how many pairs each has."""
+
+    requests: Mapping[int, list[str]]
+    pairs: Mapping[int, int]
+
+    @classmethod
+    def of(cls, store: Store) -> "_Units":
+        """Return what the markers of `gather` say."""
+        requests: dict[int, list[str]] = {}
+        pairs: dict[int, int] = {}
+        for name, marker in store.markers(GATHER_FOLDER).items():
+            unit, layer, _ = parsed(name)
+            sent = [file for file in marker.files if file.endswith(REQUESTS_SUFFIX)]
+            requests.setdefault(unit, []).extend(sent)
+            if not layer and marker.rows:
+                pairs[unit] = pairs.get(unit, 0) + marker.rows
+        return cls({unit: files for unit, files in requests.items() if files}, pairs)
+
+
+def _count_blocks(pool: Pool, counting: Counting, known: _Units, units: int) -> list[Marker]:
     """Count the blocks, each with the requests of its units; return their markers in order."""
-    of_block: dict[int, list[str]] = {}
-    first = _number(pool.blocks[0], units)
-    known = {_number(block, units) for block in pool.blocks}
-    for unit, files in requests.items():  # a unit may have asked and have no pair
+    numbers = [_number(block, units) for block in pool.blocks]
+    there = set(numbers)
+    requests: dict[int, list[str]] = {}
+    for unit, files in known.requests.items():  # a unit may have asked and have no pair
         number = unit // units
-        of_block.setdefault(number if number in known else first, []).extend(files)
+        requests.setdefault(number if number in there else numbers[0], []).extend(files)
+    pairs: dict[int, dict[int, int]] = {}
+    for unit, rows in known.pairs.items():
+        pairs.setdefault(unit // units, {})[unit] = rows
     items = {
-        task_name(block.number): (block, tuple(of_block.get(_number(block, units), ())))
-        for block in pool.blocks
+        task_name(block.number): BlockItem(block, requests.get(number, ()), pairs.get(number, {}))
+        for block, number in zip(pool.blocks, numbers, strict=True)
     }
     rounds.run(pool.store, pool.engine, counting.folder, partial(count_block, counting), items)
     return list(pool.store.markers(counting.folder).values())

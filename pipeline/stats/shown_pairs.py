@@ -17,7 +17,8 @@ from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.rules import MINOR
 from pairsieve.pipeline.ledger.sql import identifier, rows
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
-from pairsieve.pipeline.stats.block_counts import SAMPLES_SHOWN, unsharded, with_verdict
+from pairsieve.pipeline.stats.block_counts import SAMPLES_SHOWN, with_verdict
+from pairsieve.pipeline.stats.copied_rows import unsharded
 from pairsieve.pipeline.stats.histograms import format_figure
 from pairsieve.pipeline.stats.merged_counts import CLUSTERS_SHOWN
 from pairsieve.pipeline.stats.page import TEXT_SHOWN, shown, thumbnail

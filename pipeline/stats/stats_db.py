@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pairsieve.pipeline.ledger.sql import identifier, quoted, rows
-from pairsieve.pipeline.stats.block_counts import (
-    FETCHED,
-    ROWS,
-    SUPERSEDED,
-    step_of,
-    unsharded,
-    with_verdict,
-)
+from pairsieve.pipeline.stats.block_counts import step_of, with_verdict
+from pairsieve.pipeline.stats.copied_rows import FETCHED, ROWS, SUPERSEDED, unsharded
 from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, measured_numbers
 from pairsieve.pipeline.stats.partials import source
 from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.fetch.request_rates import HOST_RATES
 from pairsieve.pipeline.ledger.sql import identifier, quoted
-from pairsieve.pipeline.stats.block_counts import FETCHED
+from pairsieve.pipeline.stats.copied_rows import FETCHED
 from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS
 from pairsieve.schemas.columns import COLUMNS, EMBEDDED, Column
 

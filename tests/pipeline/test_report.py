@@ -128,10 +128,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store.write("gather/00000000.a.tar", b"".join(images))
     gathered = pa.Table.from_pylist(pairs, schema=arrow_schema(GATHERED))
     gathered = gathered.append_column("found on", pa.array(["page"] * 12))
-    # Two task slices, the later rows first: the database must be in input order all the same.
-    for slice_name, part in (("00000000", gathered.slice(6)), ("00000001", gathered.slice(0, 6))):
+    # By their names the last task slice is the second: the database must be in input order.
+    for first, count in ((0, 2), (10, 2), (2, 8)):
+        slice_name, part = f"00000000.{first}+{count}", gathered.slice(first, count)
         files = _put(store, f"gather/{slice_name}.a.parquet", part)
-        store.create(f"gather/{slice_name}.json", Marker(6, files).dumps())
+        store.create(f"gather/{slice_name}.json", Marker(count, files).dumps())
     _commit(store, GROUP_MARKER, "group/a.parquet", GROUPED, [p for p in pairs if "sha256" in p])
     rules = [step[1] for step in FUNNEL[1:]]
     verdicts = [

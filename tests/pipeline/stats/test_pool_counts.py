@@ -17,7 +17,8 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
-from pairsieve.pipeline.stats.block_counts import FETCHED
+from pairsieve.pipeline.stats import copied_rows
+from pairsieve.pipeline.stats.copied_rows import FETCHED
 from pairsieve.schemas.recipe import Recipe
 
 PutPool = Callable[..., None]
@@ -42,6 +43,7 @@ PAIRS = st.lists(
 )
 STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 86_400, 604_800)
 STEPS = f"(SELECT unnest({list(STEPS_S)}))"
+SAMPLED = ("ledger", "fetches")  # views over rows that are copied
 # View -> what it must hold, by one query over the whole ledger.
 WHOLE = {
     "ledger": "FROM ledger",
@@ -80,13 +82,18 @@ def counted(store: Store) -> Tables:
         return {view: _sorted(connection, f"FROM {view}") for view in views}
 
 
-def whole(store: Store) -> Tables:
-    """Return the same of one DuckDB over the whole ledger."""
+def whole(store: Store, condition: str = "true") -> Tables:
+    """Return the same of one DuckDB over the whole ledger, of the rows of a condition."""
     with connect(store) as connection:
         attach(connection, store, {}, "default")
         request_rates.attach(connection, store)
         fetched = ", ".join(FETCHED)
-        return {view: _sorted(connection, q.format(f=fetched)) for view, q in WHOLE.items()}
+        found = {}
+        for view, query in WHOLE.items():
+            where = f" WHERE {condition}" if view in SAMPLED else ""
+            query = f"FROM ({query.format(f=fetched)}){where}"
+            found[view] = _sorted(connection, query)
+        return found
 
 
 def _sorted(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
@@ -182,14 +189,45 @@ def test_a_killed_report_ends_in_the_same(
     assert left == {stats_file("default"), report_page("default")}
 
 
+def sample_of(recipe: Recipe, rows: int) -> Recipe:
+    """Return the recipe with which a ledger of more than so many rows is not copied whole."""
+    less = recipe.report.model_copy(update={"ledger_rows": rows})
+    return recipe.model_copy(update={"report": less})
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_a_sample_is_what_its_condition_says(
+    store: Store, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, units: int
+) -> None:
+    monkeypatch.setattr(copied_rows, "STRETCH_ROWS", 3)
+    monkeypatch.setattr(copied_rows, "STRETCHES", 5)
+    report.run(sample_of(recipe, 13), store, Serial(), "default", units)
+    found = counted(store)
+    ((pairs, rows, _, condition),) = found["ledger_extent"]
+    assert (pairs, rows, condition[:14]) == (33, len(found["ledger"]), "row // 3 % 2 =")
+    assert 0 < rows < 18
+    everything = whole(store, condition)
+    assert {view: repr(found[view]) for view in SAMPLED} == {
+        view: repr(everything[view]) for view in SAMPLED
+    }
+
+
+def test_a_sample_comes_from_some_hundred_stretches_of_rows() -> None:
+    assert copied_rows.sampled(1_000_000, 1_000_000, 7) is None
+    quarter = 2**62
+    assert copied_rows.sampled(800_000, 700_000, 7) == f"md5_number_lower(uid || '7') < {quarter}"
+    # Of 1,600 stretches every 8th: 2 million pairs, of which a tenth is drawn.
+    assert copied_rows.sampled(16_000_000, 1_000_000, 7) == (
+        f"row // 10000 % 8 = 0 AND md5_number_lower(uid || '7') < {int(0.1 * 2**64)}"
+    )
+
+
 def test_of_a_large_ledger_a_sample_is_copied_and_all_is_counted(
     store: Store, recipe: Recipe
 ) -> None:
     report.run(recipe, store, Serial(), "default", 2)
     everything = counted(store)
-    little = recipe.model_copy(
-        update={"report": recipe.report.model_copy(update={"ledger_rows": 16})}
-    )
+    little = sample_of(recipe, 16)
     samples = []
     for units in (1, 3):
         report.run(little, store, Serial(), "default", units)
