@@ -4,15 +4,17 @@ A task writes a small Parquet file per table and commits them with one marker. T
 tables by DuckDB, which keeps on disk what does not fit into memory.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.commit import commit, damaged
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, files, marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.fetch.request_rates import HOST_RATES, REQUESTS
 from pairsieve.pipeline.ledger.ledger import export
 from pairsieve.pipeline.ledger.sql import quoted
@@ -33,9 +35,12 @@ from pairsieve.schemas.columns import (
     SHA256,
     Column,
 )
+from pairsieve.schemas.errors import Stopped
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+Item = TypeVar("Item")
 
 PARTITION = Column("partition", pa.uint64(), "", "Partition of the hosts.", False)
 PAIRS = Column("pairs", pa.int64(), "pairs", "How many pairs.", False)
@@ -134,6 +139,33 @@ def written(
 def committed(store: Store, task: tuple[str, int], marker: Marker) -> Marker:
     """Commit a task, (folder, number), and return the marker that holds."""
     return commit(store, marker_path(task[0], task_name(task[1])), marker)
+
+
+def run(
+    store: Store,
+    engine: Engine,
+    folder: str,
+    function: Callable[[Item], Marker],
+    items: dict[str, Item],
+) -> list[Marker]:
+    """Do the tasks of a round and return their markers, in order, once their tables are whole.
+
+    A table that a task has left may wait for long, where a report was killed; so a task of which
+    one is gone or has other bytes is done once more.
+
+    Raises:
+        Stopped: a task's process kept dying, or what it has just left is damaged, too.
+    """
+    for _ in range(2):
+        rounds.run(store, engine, folder, function, items)
+        markers = store.markers(folder)
+        wrong = dict(damaged(store, markers.values(), hashed=".parquet"))
+        if not wrong:
+            return list(markers.values())
+        names = [name for name, marker in markers.items() if wrong.keys() & marker.files.keys()]
+        store.delete(marker_path(folder, name) for name in names)
+    name, why = next(iter(wrong.items()))
+    raise Stopped(f"{store.location(name)}: {why}, twice; is the disk sound?")
 
 
 def of_table(markers: Iterable[Marker], table: str) -> list[str]:

@@ -30,7 +30,7 @@ from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import Rule
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
-from pairsieve.pipeline.stats import copied_rows
+from pairsieve.pipeline.stats import copied_rows, partials
 from pairsieve.pipeline.stats.block_counts import UNITS, BlockItem, Counting, count_block
 from pairsieve.pipeline.stats.copied_rows import ROWS, SUPERSEDED, unsharded
 from pairsieve.pipeline.stats.histogram_bins import Bins, find_bins, measured_numbers
@@ -217,8 +217,8 @@ def _count_blocks(pool: Pool, counting: Counting, known: _Units, units: int) -> 
         task_name(block.number): BlockItem(block, requests.get(number, ()), pairs.get(number, {}))
         for block, number in zip(pool.blocks, numbers, strict=True)
     }
-    rounds.run(pool.store, pool.engine, counting.folder, partial(count_block, counting), items)
-    return list(pool.store.markers(counting.folder).values())
+    task = partial(count_block, counting)
+    return partials.run(pool.store, pool.engine, counting.folder, task, items)
 
 
 def _number(block: Block, units: int) -> int:
@@ -232,12 +232,10 @@ def _merge(
     """Add up by host and by cluster; yield the markers of either."""
     store, engine = pool.store, pool.engine
     of_hosts = partial(merge_hosts, store, _named(blocks), hosts, engine.task_threads)
-    rounds.run(store, engine, hosts, of_hosts, rounds.numbered(range(parts)))
-    yield list(store.markers(hosts).values())
+    yield partials.run(store, engine, hosts, of_hosts, rounds.numbered(range(parts)))
     copies = of_table(blocks, "copies")
     items = rounds.numbered(cluster_tasks(pool.blocks, blocks))
-    rounds.run(store, engine, clusters, partial(merge_clusters, copies, clusters), items)
-    yield list(store.markers(clusters).values())
+    yield partials.run(store, engine, clusters, partial(merge_clusters, copies, clusters), items)
 
 
 def _named(markers: Sequence[Marker]) -> list[Marker]:

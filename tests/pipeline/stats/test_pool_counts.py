@@ -189,6 +189,22 @@ def test_a_killed_report_ends_in_the_same(
     assert left == {stats_file("default"), report_page("default")}
 
 
+def test_tables_of_a_killed_report_that_are_damaged_are_made_again(
+    store: Store, recipe: Recipe, dying: Callable[[int], Engine]
+) -> None:
+    report.run(recipe, store, Serial(), "default", 2)
+    undisturbed = made(store)
+    with pytest.raises(KeyboardInterrupt):
+        report.run(recipe, store, dying(7), "default", 2)
+    for table in ("answers", "rows", "merged", "sizes"):
+        paths = (path for path, _, _ in store.list("report"))
+        damaged = next(path for path in paths if path.endswith(f".{table}.parquet"))
+        body = store.read(damaged)
+        store.write(damaged, body[:9] + bytes([body[9] ^ 1]) + body[10:])
+    report.run(recipe, store, Serial(), "default", 2)
+    assert made(store) == undisturbed
+
+
 def sample_of(recipe: Recipe, rows: int) -> Recipe:
     """Return the recipe with which a ledger of more than so many rows is not copied whole."""
     less = recipe.report.model_copy(update={"ledger_rows": rows})
