@@ -6,6 +6,7 @@ from pairsieve.filters.aesthetic import Aesthetic
 from pairsieve.filters.aspect_ratio import AspectRatio
 from pairsieve.filters.caption_characters import CaptionCharacters
 from pairsieve.filters.caption_chars import CaptionChars
+from pairsieve.filters.caption_cluster import CaptionCluster
 from pairsieve.filters.caption_frequency import CaptionFrequency
 from pairsieve.filters.caption_nouns import CaptionNouns
 from pairsieve.filters.caption_quality import CaptionQuality
@@ -72,6 +73,7 @@ FILTERS: tuple[type[Any], ...] = (
     Concept,
     Tags,
     CaptionFrequency,
+    CaptionCluster,
     ConceptBalance,
     Duplicate,
     Placeholder,

@@ -17,10 +17,11 @@ from unicodedata import normalize
 
 from pairsieve.schemas.recipe_text import files_of
 
-_SPACELESS = re.compile(
-    "[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
-    "\u4e00-\u9fff\uaa60-\uaa7f\uf900-\ufaff\U00020000-\U000323af]"
+SPACELESS = (  # scripts that put no spaces between words, as a set of characters
+    "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uaa60-\uaa7f\uf900-\ufaff\U00020000-\U000323af"
 )
+_SPACELESS = re.compile(f"[{SPACELESS}]")
 _OF_WORD = re.compile(r"[^\W_]|[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u064b-\u065f\u0900-\u0963]")
 CHARS_READ = 10_000  # code points; the rest of a page of text is not looked at
 

@@ -38,6 +38,7 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import (
     BALANCED,
+    CLUSTERED,
     COLUMNS,
     EVAL_OVERLAP,
     NEG_CLIP_LOSS,
@@ -209,8 +210,13 @@ def _named(recipe: Recipe, key: str, what: str, known: list[str]) -> None:
 
 
 def _entries(recipe: Recipe) -> None:
-    """Refuse lists of entries that cannot be read, and rules on entries without any list."""
+    """Refuse lists of entries that cannot be read, and rules on what `group` is not to find."""
     entries = recipe.group.entries
+    if recipe.group.caption_cluster is None and reads(recipe, CLUSTERED):
+        raise BadOption(
+            "keep: a rule reads which captions are alike, and the recipe has no "
+            "`group.caption_cluster`; say there `{}` for what is usual"
+        )
     if entries is None and reads(recipe, BALANCED):
         raise BadOption(
             "keep: a rule reads what captions are matched with, and the recipe has no "

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.counts import concepts, pool_counts
+from pairsieve.pipeline.counts import further as further_columns
+from pairsieve.pipeline.counts import pool_counts
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
@@ -41,14 +42,17 @@ from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
-from pairsieve.schemas.columns import BALANCED, COPIES, COUNTED, GROUPED, ROW
+from pairsieve.schemas.columns import COPIES, COUNTED, GROUPED, ROUNDS, ROW
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-OF_ROUNDS = (ROW, *COPIES, *COUNTED, *BALANCED)  # the columns that tasks on blocks write
+OF_ROUNDS = (  # the columns that tasks on blocks write
+    ROW, *COPIES, *COUNTED, *(column for columns in ROUNDS.values() for column in columns),
+)  # fmt: skip
+OF_OPTIONS = ("entries", "caption_cluster")  # of `group`: `requested` has what they stand for
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -90,7 +94,7 @@ def run(
     files = ledger_files(store, scores_folders(recipe), before=GROUP)
     wanted = fingerprint(
         distance,
-        recipe.group.model_dump(exclude={"entries"}),  # of which `options` has what it holds
+        recipe.group.model_dump(exclude={*OF_OPTIONS}),
         files.measured(),
         options,
         [step.versions(recipe) for step in steps],
@@ -111,12 +115,9 @@ def run(
         _grown(store),
     )
     found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
-    further: list[copies.Further] = [
-        partial(pool_counts.columns, rounds, pool_counts.find(pool, rounds))
-    ]
-    if entries := recipe.group.entries:
-        matched = concepts.find(pool, rounds, entries, found.repeats)
-        further.append(partial(concepts.columns, rounds, matched))
+    counted = pool_counts.find(pool, rounds)
+    further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
+    further += further_columns.find(pool, rounds, counted, found.repeats)
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
     written = pool.run(partial(copies.write, rounds, found, further, folder), folder)

@@ -17,6 +17,7 @@ from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.pool_columns import BALANCED as BALANCED
+from pairsieve.schemas.pool_columns import CLUSTERED as CLUSTERED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
 from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
@@ -263,7 +264,13 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "alignment.step": (NEG_CLIP_LOSS, NORM_SIM),
     "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
 }
-GROUPED = COPIES + COUNTED + BALANCED + tuple(c for columns in STEPS.values() for c in columns)
+# What rounds of `group` find beside copies and counts, where a recipe requests them.
+ROUNDS: dict[str, tuple[Column, ...]] = {"concepts": BALANCED, "caption_clusters": CLUSTERED}
+GROUPED = (
+    COPIES
+    + COUNTED
+    + tuple(column for columns in (*ROUNDS.values(), *STEPS.values()) for column in columns)
+)
 LISTED = (BLOCKED,)
 SELECTED = (KEEP, FIRST_FAILING, FAILING)
 SHARDED = (SHARD, SHARD_OFFSET)
@@ -339,7 +346,7 @@ def check_listed() -> None:
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "
-                "EMBEDDED, CAPTIONED, COPIES, COUNTED, BALANCED, STEPS, LISTED, SELECTED, SHARDED "
+                "EMBEDDED, CAPTIONED, COPIES, COUNTED, ROUNDS, STEPS, LISTED, SELECTED, SHARDED "
                 "and UNSTORED; put it in one, by the verb that writes it"
             )
 

@@ -48,5 +48,19 @@ CONCEPT_TAIL = InSample(
     "`concept_rank` have.",
 )
 
+CAPTION_CLUSTER = InSample(
+    "caption_cluster",
+    pa.int64(),
+    "rows",
+    "The smallest row of a caption that this one is like, or like one that is; itself included.",
+)
+CAPTION_CLUSTER_PAIRS = InSample(
+    "caption_cluster_pairs",
+    pa.int64(),
+    "pairs",
+    "Different pairs of the input with a caption of this cluster.",
+)
+
 COUNTED = (CAPTION_COUNT, URL_COUNT, HOST_COUNT, CAPTIONS_OF_HOST, CAPTIONS_OF_IMAGE)
 BALANCED = (CONCEPT_MATCHES, CONCEPT_ENTRY, CONCEPT_PAIRS, CONCEPT_RANK, CONCEPT_TAIL)
+CLUSTERED = (CAPTION_CLUSTER, CAPTION_CLUSTER_PAIRS)

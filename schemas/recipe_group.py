@@ -56,6 +56,18 @@ class Entries(Section):
         return options
 
 
+class CaptionClusters(Section):
+    """Which captions are alike, for the columns `caption_cluster` and `caption_cluster_pairs`."""
+
+    min_jaccard: float = Field(
+        0.7,
+        ge=0.5,
+        le=1,
+        description="Share of the words and pairs of neighbouring words of two captions that both "
+        "have, at least.",
+    )
+
+
 class Group(Section):
     """How copies are found, and which of them stays: [near-duplicates.md](near-duplicates.md)."""
 
@@ -94,6 +106,10 @@ class Group(Section):
 
     entries: Entries | None = Field(
         None, description="With what captions are matched, for the rule `concept_balance`."
+    )
+
+    caption_cluster: CaptionClusters | None = Field(
+        None, description="Find captions that are alike; `{}` for what is usual."
     )
 
     @field_validator("prefer")

@@ -31,7 +31,7 @@ FOLDERS = {
     "captions": "dataset engine ledger image fetch vectors unit",
     "learning": "dataset ledger vectors",
     "dedup": "dataset engine ledger vectors hamming",
-    "counts": "dataset engine ledger dedup",
+    "counts": "dataset engine ledger hamming dedup",
     "shards": "dataset engine ledger input",
     "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger stats",

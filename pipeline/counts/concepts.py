@@ -24,6 +24,7 @@ from xxhash import xxh3_64_intdigest
 from pairsieve.filters import entry_lists
 from pairsieve.filters.entry_lists import Matcher
 from pairsieve.pipeline.counts import pool_entries
+from pairsieve.pipeline.counts.caption_ngrams import mixed
 from pairsieve.pipeline.counts.pool_entries import ENTRIES, Images
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
@@ -237,12 +238,5 @@ def _drawn(pool: _Pool, uids: Hashes, matches: Ints, sizes: Ints) -> dict[str, p
 
 def _uniform(one: Hashes, other: Hashes, keys: Hashes) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each uid, given as two words, and key of an entry, (n,)."""
-    mixed = _mixed(one ^ _mixed(other + keys))
-    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _mixed(words_: Hashes) -> Hashes:
-    """Return words of 64 bits, each of which depends on all bits of its own: SplitMix64's end."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        words_ = (words_ ^ (words_ >> np.uint64(shift))) * np.uint64(factor)
-    return words_ ^ (words_ >> np.uint64(31))
+    numbers = mixed(one ^ mixed(other + keys))
+    return (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -261,6 +261,14 @@ def columns(of: Rounds, counted: Counted, block: Block, rows: Ints) -> dict[str,
     return {name: pa.array(values, types[name], mask=values == 0) for name, values in found.items()}
 
 
+def repeats(of: Rounds, counted: Counted, block: Block) -> NDArray[np.bool_]:
+    """Return which rows of a block, all in their order, have a pair that is in an earlier one."""
+    sent = parted.read(block.store, counted.keys[block.number], 4 * of.partitions)
+    again = parted.read_all(block.store, counted.counts[CAPTIONS], block.number)[AGAIN]
+    found = again.to_numpy(zero_copy_only=False).astype(np.int64)
+    return _returned(sent["captions"].to_numpy(), found) > 0
+
+
 def _returned(partitions: NDArray[np.int32], counts: Ints) -> Ints:
     """Return the counts of rows, 0 where none was sent, from those by partition."""
     known = np.flatnonzero(partitions != NONE)

@@ -15,7 +15,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
-from pairsieve.schemas.columns import BALANCED, Column
+from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -65,18 +65,26 @@ def _step(name: str) -> Step:
     return module
 
 
-CONCEPTS = "concepts"
+CONCEPTS, CAPTION_CLUSTERS = columns.ROUNDS
 STEPS = tuple(map(_step, columns.STEPS))
 
 
 def requested(recipe: Recipe, steps: Sequence[Step] = STEPS) -> dict[str, str]:
     """Return the steps that the recipe requests, by table, and what stands for their options.
 
-    Concepts are among them, which are no step but rounds (`counts/concepts.py`).
+    Those of `ROUNDS` are among them, which are no steps (`counts/further.py`).
     """
-    options = {step.TABLE: step.options(recipe) for step in steps}
-    options[CONCEPTS] = recipe.group.entries.hashed() if recipe.group.entries else None
+    options = {step.TABLE: step.options(recipe) for step in steps} | _of_rounds(recipe)
     return {table: fingerprint(value) for table, value in options.items() if value is not None}
+
+
+def _of_rounds(recipe: Recipe) -> dict[str, object]:
+    """Return what in the recipe shapes the results of `ROUNDS`."""
+    group = recipe.group
+    return {
+        CONCEPTS: group.entries and group.entries.hashed(),
+        CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
+    }
 
 
 def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step] = STEPS) -> None:
@@ -87,7 +95,7 @@ def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step]
     """
     measured = grouped.extra.get("steps", {}) if grouped else {}
     options = requested(recipe, steps)
-    made = {step.TABLE: step.COLUMNS for step in steps} | {CONCEPTS: BALANCED}
+    made = {step.TABLE: step.COLUMNS for step in steps} | columns.ROUNDS
     for table, of_table in made.items():
         outdated = table in options and measured.get(table) != options[table]
         if outdated and reads(recipe, of_table):

@@ -15,11 +15,11 @@ from pairsieve.pipeline.dedup import steps as table
 from pairsieve.pipeline.dedup.steps import STEPS, check_measured, requested
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import (
-    BALANCED,
     COPIES,
     COUNTED,
     GROUPED,
     PLACEHOLDER_CAPTIONS,
+    ROUNDS,
     Column,
 )
 from pairsieve.schemas.errors import BadOption
@@ -102,7 +102,13 @@ def test_rules_on_what_was_not_measured_for_them_are_refused(store: Store) -> No
 
 def test_every_column_of_group_is_made_by_one_step() -> None:
     tables = [step.TABLE for step in STEPS]
-    columns = [*COPIES, *COUNTED, *BALANCED, *(column for step in STEPS for column in step.COLUMNS)]
+    of_rounds = [column for columns in ROUNDS.values() for column in columns]
+    columns = [
+        *COPIES,
+        *COUNTED,
+        *of_rounds,
+        *(column for step in STEPS for column in step.COLUMNS),
+    ]
     assert len(set(tables)) == len(tables)
     assert sorted(c.name for c in columns) == sorted(c.name for c in GROUPED)
 

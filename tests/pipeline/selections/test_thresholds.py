@@ -29,6 +29,7 @@ MEASURES = {
     "caption_nouns.min_nouns": "caption_nouns",
     "text_classifier.max_probability": "list_max(map_values(text_classes))",
     "caption_frequency.max_pairs": "caption_count",
+    "caption_cluster.max_pairs": "caption_cluster_pairs",
     "concept_balance.max_pairs": "",
     "size.min_side_px": "least(width, height)",
     "size.max_side_px": "greatest(width, height)",
