@@ -29,7 +29,7 @@ INNER = {  # sections inside a section, and what they are called
     "text": {"SequenceClassifier": "classifier"},
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
-    "group": {"Entries": "entries", "CaptionClusters": "caption_cluster"},
+    "group": {"Entries": "entries", "CaptionCluster": "caption_cluster", "Affixes": "boilerplate"},
     "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix"},
 }
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML

@@ -38,6 +38,7 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.schemas.columns import (
     BALANCED,
+    BOILERPLATE,
     CLUSTERED,
     COLUMNS,
     EVAL_OVERLAP,
@@ -216,6 +217,11 @@ def _entries(recipe: Recipe) -> None:
         raise BadOption(
             "keep: a rule reads which captions are alike, and the recipe has no "
             "`group.caption_cluster`; say there `{}` for what is usual"
+        )
+    if recipe.group.boilerplate is None and reads(recipe, BOILERPLATE):
+        raise BadOption(
+            "keep: a rule reads what the captions of a host share, and the recipe has no "
+            "`group.boilerplate`; say there `{}` for what is usual"
         )
     if entries is None and reads(recipe, BALANCED):
         raise BadOption(

@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 OF_ROUNDS = (  # the columns that tasks on blocks write
     ROW, *COPIES, *COUNTED, *(column for columns in ROUNDS.values() for column in columns),
 )  # fmt: skip
-OF_OPTIONS = ("entries", "caption_cluster")  # of `group`: `requested` has what they stand for
+OF_OPTIONS = (
+    "entries",
+    "caption_cluster",
+    "boilerplate",
+)  # of `group`: `requested` has what they stand for
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:

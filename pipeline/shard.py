@@ -160,6 +160,8 @@ def _shape(recipe: Recipe) -> tuple[Any, ...]:
     shape: tuple[Any, ...] = shard.model_dump(exclude=left_out), recipe.image.format
     if texts := shard.model_dump(include=set(TEXTS), exclude_defaults=True):
         shape = *shape, texts, phone_regions(recipe)
+    if (affixes := recipe.group.boilerplate) and shard.cleans:
+        shape = *shape, affixes.model_dump()
     if later := shard.model_dump(include=set(LATER), exclude_defaults=True):
         shape = *shape, later
     return shape

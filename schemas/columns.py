@@ -17,6 +17,7 @@ from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.pool_columns import BALANCED as BALANCED
+from pairsieve.schemas.pool_columns import BOILERPLATE as BOILERPLATE
 from pairsieve.schemas.pool_columns import CLUSTERED as CLUSTERED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
@@ -265,7 +266,11 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
 }
 # What rounds of `group` find beside copies and counts, where a recipe requests them.
-ROUNDS: dict[str, tuple[Column, ...]] = {"concepts": BALANCED, "caption_clusters": CLUSTERED}
+ROUNDS: dict[str, tuple[Column, ...]] = {
+    "concepts": BALANCED,
+    "caption_clusters": CLUSTERED,
+    "boilerplate": BOILERPLATE,
+}
 GROUPED = (
     COPIES
     + COUNTED

@@ -61,6 +61,26 @@ CAPTION_CLUSTER_PAIRS = InSample(
     "Different pairs of the input with a caption of this cluster.",
 )
 
+BOILERPLATE_PREFIX = InSample(
+    "boilerplate_prefix",
+    pa.string(),
+    "",
+    "Beginning of the cleaned text that most captions of its host share.",
+)
+BOILERPLATE_SUFFIX = InSample(
+    "boilerplate_suffix",
+    pa.string(),
+    "",
+    "End of the cleaned text that most captions of its host share.",
+)
+BOILERPLATE_CAPTIONS = InSample(
+    "boilerplate_captions",
+    pa.int64(),
+    "captions",
+    "Different captions of the host that have it; of both, the larger number.",
+)
+
 COUNTED = (CAPTION_COUNT, URL_COUNT, HOST_COUNT, CAPTIONS_OF_HOST, CAPTIONS_OF_IMAGE)
 BALANCED = (CONCEPT_MATCHES, CONCEPT_ENTRY, CONCEPT_PAIRS, CONCEPT_RANK, CONCEPT_TAIL)
 CLUSTERED = (CAPTION_CLUSTER, CAPTION_CLUSTER_PAIRS)
+BOILERPLATE = (BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX, BOILERPLATE_CAPTIONS)

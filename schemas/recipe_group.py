@@ -56,7 +56,7 @@ class Entries(Section):
         return options
 
 
-class CaptionClusters(Section):
+class CaptionCluster(Section):
     """Which captions are alike, for the columns `caption_cluster` and `caption_cluster_pairs`."""
 
     min_jaccard: float = Field(
@@ -66,6 +66,19 @@ class CaptionClusters(Section):
         description="Share of the words and pairs of neighbouring words of two captions that both "
         "have, at least.",
     )
+
+
+class Affixes(Section):
+    """What of a caption is boiler-plate of its host: `text: cleaned` in `shard` leaves it out."""
+
+    min_share: float = Field(
+        0.5,
+        ge=0.1,
+        le=1,
+        description="Share of the different captions of a host that begin, or end, alike, at "
+        "least: up to the first, or from the last, ` | `, ` - ` or the like.",
+    )
+    min_captions: int = Field(20, ge=2, description="Different captions that a host has, at least.")
 
 
 class Group(Section):
@@ -108,8 +121,12 @@ class Group(Section):
         None, description="With what captions are matched, for the rule `concept_balance`."
     )
 
-    caption_cluster: CaptionClusters | None = Field(
+    caption_cluster: CaptionCluster | None = Field(
         None, description="Find captions that are alike; `{}` for what is usual."
+    )
+
+    boilerplate: Affixes | None = Field(
+        None, description="Find what most captions of a host share; `{}` for what is usual."
     )
 
     @field_validator("prefer")

@@ -95,6 +95,11 @@ class Shard(Section):
         "uid; copies go with their keeper. Each part has a folder of its own.",
     )
 
+    @property
+    def cleans(self) -> bool:
+        """Return whether captions are cleaned: all of them, or a share."""
+        return "cleaned" in self.text
+
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:
         """Refuse parts after which nothing is left to train on."""

@@ -48,7 +48,7 @@ from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import CAPTION_CLUSTER, CAPTION_CLUSTER_PAIRS
-from pairsieve.schemas.recipe_group import CaptionClusters
+from pairsieve.schemas.recipe_group import CaptionCluster
 
 BANDS_PER_PARTITION = 4  # of the partitions of keys: 16 million rows, 0.5 GB
 NONE = -1  # the index of a row without a caption
@@ -90,7 +90,7 @@ class Clusters:
     clusters: PartedFile
 
 
-def find(pool: Pool, of: Rounds, options: CaptionClusters, counted: Counted) -> Clusters:
+def find(pool: Pool, of: Rounds, options: CaptionCluster, counted: Counted) -> Clusters:
     """Go through the rounds but the last.
 
     Raises:
@@ -98,7 +98,7 @@ def find(pool: Pool, of: Rounds, options: CaptionClusters, counted: Counted) -> 
     """
     store, engine, count = pool.store, pool.engine, len(pool.blocks)
     shape = minhash.bands(options.min_jaccard)
-    parts = of.partitions * -(-shape.count // BANDS_PER_PARTITION)
+    parts = of.partitions * -(-shape.bands // BANDS_PER_PARTITION)
     search = Search(of, counted, shape, options.min_jaccard, parts)
     numbered = {task_name(number): number for number in range(parts)}
     scattered = pool.run(partial(scatter, search), of.of("captionbands"))
@@ -172,7 +172,7 @@ def _ngrams(texts: Sequence[str], keys: Hashes) -> Ngrams:
 
 def _parts(search: Search, rows: Ints, bands: Hashes) -> Iterator[pa.Table]:
     """Yield band and row of captions by partition."""
-    table = pa.table({BAND: bands.ravel(), ROW.name: np.repeat(rows, search.shape.count)})
+    table = pa.table({BAND: bands.ravel(), ROW.name: np.repeat(rows, search.shape.bands)})
     yield from parted.split(
         table, parted.share(bands.ravel(), search.partitions), search.partitions
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from pairsieve.pipeline.counts import caption_clusters, concepts
+from pairsieve.pipeline.counts import boilerplate, caption_clusters, concepts
 from pairsieve.pipeline.counts.pool_counts import Counted
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dedup.copies import Further
@@ -30,3 +30,5 @@ def find(
     if alike := of.options.caption_cluster:
         found = caption_clusters.find(pool, of, alike, counted)
         yield partial(caption_clusters.columns, found)
+    if affixes := of.options.boilerplate:
+        yield partial(boilerplate.columns, boilerplate.find(pool, of, affixes))

@@ -27,9 +27,9 @@ Ints = NDArray[np.int64]
 
 
 class Bands(NamedTuple):
-    """How many bands there are, of how many permutations each."""
+    """How many bands there are, and of how many permutations each is."""
 
-    count: int
+    bands: int
     rows: int
 
 
@@ -45,11 +45,11 @@ def bands(min_jaccard: float) -> Bands:
 
 def band_keys(ngrams: Ngrams, shape: Bands) -> Hashes:
     """Return the number of each band of captions, (n, bands); none of them has no n-gram."""
-    seeds = np.arange(1, 2 * shape.count * shape.rows + 1, dtype=np.uint64)
+    seeds = np.arange(1, 2 * shape.bands * shape.rows + 1, dtype=np.uint64)
     factors, terms = mixed(seeds * np.uint64(0x9E3779B97F4A7C15)).reshape(2, -1)
     ends = np.cumsum(ngrams.sizes)
     least = _least(ngrams.keys, ends, factors | np.uint64(1), terms)
-    keys = np.broadcast_to(np.arange(shape.count, dtype=np.uint64), (len(ends), shape.count))
+    keys = np.broadcast_to(np.arange(shape.bands, dtype=np.uint64), (len(ends), shape.bands))
     for row in range(shape.rows):
         keys = mixed(keys * np.uint64(0xD6E8FEB86659FD93) + least[:, row :: shape.rows])
     return keys
@@ -127,4 +127,5 @@ def _jaccard(ngrams: NDArray[np.uint32], ends: Ints, one: int, other: int) -> fl
             i += 1
         else:
             j += 1
-    return shared / (total - shared)
+    share: float = shared / (total - shared)
+    return share

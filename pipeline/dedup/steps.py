@@ -65,7 +65,7 @@ def _step(name: str) -> Step:
     return module
 
 
-CONCEPTS, CAPTION_CLUSTERS = columns.ROUNDS
+CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE = columns.ROUNDS
 STEPS = tuple(map(_step, columns.STEPS))
 
 
@@ -84,6 +84,7 @@ def _of_rounds(recipe: Recipe) -> dict[str, object]:
     return {
         CONCEPTS: group.entries and group.entries.hashed(),
         CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
+        BOILERPLATE: group.boilerplate and group.boilerplate.model_dump(),
     }
 
 
@@ -97,8 +98,14 @@ def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step]
     options = requested(recipe, steps)
     made = {step.TABLE: step.COLUMNS for step in steps} | columns.ROUNDS
     for table, of_table in made.items():
-        outdated = table in options and measured.get(table) != options[table]
-        if outdated and reads(recipe, of_table):
+        if table not in options or measured.get(table) == options[table]:
+            continue
+        if table == BOILERPLATE and recipe.shard.cleans:
+            raise BadOption(
+                "shard.text: cleaned captions lack their boiler-plate, which `group` has not "
+                "looked for as this recipe asks; run `pairsieve group` with it first"
+            )
+        if reads(recipe, of_table):
             names = ", ".join(column.name for column in of_table)
             raise BadOption(
                 f"keep: a rule reads one of {names}, which `group` has not measured as this recipe "

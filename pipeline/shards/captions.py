@@ -9,11 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairsieve.filters.cleaning import cleaned
+from pairsieve.filters.affixes import without
 from pairsieve.filters.personal_data import REGIONS
 from pairsieve.filters.personal_data_kinds import masked
 from pairsieve.pipeline.input.extra_columns import is_json, source_of
 from pairsieve.schemas.columns import CAPTION_TEXTS, CAPTIONS, TEXT, UID
+from pairsieve.schemas.pool_columns import BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX
 from pairsieve.schemas.recipe import Recipe
 
 CAPTION_FILES = pa.map_(pa.string(), pa.large_binary())
@@ -31,6 +32,7 @@ class Captions:
         regions: Countries whose phone numbers are known without a `+`.
         shares: Kinds of texts and their shares; none where all are of one kind.
         seed: By which each pair's kind is drawn.
+        affixes: Whether a cleaned text is without the boiler-plate of its host.
         lists: Columns with several captions of a pair, each with whether they are JSON, of which
             those but the text are written, too.
     """
@@ -40,6 +42,7 @@ class Captions:
     regions: tuple[str, ...]
     shares: tuple[tuple[str, float], ...] = ()
     seed: int = 0
+    affixes: bool = False
     lists: tuple[tuple[str, bool], ...] = ()
 
     @classmethod
@@ -49,18 +52,28 @@ class Captions:
         clean, mask = shard.text == "cleaned", shard.personal_data == "mask"
         shares = tuple(sorted(shard.text.items())) if isinstance(shard.text, dict) else ()
         lists = _lists(recipe, extra) if shard.captions == "all" else ()
-        return cls(clean, mask, phone_regions(recipe), shares, shard.seed, tuple(lists))
+        affixes = recipe.group.boilerplate is not None and shard.cleans
+        return cls(clean, mask, phone_regions(recipe), shares, shard.seed, affixes, tuple(lists))
 
     def trained_on(self, samples: pa.Table) -> pa.ChunkedArray:
         """Return the text of each sample, UTF-8: the original where cleaning leaves nothing."""
         texts = self._mixed(samples) if self.shares else samples[TEXT.name]
         if self.clean or self.mask:
-            texts = pa.chunked_array([[self._caption(text) for text in texts.to_pylist()]])
+            each = zip(texts.to_pylist(), self._affixes(samples), strict=True)
+            texts = pa.chunked_array([[self._caption(text, *affixes) for text, affixes in each]])
         return texts.cast(pa.large_string()).cast(pa.large_binary())
 
-    def _caption(self, text: str) -> str:
+    def _affixes(self, samples: pa.Table) -> list[tuple[str, str]]:
+        """Return the boiler-plate of each sample's text before and after it."""
+        names = [column.name for column in (BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX)]
+        if not self.affixes or not set(names) <= set(samples.column_names):
+            return [("", "")] * samples.num_rows
+        prefixes, suffixes = (samples[name].fill_null("").to_pylist() for name in names)
+        return list(zip(prefixes, suffixes, strict=True))
+
+    def _caption(self, text: str, prefix: str = "", suffix: str = "") -> str:
         if self.clean:
-            text = cleaned(text) or text
+            text = without(text, prefix, suffix) or text
         return self._masked(text) if self.mask else text
 
     def _mixed(self, samples: pa.Table) -> pa.ChunkedArray:
@@ -70,11 +83,11 @@ class Captions:
         of_kind |= {
             kind: samples[kind].to_pylist() for kind in of_kind if kind in samples.column_names
         }
-        mixed = []
+        mixed, affixes = [], self._affixes(samples)
         for index, uid in enumerate(samples[UID.name].to_pylist()):
             kind = drawn(uid, self.seed, self.shares)
             text = of_kind[kind][index] or texts[index]
-            mixed.append((cleaned(text) or text) if kind == "cleaned" else text)
+            mixed.append((without(text, *affixes[index]) or text) if kind == "cleaned" else text)
         return pa.chunked_array([pa.array(mixed, pa.string())])
 
     def files(self, samples: pa.Table) -> pa.Array:
@@ -87,13 +100,16 @@ class Captions:
             if name in samples.column_names
         ]
         texts = samples[TEXT.name].to_pylist()
-        files = [self._files(*row) for row in zip(texts, *columns, strict=True)]
+        rows = zip(texts, self._affixes(samples), *columns, strict=True)
+        files = [self._files(*row) for row in rows]
         return pa.array(files, CAPTION_FILES)
 
-    def _files(self, text: str, *lists: list[str]) -> list[tuple[str, bytes]]:
+    def _files(
+        self, text: str, affixes: tuple[str, str], *lists: list[str]
+    ) -> list[tuple[str, bytes]]:
         written = dict.fromkeys(self._caption(one) for some in ([text], *lists) for one in some)
-        first = self._caption(text)
-        others = [one for one in written if one.strip() and one != first][:MOST_CAPTIONS]
+        own = self._caption(text), self._caption(text, *affixes)
+        others = [one for one in written if one.strip() and one not in own][:MOST_CAPTIONS]
         return [(f"{number}.txt", one.encode()) for number, one in enumerate(others, 1)]
 
     def masked(self, samples: pa.Table) -> pa.Table:

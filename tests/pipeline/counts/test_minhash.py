@@ -29,7 +29,7 @@ def test_as_many_share_a_band_as_the_formula_says(jaccard: float, shared: float)
 
 def test_bands_are_those_with_which_99_of_100_meet() -> None:
     assert bands(0.7) == (17, 4)  # 1 - (1 - 0.7 ** 4) ** 17 = 0.9906
-    assert bands(1.0).count == 1
+    assert bands(1.0).bands == 1
 
 
 def test_what_has_nothing_in_common_shares_no_band() -> None:
