@@ -30,7 +30,7 @@ INNER = {  # sections inside a section, and what they are called
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
     "group": {"Entries": "entries", "CaptionCluster": "caption_cluster", "Affixes": "boilerplate"},
-    "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix"},
+    "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix", "Lengths": "length_balance"},
 }
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML
 
@@ -232,7 +232,7 @@ def _keep_prose() -> list[str]:
         'height >= 65536"`; where it fails, the row is not kept;\n'
         "- `top_fraction` of the column `of`, e.g. `- {top_fraction: 0.3, of: clip_similarity}`.",
         "`keep: {preset: NAME}`, or `- preset: NAME`, stands for rules of [presets](presets.md).",
-        "Last, as listed, come `at_most`, `sample` and `mix`, which decide how many survive.",
+        "Last, as listed, come `at_most`, `sample`, `mix` and `length_balance`: how many survive.",
         "The keys of an entry:",
     ]
 

@@ -1,15 +1,17 @@
 """The recipe's `keep`: one entry names one rule; and where a recipe comes from."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pairsieve.schemas.recipe_base import Section
 
 # Keys of an entry of `keep`; any other names a filter.
-KINDS = ("where", "top_fraction", "at_most", "sample", "mix")  # of rules that are no filters
+# Of rules that are no filters.
+KINDS = ("where", "top_fraction", "at_most", "sample", "mix", "length_balance")
 KEEP_KEYS = frozenset((*KINDS, "of", "by", "gate", "name"))
 
 
@@ -21,7 +23,8 @@ def one_rule(entry: Any) -> Any:
     if len(filters) + len(KEEP_KEYS & entry.keys() & {*KINDS}) != 1:
         raise ValueError(
             "an entry names exactly one rule: a filter, `where`, `top_fraction`, `at_most`, "
-            f"`sample` or `mix`; this one has the keys {', '.join(map(str, entry)) or '(none)'}"
+            "`sample`, `mix` or `length_balance`; this one has the keys "
+            f"{', '.join(map(str, entry)) or '(none)'}"
         )
     rest = {key: value for key, value in entry.items() if key in KEEP_KEYS}
     if filters:
@@ -62,10 +65,39 @@ class Mix(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        total = math.fsum(self.shares.values())
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"mix: the shares must add up to 1, not {total:g}")
+        _check_whole("mix", self.shares.values())
         return self
+
+
+def _check_whole(rule: str, shares: Iterable[float]) -> None:
+    total = math.fsum(shares)
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"{rule}: the shares must add up to 1, not {total:g}")
+
+
+class Lengths(Section):
+    """Survivors in given shares of their captions' lengths, by chance; as many as there can be."""
+
+    of: Literal["caption_words", "caption_unicode_words", "caption_chars", "caption_tokens"] = (
+        Field("caption_words", description="The column of lengths; others than words in `text`.")
+    )
+    shares: dict[int, Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=2,
+        description="Share of each range, by its least length: `{3: 0.3, 6: 0.5, 11: 0.2}` for 3 "
+        "to 5, 6 to 10, and 11 or more; they add up to 1; what is shorter is dropped.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if min(self.shares) < 0:
+            raise ValueError(f"length_balance: a length is at least 0, not {min(self.shares)}")
+        _check_whole("length_balance", self.shares.values())
+        return self
+
+    @property
+    def ranges(self) -> tuple[tuple[str, float], ...]:
+        """Return each range, as `3+`, and its share, the longest first."""
+        return tuple((f"{least}+", self.shares[least]) for least in sorted(self.shares)[::-1])
 
 
 class Keep(Section):
@@ -94,6 +126,9 @@ class Keep(Section):
     mix: Mix | None = Field(
         None, description="`{by: language, shares: {en: 0.5, zh: 0.5}}`: survivors in shares."
     )
+    length_balance: Lengths | None = Field(
+        None, description="`{shares: {3: 0.3, 6: 0.5, 11: 0.2}}`: captions in shares of lengths."
+    )
     gate: bool = Field(False, description="Apply at once: a pair that fails costs nothing more.")
     name: str | None = Field(None, min_length=1, description="Name in the funnel and the ledger.")
 
@@ -115,6 +150,8 @@ class Keep(Section):
             return made or "sample"
         if self.mix:
             return made or f"mix by {self.mix.by}"
+        if self.length_balance:
+            return made or "length_balance"
         return made or f"top_fraction {self.of}{f' by {self.by}' if self.by else ''}"
 
 

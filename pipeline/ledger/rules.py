@@ -81,7 +81,7 @@ class Quota:
         fraction: Or the share of the pairs to keep.
         per: The column whose values are capped or mixed; None for a sample.
         by: The column of which the highest stay; None for an order by the hash of seed and uid.
-        shares: Of a mix, values and their shares.
+        shares: Of a mix, values and their shares; a range of lengths from 3 on is `3+`.
         seed: Of the hash.
     """
 
@@ -91,6 +91,7 @@ class Quota:
     per: str | None = None
     by: str | None = None
     shares: tuple[tuple[str, float], ...] = ()
+    ranges: bool = False
 
     @property
     def sql(self) -> str:
@@ -310,6 +311,8 @@ def _quota(entry: Keep, seed: int) -> Quota | None:
         return Quota(seed, entry.sample.n, entry.sample.fraction)
     if entry.mix:
         return Quota(seed, per=entry.mix.by, shares=tuple(sorted(entry.mix.shares.items())))
+    if lengths := entry.length_balance:
+        return Quota(seed, per=lengths.of, shares=lengths.ranges, ranges=True)
     return None
 
 

@@ -19,10 +19,15 @@ from pairsieve.schemas import recipe_file
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_keep import KEEP_KEYS, AtMost, Mix, Sample
+from pairsieve.schemas.recipe_keep import KEEP_KEYS, AtMost, Lengths, Mix, Sample
 
 SECTIONS = ("blocklist", "scratch")  # of the recipe, that `select` reads besides `keep`
-QUOTAS: dict[str, type[Section]] = {"at_most": AtMost, "sample": Sample, "mix": Mix}
+QUOTAS: dict[str, type[Section]] = {
+    "at_most": AtMost,
+    "sample": Sample,
+    "mix": Mix,
+    "length_balance": Lengths,
+}
 OPTIONS = {
     **{name_of(f): [option.name for option in fields(f)] for f in FILTERS},
     **{kind: [*section.model_fields] for kind, section in QUOTAS.items()},
@@ -133,8 +138,9 @@ def _name(entry: dict[Any, Any]) -> str:
         return f"at_most per {cap.get('per')}"
     if isinstance(mix, dict):
         return f"mix by {mix.get('by')}"
-    if "sample" in entry:
-        return "sample"
+    for kind in ("sample", "length_balance"):
+        if kind in entry:
+            return kind
     by = f" by {entry['by']}" if entry.get("by") else ""
     return f"top_fraction {entry.get('of')}{by}"
 

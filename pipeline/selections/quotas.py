@@ -117,7 +117,7 @@ def _mixed(pool: Pool, judged: Judge, quota: Quota, rule: Rule) -> str:
 
     The largest total is taken of which every value has its share, each rounded down.
     """
-    value = f"{identifier(quota.per or '')}::VARCHAR"
+    value = _value(quota)
     names = [name for name, _ in quota.shares]
     counts = ", ".join(f"count(*) FILTER ({value} = {quoted(name)})" for name in names)
     told = _query(pool, judged, rule)([], f"SELECT {counts} FROM ledger")
@@ -130,6 +130,16 @@ def _mixed(pool: Pool, judged: Judge, quota: Quota, rule: Rule) -> str:
         taken = first(query, _by_hash(quota), lambda _, share=share: int(total * share))  # type: ignore[misc]
         parts.append(f"WHEN {quoted(name)} THEN {taken}")
     return f"coalesce(CASE {value} {' '.join(parts)} ELSE false END, false)"
+
+
+def _value(quota: Quota) -> str:
+    """Return the SQL of the value by which a mix goes, as text."""
+    column = identifier(quota.per or "")
+    if not quota.ranges:
+        return f"{column}::VARCHAR"
+    least = [name.removesuffix("+") for name, _ in quota.shares]  # falling
+    cases = " ".join(f"WHEN {column} >= {number} THEN '{number}+'" for number in least)
+    return f"CASE {cases} END"
 
 
 def _query(

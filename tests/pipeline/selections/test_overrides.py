@@ -5,7 +5,7 @@ import pytest
 from pairsieve.pipeline.selections.overrides import apply, load, parse
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_keep import AtMost, Mix, Sample
+from pairsieve.schemas.recipe_keep import AtMost, Lengths, Mix, Sample
 
 RECIPE = """\
 input: {path: p}
@@ -44,12 +44,18 @@ def test_caps_samples_and_mixes_are_set_by_their_names(tmp_path: Path) -> None:
     path = tmp_path / "q.yaml"
     path.write_text(
         "input: {path: p}\nkeep: [{at_most: {per: host, n: 9}}, {sample: {n: 5}}, "
-        "{mix: {by: language, shares: {en: 1}}}]\n"
+        "{mix: {by: language, shares: {en: 1}}}, "
+        "{length_balance: {shares: {1: 0.5, 2: 0.5}}}]\n"
     )
-    cap, sample, mix = load(
-        path, ["at_most per host.n=3", "sample.n=2", "mix by language.shares={de: 1}"]
+    cap, sample, mix, lengths = load(
+        path,
+        [
+            *("at_most per host.n=3", "sample.n=2", "mix by language.shares={de: 1}"),
+            "length_balance.shares={4: 0.9, 9: 0.1}",
+        ],
     ).keep
     assert (cap.at_most, sample.sample) == (AtMost(per="host", n=3), Sample(n=2))
+    assert lengths.length_balance == Lengths(shares={4: 0.9, 9: 0.1})
     assert mix.mix == Mix(by="language", shares={"de": 1})
     assert [entry.rule_name for entry in (cap, sample, mix)] == [
         *("at_most per host", "sample", "mix by language")

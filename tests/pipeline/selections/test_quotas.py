@@ -74,6 +74,16 @@ def mixed(rows: list[dict[str, Any]], shares: dict[str, float]) -> list[dict[str
     ]
 
 
+def by_length(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a quarter of 3 to 5 words and three of 6 or more."""
+    ranges = [
+        row | {"language": "long" if row["caption_words"] >= 6 else "short"}
+        for row in rows
+        if (row["caption_words"] or 0) >= 3
+    ]
+    return mixed(ranges, {"short": 0.25, "long": 0.75})
+
+
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
@@ -81,6 +91,7 @@ ROWS = st.lists(
             "width": st.sampled_from([10, 90, 90]),
             "host": st.sampled_from([None, "a", "b", "c"]),
             "language": st.sampled_from([None, "en", "zh", "de"]),
+            "caption_words": st.sampled_from([None, 0, 2, 3, 5, 6, 100]),
             "sharpness": st.sampled_from([None, 0.25, 0.5, 0.75, math.nan]),
             "uid": st.integers(0, 9).map(lambda n: f"{n:032x}"),
         }
@@ -88,7 +99,9 @@ ROWS = st.lists(
     min_size=1,
     max_size=24,
 )
-KINDS = st.sampled_from(["cap by score", "cap by chance", "sample", "fraction", "mix", "cap, mix"])
+KINDS = st.sampled_from(
+    ["cap by score", "cap by chance", "sample", "fraction", "mix", "cap, mix", "lengths"]
+)
 
 
 @settings(max_examples=repeated(20, 60), deadline=None)
@@ -115,6 +128,7 @@ def test_quotas_are_as_in_a_plain_evaluation_whatever_the_blocks(
             [{"sample": {"fraction": 0.3}}],
             sorted(left, key=by_chance)[: math.ceil(Fraction("0.3") * len(left))],
         ),
+        "lengths": ([{"length_balance": {"shares": {3: 0.25, 6: 0.75}}}], by_length(left)),
         "mix": ([{"mix": {"by": "language", "shares": shares}}], mixed(left, shares)),
         "cap, mix": (
             [
