@@ -30,6 +30,7 @@ from pairsieve.filters.orientation_hashes import OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.personal_data import PersonalData
 from pairsieve.filters.placeholder import Placeholder
+from pairsieve.filters.rare_words import RareWords
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
 from pairsieve.filters.size import Size
@@ -74,6 +75,7 @@ FILTERS: tuple[type[Any], ...] = (
     Tags,
     CaptionFrequency,
     CaptionCluster,
+    RareWords,
     ConceptBalance,
     Duplicate,
     Placeholder,

@@ -121,7 +121,7 @@ def run(
     found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
     counted = pool_counts.find(pool, rounds)
     further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
-    further += further_columns.find(pool, rounds, counted, found.repeats)
+    further += further_columns.find(pool, rounds, options, counted, found.repeats)
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
     written = pool.run(partial(copies.write, rounds, found, further, folder), folder)

@@ -20,6 +20,7 @@ from pairsieve.schemas.pool_columns import BALANCED as BALANCED
 from pairsieve.schemas.pool_columns import BOILERPLATE as BOILERPLATE
 from pairsieve.schemas.pool_columns import CLUSTERED as CLUSTERED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
+from pairsieve.schemas.pool_columns import RARE as RARE
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
 from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
 from pairsieve.schemas.text_columns import LANGUAGE as LANGUAGE
@@ -270,6 +271,7 @@ ROUNDS: dict[str, tuple[Column, ...]] = {
     "concepts": BALANCED,
     "caption_clusters": CLUSTERED,
     "boilerplate": BOILERPLATE,
+    "rare_words": RARE,
 }
 GROUPED = (
     COPIES

@@ -80,7 +80,21 @@ BOILERPLATE_CAPTIONS = InSample(
     "Different captions of the host that have it; of both, the larger number.",
 )
 
+RAREST_WORD_TIMES = InSample(
+    "rarest_word_times",
+    pa.int64(),
+    "times",
+    "How often the rarest of its words, and pairs of neighbouring words, occurs in all captions.",
+)
+RAREST_WORD_RANK = InSample(
+    "rarest_word_rank",
+    pa.int64(),
+    "words",
+    "How many different words and pairs of words occur as often as that or more often.",
+)
+
 COUNTED = (CAPTION_COUNT, URL_COUNT, HOST_COUNT, CAPTIONS_OF_HOST, CAPTIONS_OF_IMAGE)
 BALANCED = (CONCEPT_MATCHES, CONCEPT_ENTRY, CONCEPT_PAIRS, CONCEPT_RANK, CONCEPT_TAIL)
 CLUSTERED = (CAPTION_CLUSTER, CAPTION_CLUSTER_PAIRS)
 BOILERPLATE = (BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX, BOILERPLATE_CAPTIONS)
+RARE = (RAREST_WORD_TIMES, RAREST_WORD_RANK)

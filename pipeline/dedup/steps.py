@@ -65,7 +65,7 @@ def _step(name: str) -> Step:
     return module
 
 
-CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE = columns.ROUNDS
+CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE, RARE_WORDS = columns.ROUNDS
 STEPS = tuple(map(_step, columns.STEPS))
 
 
@@ -85,6 +85,7 @@ def _of_rounds(recipe: Recipe) -> dict[str, object]:
         CONCEPTS: group.entries and group.entries.hashed(),
         CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
         BOILERPLATE: group.boilerplate and group.boilerplate.model_dump(),
+        RARE_WORDS: "requested" if reads(recipe, columns.RARE) else None,
     }
 
 

@@ -57,6 +57,8 @@ def pair(**changes: Any) -> dict[str, Any]:
         "image_kind": "jpeg",
         "caption_count": 1,
         "captions_of_image": 1,
+        "rarest_word_rank": 1,
+        "rarest_word_times": 1,
         "clip_similarity": 0.35,
     }
     return usual | changes
@@ -109,6 +111,8 @@ def pair(**changes: Any) -> dict[str, Any]:
         ("align", {"caption_count": 10, "captions_of_image": 1000}, True),
         ("align", {"caption_count": 11}, False),
         ("align", {"captions_of_image": 1001}, False),
+        ("align", {"rarest_word_rank": 100_000_000}, True),
+        ("align", {"rarest_word_rank": 100_000_001}, False),
         ("coyo-700m", {"caption_count": 11}, False),
         ("wit", {"height": 100, "caption_words": 3}, True),
         ("wit", {"height": 99}, False),

@@ -30,6 +30,8 @@ MEASURES = {
     "text_classifier.max_probability": "list_max(map_values(text_classes))",
     "caption_frequency.max_pairs": "caption_count",
     "caption_cluster.max_pairs": "caption_cluster_pairs",
+    "rare_words.max_rank": "rarest_word_rank",
+    "rare_words.min_times": "rarest_word_times",
     "concept_balance.max_pairs": "",
     "size.min_side_px": "least(width, height)",
     "size.max_side_px": "greatest(width, height)",
