@@ -197,13 +197,16 @@ def shard(
     from pairsieve.pipeline import shard
     from pairsieve.pipeline.dataset.lease import of_selection
     from pairsieve.pipeline.dataset.paths import shards_folder
+    from pairsieve.pipeline.dataset.shard_names import is_shard
     from pairsieve.pipeline.ledger.ledger import current_shards
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["shard"])
     with job.deciding(of_selection(name)) as opened:
         for marker in shard.run(job.recipe, job.store, opened, name):
-            typer.echo(f"{marker.file('.tar')}  {marker.rows:,} samples")
+            shards = [file for file in marker.files if is_shard(file)]
+            first = shards[0] if len(shards) == 1 else f"{len(shards):,} shards that stay"
+            typer.echo(f"{first}  {marker.rows:,} samples")
     done = current_shards(job.store, name)
     typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(shards_folder(name))}")
 

@@ -51,6 +51,7 @@ from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_captions import ALL, Captions
+from pairsieve.schemas.recipe_shard import PARQUET_COLUMNS
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
 FILES_OPENED = 1000  # by `check` alone, before there is a plan
@@ -154,6 +155,11 @@ def _sample_columns(recipe: Recipe, extra: Collection[str]) -> None:
     """Refuse columns of samples that there will not be, or that are not for samples."""
     ours = {column.name: column.in_sample for column in _own_columns(recipe, ())}
     known = [*(name for name, in_sample in ours.items() if in_sample), *extra]
+    if recipe.shard.layout == "parquet" and (taken := sorted(set(PARQUET_COLUMNS) & {*extra})):
+        raise BadOption(
+            f"shard.layout: `parquet` has a column `{taken[0]}` of its own, and the input has one, "
+            f"too; say `input.leave_out: [{taken[0]}]`"
+        )
     for index, name in enumerate(recipe.shard.columns or ()):
         if name not in known:
             why = "is for the ledger alone" if name in ours else "is no column"

@@ -1,4 +1,4 @@
-"""Shard: survivors become WebDataset tars, in a seeded order, that open_clip trains from.
+"""Shard: survivors become WebDataset tars, or Parquet files, in a seeded order.
 
 The order depends on input, recipe and seed alone, so workers, failures, blocks and partitions leave
 the same bytes. `mix: pool` is a uniform shuffle of all; each shard is one task that fetches its
@@ -14,13 +14,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-
-from pairsieve.filters import own
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset import paths, stages
 from pairsieve.pipeline.dataset.commit import current, damaged, fingerprint
-from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
+from pairsieve.pipeline.dataset.marker import PHONE_REGIONS, SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
     MEMBERS_SUFFIX,
     select_marker,
@@ -28,14 +25,17 @@ from pairsieve.pipeline.dataset.paths import (
     shard_parts,
     shard_rounds,
 )
-from pairsieve.pipeline.dataset.shard_names import part_of
+from pairsieve.pipeline.dataset.shard_names import is_shard, part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images
 from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.pipeline.samples import card
+from pairsieve.pipeline.samples.parquet import ParquetLayout
 from pairsieve.pipeline.shards import indexes, members, split
-from pairsieve.pipeline.shards.captions import Captions, phone_regions
+from pairsieve.pipeline.shards.captions import phone_regions
+from pairsieve.pipeline.shards.contents import content_of
 from pairsieve.pipeline.shards.finished import clear, finish, tidy_up
 from pairsieve.pipeline.shards.pool_order import (
     PARTITION_SAMPLES,
@@ -45,21 +45,22 @@ from pairsieve.pipeline.shards.pool_order import (
     slices_of_bytes,
 )
 from pairsieve.pipeline.shards.pool_tasks import Packer
-from pairsieve.pipeline.shards.records import RECORD, Content
+from pairsieve.pipeline.shards.records import Content
 from pairsieve.pipeline.shards.shard_parts import HISTORY, ShardsOf, stem
 from pairsieve.pipeline.shards.window_order import windows
 from pairsieve.pipeline.shards.window_tasks import WindowPacker
 from pairsieve.pipeline.unit import plan_file
-from pairsieve.schemas.columns import COLUMNS
+from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_shard import Shard
 
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 WINDOWS = ("mix", "window_units")  # likewise
-LATER = ("split", "captions", "columns", "by", "bytes")  # likewise
+LATER = ("split", "captions", "columns", "by", "bytes", "layout", "image", "vectors")  # likewise
 SHAPE, UNITS = "shape", "units"  # in the marker: the options, and how many units were planned
 BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
+WITH_VECTORS = 4  # times as large are records with vectors, of 1024 numbers, and these beside them
 
 
 def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[Marker]:
@@ -97,19 +98,21 @@ def run(
         return
     check_images(store)
     files = ledger_files(store, measured_folders(recipe), name, before=stages.SHARD)
-    pool = Pool(store, engine, files, units)
+    pool = Pool(store, engine, files, _units(recipe, units))
     old = _appendable(pool, recipe, name)
     made_of = fingerprint(identity, old.extra["fingerprint"]) if old else identity
+    content = content_of(recipe, pool, members.files_of(old) if old else ())
     clear(store, name, made_of, old)
     if old:
         yield old
-    content = _content(recipe, store, members.files_of(old) if old else ())
     parts = split.parts(recipe.shard)
     first, packed = (old.counts["shards"], old.rows) if old else (0, 0)
     for part in parts:
         done = store.markers(shard_parts(part_of(name, part.name)))
         yield from done.values()
-        shards = ShardsOf(name, part.name, made_of, frozenset(map(int, done)), first)
+        shards = ShardsOf(
+            name, part.name, made_of, content.layout.suffix, frozenset(map(int, done)), first
+        )
         of_part = replace(content, part=part)
         if recipe.shard.mix == "pool":
             kept = math.ceil((selected.counts["kept"] - packed) * part.share)
@@ -122,9 +125,18 @@ def run(
     if _can_grow(recipe.shard):
         extra |= {SHAPE: fingerprint(_shape(recipe)), UNITS: _planned_units(store)}
         written = members.write(pool, name, fingerprint(identity, pool.units))
+    if isinstance(content.layout, ParquetLayout):
+        written.append(
+            card.write(store, name, content.layout.schema, [part.name for part in parts])
+        )
     extra |= {HISTORY: True} if old else {}
     finish(store, name, [part.name for part in parts], extra, written, old)
     indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
+
+
+def _units(recipe: Recipe, units: int) -> int:
+    """Return how many units a block has, given as many as fit without vectors."""
+    return units if recipe.shard.vectors == "none" else max(1, units // WITH_VECTORS)
 
 
 def _can_grow(options: Shard) -> bool:
@@ -146,7 +158,8 @@ def _appendable(pool: Pool, recipe: Recipe, name: str) -> Marker | None:
     old = pool.store.marker(shard_marker(name))
     if old is None or old.extra.get(SHAPE) != fingerprint(_shape(recipe)):
         return None
-    lost = (damaged(pool.store, [old], suffix) for suffix in (".tar", MEMBERS_SUFFIX))
+    suffixes = {f".{file.rpartition('.')[2]}" for file in old.files if is_shard(file)}
+    lost = (damaged(pool.store, [old], suffix) for suffix in (*suffixes, MEMBERS_SUFFIX))
     if old.extra[UNITS] >= _planned_units(pool.store) or any(map(any, lost)):
         return None
     in_shards = members.files_of(old)
@@ -164,34 +177,26 @@ def _shape(recipe: Recipe) -> tuple[Any, ...]:
         shape = *shape, affixes.model_dump()
     if later := shard.model_dump(include=set(LATER), exclude_defaults=True):
         shape = *shape, later
+    if shard.image:
+        shape = *shape, recipe.image.quality
+    if shard.vectors != "none" and recipe.embed:
+        shape = *shape, model_folder(recipe.embed)
     return shape
 
 
 def _samples(recipe: Recipe) -> dict[str, Any]:
-    """Return what a marker says of samples that are not as by default; `verify` reads it."""
-    shape = recipe.shard.model_dump(include={"text", "captions"}, exclude_defaults=True)
+    """Return what is not as by default of samples, for `verify` and `forget` to know."""
+    shape = recipe.shard.model_dump(include={"text", "captions", "vectors"}, exclude_defaults=True)
+    if recipe.shard.personal_data == "mask":
+        shape[PHONE_REGIONS] = list(phone_regions(recipe))
     return {SAMPLES: shape} if shape else {}
-
-
-def _content(recipe: Recipe, store: Store, packed: members.Members) -> Content:
-    """Return what samples hold."""
-    schema = plan_file.read(store).schema if store.exists(paths.PLAN_FILE) else ()
-    return Content(
-        recipe.shard.seed,
-        recipe.image.format,
-        (*COLUMNS, *recipe.other_scores, *own.columns(own.of(recipe))),
-        Captions.of(recipe, schema),
-        None if recipe.shard.columns is None else frozenset(recipe.shard.columns),
-        {field.name: field.type for field in schema if pa.types.is_duration(field.type)},
-        members=packed,
-    )
 
 
 def _pack_pool(
     pool: Pool, shards: ShardsOf, content: Content, options: Shard, partitions: int
 ) -> Iterator[Marker]:
     """Yield the marker of each shard of the whole pool that is not there yet."""
-    rounds = fingerprint(shards.identity, partitions, pool.units, RECORD.names)
+    rounds = fingerprint(shards.identity, partitions, pool.units, content.record.names)
     partition, sort = (shard_rounds(shards.path, rounds, of) for of in ("partition", "sort"))
     order = pool_order(pool, Rounds(partition, sort, partitions, content))
     cut = (

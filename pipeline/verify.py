@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset.paths import (
     shard_marker,
 )
 from pairsieve.pipeline.dataset.roles import Role, role
+from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -142,7 +143,7 @@ def _check_shards(
     if done is None:
         return
     shards, findings = shards_of(store, name, done)
-    listings = {file: entry for file, entry in done.files.items() if not file.endswith(".tar")}
+    listings = {file: entry for file, entry in done.files.items() if not is_shard(file)}
     findings += check_files(store, marker, listings)
     yield Checked(tuple(findings), 1 + len(listings))
     sums, sound = Sums(), sound and not findings

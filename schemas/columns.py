@@ -236,7 +236,7 @@ KEEP = Column("keep", pa.bool_(), "", "True when the pair survives.", False)
 FIRST_FAILING = Column("first_failing", pa.string(), "", "The first rule, in order, that said no.")
 FAILING = Column("failing", pa.list_(pa.string()), "", "Every rule that said no, in order.", False)
 SHARD = Column("shard", pa.string(), "", "Shard file of a survivor.")
-SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where the sample begins in that shard.")
+SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where it begins there; or its row.")
 
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (

@@ -342,6 +342,19 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _shards_are_made(self) -> Self:
+        """Refuse vectors in shards that nothing makes, and images larger than they are stored."""
+        if self.shard.vectors != "none" and self.embed is None:
+            raise ValueError("shard.vectors: of which model? name it in the section `embed`")
+        wanted, stored = self.shard.image, self.image.min_side
+        if wanted and stored and wanted.min_side >= stored:
+            raise ValueError(
+                f"shard.image.min_side: must be less than image.min_side, {stored}; "
+                f"got {wanted.min_side}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _vectors_are_made(self) -> Self:
         """Refuse vectors and captions that nothing makes, and tokens of no model."""
         if "embedding" in self.group.verify and self.embed is None:

@@ -15,10 +15,27 @@ WINDOW_UNITS = 32
 BYTES = 1_000_000_000
 TEXTS = ("original", "cleaned")  # kinds of text in `.txt`
 MIXED = (*TEXTS, *(column.name for column in CAPTION_TEXTS))
+STORED = "stored"
+PARQUET_COLUMNS = ("image", "original_text", "image_embedding")  # of shards, besides the ledger's
 TRAIN = "train"  # what is left when the other parts of `split` have had their share
 PART_FOLDERS = ("members", "order", "parts")  # of what is made beside shards: no part has the name
 _PART = re.compile(r"[a-z][a-z0-9_]{0,49}")
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Smaller(Section):
+    """The size of the images in shards."""
+
+    min_side: int = Field(ge=16, le=8192, description="Shorter side at most this, px.")
+
+
+def _smaller(value: Any) -> Any:
+    """Return None for images as they are stored; refuse what is no size."""
+    if value == STORED:
+        return None
+    if not isinstance(value, dict | Smaller | None):
+        raise ValueError(f"must be `stored` or a size, `{{min_side: 256}}`, got {value!r}")
+    return value
 
 
 def _text(value: Any) -> Any:
@@ -41,6 +58,11 @@ def _text(value: Any) -> Any:
 class Shard(Section):
     """How survivors are packed."""
 
+    layout: Literal["webdataset", "parquet"] = Field(
+        "webdataset",
+        description="`webdataset`: tars. `parquet`: for Hugging Face's `datasets`, with a card; "
+        "what JSON would have are columns.",
+    )
     samples: int = Field(10_000, ge=1, le=1_000_000, description="Samples per shard, at most.")
     by: Literal["samples", "bytes"] = Field(
         "samples", description="What is cut by: so many `samples`, or `bytes`, of a tar."
@@ -72,6 +94,16 @@ class Shard(Section):
         None,
         description="What JSON says besides uid and text: columns of pairsieve and of the input; "
         "all that may leave the dataset if not given.",
+    )
+    image: Annotated[Smaller | None, BeforeValidator(_smaller)] = Field(
+        None,
+        description="`stored`, or a smaller size, `{min_side: 256}`: images that are larger are "
+        "reduced by area averages and encoded anew.",
+    )
+    vectors: Literal["none", "npy"] = Field(
+        "none",
+        description="`npy` gives each sample the vector of its image, of the first model in "
+        "`embed`, as `.npy` of float16; in Parquet the column `image_embedding`.",
     )
     index: tuple[Literal["wids", "energon"], ...] = Field(
         (),
@@ -112,6 +144,13 @@ class Shard(Section):
             raise ValueError(f"split: `{min(taken)}` is a folder of its own: take another name")
         if sum(map(exact, self.split.values())) >= 1:
             raise ValueError("split: the shares must add to less than 1: `train` has what is left")
+        return self
+
+    @model_validator(mode="after")
+    def _indexed(self) -> Self:
+        """Refuse indexes of tars where there are none."""
+        if self.layout == "parquet" and self.index:
+            raise ValueError(f"index: `{self.index[0]}` is for tars; `layout: parquet` has none")
         return self
 
     @model_validator(mode="after")

@@ -32,12 +32,14 @@ FOLDERS = {
     "learning": "dataset ledger vectors",
     "dedup": "dataset engine ledger vectors hamming",
     "counts": "dataset engine ledger hamming dedup",
-    "shards": "dataset engine ledger input",
+    "samples": "dataset engine ledger input image vectors",
+    "shards": "dataset engine ledger input vectors samples unit",
     "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger stats",
     "explore": "dataset engine ledger fetch unit stats selections",
-    "integrity": "dataset image ledger unit shards",
-    "removal": "dataset engine ledger input fetch external unit shards selections integrity",
+    "integrity": "dataset image ledger unit shards samples",
+    "removal": "dataset engine ledger input fetch external unit shards selections integrity "
+    "samples",
 }
 MOST_MODULES = 16  # of a folder
 OF_VERBS = "pipeline"  # has a file for each verb, whatever their number

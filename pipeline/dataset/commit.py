@@ -12,6 +12,7 @@ from typing import Any
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.roles import is_foreign
+from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.schemas.errors import Stopped
 
@@ -48,7 +49,7 @@ def damaged(
     """Yield (name, what is wrong) of each committed file that is gone or has another size.
 
     Only names that end in `suffix` count. Those that end in `hashed` are also read whole, several
-    at a time, and compared with their SHA-256.
+    at a time, and compared with their SHA-256; shards never are.
     """
     entries = {
         name: entry
@@ -65,7 +66,7 @@ def damaged(
             yield name, checksums.GONE
         elif (size := listed[name][0]) != entry.get("bytes", size):
             yield name, f"it has {size:,} bytes, {entry['bytes']:,} were committed"
-        elif hashed is not None and name.endswith(hashed) and "sha256" in entry:
+        elif hashed and name.endswith(hashed) and "sha256" in entry and not is_shard(name):
             whole.append(name)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         found = pool.map(lambda name: checksums.of_version(store, name, listed[name][1]), whole)

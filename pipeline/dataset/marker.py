@@ -8,6 +8,7 @@ from typing import Any, Self
 from pairsieve.pipeline.dataset import checked_json
 
 REPLACED = "replaced"  # in `extra`: pairs per outcome that the work supersedes
+PHONE_REGIONS = "phone_regions"  # in `SAMPLES` where personal data is masked
 SAMPLES = "samples"  # in `extra` of shards: what of their samples is not as by default
 
 

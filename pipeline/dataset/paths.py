@@ -37,6 +37,7 @@ SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 ORDER = "order"  # the folder of rounds: what puts samples in order, or counts survivors
 MANIFEST = "manifest.parquet"
+CARD = "README.md"  # of Parquet shards
 ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
@@ -82,6 +83,11 @@ def content(folder: str, name: str, suffix: str) -> str:
 def beside(path: str, suffix: str) -> str:
     """Return a new name for a file that the marker at `path` is to name."""
     return f"{path.removesuffix('.json')}.{attempt()}{suffix}"
+
+
+def slice_of(file: str) -> str:
+    """Return the task slice to which a file belongs that its marker names."""
+    return file.rpartition("/")[2].rsplit(".", 2)[0]
 
 
 def result(folder: str, suffix: str = ".parquet") -> str:
@@ -203,9 +209,9 @@ def shard_members(name: str, fingerprint: str = "") -> str:
     return _below(shards_folder(name), "members", fingerprint)
 
 
-def shard_file(number: int) -> str:
+def shard_file(number: int, suffix: str = ".tar") -> str:
     """Return what a shard is called, in its folder and in the ledger."""
-    return f"{number:05d}.tar"
+    return f"{number:05d}{suffix}"
 
 
 def forgotten_record(number: int) -> str:
@@ -247,6 +253,11 @@ def manifest(name: str) -> str:
 def sizes(name: str) -> str:
     """Return where the samples per shard stand, as open_clip and webdataset's readers like it."""
     return f"{shards_folder(name)}/sizes.json"
+
+
+def shards_card(name: str) -> str:
+    """Return where Hugging Face's `datasets` finds which files are the parts of Parquet shards."""
+    return f"{shards_folder(name)}/{CARD}"
 
 
 def wids_index(name: str) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from pairsieve.pipeline.dataset.paths import (
     BLOCKS,
+    CARD,
     ENERGON_DATASET,
     ENERGON_FOLDER,
     ENERGON_INFO,
@@ -63,6 +64,7 @@ _TASK = r"\d{6,}|\d\d\.\d{4}"
 _HASH = r"[0-9a-f]{16}"
 _ROUND = r"[a-z]+\d*"
 _SHARDS = rf"{SHARD.folder}/{_ANY}(?:/[a-z][a-z0-9_]*)?"  # of a selection, or of a part of one
+SHARD_FILE = re.compile(rf"{_SHARDS}/\d{{5,}}\.(?:tar|parquet)")
 SHARD_INDEX = re.compile(
     rf"{_SHARDS}/(?:index\.json|\d{{5,}}\.tar\.idx)|{SHARD.folder}/{_ANY}/{re.escape(ENERGON_FOLDER)}/"
     rf"(?:{'|'.join(map(re.escape, (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET)))})"
@@ -124,7 +126,8 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{EVALUATION}/(?:{_HASH}|{_ANY}/{_SLICE})\.{_ATTEMPT}\.parquet",
         rf"{INDEXES}/{_ANY}/{_ATTEMPT}\.faiss",
         SHARD_INDEX.pattern,
-        rf"{_SHARDS}/(?:\d{{5,}}\.tar|{re.escape(MANIFEST)}|sizes\.json)",
+        rf"{SHARD_FILE.pattern}|{_SHARDS}/(?:{re.escape(MANIFEST)}|sizes\.json)",
+        rf"{SHARD.folder}/{_ANY}/{re.escape(CARD)}",
         rf"{_SHARDS}/{ORDER}/{_HASH}/[a-z]+/\d{{6,}}\.{_ATTEMPT}\.(?:bin|parquet)",
         rf"{_SHARDS}/parts/\d{{5,}}\.{_ATTEMPT}\.parquet",
         rf"{SHARD.folder}/{_ANY}/members/{_HASH}/\d{{6,}}\.{_ATTEMPT}{re.escape(MEMBERS_SUFFIX)}",

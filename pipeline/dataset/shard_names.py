@@ -3,8 +3,8 @@
 The functions of `paths` take such a name; those here make it, and find it in a path.
 """
 
-from pairsieve.pipeline.dataset.paths import MANIFEST, shards_folder
-from pairsieve.pipeline.dataset.roles import SHARD_INDEX
+from pairsieve.pipeline.dataset.paths import CARD, MANIFEST, shards_folder
+from pairsieve.pipeline.dataset.roles import SHARD_FILE, SHARD_INDEX
 from pairsieve.pipeline.dataset.stages import SHARD
 
 
@@ -21,6 +21,16 @@ def name_of_shard(path: str) -> str:
 def file_of_shard(name: str, path: str) -> str:
     """Return what the ledger calls a shard of the selection `name`, with the folder of its part."""
     return path.removeprefix(f"{shards_folder(name)}/")
+
+
+def is_shard(path: str) -> bool:
+    """Return whether a file is a shard."""
+    return SHARD_FILE.fullmatch(path) is not None
+
+
+def is_card(path: str) -> bool:
+    """Return whether a file says to `datasets` what the parts of shards are."""
+    return path.endswith(f"/{CARD}")
 
 
 def is_manifest(path: str) -> bool:

@@ -26,7 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
     shard_parts,
 )
 from pairsieve.pipeline.dataset.roles import Role, role
-from pairsieve.pipeline.dataset.shard_names import file_of_shard, name_of_shard
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_shard, name_of_shard
 from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SHARD, STAGES, Scope
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity.checksums import Finding
@@ -168,7 +168,7 @@ def _give_up_shards(store: Store, name: str, findings: list[Finding]) -> Iterato
     marker = paths.shard_marker(name)
     damaged = {finding.path for finding in findings}
     done = None if marker in damaged else store.marker(marker)
-    tars = [file for file in done.files if file.endswith(".tar")] if done else []
+    tars = [file for file in done.files if is_shard(file)] if done else []
     lost = done is not None and HISTORY in done.extra
     whole = [t for t in tars if not (lost or damaged & {t, paths.manifest(name_of_shard(t))})]
     for tar in whole:

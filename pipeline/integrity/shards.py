@@ -1,6 +1,6 @@
 """The shards of a selection, opened: every sample is whole, listed, and one that the ledger keeps.
 
-A shard is one task: its tar is streamed once, for its checksum and its samples alike. What the
+A shard is one task: a tar is streamed once, for its checksum and its samples alike. What the
 ledger keeps is compared as a sum over random-looking numbers, one for each (row, uid), so neither
 side needs the other's pairs and no machine holds them all; that two different sets have the same
 two sums of 64 bits does not happen by accident. Only where sums differ are the pairs looked for.
@@ -8,9 +8,9 @@ two sums of 64 bits does not happen by accident. Only where sums differ are the 
 
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +19,20 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
-from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_manifest, name_of_shard
+from pairsieve.pipeline.dataset.shard_names import (
+    file_of_shard,
+    is_manifest,
+    is_shard,
+    name_of_shard,
+)
 from pairsieve.pipeline.dataset.stages import SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashedReader
 from pairsieve.pipeline.integrity.checksums import Checked, Finding, few
-from pairsieve.pipeline.integrity.samples import samples, wrong_sample
+from pairsieve.pipeline.integrity.samples import Read, rows, samples, wrong_sample
 from pairsieve.pipeline.ledger.files import any_of
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.samples.parquet import SUFFIX
 from pairsieve.schemas.columns import KEEP, ROW, SHARD_OFFSET, UID
 from pairsieve.schemas.columns import SHARD as SHARD_COLUMN
 
@@ -117,11 +123,11 @@ def shards_of(store: Store, name: str, done: Marker) -> tuple[list[Shard], list[
     `sizes.json` must list each of them and nothing else, and no other tar may lie beside them: a
     reader would take it for one.
     """
-    tars = {file: entry for file, entry in done.files.items() if _is_tar(file)}
+    tars = {file: entry for file, entry in done.files.items() if is_shard(file)}
     findings = [
         Finding(path, "it lies among the shards, and no marker names it", path)
         for path, _, _ in store.list(paths.shards_folder(name))
-        if _is_tar(path) and path not in done.files
+        if (is_shard(path) or path.endswith(".tar")) and path not in done.files
     ]
     sizes: dict[str, int | None] = {}
     for own in sorted({name_of_shard(file) for file in done.files}):
@@ -156,10 +162,6 @@ def _sizes(
     return listed, findings
 
 
-def _is_tar(path: str) -> bool:
-    return path.endswith(".tar")
-
-
 def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
     """Return what is wrong with a shard; with `decode` its images are decoded."""
     marker = paths.shard_marker(shard.name)
@@ -169,7 +171,7 @@ def check_shard(store: Store, decode: bool, shard: Shard) -> CheckedShard:
     except (pa.ArrowException, OSError, ValueError):
         listed = None  # the manifest has a finding of its own
     findings = [
-        Finding(shard.path, wrong, marker) for wrong in _wrong_in_tar(store, shard, decode, listed)
+        Finding(shard.path, wrong, marker) for wrong in _wrong_in(store, shard, decode, listed)
     ]
     if listed is None:
         return CheckedShard(Checked(tuple(findings), 1, shard.entry["bytes"]), Sums())
@@ -189,15 +191,12 @@ def _listed(store: Store, shard: Shard) -> pa.Table:
         return pq.read_table(source, columns=names, filters=own)
 
 
-def _wrong_in_tar(
-    store: Store, shard: Shard, decode: bool, listed: pa.Table | None
-) -> Iterator[str]:
-    """Yield what is wrong with a tar: its bytes, or its samples."""
+def _wrong_in(store: Store, shard: Shard, decode: bool, listed: pa.Table | None) -> Iterator[str]:
+    """Yield what is wrong with a shard: its bytes, or its samples."""
+    checked = _checked_parquet if shard.path.endswith(SUFFIX) else _checked_tar
     try:
         with store.reader(shard.path) as source:
-            reader = HashedReader(source)
-            wrong = list(_wrong_samples(reader, (shard.options, decode), listed))
-            changed = reader.wrong(shard.entry)
+            changed, wrong = checked(source, shard, decode, listed)
     except FileNotFoundError:
         yield "it is gone"
         return
@@ -208,15 +207,36 @@ def _wrong_in_tar(
         yield "the manifest has another SHA-256 of it than the marker"
 
 
+def _checked_tar(
+    source: BinaryIO, shard: Shard, decode: bool, listed: pa.Table | None
+) -> tuple[str | None, list[str]]:
+    """Return what is wrong with the bytes of a tar, and with its samples, read together."""
+    reader = HashedReader(source)
+    read = (
+        (sample.key, sample.offset, wrong_sample(sample, shard.options, decode))
+        for sample in samples(reader)
+    )
+    wrong = list(_wrong_samples(read, "tar", listed))
+    return reader.wrong(shard.entry), wrong
+
+
+def _checked_parquet(
+    source: BinaryIO, shard: Shard, decode: bool, listed: pa.Table | None
+) -> tuple[str | None, list[str]]:
+    """Return what is wrong with the bytes of a Parquet shard; if nothing is, with its samples."""
+    if changed := HashedReader(source).wrong(shard.entry):
+        return changed, []
+    source.seek(0)
+    return None, list(_wrong_samples(rows(source, decode), "Parquet file", listed))
+
+
 def _few(sentences: list[str]) -> Iterator[str]:
     findings = few(Finding("", wrong, "") for wrong in sentences)
     return (finding.wrong for finding in findings)
 
 
-def _wrong_samples(
-    reader: HashedReader, how: tuple[Mapping[str, Any], bool], listed: pa.Table | None
-) -> Iterator[str]:
-    """Yield what is wrong with the samples of a tar, and with how the manifest lists them."""
+def _wrong_samples(read: Iterable[Read], what: str, listed: pa.Table | None) -> Iterator[str]:
+    """Yield what is wrong with samples as they are read, and with how the manifest lists them."""
     expected = (
         None
         if listed is None
@@ -226,12 +246,12 @@ def _wrong_samples(
     )
     keys = []
     try:
-        for sample in samples(reader):
-            keys.append((sample.key, sample.offset))
-            if wrong := wrong_sample(sample, *how):
-                yield f"sample {sample.key}: {wrong}"
-    except (tarfile.TarError, OSError, ValueError) as error:
-        yield f"it is no whole tar: {error}"
+        for key, offset, wrong in read:
+            keys.append((key, offset))
+            if wrong:
+                yield f"sample {key}: {wrong}"
+    except (tarfile.TarError, pa.ArrowException, OSError, ValueError) as error:
+        yield f"it is no whole {what}: {error}"
         return
     if expected is None or keys == expected:
         return

@@ -24,6 +24,7 @@ from pairsieve.pipeline.dataset.paths import (
     select_marker,
     vectors_folder,
 )
+from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.dataset.stages import SELECT, STAGES, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import Column
@@ -212,7 +213,7 @@ def result_files(
     files = tuple(
         ResultFile(name, _units(entry), entry.get("sha256"), _first(entry))
         for name, entry in result.files.items()
-        if name.endswith(".parquet")
+        if name.endswith(".parquet") and not is_shard(name)
     )
     # One that is not cut into blocks is read by many tasks, in parts.
     in_blocks = not hashed and all(file.units for file in files)

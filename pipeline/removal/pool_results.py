@@ -13,7 +13,6 @@ from pairsieve.pipeline.dataset.paths import (
     COLUMNS_MARKER,
     DONE,
     GROUP_MARKER,
-    MEMBERS_SUFFIX,
     PLAN_FILE,
     content,
     select_marker,
@@ -24,7 +23,6 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.shard_names import (
     file_of_shard,
     is_manifest,
-    is_shard_index,
     name_of_shard,
 )
 from pairsieve.pipeline.dataset.stages import SELECT, SHARD
@@ -161,10 +159,6 @@ class PoolResults:
         done = store.marker(shard_marker(name))
         if done is None or not new.rows:
             return []
-        if not _is_of_tars(done):  # they are packed anew
-            new.old += [shard_marker(name), *done.files]
-            new.extra[SHARDS][name] = [{"shard": "all"}]
-            return []
         changed: dict[str, list[Marker]] = {}
         applied = []
         for own, number in zip(filter(None, map(_listed_by, done.files)), numbers, strict=False):
@@ -215,13 +209,3 @@ def _written(changed: Mapping[str, Sequence[Marker]]) -> list[dict[str, Any]]:
 def _listed_by(file: str) -> str | None:
     """Return by what name the shards go that a manifest lists; None of another file."""
     return name_of_shard(file) if is_manifest(file) else None
-
-
-def _is_of_tars(done: Marker) -> bool:
-    """Return whether the shards of a selection are tars, and there is nothing else."""
-    return all(
-        file.endswith((".tar", "/sizes.json", MEMBERS_SUFFIX))
-        or is_manifest(file)
-        or is_shard_index(file)
-        for file in done.files
-    )

@@ -1,18 +1,56 @@
-"""The samples of a tar: read one after the other, without the captions that leave them."""
+"""The samples of a tar: read one after the other, without those and the captions that leave."""
 
 import json
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.personal_data import REGIONS
 from pairsieve.filters.personal_data_kinds import masked
-from pairsieve.pipeline.shards.sample_tar import header
+from pairsieve.pipeline.dataset.marker import PHONE_REGIONS
+from pairsieve.pipeline.dataset.streams import HashingWriter
+from pairsieve.pipeline.samples.sample_tar import header, tar_bytes
 from pairsieve.schemas.columns import CAPTIONS
 
 BLOCK = tarfile.BLOCKSIZE
 JSON, TEXT = "json", "txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left of a shard.
+
+    Attributes:
+        dropped: Keys of the samples that leave.
+        leaving: By key, the captions that leave a sample: each by its place in the list of all.
+        options: What of the samples is not as by default, as the marker of the shards has it.
+    """
+
+    dropped: Collection[str]
+    leaving: Mapping[str, Mapping[int, str]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def captions(self, texts: list[str], own: list[str], leaving: Collection[str]) -> list[str]:
+        """Return the further captions of a sample that stay, beside its own text.
+
+        A text leaves in each form in which it may stand there. If it is found in none, since it was
+        cleaned or masked in a way that is not known here, all of them leave.
+        """
+        out: set[str] = set()
+        for text in leaving:
+            forms = self._forms(text)
+            if forms.isdisjoint([*texts, *own]):
+                return []
+            out |= forms
+        return [text for text in texts if text not in out]
+
+    def _forms(self, text: str) -> set[str]:
+        """Return how a text may stand in a sample."""
+        as_they_are = {text, cleaned(text) or text}
+        regions = tuple(self.options.get(PHONE_REGIONS, REGIONS))
+        return as_they_are | {masked(form, regions) for form in as_they_are}
 
 
 class Member(NamedTuple):
@@ -53,11 +91,22 @@ def read(source: Any) -> Iterator[tuple[str, list[Member]]]:
         yield key, members
 
 
-def without(members: list[Member], leaving: Mapping[int, str]) -> list[Member]:
+def write(source: Any, sink: HashingWriter, rest: Rest) -> list[int]:
+    """Write what is left of a tar to another; return at which byte each sample begins."""
+    offsets = []
+    for key, members in read(source):
+        if key not in rest.dropped:
+            offsets.append(sink.size)
+            for member in without(members, rest.leaving.get(key, {}), rest):
+                sink.write(member.data)
+    sink.write(bytes(tar_bytes(sink.size) - sink.size))
+    return offsets
+
+
+def without(members: list[Member], leaving: Mapping[int, str], rest: Rest) -> list[Member]:
     """Return the files of a sample without captions, given by their place in the list of all.
 
-    Those that are files of their own (`1.txt`, ...) are numbered anew. One that is not found among
-    them, since it was cleaned or masked in a way that is not known here, takes all of them along.
+    Those that are files of their own (`1.txt`, ...) are numbered anew.
     """
     if not leaving:
         return members
@@ -67,7 +116,7 @@ def without(members: list[Member], leaving: Mapping[int, str]) -> list[Member]:
     texts = [member.content().decode() for member in captions]
     own = [member.content().decode() for member in stay if member.suffix == TEXT]
     key = members[0].name.partition(".")[0]
-    left = enumerate(_left(texts, own, leaving.values()), 1)
+    left = enumerate(rest.captions(texts, own, leaving.values()), 1)
     stay += [Member.of(f"{key}.{number}.{TEXT}", text.encode()) for number, text in left]
     return sorted(stay, key=lambda member: member.suffix)
 
@@ -75,23 +124,6 @@ def without(members: list[Member], leaving: Mapping[int, str]) -> list[Member]:
 def _is_caption(member: Member) -> bool:
     number, _, kind = member.suffix.partition(".")
     return number.isdigit() and kind == TEXT
-
-
-def _left(texts: list[str], own: list[str], leaving: Collection[str]) -> list[str]:
-    """Return the texts that stay, beside the sample's own one, which does in any case."""
-    out: set[str] = set()
-    for text in leaving:
-        forms = _forms(text)
-        if forms.isdisjoint([*texts, *own]):
-            return []
-        out |= forms
-    return [text for text in texts if text not in out]
-
-
-def _forms(text: str) -> set[str]:
-    """Return how a text may stand in a sample."""
-    as_they_are = {text, cleaned(text) or text}
-    return as_they_are | {masked(form, REGIONS) for form in as_they_are}
 
 
 def _shorter(member: Member, leaving: Collection[int]) -> Member:

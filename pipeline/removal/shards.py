@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import paths
-from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.shard_names import is_shard_index
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.removal import samples
+from pairsieve.pipeline.removal import parquet_shards, samples
 from pairsieve.pipeline.removal.groups import INDICES, TEXTS
 from pairsieve.pipeline.removal.replacement import MOVED, Replacement
 from pairsieve.pipeline.removal.rows import files_in, read_rows
+from pairsieve.pipeline.removal.samples import Rest
+from pairsieve.pipeline.samples.parquet import SUFFIX
 from pairsieve.pipeline.shards.indexes import INDEX
-from pairsieve.pipeline.shards.sample_tar import tar_bytes
 from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, SHARD_SHA256
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
 
@@ -76,17 +77,13 @@ class ShardTask:
         left = listed.filter(pa.array(~gone))
         dropped = set(listed.filter(pa.array(gone))[UID.name].to_pylist())
         changes = self._leaving(rows)
-        made = content(self.folder, task_name(number), ".tar")
-        offsets = []
-        left_rows = iter(left[ROW.name].to_pylist())
+        made = content(self.folder, task_name(number), f".{file.rpartition('.')[2]}")
+        uids = dict(zip(left[ROW.name].to_pylist(), left[UID.name].to_pylist(), strict=True))
+        leaving = {uids[row]: captions for row, captions in changes.items() if row in uids}
+        rest = Rest(frozenset(dropped), leaving, self.done.extra.get(SAMPLES, {}))
+        write = parquet_shards.write if file.endswith(SUFFIX) else samples.write
         with self.store.reader(path) as source, self.store.writer(made) as sink:
-            for key, members in samples.read(source):
-                if key not in dropped:
-                    offsets.append(sink.size)
-                    leaving = changes.get(next(left_rows), {})
-                    for member in samples.without(members, leaving):
-                        sink.write(member.data)
-            sink.write(bytes(tar_bytes(sink.size) - sink.size))
+            offsets = write(source, sink, rest)
         part = _part(left, offsets, sink.entry()["sha256"])
         listing = content(self.folder, task_name(number), ".parquet")
         with self.store.writer(listing) as listed_sink:
@@ -188,8 +185,14 @@ def _manifest(store: Store, own: str, path: str, written: Mapping[str, Marker]) 
                 continue
             shard = table[SHARD.name][0].as_py()
             if shard in left:
-                with store.reader(left.pop(shard).file(".parquet")) as part:
+                with store.reader(_listing(left.pop(shard))) as part:
                     writer.write_table(pq.read_table(part))
             elif shard not in written:
                 writer.write_table(table)
     return sink.entry()
+
+
+def _listing(prepared: Marker) -> str:
+    """Return the file of the part of the manifest, given the marker of a shard."""
+    (name,) = (name for name in prepared.files if name not in prepared.extra[MOVED])
+    return name

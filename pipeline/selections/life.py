@@ -36,6 +36,7 @@ from pairsieve.schemas.errors import BadOption
 MOST = 10  # pairs that one URL is told of, in the order of rows
 COPIES_SHOWN = 20  # of a cluster, in the order of rows
 UID_CHARS = 32
+SHARDS = (".tar", ".parquet")
 OURS = (URL_HASH, IMAGE_CHECKSUM, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES)
 ATTEMPT = ("retry_layer", "outcome", "detail", "http_status", "final_url", "attempts", "fetched_at")
 
@@ -109,7 +110,7 @@ def run(store: Store, engine: Engine, name: str, what: str, units: int = BLOCK_U
 def called(what: str) -> tuple[str, str]:
     """Return the column by which a pair is called, `uid` or `url`, and its value in it."""
     shard, _, key = what.rpartition("/")
-    uid = key.partition(".")[0] if shard.endswith(".tar") else what
+    uid = key.partition(".")[0] if shard.endswith(SHARDS) else what
     is_uid = len(uid) == UID_CHARS and not set(uid) - set("0123456789abcdef")
     return (UID.name, uid) if is_uid else (URL.name, what)
 

@@ -1,1 +1,1 @@
-"""The samples of shards: their JSON, their place in a tar, their order, the work of one task."""
+"""The shards of a selection: what samples hold, their order, the work of one task, listings."""

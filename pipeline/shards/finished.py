@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.shard_names import part_of
+from pairsieve.pipeline.dataset.shard_names import is_shard, part_of
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST
+from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, listing_of
 from pairsieve.schemas.columns import SHARD, arrow_schema
 from pairsieve.schemas.recipe_shard import PART_FOLDERS
 
@@ -55,7 +55,7 @@ def finish(
     name: str,
     parts: Sequence[str],
     extra: dict[str, Any],
-    members: Sequence[Marker] = (),
+    written: Sequence[Marker] = (),
     old: Marker | None = None,
 ) -> None:
     """Put the parts together: what lists the shards of each, and the marker that commits all.
@@ -65,10 +65,10 @@ def finish(
         name: The selection.
         parts: The names of its parts.
         extra: Of the marker.
-        members: The markers of the rows in shards, where they are known.
+        written: Markers of what else belongs to them: the rows in shards, a card.
         old: The marker of the shards to which those parts are appended.
     """
-    files = _tars(old)
+    files = _shards(old)
     before = {file.rpartition("/")[2] for file in files}
     rows, shards = (old.rows, len(files)) if old else (0, 0)
     for part in parts:
@@ -76,11 +76,10 @@ def finish(
         committed = store.markers(paths.shard_parts(own))
         files |= _listed(store, own, committed, before)
         for marker in committed.values():
-            tar = marker.file(".tar")
-            files[tar] = marker.files[tar]
+            files |= _shards(marker)
             rows += marker.rows
         shards += len(committed)
-    for marker in members:
+    for marker in written:
         files |= marker.files
     marker = Marker(rows, files, {"kept": rows, "shards": shards}, extra)
     store.write(paths.shard_marker(name), marker.dumps())
@@ -88,10 +87,10 @@ def finish(
     tidy_up(store, name, marker)
 
 
-def _tars(done: Marker | None) -> Files:
+def _shards(done: Marker | None) -> Files:
     """Return the entries of the shards in a marker."""
     entries = done.files.items() if done else ()
-    return {file: entry for file, entry in entries if file.endswith(".tar")}
+    return {file: entry for file, entry in entries if is_shard(file)}
 
 
 def _listed(
@@ -103,7 +102,8 @@ def _listed(
     """
     told = json.loads(store.read(paths.sizes(own))) if before else {}
     sizes = {file: samples for file, samples in told.items() if file in before}
-    sizes |= {paths.shard_file(int(stem)): marker.rows for stem, marker in committed.items()}
+    for marker in committed.values():
+        sizes |= {name.rpartition("/")[2]: marker.rows for name in _shards(marker)}
     data = json.dumps(sizes, indent=1).encode()
     store.write(paths.sizes(own), data)
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -115,7 +115,7 @@ def _listed(
         for table in _shard_listings(store, path, before):
             writer.write_table(table)
         for marker in committed.values():
-            with store.reader(marker.file(".parquet")) as source:
+            with store.reader(listing_of(marker)) as source:
                 writer.write_table(pq.read_table(source))
     return {paths.sizes(own): entry, path: sink.entry()}
 

@@ -21,7 +21,12 @@ import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_shard_index, name_of_shard
+from pairsieve.pipeline.dataset.shard_names import (
+    file_of_shard,
+    is_shard,
+    is_shard_index,
+    name_of_shard,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.columns import SHARD, SHARD_OFFSET
@@ -69,7 +74,7 @@ def update(store: Store, engine: Engine, name: str, wanted: Sequence[str], image
 def _shards(store: Store, files: Mapping[str, Entry]) -> Shards:
     """Return how many samples each shard has, the shards of a folder in their order."""
     shards = {}
-    for own in dict.fromkeys(name_of_shard(file) for file in files if file.endswith(".tar")):
+    for own in dict.fromkeys(name_of_shard(file) for file in files if is_shard(file)):
         for file, samples in json.loads(store.read(paths.sizes(own))).items():
             shards[f"{paths.shards_folder(own)}/{file}"] = int(samples)
     return shards

@@ -24,7 +24,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed
 from pairsieve.pipeline.ledger.pool import Block, Pool
-from pairsieve.pipeline.shards.records import HIGH, RECORD, SIZE, Content, records, seeded_order
+from pairsieve.pipeline.shards.records import HIGH, SIZE, Content, records, seeded_order
 from pairsieve.schemas.errors import Stopped
 
 PARTITION_SAMPLES = 1 << 18  # of a partition, about: 250 MB of records
@@ -87,10 +87,10 @@ def _sort(order: Rounds, store: Store, files: Sequence[parted.PartedFile], numbe
 
     table = parted.read_all(store, files, number, DAMAGED).combine_chunks()
     path = content_path(order.sort_folder, task_name(number), ".parquet")
-    sorted_rows = seeded_order(table)
+    sorted_rows, schema = seeded_order(table), order.content.record
     with (
         store.writer(path) as sink,
-        pq.ParquetWriter(sink, RECORD, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for first in range(0, len(sorted_rows), SORTED_ROWS):
             writer.write_table(table.take(sorted_rows[first : first + SORTED_ROWS]))

@@ -7,13 +7,12 @@ import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dataset.streams import HashingWriter
+from pairsieve.pipeline.samples.layout import SampleWriter
 from pairsieve.pipeline.shards.images import scattered
 from pairsieve.pipeline.shards.pool_order import Slice, read
-from pairsieve.pipeline.shards.records import JSON, MORE, Content
-from pairsieve.pipeline.shards.sample_tar import sample_parts, tar_bytes
+from pairsieve.pipeline.shards.records import Content
 from pairsieve.pipeline.shards.shard_parts import Samples, ShardsOf
-from pairsieve.schemas.columns import ROW, TEXT, UID
+from pairsieve.schemas.columns import ROW, UID
 
 SAMPLES_AT_ONCE = 256  # samples whose images are read together
 
@@ -35,13 +34,15 @@ class Packer:
     def __call__(self, item: tuple[int, list[Slice]]) -> Marker:
         """Make a shard, given its number and samples, and commit it."""
         shard, parts = item
-        with self.store.writer(self.shards.tar(shard)) as tar:
-            samples = self._write(read(self.store, parts), tar)
-            tar.write(bytes(tar_bytes(tar.size) - tar.size))
-        return self.shards.commit(self.store, shard, tar.entry(), samples)
+        with (
+            self.store.writer(self.shards.file(shard)) as sink,
+            self.content.layout.writing(sink) as writer,
+        ):
+            samples = self._write(read(self.store, parts), writer)
+        return self.shards.commit(self.store, shard, sink.entry(), samples)
 
-    def _write(self, tables: Iterable[pa.Table], tar: HashingWriter) -> Samples:
-        """Write the samples to a tar; return them and where each begins."""
+    def _write(self, tables: Iterable[pa.Table], writer: SampleWriter) -> Samples:
+        """Write the samples of a shard; return them and where each begins."""
         rows: list[int] = []
         uids: list[str] = []
         offsets: list[int] = []
@@ -50,15 +51,5 @@ class Packer:
                 some = table.slice(first, SAMPLES_AT_ONCE)
                 rows += some[ROW.name].to_pylist()
                 uids += some[UID.name].to_pylist()
-                offsets += self._write_some(some, tar)
+                offsets += writer.write(some, self.content.images(scattered(self.store, some)))
         return Samples(rows, uids, offsets)
-
-    def _write_some(self, samples: pa.Table, tar: HashingWriter) -> list[int]:
-        columns = (samples[name].to_pylist() for name in (UID.name, TEXT.name, JSON, MORE))
-        images = scattered(self.store, samples)
-        offsets = []
-        for image, uid, text, json, more in zip(images, *columns, strict=True):
-            offsets.append(tar.size)
-            files = (self.content.format, image), text, json, more or ()
-            tar.write(b"".join(sample_parts(uid, *files)))
-        return offsets

@@ -1,4 +1,4 @@
-"""The commit of one shard: its tar, its part of the manifest, and the marker of both."""
+"""The commit of one shard: its file, its part of the manifest, and the marker of both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.paths import (
     shard_parts,
     shards_folder,
 )
-from pairsieve.pipeline.dataset.shard_names import file_of_shard, part_of
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_shard, part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, Column, arrow_schema
 
@@ -33,6 +33,7 @@ class ShardsOf:
         name: Of the selection.
         part: Of it, "" where it has none.
         identity: The fingerprint of selection and options.
+        suffix: What the names of shards end in.
         done: Numbers of the shards that are committed already.
         first: The number of the first; those below it are of before the input grew.
     """
@@ -40,6 +41,7 @@ class ShardsOf:
     name: str
     part: str
     identity: str
+    suffix: str
     done: frozenset[int]
     first: int = 0
 
@@ -48,21 +50,21 @@ class ShardsOf:
         """Return by what name these shards go in the functions of paths."""
         return part_of(self.name, self.part)
 
-    def tar(self, shard: int) -> str:
+    def file(self, shard: int) -> str:
         """Return the name of a shard in the dataset."""
-        return f"{shards_folder(self.path)}/{shard_file(shard)}"
+        return f"{shards_folder(self.path)}/{shard_file(shard, self.suffix)}"
 
     def commit(self, store: Store, shard: int, entry: dict[str, Any], samples: "Samples") -> Marker:
-        """Commit a shard, given the size and the checksum of its tar."""
+        """Commit a shard, given its size and checksum."""
         import pyarrow.parquet as pq
 
         count = len(samples.rows)
-        tar = self.tar(shard)
+        file = self.file(shard)
         table = pa.table(
             {
                 ROW.name: samples.rows,
                 UID.name: samples.uids,
-                SHARD.name: [file_of_shard(self.name, tar)] * count,
+                SHARD.name: [file_of_shard(self.name, file)] * count,
                 SHARD_OFFSET.name: samples.offsets,
                 SHARD_SHA256.name: [entry["sha256"]] * count,
             }
@@ -70,14 +72,14 @@ class ShardsOf:
         path = content(shard_parts(self.path), stem(shard), ".parquet")
         with store.writer(path) as sink:
             pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
-        files = {tar: entry, path: sink.entry()}
+        files = {file: entry, path: sink.entry()}
         marker = Marker(count, files, {}, {"fingerprint": self.identity})
         return commit(store, marker_path(shard_parts(self.path), stem(shard)), marker)
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The samples of a shard, in order: rows, uids, and where each begins in the tar, bytes."""
+    """The samples of a shard, in order: rows, uids, and where each begins: its byte, or its row."""
 
     rows: Sequence[int] | NDArray[Any] = field(default_factory=list)
     uids: Sequence[str] | NDArray[Any] = field(default_factory=list)
@@ -87,3 +89,9 @@ class Samples:
 def stem(shard: int) -> str:
     """Return the name under which a shard is committed."""
     return f"{shard:05d}"
+
+
+def listing_of(marker: Marker) -> str:
+    """Return the file of the part of the manifest, given the marker of a shard."""
+    (name,) = (name for name in marker.files if not is_shard(name))
+    return name

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pairsieve.pipeline import forget, select, verify
+from pairsieve.pipeline import forget, select, shard, verify
 from pairsieve.pipeline.dataset.paths import (
     FORGET_BEGUN,
     GATHER_FOLDER,
@@ -28,6 +28,7 @@ from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Blocklist, Recipe
+from pairsieve.schemas.recipe_shard import Shard
 
 PAIRS = 9
 FoundIn = Callable[[Store, dict[str, bytes]], list[tuple[str, str]]]
@@ -355,6 +356,10 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     recipe = recipe_in(folder, RICH)
     store = Hoarder(Store.at(folder / "out").url)
     walk(recipe, store)
+    options = RICH["shard"] | {"layout": "parquet", "index": [], "vectors": "npy"}
+    parquet = recipe.model_copy(update={"shard": Shard.model_validate(options)})
+    select.run(parquet, store, Serial(), "parquet")
+    list(shard.run(parquet, store, Serial(), "parquet"))
     (folder / "list.txt").write_text(f"sha256 {ledger(store)[7]['sha256']}\n")
     listed = Blocklist(files=(str(folder / "list.txt"),))
     select.run(recipe.model_copy(update={"blocklist": listed}), store, Serial(), "listed")
@@ -380,6 +385,7 @@ def test_nothing_is_left_in_any_place(
     after = shards(store)
     changed = {path for path in before if after.get(path) != before[path]}
     assert len(changed) == (taken.shards or {})["default"]
+    assert (taken.shards or {})["parquet"] == 1
     walk(recipe, store)
     assert (found_in(store, sought), shards(store)) == ([], after)
     assert {"shards/default/.nv-meta/.info.json"} <= set(store.paths())

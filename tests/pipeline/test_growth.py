@@ -230,3 +230,21 @@ def test_repair_makes_appended_shards_anew(begun: tuple[Recipe, Store, Path]) ->
     assert keys_in(store) == there
     assert store.exists(shard_marker("default"))
     check_clean(store)
+
+
+def test_further_files_append_parquet_shards(tmp_path: Path) -> None:
+    add(tmp_path / "in", "m.tar", {n: n for n in range(5)})
+    options, store = recipe(tmp_path, packed={"layout": "parquet"}), Store.at(tmp_path / "out")
+    walk(options, store)
+    before = files(store, "shards/default/0", ".parquet")
+    add(tmp_path / "in", "n.tar", {5: 5, 6: 6})
+    walk(options, store)
+    after = files(store, "shards/default/0", ".parquet")
+    assert [name.rpartition("/")[2] for name in after] == [f"0000{n}.parquet" for n in range(3)]
+    assert after.items() > before.items()
+    assert json.loads(store.read("shards/default/sizes.json")) == {
+        "00000.parquet": 3,
+        "00001.parquet": 2,
+        "00002.parquet": 2,
+    }
+    check_clean(store)

@@ -14,7 +14,7 @@ from PIL import Image
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.run import run
-from pairsieve.pipeline.shards.durations import seconds
+from pairsieve.pipeline.samples.durations import seconds
 from pairsieve.schemas.recipe import Recipe
 
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from webdataset import TarWriter
 
-from pairsieve.pipeline.shards.sample_tar import header, sample_bytes, sample_parts, tar_bytes
+from pairsieve.pipeline.samples.sample_tar import header, sample_bytes, sample_parts, tar_bytes
 
 SIZES = [(0, 0, 2), (1, 511, 512), (513, 512, 700), (40_000, 1_000_000, 10_240)]
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairsieve.pipeline.input.column_types import finite, without_times
-from pairsieve.pipeline.shards.durations import durations_as_text
+from pairsieve.pipeline.samples.durations import durations_as_text
 from pairsieve.schemas.columns import Column
 
 ESCAPED = r'["\\\x00-\x1f]'  # what a JSON string cannot have as it is

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.repetition import repeated
 
-from pairsieve.pipeline.shards.sample_json import sample_jsons
+from pairsieve.pipeline.samples.sample_json import sample_jsons
 from pairsieve.schemas.columns import COLUMNS, Column, arrow_schema
 
 TEXTS = st.none() | st.text(st.characters(codec="utf-8"), max_size=8)
