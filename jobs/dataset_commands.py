@@ -3,6 +3,7 @@
 Everything heavy is imported inside them, as in `cli.py`.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,16 +30,39 @@ from pairsieve.schemas.errors import BadOption
 Named = list[str] | None
 
 
+class ExportTo(StrEnum):
+    """For which programs a dataset is exported."""
+
+    CLIP_RETRIEVAL = "clip-retrieval"
+    DATACOMP = "datacomp"
+
+
 def export(
     dataset: DatasetArgument,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder or URL to write to.")],
     model: Model = None,
     name: Survivors = None,
+    to: Annotated[
+        ExportTo, typer.Option("--to", help="`datacomp`: a sorted list of uids, OUT a .npy.")
+    ] = ExportTo.CLIP_RETRIEVAL,
+    uids: Annotated[
+        str | None,
+        typer.Option("--uids", help="Column of the uids; default: the input's, else ours."),
+    ] = None,
 ) -> None:
-    """Write vectors and metadata in the layout of clip-retrieval."""
+    """Write vectors and metadata in the layout of clip-retrieval, or uids for DataComp."""
     from pairsieve.pipeline import export
     from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.selections import uid_list
 
+    if to is ExportTo.DATACOMP:
+        if model:
+            raise BadOption("--model: a list of uids for DataComp has no vectors; leave it out")
+        written_uids = uid_list.run(Store.at(dataset), out, name or "default", uids)
+        typer.echo(f"{written_uids:,} uids in {out}")
+        return
+    if uids:
+        raise BadOption("--uids: clip-retrieval has none; say `--to datacomp`, too")
     written = export.run(Store.at(dataset), Store.at(out), model, name)
     typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
 
