@@ -157,21 +157,26 @@ def why(
         str, typer.Argument(metavar="PAIR", help="A uid, a URL, or SHARD.tar/KEY of a sample.")
     ],
     name: Name = "default",
+    page: Page = None,
+    force: Force = False,
     as_json: AsJson = False,
     engine: Kind = EngineKind.SERIAL,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
     """Tell the life of a pair: input, fetches, measures, what each rule says, copies, shard."""
-    from dataclasses import asdict
-
     from pairsieve.jobs.selection_tables import print_life
-    from pairsieve.pipeline.selections import life
+    from pairsieve.pipeline.selections import life, life_page
 
+    if page:
+        check_output("--page", page, force)
     with _opened(dataset, engine, workers, ray_address) as (store, running):
         lives = life.run(store, running, name, pair)
+        if page:
+            page.write_text(life_page.page(store, lives, name, pair), encoding="utf-8")
+            typer.echo(page, err=as_json)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in lives], indent=1, default=str))
+        typer.echo(json.dumps([one.to_json() for one in lives], indent=1, default=str))
         return
     for one in lives:
         print_life(one, name)

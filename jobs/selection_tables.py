@@ -115,7 +115,7 @@ def pass_rates(recipe: Recipe, selected: Marker) -> Iterator[str]:
 def print_life(life: Life, name: str) -> None:
     """Print what is known of a pair: what it is, its fetches, the rules, its copies, its shard."""
     pair = life.pair
-    print_sentence(f"Row {pair['row']:,}, {_fate(life, name)}")
+    print_sentence(f"Row {pair['row']:,}, {printable(life.fate(name))}")
     facts = [(key, _score(value)) for key, value in pair.items() if key not in _TOLD]
     print_table("What is known of it", ("column", "value"), list[tuple[Any, ...]](facts))
     fetches = [
@@ -155,19 +155,6 @@ def _short(condition: str) -> str:
 
 
 _TOLD = {"row", "retry_layer", "keep", "first_failing", "failing", "shard", "shard_offset"}
-
-
-def _fate(life: Life, name: str) -> str:
-    """Return in words what became of a pair."""
-    pair = life.pair
-    if not life.verdicts:
-        detail = f" ({printable(pair['detail'])})" if pair.get("detail") else ""
-        return f"no image: {pair['outcome']}{detail}."
-    if not pair["keep"]:
-        return f"dropped from {name} by {', '.join(pair['failing'])}."
-    if "shard" in pair:
-        return f"kept: in {name}/{pair['shard']}, at byte {pair['shard_offset']:,}."
-    return f"kept by {name}; no shards were made of it yet."
 
 
 def _of_fetch(attempt: dict[str, Any]) -> tuple[str, str]:

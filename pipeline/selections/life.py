@@ -5,10 +5,11 @@ the blocks where it is found.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from pairsieve.pipeline.dataset.checksums import StoredAt, located
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger import sql
@@ -23,10 +24,13 @@ from pairsieve.schemas.columns import (
     DUPLICATE_OF,
     FAILING,
     IMAGE_CHECKSUM,
+    IMAGE_FILE,
     ORIENTATION_HASHES,
     PERCEPTUAL_HASH,
     RETRY_LAYER,
     ROW,
+    SHARD,
+    SHARD_OFFSET,
     UID,
     URL,
     URL_HASH,
@@ -67,12 +71,31 @@ class Life:
         attempts: What each time it was fetched gave, the first first.
         verdicts: What the rules of the selection say, in their order; empty without an image.
         copies: The other pairs of its cluster: row, uid, url, and whether it is kept.
+        stored: Where its image is; None without one.
     """
 
     pair: dict[str, Any]
     attempts: list[dict[str, Any]]
     verdicts: list[Verdict] = field(default_factory=list)
     copies: list[dict[str, Any]] = field(default_factory=list)
+    stored: StoredAt | None = field(default=None, compare=False)
+
+    def fate(self, name: str) -> str:
+        """Return in words what became of the pair in the selection `name`."""
+        pair = self.pair
+        if not self.verdicts:
+            detail = f" ({pair['detail']})" if pair.get("detail") else ""
+            return f"no image: {pair['outcome']}{detail}."
+        if not pair["keep"]:
+            return f"dropped from {name} by {', '.join(pair['failing'])}."
+        if SHARD.name in pair:
+            unit = "row" if pair[SHARD.name].endswith(SHARDS[1]) else "byte"
+            return f"kept: in {name}/{pair[SHARD.name]}, at {unit} {pair[SHARD_OFFSET.name]:,}."
+        return f"kept by {name}; no shards were made of it yet."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name, but for where the image is."""
+        return {key: value for key, value in asdict(self).items() if key != "stored"}
 
 
 def run(store: Store, engine: Engine, name: str, what: str, units: int = BLOCK_UNITS) -> list[Life]:
@@ -140,7 +163,8 @@ def _lives(found: dict[int, list[int]], rules: Sequence[Rule], block: Block) -> 
             if one[ROW.name] == pair[ROW.name]
         ]
         shown = {k: v for k, v in pair.items() if v is not None and k not in hidden}
-        lives.append(Life(shown, own, _verdicts(pair, rules)))
+        stored = located([pair])[0] if pair[IMAGE_FILE.name] else None
+        lives.append(Life(shown, own, _verdicts(pair, rules), stored=stored))
     return lives
 
 

@@ -58,13 +58,13 @@ def shown(text: Any, max_chars: int = TEXT_SHOWN) -> str:
     return (whole[:max_chars] + "…" if len(whole) > max_chars else whole).translate(CONTROL_SYMBOLS)
 
 
-def thumbnail(data: bytes) -> str:
-    """Return a stored image, at most THUMBNAIL_PX wide and high, as the URI of a JPEG."""
+def thumbnail(data: bytes, most_px: int = THUMBNAIL_PX) -> str:
+    """Return a stored image, at most so many px wide and high, as the URI of a JPEG."""
     from PIL import Image
 
     with Image.open(BytesIO(data)) as image:
         small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        small.thumbnail((most_px, most_px))
     sink = BytesIO()
     small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
     return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
