@@ -13,6 +13,7 @@ from pairsieve.filters.caption_quality import CaptionQuality
 from pairsieve.filters.caption_repetition import CaptionRepetition
 from pairsieve.filters.caption_tokens import CaptionTokens
 from pairsieve.filters.caption_words import CaptionWords
+from pairsieve.filters.centre_hash import CentreHash
 from pairsieve.filters.clip_similarity import ClipSimilarity
 from pairsieve.filters.colour import Colour
 from pairsieve.filters.concept import Concept
@@ -38,6 +39,7 @@ from pairsieve.filters.tags import Tags
 from pairsieve.filters.text_classifier import TextClassifier
 from pairsieve.filters.text_coverage import TextCoverage
 from pairsieve.filters.text_safety import TextSafety
+from pairsieve.filters.trimmed import Trimmed
 from pairsieve.filters.upscaled import Upscaled
 from pairsieve.filters.violence import Violence
 from pairsieve.filters.watermark import Watermark
@@ -65,6 +67,8 @@ FILTERS: tuple[type[Any], ...] = (
     Dhash,
     Colour,
     OrientationHashes,
+    CentreHash,
+    Trimmed,
     ClipSimilarity,
     Nsfw,
     Violence,

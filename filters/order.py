@@ -31,6 +31,8 @@ from pairsieve.schemas.columns import (
     TAGS,
     TEXT,
     TEXT_EMBEDDING,
+    TRIMMED_COLOURS,
+    TRIMMED_LUMA,
     URL,
     WIDTH,
     Column,
@@ -53,13 +55,22 @@ class Phase(IntEnum):
 # can ask for (`embed.scores.aesthetic`, concepts, tags) are measured before those of the filters.
 INPUTS: Mapping[Phase, tuple[Column, ...]] = {
     Phase.TEXT: (URL, TEXT, *TEXT_UNSTORED),
-    Phase.IMAGE: (WIDTH, HEIGHT, LUMA, LUMA_256, COLOURS, ORIENTATIONS),
+    Phase.IMAGE: (
+        WIDTH, HEIGHT, LUMA, LUMA_256, COLOURS, TRIMMED_LUMA, TRIMMED_COLOURS, ORIENTATIONS,
+    ),
     Phase.VECTORS: (
         IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS, AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY,
         TAGS,
     ),
 }  # fmt: skip
-PIXELS = (LUMA, LUMA_256, COLOURS, ORIENTATIONS)  # never stored, so gone after `gather`
+PIXELS = (
+    LUMA,
+    LUMA_256,
+    COLOURS,
+    TRIMMED_LUMA,
+    TRIMMED_COLOURS,
+    ORIENTATIONS,
+)  # never stored, so gone after `gather`
 
 
 @dataclass(frozen=True, slots=True)

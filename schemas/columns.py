@@ -118,6 +118,21 @@ ORIENTATION_HASHES = Column(
     "",
     "pHash and dhash of the image in each of `group.orientations`, one after the other.",
 )
+CENTRE_HASH = Column(
+    "centre_hash", pa.uint64(), "", "64-bit pHash of the image without 3 % at each edge."
+)
+TRIMMED_HASHES = Column(
+    "trimmed_hashes",
+    pa.list_(pa.uint64()),
+    "",
+    "pHash and dhash of the image without its borders; null where it has none.",
+)
+TRIMMED_COLOUR = Column(
+    "trimmed_colour",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "`colour` of the image without its borders; null where it has none.",
+)
 CLIP_SIMILARITY = InSample(
     "clip_similarity", pa.float32(), "[-1, 1]", "Cosine of image and text vectors."
 )
@@ -245,7 +260,7 @@ GATHERED = (
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
     IMAGE_CHECKSUM, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
-    DHASH, COLOUR, ORIENTATION_HASHES,
+    DHASH, COLOUR, ORIENTATION_HASHES, CENTRE_HASH, TRIMMED_HASHES, TRIMMED_COLOUR,
 )  # fmt: skip
 EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
@@ -298,6 +313,7 @@ PREFERABLE = ("pixels", "uid") + tuple(
         IMAGE_CHECKSUM,
         PERCEPTUAL_HASH,
         DHASH,
+        CENTRE_HASH,
     )
 )
 
@@ -319,6 +335,20 @@ COLOURS = Column(
     "The stored image by area averages at 5 x 5 px, RGB, (5, 5, 3).",
     False,
 )
+TRIMMED_LUMA = Column(
+    "trimmed_luma",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "`luma_256` without its borders, (h, w); null where it has none.",
+    False,
+)
+TRIMMED_COLOURS = Column(
+    "trimmed_colours",
+    pa.list_(pa.uint8()),
+    "[0, 255]",
+    "`colours` of the image without its borders, (5, 5, 3); null where it has none.",
+    False,
+)
 ORIENTATIONS = Column(
     "orientations", pa.list_(pa.string()), "", "In which the image is hashed as well.", False
 )
@@ -337,7 +367,8 @@ PROMPT_LOGITS = Column(
 )
 # What is declared here and no column of the ledger.
 UNSTORED = (
-    LUMA, LUMA_256, COLOURS, ORIENTATIONS, IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS,
+    LUMA, LUMA_256, COLOURS, TRIMMED_LUMA, TRIMMED_COLOURS, ORIENTATIONS, IMAGE_EMBEDDING,
+    TEXT_EMBEDDING, PROMPT_LOGITS,
     *TEXT_UNSTORED,
 )  # fmt: skip
 

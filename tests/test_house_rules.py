@@ -45,7 +45,7 @@ CATCH_EVERYTHING = {  # and why: each passes on what it caught
 UNITLESS = (  # codes, flags and hashes
     *("language", "language_second", "language_script"),
     *("is_file_name", "holds_url", "generic", "only_date", "navigation"),
-    *("perceptual_hash", "dhash", "orientation_hashes"),
+    *("perceptual_hash", "dhash", "orientation_hashes", "centre_hash", "trimmed_hashes"),
 )
 
 

@@ -40,6 +40,8 @@ class Picture:
         luma: Its BT.601 luma before encoding, (stored_height, stored_width), 0 to 255.
         luma_256: The luma at a shorter side of at most `LUMA_SIDE` px; never enlarged.
         colours: Mean colour of each cell before encoding, (CELLS, CELLS, 3), RGB.
+        trimmed_luma: `luma_256` without the borders of the picture; None if it has none.
+        trimmed_colours: `colours` without them; None if it has none.
     """
 
     kind: str
@@ -51,6 +53,8 @@ class Picture:
     luma: NDArray[np.uint8]
     luma_256: NDArray[np.uint8]
     colours: NDArray[np.uint8]
+    trimmed_luma: NDArray[np.uint8] | None
+    trimmed_colours: NDArray[np.uint8] | None
 
 
 def picture(
@@ -96,6 +100,7 @@ def _picture(
     fits = decoded.plain and not hidden and to == Fit(0, 0, *[(width, height)] * 3)
     stored = bare(body, kind) if fits and _may_be_copied(kind, options) else None
     luma = _luma(pixels)
+    luma_256 = _reduced_luma(luma)
     return Picture(
         kind,
         width,
@@ -103,9 +108,28 @@ def _picture(
         stored or encoded(pixels, options),
         *to.canvas,
         luma,
-        _reduced_luma(luma),
+        luma_256,
         _colours(pixels),
+        *_trimmed(pixels, luma_256),
     )
+
+
+def _trimmed(
+    pixels: NDArray[np.uint8], luma_256: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | tuple[None, None]:
+    """Return `luma_256` and the colours of a picture without its borders."""
+    from pairsieve.pipeline.image.borders import inside
+
+    found = inside(luma_256)
+    if found is None:
+        return None, None
+    top, bottom, left, right = found
+    down, across = (
+        large / small for large, small in zip(pixels.shape, luma_256.shape, strict=False)
+    )
+    rows = slice(round(top * down), round(bottom * down))
+    columns = slice(round(left * across), round(right * across))
+    return luma_256[top:bottom, left:right], _colours(pixels[rows, columns])
 
 
 def _may_be_copied(kind: str, options: recipe.Image) -> bool:

@@ -18,6 +18,7 @@ from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import Rule
 from pairsieve.pipeline.selections.record import read, read_by, values_of
 from pairsieve.schemas.columns import (
+    CENTRE_HASH,
     CLUSTER,
     COLOUR,
     DHASH,
@@ -31,6 +32,8 @@ from pairsieve.schemas.columns import (
     ROW,
     SHARD,
     SHARD_OFFSET,
+    TRIMMED_COLOUR,
+    TRIMMED_HASHES,
     UID,
     URL,
     URL_HASH,
@@ -41,7 +44,10 @@ MOST = 10  # pairs that one URL is told of, in the order of rows
 COPIES_SHOWN = 20  # of a cluster, in the order of rows
 UID_CHARS = 32
 SHARDS = (".tar", ".parquet")
-OURS = (URL_HASH, IMAGE_CHECKSUM, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES)
+OURS = (
+    URL_HASH, IMAGE_CHECKSUM, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES, CENTRE_HASH,
+    TRIMMED_HASHES, TRIMMED_COLOUR,
+)  # fmt: skip
 ATTEMPT = ("retry_layer", "outcome", "detail", "http_status", "final_url", "attempts", "fetched_at")
 
 

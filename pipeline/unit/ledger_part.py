@@ -132,7 +132,8 @@ class Part:
         """Fill what is measured of images.
 
         Value i of each of `arrays`, (n,), belongs to all of `rows[i]`: pairs that share an
-        image. What reads of their texts as well is measured for each of them.
+        image. Of a value that is None nothing is measured. What reads of their texts as well is
+        measured for each of them.
         """
         self._measure(self.order.image, rows, arrays)
 
@@ -148,7 +149,12 @@ class Part:
             groups = list(enumerate(rows))
             if not set(stored) <= shared:
                 groups = [(index, [row]) for index, same in groups for row in same]
-            groups = [(i, same) for i, same in groups if self._filled(stored, same[0])]
+            planes = [arrays[column] for column in one.reads if column in arrays]
+            groups = [
+                (i, same)
+                for i, same in groups
+                if self._filled(stored, same[0]) and all(each[i] is not None for each in planes)
+            ]
             indices = [index for index, _ in groups]
             inputs = {c: arrays[c][indices] for c in one.reads if c in arrays}
             inputs |= {c: self._array(c, [same[0] for _, same in groups]) for c in stored}

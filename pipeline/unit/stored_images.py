@@ -7,6 +7,7 @@ is ever written. Rows that share a URL share its image, unless their boxes to bl
 
 import hashlib
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Self
@@ -49,6 +50,8 @@ from pairsieve.schemas.columns import (
     SHA256,
     STORED_HEIGHT,
     STORED_WIDTH,
+    TRIMMED_COLOURS,
+    TRIMMED_LUMA,
     WIDTH,
 )
 from pairsieve.schemas.outcomes import Outcome
@@ -191,6 +194,8 @@ class Images:
             LUMA: _planes([each.luma for each in pictures]),
             LUMA_256: _planes([each.luma_256 for each in pictures]),
             COLOURS: _planes([each.colours for each in pictures]),
+            TRIMMED_LUMA: _planes([each.trimmed_luma for each in pictures]),
+            TRIMMED_COLOURS: _planes([each.trimmed_colours for each in pictures]),
         }
         if self._orientations:
             arrays[ORIENTATIONS] = np.array([self._orientations] * len(pictures))
@@ -240,8 +245,8 @@ def _entry(index: BlocklistIndex | None, final_url: str | None, sha256: str) -> 
     return (index.of_url(final_url) or index.of_sha256(sha256)) if index else None
 
 
-def _planes(planes: list[NDArray[np.uint8]]) -> Planes:
-    """Return planes, each (h, w), as an object array, (n,); alike ones do not merge."""
+def _planes(planes: Sequence[NDArray[np.uint8] | None]) -> Planes:
+    """Return planes, each (h, w) or None, as an object array, (n,); alike ones do not merge."""
     array = np.empty(len(planes), object)
     array[:] = planes
     return array

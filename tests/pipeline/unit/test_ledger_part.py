@@ -136,6 +136,20 @@ def test_a_filter_that_mixes_text_and_pixels_measures_every_pair_of_an_image() -
     assert part.values["aspect_ratio"] == [0.2, None, 0.4, None]
 
 
+def test_only_a_picture_with_a_border_is_measured_inside_it() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+    bodies = []
+    for plane in (noise, np.pad(noise, 12, constant_values=255)):
+        sink = io.BytesIO()
+        Image.fromarray(plane).save(sink, "PNG")
+        bodies.append(sink.getvalue())
+    values = gathered(FILTERS, PAIRS, dict(zip("ab", bodies, strict=True))).values
+    hashes = values["trimmed_hashes"]
+    assert (hashes[0], hashes[2], hashes[3]) == (None, None, None)
+    assert hashes[1][0] == values["perceptual_hash"][0]
+    assert values["trimmed_colour"][1] == values["colour"][0]
+
+
 def test_pairs_that_share_a_url_take_over_its_image_but_not_what_mixes_text_and_pixels() -> None:
     earlier = gathered((Bright, Words), PAIRS[:1], PICTURES)
     before = EarlierLayers(earlier.table(), [])
