@@ -26,6 +26,7 @@ from pairsieve.schemas.recipe import Recipe
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
+    "input": {"Pages": "pages"},
     "text": {"SequenceClassifier": "classifier"},
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
@@ -179,11 +180,6 @@ def presets_page() -> str:
     return _page([*preset_text.PROSE, _table(preset_text.HEAD, rows), *preset_text.paragraphs()])
 
 
-def drawn_page() -> str:
-    """Return the page on the architecture."""
-    return _page([architecture_page()])
-
-
 PAGES = {
     "commands.md": commands_page,
     "recipe.md": recipe_page,
@@ -191,7 +187,7 @@ PAGES = {
     "filters.md": filters_page,
     "outcomes.md": outcomes_page,
     "presets.md": presets_page,
-    "architecture.md": drawn_page,
+    "architecture.md": lambda: _page([architecture_page()]),
 }
 
 

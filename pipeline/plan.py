@@ -152,7 +152,7 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
     """
     shaping = {
         "url", "text", "header", "delimiter", "quote", "encoding", "caption", "image", "columns",
-        "leave_out", "as_text", "unit_pairs", *HASHES,
+        "leave_out", "as_text", "unit_pairs", "pages", *HASHES,
     }  # fmt: skip
     text = {"text": recipe.text.hashed()} if recipe.text else {}
     if recipe.text and recipe.text.tokens and recipe.embed:

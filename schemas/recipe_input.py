@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_pages import Pages
 
 HASHES = ("sha256", "md5")  # keys of `input` that name a column of expected hashes
 
@@ -68,6 +69,10 @@ class Input(Section):
         min_length=1,
         description="Parquet: column with the images, as bytes or `{bytes, path}`. WebDataset: "
         "suffix of the image where samples hold several, e.g. `seg.png`.",
+    )
+    pages: Pages | None = Field(
+        None,
+        description="WARC, WAT: which pairs are taken; see [common-crawl.md](common-crawl.md).",
     )
     on_bad_file: Literal["stop", "skip"] = Field(
         "stop",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from pairsieve.pipeline.input import image_folder, parquet, text, webdataset
+from pairsieve.pipeline.input import image_folder, parquet, text, web_archive, webdataset
 from pairsieve.pipeline.input.files import COMPRESSIONS, InputFile, is_compressed, list_files
 from pairsieve.pipeline.input.reader import Reader, Rows
 from pairsieve.schemas.errors import BadOption, nearest
@@ -23,6 +23,8 @@ READERS: tuple[Reader, ...] = (
     text.TXT,
     webdataset.WEBDATASET,
     image_folder.IMAGE_FOLDER,
+    web_archive.WARC,
+    web_archive.WAT,
 )
 AUTO = "auto"  # in the recipe: the format is told from the files' names
 
@@ -107,6 +109,8 @@ def find_files(options: Input, dataset: str, readers: tuple[Reader, ...] = READE
             raise BadOption(f"input.path: no file of format {reader.format} in {options.path}")
     if options.image is not None and not reader.takes_image:
         raise BadOption(f"input.image: {reader.format} files hold no images; leave it out")
+    if options.pages is not None and reader not in (web_archive.WARC, web_archive.WAT):
+        raise BadOption(f"input.pages: {reader.format} files hold no pages; leave it out")
     if reader.group:
         names = {file.name for file in chosen}
         chosen = reader.group(
