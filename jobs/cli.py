@@ -31,6 +31,7 @@ from pairsieve.jobs.cli_options import (
     Workers,
 )
 from pairsieve.jobs.cluster.commands import cluster
+from pairsieve.jobs.crawl.commands import extract
 from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.recipes.commands import check, init
@@ -256,7 +257,7 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (diff, sweep, presets, why, sql, explore, *COMMANDS):
+for command in (extract, diff, sweep, presets, why, sql, explore, *COMMANDS):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

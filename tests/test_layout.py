@@ -22,6 +22,7 @@ FOLDERS = {
     "fetch": "dataset ledger",
     "pages": "dataset fetch",
     "input": "dataset pages",
+    "extraction": "dataset engine fetch pages input",
     "image": "dataset engine",
     "models": "engine",
     "vectors": "dataset models",

@@ -1,0 +1,1 @@
+"""`pairsieve extract`: pairs from the pages of a crawl."""

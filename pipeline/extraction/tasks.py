@@ -1,0 +1,182 @@
+"""The work on one file of a crawl: finding its pairs, and writing those that stay."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.extraction.first_of_each import ENDS, read_beyond, write_keys
+from pairsieve.pipeline.extraction.sources import Source, open_source
+from pairsieve.pipeline.fetch.canonical_url import canonical
+from pairsieve.pipeline.pages.crawl import Tally, pairs_of
+from pairsieve.pipeline.pages.page import REPEATED
+from pairsieve.pipeline.pages.rows import ROWS_AT_ONCE, SCHEMA, row, tables
+from pairsieve.schemas.recipe_pages import Pages
+
+FOUND, REPEATS, HOSTS, OVER_HOST, WRITTEN = "found", "repeats", "hosts", "over_host", "written"
+ROWS_SUFFIX = ".rows.parquet"
+PAIRS, OVER_LIMIT_OF_HOST = "pairs", "over_host_limit"
+PAGES, BAD, LEFT_OUT, EXAMPLES = "pages", "bad", "left_out", "examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all tasks of an extraction have in common.
+
+    Attributes:
+        out: Where pairs are written.
+        work: Where everything else is.
+        options: Which pairs are taken from a page.
+        files: How many files there are.
+        buckets: How many buckets keys are cut into.
+        limit_hosts: Whether pairs of a host are limited.
+    """
+
+    out: Store
+    work: Store
+    options: Pages
+    files: int
+    buckets: int
+    limit_hosts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """A task: one file of the crawl, by its number."""
+
+    common: Work
+    number: int
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """Return under which name the task is committed."""
+        return task_name(self.number)
+
+    def __str__(self) -> str:
+        return self.source.location
+
+
+def part_name(number: int) -> str:
+    """Return how the file of pairs from this file of the crawl is called."""
+    return f"part-{number:06d}.parquet"
+
+
+def find(task: FileTask) -> Marker:
+    """Write the pairs of a file, each once, and their keys."""
+    import pyarrow.parquet as pq
+
+    common, tally = task.common, Tally()
+    keys: dict[int, None] = {}
+    path = content(FOUND, task.name, ROWS_SUFFIX)
+    with (
+        open_source(task.source) as file,
+        common.work.writer(path) as sink,
+        pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer,
+    ):
+        for table in tables(_once(task, file, tally, keys)):
+            writer.write_table(table, row_group_size=ROWS_AT_ONCE)
+    hashes = np.fromiter(keys, np.uint64, len(keys))
+    rows = np.arange(len(hashes), dtype=np.uint32)
+    keys_path, entry, ends = write_keys(common.work, FOUND, task.name, hashes, rows, common.buckets)
+    marker = Marker(
+        len(hashes),
+        {path: sink.entry(), keys_path: entry},
+        extra={
+            ENDS: ends,
+            PAGES: tally.pages,
+            BAD: dict(sorted(tally.bad.items())),
+            LEFT_OUT: dict(sorted(tally.left_out.items())),
+            EXAMPLES: [list(each) for each in tally.examples],
+        },
+    )
+    return commit(common.work, marker_path(FOUND, task.name), marker)
+
+
+def _once(
+    task: FileTask, file: Any, tally: Tally, keys: dict[int, None]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a file, each pair of URL and text once; `keys` gets their hashes."""
+    source = task.source
+    for page, place, pair in pairs_of(
+        file, source.location, source.format, task.common.options, tally
+    ):
+        key = xxhash.xxh3_64_intdigest(f"{pair.url}\n{pair.text}".encode("utf-8", "replace"))
+        if key in keys:
+            tally.left_out[REPEATED] += 1
+            continue
+        keys[key] = None
+        yield row(page, place, pair)
+
+
+def find_hosts(task: FileTask) -> Marker:
+    """Write which host each pair of a file is of, for those that are no repeats."""
+    common = task.common
+    kept = np.ones(_found(task).rows, bool)
+    kept[read_beyond(common.work, REPEATS, common.buckets, task.number, common.files)] = False
+    hashes = np.fromiter(_hosts(task), np.uint64, len(kept))
+    rows = np.flatnonzero(kept).astype(np.uint32)
+    path, entry, ends = write_keys(
+        common.work, HOSTS, task.name, hashes[kept], rows, common.buckets
+    )
+    marker = Marker(len(rows), {path: entry}, extra={ENDS: ends})
+    return commit(common.work, marker_path(HOSTS, task.name), marker)
+
+
+def _hosts(task: FileTask) -> Iterator[int]:
+    """Yield the hash of the host of each row's page."""
+    for batch in _batches(task, ["page_url"]):
+        for url in batch.column("page_url").to_pylist():
+            page = canonical(url)
+            host = page.host_name if page else ""
+            yield xxhash.xxh3_64_intdigest(host.encode())
+
+
+def write(task: FileTask) -> Marker:
+    """Write the pairs of a file that are the first of their kind."""
+    import pyarrow.parquet as pq
+
+    common = task.common
+    args = common.buckets, task.number, common.files
+    repeats = read_beyond(common.work, REPEATS, *args)
+    over = read_beyond(common.work, OVER_HOST, *args) if common.limit_hosts else repeats[:0]
+    kept = np.ones(_found(task).rows, bool)
+    kept[repeats] = kept[over] = False
+    first = 0
+    with (
+        common.out.writer(part_name(task.number)) as sink,
+        pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer,
+    ):
+        for batch in _batches(task, None):
+            stays = kept[first : first + len(batch)]
+            first += len(batch)
+            if stays.any():
+                writer.write_batch(batch.filter(pa.array(stays)))
+    counts = {PAIRS: int(kept.sum()), REPEATED: len(repeats), OVER_LIMIT_OF_HOST: len(over)}
+    marker = Marker(int(kept.sum()), {}, counts)
+    return commit(common.work, marker_path(WRITTEN, task.name), marker)
+
+
+def _found(task: FileTask) -> Marker:
+    """Return the marker of what was found in a file."""
+    marker = task.common.work.marker(marker_path(FOUND, task.name))
+    assert marker
+    return marker
+
+
+def _batches(task: FileTask, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield what was found in a file."""
+    import pyarrow.parquet as pq
+
+    with (
+        task.common.work.reader(_found(task).file(ROWS_SUFFIX)) as file,
+        pq.ParquetFile(file) as found,
+    ):
+        yield from found.iter_batches(ROWS_AT_ONCE, columns=columns)
