@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -180,7 +180,7 @@ def presets_page() -> str:
     return _page([*preset_text.PROSE, _table(preset_text.HEAD, rows), *preset_text.paragraphs()])
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "recipe.md": recipe_page,
     "columns.md": columns_page,

@@ -74,8 +74,8 @@ class Gathering:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.rules_cache = RulesCache()
-        options = worker.recipe.fetch
-        self.client = Client(options, worker.among) if options else None
+        options, opt_outs = worker.recipe.fetch, worker.recipe.opt_outs
+        self.client = Client(options, worker.among, opt_outs) if options else None
         self._turn = threading.Lock()
 
     @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pairsieve.schemas import pool_columns, text_columns
+from pairsieve.schemas import pool_columns, rights_columns, text_columns
 from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
@@ -21,6 +21,7 @@ from pairsieve.schemas.pool_columns import BOILERPLATE as BOILERPLATE
 from pairsieve.schemas.pool_columns import CLUSTERED as CLUSTERED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.pool_columns import RARE as RARE
+from pairsieve.schemas.rights_columns import RIGHTS as RIGHTS
 from pairsieve.schemas.text_columns import CAPTION_CHARS as CAPTION_CHARS
 from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
 from pairsieve.schemas.text_columns import LANGUAGE as LANGUAGE
@@ -256,7 +257,7 @@ SHARD_OFFSET = Column("shard_offset", pa.int64(), "bytes", "Where it begins ther
 # The parts of the ledger, by the verb that writes them; every part also has `row`.
 GATHERED = (
     ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
-    CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, SHA256,
+    CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, *RIGHTS, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
     IMAGE_CHECKSUM, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
@@ -380,7 +381,8 @@ def check_listed() -> None:
         BadOption: naming the column and what to do.
     """
     listed = Counter(column.name for column in COLUMNS + UNSTORED)
-    for constant, value in (globals() | vars(text_columns) | vars(pool_columns)).items():
+    declared = globals() | vars(text_columns) | vars(pool_columns) | vars(rights_columns)
+    for constant, value in declared.items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
                 f"schemas/columns.py: {constant} is in {listed[value.name]} of GATHERED, "

@@ -64,11 +64,11 @@ class Outcome(StrEnum):
         False,
         "The server answered a status that carries no image (1xx, 204, 3xx).",
     )
-    OPT_OUT = "opt_out", False, "The answer's X-Robots-Tag forbids this use."
+    OPT_OUT = "opt_out", False, "Site, answer, page or file forbid this use; the detail says how."
     TDM_RESERVED = (
         "tdm_reserved",
         False,
-        "The answer reserves the rights of text and data mining (tdm-reservation: 1).",
+        "Site or answer reserve the rights of text and data mining.",
     )
     EMPTY = "empty", False, "The answer has no bytes."
     HASH_MISMATCH = "hash_mismatch", False, "The bytes are not those that the input's hash is of."

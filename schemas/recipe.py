@@ -27,6 +27,7 @@ from pairsieve.schemas.recipe_group import Group
 from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_keep import Keep, Origin, one_rule
+from pairsieve.schemas.recipe_opt_outs import OptOuts
 from pairsieve.schemas.recipe_report import Report
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
@@ -76,9 +77,6 @@ class Fetch(Section):
     )
     robots: Literal["obey", "ignore"] = Field(
         "obey", description="Whether robots.txt is requested and obeyed, with its Crawl-delay."
-    )
-    opt_outs: Literal["obey", "ignore"] = Field(
-        "obey", description="Whether X-Robots-Tag and tdm-reservation of an answer are obeyed."
     )
     per_host_per_s: float = Field(
         10, ge=0.001, le=100_000, description="Requests per second that one host sees of the job."
@@ -131,6 +129,14 @@ class Fetch(Section):
     resolve: dict[str, tuple[IPvAnyAddress, ...]] = Field(
         {}, description="Addresses of host names, instead of DNS; `*` stands for every other name."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _opt_outs_are_a_section(cls, content: Any) -> Any:
+        """Refuse the key of earlier versions, whose meaning a section of its own has now."""
+        if isinstance(content, dict) and "opt_outs" in content:
+            raise ValueError("opt_outs: a section of its own now: `opt_outs: {obey: all}`, or none")
+        return content
 
     @model_validator(mode="after")
     def _kept_by_engine(self) -> Self:
@@ -296,6 +302,7 @@ class Recipe(Section):
 
     input: Input
     fetch: Fetch | None = None
+    opt_outs: OptOuts = OptOuts()
     blocklist: Blocklist | None = None
     known: EarlierDatasets | None = None
     decontaminate: Decontaminate | None = None

@@ -3,12 +3,12 @@
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.addresses import Addresses
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
-from pairsieve.pipeline.fetch.origins import Origins
+from pairsieve.pipeline.fetch.origins import Origins, SiteFile
 from pairsieve.pipeline.fetch.request import Answer
 
 ITEM_BYTES = 1_000  # what a result costs besides its body
@@ -26,7 +26,7 @@ class Job:
         url: As the caller has it.
         target: What is requested next: the URL, or where redirects have led.
         batch: What it is part of.
-        robots_txt: Whether this is a robots.txt, which other jobs wait for.
+        site_file: Which file of the site this is, which other jobs wait for; None for an image.
         left_s: What is left of the limit for one attempt, s.
         redirects: Followed in this attempt.
         attempts: Begun.
@@ -40,7 +40,7 @@ class Job:
     url: str
     target: CanonicalUrl
     batch: "Batch"
-    robots_txt: bool = False
+    site_file: SiteFile | None = None
     left_s: float = 0.0
     redirects: int = 0
     attempts: int = 0
@@ -127,3 +127,8 @@ class Batch:
         if not self.told:
             self.told = True
             self.idle()
+
+
+def backlog(batches: Iterable[Batch]) -> int:
+    """Return the bytes of results that were not taken."""
+    return sum(batch.delivered - batch.consumed for batch in batches)

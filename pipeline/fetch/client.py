@@ -11,13 +11,15 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
-from pairsieve.pipeline.fetch.batch import Batch, EndedJob
+from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.fetch.scheduler import Scheduler
+from pairsieve.pipeline.rights.opt_out import OptOut
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_opt_outs import IGNORED, OptOuts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Fetched:
         fetched_at: When the last attempt began, ms since 1970 UTC; None if nothing was sent.
         etag: As the server gave it, at most 200 characters.
         last_modified: As the server gave it, at most 200 characters.
+        opt_outs: What the site and the answer declare, obeyed or not.
     """
 
     url: str
@@ -52,6 +55,7 @@ class Fetched:
     fetched_at: int | None = None
     etag: str | None = None
     last_modified: str | None = None
+    opt_outs: tuple[OptOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Shared:
     Attributes:
         among: How many processes fetch at the same time; each gets an equal part of what a host is
             allowed to see.
-        rules_cache: What robots.txt files say.
+        rules_cache: What robots.txt and tdmrep.json files say.
         sent: Requests sent, by host and second since 1970 UTC; counted up here.
     """
 
@@ -73,10 +77,11 @@ class Shared:
 class Client:
     """Fetches for the units that a process has under way, one thread for all."""
 
-    def __init__(self, options: Fetch, among: int = 1) -> None:
-        """Prepare for a process that is one of `among`."""
+    def __init__(self, options: Fetch, among: int = 1, opt_outs: OptOuts = IGNORED) -> None:
+        """Prepare for a process that is one of `among`; the forms to obey end a transfer."""
         self._options = options
-        self._scheduler = Scheduler(options, among)
+        self._opt_outs = opt_outs
+        self._scheduler = Scheduler(options, among, opt_outs)
 
     def fetch(
         self,
@@ -94,7 +99,8 @@ class Client:
         URLs themselves.
         """
         addresses = Addresses(self._options.allow_networks, self._options.ports, blocked)
-        batch = Batch(addresses, Origins(self._options, shared.rules_cache), shared.sent)
+        origins: Origins[Job] = Origins(self._options, shared.rules_cache, self._opt_outs)
+        batch = Batch(addresses, origins, shared.sent)
         if idle:
             batch.idle = idle
         refused = []
@@ -114,10 +120,11 @@ def fetch(
     options: Fetch,
     shared: Shared | None = None,
     blocked: Callable[[CanonicalUrl], str | None] | None = None,
+    opt_outs: OptOuts = IGNORED,
 ) -> Generator[Fetched]:
     """Yield what a client of its own gives for each distinct URL."""
     shared = shared or Shared()
-    return Client(options, shared.among).fetch(urls, shared, blocked)
+    return Client(options, shared.among, opt_outs).fetch(urls, shared, blocked)
 
 
 def _fetched(ended: EndedJob) -> Fetched:
@@ -136,4 +143,5 @@ def _fetched(ended: EndedJob) -> Fetched:
         fetched_at=job.requested_at,
         etag=answer.etag,
         last_modified=answer.last_modified,
+        opt_outs=answer.opt_outs,
     )

@@ -1,29 +1,26 @@
 """What is read from an answer's header besides the status: a version, a redirect, and opt-outs.
 
-Source: X-Robots-Tag, https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag;
-noai and noimageai: introduced by DeviantArt, November 2022; tdm-reservation: W3C TDM Reservation
-Protocol, section 5.1.
+Source: tdm-reservation and tdm-policy: W3C TDM Reservation Protocol, section 5.2; Content-Usage:
+draft-ietf-aipref-attach-05, section 2; the others: preferences.py.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.content_coding import codings
-from pairsieve.schemas.outcomes import Outcome
+from pairsieve.pipeline.rights.opt_out import OptOut
+from pairsieve.pipeline.rights.preferences import directive, signal, usage
+from pairsieve.schemas.recipe_opt_outs import Form
 
 MAX_CHARS = 200  # of a header's value that is kept
-OPT_OUTS = frozenset(("noai", "noimageai", "noindex", "noimageindex", "none"))
 _FIELDS = re.compile(
     rb"^(etag|last-modified|content-encoding|content-length|location|x-robots-tag|"
-    rb"tdm-reservation)"
+    rb"tdm-reservation|tdm-policy|content-usage|content-signal)"
     rb"[ \t]*:([^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS = re.compile(rb"\n?HTTP/[0-9.]+ +([0-9]{3})")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
-_RESERVED = (Outcome.TDM_RESERVED, "tdm-reservation: 1")
-# Directives that have a value after a colon, which a name of a robot has, too.
-_VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
 @dataclass(slots=True)
@@ -36,7 +33,7 @@ class Header:
     location: str = ""  # the first one; libcurl refuses a second that differs
     codings: tuple[str, ...] = ()  # of the body, in the order they were applied
     length: int = 0  # as declared, bytes; 0 if it is not
-    opt_out: tuple[Outcome, str] | None = None
+    opt_outs: list[OptOut] = field(default_factory=list)  # at most one of a form
 
 
 def complete(lines: bytes) -> bool:
@@ -52,6 +49,7 @@ def read(lines: bytes, robot: str) -> Header:
     start = _start(lines)
     header = Header(_status(lines, start))
     encodings: list[str] = []
+    declared: dict[bytes, list[str]] = {}
     for name, raw in _FIELDS.findall(lines, start):
         match name.lower():
             case b"content-length":
@@ -65,11 +63,10 @@ def read(lines: bytes, robot: str) -> Header:
                 encodings.append(raw.decode("latin-1"))
             case b"location":
                 header.location = header.location or _location(raw)
-            case b"x-robots-tag":
-                header.opt_out = header.opt_out or _opted_out(raw.decode("latin-1"), robot)
-            case _:
-                if raw.strip() == b"1":
-                    header.opt_out = header.opt_out or _RESERVED
+            case declaration:
+                declared.setdefault(declaration, []).append(raw.decode("latin-1").strip())
+    if declared:
+        header.opt_outs = _opt_outs(declared, robot)
     header.codings = codings(encodings) if encodings else ()
     return header
 
@@ -102,14 +99,20 @@ def _location(raw: bytes) -> str:
         return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], raw).decode("ascii")
 
 
-def _opted_out(value: str, robot: str) -> tuple[Outcome, str] | None:
-    """Return the opt-out in one X-Robots-Tag; a name before a colon addresses what follows it."""
-    addressed = True
-    for part in value.lower().split(","):
-        name, colon, rest = part.partition(":")
-        if colon and name.strip() not in _VALUED:
-            addressed = name.strip() in (robot, "*")
-            part = rest
-        if addressed and part.strip() in OPT_OUTS:
-            return Outcome.OPT_OUT, f"X-Robots-Tag: {part.strip()}"
-    return None
+def _opt_outs(declared: dict[bytes, list[str]], robot: str) -> list[OptOut]:
+    """Return what the values of such fields opt out of; the lines of one dictionary are joined."""
+    found = []
+    for name, form, says in (
+        (b"content-usage", Form.CONTENT_USAGE, usage),
+        (b"content-signal", Form.CONTENT_SIGNAL, signal),
+    ):
+        allowed, words = says(", ".join(declared.get(name, ())))
+        if allowed is False:
+            found.append(OptOut(form, f"{form.replace('_', '-').title()}: {words}"))
+    tags = (directive(value, robot) for value in declared.get(b"x-robots-tag", ()))
+    if tag := next(filter(None, tags), None):
+        found.append(OptOut(Form.X_ROBOTS_TAG, f"X-Robots-Tag: {tag}"))
+    if "1" in declared.get(b"tdm-reservation", ()):
+        policy = "".join(f", tdm-policy: {url}" for url in declared.get(b"tdm-policy", ())[:1])
+        found.append(OptOut(Form.TDM_RESERVATION, f"tdm-reservation: 1{policy}"[:MAX_CHARS]))
+    return found

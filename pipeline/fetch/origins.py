@@ -1,18 +1,26 @@
-"""What is known of the origins of one unit: their robots.txt, and whether they are left alone.
+"""What is known of the origins of one unit: what their files say, and who is left alone.
 
-An origin is scheme, host and port. The rules of a robots.txt outlive the unit, in the cache that
-the caller passes; an origin that fails, or whose robots.txt cannot be had, gets another chance with
-every unit.
+An origin is scheme, host and port. What its robots.txt and tdmrep.json say outlives the unit, in
+the cache that the caller passes; an origin that fails, or whose robots.txt cannot be had, gets
+another chance with every unit. A tdmrep.json that cannot be had declares nothing.
 """
 
-from typing import Generic, Literal, TypeVar
+import time
+from typing import Final, Generic, Literal, TypeVar
 
 from pairsieve.pipeline.fetch import robots
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.request import Answer
+from pairsieve.pipeline.rights import robots_lines, tdmrep
+from pairsieve.pipeline.rights.opt_out import OptOut, first_obeyed
+from pairsieve.pipeline.rights.tdmrep import TdmFile
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_opt_outs import IGNORED, Form, OptOuts
 
+ROBOTS_TXT: Final = "/robots.txt"
+SiteFile = Literal["/robots.txt", "/.well-known/tdmrep.json"]
+Item = TypeVar("Item")
 Job = TypeVar("Job")
 
 # Failures that speak of the host rather than of the URL; so does the status 429.
@@ -31,60 +39,78 @@ class Origins(Generic[Job]):
     """The origins of one unit.
 
     Attributes:
-        waiting: The jobs that wait for the robots.txt of an origin, once it is requested.
+        waiting: The jobs that wait for a file of an origin, once it is requested.
     """
 
-    def __init__(self, options: Fetch, rules_cache: robots.RulesCache) -> None:
+    def __init__(
+        self, options: Fetch, rules_cache: robots.RulesCache, opt_outs: OptOuts = IGNORED
+    ) -> None:
         self.waiting: dict[str, list[Job]] = {}
         self._options = options
-        self._rules_cache = rules_cache
+        self._obeyed = opt_outs.forms
+        self._reads_tdm_files = Form.TDMREP in self._obeyed
         self._robot = robots.product_token(options.user_agent)
         self._obey = options.robots == "obey"
         self._failures: dict[str, int] = {}  # in a row
         self._paused: dict[str, str] = {}  # and why
         self._unreadable: dict[str, Answer] = {}  # robots.txt that could not be had
-        self._learnt: tuple[str, robots.Rules | None] = (
-            "",
-            None,
-        )  # good at least for the jobs that wait
+        self._robots: _Files[robots.Rules] = _Files(rules_cache, self._robot)
+        self._tdm_files: _Files[TdmFile] = _Files(rules_cache, tdmrep.PATH)
 
-    def verdict(self, target: CanonicalUrl) -> Answer | Literal["allowed", "unknown"]:
-        """Return whether `target` may be requested, or why not; unknown without a robots.txt."""
+    def verdict(self, target: CanonicalUrl) -> Answer | Literal["allowed"] | SiteFile:
+        """Return whether `target` may be requested, or why not, or the file to read before."""
         origin = target.origin
         if origin in self._paused:
             return Answer(Outcome.HOST_PAUSED, self._paused[origin])
-        if not self._obey:
-            return "allowed"
-        if origin in self._unreadable:
+        if self._obey and origin in self._unreadable:
             return self._unreadable[origin]
-        rules = self._rules(origin)
-        if rules is None:
-            return "unknown"
-        if rules.allow(target.url):
-            return "allowed"
-        return Answer(Outcome.ROBOTS, f"{origin}/robots.txt")
+        rules = self._robots.get(origin) if self._obey else None
+        if self._obey and rules is None:
+            return ROBOTS_TXT
+        if rules and not rules.allow(target.url):
+            return Answer(Outcome.ROBOTS, f"{origin}{ROBOTS_TXT}")
+        unread = self._reads_tdm_files and self._tdm_files.get(origin) is None
+        if unread and (not rules or rules.allow(f"{origin}{tdmrep.PATH}")):
+            return tdmrep.PATH
+        opt_out = first_obeyed(self.opt_outs(target), self._obeyed)
+        return Answer(opt_out.outcome, opt_out.evidence) if opt_out else "allowed"
 
-    def learn(self, origin: str, answer: Answer) -> None:
-        """Take what came of the request for the robots.txt of `origin`."""
+    def opt_outs(self, target: CanonicalUrl) -> list[OptOut]:
+        """Return the opt-outs that the files of its origin declare for `target`."""
+        origin, path = target.origin, target.target
+        found = []
+        rules = self._robots.get(origin) if self._obey else None
+        if rules and rules.usage:
+            lines = robots_lines.disallowing(rules.usage, path)
+            found = [robots_lines.as_opt_out(line, origin, rules.read_at) for line in lines]
+        tdm_file = self._tdm_files.get(origin) if self._reads_tdm_files else None
+        reserved = tdm_file.opt_out(origin, path) if tdm_file else None
+        return [*found, reserved] if reserved else found
+
+    def learn(self, origin: str, file: SiteFile, answer: Answer) -> None:
+        """Take what came of the request for a file of `origin`."""
+        now = int(time.time() * 1000)
+        if file == tdmrep.PATH:
+            body = answer.body if answer.outcome is Outcome.OK else b""
+            self._tdm_files.put(origin, tdmrep.parse_tdm_file(body, now), len(body))
+        else:
+            self._learn_rules(origin, answer, now)
+
+    def _learn_rules(self, origin: str, answer: Answer, now: int) -> None:
         if answer.outcome is Outcome.OK:
-            rules = robots.parse_rules(answer.body, self._robot)
+            rules = robots.parse_rules(answer.body, self._robot, now)
         elif _no_file(answer):
             rules = robots.nothing_forbidden(self._robot)
         else:
             detail = ": ".join(filter(None, ("robots.txt", answer.detail)))
             self._unreadable[origin] = Answer(answer.outcome, detail, status=answer.status)
             return
-        self._rules_cache.put(origin, self._robot, rules, len(answer.body))
-        self._learnt = origin, rules
+        self._robots.put(origin, rules, len(answer.body))
 
     def delay_s(self, origin: str) -> float:
         """Return the Crawl-delay to keep at `origin`, as far as it is known, s."""
-        rules = self._rules(origin) if self._obey else None
+        rules = self._robots.get(origin) if self._obey else None
         return min(rules.delay_s, self._options.crawl_delay_max_s) if rules else 0.0
-
-    def _rules(self, origin: str) -> robots.Rules | None:
-        learnt, rules = self._learnt
-        return rules if learnt == origin else self._rules_cache.get(origin, self._robot)
 
     def count(self, origin: str, answer: Answer) -> int:
         """Count a request to `origin` that has ended; return its failures in a row."""
@@ -100,6 +126,26 @@ class Origins(Generic[Job]):
     def paused(self, origin: str) -> bool:
         """Return whether `origin` is left alone for the rest of the unit."""
         return origin in self._paused
+
+
+class _Files(Generic[Item]):
+    """What one kind of file says: in the cache, and what was learnt last, for those who wait."""
+
+    def __init__(self, cache: robots.RulesCache, reader: str) -> None:
+        self._cache = cache
+        self._reader = reader
+        self._learnt: tuple[str, Item | None] = "", None
+
+    def get(self, origin: str) -> Item | None:
+        learnt, item = self._learnt
+        if learnt == origin:
+            return item
+        cached: Item | None = self._cache.get(origin, self._reader)
+        return cached
+
+    def put(self, origin: str, item: Item, size: int) -> None:
+        self._cache.put(origin, self._reader, item, size)
+        self._learnt = origin, item
 
 
 def _no_file(answer: Answer) -> bool:

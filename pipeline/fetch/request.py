@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -23,9 +23,11 @@ from pairsieve.pipeline.fetch import content_coding, curl_options, headers, robo
 from pairsieve.pipeline.fetch.addresses import Addresses
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
+from pairsieve.pipeline.rights.opt_out import OptOut, first_obeyed
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_opt_outs import Form
 
 SLOW_FOR_S = 10  # how long a transfer may stay below `min_bytes_per_s`
 PAGE_BYTES = 65_536  # of an error page or the like that are received, so as to keep its connection
@@ -70,6 +72,7 @@ class Answer:
     seconds: float = 0.0
     etag: str | None = None
     last_modified: str | None = None
+    opt_outs: tuple[OptOut, ...] = ()
 
 
 class Transfer:
@@ -84,13 +87,18 @@ class Transfer:
     """
 
     def __init__(
-        self, options: Fetch, addresses: Addresses, budget: MemoryBudget, robot: str
+        self,
+        options: Fetch,
+        addresses: Addresses,
+        budget: MemoryBudget,
+        robot: str,
+        obeyed: Collection[Form] = (),
     ) -> None:
         self._options = options
         self._addresses = addresses
         self._budget = budget
         self._robot = robot
-        self._obey = options.opt_outs == "obey"
+        self._obeyed = obeyed
         self._lines = BytesIO()
         self._chunks: list[bytes] = []
         self._whole = True
@@ -113,7 +121,7 @@ class Transfer:
         target: CanonicalUrl,
         timeout_s: float,
         now: float,
-        robots_txt: bool = False,
+        site_file: bool = False,
         cookies: Iterable[bytes] = (),
     ) -> None:
         """Prepare the request of `target`, to be over `timeout_s` after `now`.
@@ -124,8 +132,8 @@ class Transfer:
         self.paused = 0.0
         self._started = now
         self._deadline = now + timeout_s
-        self._robots_txt = robots_txt
-        self._max_bytes = robots.MAX_BYTES if robots_txt else self._options.max_bytes
+        self._site_file = site_file
+        self._max_bytes = robots.MAX_BYTES if site_file else self._options.max_bytes
         self._header: headers.Header | None = None
         self._fault_of_header: tuple[Outcome, str] | None = None
         self._keeps_body = False
@@ -139,7 +147,7 @@ class Transfer:
         if self._options.host_headers:
             self.curl.setopt(
                 pycurl.HTTPHEADER,
-                curl_options.request_headers(self._options, None if robots_txt else target),
+                curl_options.request_headers(self._options, None if site_file else target),
             )
         if self._options.cookies == "chain":
             for line in (b"ALL", *cookies):  # the first forgets those of another chain
@@ -245,6 +253,7 @@ class Transfer:
             now - self._started,
             header.etag,
             header.last_modified,
+            tuple(header.opt_outs) if self._keeps_body else (),
         )
 
     def _verdict(
@@ -271,7 +280,7 @@ class Transfer:
         try:
             body = content_coding.decoded(received, header.codings, self._max_bytes)
         except content_coding.TooLong as error:
-            if self._robots_txt:
+            if self._site_file:
                 return Outcome.OK, None, error.beginning
             return Outcome.TOO_LARGE, str(error), b""
         except content_coding.Undecodable as error:
@@ -281,7 +290,7 @@ class Transfer:
     def _cut_off(self) -> bool:
         """Return whether the transfer was ended here because what came is enough."""
         if self._keeps_body:
-            return self._robots_txt and self.bytes > self._max_bytes
+            return self._site_file and self.bytes > self._max_bytes
         return self.bytes > PAGE_BYTES
 
     def _failure(self, code: int, message: str) -> tuple[Outcome, str]:
@@ -311,9 +320,9 @@ class Transfer:
                 Outcome.TOO_LARGE,
                 f"a header of more than {self._options.max_header_bytes} bytes",
             )
-        elif self._keeps_body and not self._robots_txt:
-            if header.opt_out and self._obey:
-                self._fault_of_header = header.opt_out
+        elif self._keeps_body and not self._site_file:
+            if opt_out := first_obeyed(header.opt_outs, self._obeyed):
+                self._fault_of_header = opt_out.outcome, opt_out.evidence
             elif header.length > self._max_bytes:
                 self._fault_of_header = (
                     Outcome.TOO_LARGE,
@@ -340,7 +349,7 @@ class Transfer:
         self.buffered += size
         self._budget.arriving += size
         if self.bytes > self._max_bytes:
-            if not self._robots_txt:
+            if not self._site_file:
                 self._chunks = []
             return 0
         self._chunks.append(chunk)

@@ -12,8 +12,11 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from protego import Protego
+
+from pairsieve.pipeline.rights.robots_lines import UsageRule, usage_rules
 
 MAX_BYTES = 500 * 1024  # of a file that are read. Source: RFC 9309, 2.5: at least 500 KiB
 MAX_REDIRECTS = 5  # Source: RFC 9309, 2.3.1.2: at least five
@@ -26,6 +29,7 @@ _ITEM_BYTES = 200  # what an entry costs besides its file
 _AGENT = re.compile(r"user(?:-|\s+)?agent(?:\s*:|\s)\s*([^\s#:/*]*)(\*(?=\s|#|$))?", re.I)
 _COMPATIBLE = re.compile(r"Mozilla/[^(]*\(compatible;\s*([A-Za-z0-9_-]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_OF_USAGE = re.compile("^content-", re.I | re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Rules:
     _parsed: Protego | None  # None: everything is allowed
     _robot: str
     forbids_all: bool = False
+    usage: tuple[UsageRule, ...] = ()  # on what may be done with what is fetched
+    read_at: int = 0  # ms since 1970 UTC
 
     def allow(self, url: str) -> bool:
         """Return whether `url` may be requested."""
@@ -58,8 +64,8 @@ def nothing_forbidden(robot: str) -> Rules:
     return Rules(0.0, None, robot)
 
 
-def parse_rules(body: bytes, robot: str) -> Rules:
-    """Return what the file `body`, of any content, says to `robot`."""
+def parse_rules(body: bytes, robot: str, read_at: int = 0) -> Rules:
+    """Return what the file `body`, of any content, says to `robot`; it was read at `read_at`."""
     if len(body) > MAX_BYTES:  # a line cut in two would say something else
         body = body[: body.rfind(b"\n", 0, MAX_BYTES) + 1]
     lines = (line.strip() for line in body.decode("utf-8-sig", "replace").splitlines())
@@ -68,7 +74,8 @@ def parse_rules(body: bytes, robot: str) -> Rules:
     if len(kept) > MAX_LINES or text.count("*") > MAX_WILDCARDS:
         return Rules(0.0, None, robot, forbids_all=True)
     parsed = Protego.parse(text)
-    return Rules(parsed.crawl_delay(robot) or 0.0, parsed, robot)
+    usage = usage_rules(kept, robot) if _OF_USAGE.search(text) else ()
+    return Rules(parsed.crawl_delay(robot) or 0.0, parsed, robot, usage=usage, read_at=read_at)
 
 
 def _addressed(line: str, robot: str) -> str:
@@ -81,14 +88,14 @@ def _addressed(line: str, robot: str) -> str:
 
 
 class RulesCache:
-    """The rules of the origins used last, at most KEPT_BYTES of files.
+    """What the files of the origins used last say, at most KEPT_BYTES of files.
 
-    It outlives the task that fills it, so that the next unit of a host requests no robots.txt
+    It outlives the task that fills it, so that the next unit of a host does not request the file
     again. A copy sent to another process begins empty.
     """
 
     def __init__(self, kept_bytes: int = KEPT_BYTES, fresh_s: float = FRESH_S) -> None:
-        self._rules: OrderedDict[tuple[str, str], tuple[Rules, float, int]] = OrderedDict()
+        self._rules: OrderedDict[tuple[str, str], tuple[Any, float, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()  # units may be fetched in several threads
         self._kept_bytes = kept_bytes
@@ -97,9 +104,12 @@ class RulesCache:
     def __reduce__(self) -> tuple[type["RulesCache"], tuple[int, float]]:
         return RulesCache, (self._kept_bytes, self._fresh_s)
 
-    def get(self, origin: str, robot: str) -> Rules | None:
-        """Return the rules of `origin`, such as `https://example.org`, if they are in the cache."""
-        key = origin, robot
+    def get(self, origin: str, reader: str) -> Any:
+        """Return what `origin`, such as `https://example.org`, says to `reader`; None if unknown.
+
+        The reader is a robot's name, or the path of a file that addresses nobody.
+        """
+        key = origin, reader
         with self._lock:
             entry = self._rules.get(key)
             if entry is None:
@@ -110,9 +120,9 @@ class RulesCache:
             self._rules.move_to_end(key)
             return entry[0]
 
-    def put(self, origin: str, robot: str, rules: Rules, size: int) -> None:
-        """Keep the rules of `origin` that come from a file of `size` bytes."""
-        key = origin, robot
+    def put(self, origin: str, reader: str, rules: Any, size: int) -> None:
+        """Keep what a file of `size` bytes of `origin` says."""
+        key = origin, reader
         size += _ITEM_BYTES
         with self._lock:
             if key in self._rules:

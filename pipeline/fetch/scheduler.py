@@ -1,10 +1,9 @@
 """The scheduler of a process's transfers: what is started when, and what becomes of each answer.
 
-A thread of its own runs them: it follows redirects, puts off further attempts, waits for a host's
-robots.txt before anything else of the host, slows down and leaves alone. Units come as batches.
-One that leaves room for more than it can fill is told so, and the next unit may begin: both share
-the limits on hosts and memory, the connections, and what is known of names and TLS sessions. Only
-`results` runs outside of the thread, in that of each unit.
+A thread of its own follows redirects, puts off further attempts, waits for the files of a site
+before anything else of it, slows down and leaves alone. Units come as batches. One that leaves room
+for more than it can fill is told so, and the next unit may begin: both share the limits on hosts
+and memory, connections, names and TLS sessions. Only `results` runs outside, in a unit's thread.
 """
 
 import heapq
@@ -17,14 +16,16 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
-from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job
+from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
+from pairsieve.pipeline.fetch.origins import ROBOTS_TXT
 from pairsieve.pipeline.fetch.request import Answer, Transfer
 from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product_token
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_opt_outs import IGNORED, OptOuts
 
 BACKOFF_S = 0.5  # before the second attempt; doubles with each further one
 MAX_WAIT_S = 30.0  # before another attempt of a URL on its own account
@@ -38,8 +39,9 @@ class Scheduler:
     The thread lives as long as there is a batch.
     """
 
-    def __init__(self, options: Fetch, among: int = 1) -> None:
+    def __init__(self, options: Fetch, among: int = 1, opt_outs: OptOuts = IGNORED) -> None:
         self._options = options
+        self._obeyed = opt_outs.forms
         # A socket is no matter of the blocklist, and all else of a unit's own addresses.
         self._addresses = Addresses(options.allow_networks, options.ports)
         self._robot = product_token(options.user_agent)
@@ -190,8 +192,7 @@ class Scheduler:
         while len(self._under_way) < self._options.concurrency and self._room():
             job = self._hosts.take(now)
             if job is None:
-                self._have_room(now)
-                return
+                return self._have_room(now)
             self._idle_since = None
             target = job.target
             if not job.redirects:
@@ -200,8 +201,10 @@ class Scheduler:
             if self._idle:
                 transfer = self._idle.pop()
             else:
-                transfer = Transfer(self._options, self._addresses, self._budget, self._robot)
-            transfer.start(target, job.left_s, now, job.robots_txt, job.cookies)
+                transfer = Transfer(
+                    self._options, self._addresses, self._budget, self._robot, self._obeyed
+                )
+            transfer.start(target, job.left_s, now, bool(job.site_file), job.cookies)
             transfer.counted = target.host_name, int(time.time())
             job.batch.sent[transfer.counted] += 1
             self._under_way[transfer] = job
@@ -225,29 +228,25 @@ class Scheduler:
         job.requested_at = int(time.time() * 1000)
         job.left_s = self._options.timeout_s
         job.cookies = ()
-        if job.robots_txt:
+        if job.site_file:
             job.left_s = min(job.left_s, TIMEOUT_S)
 
     def _room(self) -> bool:
         """Return whether the backlog has room; if not, let the consumer wake the loop."""
         self._full = True  # set before looking, so that no room made meanwhile goes unnoticed
-        self._budget.waiting = self._backlog()
+        self._budget.waiting = backlog(self._batches)
         self._full = self._budget.full()
         return not self._full
-
-    def _backlog(self) -> int:
-        """Return the bytes of results that were not taken."""
-        return sum(batch.delivered - batch.consumed for batch in self._batches)
 
     def _balance(self, now: float) -> None:
         """Let transfers pause while too much is buffered, all but the oldest."""
         budget = self._budget
         budget.oldest = next(iter(self._under_way), None)
-        budget.waiting = self._backlog()
+        budget.waiting = backlog(self._batches)
         if not budget.pausing:
             return
         self._full = True  # set before looking, as in `_room`
-        budget.waiting = self._backlog()
+        budget.waiting = backlog(self._batches)
         concerned, budget.pausing = budget.pausing, []
         for transfer in dict.fromkeys(concerned):
             if transfer not in self._under_way:
@@ -332,28 +331,29 @@ class Scheduler:
             self._finish(job, answer, now)
 
     def _finish(self, job: Job, answer: Answer, now: float) -> None:
-        """Hand over what `job` ended with, or let go on what waited for a robots.txt."""
-        if job.robots_txt:
-            origins = job.batch.origins
-            origins.learn(job.first.origin, answer)
+        """Hand over what `job` ended with, or let go on what waited for a file of the site."""
+        origins = job.batch.origins
+        if job.site_file:
+            origins.learn(job.first.origin, job.site_file, answer)
             for waiting in origins.waiting.pop(job.first.origin):
                 self._admit(waiting, first=True)
             return
+        answer.opt_outs = (*origins.opt_outs(job.target), *answer.opt_outs)
         job.batch.hand_over(EndedJob(job, answer, now))
-        self._budget.waiting = self._backlog()
+        self._budget.waiting = backlog(self._batches)
 
     def _admit(self, job: Job, first: bool = False) -> None:
-        """Let `job` wait for its turn, or for its host's robots.txt, or end where it may not go."""
+        """Let `job` wait for its turn, or for a file of its host, or end where it may not go."""
         target, batch, origins = job.target, job.batch, job.batch.origins
-        if job.robots_txt:
+        if job.site_file:
             self._hosts.add(target.host_name, job, first)
             return
         verdict = origins.verdict(target)
+        if verdict != ROBOTS_TXT and target.origin not in batch.slowed:
+            batch.slowed.add(target.origin)
+            delay_s = origins.delay_s(target.origin) * self._among
+            self._hosts.slow_down(target.host_name, delay_s)
         if verdict == "allowed":
-            if target.origin not in batch.slowed:
-                batch.slowed.add(target.origin)
-                delay_s = origins.delay_s(target.origin) * self._among
-                self._hosts.slow_down(target.host_name, delay_s)
             self._hosts.add(target.host_name, job, first)
         elif isinstance(verdict, Answer):
             self._finish(job, verdict, time.monotonic())
@@ -361,9 +361,9 @@ class Scheduler:
             origins.waiting[target.origin].append(job)
         else:
             origins.waiting[target.origin] = [job]
-            url = f"{target.origin}/robots.txt"
-            robots_txt = Job(url, replace(target, url=url), batch, robots_txt=True)
-            self._hosts.add(target.host_name, robots_txt, first=True)
+            url = f"{target.origin}{verdict}"
+            file = Job(url, replace(target, url=url), batch, site_file=verdict)
+            self._hosts.add(target.host_name, file, first=True)
 
     def _redirected(self, job: Job, location: str) -> tuple[Outcome, str | None] | None:
         """Send `job` on, or return the outcome that ends it here and its detail."""
@@ -373,7 +373,7 @@ class Scheduler:
             no_url = target.outcome is Outcome.NO_URL
             outcome = Outcome.BAD_RESPONSE if no_url else target.outcome
             return outcome, f"redirect: {target.detail}"
-        max_redirects = MAX_REDIRECTS if job.robots_txt else self._options.max_redirects
+        max_redirects = MAX_REDIRECTS if job.site_file else self._options.max_redirects
         if job.redirects >= max_redirects:
             return Outcome.TOO_MANY_REDIRECTS, None
         if job.left_s <= 0:

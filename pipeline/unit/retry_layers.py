@@ -42,6 +42,7 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.rights_columns import OPT_OUT_AT
 
 TRANSIENT = "transient"  # stands for every outcome that time may cure
 
@@ -233,9 +234,12 @@ class EarlierLayers:
     def _judged(self, urls: set[str]) -> dict[str, dict[str, Any]]:
         """Return the ledger row of a pair, per URL, whose bytes were received and judged."""
         final = [str(outcome) for outcome in Outcome if not outcome.retriable]
-        index = self.ledger.column_names.index(FETCHED_AT.name)
-        as_put = self.ledger[FETCHED_AT.name].cast(pa.int64())  # ms, not a datetime
-        ledger = self.ledger.set_column(index, FETCHED_AT.name, as_put)
+        ledger = self.ledger
+        for column in (FETCHED_AT, OPT_OUT_AT):
+            if column.name in ledger.column_names:
+                as_put = ledger[column.name].cast(pa.int64())  # ms, not a datetime
+                index = ledger.column_names.index(column.name)
+                ledger = ledger.set_column(index, column.name, as_put)
         rows = {}
         for row, (url, outcome, sha256) in enumerate(
             zip(

@@ -21,6 +21,7 @@ from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import BlurBox, parse_boxes
 from pairsieve.pipeline.image.pixels import Picture, picture
+from pairsieve.pipeline.rights.opt_out import OptOut
 from pairsieve.pipeline.unit.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -56,6 +57,7 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.rights_columns import OPT_OUT_AT, OPT_OUT_EVIDENCE, OPT_OUTS
 
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 
@@ -138,10 +140,23 @@ class Images:
             (LAST_MODIFIED, fetched.last_modified),
         ):
             self._part.put(column, rows, value)
+        self._note(rows, fetched.opt_outs, fetched.fetched_at)
         if fetched.outcome is Outcome.OK:
             self._add_body(rows, fetched)
         else:
             self._part.reject(rows, fetched.outcome, fetched.detail)
+
+    def _note(self, rows: list[int], opt_outs: tuple[OptOut, ...], answered_at: int | None) -> None:
+        """Add opt-outs to what the rows have of them."""
+        for row in rows if opt_outs else ():
+            for column, new in (
+                (OPT_OUTS, [str(one.form) for one in opt_outs]),
+                (OPT_OUT_EVIDENCE, [one.evidence for one in opt_outs]),
+            ):
+                self._part.put(column, [row], (self._part.values[column.name][row] or []) + new)
+            times = [one.read_at or answered_at or 0 for one in opt_outs]
+            latest = max(self._part.values[OPT_OUT_AT.name][row] or 0, *times)
+            self._part.put(OPT_OUT_AT, [row], latest or None)
 
     def _add_body(self, rows: list[int], fetched: Fetched) -> None:
         """Take the bytes that came, if they may enter and are those expected."""

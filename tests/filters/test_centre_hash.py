@@ -21,7 +21,8 @@ def waves(seed: int, height: int = 200, width: int = 300) -> Plane:
         generator.normal() * np.cos(a * y + b * x + c)
         for a, b, c in generator.uniform(0, 9, (9, 3))
     )
-    return np.clip(128 + 40 * np.asarray(total), 0, 255).astype(np.uint8)
+    plane: Plane = np.clip(128 + 40 * np.asarray(total), 0, 255).astype(np.uint8)
+    return plane
 
 
 def test_the_middle_lacks_three_percent_at_each_edge() -> None:

@@ -25,9 +25,12 @@ from pairsieve.pipeline.image.decode import Rejected
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe_opt_outs import ALL_FORMS, Form, OptOuts
 
 JPEG = b"\xff\xd8\xff" + bytes(range(256)) * 20
 LOOPBACK = IPv4Network("127.0.0.0/8")
+# What costs no further request.
+OF_ANSWERS = OptOuts(obey=tuple(ALL_FORMS - {Form.PAGE, Form.TDMREP}))
 LOSSLESS = recipe.Image(format="png")
 
 FetchOne = Callable[..., Fetched]
@@ -78,6 +81,7 @@ BEHAVIOURS: dict[str, bytes | Callable[["Connection"], None]] = {
     "gzip": whole(gzip.compress(JPEG), "200 OK", "Content-Encoding: gzip"),
     "latin-1": whole(JPEG, "200 OK", "Content-Type: image/\xe9" + "x" * 300),
     "404": whole(b"gone", "404 Not Found"),
+    ".well-known": whole(b"gone", "404 Not Found"),
     "endless-404": endless(b"HTTP/1.1 404 No\r\n\r\n", bytes(60_000)),
     "500": whole(b"oh", "500 Oops"),
     "204": b"HTTP/1.1 204 None\r\n\r\n",
@@ -288,8 +292,8 @@ def fetch_options() -> Options:
 def fetch_one(fetch_options: Options) -> FetchOne:
     """Return a function that fetches one URL with such options."""
 
-    def one(url: str, *ports: int, **changes: Any) -> Fetched:
-        (fetched,) = fetch([url], fetch_options(*ports, **changes))
+    def one(url: str, *ports: int, opt_outs: OptOuts = OF_ANSWERS, **changes: Any) -> Fetched:
+        (fetched,) = fetch([url], fetch_options(*ports, **changes), opt_outs=opt_outs)
         return fetched
 
     return one

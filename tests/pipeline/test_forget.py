@@ -334,7 +334,7 @@ def test_the_funnel_is_that_of_a_selection_made_anew(dataset: tuple[Recipe, Stor
     assert there.extra["fingerprint"] == again.extra["fingerprint"]
 
 
-RICH = {
+RICH: dict[str, Any] = {
     "group": {"captions": "all_as_list", "entries": {"min_pairs": 1}},
     "alignment": {"neg_clip_loss": {"batch": 4}},
     "shard": {"samples": 2, "text": "cleaned", "captions": "all", "split": {"val": 0.4}}
@@ -356,7 +356,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     recipe = recipe_in(folder, RICH)
     store = Hoarder(Store.at(folder / "out").url)
     walk(recipe, store)
-    options = RICH["shard"] | {"layout": "parquet", "index": [], "vectors": "npy"}
+    options = {**RICH["shard"], "layout": "parquet", "index": [], "vectors": "npy"}
     parquet = recipe.model_copy(update={"shard": Shard.model_validate(options)})
     select.run(parquet, store, Serial(), "parquet")
     list(shard.run(parquet, store, Serial(), "parquet"))

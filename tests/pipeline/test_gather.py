@@ -232,7 +232,7 @@ def test_a_unit_is_gathered_while_the_last_answer_of_the_one_before_is_waited_fo
 
     def held(connection: "Connection") -> None:
         opened.wait(20)
-        connection.sock.sendall(site.whole())
+        connection.sock.sendall(site.whole(site.jpeg, "200 OK", "Connection: close"))
 
     site.behaviours |= {"held": held, "robots.txt": site.behaviours["404"]}
     two = {"path": str(tmp_path / "pairs.parquet"), "unit_pairs": 2}

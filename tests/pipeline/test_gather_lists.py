@@ -62,6 +62,7 @@ def gathered(tmp_path: Path, site: "Site") -> Gathered:
                 "ports": [site.port],
                 "retries": 0,
             },
+            "opt_outs": {"obey": "none"},
         }
         if never:
             (tmp_path / "never.txt").write_text(never)

@@ -54,7 +54,7 @@ def gate(site: "Site") -> Iterator[threading.Event]:
 
     def held(connection: "Connection") -> None:
         opened.wait(20)
-        connection.sock.sendall(site.whole())
+        connection.sock.sendall(site.whole(site.jpeg, "200 OK", "Connection: close"))
 
     site.behaviours["held"] = held
     yield opened

@@ -6,6 +6,7 @@ import pytest
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.fetch.headers import read
 from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.recipe_opt_outs import Form, OptOuts
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import Site
@@ -20,6 +21,7 @@ FetchOne = Callable[..., Fetched]
         (["x-robots-tag:NoImageAI , nofollow"], Outcome.OPT_OUT),
         (["X-Robots-Tag: nofollow", "X-Robots-Tag: noindex"], Outcome.OPT_OUT),
         (["X-Robots-Tag: none"], Outcome.OPT_OUT),
+        (["X-Robots-Tag: noml"], Outcome.OPT_OUT),
         (["X-Robots-Tag: max-snippet: 20, noimageindex"], Outcome.OPT_OUT),
         (["X-Robots-Tag: unavailable_after: 25 Jun 2030 15:00:00 PST, noai"], Outcome.OPT_OUT),
         (["X-Robots-Tag: Test: noai"], Outcome.OPT_OUT),
@@ -32,6 +34,13 @@ FetchOne = Callable[..., Fetched]
         (["tdm-reservation: 1"], Outcome.TDM_RESERVED),
         (["TDM-Reservation:1"], Outcome.TDM_RESERVED),
         (["tdm-reservation: 0"], Outcome.OK),
+        (["tdm-policy: https://example.org/policy.json"], Outcome.OK),
+        (["Content-Usage: train-ai=n"], Outcome.OPT_OUT),
+        (["Content-Usage: train-ai=y"], Outcome.OK),
+        (["Content-Usage: search=y", "content-usage: train-ai=n;x=1"], Outcome.OPT_OUT),
+        (["Content-Usage: train-ai=n", "Content-Usage: train-ai=y"], Outcome.OK),
+        (["Content-Signal: search=yes, ai-train=no"], Outcome.OPT_OUT),
+        (["Content-Signal: ai-train=yes, search=yes, ai-input=yes"], Outcome.OK),
     ],
 )
 def test_an_opt_out_is_one_when_it_speaks_to_us(
@@ -45,8 +54,11 @@ def test_an_opt_out_is_one_when_it_speaks_to_us(
 
 def test_a_recipe_may_ignore_opt_outs(site: "Site", fetch_one: FetchOne) -> None:
     site.behaviours["out"] = site.whole(site.jpeg, "200 OK", "X-Robots-Tag: noai")
-    fetched = fetch_one(site.url("out"), site.port, opt_outs="ignore")
+    fetched = fetch_one(site.url("out"), site.port, opt_outs=OptOuts(obey="none"))
     assert (fetched.outcome, fetched.body) == (Outcome.OK, site.jpeg)
+    assert [(o.form, o.evidence) for o in fetched.opt_outs] == [
+        (Form.X_ROBOTS_TAG, "X-Robots-Tag: noai")
+    ]
 
 
 def test_an_opt_out_is_decided_before_the_body_is_read(site: "Site", fetch_one: FetchOne) -> None:

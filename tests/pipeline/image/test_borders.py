@@ -66,11 +66,12 @@ def test_what_jpeg_leaves_of_a_border_is_one() -> None:
     rim = np.ones(barred.shape, bool)
     rim[16:-16, 16:-16] = False
     shaken = np.random.default_rng(1).integers(-10, 1, barred.shape)
-    barred = np.where(rim, barred + shaken, barred).astype(np.uint8)
-    assert inside(barred) == (16, 116, 16, 156)
+    shaken_rim: NDArray[np.uint8] = np.where(rim, barred + shaken, barred).astype(np.uint8)
+    assert inside(shaken_rim) == (16, 116, 16, 156)
 
 
 def test_drawn_scenes_have_none() -> None:
     generator = np.random.default_rng(1)
     scenes = [draw(random_scene(generator), 150, 128) for _ in range(20)]
-    assert all(inside(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)) is None for scene in scenes)
+    planes = [np.asarray(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY), np.uint8) for scene in scenes]
+    assert all(inside(plane) is None for plane in planes)
