@@ -27,6 +27,7 @@ from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
 from pairsieve.pipeline.models import clip, pretrained
+from pairsieve.pipeline.rights import c2pa_manifest
 from pairsieve.pipeline.unit.input_columns import (
     check_hashes,
     dialect_sentences,
@@ -99,6 +100,8 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
             are in a column that there will not be.
     """
     _check_fetch(recipe, plan.images)
+    if recipe.opt_outs.page is not None:
+        plan.column_of(recipe.opt_outs.page)
     if recipe.image.blur_boxes is not None:
         plan.column_of(recipe.image.blur_boxes)
     columns = _own_columns(recipe, plan.schema.names)
@@ -262,11 +265,13 @@ def _fetcher(recipe: Recipe) -> list[str]:
             "fetch.user_agent: is still the template's; say who you are and how a site's owner can "
             'reach you, e.g. "my-lab/1.0 (+https://my-lab.example/crawler)"'
         )
+    if recipe.opt_outs.signers:
+        c2pa_manifest.check()
     if recipe.fetch and recipe.fetch.cookies == "chain":
         curl_options.check_cookies()
     if recipe.fetch is None or recipe.fetch.engine != "img2dataset":
         return []
-    img2dataset.check()
+    img2dataset.check(recipe.opt_outs)
     return [img2dataset.WARNING]
 
 

@@ -36,6 +36,9 @@ class OptOuts(Section):
     page: str | None = Field(
         None, min_length=1, description="Input column with the robots metas of the pair's page."
     )
+    signers: bool = Field(
+        False, description="Whether C2PA signatures are checked; needs `pairsieve[c2pa]`."
+    )
 
     @model_validator(mode="after")
     def _page_is_known(self) -> Self:

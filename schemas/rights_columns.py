@@ -16,6 +16,29 @@ OPT_OUT_EVIDENCE = Column(
 OPT_OUT_AT = Column(
     "opt_out_at", pa.timestamp("ms", "UTC"), "", "When the last of `opt_outs` was read."
 )
+XMP_LICENCE = InSample(
+    "xmp_licence",
+    pa.string(),
+    "",
+    "Licence or rights statement in the file's XMP, a URL as a rule.",
+)
+XMP_CREATOR = InSample("xmp_creator", pa.string(), "", "Creators named in the file's XMP.")
+XMP_CREDIT = InSample("xmp_credit", pa.string(), "", "Credit line in the file's XMP.")
+XMP_NOTICE = InSample("xmp_notice", pa.string(), "", "Copyright notice in the file's XMP.")
+DIGITAL_SOURCE_TYPE = InSample(
+    "digital_source_type",
+    pa.string(),
+    "",
+    "How it was made, an IPTC code in XMP or C2PA: `trainedAlgorithmicMedia` is AI-generated.",
+)
+C2PA_SIGNER = InSample(
+    "c2pa_signer", pa.string(), "", "Who signed its C2PA manifest, with `opt_outs.signers`."
+)
+C2PA_STATE = InSample(
+    "c2pa_state", pa.string(), "", "Whether that signature holds: `trusted`, `valid`, `invalid`."
+)
 
-DECLARED = (OPT_OUTS, OPT_OUT_EVIDENCE, OPT_OUT_AT)
-RIGHTS = DECLARED
+IN_FILE = (
+    XMP_LICENCE, XMP_CREATOR, XMP_CREDIT, XMP_NOTICE, DIGITAL_SOURCE_TYPE, C2PA_SIGNER, C2PA_STATE,
+)  # fmt: skip
+RIGHTS = (OPT_OUTS, OPT_OUT_EVIDENCE, OPT_OUT_AT, *IN_FILE)

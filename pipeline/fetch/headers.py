@@ -106,7 +106,7 @@ def _opt_outs(declared: dict[bytes, list[str]], robot: str) -> list[OptOut]:
         (b"content-usage", Form.CONTENT_USAGE, usage),
         (b"content-signal", Form.CONTENT_SIGNAL, signal),
     ):
-        allowed, words = says(", ".join(declared.get(name, ())))
+        allowed, words = says(", ".join(declared[name])) if name in declared else (None, "")
         if allowed is False:
             found.append(OptOut(form, f"{form.replace('_', '-').title()}: {words}"))
     tags = (directive(value, robot) for value in declared.get(b"x-robots-tag", ()))

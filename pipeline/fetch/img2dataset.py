@@ -26,11 +26,13 @@ from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
+from pairsieve.schemas.recipe_opt_outs import IGNORED, Form, OptOuts
 
 WARNING = (
     "fetch.engine: img2dataset has no limit on a whole transfer or on bytes, no limits per host, "
     "reads no robots.txt and calls itself a browser; see docs/img2dataset.md"
 )
+SEEN = frozenset((Form.PAGE, Form.X_ROBOTS_TAG, Form.XMP, Form.C2PA))  # forms of opt-outs
 OPT_OUTS = ("noai", "noimageai", "noindex", "noimageindex")  # img2dataset's own default
 _DETAIL_CHARS = 200
 _BLOCKED = "blocked: "
@@ -63,12 +65,18 @@ _STATUS = re.compile(r"HTTP Error (\d{3})")
 _here = threading.local()  # `addresses`: what this thread may connect to
 
 
-def check() -> None:
-    """Refuse to begin without img2dataset.
+def check(opt_outs: OptOuts = IGNORED) -> None:
+    """Refuse to begin without img2dataset, or with opt-outs to obey that it cannot see.
 
     Raises:
-        BadOption: it cannot be imported.
+        BadOption: it cannot be imported; or such a form is listed, as `all` is not.
     """
+    lost = () if opt_outs.obey == "all" else sorted(opt_outs.forms - SEEN)
+    if lost:
+        raise BadOption(
+            f"opt_outs.obey: engine img2dataset cannot see {', '.join(lost)}: remove them, say "
+            "`all` for those that it can, or leave the engine out"
+        )
     _downloader()
 
 

@@ -5,13 +5,12 @@ which `train-ai` is what concerns us. Files written by earlier drafts say `train
 `bots`, the wider category of which training was a part. Content-Signal: draft-romm-aipref-
 contentsignals-00 and contentsignals.org; its key `use`: Cloudflare's changelog, 31 August 2026.
 X-Robots-Tag: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag; noai and
-noimageai: DeviantArt, November 2022; noml: Mojeek and Common Crawl, 2023.
+noimageai: DeviantArt, November 2022; noml: noml.info, an open letter of October 2023.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any, cast
-
-from http_sf import StructuredFieldError, Token, parse
 
 TRAINING = ("train-ai", "train-genai")
 WIDER = "bots"  # counts where neither of these is said
@@ -28,6 +27,8 @@ def usage(value: str) -> tuple[bool | None, str]:
 
     A value that is no dictionary says nothing, as section 6.4 of the vocabulary has it.
     """
+    from http_sf import StructuredFieldError, Token, parse  # not in img2dataset's environment
+
     try:
         content = value[:MAX_VALUE].strip().encode("utf-8", "replace")
         said = cast("dict[str, Any]", parse(content, tltype="dictionary"))
@@ -54,8 +55,8 @@ def signal(value: str) -> tuple[bool | None, str]:
     return (False, f"use={use}") if use in _NOT_FOR_TRAINING else (None, "")
 
 
-def directive(value: str, robot: str) -> str | None:
-    """Return the directive of one X-Robots-Tag that opts out for `robot`, if there is one.
+def directive(value: str, robot: str, directives: Collection[str] = DIRECTIVES) -> str | None:
+    """Return which of `directives` one X-Robots-Tag has for `robot`, if it has one.
 
     A name before a colon addresses what follows it.
     """
@@ -65,6 +66,6 @@ def directive(value: str, robot: str) -> str | None:
         if colon and name.strip() not in _VALUED:
             addressed = name.strip() in (robot, "*")
             part = rest
-        if addressed and part.strip() in DIRECTIVES:
+        if addressed and part.strip() in directives:
             return part.strip()
     return None

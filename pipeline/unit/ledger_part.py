@@ -13,6 +13,7 @@ from pairsieve.filters.order import ordered
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.input.extra_columns import PROBLEM, RESERVED, image_locations
 from pairsieve.pipeline.ledger.rules import Rule, passing
+from pairsieve.pipeline.rights.opt_out import OptOut
 from pairsieve.schemas.columns import (
     DETAIL,
     GATHERED,
@@ -29,6 +30,7 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.rights_columns import OPT_OUT_AT, OPT_OUT_EVIDENCE, OPT_OUTS
 
 
 class Part:
@@ -88,6 +90,18 @@ class Part:
         rows = list(rows)
         self.put(OUTCOME, rows, outcome)
         self.put(DETAIL, rows, detail)
+
+    def note(self, rows: Iterable[int], opt_outs: Sequence[OptOut], at: int | None) -> None:
+        """Add opt-outs, of an answer at that time, to what `rows` have of them."""
+        for row in rows if opt_outs else ():
+            for column, new in (
+                (OPT_OUTS, [str(one.form) for one in opt_outs]),
+                (OPT_OUT_EVIDENCE, [one.evidence for one in opt_outs]),
+            ):
+                self.values[column.name][row] = (self.values[column.name][row] or []) + new
+            times = [one.read_at or at or 0 for one in opt_outs]
+            latest = max(self.values[OPT_OUT_AT.name][row] or 0, *times)
+            self.values[OPT_OUT_AT.name][row] = latest or None
 
     def forget(self, row: int, detail: str | None, uid: str | None = None) -> None:
         """Keep of a row nothing but its uid, or the one given, and why."""

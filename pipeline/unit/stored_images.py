@@ -20,10 +20,13 @@ from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch.client import Fetched
 from pairsieve.pipeline.image.blur import BlurBox, parse_boxes
+from pairsieve.pipeline.image.format import kind_of
 from pairsieve.pipeline.image.pixels import Picture, picture
-from pairsieve.pipeline.rights.opt_out import OptOut
+from pairsieve.pipeline.rights.in_file import read_rights
+from pairsieve.pipeline.rights.opt_out import first_obeyed
 from pairsieve.pipeline.unit.expected_hashes import ExpectedHashes
 from pairsieve.pipeline.unit.ledger_part import Part
+from pairsieve.pipeline.unit.page_opt_outs import NO_PAGES, PageOptOuts
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.arrays import Planes
 from pairsieve.schemas.columns import (
@@ -57,7 +60,6 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.rights_columns import OPT_OUT_AT, OPT_OUT_EVIDENCE, OPT_OUTS
 
 PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
 
@@ -73,12 +75,14 @@ class Checks:
         expected: The hashes that the input expects.
         blocklist: The recipe's blocklist, if it has one.
         forgotten: What was taken out of the dataset, if anything was.
+        pages: Opt-outs of the rows' pages, and which of their forms are obeyed.
     """
 
     blur_boxes: list[Any] | None
     expected: ExpectedHashes
     blocklist: BlocklistIndex | None
     forgotten: BlocklistIndex | None = None
+    pages: PageOptOuts = NO_PAGES
 
     @classmethod
     def of(
@@ -92,6 +96,7 @@ class Checks:
             ExpectedHashes(part.extra_columns, recipe.input),
             blocklist.load(recipe.blocklist) if recipe.blocklist else None,
             forgotten,
+            PageOptOuts.of(part, plan, recipe),
         )
 
     @property
@@ -107,7 +112,7 @@ class Checks:
                 part.reject([row], Outcome.HASH_MISMATCH, self.expected.malformed[row])
             elif self.blocklist and (entry := self.blocklist.of_canonical(part.urls[row])):
                 part.reject([row], Outcome.BLOCKLIST, entry)
-            else:
+            elif not self.pages.forbid(part, row):
                 admitted.append(row)
         return admitted
 
@@ -122,6 +127,8 @@ class Images:
         self._part = part
         self._options = recipe.image
         self._orientations = recipe.group.compared
+        self._obeyed = recipe.opt_outs.forms
+        self._signers = recipe.opt_outs.signers
         self._tar = tar
         self._path = path
         self._checks = checks
@@ -140,23 +147,11 @@ class Images:
             (LAST_MODIFIED, fetched.last_modified),
         ):
             self._part.put(column, rows, value)
-        self._note(rows, fetched.opt_outs, fetched.fetched_at)
+        self._part.note(rows, fetched.opt_outs, fetched.fetched_at)
         if fetched.outcome is Outcome.OK:
             self._add_body(rows, fetched)
         else:
             self._part.reject(rows, fetched.outcome, fetched.detail)
-
-    def _note(self, rows: list[int], opt_outs: tuple[OptOut, ...], answered_at: int | None) -> None:
-        """Add opt-outs to what the rows have of them."""
-        for row in rows if opt_outs else ():
-            for column, new in (
-                (OPT_OUTS, [str(one.form) for one in opt_outs]),
-                (OPT_OUT_EVIDENCE, [one.evidence for one in opt_outs]),
-            ):
-                self._part.put(column, [row], (self._part.values[column.name][row] or []) + new)
-            times = [one.read_at or answered_at or 0 for one in opt_outs]
-            latest = max(self._part.values[OPT_OUT_AT.name][row] or 0, *times)
-            self._part.put(OPT_OUT_AT, [row], latest or None)
 
     def _add_body(self, rows: list[int], fetched: Fetched) -> None:
         """Take the bytes that came, if they may enter and are those expected."""
@@ -172,8 +167,21 @@ class Images:
         wrong = self._checks.expected.mismatches(rows, fetched.body, sha256)
         for row, detail in wrong.items():
             self._part.reject([row], Outcome.HASH_MISMATCH, detail)
-        for boxes, same in self._by_boxes([row for row in rows if row not in wrong]):
-            self._add_picture(same, fetched.body, boxes)
+        rows = [row for row in rows if row not in wrong]
+        if not self._opted_out(rows, fetched):
+            for boxes, same in self._by_boxes(rows):
+                self._add_picture(same, fetched.body, boxes)
+
+    def _opted_out(self, rows: list[int], fetched: Fetched) -> bool:
+        """Note what the file says of its rights; reject the rows if that is to be obeyed."""
+        rights = read_rights(fetched.body, kind_of(fetched.body) if self._signers else None)
+        for column, value in rights.values.items():
+            self._part.put(column, rows, value)
+        self._part.note(rows, rights.opt_outs, fetched.fetched_at)
+        opt_out = first_obeyed(rights.opt_outs, self._obeyed)
+        if opt_out:
+            self._part.reject(rows, opt_out.outcome, opt_out.evidence)
+        return opt_out is not None
 
     def _forget(self, rows: list[int], entry: str) -> None:
         for row in rows:

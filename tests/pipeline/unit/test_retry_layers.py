@@ -113,6 +113,7 @@ def world(tmp_path: Path, site: Any) -> MakeWorld:
                 "ports": [site.port],
                 "retries": 0,
             },
+            "opt_outs": {"obey": "none"},
         }
         recipe = Recipe.model_validate(sections | more)
         dataset = World(site, recipe, Store.at(tmp_path / "dataset"))

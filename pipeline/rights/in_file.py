@@ -1,0 +1,59 @@
+"""What the bytes of an image say of its rights, read before they are encoded anew without it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pairsieve.pipeline.rights import c2pa_manifest
+from pairsieve.pipeline.rights.file_metadata import c2pa_store, metadata_end, xmp_packets
+from pairsieve.pipeline.rights.opt_out import OptOut
+from pairsieve.pipeline.rights.xmp import XmpRights, read_xmp
+from pairsieve.schemas.columns import Column
+from pairsieve.schemas.recipe_opt_outs import Form
+from pairsieve.schemas.rights_columns import (
+    C2PA_SIGNER,
+    C2PA_STATE,
+    DIGITAL_SOURCE_TYPE,
+    XMP_CREATOR,
+    XMP_CREDIT,
+    XMP_LICENCE,
+    XMP_NOTICE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRights:
+    """The values of columns, those that there are, and the opt-outs."""
+
+    values: dict[Column, Any]
+    opt_outs: tuple[OptOut, ...]
+
+
+def read_rights(body: bytes, kind: str | None = None) -> FileRights:
+    """Return what an image says; who signed it only where its `kind` is given."""
+    end = metadata_end(body)
+    xmp = read_xmp(xmp_packets(body, end))
+    store = c2pa_store(body, end)
+    signer = c2pa_manifest.signer(body, kind) if store and kind else None
+    values = {
+        **_of_xmp(xmp),
+        DIGITAL_SOURCE_TYPE: xmp.source_type or c2pa_manifest.source_type(store),
+        C2PA_SIGNER: signer.name if signer else None,
+        C2PA_STATE: signer.state if signer else None,
+    }
+    found = (
+        (Form.XMP, xmp.opt_out),
+        (Form.C2PA, c2pa_manifest.training_opt_out(store) if store else None),
+    )
+    return FileRights(
+        {column: value for column, value in values.items() if value},
+        tuple(OptOut(form, words) for form, words in found if words),
+    )
+
+
+def _of_xmp(xmp: XmpRights) -> dict[Column, str | None]:
+    return {
+        XMP_LICENCE: xmp.licence,
+        XMP_CREATOR: xmp.creator,
+        XMP_CREDIT: xmp.credit,
+        XMP_NOTICE: xmp.notice,
+    }
