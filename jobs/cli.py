@@ -267,7 +267,7 @@ app.command("what-if")(what_if)
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
-    pairs: Annotated[int, typer.Option("--pairs", min=131, help="Pairs of the demo web.")] = 3000,
+    pairs: Annotated[int, typer.Option("--pairs", min=166, help="Pairs of the demo web.")] = 3000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the demo web.")] = 0,
     engine: Kind = EngineKind.RAY,
     workers: Workers = None,

@@ -25,7 +25,7 @@ from pairsieve.jobs.demo_web.defects import (
     Defect,
     counts,
 )
-from pairsieve.jobs.demo_web.responses import ROBOTS, SERVINGS, PictureRoute, Route, Site
+from pairsieve.jobs.demo_web.responses import ROBOTS, SERVINGS, TDMREP, PictureRoute, Route, Site
 from pairsieve.jobs.demo_web.scenes import Scene, random_scene
 from pairsieve.schemas.outcomes import Outcome
 
@@ -142,6 +142,7 @@ class _Builder:
         self._originals: dict[int, tuple[image_files.Picture, int]] = {}  # with their offsets
         self._entries: dict[int, _Entry] = {}
         self.routes["/robots.txt"] = self._route(ROBOTS, "text/plain")
+        self.routes["/.well-known/tdmrep.json"] = self._route(TDMREP, "application/json")
 
     def add(self, pair: _Pair) -> _Entry:
         """Write what `pair` needs and return its entry."""

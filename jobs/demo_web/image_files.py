@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.jobs.demo_web.drawing import draw
+from pairsieve.jobs.demo_web.opt_out_marks import with_c2pa, with_xmp
 from pairsieve.jobs.demo_web.placeholder_cards import blank_card, notice_card
 from pairsieve.jobs.demo_web.scenes import Scene
 
@@ -75,6 +76,16 @@ def _pillow(picture: Pixels, kind: str, mode: str = "RGB", **options: Any) -> Pi
     suffix = "jpg" if kind == "jpeg" else kind
     size = (picture.shape[1], picture.shape[0])
     return Picture(buffer.getvalue(), suffix, f"image/{kind}", size)
+
+
+def _no_mining(scene: Scene, rng: Random) -> Picture:
+    plain = _plain(scene, rng)
+    return replace(plain, body=with_xmp(plain.body))
+
+
+def _no_training(scene: Scene, rng: Random) -> Picture:
+    plain = _plain(scene, rng)
+    return replace(plain, body=with_c2pa(plain.body))
 
 
 def _png(scene: Scene, rng: Random) -> Picture:
@@ -200,6 +211,8 @@ def _huge(scene: Scene, rng: Random) -> Picture:
 
 PICTURES: dict[str, Callable[[Scene, Random], Picture]] = {
     "jpeg": _plain,
+    "no_mining": _no_mining,
+    "no_training": _no_training,
     "png": _png,
     "webp": _webp,
     "gif": _gif,

@@ -126,9 +126,14 @@ def _loop(site: Site, picture: PictureRoute) -> UrlAndRoutes:
     return site.base_url + here, routes
 
 
-def _robots(site: Site, picture: PictureRoute) -> UrlAndRoutes:
-    path = f"/private{picture.path}"
-    return site.base_url + path, {path: picture.fine}
+def _below(folder: str) -> Serving:
+    """Return a serving in a folder of which a file of the site says something."""
+
+    def serve(site: Site, picture: PictureRoute) -> UrlAndRoutes:
+        path = f"{folder}{picture.path}"
+        return site.base_url + path, {path: picture.fine}
+
+    return serve
 
 
 def _refused(site: Site, picture: PictureRoute) -> UrlAndRoutes:
@@ -143,7 +148,8 @@ def _no_url(site: Site, picture: PictureRoute) -> UrlAndRoutes:
     return None, {}
 
 
-ROBOTS = b"User-agent: *\nDisallow: /private/\n"
+ROBOTS = b"User-agent: *\nDisallow: /private/\nContent-Usage: /untrained/ train-ai=n\n"
+TDMREP = b'[{"location": "/reserved/", "tdm-reservation": 1}]\n'
 SERVINGS: dict[str, Serving] = {
     "plain": _plain,
     "no_url": _no_url,
@@ -165,7 +171,12 @@ SERVINGS: dict[str, Serving] = {
     "redirect_link_local": _to("http://169.254.169.254/latest/meta-data/"),
     "redirect_file": _to("file:///etc/passwd"),
     "noai": _changed({"X-Robots-Tag": "noai, noimageai"}),
+    "noml": _changed({"X-Robots-Tag": "noml"}),
+    "usage_header": _changed({"Content-Usage": "search=y, train-ai=n"}),
+    "signal_header": _changed({"Content-Signal": "search=yes, ai-train=no"}),
+    "usage_robots": _below("/untrained"),
+    "tdm_file": _below("/reserved"),
     "tdm_reserved": _changed({"tdm-reservation": "1"}),
-    "robots": _robots,
+    "robots": _below("/private"),
     "wrong_type": _wrong_type,
 }

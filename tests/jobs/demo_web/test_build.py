@@ -29,6 +29,7 @@ from pairsieve.jobs.demo_web.server import (
     serve_demo_web,
     serving,
 )
+from pairsieve.pipeline.rights.in_file import read_rights
 from pairsieve.schemas.errors import BadOption
 
 SEED = 7
@@ -311,7 +312,12 @@ def test_opt_outs_are_told(web: Web) -> None:
     assert get(web.first("tdm_reserved"))[1]["tdm-reservation"] == "1"
     assert urlsplit(web.first("robots")).path.startswith("/private/")
     robots = get(web.reserved.site.base_url + "/robots.txt")[2]
-    assert robots == b"User-agent: *\nDisallow: /private/\n"
+    assert robots.startswith(b"User-agent: *\nDisallow: /private/\n")
+    forms = {
+        defect: [found.form for found in read_rights(get(web.first(defect))[2]).opt_outs]
+        for defect in ("xmp_no_mining", "c2pa_no_training", "fine")
+    }
+    assert forms == {"xmp_no_mining": ["xmp"], "c2pa_no_training": ["c2pa"], "fine": []}
 
 
 def test_a_connection_serves_several_requests_and_counts_them(web: Web) -> None:
