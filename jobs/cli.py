@@ -34,6 +34,7 @@ from pairsieve.jobs.cluster.commands import cluster
 from pairsieve.jobs.crawl.commands import extract
 from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.explore.commands import explore, sql
+from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
 from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
 from pairsieve.schemas.errors import BadOption, PairsieveError, not_permitted, out_of_room
@@ -257,7 +258,7 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (extract, diff, sweep, presets, why, sql, explore, *COMMANDS):
+for command in (extract, diff, sweep, presets, why, sql, explore, recheck, *COMMANDS):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

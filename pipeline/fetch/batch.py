@@ -108,6 +108,12 @@ class Batch:
         self.jobs.append(Job(url, target, self))
         self.unfinished += 1
 
+    def uncount(self, key: tuple[str, int]) -> None:
+        """Take back a request that was counted in `sent`."""
+        self.sent[key] -= 1
+        if not self.sent[key]:
+            del self.sent[key]
+
     def hand_over(self, ended: EndedJob) -> None:
         """Give what a job ended with to the consumer."""
         self.unfinished -= 1

@@ -15,7 +15,7 @@ from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.robots import RulesCache
-from pairsieve.pipeline.fetch.scheduler import Scheduler
+from pairsieve.pipeline.fetch.scheduler import Asked, Scheduler
 from pairsieve.pipeline.rights.opt_out import OptOut
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -77,11 +77,17 @@ class Shared:
 class Client:
     """Fetches for the units that a process has under way, one thread for all."""
 
-    def __init__(self, options: Fetch, among: int = 1, opt_outs: OptOuts = IGNORED) -> None:
+    def __init__(
+        self,
+        options: Fetch,
+        among: int = 1,
+        opt_outs: OptOuts = IGNORED,
+        asks: Asked = "images",
+    ) -> None:
         """Prepare for a process that is one of `among`; the forms to obey end a transfer."""
         self._options = options
         self._opt_outs = opt_outs
-        self._scheduler = Scheduler(options, among, opt_outs)
+        self._scheduler = Scheduler(options, among, opt_outs, asks)
 
     def fetch(
         self,
@@ -125,6 +131,18 @@ def fetch(
     """Yield what a client of its own gives for each distinct URL."""
     shared = shared or Shared()
     return Client(options, shared.among, opt_outs).fetch(urls, shared, blocked)
+
+
+def ask(
+    urls: Iterable[str], options: Fetch, shared: Shared, opt_outs: OptOuts, headers: bool = False
+) -> Generator[Fetched]:
+    """Yield what forbids each distinct URL, without fetching it: OK where nothing does.
+
+    The files of its site are asked for; with `headers` it is requested itself, without a body, and
+    is EMPTY where its answer forbids nothing.
+    """
+    client = Client(options, shared.among, opt_outs, "headers" if headers else "files")
+    return client.fetch(urls, shared)
 
 
 def _fetched(ended: EndedJob) -> Fetched:

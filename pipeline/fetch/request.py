@@ -83,6 +83,7 @@ class Transfer:
         counted: The host and the second since 1970 UTC for which the caller counts the request.
         bytes: Received of the body so far.
         buffered: Of these, the bytes that the memory budget counts.
+        headers_only: Whether the caller wants no body of an image.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
     """
 
@@ -106,6 +107,7 @@ class Transfer:
         self._opened = False
         self._fault: OSError | None = None
         self.serial = 0
+        self.headers_only = False
         self.counted = "", 0
         self.paused = 0.0
         self.curl: Any = pycurl.Curl()
@@ -142,6 +144,7 @@ class Transfer:
         self._lines.truncate()
         self._refusal = None
         self._opened = False
+        self.curl.setopt(pycurl.NOBODY, self.headers_only and not site_file)
         self.curl.setopt(pycurl.URL, target.url)
         self.curl.setopt(pycurl.REQUEST_TARGET, target.target)  # it would change %2f to %2F
         if self._options.host_headers:

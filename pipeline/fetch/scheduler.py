@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Literal
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
 from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
@@ -30,6 +31,7 @@ from pairsieve.schemas.recipe_opt_outs import IGNORED, OptOuts
 BACKOFF_S = 0.5  # before the second attempt; doubles with each further one
 MAX_WAIT_S = 30.0  # before another attempt of a URL on its own account
 IDLE_S = 1.0  # with room and nothing to start: the next unit may begin
+Asked = Literal["images", "headers", "files"]
 _RETRIED_STATUS = frozenset((408, 425, 429))  # besides the transient outcomes
 
 
@@ -37,10 +39,13 @@ class Scheduler:
     """The transfers of a process, one of `among` that share what a host is allowed to see.
 
     The thread lives as long as there is a batch.
+    It `asks` for images, only their headers, or only the files of their sites.
     """
 
-    def __init__(self, options: Fetch, among: int = 1, opt_outs: OptOuts = IGNORED) -> None:
-        self._options = options
+    def __init__(
+        self, options: Fetch, among: int, opt_outs: OptOuts = IGNORED, asks: Asked = "images"
+    ) -> None:
+        self._options, self._asks = options, asks
         self._obeyed = opt_outs.forms
         # A socket is no matter of the blocklist, and all else of a unit's own addresses.
         self._addresses = Addresses(options.allow_networks, options.ports)
@@ -204,6 +209,7 @@ class Scheduler:
                 transfer = Transfer(
                     self._options, self._addresses, self._budget, self._robot, self._obeyed
                 )
+            transfer.headers_only = self._asks == "headers"
             transfer.start(target, job.left_s, now, bool(job.site_file), job.cookies)
             transfer.counted = target.host_name, int(time.time())
             job.batch.sent[transfer.counted] += 1
@@ -286,7 +292,7 @@ class Scheduler:
         if answer.redirect:
             job.cookies = transfer.cookies()
         if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
-            _uncount(job.batch, transfer.counted)
+            job.batch.uncount(transfer.counted)
         self._settle(job, answer, now)
 
     def _let_go(self, loop: EventLoop, transfer: Transfer) -> Job:
@@ -353,7 +359,9 @@ class Scheduler:
             batch.slowed.add(target.origin)
             delay_s = origins.delay_s(target.origin) * self._among
             self._hosts.slow_down(target.host_name, delay_s)
-        if verdict == "allowed":
+        if verdict == "allowed" and self._asks == "files":
+            self._finish(job, Answer(Outcome.OK), time.monotonic())
+        elif verdict == "allowed":
             self._hosts.add(target.host_name, job, first)
         elif isinstance(verdict, Answer):
             self._finish(job, verdict, time.monotonic())
@@ -389,10 +397,3 @@ def _wait_s(job: Job) -> float:
     spread: float = zlib.crc32(job.url.encode("utf-8", "replace")) / 2**32
     wait: float = BACKOFF_S * 2 ** (job.attempts - 1) * (0.5 + spread)
     return min(wait, MAX_WAIT_S)
-
-
-def _uncount(batch: Batch, key: tuple[str, int]) -> None:
-    """Take back a request that was counted."""
-    batch.sent[key] -= 1
-    if not batch.sent[key]:
-        del batch.sent[key]
