@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pairsieve.schemas import pool_columns, rights_columns, text_columns
+from pairsieve.schemas import pool_columns, rights_columns, text_columns, unstored_columns
 from pairsieve.schemas.column import Column as Column
 from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
@@ -27,6 +27,15 @@ from pairsieve.schemas.text_columns import CAPTION_WORDS as CAPTION_WORDS
 from pairsieve.schemas.text_columns import LANGUAGE as LANGUAGE
 from pairsieve.schemas.text_columns import LANGUAGE_CONFIDENCE as LANGUAGE_CONFIDENCE
 from pairsieve.schemas.text_columns import TEXT_MEASURED, TEXT_UNSTORED
+from pairsieve.schemas.unstored_columns import COLOURS as COLOURS
+from pairsieve.schemas.unstored_columns import IMAGE_EMBEDDING as IMAGE_EMBEDDING
+from pairsieve.schemas.unstored_columns import LUMA as LUMA
+from pairsieve.schemas.unstored_columns import LUMA_256 as LUMA_256
+from pairsieve.schemas.unstored_columns import ORIENTATIONS as ORIENTATIONS
+from pairsieve.schemas.unstored_columns import PROMPT_LOGITS as PROMPT_LOGITS
+from pairsieve.schemas.unstored_columns import TEXT_EMBEDDING as TEXT_EMBEDDING
+from pairsieve.schemas.unstored_columns import TRIMMED_COLOURS as TRIMMED_COLOURS
+from pairsieve.schemas.unstored_columns import TRIMMED_LUMA as TRIMMED_LUMA
 
 # Who the pair is.
 ROW = Column("row", pa.int64(), "rows", "Position of the pair in the input, from 0.", False)
@@ -318,54 +327,6 @@ PREFERABLE = ("pixels", "uid") + tuple(
     )
 )
 
-# What measures may read besides columns: never stored in the ledger.
-LUMA = Column(
-    "luma", pa.list_(pa.uint8()), "[0, 255]", "Luma plane of the stored image, (h, w).", False
-)
-LUMA_256 = Column(
-    "luma_256",
-    pa.list_(pa.uint8()),
-    "[0, 255]",
-    "That plane by area averages, shorter side at most 256 px, never enlarged, (h, w).",
-    False,
-)
-COLOURS = Column(
-    "colours",
-    pa.list_(pa.uint8()),
-    "[0, 255]",
-    "The stored image by area averages at 5 x 5 px, RGB, (5, 5, 3).",
-    False,
-)
-TRIMMED_LUMA = Column(
-    "trimmed_luma",
-    pa.list_(pa.uint8()),
-    "[0, 255]",
-    "`luma_256` without its borders, (h, w); null where it has none.",
-    False,
-)
-TRIMMED_COLOURS = Column(
-    "trimmed_colours",
-    pa.list_(pa.uint8()),
-    "[0, 255]",
-    "`colours` of the image without its borders, (5, 5, 3); null where it has none.",
-    False,
-)
-ORIENTATIONS = Column(
-    "orientations", pa.list_(pa.string()), "", "In which the image is hashed as well.", False
-)
-IMAGE_EMBEDDING = Column(
-    "image_embedding", pa.list_(pa.float16()), "", "CLIP vector of the image, length 1.", False
-)
-TEXT_EMBEDDING = Column(
-    "text_embedding", pa.list_(pa.float16()), "", "CLIP vector of the text, length 1.", False
-)
-PROMPT_LOGITS = Column(
-    "prompt_logits",
-    pa.list_(pa.float32()),
-    "",
-    "Scaled cosines to the filter's prompts, one per class.",
-    False,
-)
 # What is declared here and no column of the ledger.
 UNSTORED = (
     LUMA, LUMA_256, COLOURS, TRIMMED_LUMA, TRIMMED_COLOURS, ORIENTATIONS, IMAGE_EMBEDDING,
@@ -381,7 +342,9 @@ def check_listed() -> None:
         BadOption: naming the column and what to do.
     """
     listed = Counter(column.name for column in COLUMNS + UNSTORED)
-    declared = globals() | vars(text_columns) | vars(pool_columns) | vars(rights_columns)
+    declared = dict(globals())
+    for module in (text_columns, pool_columns, rights_columns, unstored_columns):
+        declared |= vars(module)
     for constant, value in declared.items():
         if isinstance(value, Column) and listed[value.name] != 1:
             raise BadOption(
