@@ -59,6 +59,7 @@ _FLAT = frozenset(
     )
 )  # fmt: skip
 _SILENT = frozenset(("script", "style", "title", "noscript", "textarea", "option", "template"))
+_BREAKS = frozenset(("br", "div", "p", "li", "h1", "h2", "h3", "h4", "h5", "h6", "td", "tr"))
 _IMAGES = frozenset(("img", "amp-img"))
 
 
@@ -214,11 +215,25 @@ def _caption(node: "LexborNode", captions: dict[int, str]) -> str:
         if above.tag == "figure":
             if above.mem_id not in captions:
                 caption = above.css_first("figcaption")
-                text = caption.text(separator=" ") if caption else ""
-                captions[above.mem_id] = spaced(text[:MAX_TEXT_CHARS])
+                captions[above.mem_id] = _text_of(caption) if caption else ""
             return captions[above.mem_id]
         above = above.parent
     return ""
+
+
+def _text_of(node: "LexborNode") -> str:
+    """Return the text in an element, with a space where a line or a block begins."""
+    parts: list[str] = []
+    chars = 0
+    for inner in node.traverse(include_text=True):
+        if inner.tag == "-text":
+            parts.append(inner.text_content or "")
+            chars += len(parts[-1])
+            if chars > MAX_TEXT_CHARS:
+                break
+        elif inner.tag in _BREAKS:
+            parts.append(" ")
+    return spaced("".join(parts)[:MAX_TEXT_CHARS])
 
 
 def _around(texts: list[str], place: int, most: int) -> tuple[str | None, str | None]:

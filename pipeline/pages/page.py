@@ -134,7 +134,9 @@ def _pair(page: Page, image: Image, position: int, options: Pages) -> Pair | str
         return BOILERPLATE
     for address in image.addresses:
         url = canonical(address.url, page.base)
-        if url is None or url.scheme not in ("http", "https") or url.url == page.base.url:
+        if url is None or url.scheme not in ("http", "https"):
+            continue
+        if url.url in (page.base.url, page.url.url):  # a page is no image
             continue
         if drop and is_boilerplate(url.url):
             return BOILERPLATE

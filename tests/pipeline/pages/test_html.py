@@ -32,7 +32,7 @@ def found(html: str) -> list[Pair]:
 
 
 SHARED = "<meta property=og:image content=a.jpg>"
-FIGURE = "<figure><a><img src=a.jpg></a><figcaption>A <b>cap</b>tion</figcaption></figure>"
+FIGURE = "<figure><a><img src=a.jpg></a><figcaption>A<br><b>cap</b>tion</figcaption></figure>"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ FIGURE = "<figure><a><img src=a.jpg></a><figcaption>A <b>cap</b>tion</figcaption
         ("<img src=a.jpg alt=' a \n cat '>", "a cat", "alt"),
         ("<img src=a.jpg alt='' title='a &amp; b'>", "a & b", "title"),
         ("<img src=a.jpg aria-label=label title=t>", "label", "aria-label"),
-        (FIGURE, "A cap tion", "figcaption"),
+        (FIGURE, "A caption", "figcaption"),
         ("<img src=a.jpg data-caption=c>", "c", "data-caption"),
         ("<amp-img src=a.jpg alt=amp></amp-img>", "amp", "alt"),
         ("<input type=IMAGE src=a.jpg alt=go>", "go", "alt"),
