@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,9 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.extraction.first_of_each import ENDS, read_beyond, write_keys
 from pairsieve.pipeline.extraction.sources import Source, open_source
 from pairsieve.pipeline.fetch.canonical_url import canonical
-from pairsieve.pipeline.pages.crawl import Tally, pairs_of
-from pairsieve.pipeline.pages.page import REPEATED
-from pairsieve.pipeline.pages.rows import ROWS_AT_ONCE, SCHEMA, row, tables
+from pairsieve.pipeline.pages.crawl import Place, Tally, pairs_of
+from pairsieve.pipeline.pages.page import REPEATED, Page, Pair
+from pairsieve.pipeline.pages.rows import ROWS_AT_ONCE, SCHEMA, tables
 from pairsieve.schemas.recipe_pages import Pages
 
 FOUND, REPEATS, HOSTS, OVER_HOST, WRITTEN = "found", "repeats", "hosts", "over_host", "written"
@@ -82,7 +82,7 @@ def find(task: FileTask) -> Marker:
         pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer,
     ):
         for table in tables(_once(task, file, tally, keys)):
-            writer.write_table(table, row_group_size=ROWS_AT_ONCE)
+            writer.write_table(table)
     hashes = np.fromiter(keys, np.uint64, len(keys))
     rows = np.arange(len(hashes), dtype=np.uint32)
     keys_path, entry, ends = write_keys(common.work, FOUND, task.name, hashes, rows, common.buckets)
@@ -101,19 +101,23 @@ def find(task: FileTask) -> Marker:
 
 
 def _once(
-    task: FileTask, file: Any, tally: Tally, keys: dict[int, None]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a file, each pair of URL and text once; `keys` gets their hashes."""
+    task: FileTask, file: BinaryIO, tally: Tally, keys: dict[int, None]
+) -> Iterator[tuple[Page, Place, list[Pair]]]:
+    """Yield the pages of a file, each pair of URL and text once; `keys` gets their hashes."""
     source = task.source
-    for page, place, pair in pairs_of(
+    for page, place, pairs in pairs_of(
         file, source.location, source.format, task.common.options, tally
     ):
-        key = xxhash.xxh3_64_intdigest(f"{pair.url}\n{pair.text}".encode("utf-8", "replace"))
-        if key in keys:
-            tally.left_out[REPEATED] += 1
-            continue
-        keys[key] = None
-        yield row(page, place, pair)
+        first = []
+        for pair in pairs:
+            key = xxhash.xxh3_64_intdigest(f"{pair.url}\n{pair.text}".encode())
+            if key not in keys:
+                keys[key] = None
+                first.append(pair)
+        if len(first) < len(pairs):
+            tally.left_out[REPEATED] += len(pairs) - len(first)
+        if first:
+            yield page, place, first
 
 
 def find_hosts(task: FileTask) -> Marker:

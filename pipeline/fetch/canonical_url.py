@@ -98,6 +98,11 @@ def canonical(text: str, base: CanonicalUrl | None = None) -> CanonicalUrl | Non
     return parsed(text, base)
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a URL of the web is seen at a glance to be its own canonical form."""
+    return len(text) <= MAX_URL_CHARS and _PLAIN.fullmatch(text) is not None
+
+
 def parsed(text: str, base: CanonicalUrl | None = None) -> CanonicalUrl | None:
     """Return the canonical form as the standard's parser has it, of a URL that is not too long."""
     try:

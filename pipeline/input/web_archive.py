@@ -32,9 +32,10 @@ def _records(format: str, file: InputFile, options: Input) -> Iterator[Record]:
                 yield Record(None, None, {"record_offset": found.offset}, None, problem)
                 continue
             page, place = found
+            of_page = rows.of_page(page, place)
             for pair in pairs(page, chosen, left_out):
-                url, text, *others = rows.row(page, place, pair)
-                yield Record(url, text, dict(zip(_OTHERS, others, strict=True)))
+                url, text, *others = rows.of_pair(pair)
+                yield Record(url, text, dict(zip(_OTHERS, (*others, *of_page), strict=True)))
 
 
 WARC = Reader(WARC_FORMAT, (".warc",), partial(_records, WARC_FORMAT), compressed=True)

@@ -94,16 +94,15 @@ def read(
 
 def pairs_of(
     file: BinaryIO, location: str, format: str, options: Pages, tally: Tally
-) -> Iterator[tuple[Page, Place, Pair]]:
-    """Yield the pairs of a file in the order of its records, each with its page and place."""
+) -> Iterator[tuple[Page, Place, list[Pair]]]:
+    """Yield the pages of a file in the order of its records, with the pairs of each."""
     for found in read(file, location, format, options):
         if isinstance(found, BadRecord):
             tally.count(found)
             continue
         page, place = found
         tally.pages += 1
-        for pair in pairs(page, options, tally.left_out):
-            yield page, place, pair
+        yield page, place, pairs(page, options, tally.left_out)
 
 
 def _part_of(body: bytes) -> str | None:

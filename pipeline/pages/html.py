@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl, canonical
 from pairsieve.pipeline.pages import licences
 from pairsieve.pipeline.pages.image_urls import Address, addresses
@@ -169,7 +171,7 @@ def _shown(tree: "LexborHTMLParser", context_words: int) -> Iterator[Image]:
             yield image
             continue
         before, after = _around(texts, place, context_words)
-        yield image._replace(before=before, after=after)
+        yield msgspec.structs.replace(image, before=before, after=after)
 
 
 def _is_image(node: "LexborNode") -> bool:

@@ -8,7 +8,8 @@ Source: https://html.spec.whatwg.org/multipage/images.html#parse-a-srcset-attrib
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 Attributes = Mapping[str, str | None]
 
@@ -31,7 +32,7 @@ _IMAGE_FILE = re.compile(
 )
 
 
-class Address(NamedTuple):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """An address that an element offers.
 
     Attributes:

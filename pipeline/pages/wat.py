@@ -52,10 +52,15 @@ class Meta(msgspec.Struct, gc=False):
 
 
 class Head(msgspec.Struct):
-    """The head of a page."""
+    """The head of a page, without its links."""
 
     base: str = msgspec.field(default="", name="Base")
     metas: list[Meta] = msgspec.field(default_factory=list, name="Metas")
+
+
+class HeadLinks(msgspec.Struct):
+    """The links in the head of a page."""
+
     links: list[Link] = msgspec.field(default_factory=list, name="Link")
 
 
@@ -94,6 +99,7 @@ class _Record(msgspec.Struct):
 
 _RECORD = msgspec.json.Decoder(_Record)
 _HEAD = msgspec.json.Decoder(Head)
+_HEAD_LINKS = msgspec.json.Decoder(HeadLinks)
 _LINKS = msgspec.json.Decoder(list[Link])
 
 
@@ -131,12 +137,12 @@ def parse(body: bytes) -> Found | None:
     images = list(_images(links))
     if not images and b"og:image" not in head:
         return None
-    said: Head = _decoded(_HEAD, head)
+    said = _decoded(_HEAD, head)
     base = canonical(said.base, url) if said.base else url
     images += html.shared(
         [(meta.property.lower() or meta.name.lower(), meta.content) for meta in said.metas]
     )
-    page = Page(url, base or url, images, _language(said.metas), _license(said, links))
+    page = Page(url, base or url, images, _language(said.metas), _license(head, links))
     place = str(record.container.offset)
     offset = int(place) if place.isdecimal() and len(place) < 19 else None
     return Found(page, record.container.file, offset, envelope.header.date)
@@ -157,17 +163,21 @@ def _images(links: bytes) -> Iterator[Image]:
             yield _TEXTLESS
             continue
         texts = {}
-        if alt := spaced(link.alt[: html.MAX_TEXT_CHARS]):
+        if link.alt and (alt := spaced(link.alt[: html.MAX_TEXT_CHARS])):
             texts[ALT] = alt
-        if title := spaced(link.title[: html.MAX_TEXT_CHARS]):
+        if link.title and (title := spaced(link.title[: html.MAX_TEXT_CHARS])):
             texts[TITLE] = title
-        offered = [Address(link.url.strip(), "src")]
-        if link.srcset:
-            wider = [
-                each for each in candidates(link.srcset, "srcset") if each.width or each.density > 1
-            ]
-            offered = [*sorted(wider, key=lambda each: (-each.width, -each.density)), *offered]
-        yield Image(offered, texts)
+        yield Image(_addresses(link), texts)
+
+
+def _addresses(link: Link) -> list[Address]:
+    """Return what an image offers; extractors to come may tell of its srcset too."""
+    offered = [Address(link.url.strip(), "src")]
+    if not link.srcset:
+        return offered
+    found = candidates(link.srcset, "srcset")
+    wider = [each for each in found if each.width or each.density > 1]
+    return [*sorted(wider, key=lambda each: (-each.width, -each.density)), *offered]
 
 
 def _image_links(links: bytes) -> list[Link]:
@@ -197,9 +207,12 @@ def _language(metas: list[Meta]) -> str | None:
     return None
 
 
-def _license(head: Head, links: bytes) -> License | None:
+def _license(head: bytes, links: bytes) -> License | None:
     """Return what a page says it may be used under; JSON-LD is not in a WAT record."""
-    found = [(link.url, link.rel) for link in head.links]
-    if b"license" in links or b"creativecommons.org/" in links:
-        found += [(link.url, link.rel) for link in _decoded(_LINKS, links)]
-    return licences.of_links(found)
+    of_head = _decoded(_HEAD_LINKS, head).links if _names_license(head) else []
+    of_body = _decoded(_LINKS, links) if _names_license(links) else []
+    return licences.of_links((link.url, link.rel) for link in (*of_head, *of_body))
+
+
+def _names_license(links: bytes) -> bool:
+    return b"license" in links or b"creativecommons.org/" in links

@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-
 from tests.pipeline.pages.browser_pages import PAGES, UTF8
 
 from pairsieve.pipeline.fetch.canonical_url import canonical
