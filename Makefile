@@ -4,9 +4,13 @@ BIN := .venv/bin
 # Empty: modules are compiled once, not by each of the many processes that the tests start.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Files with functions that numba compiles, and what says that they are.
+COMPILED := $(shell grep -rlw --include='*.py' compiled filters pipeline)
+MACHINE_CODE := filters/__pycache__/compiled
+
 .PHONY: install img2dataset demo test test-long fuzz faults check reference sbom audit clean
 
-install: .venv/installed
+install: .venv/installed $(MACHINE_CODE)
 
 # Bytecode is compiled on all cores, where pip takes one; like pip, it goes on where a file is for another Python.
 .venv/installed: pyproject.toml constraints.txt
@@ -15,6 +19,10 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
+	touch $@
+
+$(MACHINE_CODE): .venv/installed $(COMPILED)
+	$(BIN)/python -m pairsieve.jobs.compile
 	touch $@
 
 # What the benchmarks compare with, in an environment of its own: its ranges exclude our versions.

@@ -200,7 +200,7 @@ def test_the_commonest_entries_are_chosen(tmp_path: Path) -> None:
 
 
 def test_each_entry_keeps_about_t_pairs_and_a_smaller_t_fewer_of_the_same(tmp_path: Path) -> None:
-    store, count = Store.at(tmp_path / "dataset"), 4000
+    store, count = Store.at(tmp_path / "dataset"), 1000
     texts = ["head" if row % 10 else "head tail" for row in range(count)]
     uids = np.random.default_rng(0).integers(0, 2**63, (count, 2)).tolist()
     rows = filled([("ok", text, row) for row, text in enumerate(texts)])
@@ -213,16 +213,16 @@ def test_each_entry_keeps_about_t_pairs_and_a_smaller_t_fewer_of_the_same(tmp_pa
     )
     (tmp_path / "list.txt").write_text("head\ntail\n")
     asked = recipe({"path": str(tmp_path / "list.txt")})
-    group.run(asked, store, Serial(), units=1000)
+    group.run(asked, store, Serial(), units=250)
     ranks = np.array([row["concept_rank"] for row in found(store)])
     tail = np.array([text == "head tail" for text in texts])
-    kept = ranks < 800  # of head each with 0.2, of tail all
+    kept = ranks < 200  # of head each with 0.2, of tail all
     assert kept[tail].all()
-    assert abs(int(kept[~tail].sum()) - 720) < 4 * (3600 * 0.2 * 0.8) ** 0.5
-    assert not np.any((ranks < 80) & ~kept)
+    assert abs(int(kept[~tail].sum()) - 180) < 4 * (900 * 0.2 * 0.8) ** 0.5
+    assert not np.any((ranks < 20) & ~kept)
     assert (
-        abs(int((ranks < 80)[tail].sum()) - 400 * (1 - 0.8 * 0.98))
-        < 4 * (400 * 0.216 * 0.784) ** 0.5
+        abs(int((ranks < 20)[tail].sum()) - 100 * (1 - 0.8 * 0.98))
+        < 4 * (100 * 0.216 * 0.784) ** 0.5
     )
 
 
