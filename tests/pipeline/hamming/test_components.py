@@ -111,11 +111,11 @@ def test_copies_are_found_among_many_other_hashes() -> None:
 @pytest.mark.parametrize("costs", [None, *COSTS])
 def test_a_crowd_around_one_hash_is_one_component(costs: Costs | None) -> None:
     generator = np.random.default_rng(2)
-    hashes = generator.integers(0, 2**64, 30_000, np.uint64)
+    hashes = generator.integers(0, 2**64, 12_000, np.uint64)
     middle = hashes[7]
-    hashes[10_000:] = flipped(np.full(20_000, middle), 4, generator)
-    expected = np.arange(30_000)
-    expected[10_000:] = 7
+    hashes[4_000:] = flipped(np.full(8_000, middle), 4, generator)
+    expected = np.arange(12_000)
+    expected[4_000:] = 7
     assert (components(hashes, 4, costs) == expected).all()
 
 
@@ -232,8 +232,8 @@ def pairs_of_comparing_all(hashes: NDArray[np.uint64], distance: int) -> set[tup
 @pytest.mark.parametrize("costs", [None, *COSTS])
 def test_every_pair_is_found_once(distance: int, costs: Costs | None) -> None:
     generator = np.random.default_rng(distance)
-    hashes = generator.integers(0, 2**64, 300, np.uint64)
-    hashes[100:] = flipped(hashes[generator.integers(0, 100, 200)], 7, generator)
+    hashes = generator.integers(0, 2**64, 200, np.uint64)
+    hashes[70:] = flipped(hashes[generator.integers(0, 70, 130)], 7, generator)
     found = np.concatenate(list(near_pairs(hashes, distance, costs)))
     pairs = [(int(one), int(other)) for one, other in np.sort(found, axis=1)]
     assert sorted(pairs) == sorted(pairs_of_comparing_all(hashes, distance))

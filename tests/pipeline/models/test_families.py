@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.pipeline.models.clip import check, load
+from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Embed
 
@@ -239,26 +240,33 @@ def test_vectors_of_every_family_are_open_clips(
     assert len(model.tokenize("a dog")) == known.get("longest", 24)
 
 
-@pytest.mark.parametrize("family", [clip, siglip, chinese, mobileclip])
+@pytest.fixture(scope="module", params=[clip, siglip, chinese, mobileclip])
+def exact(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Embed, ClipModel]:
+    """Return a model of a family in single precision, and its options."""
+    options, _ = request.param(tmp_path_factory.mktemp("exact"))
+    return options, load(options)
+
+
 @pytest.mark.parametrize(
     ("precision", "least"), [("bf16", 0.999), ("int8", 0.99), ("int8 of an older processor", 0.99)]
 )
 def test_other_precisions_are_close_whatever_the_company(
-    tmp_path: Path,
-    family: Callable[[Path], Made],
+    exact: tuple[Embed, ClipModel],
     precision: str,
     least: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options, _ = family(tmp_path)
+    options, single = exact
     if precision.endswith("older processor"):
         precision = "int8"
         monkeypatch.setattr("pairsieve.pipeline.models.encoder.sums_int8_exactly", lambda: False)
-    exact, model = load(options), load(options.model_copy(update={"precision": precision}))
+    model = load(options.model_copy(update={"precision": precision}))
     assert model.precision == precision
     shown = pictures(model.preprocess.size[0])
-    assert np.sum(exact.images(shown) * model.images(shown), axis=1).min() > least
-    assert np.sum(exact.texts(TEXTS) * model.texts(TEXTS), axis=1).min() > least
+    assert np.sum(single.images(shown) * model.images(shown), axis=1).min() > least
+    assert np.sum(single.texts(TEXTS) * model.texts(TEXTS), axis=1).min() > least
     assert model.images(shown)[::-1].tobytes() == model.images(shown[::-1]).tobytes()
     alone = np.concatenate([model.images([array]) for array in shown])
     assert alone.tobytes() == model.images(shown).tobytes()
