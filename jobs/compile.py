@@ -64,6 +64,7 @@ def group_pool() -> None:
         "input": {"path": "pairs.parquet"},
         "fetch": {"user_agent": "pairsieve-compile/1.0 (+https://compile.example)"},
         "embed": {"model": "ViT-B-32", "pretrained": "openai"},
+        "group": {"caption_cluster": {}},
     }
     recipe = Recipe.model_validate(content)
     with tempfile.TemporaryDirectory() as folder:
