@@ -15,7 +15,7 @@ from typing import Any, Self
 from pairsieve.pipeline.dataset.stages import REPORT, STAGES
 from pairsieve.schemas.errors import BadOption
 
-BLOCK = 1_000_000  # pairs
+BLOCK = 500_000  # pairs
 START_S = 2.4  # CPU-s of a command that finds nothing to do, where one pool alone was measured
 Verbs = Mapping[str, tuple[float, float]]  # name -> CPU-s, largest memory of a process, MB
 Folders = Mapping[str, tuple[int, int]]  # name -> files, bytes

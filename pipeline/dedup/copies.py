@@ -47,7 +47,7 @@ from pairsieve.schemas.columns import (
 )
 
 Further = Callable[[Block, keys.Ints], dict[str, Any]]
-BLOCKS_OF_KEYS = 4  # for each partition of the keys: 4 million pairs, 0.4 GB
+BLOCKS_OF_KEYS = 8  # for each partition of the keys: 4 million pairs, 0.4 GB
 
 
 @dataclass(frozen=True, slots=True)

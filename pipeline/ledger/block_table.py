@@ -4,6 +4,7 @@ Every part is sorted by row, or nearly, so that each of its columns is taken to 
 a hash table costs three times as much.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
@@ -217,7 +218,7 @@ def _read(
         table = _read_file(store, file, wanted, span)
         return table if only is None else table.filter(_is_in(table[ROW.name].to_numpy(), only))
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         tables = list(pool.map(read, of))
     if not tables:
         fields = [pa.field(column.name, column.type) for column in GATHERED]

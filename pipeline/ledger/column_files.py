@@ -6,6 +6,7 @@ needs and nothing else. Left out are what is long, as URLs and captions are, and
 """
 
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ def read(
     Raises:
         Stopped: a file is gone or damaged.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         read = list(pool.map(lambda file: _read(store, file, names), files))
     tables, others = zip(*read, strict=True)
     return pa.concat_tables(tables, promote_options="default"), set().union(*others)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-BLOCKS_PER_PARTITION = 16  # of a round over the values of a column
+BLOCKS_PER_PARTITION = 32  # of a round over the values of a column
 BITS = FAILING_BITS.name
 
 

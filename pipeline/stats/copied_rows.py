@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 200_000  # about so many rows of a ledger that is too large to be copied
 STRETCH_ROWS = 10_000  # rows of a stretch, those of a unit by default
-STRETCHES = 200  # a sample comes from at least so many, where there are, and from less than twice
+STRETCHES = 100  # a sample comes from at least so many, where there are, and from less than twice
 FETCHES = (
     ROW, UID, URL, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL, CONTENT_TYPE, FETCH_BYTES,
     FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED,

@@ -29,10 +29,10 @@ def test_of_one_pool_a_usual_start_is_taken_off() -> None:
 
 
 def test_workers_share_the_blocks_and_the_driver_hands_them_out() -> None:
-    ten_blocks = 10_000_000
-    assert seconds(2.0, 1e-6, ten_blocks, Cluster(5, 0)) == pytest.approx(4.0)
-    assert seconds(2.0, 1e-6, ten_blocks, Cluster(64, 0)) == pytest.approx(3.0)
-    assert seconds(2.0, 1e-6, ten_blocks, Cluster(64, 300)) == pytest.approx(5.0)
+    twenty_blocks = 10_000_000
+    assert seconds(2.0, 1e-6, twenty_blocks, Cluster(5, 0)) == pytest.approx(4.0)
+    assert seconds(2.0, 1e-6, twenty_blocks, Cluster(64, 0)) == pytest.approx(2.5)
+    assert seconds(2.0, 1e-6, twenty_blocks, Cluster(64, 300)) == pytest.approx(8.0)
 
 
 def test_the_tables_have_each_command_and_folder() -> None:

@@ -232,9 +232,9 @@ def test_a_sample_comes_from_some_hundred_stretches_of_rows() -> None:
     assert copied_rows.sampled(1_000_000, 1_000_000, 7) is None
     quarter = 2**62
     assert copied_rows.sampled(800_000, 700_000, 7) == f"md5_number_lower(uid || '7') < {quarter}"
-    # Of 1,600 stretches every 8th: 2 million pairs, of which a tenth is drawn.
+    # Of 1,600 stretches every 16th: a million pairs, of which a fifth is drawn.
     assert copied_rows.sampled(16_000_000, 1_000_000, 7) == (
-        f"row // 10000 % 8 = 0 AND md5_number_lower(uid || '7') < {int(0.1 * 2**64)}"
+        f"row // 10000 % 16 = 0 AND md5_number_lower(uid || '7') < {int(0.2 * 2**64)}"
     )
 
 
