@@ -51,55 +51,51 @@ _USUAL_PORTS = frozenset(DEFAULT_PORTS.values())
 _LINE_BITS = 40  # of an entry's location; above them the number of its file
 
 Locations = NDArray[np.uint64]  # (n,), file and line of each entry
+Keys = tuple[NDArray[np.uint64], Locations]  # (n,) each, of some entries of one kind
 
 
 class BlocklistIndex:
     """The entries of all files, looked up by URL, host, SHA-256 and pHash."""
 
-    def __init__(self, sources: tuple[InputFile, ...], max_distance: int) -> None:
+    def __init__(self, names: Sequence[str], keys: Mapping[str, Keys]) -> None:
+        """Take the names of the files and, by kind, the keys and locations of the entries.
+
+        A kind is one of `ALLOWED`, that of a pHash with its distance behind it.
+        """
+        self.names = names
+        self.keys: dict[str, Keys] = {}
+        self._by_hash: list[tuple[HashIndex, Locations]] = []
+        for kind, (values, locations) in keys.items():
+            if kind.startswith("phash"):
+                self.keys[kind] = values, locations
+                self._by_hash.append((HashIndex(values, int(kind[5:])), locations))
+            else:
+                distinct, firsts = np.unique(values, return_index=True)
+                self.keys[kind] = distinct, locations[firsts]
+
+    @classmethod
+    def of_files(cls, sources: tuple[InputFile, ...], max_distance: int) -> Self:
         """Read the files.
 
         Raises:
             BadOption: a line is not an entry, or a file cannot be read to its end.
         """
-        self._fill(
-            [source.name for source in sources],
-            (
-                (number << _LINE_BITS | line, kind, key)
-                for number, source in enumerate(sources)
-                for line, kind, key in _entries(source, max_distance)
-            ),
+        entries = (
+            (number << _LINE_BITS | line, kind, key)
+            for number, source in enumerate(sources)
+            for line, kind, key in _entries(source, max_distance)
         )
+        return cls([source.name for source in sources], _by_kind(entries))
 
     @classmethod
     def of_keys(cls, lists: Mapping[str, Sequence[tuple[str, int]]]) -> Self:
         """Return the index of lists, by their names, of keys as `keys_of` gives them."""
-        index = cls((), 0)
         entries = (
             (number << _LINE_BITS | line, *key)
             for number, keys in enumerate(lists.values())
             for line, key in enumerate(keys, 1)
         )
-        index._fill(list(lists), entries)
-        return index
-
-    def _fill(self, names: list[str], entries: Iterable[tuple[int, str, int]]) -> None:
-        """Take the location, kind and key of every entry."""
-        self._names = names
-        keys: dict[str, array[int]] = defaultdict(lambda: array("Q"))
-        locations: dict[str, array[int]] = defaultdict(lambda: array("Q"))
-        for location, kind, key in entries:
-            keys[kind].append(key)
-            locations[kind].append(location)
-        self._exact: dict[str, tuple[NDArray[np.uint64], Locations]] = {}
-        self._by_hash: list[tuple[HashIndex, Locations]] = []
-        for kind, kind_keys in keys.items():
-            values, kind_locations = np.array(kind_keys), np.array(locations[kind])
-            if kind.startswith("phash"):
-                self._by_hash.append((HashIndex(values, int(kind[5:])), kind_locations))
-            else:
-                distinct, firsts = np.unique(values, return_index=True)
-                self._exact[kind] = distinct, kind_locations[firsts]
+        return cls(list(lists), _by_kind(entries))
 
     def of_url(self, url: str | None) -> str | None:
         """Return the entry that a URL, as anybody writes it, is on; None if on none."""
@@ -143,22 +139,22 @@ class BlocklistIndex:
     @property
     def has_hosts(self) -> bool:
         """Return whether any host is on the list."""
-        return "host" in self._exact
+        return "host" in self.keys
 
     @property
     def url_hashes(self) -> NDArray[np.uint64]:
         """Return the hash of every canonical URL on the list, over http and over https, (n,)."""
-        return self._exact.get("url", (np.zeros(0, np.uint64),))[0]
+        return self.keys.get("url", (np.zeros(0, np.uint64),))[0]
 
     @property
     def sha256_starts(self) -> NDArray[np.uint64]:
         """Return the first 64 bits of every SHA-256 on the list, (n,)."""
-        return self._exact.get("sha256", (np.zeros(0, np.uint64),))[0]
+        return self.keys.get("sha256", (np.zeros(0, np.uint64),))[0]
 
     def _find(self, kind: str, key: int) -> str | None:
-        if kind not in self._exact:
+        if kind not in self.keys:
             return None
-        keys, locations = self._exact[kind]
+        keys, locations = self.keys[kind]
         index = int(np.searchsorted(keys, np.uint64(key)))
         is_entry = index < len(keys) and keys[index] == key
         return self._text(kind, locations[index]) if is_entry else None
@@ -166,7 +162,17 @@ class BlocklistIndex:
     def _text(self, kind: str, location: np.uint64) -> str:
         """Return how an entry is reported: its kind, line and file."""
         file, line = int(location) >> _LINE_BITS, int(location) & ((1 << _LINE_BITS) - 1)
-        return f"{kind} in line {line} of {self._names[file]}"
+        return f"{kind} in line {line} of {self.names[file]}"
+
+
+def _by_kind(entries: Iterable[tuple[int, str, int]]) -> dict[str, Keys]:
+    """Return the keys and locations of entries, given location, kind and key of each, by kind."""
+    keys: dict[str, array[int]] = defaultdict(lambda: array("Q"))
+    locations: dict[str, array[int]] = defaultdict(lambda: array("Q"))
+    for location, kind, key in entries:
+        keys[kind].append(key)
+        locations[kind].append(location)
+    return {kind: (np.array(of), np.array(locations[kind])) for kind, of in keys.items()}
 
 
 def load(options: Blocklist) -> BlocklistIndex:
@@ -191,7 +197,7 @@ def sources(options: Blocklist) -> tuple[InputFile, ...]:
 
 @lru_cache(maxsize=1)
 def _read(files: tuple[InputFile, ...], max_distance: int) -> BlocklistIndex:
-    return BlocklistIndex(files, max_distance)
+    return BlocklistIndex.of_files(files, max_distance)
 
 
 def _entries(source: InputFile, max_distance: int) -> Iterator[tuple[int, str, int]]:

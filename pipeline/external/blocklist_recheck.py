@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import (
     BLOCKLIST_MARKER,
     content,
@@ -25,7 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.stages import BLOCKLIST
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.external import blocklist
+from pairsieve.pipeline.external import blocklist, blocklist_file
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
@@ -44,7 +45,7 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 from pairsieve.schemas.outcomes import Outcome
-from pairsieve.schemas.recipe import Blocklist, Recipe
+from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -83,11 +84,12 @@ def run(
     identity = fingerprint(lists, recipe.blocklist.max_distance, gathered)
     if done := current(store, BLOCKLIST_MARKER, identity):
         return done
-    blocklist.load(recipe.blocklist)  # what is wrong in it is told before anything is done
+    listed = pool_blocks(BLOCKLIST, fingerprint("keys", lists, recipe.blocklist.max_distance))
+    keys = blocklist_file.committed(store, engine, recipe.blocklist, listed)
     if measured is not None:
         files = block_columns.run(store, engine, files, min(units, block_columns.COLUMN_UNITS))
     folder = pool_blocks(BLOCKLIST, identity)
-    task = partial(_look_up, recipe.blocklist, folder)
+    task = partial(_look_up, keys, folder)
     found = Pool(store, engine, files, units).run(task, folder)
     marker = Marker(
         sum(part.rows for part in found),
@@ -100,13 +102,13 @@ def run(
     return marker
 
 
-def _look_up(options: Blocklist, folder: str, block: Block) -> Marker:
+def _look_up(keys: PartedFile, folder: str, block: Block) -> Marker:
     """Look up the stored images of a block and commit those that are listed."""
     with block.ledger(COLUMNS_READ) as connection:
         connection.execute(
             f"CREATE VIEW images AS SELECT * FROM ledger WHERE outcome = '{Outcome.OK}'"
         )
-        entries = listed_rows(connection, blocklist.load(options))
+        entries = listed_rows(connection, blocklist_file.load(block.store, keys))
     files = {}
     if entries:
         path = content(folder, task_name(block.number), ".parquet")

@@ -1,8 +1,9 @@
 """Which files hold the ledger: those of the whole pool, or those of a block of it.
 
 A block is some consecutive units, about half a million pairs: the grain in which all is decided
-on the engine. Blocks of a million took a quarter more memory, and 4 % less time. What a stage over the pool has committed in blocks is joined block by block; of
-a file that is not cut into blocks the rows of a block are read.
+on the engine. Blocks of a million took a quarter more memory, and 4 % less time. What a stage over
+the pool has committed in blocks is joined block by block; of a file that is not cut into
+blocks the rows of a block are read.
 """
 
 from bisect import bisect_left, bisect_right

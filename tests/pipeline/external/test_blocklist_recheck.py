@@ -6,8 +6,9 @@ import pytest
 
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 
 PutGathered = Callable[[Store, list[dict[str, Any]]], None]
@@ -91,6 +92,37 @@ def test_without_a_change_nothing_is_looked_up_again(tmp_path: Path, store: Stor
     before = list(store.list())
     assert select.run(made, store, Serial(), "default") == first
     assert list(store.list()) == before
+
+
+def test_killed_after_any_task_it_goes_on_and_lists_the_same(
+    tmp_path: Path, store: Store, dying: Callable[[int], Engine]
+) -> None:
+    listing = recipe(tmp_path, NEVER)
+    for _ in range(3):  # the list's keys, the columns, the only block
+        with pytest.raises(KeyboardInterrupt):
+            select.run(listing, store, dying(1), "default")
+    select.run(listing, store, Serial(), "default")
+    assert sorted(failing(store)) == [0, *BLOCKED]
+    left = [path.rpartition(".")[2] for path, _, _ in store.list("blocklist")]
+    assert sorted(left) == ["json", "parquet"]
+
+
+def test_ray_lists_what_serial_does(tmp_path: Path, store: Store, ray: Engine) -> None:
+    select.run(recipe(tmp_path, NEVER), store, ray, "default")
+    assert sorted(failing(store)) == [0, *BLOCKED]
+
+
+def test_damaged_keys_of_a_list_are_told(
+    tmp_path: Path, store: Store, dying: Callable[[int], Engine]
+) -> None:
+    listing = recipe(tmp_path, NEVER)
+    with pytest.raises(KeyboardInterrupt):
+        select.run(listing, store, dying(1), "default")
+    (keys,) = (path for path, _, _ in store.list("blocklist") if path.endswith(".bin"))
+    body = store.read(keys)
+    store.write(keys, body[:9] + bytes([body[9] ^ 1]) + body[10:])
+    with pytest.raises(Stopped, match="the keys of the blocklist are damaged"):
+        select.run(listing, store, Serial(), "default")
 
 
 def test_an_entry_that_is_taken_off_lets_pairs_in_again(tmp_path: Path, store: Store) -> None:
