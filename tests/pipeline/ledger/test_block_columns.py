@@ -1,5 +1,6 @@
 """The columns that are joined once: what is read of them is what the join gives."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import COLUMNS_MARKER, GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, blocks, ledger_files
@@ -135,3 +136,32 @@ def test_a_pool_has_the_same_columns_in_the_same_order(store: Store) -> None:
     schemas = [Pool(store, Serial(), files, 4).schema() for files in (whole, held)]
     assert schemas[0].names == schemas[1].names
     assert {"Licence", "nsfw", "captions"} <= set(schemas[1].names)
+
+
+def made(store: Store) -> list[bytes]:
+    """Return the files of columns in their order."""
+    marker = store.marker(COLUMNS_MARKER)
+    assert marker
+    assert {name for name, _, _ in store.list("columns")} == {*marker.files, COLUMNS_MARKER}
+    return [store.read(name) for name in sorted(marker.files)]
+
+
+def test_killed_after_any_task_they_are_the_same_bytes(
+    store: Store, dying: Callable[[int], Engine]
+) -> None:
+    block_columns.run(store, Serial(), ledger_files(store), 2)
+    undisturbed = made(store)
+    store.delete([path for path, _, _ in store.list("columns")])
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            block_columns.run(store, dying(1), ledger_files(store), 2)
+    block_columns.run(store, dying(1), ledger_files(store), 2)  # the third file is the last
+    assert made(store) == undisturbed
+
+
+def test_ray_writes_the_same_bytes(store: Store, ray: Engine) -> None:
+    block_columns.run(store, Serial(), ledger_files(store), 2)
+    serial = made(store)
+    store.delete([path for path, _, _ in store.list("columns")])
+    block_columns.run(store, ray, ledger_files(store), 2)
+    assert made(store) == serial
