@@ -1,8 +1,9 @@
 """Earlier datasets: which images one of them has already, and which of its images are superseded.
 
 Each earlier dataset is read as a hash export (`hash_file.py`), in the order of the recipe, a
-bounded number of rows at a time. The same file counts as nearest, then the pHash with fewest bits
-between, then the earlier dataset and the earlier row; so the answer is always the same one.
+bounded number of rows at a time, and so are the images here: memory grows with neither. The same
+file counts as nearest, then the pHash with fewest bits between, then the earlier dataset and the
+earlier row; so the answer is always the same one.
 
 A SHA-256 is compared by its first 64 bits: of 10 million images and 10 million earlier ones, two
 that differ are taken for the same file once in 200,000 runs.
@@ -15,7 +16,7 @@ and 10 million in 26 CPU-s, 33 s and 0.8 GB beside the hashes given.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from pairsieve.pipeline.dataset.paths import SCRATCH, select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import hash_file, superseded
+from pairsieve.pipeline.external.image_stretches import stretches
 from pairsieve.pipeline.input.files import InputFile, list_files
 from pairsieve.pipeline.ledger.ledger import inputs
 from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID, STEPS
@@ -40,7 +42,13 @@ if TYPE_CHECKING:
 
 TABLE = "known"
 COLUMNS = STEPS["external.earlier_datasets"]
-ROWS_AT_ONCE = 1 << 24  # earlier images searched together: 0.3 GB
+ROWS_AT_ONCE = 1 << 24  # images of either side searched together: 0.3 GB and 0.8 GB
+TYPES = {
+    "row": "BIGINT",
+    KNOWN_IN.name: "VARCHAR",
+    KNOWN_UID.name: "VARCHAR",
+    KNOWN_DISTANCE.name: "BIGINT",
+}
 SAME_FILE = 0  # ranks: the same file, then 1 + the bits between the pHashes
 FAR = 1 << 20
 
@@ -104,27 +112,47 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         raise ValueError("the recipe names no earlier datasets")
     check(recipe.known, store)
     newer = recipe.known.keep == "newer"
-    images = _images(connection)
+    columns = ", ".join(f"NULL::{type} AS {name}" for name, type in TYPES.items())
+    connection.execute(f"CREATE TEMP TABLE known AS SELECT {columns} LIMIT 0")
+    superseded.begin(connection)
+    with (
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch,
+        ExitStack() as stack,
+    ):
+        exports = [
+            stack.enter_context(_hashes_of(name, recipe.known.selection, Path(scratch)))
+            for name in recipe.known.datasets
+        ]
+        for images in _images(connection):
+            _add_nearest(connection, recipe.known, images, exports)
+    superseded.end(connection, store, newer)
+    return int(connection.execute("SELECT count(*) FROM known").fetchall()[0][0])
+
+
+def _add_nearest(
+    connection: "DuckDBPyConnection", known: EarlierDatasets, images: "Images", exports: list[str]
+) -> None:
+    """Add to `known` the nearest earlier image of each of some images, and what is superseded."""
     rank = np.full(len(images.rows), FAR, np.int64)
     dataset, uid = np.full((2, len(rank)), -1, np.int64)  # their numbers, in `names` and `uids`
-    names = recipe.known.datasets
     uids: list[pa.ChunkedArray] = []
-    superseded.begin(connection)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch:
-        for number, name in enumerate(names):
-            with _hashes_of(name, recipe.known.selection, Path(scratch)) as location:
-                matches = _search(images, location, recipe.known.max_distance, newer)
-                nearer = matches.rank < rank
-                rank[nearer], dataset[nearer] = matches.rank[nearer], number
-                matched_rows, uid[nearer] = np.unique(matches.row[nearer], return_inverse=True)
-                uids.append(hash_file.uids(location, matched_rows))
-                if newer:
-                    superseded_uids = hash_file.uids(location, matches.superseded)
-                    rows, bits = images.rows[matches.by], _bits(matches.by_rank)
-                    superseded.add(connection, name, superseded_uids, rows, bits)
-    _register(connection, images, names, (rank, dataset, uid), uids)
-    superseded.end(connection, store, newer)
-    return int(np.count_nonzero(rank < FAR))
+    newer = known.keep == "newer"
+    for number, location in enumerate(exports):
+        matches = _search(images, location, known.max_distance, newer)
+        nearer = matches.rank < rank
+        rank[nearer], dataset[nearer] = matches.rank[nearer], number
+        matched_rows, uid[nearer] = np.unique(matches.row[nearer], return_inverse=True)
+        uids.append(hash_file.uids(location, matched_rows))
+        if newer:
+            found = superseded.Found(
+                hash_file.uids(location, matches.superseded),
+                matches.superseded,
+                images.rows[matches.by],
+                matches.by_rank,
+                _bits(matches.by_rank),
+            )
+            superseded.add(connection, known.datasets[number], found)
+    _add(connection, images, known.datasets, (rank, dataset, uid), uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +216,15 @@ def _nearest(queries: Images, references: Images, distance: int) -> tuple[Number
     return rank, position
 
 
-def _images(connection: "DuckDBPyConnection") -> Images:
-    """Return the rows and hashes of the table `images`."""
-    key = hash_file.key_of("sha256")
-    query = f"SELECT row, {key} AS key, perceptual_hash FROM images ORDER BY row"
-    columns = connection.execute(query).fetchnumpy()
-    return Images(
-        np.asarray(columns["row"]),
-        np.ma.asarray(columns["key"]),
-        np.ma.asarray(columns["perceptual_hash"]),
-    )
+def _images(connection: "DuckDBPyConnection") -> Iterator[Images]:
+    """Yield the rows and hashes of the table `images`, `ROWS_AT_ONCE` of them at a time."""
+    columns = f"row, {hash_file.key_of('sha256')} AS key, perceptual_hash"
+    for found in stretches(connection, columns, ROWS_AT_ONCE):
+        yield Images(
+            np.asarray(found["row"]),
+            np.ma.asarray(found["key"]),
+            np.ma.asarray(found["perceptual_hash"]),
+        )
 
 
 def _bits(rank: Numbers) -> Numbers:
@@ -205,14 +232,14 @@ def _bits(rank: Numbers) -> Numbers:
     return np.maximum(rank - 1, 0)
 
 
-def _register(
+def _add(
     connection: "DuckDBPyConnection",
     images: Images,
     names: tuple[str, ...],
     nearest: tuple[Numbers, Numbers, Numbers],
     uids: list[pa.ChunkedArray],
 ) -> None:
-    """Make the table `known` of rank, dataset and uid of the nearest earlier image."""
+    """Add rank, dataset and uid of the nearest earlier image of some images to `known`."""
     rank, dataset, uid = nearest
     copies = np.flatnonzero(rank < FAR)
     firsts = np.cumsum([0, *map(len, uids)])
@@ -226,7 +253,7 @@ def _register(
         }
     )
     connection.register("nearest_earlier", table)
-    connection.execute("CREATE TEMP TABLE known AS FROM nearest_earlier")
+    connection.execute("INSERT INTO known FROM nearest_earlier")
     connection.unregister("nearest_earlier")
 
 
@@ -236,11 +263,10 @@ def _hashes_of(location: str, selection: str | None, scratch: Path) -> Iterator[
     if _file(location):
         yield location
         return
-    path = scratch / "hashes.parquet"
+    path = scratch / f"{len(os.listdir(scratch))}.parquet"
     with path.open("wb") as sink:
         hash_file.write(Store.at(location), selection, sink, scratch)
     yield str(path)
-    path.unlink()
 
 
 def _file(location: str) -> InputFile | None:

@@ -28,6 +28,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
+from pairsieve.pipeline.external.image_stretches import stretches
 from pairsieve.pipeline.vectors import folders
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.arrays import Vectors
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 TABLE = "evaluation"
 COLUMNS = STEPS["external.evaluation_sets"]
 ROWS_AT_ONCE = 256  # vectors of a task slice in one product, always so many
+HASHES_AT_ONCE = 1 << 22  # pHashes of the pool compared together: 0.2 GB
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
 
 Numbers = NDArray[np.int64]
@@ -113,22 +115,18 @@ def _hash_matches(connection: "DuckDBPyConnection", images: pa.Table, distance: 
 
     hashes = images[PERCEPTUAL_HASH.name]
     hashed = np.flatnonzero(hashes.is_valid().to_numpy())
-    query = "SELECT row, perceptual_hash FROM images WHERE perceptual_hash IS NOT NULL ORDER BY row"
-    columns = connection.execute(query).fetchnumpy()
-    indices, bits = nearest(
-        np.asarray(columns["perceptual_hash"], np.uint64), hashes.drop_null().to_numpy(), distance
-    )
-    matches = np.flatnonzero(indices >= 0)
-    table = pa.table(
-        {
-            "row": np.asarray(columns["row"])[matches],
-            "image": hashed[indices[matches]],
-            "bits": bits[matches],
-        }
-    )
-    connection.register("hash_matches", table)
-    connection.execute("CREATE TEMP TABLE by_hash AS FROM hash_matches")
-    connection.unregister("hash_matches")
+    references = hashes.drop_null().to_numpy()
+    connection.execute("CREATE TEMP TABLE by_hash (row BIGINT, image BIGINT, bits BIGINT)")
+    for found in stretches(connection, "row, perceptual_hash", HASHES_AT_ONCE):
+        there = ~np.ma.getmaskarray(found["perceptual_hash"])
+        queries = np.ma.getdata(found["perceptual_hash"])[there].astype(np.uint64)
+        indices, bits = nearest(queries, references, distance)
+        matches = np.flatnonzero(indices >= 0)
+        rows = np.asarray(found["row"])[there][matches]
+        table = pa.table({"row": rows, "image": hashed[indices[matches]], "bits": bits[matches]})
+        connection.register("hash_matches", table)
+        connection.execute("INSERT INTO by_hash FROM hash_matches")
+        connection.unregister("hash_matches")
 
 
 def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Superseded: images of earlier datasets that have a copy here, listed if the newer are kept."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,24 +23,46 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Superseded images of one earlier dataset, (n,) each.
+
+    Attributes:
+        uids: Theirs.
+        earlier: Their rows in the hash export.
+        rows: Of the image here that is nearest to each, of those that were looked at.
+        ranks: How near; the least is nearest.
+        bits: Between the pHashes.
+    """
+
+    uids: pa.ChunkedArray
+    earlier: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    bits: NDArray[np.int64]
+
+
 def begin(connection: "DuckDBPyConnection") -> None:
     """Make the table to which `add` adds."""
     connection.execute(
-        "CREATE TEMP TABLE superseded_images "
-        "(known_in VARCHAR, known_uid VARCHAR, row BIGINT, distance BIGINT)"
+        "CREATE TEMP TABLE superseded_images (known_in VARCHAR, known_uid VARCHAR, earlier BIGINT, "
+        "row BIGINT, rank BIGINT, distance BIGINT)"
     )
 
 
-def add(
-    connection: "DuckDBPyConnection",
-    name: str,
-    uids: pa.ChunkedArray,
-    rows: NDArray[np.int64],
-    bits: NDArray[np.int64],
-) -> None:
-    """Add what is superseded of one earlier dataset: uid, row of the nearest here, bits; (n,)."""
-    names = pa.array([name]).take(pa.array(np.zeros(len(rows), np.int64)))
-    table = pa.table({"known_in": names, "known_uid": uids, "row": rows, "distance": bits})
+def add(connection: "DuckDBPyConnection", name: str, found: Found) -> None:
+    """Add what is superseded of one earlier dataset; the same may be added again, of other rows."""
+    names = pa.array([name]).take(pa.array(np.zeros(len(found.rows), np.int64)))
+    table = pa.table(
+        {
+            "known_in": names,
+            "known_uid": found.uids,
+            "earlier": found.earlier,
+            "row": found.rows,
+            "rank": found.ranks,
+            "distance": found.bits,
+        }
+    )
     connection.register("superseded_batch", table)
     connection.execute("INSERT INTO superseded_images FROM superseded_batch")
     connection.unregister("superseded_batch")
@@ -51,8 +74,9 @@ def end(connection: "DuckDBPyConnection", store: Store, newer: bool) -> None:
         store.delete([SUPERSEDED])
         return
     query = (
-        "SELECT known_in, known_uid, uid, distance FROM superseded_images JOIN images USING (row) "
-        "ORDER BY known_in, known_uid, uid"
+        "SELECT known_in, known_uid, uid, distance FROM (FROM superseded_images "
+        "QUALIFY row_number() OVER (PARTITION BY known_in, earlier ORDER BY rank, row) = 1) "
+        "JOIN images USING (row) ORDER BY known_in, known_uid, uid"
     )
     with store.writer(SUPERSEDED) as sink:
         export(connection, query, sink, COLUMNS)

@@ -157,9 +157,15 @@ def superseded(store: Store) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
+@pytest.mark.parametrize("at_once", [1, 100])
 def test_newer_lists_every_superseded_image_with_what_it_gives_way_to(
-    tmp_path: Path, put_gathered: Put, put_plan: PutPlan
+    tmp_path: Path,
+    put_gathered: Put,
+    put_plan: PutPlan,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
 ) -> None:
+    monkeypatch.setattr(earlier_datasets, "ROWS_AT_ONCE", at_once)
     older, newer = Store.at(tmp_path / "older"), Store.at(tmp_path / "newer")
     put_gathered(older, [image("o1", "a", 0), image("o2", "b", 0b1), image("o3", "c", 0xFFFF)])
     put_gathered(newer, [image("n1", "d", 0), image("n2", "e", 0b11)])

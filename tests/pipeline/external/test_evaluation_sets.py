@@ -123,8 +123,11 @@ def kept(store: Store) -> list[str]:
 
 
 def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
-    tmp_path: Path, sets: list[dict[str, str]]
+    tmp_path: Path,
+    sets: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(evaluation_sets, "HASHES_AT_ONCE", 2)  # of more images
     store = Store.at(tmp_path / "dataset")
     run_all(recipe(tmp_path, sets), store)
     rows = matches(store)
