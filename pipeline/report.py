@@ -175,6 +175,7 @@ def _content(
         "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
         "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
         "chart_px": CHART_PX,
+        "whole": counted.sampled is None,
     }
 
 

@@ -249,6 +249,7 @@ def test_of_a_large_ledger_a_sample_is_copied_and_all_is_counted(
         report.run(little, store, Serial(), "default", units)
         samples.append(counted(store))
     assert samples[0] == samples[1]
+    assert b"is a sample of the pairs" in store.read(report_page("default"))
     rows = samples[0]["ledger"]
     assert 0 < len(rows) < 33
     assert set(map(repr, rows)) < set(map(repr, everything["ledger"]))
