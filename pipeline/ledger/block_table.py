@@ -66,41 +66,43 @@ def block_tables(
     table, others = column_files.read(store, files.columns, wanted, threads)
     if only is not None:
         table = table.filter(_is_in(table[ROW.name].to_numpy(), only))
-    return completed(store, files, table, wanted, others, threads, superseded, only)
+    lacking = wanted & (others | _of_parts(files))
+    return completed(store, files, table, lacking, threads, superseded, only)
+
+
+def _of_parts(files: LedgerFiles) -> set[str]:
+    """Return the names of the columns of each part but the gathered one."""
+    return {name for names, _, _ in _parts(files) for name in names.values()}
 
 
 def completed(
     store: Store,
     files: LedgerFiles,
     table: pa.Table,
-    wanted: Collection[str],
-    gathered: Collection[str],
+    lacking: Collection[str],
     threads: int | None,
     superseded: Collection[str] = (),
     only: Rows | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """Return a table with the `wanted` columns that it lacks, and what `block_tables` does beside.
+    """Return a table with further columns, and what `block_tables` does beside.
 
     Args:
         store: The dataset.
         files: The files of the block that hold the table's rows.
         table: `row` and some columns, sorted by row.
-        wanted: Names of columns, in lower case.
-        gathered: Of the ledger, in lower case, those that the table has not because of `gather`,
-            or because no file holds them.
+        lacking: Names of the further columns, in lower case.
         threads: How many to read with.
         superseded: As for `block_tables`.
         only: Likewise; the rows of the table.
     """
-    of_parts = {name for names, _, _ in _parts(files) for name in names.values()}
     replaced = table.slice(0, 0)
-    if of_gather := {*(({*wanted} & {*gathered}) - of_parts), *superseded}:
+    if of_gather := {*({*lacking} - _of_parts(files)), *superseded}:
         of_gather |= {ROW.name}
         more, replaced = _gathered(store, files.gathered, named(of_gather), threads, only)
         for field in more.schema:
-            if field.name.lower() in wanted and field.name not in table.column_names:
+            if field.name.lower() in lacking and field.name not in table.column_names:
                 table = table.append_column(field, more[field.name])
-    return _with_parts(store, files, table, named(wanted), threads, only), replaced
+    return _with_parts(store, files, table, named(lacking), threads, only), replaced
 
 
 def joined(

@@ -81,14 +81,12 @@ def copied(
         spans: Where the units of the block begin and end.
         schema: All columns.
     """
-    places = np.searchsorted(table[ROW.name].to_numpy(), only)
-    there = table.take(pa.array(places))
     if not len(only):
         return schema.empty_table(), schema.empty_table()
+    there = table.take(pa.array(np.searchsorted(table[ROW.name].to_numpy(), only)))
     files = _of_units(block.files, {int(unit) for unit in _units(spans, only)})
-    names = {name.lower() for name in schema.names}
-    lacking = names - {name.lower() for name in table.column_names}
-    return completed(block.store, files, there, names, lacking, block.threads, FETCHED, only)
+    lacking = {*map(str.lower, schema.names)} - {*map(str.lower, table.column_names)}
+    return completed(block.store, files, there, lacking, block.threads, FETCHED, only)
 
 
 def _units(spans: Spans, only: Rows) -> list[str]:
