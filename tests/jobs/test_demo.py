@@ -90,55 +90,6 @@ def test_webdataset_reads_the_shards(finished: Demo) -> None:
         assert sample["jpg"].size == (told["stored_width"], told["stored_height"])
 
 
-TINY = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {
-            "image_size": 32,
-            "layers": 1,
-            "width": 32,
-            "head_width": 16,
-            "patch_size": 16,
-        },
-        "text_cfg": {"width": 32, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-}
-
-
-def test_open_clips_own_trainer_trains_from_the_shards(finished: Demo, tmp_path: Path) -> None:
-    """It takes the number of samples from sizes.json, and sees each once in an epoch."""
-    shards = finished.folder / "dataset/shards/default"
-    samples = sum(json.loads((shards / "sizes.json").read_text()).values())
-    last = max(shards.glob("*.tar")).stem
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny/open_clip_config.json").write_text(json.dumps(TINY))
-    options = {
-        "model": "local-dir:tiny",
-        "train-data": f"{shards}/{{00000..{last}}}.tar",
-        "dataset-type": "webdataset",
-        "batch-size": 16,
-        "workers": 1,
-        "epochs": 1,
-        "warmup": 1,
-        "precision": "fp32",
-        "logs": "logs",
-        "name": "tiny",
-    }
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    done = subprocess.run(
-        [sys.executable, "-m", "open_clip_train.main", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    seen = re.findall(r"Train Epoch: 0 \[\s*(\d+)/(\d+) \(100%\)\]", said)
-    assert seen == [(str(-(-samples // 16) * 16),) * 2]  # the last batch is filled up
-    assert (tmp_path / "logs/tiny/checkpoints/epoch_1.pt").exists()
-
-
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(BadOption, match="is not empty and not a demo"):
