@@ -162,7 +162,8 @@ def print_forgotten(store: Store, taken: Sequence[Taken], dry_run: bool) -> None
     left = 0
     for one in taken:
         verb = "would take out" if dry_run else "took out"
-        typer.echo(f"{verb} {one.pairs:,} pairs, {one.images:,} of them with a stored image")
+        pairs = f"{one.pairs:,} {'pair' if one.pairs == 1 else 'pairs'}"
+        typer.echo(f"{verb} {pairs}, {one.images:,} of them with a stored image")
         for name, shards in (one.shards or {}).items():
             typer.echo(f"selection {name}: {shards:,} shards written anew, the others as they were")
         if one.record:
