@@ -189,6 +189,12 @@ DUPLICATE_COLOUR = InSample(
 DUPLICATE_ORIENTATION = InSample(
     "duplicate_orientation", pa.string(), "", "How to rotate or mirror it to match the kept copy."
 )
+DUPLICATE_EDIT = InSample(
+    "duplicate_edit",
+    pa.string(),
+    "",
+    "What it differs by from the kept copy, or that from it: `borders` or `crops`.",
+)
 CAPTIONS = InSample(
     "captions",
     pa.list_(pa.string()),
@@ -280,7 +286,7 @@ CAPTION_TEXTS = (RECAPTION, SHORT_RECAPTION, TRANSLATION)
 CAPTIONED = (*CAPTION_TEXTS, CAPTION_OUTCOME)
 COPIES = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
-    DUPLICATE_ORIENTATION, CLUSTER, CAPTIONS,
+    DUPLICATE_ORIENTATION, DUPLICATE_EDIT, CLUSTER, CAPTIONS,
 )  # fmt: skip
 # The steps of `group` that run where a recipe requests them: module in `pipeline/`, its columns.
 # They run in this order.

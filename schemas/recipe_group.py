@@ -108,6 +108,14 @@ class Group(Section):
     orientations: tuple[Literal["mirrored", "rotated_90", "rotated_180", "rotated_270"], ...] = (
         Field((), description="How a copy may be rotated or mirrored; measured in `gather`.")
     )
+    edits: Annotated[tuple[Literal["borders", "crops"], ...], BeforeValidator(_without_none)] = (
+        Field(
+            ("borders", "crops"),
+            description="What a copy may have gone through that moves its pHash, each for another "
+            "hash in the search: borders, as frames, letterboxes and captions below; crops by some "
+            "3 to 8 % of the sides, all around; `none` for neither.",
+        )
+    )
     prefer: tuple[str, ...] = Field(
         ("pixels", "clip_similarity", "caption_words", "uid"),
         description="Which copy stays: the one with the most of the first, then of the next; of "

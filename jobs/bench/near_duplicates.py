@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.filters.colour import CELLS, Colour
+from pairsieve.filters.centre_hash import CentreHash
+from pairsieve.filters.colour import CELLS, LEVELS, Colour
 from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.orientation_hashes import ORIENTED, OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
+from pairsieve.filters.trimmed import Trimmed
 from pairsieve.jobs.bench_data.edits import EDITS, ORIENTATIONS, Pixels, jpeg
 from pairsieve.jobs.bench_data.lookalikes import lookalikes
 from pairsieve.jobs.console import print_table
@@ -105,8 +107,6 @@ def _edited(photographs: Iterable[Pixels], edited: Path | None) -> Iterator[tupl
 
 def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
     """Return the features of pictures, each served as a JPEG and decoded as `gather` does."""
-    from pairsieve.pipeline.dedup.features import IS_PLAIN, Features, oriented_cells, plain_pictures
-
     kinds: list[str] = []
     parts: list[list[NDArray[Any]]] = []
     batch: list[Picture] = []
@@ -120,23 +120,43 @@ def measure(pictures: Iterable[tuple[str, Pixels]]) -> Pictures:
             parts.append(_signals(batch))
             batch = []
     parts.append(_signals(batch))
-    upright, dhashes, oriented, colours = (
-        np.concatenate(part) for part in zip(*parts, strict=True)
+    signals = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return Pictures(_features(*signals), np.array(kinds))
+
+
+def _features(
+    upright: Any, dhashes: Any, oriented: Any, colours: Any, centres: Any, trimmed: Any, inside: Any
+) -> Any:
+    """Return what `group` compares, given what `gather` measures of pictures."""
+    from pairsieve.pipeline.dedup.features import (
+        HAS_CENTRE,
+        HAS_TRIMMED,
+        IS_PLAIN,
+        IS_TRIMMED_PLAIN,
+        Features,
+        oriented_cells,
+        plain_pictures,
     )
-    count = len(kinds)
-    features = Features(
+
+    known = np.full(len(upright), 7 | HAS_CENTRE, np.uint8)
+    known |= plain_pictures(colours).astype(np.uint8) * np.uint8(IS_PLAIN)
+    known |= trimmed.any(axis=1).astype(np.uint8) * np.uint8(HAS_TRIMMED)
+    known |= plain_pictures(inside).astype(np.uint8) * np.uint8(IS_TRIMMED_PLAIN)
+    return Features(
         np.column_stack((upright, oriented[:, ::2])),
         np.column_stack((dhashes, oriented[:, 1::2])),
         colours,
-        np.empty((count, 0), np.float32),
-        np.uint8(7) | plain_pictures(colours).astype(np.uint8) * np.uint8(IS_PLAIN),
+        np.empty((len(upright), 0), np.float32),
+        known,
+        trimmed,
+        inside,
+        centres,
         oriented_cells(list(ORIENTED.values()), CELLS),
     )
-    return Pictures(features, np.array(kinds))
 
 
 def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
-    """Return pHash, dhash, orientation hashes and colours of decoded pictures."""
+    """Return hashes and colours of decoded pictures, zeros inside borders where there is none."""
     planes, colours = np.empty(len(batch), object), np.empty(len(batch), object)
     for index, each in enumerate(batch):
         planes[index], colours[index] = each.luma_256, each.colours
@@ -146,7 +166,20 @@ def _signals(batch: list[Picture]) -> list[NDArray[Any]]:
         Dhash().measure(planes),
         OrientationHashes().measure(planes, orientations),
         Colour().measure(colours),
+        CentreHash().measure(planes),
+        *_inside(batch),
     ]
+
+
+def _inside(batch: list[Picture]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return hashes, (n, 2), and colours, (n, 75), inside the borders of pictures that have any."""
+    hashes, levels = np.zeros((len(batch), 2), np.uint64), np.zeros((len(batch), LEVELS), np.uint8)
+    bordered = [index for index, each in enumerate(batch) if each.trimmed_luma is not None]
+    planes, colours = np.empty(len(bordered), object), np.empty(len(bordered), object)
+    planes[:] = [batch[index].trimmed_luma for index in bordered]
+    colours[:] = [batch[index].trimmed_colours for index in bordered]
+    hashes[bordered], levels[bordered] = Trimmed().measure(planes, colours)
+    return hashes, levels
 
 
 def limits(distance: int, verify: tuple[str, ...]) -> Any:
@@ -182,9 +215,8 @@ def detected(copies: Pictures, distance: int, verify: tuple[str, ...]) -> NDArra
 def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return which pictures are joined with another as its copies, (n,), all compared upright."""
     from pairsieve.pipeline.dedup.star_clusters import star_clusters
-    from pairsieve.pipeline.hamming.components import components
 
-    labels = components(np.ascontiguousarray(others.features.hashes[:, 0]), distance)
+    labels = _components(others.features, distance)
     order = np.lexsort((np.arange(len(labels)), labels))
     ends = np.flatnonzero(np.diff(labels[order], append=-1)) + 1
     upright = others.features._replace(
@@ -194,6 +226,23 @@ def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDA
     joined = np.zeros(len(labels), bool)
     joined[order] = keepers != np.arange(len(labels))
     return joined
+
+
+def _components(features: Any, distance: int) -> NDArray[np.int64]:
+    """Return the smallest position, (n,), in the component of each picture, upright."""
+    from pairsieve.pipeline.dedup.features import HAS_TRIMMED
+    from pairsieve.pipeline.hamming.components import components
+    from pairsieve.pipeline.hamming.union_find import flatten, unite
+
+    every = np.arange(len(features.known))
+    bordered = np.flatnonzero(features.known & HAS_TRIMMED)
+    images = np.concatenate((every, every, bordered))
+    hashes = (features.hashes[:, 0], features.centres, features.trimmed[bordered, 0])
+    firsts = images[components(np.concatenate(hashes), distance)]
+    parents = every.astype(np.uint32)
+    unite(parents, np.column_stack((images, firsts)).astype(np.uint32))
+    flatten(parents)
+    return parents.astype(np.int64)
 
 
 def _label(verify: tuple[str, ...]) -> str:

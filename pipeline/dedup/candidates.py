@@ -27,6 +27,7 @@ from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import (
+    CENTRE_HASH,
     COLOUR,
     COLUMNS,
     DHASH,
@@ -36,6 +37,8 @@ from pairsieve.schemas.columns import (
     ROW,
     SHA256,
     TEXT,
+    TRIMMED_COLOUR,
+    TRIMMED_HASHES,
     UID,
 )
 from pairsieve.schemas.recipe_group import Group
@@ -47,7 +50,10 @@ Ints = NDArray[np.int64]
 PER_TASK = 250_000  # candidates of a partition, about: 0.1 GB, with vectors 0.6
 MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: spreads row numbers over 64 bits
 AGAIN, SAME_FILE, PIXELS, VECTOR = "again", "same_file", "pixels", "vector"
-FEATURES = (UID, SHA256, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES)
+FEATURES = (
+    UID, SHA256, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES, TRIMMED_HASHES, TRIMMED_COLOUR,
+    CENTRE_HASH,
+)  # fmt: skip
 TYPES = {column.name: column.type for column in COLUMNS}
 
 
@@ -184,28 +190,57 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
 
 def candidates(table: pa.Table, options: Group) -> Candidates:
     """Return the candidates of an ordered table with what is compared."""
-    from pairsieve.pipeline.dedup.features import IS_PLAIN, Features, oriented_cells, plain_pictures
+    from pairsieve.pipeline.dedup.features import Features, oriented_cells
 
     orientations = options.compared
     oriented = lists(table[ORIENTATION_HASHES.name], 2 * len(orientations), np.uint64)
-    vectors = _matrix(table)
-    known = np.zeros(len(table), np.uint8)
-    for bit, column in enumerate((PERCEPTUAL_HASH, DHASH, COLOUR)):
-        known |= (~missing(table[column.name])).astype(np.uint8) << np.uint8(bit)
-    known |= vectors.any(axis=1).astype(np.uint8) << np.uint8(3)
-    colours = lists(table[COLOUR.name], LEVELS, np.uint8)
-    known |= plain_pictures(colours).astype(np.uint8) * np.uint8(IS_PLAIN)
     features = Features(
         np.column_stack((numbers(table[PERCEPTUAL_HASH.name], np.uint64), oriented[:, ::2])),
         np.column_stack((numbers(table[DHASH.name], np.uint64), oriented[:, 1::2])),
-        colours,
-        vectors,
-        known,
+        lists(table[COLOUR.name], LEVELS, np.uint8),
+        _matrix(table),
+        np.zeros(len(table), np.uint8),
+        lists(table[TRIMMED_HASHES.name], 2, np.uint64),
+        lists(table[TRIMMED_COLOUR.name], LEVELS, np.uint8),
+        numbers(table[CENTRE_HASH.name], np.uint64),
         oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),
     )
+    features = features._replace(known=_known(table, features, options))
     ends = np.flatnonzero(np.diff(numbers(table[COMPONENT]), append=-1)) + 1
     again = table[AGAIN].to_numpy().astype(bool)
     return Candidates(numbers(table[ROW.name]), numbers(table[SAME_FILE]), again, ends, features)
+
+
+def _known(table: pa.Table, features: "Features", options: Group) -> NDArray[np.uint8]:
+    """Return what is known of each picture, (n,): the bits of `features.py`."""
+    from pairsieve.pipeline.dedup.features import (
+        HAS_CENTRE,
+        HAS_COLOUR,
+        HAS_DHASH,
+        HAS_HASH,
+        HAS_TRIMMED,
+        HAS_VECTOR,
+        IS_PLAIN,
+        IS_TRIMMED_PLAIN,
+        plain_pictures,
+    )
+
+    bits = {
+        HAS_HASH: ~missing(table[PERCEPTUAL_HASH.name]),
+        HAS_DHASH: ~missing(table[DHASH.name]),
+        HAS_COLOUR: ~missing(table[COLOUR.name]),
+        HAS_VECTOR: features.vectors.any(axis=1),
+        IS_PLAIN: ~missing(table[COLOUR.name]) & plain_pictures(features.colours),
+    }
+    if "borders" in options.edits:
+        bits[HAS_TRIMMED] = ~missing(table[TRIMMED_HASHES.name])
+        bits[IS_TRIMMED_PLAIN] = plain_pictures(features.trimmed_colours)
+    if "crops" in options.edits:
+        bits[HAS_CENTRE] = ~missing(table[CENTRE_HASH.name])
+    known = np.zeros(len(table), np.uint8)
+    for bit, holds in bits.items():
+        known |= holds.astype(np.uint8) * np.uint8(bit)
+    return known
 
 
 def addition(grown: Sequence[int], images: str = "i") -> str:

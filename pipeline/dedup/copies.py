@@ -97,7 +97,8 @@ def find(
     equal = list(store.markers(of.of("equal")).values())
     files = [marker.file(".parquet") for marker in equal[: of.partitions]]
     repeats = parted_files(equal[of.partitions :], blocks)
-    searched = partitions or default_partitions(sum(marker.rows for marker in scattered))
+    hashes = len(keys.searched(of.options)) * sum(marker.rows for marker in scattered)
+    searched = partitions or default_partitions(hashes)
     components = find_components(pool, of, images, files, starts, searched)
     sources = Sources(parted_files([components], blocks)[0], repeats, vectors)
     decided = _decided(pool, of, sources, starts, partitions or _partitions(components.rows))

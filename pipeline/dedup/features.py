@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 SIGNALS = ("dhash", "colour", "embedding")  # the failure of signal n is the bit 1 << n
 HAS_HASH, HAS_DHASH, HAS_COLOUR, HAS_VECTOR, IS_PLAIN = 1, 2, 4, 8, 16
+HAS_TRIMMED, HAS_CENTRE, IS_TRIMMED_PLAIN = 32, 64, 128
+WHOLE, TRIMMED, CENTRE = 0, 1, 2  # views of a picture
+HAS = (HAS_HASH, HAS_TRIMMED, HAS_CENTRE)  # which bit says that a view is there
+# In which views two pictures are compared, beside the orientations, and which edit each shows.
+VIEWS = ((TRIMMED, WHOLE), (WHOLE, TRIMMED), (TRIMMED, TRIMMED), (CENTRE, WHOLE), (WHOLE, CENTRE))
+EDITS = ("borders", "borders", "borders", "crops", "crops")
 PLAIN_CELLS = 8  # of 25, that look the same in a plain picture
 PLAIN_RANGE = 0.1  # how far they may be apart, of the contrast
 
@@ -21,6 +27,9 @@ class Features(NamedTuple):
         colours: uint8 (n, 75), upright.
         vectors: float32 (n, d), of length 1; d may be 0.
         known: uint8 (n,), bits HAS_... of what is there, and IS_PLAIN.
+        trimmed: uint64 (n, 2), pHash and dhash inside the borders.
+        trimmed_colours: uint8 (n, 75), inside the borders.
+        centres: uint64 (n,), the pHash of the middle.
         cells: int64 (t, 75), where each colour of the oriented picture is in the upright one.
     """
 
@@ -29,6 +38,9 @@ class Features(NamedTuple):
     colours: NDArray[np.uint8]
     vectors: NDArray[np.float32]
     known: NDArray[np.uint8]
+    trimmed: NDArray[np.uint64]
+    trimmed_colours: NDArray[np.uint8]
+    centres: NDArray[np.uint64]
     cells: Ints
 
     def take(self, indices: Ints) -> "Features":
@@ -39,6 +51,9 @@ class Features(NamedTuple):
             self.colours[indices],
             self.vectors[indices],
             self.known[indices],
+            self.trimmed[indices],
+            self.trimmed_colours[indices],
+            self.centres[indices],
             self.cells,
         )
 

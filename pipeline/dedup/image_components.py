@@ -1,8 +1,9 @@
 """Components: which images a chain of equal files and near pHashes connects.
 
 Near pHashes are searched in one task while one can hold them, else as `hamming/distributed.py`
-does, in partitions; rotated and mirrored images always in one task, which takes 40 bytes for each
-hash of each. What is equal, what is near, and what is near when turned are sets of labels, and
+does, in partitions; rotated and mirrored images always in one task. An image has several hashes:
+of the whole, of its middle, of the part inside its borders, and of the turned image; the task takes
+40 bytes for each. What is equal, what is near, and what is near when turned are sets of labels, and
 their merger is the components. It lies by block, so that a task on a block reads its own.
 """
 
@@ -20,10 +21,10 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
-from pairsieve.pipeline.dedup.keys import Ints, Rounds
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, searched
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
-from pairsieve.schemas.columns import ORIENTATION_HASHES, PERCEPTUAL_HASH, ROW
+from pairsieve.schemas.columns import ORIENTATION_HASHES, PERCEPTUAL_HASH, ROW, TRIMMED_HASHES
 
 if TYPE_CHECKING:
     from pairsieve.pipeline.hamming.labels import Forest
@@ -70,7 +71,9 @@ def _distributed(pool: Pool, of: Rounds, partitions: int) -> list[str]:
     from pairsieve.pipeline.hamming.partition import plan_partitions
 
     images = sum(marker.rows for marker in pool.store.markers(of.of("keys")).values())
-    search = Search(of.folder, plan_partitions(images, of.distance, partitions))
+    columns = tuple(c.name for c in searched(of.options) if c is not ORIENTATION_HASHES)
+    hashes = images * len(columns)
+    search = Search(of.folder, plan_partitions(hashes, of.distance, partitions), columns)
     batches = [_units(block) for block in pool.blocks]
     return label_files(pool.store, pool.engine, search, batches)
 
@@ -84,32 +87,22 @@ def _units(block: Block) -> tuple[tuple[str, ...], ...]:
 
 
 class _Hashes(NamedTuple):
-    """The pHashes of n images.
+    """Hashes of a table of images; an image may have several.
 
     Attributes:
-        own: uint64 (n,), 0 where there is none.
-        lost: bool (n,), there is none.
-        oriented: uint64 (n, orientations), those of the turned image.
-        unturned: bool (n,), there is none of the turned image, or none at all.
+        values: uint64 (k,).
+        images: int64 (k,), the position of each one's image.
     """
 
-    own: NDArray[np.uint64]
-    lost: NDArray[np.bool_]
-    oriented: NDArray[np.uint64]
-    unturned: NDArray[np.bool_]
+    values: NDArray[np.uint64]
+    images: Ints
 
 
 def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int) -> Marker:
-    """Search all pHashes in this task, those of turned images too, and commit the labels."""
+    """Search the hashes of all images in this task, of the upright ones if so; commit labels."""
     from pairsieve.pipeline.hamming import labels
 
-    parts = [_hashes(of, file) for file in files]
-    hashes = _Hashes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-    del parts
-    found = _near(hashes.own, hashes.lost, of) if upright else np.arange(len(hashes.own))
-    if of.options.compared:
-        found = _with_turned(found, hashes, of)
-    del hashes
+    found = _near(of, files, upright)
     rows = np.concatenate([_rows(of, file) for file in files])  # not beside the search
     joined = np.flatnonzero(found != np.arange(len(found)))
     result = labels.UnionFindLabels(rows[joined], rows[found[joined]])
@@ -117,44 +110,45 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
     return labels.write(of.store, path, result, {"hashes": len(rows)})
 
 
+def _near(of: Rounds, files: Sequence[PartedFile], upright: bool) -> Ints:
+    """Return the smallest position, (n,), in the component of each image."""
+    from pairsieve.pipeline.hamming.components import components
+    from pairsieve.pipeline.hamming.union_find import flatten, unite
+
+    parts, count = [], 0
+    for file in files:
+        table = parted.read(of.store, file, of.images)
+        parts += [(one.values, one.images + count) for one in _hashes(of, table, upright)]
+        count += len(table)
+    values, images = (np.concatenate(each) for each in zip(*parts, strict=True))
+    del parts
+    firsts = images[components(values, of.distance, threads=of.threads)]
+    parents = np.arange(count, dtype=np.uint32)
+    unite(parents, np.column_stack((images, firsts)).astype(np.uint32))
+    flatten(parents)
+    return parents.astype(np.int64)
+
+
 def _rows(of: Rounds, file: PartedFile) -> Ints:
     """Return the row of every image of a block."""
     return numbers(parted.read(of.store, file, of.images)[ROW.name])
 
 
-def _hashes(of: Rounds, file: PartedFile) -> _Hashes:
-    """Return the pHashes of a block."""
-    table = parted.read(of.store, file, of.images)
-    own, width = table[PERCEPTUAL_HASH.name], len(of.options.compared)
-    lost = missing(own)
-    oriented, unturned = np.empty((len(table), 0), np.uint64), lost
-    if width:
-        column = table[ORIENTATION_HASHES.name]
-        oriented = lists(column, 2 * width, np.uint64)[:, ::2]
-        unturned = lost | missing(column)
-    return _Hashes(numbers(own, np.uint64), lost, oriented, unturned)
+def _hashes(of: Rounds, table: pa.Table, upright: bool) -> Iterator[_Hashes]:
+    """Yield the hashes of each kind of the images of a block that have one.
 
-
-def _with_turned(found: Ints, hashes: _Hashes, of: Rounds) -> Ints:
-    """Return labels, (n,), joined with those of images that are near when turned."""
-    from pairsieve.pipeline.hamming.components import joined
-
-    every = np.concatenate((hashes.own, *hashes.oriented.T))
-    times = 1 + len(of.options.compared)
-    lost, same = np.tile(hashes.unturned, times), np.tile(np.arange(len(found)), times)
-    return joined(found, joined(_near(every, lost, of), same)[: len(found)])
-
-
-def _near(hashes: NDArray[np.uint64], lost: NDArray[np.bool_], of: Rounds) -> Ints:
-    """Return the smallest position, (n,), in each one's component; lost ones are near none."""
-    from pairsieve.pipeline.hamming.components import components
-
-    if not lost.any():
-        return components(hashes, of.distance, threads=of.threads)
-    known = np.flatnonzero(~lost)
-    found = np.arange(len(hashes))
-    found[known] = known[components(hashes[known], of.distance, threads=of.threads)]
-    return found
+    Unless `upright`, they are those of turned images, and what these may be near.
+    """
+    columns = searched(of.options) if upright else (PERCEPTUAL_HASH, ORIENTATION_HASHES)
+    for column in columns:
+        known = np.flatnonzero(~missing(table[column.name]))
+        if column in (TRIMMED_HASHES, ORIENTATION_HASHES):
+            width = 2 if column is TRIMMED_HASHES else 2 * len(of.options.compared)
+            hashes = lists(table[column.name], width, np.uint64).T[::2]  # without the dhashes
+        else:
+            hashes = numbers(table[column.name], np.uint64)[None]
+        for each in hashes:
+            yield _Hashes(each[known], known)
 
 
 def _by_block(of: Rounds, files: Sequence[str], starts: Ints, number: int) -> Marker:

@@ -31,11 +31,13 @@ from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.schemas.columns import (
+    CENTRE_HASH,
     ORIENTATION_HASHES,
     OUTCOME,
     PERCEPTUAL_HASH,
     ROW,
     SHA256,
+    TRIMMED_HASHES,
     UID,
     Column,
 )
@@ -108,8 +110,8 @@ def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
 
     Some units at a time are read, since texts take much room.
     """
-    names = [column.name for column in (OUTCOME, SHA256, UID, PERCEPTUAL_HASH, ORIENTATION_HASHES)]
-    names = names if rounds.options.compared else names[:-1]
+    columns = (OUTCOME, SHA256, UID, *searched(rounds.options))
+    names = [column.name for column in columns]
     found: list[list[pa.Table]] = []
     first: int | None = None
     for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
@@ -134,8 +136,19 @@ def _keys(images: pa.Table) -> Iterator[pa.Table]:
 
 def _hashes(images: pa.Table, options: Group) -> pa.Table:
     """Return `row` and the pHashes of every image."""
-    columns = (PERCEPTUAL_HASH, ORIENTATION_HASHES) if options.compared else (PERCEPTUAL_HASH,)
-    return pa.table({ROW.name: images[ROW.name]} | {c.name: column_of(images, c) for c in columns})
+    hashes = {column.name: column_of(images, column) for column in searched(options)}
+    return pa.table({ROW.name: images[ROW.name]} | hashes)
+
+
+def searched(options: Group) -> tuple[Column, ...]:
+    """Return the columns whose pHashes are searched."""
+    wanted = {
+        PERCEPTUAL_HASH: True,
+        TRIMMED_HASHES: "borders" in options.edits,
+        CENTRE_HASH: "crops" in options.edits,
+        ORIENTATION_HASHES: bool(options.compared),
+    }
+    return tuple(column for column, yes in wanted.items() if yes)
 
 
 def _parts(tables: list[pa.Table], partitions: int) -> Iterator[pa.Table]:

@@ -14,7 +14,7 @@ rule drops takes its copies along. One image under several captions is several c
 them is kept; with `captions: all_as_list` it has the other captions as a list.
 
 A task decides a partition of the components, each of them whole: so a component of millions needs
-the memory for it, 400 bytes each.
+the memory for it, 600 bytes each.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ from pairsieve.schemas.columns import (
     DUPLICATE_COLOUR,
     DUPLICATE_DHASH,
     DUPLICATE_DISTANCE,
+    DUPLICATE_EDIT,
     DUPLICATE_OF,
     DUPLICATE_ORIENTATION,
     REPEATED,
@@ -85,7 +86,7 @@ def _clusters(found: Candidates, rounds: Rounds) -> tuple[Ints, dict[str, pa.Arr
     The last, (n,), has the bits of the signals that kept an image, near by its pHash, from every
     keeper.
     """
-    from pairsieve.pipeline.dedup.features import SIGNALS, Limits
+    from pairsieve.pipeline.dedup.features import EDITS, SIGNALS, Limits
     from pairsieve.pipeline.dedup.star_clusters import FAR, chain_clusters, distances, star_clusters
 
     options, features, rows = rounds.options, found.features, found.rows
@@ -103,14 +104,16 @@ def _clusters(found: Candidates, rounds: Rounds) -> tuple[Ints, dict[str, pa.Arr
     failed[nodes] = refusals
     own = np.arange(len(rows))
     alone = (keepers == own) | found.again[keepers]
-    orientations, bits, dhashes, colours = distances(features, limits, keepers, own)
-    names = np.array([None, *options.compared], object)[orientations]
+    ways, bits, dhashes, colours = distances(features, limits, keepers, own)
+    orientations = np.array([None, *options.compared, *(None for _ in EDITS)], object)
+    edits = np.array([None, *(None for _ in options.compared), *EDITS], object)
     columns = {
         CLUSTER.name: pa.array(smallest[keepers]),
         DUPLICATE_DISTANCE.name: pa.array(bits, mask=alone | (bits == FAR)),
         DUPLICATE_DHASH.name: pa.array(dhashes, mask=alone | (dhashes < 0)),
         DUPLICATE_COLOUR.name: pa.array(colours, mask=alone | (colours < 0)),
-        DUPLICATE_ORIENTATION.name: pa.array(names, pa.string(), mask=alone),
+        DUPLICATE_ORIENTATION.name: pa.array(orientations[ways], pa.string(), mask=alone),
+        DUPLICATE_EDIT.name: pa.array(edits[ways], pa.string(), mask=alone),
     }
     return keepers, columns, failed
 

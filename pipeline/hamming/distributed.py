@@ -55,6 +55,7 @@ from pairsieve.pipeline.hamming.partition import (
 from pairsieve.pipeline.hamming.scan import Arena, near_row_pairs
 from pairsieve.pipeline.hamming.tasks import Task
 from pairsieve.pipeline.hamming.union_find import unite
+from pairsieve.schemas.columns import PERCEPTUAL_HASH
 from pairsieve.schemas.outcomes import Outcome
 
 ALONE = 12_000_000  # hashes up to which one task searches: 0.6 GB
@@ -64,10 +65,11 @@ PARTITIONED = 4_000_000  # rows of the ledger that a task partitions
 
 @dataclass(frozen=True)
 class Search:
-    """One search: where it leaves its files, and how it is cut."""
+    """One search: where it leaves its files, how it is cut, and of which columns the hashes are."""
 
     folder: str
     partitioning: Partitioning
+    columns: tuple[str, ...] = (PERCEPTUAL_HASH.name,)
 
 
 def default_partitions(images: int) -> int | None:
@@ -107,7 +109,9 @@ def label_files(
 ) -> list[str]:
     """Search the hashes of these units, which are in row order; return the files of labels."""
     folder, partitioning = search.folder, search.partitioning
-    partition_task = partial(partition, store, round_folder(folder, "partition"), partitioning)
+    partition_task = partial(
+        partition, store, round_folder(folder, "partition"), partitioning, search.columns
+    )
     rounds.run(
         store, engine, round_folder(folder, "partition"), partition_task, rounds.numbered(batches)
     )

@@ -48,9 +48,12 @@ class UnionFindLabels(NamedTuple):
 
 
 def labels_of(parents: Parents, rows: NDArray[np.int64]) -> UnionFindLabels:
-    """Return the labels of a grouping of `rows`, ascending; `parents` is flattened for it."""
+    """Return the labels of a grouping of `rows`, ascending; `parents` is flattened for it.
+
+    A row may be there several times; it may then have several labels.
+    """
     flatten(parents)
-    joined = np.flatnonzero(parents != np.arange(len(parents), dtype=np.uint32))
+    joined = np.flatnonzero(rows != rows[parents])
     return UnionFindLabels(rows[joined], rows[parents[joined]])
 
 

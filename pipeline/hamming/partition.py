@@ -5,8 +5,8 @@ and the values of a block are shared out among partitions. What is equal in a bl
 partition, so a partition of a table needs nothing of any other.
 
 A task of this round reads the ledger parts of some units and writes one file: for each table, the
-hashes in the order of their partitions, and which row each is of. A task of the second round reads
-its own stretch of every such file.
+hashes in the order of their partitions, and which row each is of; a row may have several. A task of
+the second round reads its own stretch of every such file.
 
 The file, little-endian: int64 smallest row; int64 n, the hashes; int64 (tables, partitions + 1),
 where each partition begins; then per table uint64 (n,) hashes and uint32 (n,) rows, counted from
@@ -32,7 +32,7 @@ from pairsieve.pipeline.engine.rounds import Numbered
 from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, WIDEST, Costs, widths
 from pairsieve.pipeline.hamming.tasks import Ends, Rows
 from pairsieve.schemas.arrays import Hashes
-from pairsieve.schemas.columns import OUTCOME, PERCEPTUAL_HASH, ROW
+from pairsieve.schemas.columns import GATHERED, OUTCOME, ROW
 from pairsieve.schemas.outcomes import Outcome
 
 HEAD = 16  # bytes: smallest row and number of hashes
@@ -82,14 +82,18 @@ def plan_partitions(count: int, distance: int, partitions: int) -> Partitioning:
 
 
 def partition(
-    store: Store, folder: str, partitioning: Partitioning, item: Numbered[Sequence[Unit]]
+    store: Store,
+    folder: str,
+    partitioning: Partitioning,
+    columns: Sequence[str],
+    item: Numbered[Sequence[Unit]],
 ) -> Marker:
-    """Partition the hashes of some units, in input order, and commit."""
+    """Partition the hashes in `columns` of some units, in input order, and commit."""
     number, units = item
     commit_path = marker_path(folder, task_name(number))
     if done := store.marker(commit_path):
         return done
-    hashes, rows = _hashes(store, units)
+    hashes, rows = _hashes(store, columns, units)
     base = int(rows[0]) if len(rows) else 0
     offsets = (rows - base).astype(np.uint32)
     path = beside(commit_path, ".bin")
@@ -134,30 +138,49 @@ def read_partition(
     return np.concatenate(hashes), np.concatenate(rows)
 
 
-def _hashes(store: Store, units: Iterable[Unit]) -> tuple[Hashes, GlobalRows]:
-    """Return the hash and the row of every pair with an image, in row order."""
-    parts = [_unit(store, unit) for unit in units]
+def _hashes(
+    store: Store, columns: Sequence[str], units: Iterable[Unit]
+) -> tuple[Hashes, GlobalRows]:
+    """Return the hashes and the rows of all pairs with an image, in row order."""
+    parts = [_unit(store, columns, unit) for unit in units]
     hashes, rows = zip(*parts, strict=True)
     return np.concatenate(hashes), np.concatenate(rows)
 
 
-def _unit(store: Store, files: Unit) -> tuple[Hashes, GlobalRows]:
-    """Return the same for one unit; of a row, the latest layer is the one that holds."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+def _unit(store: Store, columns: Sequence[str], files: Unit) -> tuple[Hashes, GlobalRows]:
+    """Return the same for one unit; of a row, the latest layer is the one that holds.
 
-    names, parts = [column.name for column in (ROW, OUTCOME, PERCEPTUAL_HASH)], []
-    for file in files:
-        with store.reader(file) as source:
-            parts.append(pq.read_table(source, columns=names))
+    A row has a hash for each column that is not null, of a list the first.
+    """
+    import pyarrow.compute as pc
+
+    parts = [_read(store, [ROW.name, OUTCOME.name, *columns], file) for file in files]
     every = pa.concat_tables(parts)
     _, from_end = np.unique(every[ROW.name].to_numpy()[::-1], return_index=True)
     every = every.take(pa.array(every.num_rows - 1 - from_end))
-    image = pc.and_(
-        pc.equal(every[OUTCOME.name], str(Outcome.OK)), pc.is_valid(every[PERCEPTUAL_HASH.name])
-    )
-    every = every.filter(image)
-    return every[PERCEPTUAL_HASH.name].to_numpy(), every[ROW.name].to_numpy()
+    every = every.filter(pc.equal(every[OUTCOME.name], str(Outcome.OK)))
+    found = []
+    for name in columns:
+        known = every.filter(pc.is_valid(every[name]))
+        values = known[name]
+        first = pc.list_element(values, 0) if pa.types.is_list(values.type) else values
+        found.append((first.to_numpy(), known[ROW.name].to_numpy()))
+    hashes, rows = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(rows, kind="stable")
+    return hashes[order], rows[order]
+
+
+def _read(store: Store, names: Sequence[str], file: str) -> pa.Table:
+    """Return columns of a ledger part, null where it has none of the name."""
+    import pyarrow.parquet as pq
+
+    types = {column.name: column.type for column in GATHERED}
+    with store.reader(file) as source, pq.ParquetFile(source) as part:
+        table = part.read([name for name in names if name in part.schema_arrow.names])
+    for name in names:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), types[name]))
+    return table.select(names)
 
 
 @compiled

@@ -3,6 +3,7 @@
 import binascii
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ ROWS = st.lists(
         st.sampled_from([0, 0, 0xFFFFFF]),  # dhash
         st.integers(0, 12),  # uid
         st.integers(1, 3),  # width
+        st.sampled_from([None, None, 0b111, 0xFF, 2**62]),  # centre hash
+        st.sampled_from([None, None, (1, 0), (0xFF, 0xFFFFFF), (2**64 - 1, 0)]),  # inside borders
     ),
     min_size=1,
     max_size=30,
@@ -60,8 +63,10 @@ def filled(rows: list[tuple[Any, ...]]) -> list[Row]:
             "dhash": dhash,
             "width": width,
             "height": 1,
+            "centre_hash": centre,
+            "trimmed_hashes": inside,
         }
-        for row, (outcome, file, phash, dhash, uid, width) in enumerate(rows)
+        for row, (outcome, file, phash, dhash, uid, width, centre, inside) in enumerate(rows)
     ]
 
 
@@ -98,7 +103,8 @@ def expected(rows: list[Row], distance: int = 4, max_dhash: int = 12) -> list[tu
     for each in images:
         component = reached(each, images, distance)
         file = best.setdefault(each["sha256"] or each["row"], each)
-        look = (component, file["perceptual_hash"], file["dhash"])
+        signals = ("perceptual_hash", "dhash", "centre_hash", "trimmed_hashes")
+        look = (component, *(file[name] for name in signals))
         each["node"] = best.setdefault(look, file)["row"]
         each["component"] = component
     keepers: dict[int, Row] = {}
@@ -126,16 +132,28 @@ def told_of(first: int, members: list[Row]) -> list[tuple[Any, ...]]:
     return found
 
 
-def bits(one: Row, other: Row, name: str) -> int:
+def bits(one: int | None, other: int | None) -> int:
     """Return in how many bits two hashes differ; 99 if one is missing."""
-    if one[name] is None or other[name] is None:
-        return 99
-    return (int(one[name]) ^ int(other[name])).bit_count()
+    return 99 if one is None or other is None else (int(one) ^ int(other)).bit_count()
+
+
+def views(image: Row) -> dict[str, tuple[int | None, int | None]]:
+    """Return pHash and dhash of the whole, of what is inside its borders, and of its middle."""
+    return {
+        "whole": (image["perceptual_hash"], image["dhash"]),
+        "inside": image["trimmed_hashes"] or (None, None),
+        "middle": (image["centre_hash"], image["dhash"]),
+    }
 
 
 def are_similar(one: Row, other: Row, distance: int, max_dhash: int) -> bool:
-    near = bits(one, other, "perceptual_hash") <= distance
-    return near and bits(one, other, "dhash") <= max_dhash
+    pairs = [(first, second) for first in views(one) for second in views(other)]
+    compared = [pair for pair in pairs if "middle" not in pair or "whole" in pair]
+    for first, second in compared:
+        (own, own_dhash), (others, others_dhash) = views(one)[first], views(other)[second]
+        if bits(own, others) <= distance and bits(own_dhash, others_dhash) <= max_dhash:
+            return True
+    return False
 
 
 def reached(image: Row, images: list[Row], distance: int) -> int:
@@ -145,7 +163,8 @@ def reached(image: Row, images: list[Row], distance: int) -> int:
         one = pending.pop()
         for other in images:
             equal = one["sha256"] is not None and one["sha256"] == other["sha256"]
-            near = bits(one, other, "perceptual_hash") <= distance
+            hashes = [[view[0] for view in views(each).values()] for each in (one, other)]
+            near = any(bits(own, others) <= distance for own, others in product(*hashes))
             if other["row"] not in found and (equal or near):
                 found.add(other["row"])
                 pending.append(other)
@@ -197,7 +216,7 @@ def many(count: int = 60) -> list[Row]:
     columns = (rng.integers(0, count, count), rng.integers(0, 8, count), rng.integers(0, 4, count))
     return filled(
         [
-            ("ok", int(file) // 2, hashes[hash_] ^ int(bit), 0, int(file), 1 + int(bit))
+            ("ok", int(file) // 2, hashes[hash_] ^ int(bit), 0, int(file), 1 + int(bit), None, None)
             for file, hash_, bit in zip(*columns, strict=True)
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -90,6 +91,25 @@ def test_the_distances_to_the_keeper_are_told_signal_by_signal(
     group.run(recipe(), store, Serial())
     names = ("duplicate_distance", "duplicate_dhash", "duplicate_colour", "duplicate_orientation")
     assert grouped(store, *names) == [(None,) * 4, (2, 3, 0.0, None), (None,) * 4]
+
+
+SCENE = np.random.default_rng(0).integers(40, 180, 75).tolist()  # no two cells alike
+
+
+def test_framed_and_cropped_copies_are_found_unless_the_recipe_says_no(
+    store: Store, put_gathered: PutGathered
+) -> None:
+    original = image("a", 0, colour=SCENE, centre_hash=0xFFFF)
+    framed = image("b", 2**32 - 1, dhash=2**64 - 1, trimmed_hashes=[1, 0], trimmed_colour=SCENE)
+    put_gathered(store, [original, framed, image("c", 0xFFFF, colour=SCENE)])
+    group.run(recipe(), store, Serial())
+    assert grouped(store, "cluster", "duplicate_edit", "duplicate_distance") == [
+        (0, None, None), (0, "borders", 1), (0, "crops", 0),
+    ]  # fmt: skip
+    group.run(recipe(edits=["crops"]), store, Serial())
+    assert grouped(store, "cluster") == [0, 1, 0]
+    group.run(recipe(edits="none"), store, Serial())
+    assert grouped(store, "cluster") == [0, 1, 2]
 
 
 def test_files_are_together_though_their_signals_would_keep_them_apart(

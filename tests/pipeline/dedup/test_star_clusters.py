@@ -14,7 +14,11 @@ from pairsieve.filters.colour import CELLS
 from pairsieve.filters.orientation_hashes import ORIENTED
 from pairsieve.pipeline.dedup import star_clusters as module
 from pairsieve.pipeline.dedup.features import (
+    EDITS,
+    HAS_CENTRE,
+    HAS_TRIMMED,
     IS_PLAIN,
+    VIEWS,
     Features,
     Limits,
     oriented_cells,
@@ -23,6 +27,7 @@ from pairsieve.pipeline.dedup.features import (
 from pairsieve.pipeline.dedup.star_clusters import (
     INDEXED,
     are_similar,
+    bits_between,
     chain_clusters,
     colour_between,
     distances,
@@ -40,8 +45,13 @@ def features(
     colours: list[int] | None = None,
     vectors: list[list[float]] | None = None,
     orientations: tuple[str, ...] = (),
+    insides: list[Any] | None = None,
+    centres: list[Any] | None = None,
 ) -> Features:
-    """Return looks; a hash of None is missing, a colour stands for all cells but the first."""
+    """Return features; a hash of None is missing, a colour stands for all cells but the first.
+
+    Of a picture with a border, `insides` has pHash and dhash inside it; colours are the whole's.
+    """
     known = np.full(len(hashes), 7 if dhashes else 5, np.uint8)
     for place, value in enumerate(hashes):
         if value is None:
@@ -52,12 +62,18 @@ def features(
     if vectors:
         known |= 8
     known |= plain_pictures(cells).astype(np.uint8) * np.uint8(IS_PLAIN)
+    insides, centres = insides or [None] * len(hashes), centres or [None] * len(hashes)
+    known |= np.array([HAS_TRIMMED * (each is not None) for each in insides], np.uint8)
+    known |= np.array([HAS_CENTRE * (each is not None) for each in centres], np.uint8)
     return Features(
         upright,
         np.array(dhashes or [0] * upright.size, np.uint64).reshape(upright.shape),
         cells,
         np.array(vectors or [[]] * len(hashes), np.float32).reshape(len(hashes), -1),
         known,
+        np.array([each or (0, 0) for each in insides], np.uint64),
+        cells.copy(),
+        np.array([each or 0 for each in centres], np.uint64),
         oriented_cells([ORIENTED[orientation] for orientation in orientations], CELLS),
     )
 
@@ -94,7 +110,11 @@ def crowds(draw: st.DrawFn) -> Features:
     count = len(hashes)
     dhashes = draw(st.lists(st.sampled_from([0, 0x3F, 0xFFF]), min_size=count, max_size=count))
     colours = draw(st.lists(st.sampled_from([60, 100, 240]), min_size=count, max_size=count))
-    return features(hashes, dhashes, colours)
+    others = st.lists(st.sampled_from([None, *hashes]), min_size=count, max_size=count)
+    insides = [value and (value, 0x3F) for value in draw(others)]
+    found = features(hashes, dhashes, colours, insides=insides, centres=draw(others))
+    found.known[:] &= draw(st.sampled_from([0xFF, 0xFF ^ IS_PLAIN]))
+    return found
 
 
 @settings(max_examples=repeated(60, 200), deadline=None, derandomize=True)
@@ -112,10 +132,13 @@ def test_all_are_alike_to_who_stands_for_them_and_no_two_of_these_are(
     limits = SIMILAR._replace(distance=distance)
     keepers = standing(found, limits)
     for place, keeper in enumerate(keepers):
-        bits = int(found.hashes[place, 0] ^ found.hashes[keeper, 0]).bit_count()
         assert keeper <= place
-        assert bits <= distance
-        assert failed_signals(found, limits, keeper, place, 0) == 0
+        ways = [
+            way
+            for way in range(1 + len(VIEWS))
+            if bits_between(found, keeper, place, way) <= distance
+        ]
+        assert 0 in [failed_signals(found, limits, keeper, place, way) for way in ways]
     for one, other in combinations(sorted(set(keepers)), 2):
         assert not are_similar(found, limits, np.array([one]), np.array([other]))[0]
 
@@ -144,7 +167,10 @@ def test_the_index_of_large_components_changes_nothing(distance: int, chain: boo
         for step in steps:
             hashes[place] ^= np.uint64(1) << step
     dhashes = generator.choice([0, 0x7F, 0xFFFF], count).tolist()
-    found = features(hashes.tolist(), dhashes)
+    insides = [(other, 0) if other % 3 == 0 else None for other in np.roll(hashes, 7).tolist()]
+    centres = np.roll(hashes, 50).tolist()
+    found = features(hashes.tolist(), dhashes, insides=insides, centres=centres)
+    found.known[:] &= ~np.uint8(IS_PLAIN)
     limits = SIMILAR._replace(distance=distance)
     way = chain_clusters if chain else star_clusters
     whole = way(found, limits, np.array([count]))
@@ -212,7 +238,7 @@ def cells(*levels: int) -> NDArray[np.uint8]:
 
 
 def between(one: NDArray[np.uint8], other: NDArray[np.uint8], orientation: int = 0) -> float:
-    found = features([0, 0], orientations=("mirrored",))
+    found = features([[0, 0], [0, 0]], orientations=("mirrored",))
     found.colours[0], found.colours[1] = one, other
     plain = plain_pictures(found.colours).astype(np.uint8) * np.uint8(IS_PLAIN)
     found.known[:] = found.known & ~np.uint8(IS_PLAIN) | plain
@@ -257,6 +283,52 @@ def test_a_turned_copy_is_found_and_its_turn_told() -> None:
     orientations, bits, dhashes, colours = distances(found, limits, np.array([0]), np.array([1]))
     assert (orientations[0], bits[0], dhashes[0]) == (1, 1, 0)
     assert colours[0] > 0  # the black cell is at the other side
+
+
+FRAMED, CROPPED = "borders", "crops"
+
+
+@pytest.mark.parametrize(
+    ("views", "edit"),
+    [
+        ({"insides": [None, (1, 0)]}, FRAMED),
+        ({"insides": [(0xFFFF_0001, 0), None]}, FRAMED),
+        ({"insides": [(0xF0007, 0), (0xF0006, 0)]}, FRAMED),
+        ({"centres": [0xFFFF_0001, None]}, CROPPED),
+        ({"centres": [None, 1]}, CROPPED),
+        ({"centres": [0xF0007, 0xF0006]}, None),  # two middles show no crop
+        ({}, None),
+    ],
+)
+def test_a_framed_or_cropped_copy_is_found_and_the_edit_told(
+    views: dict[str, Any], edit: str | None
+) -> None:
+    found = features([0, 0xFFFF_0000], [0, 0], **views)
+    found.known[:] &= ~np.uint8(IS_PLAIN)
+    assert standing(found) == ([0, 0] if edit else [0, 1])
+    ways, bits, dhashes, colours = distances(found, SIMILAR, np.array([0]), np.array([1]))
+    assert (dhashes[0], colours[0]) == (0, 0)
+    if edit:
+        assert (bits[0], EDITS[ways[0] - 1]) == (1, edit)
+    else:
+        assert bits[0] > SIMILAR.distance
+
+
+def test_the_middle_of_a_plain_picture_is_not_compared() -> None:
+    found = features([0, 0xFFFF], [0, 0], centres=[0xFFFF, None])
+    assert found.known[0] & IS_PLAIN
+    assert standing(found) == [0, 1]
+
+
+def test_what_is_inside_a_border_is_verified_by_its_own_dhash_and_colours() -> None:
+    found = features([0, 0xFFFF], [0, 2**64 - 1], insides=[None, (0, 0)])
+    found.known[:] &= ~np.uint8(IS_PLAIN)
+    found.trimmed_colours[1] = found.colours[0][::-1]  # black at the other end
+    assert standing(found) == [0, 1]
+    found.trimmed_colours[1] = found.colours[0]
+    assert standing(found) == [0, 0]
+    found.trimmed[1, 1] = 2**7 - 1
+    assert standing(found) == [0, 1]
 
 
 def scene(seed: int = 0) -> NDArray[np.int64]:

@@ -20,12 +20,18 @@ from tests.repetition import repeated
 from pairsieve.pipeline import gc, group
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER, search_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial
 from pairsieve.pipeline.hamming.components import components
-from pairsieve.pipeline.hamming.distributed import ALONE, default_partitions, neighbour_labels
-from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged
+from pairsieve.pipeline.hamming.distributed import (
+    ALONE,
+    Search,
+    default_partitions,
+    label_files,
+    neighbour_labels,
+)
+from pairsieve.pipeline.hamming.labels import UnionFindLabels, merged, read_each
 from pairsieve.pipeline.hamming.partition import plan_partitions
 from pairsieve.pipeline.integrity.garbage import Garbage
 from pairsieve.schemas.columns import GATHERED, arrow_schema
@@ -183,6 +189,29 @@ def test_lost_markers_are_made_again(many: Store, expected: list[int]) -> None:
 def test_a_process_that_keeps_dying_stops_the_search(many: Store) -> None:
     with pytest.raises(Stopped, match="OutOfMemoryError.*the same command goes on"):
         neighbour_labels(many, Crashing(), 4, 8)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_row_has_the_neighbours_of_all_its_hashes_and_old_parts_lack_some(
+    tmp_path: Path, partitions: int
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    own = np.random.default_rng(0).integers(0, 2**64, 6, np.uint64)  # far from one another
+    put(store, own, 3)
+    old = pq.read_table(store.reader("gather/00000001.x.parquet"))
+    put_part(store, "00000001", old.drop_columns(["centre_hash", "trimmed_hashes"]), {"ok": 3})
+    new = pq.read_table(store.reader("gather/00000000.x.parquet")).to_pydict()
+    new["centre_hash"] = [int(own[3]) ^ 1, None, None]  # of row 0: as row 3
+    new["trimmed_hashes"] = [[int(own[4]), 0], None, [int(own[5]), int(own[1])]]
+    table = pa.table(new, old.schema)
+    put_part(store, "00000000", table, {"ok": 3})
+    names = ("perceptual_hash", "trimmed_hashes", "centre_hash")
+    search = Search(search_folder("0" * 16), plan_partitions(18, 4, partitions), names)
+    units = [(("gather/00000000.x.parquet",), ("gather/00000001.x.parquet",))]
+    found = label_files(store, Serial(), search, units)
+    roots = merged(lambda: read_each(store, found)).labels()
+    assert roots.rows.tolist() == [3, 4, 5]
+    assert roots.labels.tolist() == [0, 0, 2]
 
 
 @st.composite
