@@ -54,7 +54,7 @@ keep:
     gate: true
   - size: {{min_side_px: 1, min_pixels: 65536}}
   - aspect_ratio: {{max_ratio: 3}}
-  - low_information: {{max_flat: 0.8}}
+  - low_information: {{max_flat: 0.75}}
   - exposure: {{}}
   - sharpness: {{min_sharpness: 0.55}}   # drawn scenes are softer than photographs
   - upscaled: {{}}

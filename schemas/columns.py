@@ -95,7 +95,10 @@ SHARPNESS = InSample(
     "Share of gradient energy that is at the finest scale, in the worst direction, at 256 px.",
 )
 LOW_INFORMATION = InSample(
-    "low_information", pa.float32(), "[0, 1]", "Share of the area without any change in luma."
+    "low_information",
+    pa.float32(),
+    "[0, 1]",
+    "Share of the area that is empty: flat, and in no shape.",
 )
 TEXT_COVERAGE = InSample(
     "text_coverage", pa.float32(), "[0, 1]", "Share of the area that looks like lines of text."
