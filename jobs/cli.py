@@ -29,6 +29,7 @@ from pairsieve.jobs.cli_options import (
     Sample,
     Settings,
     Workers,
+    check_name,
 )
 from pairsieve.jobs.cluster.commands import cluster
 from pairsieve.jobs.crawl.commands import extract
@@ -218,11 +219,19 @@ def report(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="Another selection: show what is gained and lost.",
+            callback=check_name,
+        ),
+    ] = None,
     engine: Kind = EngineKind.SERIAL,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
-    """Write stats.duckdb and report.html for a selection."""
+    """Write stats.duckdb and report.html for a selection, and index.html for all."""
     from pairsieve.jobs.console import print_rate
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import report
@@ -231,7 +240,7 @@ def report(
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["report"])
     with job.deciding(of_selection(name)) as opened:
-        written = report.run(job.recipe, job.store, opened, name)
+        written = report.run(job.recipe, job.store, opened, name, against=against)
     for path in written:
         typer.echo(path)
     print_rate(job.store, job.recipe)

@@ -16,6 +16,7 @@ from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GROUP_MARKER,
+    INDEX_PAGE,
     PLAN_FILE,
     SCRATCH,
     STATS,
@@ -26,13 +27,16 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.explore.bounds import counted_bounds
 from pairsieve.pipeline.external import evaluation_sets
 from pairsieve.pipeline.ledger import block_columns
-from pairsieve.pipeline.ledger.files import ledger_files
+from pairsieve.pipeline.ledger.files import MADE_BY, ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images, connect, current_shards
 from pairsieve.pipeline.ledger.rules import MINOR, reads_any, rules
 from pairsieve.pipeline.ledger.sql import rows
-from pairsieve.pipeline.stats import shown_pairs
+from pairsieve.pipeline.selections import diff, listing
+from pairsieve.pipeline.selections.record import Record
+from pairsieve.pipeline.stats import rules_section, shown_pairs
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
 from pairsieve.pipeline.stats.fetch_section import fetches
 from pairsieve.pipeline.stats.histograms import CHART_PX, histograms
@@ -43,12 +47,13 @@ from pairsieve.pipeline.stats.pool_counts import (
     PoolCounts,
     count_pool,
     dropped_by,
+    rules_of,
 )
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
 from pairsieve.pipeline.unit.plan_file import read as read_plan
 from pairsieve.pipeline.vectors.model_record import model_sentences
-from pairsieve.pipeline.vectors.scores import sources
+from pairsieve.pipeline.vectors.scores import sources, unknown
 from pairsieve.schemas.columns import COLUMNS
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 ROWS_SHOWN = 12  # hosts and languages
+CHANGES_SHOWN = 4  # pairs of a rule, gained or lost
 # Rules of the funnel that no recipe lists.
 ALWAYS = {
     "outcome": "fetched, decoded and stored",
@@ -82,20 +88,27 @@ def decide(recipe: Recipe, store: Store, engine: Engine, name: str) -> Iterator[
 
 
 def run(
-    recipe: Recipe, store: Store, engine: Engine, name: str, units: int = REPORT_UNITS
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    name: str,
+    units: int = REPORT_UNITS,
+    against: str | None = None,
 ) -> tuple[str, str]:
     """Write `stats.duckdb` and `report.html` of the selection `name`; return where they are.
 
-    The pool is counted in blocks of so many units, each a task that commits its counts.
+    The pool is counted in blocks of so many units, each a task that commits its counts. The page
+    has a section on what is gained and lost against another selection.
 
     Raises:
-        BadOption: the selection does not exist yet.
+        BadOption: one of the selections does not exist yet.
         Stopped: a stored image is gone, or a task's process kept dying.
     """
     selection = store.marker(select_marker(name))
     if selection is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
     check_images(store)
+    difference = diff.run(store, engine, (against, name), CHANGES_SHOWN) if against else None
     counted = _counted(recipe, selection, name)
     files = block_columns.current(store, ledger_files(store, measured_folders(recipe), name))
     counts = count_pool(counted, store, engine, files, units)
@@ -106,12 +119,25 @@ def run(
         file = Path(folder) / STATS
         build(connection, file, counts, counted)
         content = _content(connection, recipe, engine, counts, counted)
+        content["difference"] = difference
+        content["changes"] = (
+            diff.pictured(store, difference, _unknown(recipe)) if difference else []
+        )
         page = render("report.html.j2", content)
         finish(connection)
         _put(store, file, stats_file(name))
     store.write(report_page(name), page.encode())
+    _list_selections(store)
     tidy(store, report_rounds(name), Marker(0, {}))
     return store.location(stats_file(name)), store.location(report_page(name))
+
+
+def _list_selections(store: Store) -> None:
+    """Write the page that lists the selections."""
+    made = listing.selections(store)
+    pages = {one.name: report_page(one.name) for one in made if store.exists(report_page(one.name))}
+    page = render("index.html.j2", {"selections": made, "pages": pages})
+    store.write(INDEX_PAGE, page.encode())
 
 
 def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
@@ -126,7 +152,15 @@ def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
         recipe.report.ledger_rows,
         dropped_by(deciding),
         recipe.other_scores,
+        counted_bounds(Record.loads(selection.extra[MADE_BY]))
+        if MADE_BY in selection.extra
+        else (),
     )
+
+
+def _unknown(recipe: Recipe) -> tuple[str, ...]:
+    """Return the scores of which the recipe's model can know nothing."""
+    return unknown(recipe.embed) if recipe.embed else ()
 
 
 def _put(store: Store, file: Path, path: str) -> None:
@@ -159,11 +193,14 @@ def _content(
         "funnel": selection.extra["funnel"],
         "conditions": conditions,
         "always": ALWAYS,
+        "quotas": any(rule.quota for rule in counted.rules),
+        "rule_overlaps": rules_section.overlaps(connection, rules_of(counts.files)),
         "gates": {rule.name for rule in counted.rules if rule.gate},
         "outcomes": rows(connection, _OUTCOMES),
         **fetches(connection, recipe, ROWS_SHOWN),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},
-        "histograms": list(histograms(connection, conditions.values())),
+        "histograms": list(histograms(connection, conditions.values(), _unknown(recipe))),
+        "unknown": _unknown(recipe),
         "hosts": rows(connection, f"FROM hosts LIMIT {ROWS_SHOWN}"),
         "languages": rows(connection, f"FROM languages LIMIT {ROWS_SHOWN}"),
         "concepts": rows(connection, _CONCEPTS),
@@ -173,7 +210,13 @@ def _content(
         **_pictures(connection, recipe, engine, counts, counted, conditions),
         "models": model_sentences(store),
         "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
-        "measured": list(sources(recipe.embed).by_column.items()) if recipe.embed else [],
+        "measured": [
+            (column, how)
+            for column, how in sources(recipe.embed).by_column.items()
+            if column not in _unknown(recipe)
+        ]
+        if recipe.embed
+        else [],
         "chart_px": CHART_PX,
         "whole": counted.sampled is None,
     }
@@ -208,17 +251,23 @@ def _pictures(
     )
     clusters = shown_pairs.largest_clusters(connection)
     evaluated = overlaps(connection)
+    bounds = rules_section.shown_bounds(connection, counts, counted)
     numbers = [number for _, chosen in samples for number in chosen]
     numbers += [number for each in (*clusters, *evaluated) for number in each["shown"] or ()]
+    numbers += [row for bound in bounds for row in bound.rows]
     found = shown_pairs.look_up(engine, counts, numbers, recipe.other_scores, conditions.values())
     pairs_of = {rule: [dict(found[number]) for number in chosen] for rule, chosen in samples}
     for each in (*clusters, *evaluated):
         each["copies"] = each["pairs_shown"] = [dict(found[n]) for n in each["shown"] or ()]
     overlapping = [pair for each in evaluated for pair in each["pairs_shown"]]
     copies = [pair for each in clusters for pair in each["copies"]]
+    at_bounds = [(bound, bound.tiles(found)) for bound in bounds]
+    near = [pair for _, sides in at_bounds for side in sides for pair in side]
     add_evaluation_images(recipe, counts.store, overlapping)
     shown_pairs.add_thumbnails(
-        counts.store, [*(p for of in pairs_of.values() for p in of), *overlapping, *copies]
+        counts.store,
+        [*(p for of in pairs_of.values() for p in of), *overlapping, *copies, *near],
+        _unknown(recipe),
     )
     for rule, pairs in pairs_of.items():
         columns = COLUMNS + recipe.other_scores
@@ -226,6 +275,7 @@ def _pictures(
     _add_relations(copies, overlapping)
     return {
         "samples": list(pairs_of.items()),
+        "bounds": at_bounds,
         "clusters": clusters,
         "evaluation_sets": evaluated,
     }

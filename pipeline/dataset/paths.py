@@ -26,6 +26,7 @@ PLAN_FILE = "plan.json"
 INPUT_SEEN = f"{PLAN.folder}/input_seen"  # versions of the planned files, touched since
 STATS = "stats.duckdb"  # of a selection, in the folder of its report, as the page is
 REPORT_PAGE = "report.html"
+INDEX_PAGE = "index.html"  # of the dataset: lists the selections
 SUPERSEDED = f"{GROUP.folder}/superseded.parquet"
 RETRY_LAYERS = f"{GATHER.folder}/layers"  # what was decided of each retry layer
 SEARCHES = f"{GROUP.folder}/near"  # what distributed searches leave until `group` is committed

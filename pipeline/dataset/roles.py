@@ -17,6 +17,7 @@ from pairsieve.pipeline.dataset.paths import (
     ENERGON_SPLIT,
     EVALUATION,
     FORGOTTEN,
+    INDEX_PAGE,
     INDEXES,
     INPUT_SEEN,
     LEASES,
@@ -92,7 +93,7 @@ _STAGE_PATTERNS: dict[Scope, tuple[str, str]] = {  # of the markers and of the c
 }
 _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
-        *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED)),
+        *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED, INDEX_PAGE)),
         rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"(?:{EMBED.folder}|{CAPTION.folder})/{_ANY}\.json",

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.ledger.rules import Rule
+from pairsieve.pipeline.ledger.sql import can_be_tried, reads_all
 from pairsieve.pipeline.selections.record import Record
 from pairsieve.pipeline.selections.thresholds import Threshold, find, options
+from pairsieve.pipeline.stats.bound_counts import CountedBound
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,28 @@ def without(rule: Rule, bounds: tuple[Bound, ...], instead: str = "true") -> str
     for bound in bounds:
         sql = sql.replace(bound.written, instead, 1)
     return sql
+
+
+def counted_bounds(record: Record) -> tuple[CountedBound, ...]:
+    """Return the bounds of a selection's rules as a report counts around them."""
+    return tuple(
+        _counted(bound)
+        for bound in bounds_of(record)
+        if can_be_tried(bound.threshold.rule.sql) and not reads_all(bound.threshold.rule.sql)
+    )
+
+
+def _counted(bound: Bound) -> CountedBound:
+    rule = bound.threshold.rule
+    return CountedBound(
+        key=bound.key,
+        rule=rule.name,
+        at=bound.value,
+        at_least=bound.at_least,
+        whole=bound.threshold.is_whole,
+        gate=rule.gate,
+        measure=bound.measure,
+        rest=f"TRY(({without(rule, (bound,))}\n))",
+        passes=f"TRY(({bound.written}))",
+        denied=f"TRY(({without(rule, (bound,), 'false')}\n))",
+    )

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from pairsieve.filters.nsfw import Nsfw
-from pairsieve.filters.violence import Violence
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.explore.effect import failing
@@ -28,6 +26,7 @@ from pairsieve.pipeline.ledger.sql import rows as read_rows
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.selections.record import Record, read, values_of
 from pairsieve.pipeline.stats.block_counts import with_verdict
+from pairsieve.pipeline.stats.shown_pairs import is_sensitive
 from pairsieve.schemas.columns import (
     BLOCKED,
     HOST,
@@ -46,10 +45,6 @@ from pairsieve.schemas.columns import (
 PICTURE_PX = 240
 QUALITY = 80
 BLUR_PX = 28
-SENSITIVE = {  # column -> the highest probability that is shown as it is
-    NSFW.name: Nsfw().max_probability,
-    VIOLENCE.name: Violence().max_probability,
-}
 ALWAYS = (ROW, UID, URL, TEXT, HOST, LANGUAGE, TAG, OUTCOME, BLOCKED, NSFW, VIOLENCE, MINOR_SAFETY,
           *checksums.STORED_AT)  # fmt: skip
 
@@ -184,14 +179,13 @@ def _may_be_shown(pair: Mapping[str, Any]) -> bool:
 
 
 def _shown(pair: dict[str, Any], body: bytes | None, asked: bool) -> Shown:
-    sensitive = any((pair.get(column) or 0) > most for column, most in SENSITIVE.items())
     ours = {column.name for column in (BLOCKED, *checksums.STORED_AT)}
     kept = {
         key: value
         for key, value in pair.items()
         if value is not None and key not in (*ours, "failing", "first_failing", "withheld")
     }
-    blurred = sensitive and not asked
+    blurred = is_sensitive(pair) and not asked
     picture = small(body, blurred) if body is not None else None
     return Shown(kept, tuple(pair["failing"] or ()), picture, blurred and picture is not None)
 

@@ -9,6 +9,7 @@ from pairsieve.pipeline.dataset.paths import (
     EVALUATION,
     FORGOTTEN,
     GATHER_FOLDER,
+    INDEX_PAGE,
     INDEXES,
     LEASES,
 )
@@ -33,6 +34,6 @@ def _is_derived(path: str) -> bool:
     """Return whether a file is a report, or the marker of a round or of an index for search."""
     kind = role(path)
     if kind is Role.FIXED:
-        return path.startswith(f"{REPORT.folder}/")
+        return path.startswith(f"{REPORT.folder}/") or path == INDEX_PAGE
     done = path.endswith(f"/{DONE}.json") and not path.startswith(f"{INDEXES}/")
     return kind is Role.MARKER and not done and not path.startswith(KEPT)

@@ -21,7 +21,8 @@ from pairsieve.pipeline.ledger.rules import MINOR
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.selections.record import Record, read, read_by, values_of
 from pairsieve.pipeline.stats.page import render, thumbnail
-from pairsieve.schemas.columns import BLOCKED, KEEP, ROW, TEXT, UID, URL
+from pairsieve.pipeline.stats.shown_pairs import is_sensitive, value
+from pairsieve.schemas.columns import BLOCKED, KEEP, NSFW, ROW, TEXT, UID, URL, VIOLENCE
 from pairsieve.schemas.errors import BadOption
 
 OUTCOME = "outcome"  # as the funnel calls it: there was no image then
@@ -225,7 +226,7 @@ def _pairs(
     rows: Mapping[int, Sequence[int]], columns: Collection[str], block: Block
 ) -> list[dict[str, Any]]:
     """Return some pairs of a block: what all are shown by, and those columns that there are."""
-    always = [ROW, UID, URL, TEXT, BLOCKED, *STORED_AT]
+    always = [ROW, UID, URL, TEXT, BLOCKED, NSFW, VIOLENCE, *STORED_AT]
     names = {column.name for column in always} | {f"{BITS}{end}" for end in ENDS} | set(columns)
     listed = ", ".join(str(row) for row in rows[block.number])
     with block.ledger(names) as connection:
@@ -241,12 +242,22 @@ def page(store: Store, difference: Difference) -> str:
 
     No picture is shown of what is blocked, or what the protection of minors drops in either.
     """
+    content = {"difference": difference, "sides": pictured(store, difference)}
+    return render("diff.html.j2", content)
+
+
+def pictured(
+    store: Store, difference: Difference, unknown: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return `side` and `changes` of what is gained, then lost, with the pictures of `page`.
+
+    What scores call unsafe is blurred, but for those of `unknown`, whose model cannot know.
+    """
     minor = [_bit(read(store, name)[0].extra[RULES]) for name in (difference.a, difference.b)]
-    sides = [
-        {"side": side, "changes": [_tiles(store, change, minor) for change in changes]}
+    return [
+        {"side": side, "changes": [_tiles(store, change, minor, unknown) for change in changes]}
         for side, changes in (("Gained", difference.gained), ("Lost", difference.lost))
     ]
-    return render("diff.html.j2", {"difference": difference, "sides": sides})
 
 
 def _bit(rules: Sequence[str]) -> int:
@@ -254,13 +265,22 @@ def _bit(rules: Sequence[str]) -> int:
     return 1 << list(rules).index(MINOR.name) if MINOR.name in rules else 0
 
 
-def _tiles(store: Store, change: Change, minor: Sequence[int]) -> dict[str, Any]:
+def _tiles(
+    store: Store, change: Change, minor: Sequence[int], unknown: Collection[str]
+) -> dict[str, Any]:
     """Return a change as the page shows it, with a thumbnail of each example that may be shown."""
-    pictured = [pair for pair in change.examples if _may_be_shown(pair, minor)]
-    bodies = read_images(store, located(pictured))
-    thumbnails = {pair["row"]: thumbnail(body) for pair, body in zip(pictured, bodies, strict=True)}
+    shown = [pair for pair in change.examples if _may_be_shown(pair, minor)]
+    bodies = read_images(store, located(shown))
+    thumbnails = {
+        pair["row"]: thumbnail(body, is_sensitive(pair, unknown))
+        for pair, body in zip(shown, bodies, strict=True)
+    }
     tiles = [
-        pair | {"thumbnail": thumbnails.get(pair["row"]), "facts": list(pair["scores"].items())}
+        pair
+        | {
+            "thumbnail": thumbnails.get(pair["row"]),
+            "facts": [(key, value(one)) for key, one in pair["scores"].items()],
+        }
         for pair in change.examples
     ]
     return {"rule": change.rule, "pairs": change.pairs, "only": change.only, "tiles": tiles}

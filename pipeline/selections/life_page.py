@@ -33,7 +33,7 @@ def _told(store: Store, life: Life, name: str) -> dict[str, Any]:
     picture = None
     if life.stored and not withheld:
         (body,) = read_images(store, [life.stored])
-        picture = thumbnail(body, PICTURE_PX)
+        picture = thumbnail(body, most_px=PICTURE_PX)
     facts = [
         {"name": key, "value": _value(value), "doc": DOCS.get(key, "")}
         for key, value in pair.items()

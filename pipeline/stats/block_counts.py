@@ -19,7 +19,8 @@ from pairsieve.pipeline.ledger.column_files import is_held
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS, decoded
-from pairsieve.pipeline.stats import copied_rows
+from pairsieve.pipeline.stats import bound_counts, copied_rows
+from pairsieve.pipeline.stats.bound_counts import Binned
 from pairsieve.pipeline.stats.copied_rows import FETCHED, ROWS, SUPERSEDED
 from pairsieve.pipeline.stats.counted_bins import counted
 from pairsieve.pipeline.stats.histogram_bins import Bins
@@ -73,6 +74,8 @@ class Counting:
         seed: Of the samples.
         sampled: The condition on `uid` for a row to be copied; None for all rows.
         partitions: Of the hosts.
+        bounds: The thresholds to count around.
+        quotas: The rules on how many survive.
     """
 
     folder: str
@@ -83,6 +86,15 @@ class Counting:
     seed: int
     sampled: str | None
     partitions: int
+    bounds: tuple[Binned, ...] = ()
+    quotas: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> list[str]:
+        """Return the columns that are counted."""
+        numbers = [number.name for number, _ in self.numbers]
+        bounded = {name for bound, _ in self.bounds for name in bound.reads}
+        return [*(column.name for column in COUNTED), *numbers, *sorted(bounded)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ def count_block(counting: Counting, item: BlockItem) -> Marker:
     task = (counting.folder, block.number)
     with connect(block.store, threads=block.threads) as connection:
         _attach(connection, block.store, counting, table, item.requests)
-        marker = written(connection, block.store, task, OF_BLOCK, _queries(counting))
+        marker = written(connection, block.store, task, OF_BLOCK, _queries(counting, table))
         if counting.sampled:
             only = copied_rows.drawn(connection, counting.sampled)
     rows = table
@@ -131,7 +143,7 @@ def _read(counting: Counting, block: Block) -> tuple[pa.Table, pa.Table]:
     """
     names, superseded = [*counting.schema.names], FETCHED
     if counting.sampled:
-        names = [c.name for c in (*COUNTED, *(number for number, _ in counting.numbers))]
+        names = counting.reads
         if block.files.columns:
             names += [field.name for field in counting.schema if is_held(field)]
         superseded = []
@@ -176,7 +188,7 @@ def with_verdict(table: str, rules: Sequence[str]) -> str:
     )
 
 
-def _queries(counting: Counting) -> Mapping[str, str]:
+def _queries(counting: Counting, table: pa.Table) -> Mapping[str, str]:
     """Return the query of every table of a block."""
     counts = "count(*) AS pairs, count(*) FILTER (keep) AS kept"
     near = "eval_distance NULLS LAST, eval_overlap DESC NULLS LAST, row"
@@ -205,6 +217,9 @@ def _queries(counting: Counting) -> Mapping[str, str]:
         "ORDER BY eval_set",
         "copies": f"SELECT {copied()} FROM ledger WHERE cluster IS NOT NULL AND cluster <> row "
         "ORDER BY cluster, row",
+        **bound_counts.queries(
+            counting.bounds, counting.rules, counting.quotas, table.column_names
+        ),
     }
 
 

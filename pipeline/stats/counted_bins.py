@@ -53,11 +53,13 @@ def _measured(
 
 def _in_bins(bins: Bins, values: Floats, keep: NDArray[np.bool_]) -> Counts:
     """Count values in bins; the first that has any begins at the lowest, the last ends likewise."""
-    index = np.clip(np.floor(values / bins.step), bins.first, bins.last).astype(np.int64)
+    index = bins.places(values)
     length = 2 * (bins.last - bins.first + 1)
     pairs = np.bincount(2 * (index - bins.first) + keep, minlength=length).reshape(-1, 2)
     there = np.flatnonzero(pairs.sum(axis=1))
-    edges = np.round((bins.first + there)[:, None] * bins.step + [0, bins.step], 10)
+    edges = np.array(
+        [[bins.edge(one), bins.edge(one + 1)] for one in (bins.first + there).tolist()]
+    )
     edges[0, 0], edges[-1, 1] = values.min(), values.max()
     return (bins.first + there).tolist(), pairs[there], edges[:, 0], edges[:, 1]
 

@@ -6,7 +6,7 @@ anywhere.
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 CHART_PX = (300, 96)  # px, width and height of the bars
+MOST_TICKS = 5  # on an axis
+Bin = dict[str, Any]  # low, high, pairs, kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +38,69 @@ class AxisLabel:
     x: float
     label: str
 
+    @property
+    def anchor(self) -> str:
+        """Return which part of the text stands there, so that it stays within the chart."""
+        return "start" if self.x < 30 else "end" if self.x > CHART_PX[0] - 30 else "middle"
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """One measured number as the page draws it.
+    """One number as the page draws it.
 
     Attributes:
-        measure: Its row of the view `measures`.
         bars: One per bin.
-        thresholds: The bounds of the rules that compare it.
-        left: Label at the left end of the axis.
-        middle: Label in the middle, if there is room.
-        right: Label at the right end.
+        lines: The bounds of the rules that compare it.
+        ticks: On the axis, at edges of bins.
+        most: Pairs of the highest bar.
+        bins: What the bars are made of.
+        measure: Its row of the view `measures`, if it is one of the measured numbers.
     """
 
-    measure: dict[str, Any]
     bars: list[HistogramBar]
-    thresholds: list[AxisLabel]
-    left: str
-    middle: AxisLabel | None
-    right: str
+    lines: list[AxisLabel]
+    ticks: list[AxisLabel]
+    most: int
+    bins: list[Bin]
+    measure: dict[str, Any]
+
+    @property
+    def span(self) -> str:
+        """Return the lowest and the highest value of a measured number."""
+        ends = self.measure["lowest"], self.measure["highest"]
+        return " to ".join(map(format_figure, ends))
 
 
-def histograms(connection: "DuckDBPyConnection", conditions: Iterable[str]) -> Iterator[Histogram]:
-    """Yield the histogram of every measured number that has bins."""
-    measures = rows(connection, "FROM measures")
+def histograms(
+    connection: "DuckDBPyConnection", conditions: Iterable[str], hidden: Collection[str] = ()
+) -> Iterator[Histogram]:
+    """Yield the histogram of every measured number that has bins and is not `hidden`."""
+    measures = [one for one in rows(connection, "FROM measures") if one["name"] not in hidden]
     bounds = list(_bounds(conditions, [measure["name"] for measure in measures]))
-    bins: dict[str, list[dict[str, Any]]] = {}
+    bins: dict[str, list[Bin]] = {}
     for entry in rows(connection, "FROM histograms ORDER BY name, bin"):
         bins.setdefault(entry["name"], []).append(entry)
     for measure in measures:
         own_bins = bins.get(measure["name"])
         if own_bins:
             lines = sorted({bound for name, bound in bounds if name == measure["name"]})
-            thresholds = [
-                AxisLabel(x, format_figure(value))
-                for value in lines
-                if (x := _x_of(own_bins, value)) is not None
-            ]
-            yield Histogram(measure, _bars(own_bins), thresholds, *_axis(own_bins))
+            yield drawn(own_bins, lines, measure)
 
 
-def _bars(bins: list[dict[str, Any]]) -> list[HistogramBar]:
+def drawn(bins: list[Bin], lines: Iterable[float], measure: dict[str, Any]) -> Histogram:
+    """Return the histogram of some bins, with a line at each of these values."""
+    at = [(x, value) for value in lines if (x := x_of(bins, value)) is not None]
+    return Histogram(
+        _bars(bins),
+        [AxisLabel(x, format_figure(value)) for x, value in at],
+        _ticks(bins),
+        max(entry["pairs"] for entry in bins),
+        bins,
+        measure,
+    )
+
+
+def _bars(bins: list[Bin]) -> list[HistogramBar]:
     """Return the bars of a histogram, as wide and high together as CHART_PX."""
     width, height = CHART_PX
     scale = height / max(entry["pairs"] for entry in bins)
@@ -95,22 +118,32 @@ def _bars(bins: list[dict[str, Any]]) -> list[HistogramBar]:
     ]
 
 
-def _axis(bins: list[dict[str, Any]]) -> tuple[str, AxisLabel | None, str]:
-    """Return the labels left, middle and right; an end bin may be wider than it is drawn."""
-    first, middle, last = bins[0], bins[len(bins) // 2], bins[-1]
-    left, right = format_figure(first["low"]), format_figure(last["high"])
-    if len(bins) < 4:
-        return left, None, right
-    usual = 1.01 * (middle["high"] - middle["low"])
-    if first["high"] - first["low"] > usual:
-        left = f"{left} to {format_figure(first['high'])}"
-    if last["high"] - last["low"] > usual:
-        right = f"{format_figure(last['low'])} to {right}"
-    x = len(bins) // 2 * CHART_PX[0] / len(bins)
-    return left, AxisLabel(x, format_figure(middle["low"])), right
+def _ticks(bins: list[Bin]) -> list[AxisLabel]:
+    """Return labels at inner edges of bins: at powers of ten, or at multiples of a round number."""
+    width = CHART_PX[0] / len(bins)
+    edges = [(index * width, bins[index]["low"]) for index in range(1, len(bins))]
+    return [AxisLabel(x, format_figure(edge)) for x, edge in _round_ones(edges)] or [
+        AxisLabel(0, format_figure(bins[0]["low"])),
+        AxisLabel(CHART_PX[0], format_figure(bins[-1]["high"])),
+    ]
 
 
-def _x_of(bins: list[dict[str, Any]], value: float) -> float | None:
+def _round_ones(edges: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the roundest of some edges, (px, value), at most `MOST_TICKS`."""
+    if len(edges) < 2:
+        return edges
+    step = edges[1][1] - edges[0][1]
+    if edges[-1][1] - edges[-2][1] > 1.01 * step:  # ever wider: they are of logarithms
+        powers = [edge for edge in edges if abs(math.log10(edge[1]) % 1 - 0.5) > 0.499]
+        return (powers if len(powers) > 1 else edges)[:: -(-len(powers or edges) // MOST_TICKS)]
+    for by in (1, 2, 5, 10, 20):
+        chosen = [edge for edge in edges if round(edge[1] / step) % by == 0]
+        if len(chosen) <= MOST_TICKS:
+            return chosen
+    return edges[:: -(-len(edges) // MOST_TICKS)]
+
+
+def x_of(bins: list[Bin], value: float) -> float | None:
     """Return where `value` lies on a chart, px from its left; None where it lies outside."""
     for index, entry in enumerate(bins):
         if entry["low"] <= value <= entry["high"]:

@@ -9,6 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pairsieve.pipeline.stats.histograms import format_figure
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -18,7 +20,14 @@ CONTROL_SYMBOLS = {code: 0x2400 + code for code in range(32) if chr(code) not in
     127: 0x2421
 }
 THUMBNAIL_PX = 160
-THUMBNAIL_QUALITY = 72
+THUMBNAILS = (
+    (THUMBNAIL_PX, 72),
+    (128, 60),
+    (96, 50),
+    (64, 40),
+)  # px and quality, until one is small
+THUMBNAIL_BYTES = 6000  # so that a page with all that it may show stays below 5 MB
+BLUR_PX = 18
 
 
 def render(template: str, content: dict[str, Any]) -> str:
@@ -38,7 +47,12 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "share": share, "shown": shown}
+    environment.filters |= {
+        "number": number,
+        "share": share,
+        "shown": shown,
+        "figure": format_figure,
+    }
     return environment
 
 
@@ -58,13 +72,25 @@ def shown(text: Any, max_chars: int = TEXT_SHOWN) -> str:
     return (whole[:max_chars] + "…" if len(whole) > max_chars else whole).translate(CONTROL_SYMBOLS)
 
 
-def thumbnail(data: bytes, most_px: int = THUMBNAIL_PX) -> str:
-    """Return a stored image, at most so many px wide and high, as the URI of a JPEG."""
-    from PIL import Image
+def thumbnail(data: bytes, blurred: bool = False, most_px: int = THUMBNAIL_PX) -> str:
+    """Return a stored image, at most so many px wide and high, as the URI of a JPEG.
+
+    At most 160 px it has a few kB, whatever it shows: else it is made smaller.
+    """
+    from PIL import Image, ImageFilter
 
     with Image.open(BytesIO(data)) as image:
-        small = image.convert("RGB")
-        small.thumbnail((most_px, most_px))
-    sink = BytesIO()
-    small.save(sink, "JPEG", quality=THUMBNAIL_QUALITY)
-    return f"data:image/jpeg;base64,{b64encode(sink.getvalue()).decode()}"
+        whole = image.convert("RGB")
+    sizes = THUMBNAILS if most_px <= THUMBNAIL_PX else ((most_px, THUMBNAILS[0][1]),)
+    jpeg = b""
+    for side, quality in sizes:
+        small = whole.copy()
+        small.thumbnail((min(side, most_px), min(side, most_px)))
+        if blurred:
+            small = small.filter(ImageFilter.GaussianBlur(BLUR_PX))
+        sink = BytesIO()
+        small.save(sink, "JPEG", quality=quality)
+        jpeg = sink.getvalue()
+        if len(jpeg) <= THUMBNAIL_BYTES:
+            break
+    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"

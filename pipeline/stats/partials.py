@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-PARTITION = Column("partition", pa.uint64(), "", "Partition of the hosts.", False)
 PAIRS = Column("pairs", pa.int64(), "pairs", "How many pairs.", False)
+PARTITION = Column("partition", pa.uint64(), "", "Partition of the hosts.", False)
 KEPT = Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False)
 ANSWERS = (HOST, OUTCOME, HTTP_STATUS, PAIRS, KEPT)
 COPIED = (
@@ -73,6 +73,32 @@ BINS = (
     Column("lowest", pa.float64(), "", "Lowest value.", False),
     Column("highest", pa.float64(), "", "Highest value.", False),
 )
+# What of the verdicts: around each threshold, and by two rules.
+THRESHOLD = Column("threshold", pa.string(), "", "RULE.OPTION.", False)
+OF_BOUNDS: dict[str, tuple[Column, ...]] = {
+    "bounds": (
+        THRESHOLD,
+        Column("bin", pa.int64(), "", "Index of the bin; null where nothing is measured."),
+        PAIRS,
+        Column("others", pa.int64(), "pairs", "Of these, how many all other rules keep.", False),
+        Column("kept", pa.int64(), "pairs", "Of those, how many are within the bound.", False),
+        Column("wrong", pa.int64(), "pairs", "Pairs of which the rule says another thing.", False),
+        Column("lowest", pa.float64(), "", "Lowest value."),
+        Column("highest", pa.float64(), "", "Highest value."),
+    ),
+    "nearest": (
+        THRESHOLD,
+        Column("inside", pa.bool_(), "", "Whether they are within the bound.", False),
+        Column("distance", pa.float64(), "", "From the bound.", False),
+        Column("value", pa.float64(), "", "Of what is bounded.", False),
+        ROW,
+    ),
+    "overlaps": (
+        Column("first", pa.int32(), "", "Place of a rule.", False),
+        Column("second", pa.int32(), "", "Place of another, or of the same.", False),
+        PAIRS,
+    ),
+}
 # What a task over a block writes, but for the rows of the ledger.
 OF_BLOCK: dict[str, tuple[Column, ...]] = {
     "answers": (PARTITION, *ANSWERS),
@@ -108,6 +134,7 @@ OF_BLOCK: dict[str, tuple[Column, ...]] = {
         Column("shown", pa.list_(NEAR_PAIR), "", "The nearest pairs."),
     ),
     "copies": COPIED,
+    **OF_BOUNDS,
 }
 OF_HOSTS = {"merged": ANSWERS, "rates": HOST_RATES}
 OF_CLUSTERS = {

@@ -32,8 +32,9 @@ from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.stats import copied_rows, partials
 from pairsieve.pipeline.stats.block_counts import UNITS, BlockItem, Counting, count_block
+from pairsieve.pipeline.stats.bound_counts import CountedBound
 from pairsieve.pipeline.stats.copied_rows import ROWS, SUPERSEDED, unsharded
-from pairsieve.pipeline.stats.histogram_bins import Bins, find_bins, measured_numbers
+from pairsieve.pipeline.stats.histogram_bins import Bins, Measure, find_bins, measured_numbers
 from pairsieve.pipeline.stats.merged_counts import (
     cluster_tasks,
     merge_clusters,
@@ -43,7 +44,7 @@ from pairsieve.pipeline.stats.merged_counts import (
 from pairsieve.pipeline.stats.partials import OF_BLOCK, OF_CLUSTERS, OF_HOSTS, of_table
 from pairsieve.schemas.columns import FAILING, FIRST_FAILING, Column
 
-VERSION = 3  # of what is counted
+VERSION = 4  # of what is counted
 REPORT_UNITS = 25  # units of a block: its rows are read whole, with captions and URLs
 
 
@@ -59,6 +60,7 @@ class Counted:
         ledger_rows: Copied is a ledger of at most so many rows, of a larger one a sample.
         evaluated: The condition on `failing` that a rule on evaluation sets dropped a pair.
         other_scores: Columns that further models measured.
+        bounds: The thresholds of its rules to count around.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Counted:
     ledger_rows: int
     evaluated: str
     other_scores: tuple[Column, ...]
+    bounds: tuple[CountedBound, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -89,7 +92,7 @@ class PoolCounts:
         files: The files of the ledger; those of shards are in `shards`.
         shards: The files that say in which shard a pair is.
         columns: The columns of the ledger, in order.
-        bins: The bins of the numbers that are measured in many units.
+        bins: The bins of the numbers, and of thresholds, that are measured in many units.
         blocks: The markers of the blocks.
         tables: The files of every table.
     """
@@ -135,13 +138,15 @@ def count_pool(
         counted.marker.extra["fingerprint"],
         (counted.seed, counted.sampled, counted.evaluated, units),
         [column.name for column in counted.other_scores],
+        counted.bounds,
         files.measured(),
         [result.files for result in results],
         known.requests,
     )
     folder = partial(report_rounds, counted.name, identity)
     numbers = measured_numbers(counted.other_scores)
-    bins = find_bins(store, engine, files, numbers, folder("bins"))
+    measures = [*map(Measure.of, numbers), *(bound.bins() for bound in counted.bounds)]
+    bins = find_bins(store, engine, files, measures, folder("bins"))
     pool = Pool(store, engine, files, units)
     schema = pool.schema()
     counting = Counting(
@@ -153,6 +158,8 @@ def count_pool(
         counted.seed,
         counted.sampled,
         partitions(len(pool.blocks)),
+        tuple((bound, bins[bound.key]) for bound in counted.bounds if bound.key in bins),
+        tuple(rule.name for rule in counted.rules if rule.quota),
     )
     blocks = _count_blocks(pool, counting, known, units)
     hosts, clusters = _merge(pool, blocks, counting.partitions, folder("hosts"), folder("clusters"))

@@ -1,13 +1,15 @@
 """The pairs that the page shows: which they are, what is told of them, and their thumbnails."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from pairsieve.filters.nsfw import Nsfw
+from pairsieve.filters.violence import Violence
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -38,9 +40,11 @@ from pairsieve.schemas.columns import (
     FAILING,
     HEIGHT,
     KEEP,
+    NSFW,
     ROW,
     TEXT,
     URL,
+    VIOLENCE,
     WIDTH,
     Column,
 )
@@ -53,8 +57,12 @@ DROPPED_SHOWN = 24  # shared by the rules, 8 at most for one
 SHOWN_OF_PAIR = (  # besides what a rule's condition reads
     ROW, URL, TEXT, WIDTH, HEIGHT, CLIP_SIMILARITY, KEEP, FAILING, BLOCKED, DUPLICATE_OF,
     DUPLICATE_DISTANCE, DUPLICATE_ORIENTATION, EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP,
-    *checksums.STORED_AT,
+    NSFW, VIOLENCE, *checksums.STORED_AT,
 )  # fmt: skip
+SENSITIVE = {  # column -> the highest probability that is shown as it is
+    NSFW.name: Nsfw().max_probability,
+    VIOLENCE.name: Violence().max_probability,
+}
 CUT = ("url", "text", "final_url", "detail")  # long texts
 Pair = dict[str, Any]  # column -> value
 
@@ -161,8 +169,11 @@ def relation(pair: Pair) -> str:
     return what if distance is None else f"{what}, {distance} bits away"
 
 
-def add_thumbnails(store: Store, pairs: list[Pair]) -> None:
-    """Give each pair its `thumbnail`, a data URI, or None where there is none to be seen."""
+def add_thumbnails(store: Store, pairs: list[Pair], unknown: Collection[str] = ()) -> None:
+    """Give each pair its `thumbnail`, a data URI, or None where there is none to be seen.
+
+    One is blurred that scores call unsafe, but by those of `unknown`, whose model cannot know.
+    """
     stored = [
         pair
         for pair in pairs
@@ -173,7 +184,13 @@ def add_thumbnails(store: Store, pairs: list[Pair]) -> None:
     for pair, data in zip(
         stored, checksums.read_images(store, checksums.located(stored)), strict=True
     ):
-        pair["thumbnail"] = thumbnail(data)
+        pair["thumbnail"] = thumbnail(data, is_sensitive(pair, unknown))
+
+
+def is_sensitive(pair: Mapping[str, Any], unknown: Collection[str] = ()) -> bool:
+    """Return whether scores, those of `unknown` aside, call a picture unsafe or violent."""
+    known = {column: most for column, most in SENSITIVE.items() if column not in unknown}
+    return any((pair.get(column) or 0) > most for column, most in known.items())
 
 
 def value(content: Any) -> str:

@@ -16,11 +16,20 @@ import pyarrow as pa
 
 from pairsieve.pipeline.ledger.sql import identifier, quoted, rows
 from pairsieve.pipeline.stats.block_counts import step_of, with_verdict
+from pairsieve.pipeline.stats.bound_counts import BoundCounts, sweep
 from pairsieve.pipeline.stats.copied_rows import FETCHED, ROWS, SUPERSEDED, unsharded
-from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, measured_numbers
+from pairsieve.pipeline.stats.histogram_bins import Bins, Measure, bins_of, measured_numbers
 from pairsieve.pipeline.stats.partials import source
 from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
-from pairsieve.pipeline.stats.stats_views import FUNNEL, HISTOGRAMS, MEASURES, VIEWS, comment
+from pairsieve.pipeline.stats.stats_views import (
+    FUNNEL,
+    HISTOGRAMS,
+    MEASURES,
+    OVERLAPS,
+    SWEEPS,
+    VIEWS,
+    comment,
+)
 from pairsieve.schemas.columns import Column, arrow_schema
 
 if TYPE_CHECKING:
@@ -79,6 +88,8 @@ def build(
     _table(connection, "funnel", FUNNEL, counted.marker.extra["funnel"])
     _table(connection, "measures", MEASURES, list(_measures(connection, numbers)))
     _table(connection, "histograms", HISTOGRAMS, list(_histograms(connection, numbers, counts)))
+    _table(connection, "sweeps", SWEEPS, list(_sweeps(connection, counts, counted)))
+    _table(connection, "rule_overlaps", OVERLAPS, list(_overlaps(connection, counts.rules)))
     connection.execute("BEGIN")  # each of hundreds of comments would be written out by itself
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
@@ -193,7 +204,7 @@ def _histograms(
     for column in numbers:
         if column.name in spans:
             known = counts.bins.get(column.name)
-            bins = known or bins_of(column, *spans[column.name])
+            bins = known or bins_of(Measure.of(column), *spans[column.name])
             index = "bin" if known else bins.index("lowest")
             found = connection.execute(
                 f"SELECT {index} AS place, sum(pairs)::BIGINT, sum(kept)::BIGINT, min(lowest), "
@@ -203,6 +214,46 @@ def _histograms(
             yield from _bars(column.name, bins, {place: rest for place, *rest in found})
 
 
+def _sweeps(
+    connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `data.sweeps`; a threshold that is not its rule's bound has none."""
+    for bound in counted.bounds:
+        if found := bound_counts(connection, bound.key):
+            for value, survivors in sweep(bound, counts.bins[bound.key], found):
+                yield {
+                    "threshold": bound.key,
+                    "value": value,
+                    "survivors": survivors,
+                    "now": value == bound.at,
+                }
+
+
+def bound_counts(connection: "DuckDBPyConnection", key: str) -> BoundCounts | None:
+    """Return what was counted around a threshold; None where it is not its rule's bound."""
+    bins = connection.execute(
+        "SELECT bin, sum(kept)::BIGINT, sum(wrong)::BIGINT, sum(others)::BIGINT, min(lowest), "
+        f"max(highest) FROM {PARTIAL}.bounds WHERE threshold = ? GROUP BY bin",
+        [key],
+    ).fetchall()
+    measured = [one for one in bins if one[0] is not None]
+    if not measured or any(wrong for _, _, wrong, *_ in bins):
+        return None
+    ends = min(one[4] for one in measured), max(one[5] for one in measured)
+    return BoundCounts(sum(one[1] for one in bins), {one[0]: one[3] for one in measured}, ends)
+
+
+def _overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `data.rule_overlaps`, either rule first in one."""
+    found = connection.execute(
+        f"SELECT first, second, sum(pairs)::BIGINT FROM {PARTIAL}.overlaps GROUP BY ALL "
+        "ORDER BY ALL"
+    ).fetchall()
+    for first, second, pairs in found:
+        if first != second:
+            yield {"rule": rules[first], "other": rules[second], "pairs": pairs}
+
+
 def _bars(name: str, bins: Bins, found: dict[int, list[Any]]) -> Iterator[dict[str, Any]]:
     """Yield a row per bin, also of those without pairs."""
     for index in range(bins.first, bins.last + 1):
@@ -210,8 +261,8 @@ def _bars(name: str, bins: Bins, found: dict[int, list[Any]]) -> Iterator[dict[s
         yield {
             "name": name,
             "bin": index - bins.first,
-            "low": min(round(index * bins.step, 10), lowest),
-            "high": max(round((index + 1) * bins.step, 10), highest),
+            "low": min(bins.edge(index), lowest),
+            "high": max(bins.edge(index + 1), highest),
             "pairs": pairs,
             "kept": kept,
         }

@@ -34,11 +34,22 @@ MEASURES = (
 )
 HISTOGRAMS = (
     Column("name", pa.string(), "", "Column of the ledger.", False),
-    Column("bin", pa.int32(), "", "Index of the bin, from 0; all but the ends are equally wide."),
+    Column("bin", pa.int32(), "", "Index of the bin, from 0."),
     Column("low", pa.float64(), "", "Lower edge, part of the bin.", False),
     Column("high", pa.float64(), "", "Upper edge, part of the next bin.", False),
     Column("pairs", pa.int64(), "pairs", "Pairs whose value is in the bin.", False),
     Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False),
+)
+SWEEPS = (
+    Column("threshold", pa.string(), "", "RULE.OPTION.", False),
+    Column("value", pa.float64(), "", "A value of it.", False),
+    Column("survivors", pa.int64(), "pairs", "Pairs that would survive.", False),
+    Column("now", pa.bool_(), "", "Whether this is its value in the selection.", False),
+)
+OVERLAPS = (
+    Column("rule", pa.string(), "", "Name of a rule.", False),
+    Column("other", pa.string(), "", "Name of another.", False),
+    Column("pairs", pa.int64(), "pairs", "Pairs to which both say no.", False),
 )
 EXTENT = (
     Column("pairs", pa.int64(), "pairs", "Pairs that were judged.", False),
@@ -59,7 +70,14 @@ SHARED = (
     *HOST_RATES,
     *CLUSTERS,
 )
-OWN = {"funnel": FUNNEL, "measures": MEASURES, "histograms": HISTOGRAMS, "ledger_extent": EXTENT}
+OWN = {
+    "funnel": FUNNEL,
+    "measures": MEASURES,
+    "histograms": HISTOGRAMS,
+    "sweeps": SWEEPS,
+    "rule_overlaps": OVERLAPS,
+    "ledger_extent": EXTENT,
+}
 
 FROM_INPUT = "A column of the input, as it is there."
 
@@ -87,8 +105,18 @@ VIEWS = {
     ),
     "measures": ("One row per number that is measured.", "SELECT * FROM data.measures"),
     "histograms": (
-        "One row per bin of each measured number; the end bins also hold what lies beyond.",
+        "One row per bin of each measured number, equally wide or, where values span decades, so "
+        "in their logarithms; the end bins also hold what lies beyond.",
         "SELECT * FROM data.histograms",
+    ),
+    "sweeps": (
+        "One row per threshold and value of it: what would survive, before rules on how many do, "
+        "the other rules as they are.",
+        "SELECT * FROM data.sweeps ORDER BY threshold, value",
+    ),
+    "rule_overlaps": (
+        "One row per two rules that say no to the same pairs, either of them first in one.",
+        "SELECT * FROM data.rule_overlaps ORDER BY pairs DESC, rule, other",
     ),
     "hosts": (
         "One row per host name in the URLs.",

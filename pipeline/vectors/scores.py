@@ -19,6 +19,7 @@ from pairsieve.filters import FILTERS
 from pairsieve.filters.base import Filters, Measures, Prompted, measured, softmax
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Order, ordered
+from pairsieve.pipeline.models import builtin
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import scorers
 from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
@@ -141,6 +142,15 @@ def measure(pairs: EmbeddedPairs, prepared: PreparedScorers, sources: ScoreSourc
     ]
     arrays = [ledger.get(column, nulls).cast(column.type) for column in columns]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def unknown(options: Embed, filters: Filters = FILTERS) -> tuple[str, ...]:
+    """Return the scores by prompts of which the model can know nothing: the demo's, of people."""
+    if not builtin.is_complete(options):
+        return ()
+    prompted = [one.writes[0].name for one in ordered(filters).vectors if isinstance(one, Prompted)]
+    by_files = {name for name, one in options.scores if one and (one.head or one.classifier)}
+    return tuple(name for name in prompted if name not in by_files)
 
 
 def sources(options: Embed, filters: Filters = FILTERS) -> ScoreSources:

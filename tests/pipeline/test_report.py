@@ -288,7 +288,7 @@ def test_database_names_no_path(dataset: Store) -> None:
 def test_only_the_two_files_are_added(dataset: Store) -> None:
     assert dataset.local
     names = {path.name for path in dataset.local.iterdir()}
-    assert names == {"gather", "group", "select", "shards", "report"}
+    assert names == {"gather", "group", "select", "shards", "report", "index.html"}
 
 
 def test_page_loads_nothing_and_runs_nothing(page: str) -> None:

@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.sql import rows
-from pairsieve.pipeline.stats.histogram_bins import Bins, bins_of, spread
+from pairsieve.pipeline.stats.histogram_bins import Bins, Measure, bins_of, spread
 from pairsieve.pipeline.stats.stats_views import column_comments
 from pairsieve.schemas.columns import CLIP_SIMILARITY, Column
 from pairsieve.schemas.recipe import Recipe
@@ -120,7 +120,7 @@ def test_a_range_is_looked_for_in_units_all_over_the_pool() -> None:
 
 def test_a_number_measured_nowhere_else_has_bins_from_its_lowest_to_its_highest() -> None:
     column = Column("n", pa.int32(), "px", "A number.")
-    assert bins_of(column, 0, 299) == Bins(10.0, 0, 29)
+    assert bins_of(Measure.of(column), 0, 299) == Bins(10.0, 0, 29)
 
 
 def test_columns_of_the_input_and_of_further_models_say_what_they_hold() -> None:
