@@ -70,8 +70,12 @@ def export(
 def learn(
     dataset: DatasetArgument,
     labels: Annotated[
-        Path, typer.Option("--labels", help="Parquet or CSV of uid and label: marked pairs.")
-    ],
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="Parquet or CSV of uid and label: marked pairs; default: those of `explore`.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", help="What the score is called.")] = "good",
     columns: Annotated[
         str, typer.Option("--columns", help="Measures of `gather` to use too, with commas between.")

@@ -39,10 +39,10 @@ FOLDERS = {
     "shards": "dataset engine ledger input vectors samples unit",
     "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger stats",
-    "explore": "dataset engine ledger fetch unit stats selections",
+    "explore": "dataset engine ledger fetch unit vectors stats selections",
     "integrity": "dataset image ledger unit shards samples",
-    "removal": "dataset engine ledger input fetch external unit shards selections integrity "
-    "samples",
+    "removal": "dataset engine ledger input fetch external unit learning shards selections "
+    "integrity samples",
 }
 MOST_MODULES = 16  # of a folder
 OF_VERBS = "pipeline"  # has a file for each verb, whatever their number

@@ -10,6 +10,7 @@ from pairsieve.jobs.explore import (
     copies_page,
     failures_page,
     fairness_page,
+    label_page,
     loaded,
     pair_page,
     selections_page,
@@ -22,6 +23,7 @@ from pairsieve.schemas.errors import PairsieveError
 PAGES: dict[str, Callable[[str], None]] = {
     "Thresholds": thresholds_page.show,
     "At the bound": bound_page.show,
+    "Label": label_page.show,
     "Selections": selections_page.show,
     "Fairness of rules": fairness_page.show,
     "Duplicates": copies_page.show,

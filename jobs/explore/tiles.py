@@ -39,8 +39,14 @@ def tiles(
                 tile(pair, columns, place, (scores or {}).get(pair.pair["row"]))
 
 
-def tile(shown: Shown, columns: Collection[str], place: str, score: str | None = None) -> None:
-    """Show a pair."""
+def tile(
+    shown: Shown,
+    columns: Collection[str],
+    place: str,
+    score: str | None = None,
+    reasons: bool = True,
+) -> None:
+    """Show a pair, and `reasons` for dropping it, if there are any."""
     pair = shown.pair
     if shown.picture is None:
         st.text("no picture, or none that may be shown")
@@ -55,7 +61,8 @@ def tile(shown: Shown, columns: Collection[str], place: str, score: str | None =
     told = [score] if score else []
     told += [f"{name} {figure(value)}" for name, value in facts(shown, columns).items()]
     told += [f"{name} {readable(pair[name])}" for name in FACTS if name in pair]
-    told += [f"dropped by {', '.join(map(readable, shown.reasons))}"] if shown.reasons else []
+    if shown.reasons and reasons:
+        told.append(f"dropped by {', '.join(map(readable, shown.reasons))}")
     st.text("\n".join((*told, f"row {pair['row']}")))
 
 

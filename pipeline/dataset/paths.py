@@ -42,6 +42,7 @@ CARD = "README.md"  # of Parquet shards
 ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
+LABELS_FOLDER = "labels"  # what people have said of pairs
 FORGOTTEN = "forgotten"  # the folder of what `forget` has taken out
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -294,6 +295,11 @@ def stats_file(name: str) -> str:
 def report_page(name: str) -> str:
     """Return where the page on the selection `name` is."""
     return f"{report_folder(name)}/{REPORT_PAGE}"
+
+
+def label_file(session: str) -> str:
+    """Return where the labels of one session of `explore` are; `session` is from `attempt`."""
+    return f"{LABELS_FOLDER}/{session}.json"
 
 
 def lease_file(name: str) -> str:

@@ -20,6 +20,7 @@ from pairsieve.pipeline.dataset.paths import (
     INDEX_PAGE,
     INDEXES,
     INPUT_SEEN,
+    LABELS_FOLDER,
     LEASES,
     MANIFEST,
     MARKER_INDEX,
@@ -95,6 +96,7 @@ _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
         *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED, INDEX_PAGE)),
         rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
+        rf"{LABELS_FOLDER}/{_ATTEMPT}\.json",
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"(?:{EMBED.folder}|{CAPTION.folder})/{_ANY}\.json",
         rf"(?:{GATHER.folder}|{OF_MODEL.pattern})/{re.escape(MARKER_INDEX)}",

@@ -88,6 +88,12 @@ def read(path: Path) -> dict[str, bool]:
     return labels
 
 
+def digest(labels: dict[str, bool]) -> str:
+    """Return the SHA-256 of labels, hex: the same for the same ones, in whatever order."""
+    lines = "".join(f"{uid},{int(good)}\n" for uid, good in sorted(labels.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def _label(value: Any) -> bool | None:
     """Return what a label says."""
     if isinstance(value, float) and value in (0, 1):

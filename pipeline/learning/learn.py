@@ -12,27 +12,33 @@ from typing import Any
 
 import numpy as np
 
+from pairsieve.pipeline.dataset.paths import LABELS_FOLDER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.learning import labels, logistic
+from pairsieve.pipeline.learning import label_files, labels, logistic
 from pairsieve.pipeline.learning.labels import Marked
 from pairsieve.pipeline.learning.logistic import FOLDS, Learned, interval, sigmoid
 from pairsieve.pipeline.vectors import pair_head, reader
 from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.pipeline.vectors.pair_head import PairHead
+from pairsieve.schemas.errors import BadOption
 
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of predicted probabilities, for the calibration
 
 
 def run(
-    store: Store, file: Path, name: str, columns: Sequence[str] = (), model: str | None = None
+    store: Store,
+    file: Path | None,
+    name: str,
+    columns: Sequence[str] = (),
+    model: str | None = None,
 ) -> PairHead:
-    """Return the head learnt from the labels in a file.
+    """Return the head learnt from the labels in a file; without one, from those in the dataset.
 
     Raises:
         BadOption: the file or a column cannot be used, there are too few labels, or no vectors.
     """
     labels.check_columns(columns)
-    said = labels.read(file)
+    said = labels.read(file) if file else _of_dataset(store)
     folder = reader.choose_folder(store, model)
     marked = labels.marked(store, folder, said, columns)
     filled = np.where(np.isnan(marked.values), np.inf, marked.values)
@@ -45,17 +51,34 @@ def run(
     record = {
         "name": name,
         "model": read_record(store, folder).to_json(),
-        "data": _data(file, marked),
+        "data": {
+            "labels": file.name if file else LABELS_FOLDER,
+            "sha256": _sha256(file) if file else labels.digest(said),
+        }
+        | _data(marked),
         "evaluation": evaluation(marked, learned),
     }
     return PairHead(learned.fit.weights, learned.fit.bias, means, tuple(columns), record)
 
 
-def _data(file: Path, marked: Marked) -> dict[str, Any]:
+def _of_dataset(store: Store) -> dict[str, bool]:
+    """Return the labels that were given in `explore`; BadOption without any."""
+    said = label_files.by_uid(store)
+    if not said:
+        raise BadOption(
+            f"--labels: no pair has a label in {store.url}; the page Label of `pairsieve explore` "
+            "gives them, or name a file of uid and label"
+        )
+    return said
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _data(marked: Marked) -> dict[str, Any]:
     """Return what the head was learnt from."""
     return {
-        "labels": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "pairs": len(marked.uids),
         "good": int(marked.labels.sum()),
         "without_vectors": marked.missing,

@@ -32,6 +32,7 @@ from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.removal import found as finding
 from pairsieve.pipeline.removal.blocked import BlockedTask
 from pairsieve.pipeline.removal.groups import GroupTask, changes_in, grouped_without
+from pairsieve.pipeline.removal.labels import labelled_without
 from pairsieve.pipeline.removal.replacement import OLD, Replacement, each, with_files
 from pairsieve.pipeline.removal.rows import files_in, tables_of, units_of
 from pairsieve.pipeline.removal.selections import SelectTask, selected_without
@@ -80,6 +81,7 @@ class PoolResults:
         for name in _sharded(store.paths()):
             applied += self._sharded(name, changes, new, numbers)
         self._planned(plan, new)
+        self._labelled(new)
         new.extra[APPLIED] = [*applied, "pool"]
         return new.commit(store, self.of("pool"), 0)
 
@@ -182,6 +184,13 @@ class PoolResults:
         touched = [file for some in each(self.pool.engine, task.touched, batches) for file in some]
         items = {task_name(shard_number(file)): file for file in sorted(touched)}
         return self._run(folder, task, items)
+
+    def _labelled(self, new: Replacement) -> None:
+        """Prepare the labels that people gave."""
+        for path, left in labelled_without(self.pool.store, self.found):
+            prepared = content(self.of("pool"), task_name(0), ".list")
+            self.pool.store.write(prepared, left)
+            new.moved[prepared] = path
 
     def _planned(self, plan: Plan, new: Replacement) -> None:
         """Prepare the plan over new staged files, if there are any."""

@@ -152,7 +152,11 @@ def bins_of(measure: Measure, low: float, high: float) -> Bins:
             step, *(math.floor(math.log10(end) / step + ROUNDING) for end in (low, high)), True
         )
     step = _round_step((high - low) / BINS, measure.whole)
-    return Bins(step, *(math.floor(end / step + ROUNDING) for end in (low, high)))
+    return Bins(step, *_indices(step, low, high))
+
+
+def _indices(step: float, low: float, high: float) -> tuple[int, int]:
+    return math.floor(low / step + ROUNDING), math.floor(high / step + ROUNDING)
 
 
 def _log_step(decades: float, whole: bool) -> float:

@@ -19,10 +19,13 @@ from pairsieve.pipeline.dataset.paths import (
     FORGET_BEGUN,
     GATHER_FOLDER,
     PLAN_FILE,
+    attempt,
     select_marker,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.learning import label_files
+from pairsieve.pipeline.learning.label_files import Label
 from pairsieve.pipeline.removal.names import keys
 from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
@@ -157,10 +160,13 @@ def test_no_byte_of_the_removed_is_left_and_all_else_is_as_it_was(
     old_shards, old_samples, planned = shards(store), samples(store), store.read(PLAN_FILE)
     row = ledger(store)[7]
     sought = traces(row, stored(store, row))
+    for pair in (row, ledger(store)[6]):
+        label_files.add(store, attempt(), Label(pair["row"], pair["uid"], True, "2026"))
     assert {name for name, _ in found_in(store, sought)} == set(sought)
     (taken,) = forgotten(store, uid=row["uid"])
     assert (taken.pairs, taken.images) == (1, 1)
     assert found_in(store, sought) == []
+    assert list(label_files.read_all(store)) == [6]
     check_clean(store)
     after = ledger(store)[7]
     assert (after["uid"], after["outcome"]) == (row["uid"], "forgotten")

@@ -16,6 +16,7 @@ from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.learning import label_files
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.selections.sweep import sweep
 
@@ -124,6 +125,22 @@ def test_pictures_at_the_bound_are_turned_and_unblurred(visit: Visit) -> None:
     before = len(blurred)
     blurred[0].click().run()
     assert len([one for one in shown.button if one.label == "Show it"]) == before - 1
+
+
+def test_labels_are_kept_in_the_dataset_and_taken_back(tmp_path: Path, visit: Visit) -> None:
+    made = make(tmp_path)
+    shown = visit("Label", made)
+    assert "precision 50%" in _texts(shown)
+    _button(shown, "Good").click().run()
+    _button(shown, "Bad").click().run()
+    given = label_files.read_all(made.store)
+    assert sorted(label.good for label in given.values()) == [False, True]  # type: ignore[type-var]
+    assert {label.threshold for label in given.values()} == {"sharpness.min_sharpness"}
+    assert {f"{row:032x}" for row in given} == set(label_files.by_uid(made.store))
+    assert [one.value for one in shown.metric] == ["2", "1"]
+    _button(shown, "Undo").click().run()
+    assert [label.good for label in label_files.read_all(made.store).values()] == [True]
+    assert [one.value for one in visit("Label", made).metric] == ["1", "1"]
 
 
 def test_who_has_no_token_sees_nothing(visit: Visit) -> None:

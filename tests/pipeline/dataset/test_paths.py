@@ -68,6 +68,8 @@ CONTENT = [
 ]
 FIXED = [
     paths.PLAN_FILE,
+    paths.INDEX_PAGE,
+    paths.label_file("0123456789ab"),
     paths.stats_file("default"),
     paths.report_page("default"),
     paths.SUPERSEDED,

@@ -1,0 +1,192 @@
+"""Labelling: which pairs to ask a person about, and what the answers say of a threshold.
+
+Pairs are cut into strata by what the threshold bounds: on either side the nearest few, and the rest
+in equal parts. Of each stratum the share of good pairs follows from the labels there, however many
+were given in others; so precision and recall are those of all pairs, though labels are not drawn
+evenly. The nearest are asked first, then those where the estimate is least certain.
+
+Shares have Jeffreys' prior, Beta(1/2, 1/2), and the intervals are quantiles of seeded draws: L. D.
+Brown, T. T. Cai, A. DasGupta, Interval estimation for a binomial proportion, Statistical Science 16
+(2001).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.explore.effect import failing
+from pairsieve.pipeline.explore.sample import Sample
+
+NEAREST = 20  # pairs of either side that are asked first
+PARTS = 4  # into which the rest of either side is cut
+DRAWS = 4000
+SEED = 0
+PRIOR = 0.5
+Rows = NDArray[np.int64]
+Labels = Mapping[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Pairs that lie alike.
+
+    Attributes:
+        inside: Whether the threshold keeps them.
+        nearest: Whether they are the nearest to it.
+        low: The least value of what it bounds.
+        high: The highest.
+        rows: Their rows, in the order in which they are asked, (n,).
+    """
+
+    inside: bool
+    nearest: bool
+    low: float
+    high: float
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share with the ends of its interval of 95 %."""
+
+    share: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.share:.0%} ({self.low:.0%} to {self.high:.0%})"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What labels say of a threshold.
+
+    Attributes:
+        precision: Share of good pairs among those that it keeps.
+        recall: Share of the good pairs that it keeps.
+        good, bad: Labels that were given among the strata.
+    """
+
+    precision: Share
+    recall: Share
+    good: int
+    bad: int
+
+
+def strata(sample: Sample, key: str, at: float, others_pass: bool = True) -> list[Stratum]:
+    """Return the strata of a threshold at a value, inside first, the nearest first of either side.
+
+    Pairs that have nothing of what it bounds are in none. With `others_pass` only pairs count that
+    all other rules keep.
+    """
+    bound, values = sample.bound(key)
+    wanted = np.isfinite(values)
+    if others_pass:
+        own = np.array([rule.name == bound.threshold.rule.name for rule in sample.rules])
+        wanted &= ~failing(sample, {})[~own].any(axis=0)
+    inside = bound.passes(values, at)
+    return [
+        stratum
+        for side in (True, False)
+        for stratum in _of_side(sample, values, at, side, wanted & (inside == side))
+    ]
+
+
+def _of_side(
+    sample: Sample, values: NDArray[np.floating], at: float, side: bool, chosen: NDArray[np.bool_]
+) -> list[Stratum]:
+    places = np.flatnonzero(chosen)
+    distances = np.abs(values[places].astype(np.float64) - at)
+    ordered = places[np.lexsort((_hashes(sample.rows[places]), distances))]
+    parts = [ordered[:NEAREST], *np.array_split(ordered[NEAREST:], PARTS)]
+    return [
+        Stratum(
+            side,
+            number == 0,
+            float(values[part].min()),
+            float(values[part].max()),
+            sample.rows[part if number == 0 else part[np.argsort(_hashes(sample.rows[part]))]],
+        )
+        for number, part in enumerate(parts)
+        if len(part)
+    ]
+
+
+def _hashes(rows: Rows) -> NDArray[np.uint64]:
+    """Return a hash of each row, the same every time.
+
+    Source: the finaliser of MurmurHash3 (A. Appleby).
+    """
+    with np.errstate(over="ignore"):
+        mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(33)
+    return mixed
+
+
+def next_rows(
+    strata: Sequence[Stratum], labels: Labels, count: int, skipped: frozenset[int] = frozenset()
+) -> list[int]:
+    """Return up to `count` rows to ask next.
+
+    First come the nearest to the threshold, by turns from either side, then pairs of the stratum of
+    which the share of good ones is least certain for its size.
+    """
+    waiting = [
+        [int(row) for row in one.rows if int(row) not in labels and int(row) not in skipped]
+        for one in strata
+    ]
+    near = [rows for one, rows in zip(strata, waiting, strict=True) if one.nearest]
+    asked = [row for turn in range(NEAREST) for rows in near for row in rows[turn : turn + 1]]
+    known = [_counts(one, labels) for one in strata]
+    rest = {n: rows for n, rows in enumerate(waiting) if rows and not strata[n].nearest}
+    while len(asked) < count and rest:
+        doubtful = max(rest, key=lambda n: len(strata[n].rows) * _deviation(*known[n]))
+        asked.append(rest[doubtful].pop(0))
+        good, bad = known[doubtful]
+        known[doubtful] = (good + 0.5, bad + 0.5)  # as if the answer were not known
+        rest = {n: rows for n, rows in rest.items() if rows}
+    return asked[:count]
+
+
+def _counts(stratum: Stratum, labels: Labels) -> tuple[float, float]:
+    """Return how many good and bad labels a stratum has."""
+    said = [labels[int(row)] for row in stratum.rows if int(row) in labels]
+    return sum(said), len(said) - sum(said)
+
+
+def _deviation(good: float, bad: float) -> float:
+    """Return the standard deviation of the share of good pairs."""
+    a, b = good + PRIOR, bad + PRIOR
+    return float(np.sqrt(a * b / ((a + b) ** 2 * (a + b + 1))))
+
+
+def judge(strata: Sequence[Stratum], labels: Labels) -> Judged | None:
+    """Return what labels say of a threshold; None without pairs inside."""
+    inside = np.array([one.inside for one in strata], bool)
+    if not inside.any():
+        return None
+    sizes = np.array([len(one.rows) for one in strata], np.float64)
+    counts = np.array([_counts(one, labels) for one in strata])
+    drawn = np.random.default_rng(SEED).beta(
+        counts[:, 0] + PRIOR, counts[:, 1] + PRIOR, (DRAWS, len(strata))
+    )
+    unknown = sizes - counts.sum(axis=1)  # what was labelled is not estimated
+    good = counts[:, 0] + unknown * drawn
+    kept = good[:, inside].sum(axis=1)
+    everything = np.maximum(good.sum(axis=1), 1e-12)
+    return Judged(
+        _share(kept / sizes[inside].sum()),
+        _share(kept / everything),
+        int(counts[:, 0].sum()),
+        int(counts[:, 1].sum()),
+    )
+
+
+def _share(draws: NDArray[np.float64]) -> Share:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Share(float(draws.mean()), float(low), float(high))
