@@ -35,6 +35,7 @@ class ExportTo(StrEnum):
 
     CLIP_RETRIEVAL = "clip-retrieval"
     DATACOMP = "datacomp"
+    EMBEDDING_ATLAS = "embedding-atlas"
 
 
 def export(
@@ -43,14 +44,23 @@ def export(
     model: Model = None,
     name: Survivors = None,
     to: Annotated[
-        ExportTo, typer.Option("--to", help="`datacomp`: a sorted list of uids, OUT a .npy.")
+        ExportTo,
+        typer.Option(
+            "--to",
+            help="`datacomp`: a sorted list of uids, OUT a .npy; `embedding-atlas`: a map of "
+            "images, OUT a .parquet.",
+        ),
     ] = ExportTo.CLIP_RETRIEVAL,
     uids: Annotated[
         str | None,
         typer.Option("--uids", help="Column of the uids; default: the input's, else ours."),
     ] = None,
+    points: Annotated[
+        int, typer.Option("--points", min=3, help="For embedding-atlas: at most so many pairs.")
+    ] = 10_000,
+    force: Force = False,
 ) -> None:
-    """Write vectors and metadata in the layout of clip-retrieval, or uids for DataComp."""
+    """Write vectors for clip-retrieval, uids for DataComp, or a map for embedding-atlas."""
     from pairsieve.pipeline import export
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import uid_list
@@ -62,9 +72,30 @@ def export(
         typer.echo(f"{written_uids:,} uids in {out}")
         return
     if uids:
-        raise BadOption("--uids: clip-retrieval has none; say `--to datacomp`, too")
+        raise BadOption(f"--uids: {to} has none; say `--to datacomp`, too")
+    if to is ExportTo.EMBEDDING_ATLAS:
+        _export_map(dataset, out, model, name, points, force)
+        return
     written = export.run(Store.at(dataset), Store.at(out), model, name)
     typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
+
+
+def _export_map(
+    dataset: str, out: str, model: str | None, name: str | None, points: int, force: bool
+) -> None:
+    """Write the map of a dataset for embedding-atlas."""
+    from pairsieve.pipeline.dataset.store import Store
+    from pairsieve.pipeline.explore import atlas
+    from pairsieve.pipeline.input.files import split_location
+
+    if not out.endswith(".parquet"):
+        raise BadOption(f"OUT: {out}: embedding-atlas takes one Parquet file; name it *.parquet")
+    store, path = split_location(out)
+    if store.exists(path) and not force:
+        raise BadOption(f"OUT: {out} exists already; name another file, or say --force")
+    written = atlas.write(Store.at(dataset), store, path, model, name, points)
+    typer.echo(f"{written.pairs:,} of {written.of:,} pairs in {out}")
+    typer.echo(f"embedding-atlas {out} --x x --y y --text text --image image")
 
 
 def learn(

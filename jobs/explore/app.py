@@ -15,6 +15,7 @@ from pairsieve.jobs.explore import (
     pair_page,
     selections_page,
     thresholds_page,
+    vector_pages,
 )
 from pairsieve.jobs.explore.settings import Settings
 from pairsieve.jobs.explore.tiles import plain
@@ -24,6 +25,8 @@ PAGES: dict[str, Callable[[str], None]] = {
     "Thresholds": thresholds_page.show,
     "At the bound": bound_page.show,
     "Label": label_page.show,
+    "Search": vector_pages.show_search,
+    "Map": vector_pages.show_map,
     "Selections": selections_page.show,
     "Fairness of rules": fairness_page.show,
     "Duplicates": copies_page.show,

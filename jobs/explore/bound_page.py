@@ -1,10 +1,13 @@
 """The page At the bound: pictures just inside and just outside a threshold, side by side."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pairsieve.jobs.explore import loaded
 from pairsieve.jobs.explore.thresholds_page import slider_value
 from pairsieve.jobs.explore.tiles import plain, tiles, unblurred
+from pairsieve.pipeline.explore.bounds import Bound
 from pairsieve.pipeline.explore.pictures import at_bound
 from pairsieve.pipeline.explore.sample import Sample
 
@@ -22,8 +25,7 @@ def show(name: str) -> None:
         return
     keys = [bound.key for bound in sample.bounds]
     rule, value, alone = st.columns([3, 2, 3], vertical_alignment="bottom")
-    first = next((n for n, one in enumerate(sample.bounds) if not one.threshold.rule.gate), 0)
-    key = rule.selectbox("Threshold", keys, first, key="bound-key")
+    key = rule.selectbox("Threshold", keys, first_movable(sample.bounds), key="bound-key")
     bound, _ = sample.bound(key)
     at = value.number_input(
         "Bound", value=slider_value(name, bound), format="%.8g", key=f"at:{name}:{key}"
@@ -40,6 +42,11 @@ def show(name: str) -> None:
             st.caption(f"{len(rows):,} pairs, the nearest first")
             pairs = loaded.shown(now, some, (), unblurred(some))
             tiles(pairs, (), title, _scores(sample, key, some))
+
+
+def first_movable(bounds: Sequence[Bound]) -> int:
+    """Return the place of the first threshold that is no gate's: there are pairs outside it."""
+    return next((n for n, one in enumerate(bounds) if not one.threshold.rule.gate), 0)
 
 
 def _scores(sample: Sample, key: str, rows: tuple[int, ...]) -> dict[int, str]:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pairsieve.jobs.explore import loaded
+from pairsieve.jobs.explore.bound_page import first_movable
 from pairsieve.jobs.explore.thresholds_page import slider_value
 from pairsieve.jobs.explore.tiles import metrics, plain, tile, unblurred
 from pairsieve.pipeline.dataset.paths import attempt
@@ -26,10 +27,12 @@ def show(name: str) -> None:
         return
     st.caption(
         "Is this a pair to train on? Which side of the threshold it lies on is not told. Asked are "
-        "the nearest on either side, then those where precision and recall are least certain."
+        "the nearest on either side, then those where precision and recall are least certain. Keys "
+        "work once you have clicked beside the menu."
     )
     rule, value = st.columns([3, 2], vertical_alignment="bottom")
-    key = rule.selectbox("Threshold", [bound.key for bound in sample.bounds], key="label-key")
+    keys = [bound.key for bound in sample.bounds]
+    key = rule.selectbox("Threshold", keys, first_movable(sample.bounds), key="label-key")
     bound, _ = sample.bound(key)
     at = value.number_input(
         "Bound", value=slider_value(name, bound), format="%.8g", key=f"label:{name}:{key}"
@@ -39,20 +42,25 @@ def show(name: str) -> None:
     labels = {row: bool(label.good) for row, label in given.items()}
     skipped = st.session_state.setdefault("label-skipped", set())
     rows = next_rows(found, labels, 1 + AHEAD, frozenset(skipped))
-    if judged := judge(found, labels):
-        _told(judged)
-    if rows:
-        _ask(name, now, key, tuple(rows))
-    else:
-        st.success("All of these pairs are marked or skipped.")
-    _strata(found, labels)
-    _all(given)
+    asked, told = st.columns(2, gap="medium")
+    with asked:
+        if rows:
+            _ask(name, now, key, tuple(rows))
+        else:
+            st.success("All of these pairs are marked or skipped.")
+    with told:
+        if judged := judge(found, labels):
+            _told(judged)
+        _strata(found, labels)
+        _all(given)
 
 
 def _told(judged: Judged) -> None:
     """Show what the labels say of the threshold."""
     metrics({"Marked": f"{judged.good + judged.bad:,}", "Good": f"{judged.good:,}"})
-    st.text(f"precision {judged.precision}, recall {judged.recall}")
+    if not judged.good + judged.bad:
+        return
+    st.text(f"precision {judged.precision}\nrecall {judged.recall}")
     st.caption(
         "Precision: of the pairs that this threshold keeps, the share of good ones. Recall: of the "
         "good pairs that all other rules keep, the share that it keeps. In brackets 95 %."

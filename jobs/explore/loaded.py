@@ -1,23 +1,37 @@
 """What the pages show, read once while nothing new is committed."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from pairsieve.jobs.explore.settings import Settings
-from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.paths import (
+    EMBED_FOLDER,
+    GATHER_FOLDER,
+    GROUP_MARKER,
+    SCRATCH,
+    select_marker,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.explore import fairness, sample, summaries
+from pairsieve.pipeline.explore import fairness, sample, summaries, vector_map
 from pairsieve.pipeline.explore.database import opened
 from pairsieve.pipeline.explore.fairness import Unlike
 from pairsieve.pipeline.explore.funnels import side_by_side
 from pairsieve.pipeline.explore.pictures import Shown, look_up
 from pairsieve.pipeline.explore.sample import Sample
+from pairsieve.pipeline.search import Query, SearchResult
+from pairsieve.pipeline.search import run as run_search
 from pairsieve.pipeline.selections import diff, life, listing
 from pairsieve.pipeline.selections.diff import Difference
 from pairsieve.pipeline.selections.life import Life
 from pairsieve.pipeline.selections.record import read
+from pairsieve.pipeline.vectors import scores
+from pairsieve.pipeline.vectors.projection import Projected, project
+from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_file import load
 
 CLUSTERS, MEMBERS, HOSTS = 20, 12, 20  # shown at most
 FRESH_S = 10  # so long what is committed is not looked for again
@@ -59,7 +73,60 @@ def shown(
     now: State, rows: tuple[int, ...], columns: tuple[str, ...], unblurred: tuple[int, ...]
 ) -> list[Shown]:
     """Return some pairs with their pictures."""
-    return look_up(store(), str(now[0]), rows, columns, unblurred)
+    return look_up(store(), str(now[0]), rows, columns, unblurred, unknown())
+
+
+def unknown() -> tuple[str, ...]:
+    """Return the scores of which the recipe's model can know nothing."""
+    recipe = _recipe(Settings.get().recipe)
+    return scores.unknown(recipe.embed) if recipe and recipe.embed else ()
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _recipe(path: str | None) -> Recipe | None:
+    return load(Path(path)) if path else None
+
+
+def vectors_folder() -> str | None:
+    """Return the model whose vectors are looked at; None, and a word about it, without any."""
+    folders = store().marker_names(EMBED_FOLDER)
+    if not folders:
+        st.info("There are no vectors: `pairsieve embed` makes them.")
+        return None
+    return str(st.selectbox("Model", folders)) if len(folders) > 1 else folders[0]
+
+
+@st.cache_data(max_entries=20, show_spinner="Searching ...")
+def search(
+    folder: str, now: State, text: str | None, image: bytes | None, count: int
+) -> SearchResult:
+    """Return the pairs whose images are nearest to a text or a picture."""
+    recipe = _recipe(Settings.get().recipe)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
+        file = Path(scratch) / "query" if image is not None else None
+        if file is not None and image is not None:
+            file.write_bytes(image)
+        return run_search(store(), Query(text, file, count), recipe, folder, str(now[0]))
+
+
+@st.cache_data(max_entries=2, show_spinner="Drawing the map ...")
+def projected(folder: str, now: State) -> Projected:
+    """Return pairs in two dimensions."""
+    return project(store(), folder)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def map_columns(now: State) -> list[str]:
+    """Return the columns that can be a colour of the map."""
+    with opened(store(), now[0]) as database:
+        return vector_map.columns(database)
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def map_values(folder: str, now: State, column: str) -> list[Any]:
+    """Return what a column has of the pairs on the map."""
+    with opened(store(), now[0]) as database:
+        return vector_map.values(database, projected(folder, now).rows, column)
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing ...")

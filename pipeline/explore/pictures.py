@@ -109,6 +109,7 @@ def look_up(
     rows: Sequence[int],
     columns: Collection[str] = (),
     unblurred: Collection[int] = (),
+    unknown: Collection[str] = (),
 ) -> list[Shown]:
     """Return what is shown of some pairs, in the order given; a row that is not there is left out.
 
@@ -118,6 +119,7 @@ def look_up(
         rows: Their rows.
         columns: What to show besides what always is.
         unblurred: Rows whose pictures are asked for as they are.
+        unknown: Scores of which their model can know nothing: nothing is blurred for them.
 
     Raises:
         Stopped: a stored image is not as it was committed.
@@ -129,7 +131,14 @@ def look_up(
     pictured = [pair for pair in pairs if _may_be_shown(pair)]
     bodies = checksums.read_images(store, checksums.located(pictured))
     pictures = dict(zip((pair["row"] for pair in pictured), bodies, strict=True))
-    return [_shown(pair, pictures.get(pair["row"]), pair["row"] in unblurred) for pair in pairs]
+    return [
+        _shown(
+            pair,
+            pictures.get(pair["row"]),
+            is_sensitive(pair, unknown) and pair["row"] not in unblurred,
+        )
+        for pair in pairs
+    ]
 
 
 def _pairs(
@@ -178,14 +187,13 @@ def _may_be_shown(pair: Mapping[str, Any]) -> bool:
     return stored and pair[BLOCKED.name] is None and not pair["withheld"]
 
 
-def _shown(pair: dict[str, Any], body: bytes | None, asked: bool) -> Shown:
+def _shown(pair: dict[str, Any], body: bytes | None, blurred: bool) -> Shown:
     ours = {column.name for column in (BLOCKED, *checksums.STORED_AT)}
     kept = {
         key: value
         for key, value in pair.items()
         if value is not None and key not in (*ours, "failing", "first_failing", "withheld")
     }
-    blurred = is_sensitive(pair) and not asked
     picture = small(body, blurred) if body is not None else None
     return Shown(kept, tuple(pair["failing"] or ()), picture, blurred and picture is not None)
 

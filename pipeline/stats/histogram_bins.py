@@ -148,9 +148,7 @@ def bins_of(measure: Measure, low: float, high: float) -> Bins:
         low, high = min(low, measure.at), max(high, measure.at)
     if low > 0 and high / low >= DECADES:
         step = _log_step(math.log10(high / low), measure.whole and low < 10)
-        return Bins(
-            step, *(math.floor(math.log10(end) / step + ROUNDING) for end in (low, high)), True
-        )
+        return Bins(step, *_indices(step, math.log10(low), math.log10(high)), decades=True)
     step = _round_step((high - low) / BINS, measure.whole)
     return Bins(step, *_indices(step, low, high))
 

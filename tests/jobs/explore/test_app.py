@@ -1,5 +1,6 @@
 """The pages as streamlit runs them, without a browser."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pairsieve.jobs.explore import app, loaded, serve
 from pairsieve.jobs.explore.settings import VARIABLE, Settings
 from pairsieve.jobs.explore.thresholds_page import grid
 from pairsieve.jobs.explore.tiles import plain
+from pairsieve.jobs.explore.vector_pages import FOUND
 from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
@@ -130,7 +132,7 @@ def test_pictures_at_the_bound_are_turned_and_unblurred(visit: Visit) -> None:
 def test_labels_are_kept_in_the_dataset_and_taken_back(tmp_path: Path, visit: Visit) -> None:
     made = make(tmp_path)
     shown = visit("Label", made)
-    assert "precision 50%" in _texts(shown)
+    assert "precision" not in _texts(shown)
     _button(shown, "Good").click().run()
     _button(shown, "Bad").click().run()
     given = label_files.read_all(made.store)
@@ -138,9 +140,35 @@ def test_labels_are_kept_in_the_dataset_and_taken_back(tmp_path: Path, visit: Vi
     assert {label.threshold for label in given.values()} == {"sharpness.min_sharpness"}
     assert {f"{row:032x}" for row in given} == set(label_files.by_uid(made.store))
     assert [one.value for one in shown.metric] == ["2", "1"]
+    assert "precision" in _texts(shown)
     _button(shown, "Undo").click().run()
     assert [label.good for label in label_files.read_all(made.store).values()] == [True]
     assert [one.value for one in visit("Label", made).metric] == ["1", "1"]
+
+
+def test_without_vectors_search_and_map_say_how_to_make_them(visit: Visit) -> None:
+    for page in ("Search", "Map"):
+        assert "pairsieve embed" in visit(page).info[0].value
+
+
+def test_search_finds_pictures_like_that_of_a_pair(embedded: Finished, visit: Visit) -> None:
+    shown = visit("Search", embedded)
+    shown.number_input[0].set_value(31).run()
+    assert not shown.exception
+    rows = [int(one) for one in re.findall(r"row (\d+)", _texts(shown))]
+    assert len(rows) == FOUND
+    assert {row % 3 for row in rows} == {31 % 3}  # all have the colour of its picture
+    shown = visit("Search", embedded)
+    shown.text_input[0].set_value("a red square").run()
+    assert len(re.findall(r"cosine", _texts(shown))) == FOUND
+
+
+def test_the_map_shows_every_pair_with_vectors(embedded: Finished, visit: Visit) -> None:
+    shown = visit("Map", embedded)
+    assert not shown.exception
+    assert "All 540 pairs" in shown.caption[0].value.replace("\\", "")
+    shown.selectbox(key="map-colour").set_value("sharpness").run()
+    assert not shown.exception
 
 
 def test_who_has_no_token_sees_nothing(visit: Visit) -> None:

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from pairsieve.pipeline import report, select
+from pairsieve.pipeline import embed, report, select
 from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -76,6 +76,14 @@ def make(
     if reported:
         report.run(recipe, store, Serial(), "default")
     return Finished(store, file, recipe)
+
+
+def with_vectors(made: Finished) -> Finished:
+    """Embed the pictures of a dataset by the demo's model."""
+    slices = made.store.marker_names(GATHER_FOLDER)
+    for _ in embed.run(made.recipe, made.store, Serial(), slices):
+        continue
+    return made
 
 
 def put(
