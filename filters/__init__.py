@@ -24,6 +24,7 @@ from pairsieve.filters.eval_overlap import EvalOverlap
 from pairsieve.filters.exposure import Exposure
 from pairsieve.filters.known import Known
 from pairsieve.filters.language import Language
+from pairsieve.filters.licence import Licence
 from pairsieve.filters.low_information import LowInformation
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.nsfw import Nsfw
@@ -56,6 +57,7 @@ FILTERS: tuple[type[Any], ...] = (
     PersonalData,
     TextSafety,
     TextClassifier,
+    Licence,
     Size,
     AspectRatio,
     Sharpness,

@@ -1,10 +1,11 @@
 """Section `opt_outs`: which declarations against the use of an image end the way of its pair."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
 
 
@@ -24,13 +25,25 @@ class Form(StrEnum):
 ALL_FORMS = frozenset(Form)
 
 
+def _known(value: object) -> object:
+    """Refuse what is neither a policy nor a list of forms."""
+    if not isinstance(value, list | tuple):
+        if value not in ("all", "none"):
+            raise ValueError(f"must be `all`, `none` or a list of forms, got {value!r}")
+        return value
+    for form in value:
+        if form not in list(Form):
+            raise ValueError(f"`{form}` is no form of opt-out; {nearest(str(form), list(Form))}")
+    return tuple(value)
+
+
 class OptOuts(Section):
     """Which declared opt-outs are obeyed; see [opt-outs.md](opt-outs.md).
 
     The others are columns, as far as they are seen without a further request.
     """
 
-    obey: Literal["all", "none"] | tuple[Form, ...] = Field(
+    obey: Annotated[Literal["all", "none"] | tuple[Form, ...], BeforeValidator(_known)] = Field(
         "all", description="The forms that end the way of a pair; `none` is for one's own servers."
     )
     page: str | None = Field(
