@@ -19,6 +19,7 @@ from pairsieve.schemas.recipe import Fetch
 from pairsieve.schemas.recipe_opt_outs import IGNORED, Form, OptOuts
 
 ROBOTS_TXT: Final = "/robots.txt"
+NO_TDM_FILE = TdmFile()
 SiteFile = Literal["/robots.txt", "/.well-known/tdmrep.json"]
 Item = TypeVar("Item")
 Job = TypeVar("Job")
@@ -56,6 +57,9 @@ class Origins(Generic[Job]):
         self._unreadable: dict[str, Answer] = {}  # robots.txt that could not be had
         self._robots: _Files[robots.Rules] = _Files(rules_cache, self._robot)
         self._tdm_files: _Files[TdmFile] = _Files(rules_cache, tdmrep.PATH)
+        # Of origins whose tdmrep.json is on its way: the cache may lose them meanwhile.
+        self._held: dict[str, robots.Rules] = {}
+        self._declaring: set[str] = set()  # origins whose files declare anything
 
     def verdict(self, target: CanonicalUrl) -> Answer | Literal["allowed"] | SiteFile:
         """Return whether `target` may be requested, or why not, or the file to read before."""
@@ -69,16 +73,26 @@ class Origins(Generic[Job]):
             return ROBOTS_TXT
         if rules and not rules.allow(target.url):
             return Answer(Outcome.ROBOTS, f"{origin}{ROBOTS_TXT}")
-        unread = self._reads_tdm_files and self._tdm_files.get(origin) is None
-        if unread and (not rules or rules.allow(f"{origin}{tdmrep.PATH}")):
+        tdm_file = self._tdm_files.get(origin) if self._reads_tdm_files else NO_TDM_FILE
+        if tdm_file is None and rules and not rules.allow(f"{origin}{tdmrep.PATH}"):
+            tdm_file = NO_TDM_FILE
+            self._tdm_files.put(origin, tdm_file, 0)
+        if tdm_file is None:
+            if rules:
+                self._held[origin] = rules
             return tdmrep.PATH
+        if not tdm_file.locations and not (rules and rules.usage):
+            return "allowed"
+        self._declaring.add(origin)
         opt_out = first_obeyed(self.opt_outs(target), self._obeyed)
         return Answer(opt_out.outcome, opt_out.evidence) if opt_out else "allowed"
 
     def opt_outs(self, target: CanonicalUrl) -> list[OptOut]:
         """Return the opt-outs that the files of its origin declare for `target`."""
         origin, path = target.origin, target.target
-        found = []
+        found: list[OptOut] = []
+        if origin not in self._declaring:
+            return found
         rules = self._robots.get(origin) if self._obey else None
         if rules and rules.usage:
             lines = robots_lines.disallowing(rules.usage, path)
@@ -93,6 +107,8 @@ class Origins(Generic[Job]):
         if file == tdmrep.PATH:
             body = answer.body if answer.outcome is Outcome.OK else b""
             self._tdm_files.put(origin, tdmrep.parse_tdm_file(body, now), len(body))
+            if rules := self._held.pop(origin, None):
+                self._robots.learnt = origin, rules
         else:
             self._learn_rules(origin, answer, now)
 
@@ -134,10 +150,10 @@ class _Files(Generic[Item]):
     def __init__(self, cache: robots.RulesCache, reader: str) -> None:
         self._cache = cache
         self._reader = reader
-        self._learnt: tuple[str, Item | None] = "", None
+        self.learnt: tuple[str, Item | None] = "", None
 
     def get(self, origin: str) -> Item | None:
-        learnt, item = self._learnt
+        learnt, item = self.learnt
         if learnt == origin:
             return item
         cached: Item | None = self._cache.get(origin, self._reader)
@@ -145,7 +161,7 @@ class _Files(Generic[Item]):
 
     def put(self, origin: str, item: Item, size: int) -> None:
         self._cache.put(origin, self._reader, item, size)
-        self._learnt = origin, item
+        self.learnt = origin, item
 
 
 def _no_file(answer: Answer) -> bool:

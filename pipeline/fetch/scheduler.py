@@ -21,7 +21,6 @@ from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
-from pairsieve.pipeline.fetch.origins import ROBOTS_TXT
 from pairsieve.pipeline.fetch.request import Answer, Transfer
 from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product_token
 from pairsieve.schemas.outcomes import Outcome
@@ -355,7 +354,7 @@ class Scheduler:
             self._hosts.add(target.host_name, job, first)
             return
         verdict = origins.verdict(target)
-        if verdict != ROBOTS_TXT and target.origin not in batch.slowed:
+        if verdict == "allowed" and target.origin not in batch.slowed:
             batch.slowed.add(target.origin)
             delay_s = origins.delay_s(target.origin) * self._among
             self._hosts.slow_down(target.host_name, delay_s)

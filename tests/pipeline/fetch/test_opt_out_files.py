@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
+from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 from pairsieve.schemas.recipe_opt_outs import Form, OptOuts
@@ -120,3 +121,22 @@ def test_a_header_that_allows_takes_back_nothing(site: "Site", obey: Obey) -> No
     site.behaviours["robots.txt"] = site.whole(b"User-agent: *\nContent-Usage: / train-ai=n\n")
     site.behaviours["out"] = site.whole(site.jpeg, "200 OK", "Content-Usage: train-ai=y")
     assert obey(site, "out")["out"].outcome is Outcome.OPT_OUT
+
+
+def test_a_full_cache_makes_no_site_wait_for_ever(
+    site: "Site", obey: Obey, fetch_options: Callable[..., Fetch]
+) -> None:
+    names = {f"{letter}.test": ("127.0.0.1",) for letter in "abcdef"}
+    site.behaviours |= {"robots.txt": site.whole(b""), ".well-known": site.whole(RESERVED)}
+    options = fetch_options(site.port, robots="obey", resolve=names)
+    urls = [f"http://{name}:{site.port}/ok/{path}" for name in names for path in ("no", "yes")]
+    shared = Shared(rules_cache=RulesCache(kept_bytes=1, fresh_s=-1))
+    found = {
+        fetched.url: fetched.outcome for fetched in fetch(urls, options, shared, opt_outs=OptOuts())
+    }
+    assert {url[-2:]: outcome for url, outcome in found.items()} == {
+        "no": Outcome.TDM_RESERVED,
+        "es": Outcome.OK,
+    }
+    assert len(found) == len(urls)
+    assert site.paths().count(TDMREP) == site.paths().count("/robots.txt") == len(names)
