@@ -47,7 +47,9 @@ class OptOuts(Section):
         "all", description="The forms that end the way of a pair; `none` is for one's own servers."
     )
     page: str | None = Field(
-        None, min_length=1, description="Input column with the robots metas of the pair's page."
+        None,
+        min_length=1,
+        description="Input column of the page's robots metas; `page_robots` if there is one.",
     )
     signers: bool = Field(
         False, description="Whether C2PA signatures are checked; needs `pairsieve[c2pa]`."

@@ -18,6 +18,7 @@ from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_opt_outs import Form
 
+PAGE_ROBOTS = "page_robots"  # the column if the recipe names none
 DIRECTIVES = frozenset(("noai", "noimageai", "noml", "noimageindex"))
 _RESERVED = re.compile(r"tdm-reservation\s*[:=]\s*1\b", re.IGNORECASE)
 
@@ -33,10 +34,11 @@ class PageOptOuts:
     @classmethod
     def of(cls, part: Part, plan: Plan, recipe: Recipe) -> Self:
         """Return them as the recipe names their column."""
-        column = recipe.opt_outs.page
-        if column is None:
+        named = recipe.opt_outs.page
+        column = plan.column_of(named) if named else PAGE_ROBOTS
+        if column not in part.extra_columns.column_names:
             return cls(None)
-        values = part.extra_columns[plan.column_of(column)].to_pylist()
+        values = part.extra_columns[column].to_pylist()
         robot = product_token(recipe.fetch.user_agent) if recipe.fetch else ""
         return cls(values, robot, recipe.opt_outs.forms)
 
