@@ -15,17 +15,19 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from pairsieve.schemas.errors import BadOption
 
 MAX_CHARS = 200  # of a signer's names
-_USE = rb"(?:cawg|c2pa)\.(?:data_mining|ai_training|ai_generative_training)"
-_CBOR = re.compile(
-    rb"(" + _USE + rb")[\xa1-\xa3](?:(?!cuse).){0,600}?cuse[jk](notAllowed|constrained)", re.DOTALL
-)
-_JSON = re.compile(
-    rb"\"(" + _USE + rb")\"\s*:\s*\{[^{}]{0,600}?\"use\"\s*:\s*\"(notAllowed|constrained)\""
+MAX_ENTRIES = 500  # of a store that are looked at; a manifest has four at most
+_ENTRY = re.compile(rb"(?:cawg|c2pa)\.(?:data_mining|ai_training|ai_generative_training)")
+# What an entry says, behind its name: a map of CBOR, or an object of JSON.
+_FORBIDDEN = re.compile(
+    rb"[\xa1-\xa3](?:(?!cuse).){0,600}?cuse[jk](notAllowed|constrained)"
+    rb"|\"\s*:\s*\{[^{}]{0,600}?\"use\"\s*:\s*\"(notAllowed|constrained)\"",
+    re.DOTALL,
 )
 _SOURCE_TYPE = re.compile(rb"/newscodes/digitalsourcetype/([A-Za-z]{1,60})")
 _MIME = {"heif": "image/heif", "tiff": "image/tiff"}
@@ -41,8 +43,10 @@ class Signer:
 
 def training_opt_out(store: bytes) -> str | None:
     """Return the words of a manifest store that forbid training or mining, if there are any."""
-    found = _CBOR.search(store) or _JSON.search(store)
-    return f"{found[1].decode()}: {found[2].decode()}" if found else None
+    for entry in islice(_ENTRY.finditer(store), MAX_ENTRIES):
+        if use := _FORBIDDEN.match(store, entry.end()):
+            return f"{entry[0].decode()}: {(use[1] or use[2]).decode()}"
+    return None
 
 
 def source_type(store: bytes) -> str | None:

@@ -65,7 +65,7 @@ def _fields(packet: bytes) -> dict[str, str]:
         mining = _MINING.search(packet)
         return {"opt_out": f"plus:DataMining {mining[1].decode('ascii')}"} if mining else {}
     values: dict[str, str] = {}
-    for description in root.iter(f"{_RDF}Description"):
+    for description in root.findall(f"{_RDF}Description"):
         for name, value in _properties(description):
             values.setdefault(name, value)
     found = {
