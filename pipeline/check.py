@@ -52,6 +52,7 @@ from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_captions import ALL, Captions
+from pairsieve.schemas.recipe_opt_outs import OF_ROBOTS_TXT
 from pairsieve.schemas.recipe_shard import PARQUET_COLUMNS
 
 TEMPLATE_ROBOT = "example-lab"  # whoever runs the template must say who he is
@@ -269,10 +270,16 @@ def _fetcher(recipe: Recipe) -> list[str]:
         c2pa_manifest.check()
     if recipe.fetch and recipe.fetch.cookies == "chain":
         curl_options.check_cookies()
-    if recipe.fetch is None or recipe.fetch.engine != "img2dataset":
-        return []
-    img2dataset.check(recipe.opt_outs)
-    return [img2dataset.WARNING]
+    if recipe.fetch and recipe.fetch.engine == "img2dataset":
+        img2dataset.check(recipe.opt_outs)
+        return [img2dataset.WARNING]
+    listed = recipe.opt_outs.forms & OF_ROBOTS_TXT if recipe.opt_outs.obey != "all" else ()
+    if listed and recipe.fetch and recipe.fetch.robots == "ignore":
+        return [
+            f"opt_outs.obey: of {' and '.join(sorted(listed))} only headers are seen, since "
+            "fetch.robots is `ignore`"
+        ]
+    return []
 
 
 def _captions(options: Captions, store: Store | None) -> list[str]:

@@ -23,6 +23,7 @@ class Form(StrEnum):
 
 
 ALL_FORMS = frozenset(Form)
+OF_ROBOTS_TXT = frozenset((Form.CONTENT_USAGE, Form.CONTENT_SIGNAL))
 
 
 def _known(value: object) -> object:

@@ -115,3 +115,10 @@ def test_img2dataset_cannot_be_asked_for_forms_that_it_does_not_see() -> None:
     content = {"input": {"path": "a"}, "fetch": fetch, "opt_outs": {"obey": ["tdmrep", "xmp"]}}
     with pytest.raises(BadOption, match="engine img2dataset cannot see tdmrep: remove"):
         check.check(Recipe.model_validate(content), verbs=["gather"])
+
+
+def test_who_lists_forms_of_a_robots_txt_that_is_not_read_is_warned() -> None:
+    fetch = {"user_agent": "t/1 (+mailto:a@b.c)", "robots": "ignore"}
+    content = {"input": {"path": "a"}, "fetch": fetch, "opt_outs": {"obey": ["content_signal"]}}
+    (warning,) = check.check(Recipe.model_validate(content), verbs=["gather"])
+    assert "of content_signal only headers are seen" in warning
