@@ -29,6 +29,7 @@ from pairsieve.pipeline.pages.page import (
     Image,
     License,
     Page,
+    robots_of,
     side_of,
     spaced,
 )
@@ -44,6 +45,7 @@ MAX_IMAGES = 100_000  # of a page
 MAX_TEXT_CHARS = 10_000  # of what is said of one image
 HAS_IMAGE = re.compile(r"<(?:amp-)?img|og:image|type\s*=\s*[\"']?image", re.IGNORECASE)
 _HTML = re.compile(r"\s*(?:text/html|application/xhtml\+xml)\s*(?:;|$)", re.IGNORECASE)
+_SPEAKS_TO_ROBOTS = re.compile(r"=\s*[\"']?\s*(?:robots|tdm-reservation)", re.IGNORECASE)
 _NAMES_LICENSE = re.compile(r"license|creativecommons", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9-]*)", re.IGNORECASE)
 # An attribute, and all of a tag's, as the standard's tokenizer reads them.
@@ -88,6 +90,11 @@ def parse(html: str, url: CanonicalUrl, language: str | None, context_words: int
     page.images = [*_shown(tree, context_words), *_shared(tree)]
     if page.images and _NAMES_LICENSE.search(html):
         page.license = _license(tree)
+    if page.images and _SPEAKS_TO_ROBOTS.search(html):
+        page.robots = robots_of(
+            ((meta.attributes.get("name") or "").strip().lower(), meta.attributes["content"] or "")
+            for meta in tree.css("meta[name][content]")
+        )
     return page
 
 

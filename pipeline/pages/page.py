@@ -7,7 +7,7 @@ of a crawl, so they are structs of msgspec, which cost a tenth of a NamedTuple.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,9 @@ ALT, LABEL, TITLE, CAPTION = "alt", "aria-label", "title", "figcaption"
 DATA_TEXTS = ("data-alt", "data-caption", "data-title")
 OG_ALT, OG_TITLE = "og:image:alt", "og:title"
 TEXTS = (ALT, LABEL, TITLE, CAPTION, *DATA_TEXTS, OG_ALT, OG_TITLE)
+
+ROBOTS, TDM_RESERVATION = "robots", "tdm-reservation"  # names of metas
+MAX_ROBOTS_CHARS = 500  # of what they say
 
 # What becomes of an image that is no pair.
 NO_TEXT, NO_URL, BOILERPLATE = "no_text", "no_url", "boilerplate"
@@ -84,6 +87,7 @@ class Page:
         images: In the order of the page.
         language: As it says itself, such as `en-GB`.
         license: What it says it may be used under.
+        robots: What its metas say to robots, also on text and data mining.
     """
 
     url: CanonicalUrl
@@ -91,6 +95,7 @@ class Page:
     images: list[Image] = field(default_factory=list)
     language: str | None = None
     license: License | None = None
+    robots: str | None = None
 
     @property
     def license_url(self) -> str | None:
@@ -180,6 +185,21 @@ def is_boilerplate(url: str) -> bool:
     """Return whether the file that a URL names is called as logos, pixels and sprites are."""
     name = url.partition("?")[0].rpartition("/")[2].lower()
     return bool(_SIGN.search(name) and _BOILERPLATE.search(name))
+
+
+def robots_of(metas: Iterable[tuple[str, str]]) -> str | None:
+    """Return what metas, as (name, content), say to all robots, one after the other.
+
+    Source: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag; W3C TDM
+    Reservation Protocol, 5.3, for `tdm-reservation`.
+    """
+    found = []
+    for name, content in metas:
+        if name == ROBOTS:
+            found.append(spaced(content))
+        elif name == TDM_RESERVATION:
+            found.append(f"{name}: {spaced(content)}")
+    return ", ".join(found)[:MAX_ROBOTS_CHARS] or None
 
 
 def spaced(text: str) -> str:

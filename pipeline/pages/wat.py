@@ -20,7 +20,7 @@ import msgspec
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.pages import html, licences
 from pairsieve.pipeline.pages.image_urls import Address, candidates
-from pairsieve.pipeline.pages.page import ALT, TITLE, Image, License, Page, spaced
+from pairsieve.pipeline.pages.page import ALT, TITLE, Image, License, Page, robots_of, spaced
 
 IMAGE_PATH = "IMG@/src"
 LANGUAGE = ("HTML@/lang", "HTML@/xml:lang")  # names of metas
@@ -143,6 +143,7 @@ def parse(body: bytes) -> Found | None:
         [(meta.property.lower() or meta.name.lower(), meta.content) for meta in said.metas]
     )
     page = Page(url, base or url, images, _language(said.metas), _license(head, links))
+    page.robots = robots_of((meta.name.strip().lower(), meta.content) for meta in said.metas)
     place = str(record.container.offset)
     offset = int(place) if place.isdecimal() and len(place) < 19 else None
     return Found(page, record.container.file, offset, envelope.header.date)

@@ -185,3 +185,18 @@ def test_the_depth_is_never_less_than_it_is() -> None:
         while (node := node.parent) is not None and node.tag != "-document":
             real += 1
         assert depth(html) > real
+
+
+@pytest.mark.parametrize(
+    ("html", "robots"),
+    [
+        ("<meta name=robots content='noai, noimageai'>", "noai, noimageai"),
+        ("<META NAME=' Robots' CONTENT='index'><meta name=robots content=noml>", "index, noml"),
+        ("<meta content=1 name=tdm-reservation>", "tdm-reservation: 1"),
+        ("<meta name=otherbot content=noai>", None),
+        ("<meta name=robots>", None),
+        ("<p>name=robots content=noai</p>", None),
+    ],
+)
+def test_what_a_page_says_to_robots(html: str, robots: str | None) -> None:
+    assert page(html + "<img>").robots == robots

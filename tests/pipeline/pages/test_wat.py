@@ -104,3 +104,9 @@ def test_an_offset_that_is_none_is_unknown(path: str, value: Any, offset: int | 
 
 def test_a_page_without_a_url_is_none() -> None:
     assert wat.parse(changed("Envelope/WARC-Header-Metadata/WARC-Target-URI", "http://")) is None
+
+
+def test_what_a_page_says_to_robots() -> None:
+    metas = [{"name": "Robots", "content": "noai"}, {"name": "tdm-reservation", "content": "1"}]
+    read = found(changed(f"{HTML_PATH}/Head/Metas", metas))
+    assert read.page.robots == "noai, tdm-reservation: 1"
