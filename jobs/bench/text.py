@@ -2,8 +2,9 @@
 
 Everything that a recipe can ask for before the fetch, in batches as in `gather`, on generated
 captions and on files of real ones. A labelled file shows how well languages are told. Then what
-`group` counts over a pool of generated captions: captions, URLs and hosts, and the entries of a
-list, each in a process of its own, whose peak memory counts everything.
+`group` counts over a pool of generated captions: captions, URLs and hosts, the entries of a
+list, captions that are alike, boiler-plate of hosts, rare words; each in a process of its own,
+whose peak memory counts everything.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from pairsieve.filters.base import configured, measured, name_of
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.language import Language
 from pairsieve.filters.order import Phase, ordered
+from pairsieve.jobs.bench_contestants.our_text_counts import WHAT
 from pairsieve.jobs.bench_data import zipf_captions
 from pairsieve.jobs.demo_web import captions, scenes
 from pairsieve.pipeline.ledger.rules import Rule, passing
@@ -84,11 +86,9 @@ def _print_counts(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None
         listed = Path(folder) / "entries.txt"
         listed.write_text("\n".join(zipf_captions.entries(benchmark.entries, benchmark.seed)))
         zipf_captions.write(Path(folder) / "dataset", benchmark.pool, benchmark.seed)
-        for name, entries in (
-            ("captions, URLs, hosts", ""),
-            (f"{benchmark.entries:,} entries", str(listed)),
-        ):
-            cost = _counted(Path(folder) / "dataset", entries)
+        for what in WHAT:
+            name = f"{benchmark.entries:,} entries" if what == "entries" else what
+            cost = _counted(Path(folder) / "dataset", what, listed)
             if cost["rows"] != benchmark.pool:
                 raise Stopped(f"bench: of {benchmark.pool:,} pairs {cost['rows']:,} were counted")
             each = 1e6 * cost["cpu_s"] / benchmark.pool
@@ -98,10 +98,10 @@ def _print_counts(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None
             )
 
 
-def _counted(dataset: Path, entries: str) -> dict[str, Any]:
+def _counted(dataset: Path, what: str, entries: Path) -> dict[str, Any]:
     """Count over a dataset in a process of its own; return what it told."""
     command = [sys.executable, "-m", "pairsieve.jobs.bench_contestants.our_text_counts"]
-    job = json.dumps({"folder": str(dataset), "entries": entries})
+    job = json.dumps({"folder": str(dataset), "what": what, "entries": str(entries)})
     done = subprocess.run(command, input=job, capture_output=True, text=True)
     if done.returncode:
         raise Stopped(f"bench: counting failed:\n{done.stderr[-2000:]}")

@@ -83,22 +83,28 @@ def scatter(of: Rounds, counted: Counted, parts: int, block: Block) -> Marker:
     the places of these in all parts, one row after the other.
     """
     rows, found = _read(block)
+    sizes, (keys, index) = found.sizes, _indexed(found.keys)
+    del found  # they take 8 bytes for each word of the block
     again = pool_counts.repeats(of, counted, block)
-    encoded = pa.array(found.keys).dictionary_encode()
-    order = np.argsort(encoded.dictionary.to_numpy())
-    places = np.empty(len(order), np.int32)
-    places[order] = np.arange(len(order), dtype=np.int32)
-    index = places[encoded.indices.to_numpy()]
-    keys = encoded.dictionary.to_numpy()[order]
-    times = np.bincount(index[np.repeat(~again, found.sizes)], minlength=len(keys))
+    times = np.bincount(index[np.repeat(~again, sizes)], minlength=len(keys))
     path = of.new("ngrams", block.number)
     tables = (
         *_parts(pa.table({KEY: keys, TIMES: times}), keys, parts),
-        pa.table({ROW.name: rows, SIZE: found.sizes.astype(np.int32)}),
+        pa.table({ROW.name: rows, SIZE: sizes.astype(np.int32)}),
         pa.table({INDEX: index}),
     )
     sink = parted.write(block.store, path, tables)
     return of.commit("ngrams", block.number, Marker(len(keys), {path: sink.entry()}))
+
+
+def _indexed(keys: Hashes) -> tuple[Hashes, NDArray[np.int32]]:
+    """Return the different keys, ascending, and where each of all is among them, (m,)."""
+    encoded = pa.array(keys).dictionary_encode()
+    distinct: Hashes = encoded.dictionary.to_numpy()
+    order = np.argsort(distinct)
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return distinct[order], places[encoded.indices.to_numpy()]
 
 
 def _read(block: Block) -> tuple[Ints, Ngrams]:

@@ -10,6 +10,7 @@ from pairsieve.filters.base import name_of
 from pairsieve.filters.order import ordered
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench.text import made_up
+from pairsieve.jobs.bench_contestants.our_text_counts import WHAT
 
 CAPTIONS = (
     "a dog in the snow\thttp://a\nphoto of a dog.JPG\thttp://b\na red bus\tx\nzwei rote Busse\tx\n"
@@ -32,7 +33,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_every_measure_of_texts_is_measured(printed: list[str]) -> None:
-    names = {name_of(type(one)) for one in ordered(FILTERS).text} - {"text_classifier"}  # a model
+    models = {"text_classifier", "caption_perplexity"}
+    names = {name_of(type(one)) for one in ordered(FILTERS).text} - models
     measured = [line.split()[0] for line in printed if line.startswith("  ") and "us" not in line]
     assert names <= set(measured)
     assert all(measured.count(name) == 2 for name in names)
@@ -47,15 +49,16 @@ def test_what_default_rules_drop_is_told(printed: list[str]) -> None:
 
 
 def test_labels_of_languages_are_compared(printed: list[str]) -> None:
-    assert printed[-5] == "l.tsv: 2 texts in 2 languages"
+    assert printed[-8] == "l.tsv: 2 texts in 2 languages"
     said = "sentence 2 100.0% right, [en] lets in 0.0% of 1 others"
-    assert " ".join(printed[-4].split()) == said
+    assert " ".join(printed[-7].split()) == said
 
 
 def test_what_is_counted_over_a_pool_is_told(printed: list[str]) -> None:
-    assert printed[-3] == "pool of 300 drawn captions"
-    assert [line.split("  ")[1] for line in printed[-2:]] == ["captions, URLs, hosts", "50 entries"]
-    assert all("CPU-s" in line and line.endswith(" MB") for line in printed[-2:])
+    assert printed[-6] == "pool of 300 drawn captions"
+    names = [line.split("  ")[1] for line in printed[-5:]]
+    assert names == [WHAT[0], "50 entries", *WHAT[2:]]
+    assert all("CPU-s" in line and line.endswith(" MB") for line in printed[-5:])
 
 
 def test_captions_are_made_up_the_same_every_time() -> None:
