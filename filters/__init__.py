@@ -9,6 +9,7 @@ from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.caption_cluster import CaptionCluster
 from pairsieve.filters.caption_frequency import CaptionFrequency
 from pairsieve.filters.caption_nouns import CaptionNouns
+from pairsieve.filters.caption_perplexity import CaptionPerplexity
 from pairsieve.filters.caption_quality import CaptionQuality
 from pairsieve.filters.caption_repetition import CaptionRepetition
 from pairsieve.filters.caption_tokens import CaptionTokens
@@ -54,6 +55,7 @@ FILTERS: tuple[type[Any], ...] = (
     CaptionRepetition,
     CaptionQuality,
     CaptionNouns,
+    CaptionPerplexity,
     PersonalData,
     TextSafety,
     TextClassifier,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pairsieve.filters import entry_lists, own, sequence_classifier, word_lists
+from pairsieve.filters import entry_lists, language_models, own, sequence_classifier, word_lists
 from pairsieve.pipeline.alignment import targets
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.stages import VERBS
@@ -181,6 +181,11 @@ def _text_files(recipe: Recipe) -> None:
                 raise BadOption(
                     f"text.language_model: {path}: not a model of fastText (.bin, .ftz)"
                 )
+    if recipe.text and (perplexity := recipe.text.perplexity):
+        try:
+            language_models.check(perplexity.model, perplexity.pieces)
+        except ValueError as error:
+            raise BadOption(f"text.perplexity: {error}") from error
     _word_lists(recipe)
     _classifiers(recipe)
 

@@ -177,7 +177,12 @@ def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
             name: one.model_copy(update={"model": anchored(one.model)})
             for name, one in recipe.text.classifiers.items()
         }
-        changes["text"] = recipe.text.model_copy(update=files | {"classifiers": classifiers})
+        if perplexity := recipe.text.perplexity:
+            pieces = perplexity.pieces and anchored(perplexity.pieces)
+            own = {"model": anchored(perplexity.model), "pieces": pieces}
+            perplexity = perplexity.model_copy(update=own)
+        more = {"classifiers": classifiers, "perplexity": perplexity}
+        changes["text"] = recipe.text.model_copy(update=files | more)
     if recipe.filters:
         listed = tuple(anchored(path) for path in recipe.filters.files)
         changes["filters"] = recipe.filters.model_copy(update={"files": listed})

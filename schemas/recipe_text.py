@@ -24,6 +24,16 @@ class SequenceClassifier(Section):
     )
 
 
+class Perplexity(Section):
+    """A model of the language, for the filter `caption_perplexity`."""
+
+    model: str = Field(min_length=1, description="A model of KenLM: an ARPA file, or a binary one.")
+    pieces: str | None = Field(
+        None, min_length=1, description="The model of SentencePiece by whose pieces it goes."
+    )
+    ignore_case: bool = Field(True, description="Whether texts are read without case.")
+
+
 class Text(Section):
     """What is measured of captions beyond words, characters and language, before the fetch.
 
@@ -56,6 +66,9 @@ class Text(Section):
         description="List of nouns for `caption_nouns`, in every form that is to count: a file "
         "with an entry a line, or a folder of such files.",
     )
+    perplexity: Perplexity | None = Field(
+        None, description="A model of the language, for `caption_perplexity`."
+    )
     classifiers: dict[str, SequenceClassifier] = Field(
         {}, description="Classifiers of texts for `text_classifier`, by name."
     )
@@ -75,7 +88,11 @@ class Text(Section):
         for name, classifier in self.classifiers.items():
             files = [sha256_of(str(file)) for file in files_of(classifier.model)]
             options["classifiers"][name]["model"] = files
-        for key in ("nouns", "classifiers"):
+        if self.perplexity:
+            options["perplexity"]["model"] = sha256_of(self.perplexity.model)
+            if self.perplexity.pieces:
+                options["perplexity"]["pieces"] = sha256_of(self.perplexity.pieces)
+        for key in ("nouns", "perplexity", "classifiers"):
             if not options[key]:
                 del options[key]  # as it was before there was this key
         return options

@@ -82,6 +82,12 @@ LISTED_WORDS = InSample(
 CAPTION_NOUNS = InSample(
     "caption_nouns", pa.int32(), "times", "How often nouns of the recipe's list occur in the text."
 )
+CAPTION_PERPLEXITY = InSample(
+    "caption_perplexity",
+    pa.float32(),
+    ">= 1",
+    "How surprising the text is to the recipe's model of the language.",
+)
 TEXT_CLASSES = InSample(
     "text_classes",
     pa.map_(pa.string(), pa.float32()),
@@ -99,6 +105,6 @@ TEXT_MEASURED = (
     LANGUAGE, LANGUAGE_CONFIDENCE, LANGUAGE_SECOND, LANGUAGE_SECOND_CONFIDENCE, LANGUAGE_SCRIPT,
     LETTER_SHARE, DIGIT_SHARE, SYMBOL_SHARE, CAPITAL_SHARE, REPEATED_WORDS, REPEATED_CHARS,
     IS_FILE_NAME, HOLDS_URL, CODE_SHARE, GENERIC, ONLY_DATE, NAVIGATION, PERSONAL_DATA,
-    LISTED_WORDS, CAPTION_NOUNS, TEXT_CLASSES,
+    LISTED_WORDS, CAPTION_NOUNS, CAPTION_PERPLEXITY, TEXT_CLASSES,
 )  # fmt: skip
 TEXT_UNSTORED = (CLEAN_TEXT, TOKEN_COUNT, CONTEXT_LENGTH)

@@ -64,6 +64,7 @@ SHARED = {
         "sequence_classifier",
         "entry_lists",
         "affixes",
+        "language_models",
     ),
 }
 

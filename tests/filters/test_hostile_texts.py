@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.filters.test_caption_perplexity import ARPA
 from tests.repetition import repeated
 
 from pairsieve.filters import FILTERS
+from pairsieve.filters.affixes import affixes, without
 from pairsieve.filters.base import Measures, configured, name_of
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import ordered
@@ -55,7 +57,9 @@ TEXTS = [*HOSTILE.values(), *SURROGATES]
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     path = tmp_path_factory.mktemp("lists") / "words"
     path.write_text("dog\n犬\n'; drop table ledger; --\n")
+    (path.parent / "m.arpa").write_text(ARPA)
     text = {"tokens": True, "nouns": str(path), "word_lists": {"animals": str(path)}}
+    text["perplexity"] = {"model": str(path.parent / "m.arpa")}
     embed = {"model": "ViT-B-32", "pretrained": "openai"}
     return Recipe.model_validate({"input": {"path": "p"}, "embed": embed, "text": text})
 
@@ -131,3 +135,13 @@ def test_sql_in_a_text_or_in_a_list_is_only_a_text(recipe: Recipe) -> None:
 
 def measures_of(name: str, recipe: Recipe) -> Measures:
     return next(one for one in measures(recipe) if type(one).__name__ == name)
+
+
+@pytest.mark.parametrize("text", [text[:10_000] for text in TEXTS])
+def test_what_separators_part_is_part_of_the_text(text: str) -> None:
+    for one in (text, f"a dog | {text}", f"{text}: a dog - {text}"):
+        clean = cleaned(one)
+        prefix, suffix = affixes(clean)
+        assert clean.startswith(prefix)
+        assert clean.endswith(suffix)
+        assert without(one, prefix, suffix) in clean

@@ -5,16 +5,19 @@ import pytest
 
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_file import load
-from pairsieve.schemas.recipe_text import Text, files_of
+from pairsieve.schemas.recipe_text import Perplexity, Text, files_of
 
 
 def test_relative_paths_start_at_the_folder_of_the_recipe(tmp_path: Path) -> None:
-    text = "text: {language_model: m.bin, nouns: n, word_lists: {a: lists, b: s3://b/c}}"
+    text = "text: {language_model: m.bin, nouns: n, word_lists: {a: lists, b: s3://b/c}, "
+    text += "perplexity: {model: k.bin, pieces: p.model}}"
     (tmp_path / "r.yaml").write_text(f"input: {{path: p}}\n{text}\n")
     recipe = load(tmp_path / "r.yaml")
     assert recipe.text
     assert recipe.text.language_model == str(tmp_path / "m.bin")
     assert recipe.text.nouns == str(tmp_path / "n")
+    perplexity = Perplexity(model=str(tmp_path / "k.bin"), pieces=str(tmp_path / "p.model"))
+    assert recipe.text.perplexity == perplexity
     assert recipe.text.word_lists == {"a": str(tmp_path / "lists"), "b": "s3://b/c"}
 
 

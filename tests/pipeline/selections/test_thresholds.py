@@ -27,6 +27,8 @@ MEASURES = {
     "caption_quality.max_codes": "code_share",
     "text_safety.max_words": "",
     "caption_nouns.min_nouns": "caption_nouns",
+    "caption_perplexity.min_perplexity": "caption_perplexity",
+    "caption_perplexity.max_perplexity": "caption_perplexity",
     "text_classifier.max_probability": "list_max(map_values(text_classes))",
     "caption_frequency.max_pairs": "caption_count",
     "caption_cluster.max_pairs": "caption_cluster_pairs",
