@@ -1,1 +1,1 @@
-"""What is counted over the whole pool: how often a caption, a URL or a host occurs."""
+"""What `group` finds of captions, URLs and hosts: counts, concepts, clusters, boiler-plate."""
