@@ -65,15 +65,15 @@ class LowInformation:
 
 def _empty(plane: NDArray[np.uint8]) -> float:
     """Return the share of a plane's squares that are neither content nor enclosed by it."""
-    full = _compiled()(np.ascontiguousarray(plane))
+    full = np.asarray(_compiled()(np.ascontiguousarray(plane)), bool)
     rows, columns = (side // EDGE for side in full.shape)
     full = full[rows : full.shape[0] - rows, columns : full.shape[1] - columns]
-    down, across = full.any(axis=1).nonzero()[0], full.any(axis=0).nonzero()[0]
+    down, across = (np.flatnonzero(full.any(axis=axis)) for axis in (1, 0))
     if not len(down):
         return 1.0
     content = int(full.sum())
     box = int((down[-1] - down[0] + 1) * (across[-1] - across[0] + 1))
-    return 1 - (content if content >= DENSE * box else box) / full.size
+    return 1 - (content if content >= DENSE * box else box) / int(full.size)
 
 
 @cache

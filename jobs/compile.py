@@ -6,7 +6,6 @@ Two processes share the work: one measures pairs, the other looks for near-dupli
 """
 
 import io
-import sys
 import tarfile
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +23,13 @@ from pairsieve.schemas.recipe import Recipe
 
 PAIRS = 2_000  # of the pool in which near-duplicates are sought
 SIDE = 400  # px, of the pictures: they are resized
-KINDS = (("jpg", 3), ("jpg",), ("png", 3), ("png", 4), ("png",))  # format, channels
+KINDS: tuple[tuple[str, tuple[int, ...]], ...] = (  # format, channels
+    ("jpg", (3,)),
+    ("jpg", ()),
+    ("png", (3,)),
+    ("png", (4,)),
+    ("png", ()),
+)
 
 
 def compile_all() -> None:
@@ -49,7 +54,7 @@ def _put_pairs(path: Path) -> None:
     import cv2
 
     with tarfile.open(path, "w") as tar:
-        for number, (kind, *channels) in enumerate(KINDS):
+        for number, (kind, channels) in enumerate(KINDS):
             pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, *channels), np.uint8)
             _, body = cv2.imencode(f".{kind}", pixels)
             for suffix, content in ((kind, body.tobytes()), ("txt", b"a dog runs in the snow")):
@@ -73,4 +78,4 @@ def group_pool() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(compile_all())
+    compile_all()
