@@ -46,6 +46,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let it see them again: DuckDB complains of what is left at the end of the process."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Return the folder of real test material; skip where it is absent."""
