@@ -24,6 +24,7 @@ from pairsieve.schemas.columns import FINAL_URL, OUTCOME, ROW, UID, URL
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_opt_outs import Form
 
 FORBIDDING = (Outcome.ROBOTS, Outcome.OPT_OUT, Outcome.TDM_RESERVED)
 ANSWERED = frozenset((Outcome.OK, Outcome.EMPTY, *FORBIDDING))
@@ -76,11 +77,17 @@ def run(
     """Ask, write the list to `sink`, and return what was found.
 
     Raises:
-        BadOption: there is no dataset, or the recipe does not say who asks.
+        BadOption: there is no dataset, the recipe does not say who asks, or it obeys nothing that
+            could be asked for.
         Stopped: a task's process kept dying.
     """
     if recipe.fetch is None:
         raise BadOption("fetch: missing; say at least `user_agent`, who asks")
+    if not headers and recipe.fetch.robots == "ignore" and Form.TDMREP not in recipe.opt_outs.forms:
+        raise BadOption(
+            "recheck: the recipe obeys neither robots.txt nor tdmrep.json, so nothing would be "
+            "asked; say `fetch.robots: obey`, or --headers"
+        )
     plan_file.read(store)
     pool = Pool(store, engine, ledger_files(store, before=SELECT), units)
     found = Found()

@@ -144,3 +144,11 @@ def test_wrong_uses_are_refused_before_anything_is_asked(tmp_path: Path) -> None
     out.write_text("")
     with pytest.raises(BadOption, match="exists already"):
         command(recipe, str(tmp_path), out, opt_outs=True)
+
+
+def test_a_recipe_that_obeys_no_file_of_a_site_is_refused(tmp_path: Path, site: "Site") -> None:
+    content = sections(tmp_path, site) | {"opt_outs": {"obey": ["xmp"]}}
+    content["fetch"]["robots"] = "ignore"
+    recipe = Recipe.model_validate(content)
+    with pytest.raises(BadOption, match="so nothing would be asked"):
+        recheck.run(recipe, Store.at(tmp_path / "dataset"), Serial(), io.BytesIO())
