@@ -1,7 +1,7 @@
 """What the values of Content-Usage, Content-Signal and X-Robots-Tag say of training on an image.
 
-Source: Content-Usage: draft-ietf-aipref-vocab-08, sections 4 and 6, a dictionary of RFC 9651, of
-which `train-ai` is what concerns us. Files written by earlier drafts say `train-genai` (to -04) and
+Source: Content-Usage: draft-ietf-aipref-vocab-07, sections 4 and 6, a dictionary of RFC 9651, of
+which `train-ai` is what concerns us. Files written by earlier drafts say `train-genai` and
 `bots`, the wider category of which training was a part. Content-Signal: draft-romm-aipref-
 contentsignals-00 and contentsignals.org; its key `use`: Cloudflare's changelog, 31 August 2026.
 X-Robots-Tag: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag; noai and
@@ -25,7 +25,7 @@ MAX_VALUE = 4096  # characters of a value that are parsed
 def usage(value: str) -> tuple[bool | None, str]:
     """Return whether a Content-Usage allows training, None if it does not say, and what says so.
 
-    A value that is no dictionary says nothing, as section 6.4 of the vocabulary has it.
+    A value that is no dictionary says nothing, as section 6.5 of the vocabulary has it.
     """
     from http_sf import StructuredFieldError, Token, parse  # not in img2dataset's environment
 

@@ -1,8 +1,9 @@
 """The lines of a robots.txt that say what may be done with what is fetched.
 
 Source: Content-Usage: draft-ietf-aipref-attach-05, section 3: a path and a preference; the longest
-path that matches counts, and of lines with the same path the most restrictive. A line without a
-path, as generators write it, counts for "/". Content-Signal: contentsignals.org: for a whole group.
+path that matches counts, of lines with the same path the most restrictive, and a line without a
+path holds where no other does. What says nothing of training is passed over, so a longer path that
+does not takes nothing back. Content-Signal: contentsignals.org: for a whole group.
 Of groups, those that name the robot count, else those of `*` (RFC 9309, 2.2.1).
 """
 
@@ -54,7 +55,7 @@ def usage_rules(lines: Iterable[str], robot: str) -> tuple[UsageRule, ...]:
 
 def _rule(form: Form, value: str, line: str) -> UsageRule | None:
     """Return the rule of a line, None where it says nothing of training."""
-    path, preference = "/", value
+    path, preference = "", value
     if value.startswith("/"):
         path, _, preference = value.replace("\t", " ").partition(" ")
     allowed, _ = (usage if form is Form.CONTENT_USAGE else signal)(preference)

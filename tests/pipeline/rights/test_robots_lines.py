@@ -51,7 +51,7 @@ def test_a_longer_line_that_says_nothing_of_training_takes_nothing_back() -> Non
 @pytest.mark.parametrize(
     "line",
     [
-        b"Content-Usage: train-ai=n",  # without a path, as generators write it
+        b"Content-Usage: train-ai=n",
         b"Content-Signal: search=yes,ai-train=no",
         b"content-signal: ai-train=no, use=reference",
         b"Content-Signal: / ai-train=no",
@@ -81,3 +81,8 @@ def test_groups_of_one_name_are_one() -> None:
     lines = ["User-agent: *", "Content-Signal: search=yes", "User-agent: x", "Allow: /"]
     lines += ["User-agent: *", "Content-Signal: ai-train=no"]
     assert [rule.allowed for rule in usage_rules(lines, "lab")] == [False]
+
+
+def test_a_line_with_the_shortest_path_goes_before_one_without() -> None:
+    file = b"User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: / train-ai=y\n"
+    assert against(file, "lab", "/a") == []
