@@ -75,7 +75,7 @@ def plan(
 def gather(
     recipe: RecipePath,
     dataset: Dataset,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
     retry: Annotated[
@@ -100,7 +100,7 @@ def gather(
 def embed(
     recipe: RecipePath,
     dataset: Dataset,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
@@ -114,7 +114,7 @@ def embed(
 def caption(
     recipe: RecipePath,
     dataset: Dataset,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
     retry: Again = False,
@@ -131,7 +131,7 @@ def caption(
 def group(
     recipe: RecipePath,
     dataset: Dataset,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
     partitions: Annotated[
@@ -191,7 +191,7 @@ def shard(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
@@ -251,7 +251,7 @@ def run(
     recipe: RecipePath,
     dataset: Dataset,
     name: Name = "default",
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
     limit: Limit = None,
@@ -279,7 +279,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to build it.")] = Path("pairsieve-demo"),
     pairs: Annotated[int, typer.Option("--pairs", min=166, help="Pairs of the demo web.")] = 3000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the demo web.")] = 0,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
 ) -> None:
     """Run the whole pipeline offline, over a demo web with planted defects."""

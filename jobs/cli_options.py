@@ -20,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class EngineKind(StrEnum):
     """Where the work runs."""
 
+    AUTO = "auto"
     RAY = "ray"
     SERIAL = "serial"
 
@@ -68,7 +69,12 @@ Settings = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file that is there.")]
-Kind = Annotated[EngineKind, typer.Option("--engine", help="Where the work runs.")]
+Kind = Annotated[
+    EngineKind,
+    typer.Option(
+        "--engine", help="Where the work runs; `auto`: small and local things in one process."
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Units under way at once; default: the CPUs.")
 ]

@@ -220,7 +220,7 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Give up what is damaged, so that it is made again.")
     ] = False,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
@@ -258,7 +258,7 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be taken out; change nothing.")
     ] = False,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
@@ -277,7 +277,7 @@ def forget(
     store = Store.at(dataset)
     forget.check(store, named)
     choice = EngineChoice(engine.value, workers, ray_address)
-    with held(store, POOL, log.note), opened(choice) as running:
+    with held(store, POOL, log.note), opened(choice, store) as running:
         if dry_run:
             taken = [forget.dry_run(store, running, named)]
         else:

@@ -16,10 +16,9 @@ from pairsieve.jobs.demo_web.build import BLOCKLIST, PAIRS, ROUTES, TRUTH, build
 from pairsieve.jobs.demo_web.responses import Site
 from pairsieve.jobs.demo_web.score import CaptionScore, DefectScore, score_captions, score_defects
 from pairsieve.jobs.demo_web.server import ReservedPorts, reserve_ports, serving
-from pairsieve.jobs.job import EngineChoice, Job
+from pairsieve.jobs.job import Choice, EngineChoice, Job
 from pairsieve.pipeline.dataset.paths import stats_file
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Kind
 from pairsieve.schemas.errors import BadOption
 
 RECIPE = """\
@@ -67,7 +66,7 @@ shard: {{samples: 500}}
 PORTS = (8123, 8124)  # served, and refusing
 
 
-def demo(folder: Path, pairs: int, seed: int, engine: tuple[Kind, int | None]) -> None:
+def demo(folder: Path, pairs: int, seed: int, engine: tuple[Choice, int | None]) -> None:
     """Build the web and the recipe in `folder` if they are not there; run; compare.
 
     Raises:

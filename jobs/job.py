@@ -1,9 +1,11 @@
 """What a command works with: the checked recipe, the dataset, the plan and the engine."""
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -27,21 +29,48 @@ from pairsieve.pipeline.unit.plan_limit import Limit
 from pairsieve.schemas.errors import BadOption
 
 AFTER_GATHER = {stage.name for stage in (EMBED, *DECIDING)}
+Choice = Kind | Literal["auto"]
+SMALL_PAIRS = 1_000  # done in this process before a private Ray has started and ended
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Where the work runs; see `open_engine`."""
+    """Where the work runs; see `open_engine`. `auto` is told when the plan is known."""
 
-    kind: Kind = "serial"
+    kind: Choice = "serial"
     workers: int | None = None
     address: str | None = None
 
+    def of(self, store: Store) -> Kind:
+        """Return the engine for a dataset.
+
+        Ray unless the dataset is small and on a local disk, nothing else is asked for, and no
+        earlier attempt was ended in mid-unit: a pair that kills its process costs only itself where
+        the process is not this one.
+        """
+        if self.kind != "auto":
+            return self.kind
+        asked = self.workers or self.address or os.environ.get("RAY_ADDRESS")
+        if asked or not store.local or not store.exists(PLAN_FILE):
+            return "ray"
+        small = read(store).pairs <= SMALL_PAIRS
+        return "serial" if small and not _interrupted(store) else "ray"
+
+
+def _interrupted(store: Store) -> bool:
+    """Return whether files of units lie there that were not committed."""
+    folder = store.local / GATHER_FOLDER if store.local else None
+    if not folder or not folder.is_dir():
+        return False
+    committed = {name.partition(".")[0] for name in store.marker_names(GATHER_FOLDER)}
+    files = (path.name for path in folder.iterdir() if path.is_file())
+    return any(name[0].isdigit() and name.partition(".")[0] not in committed for name in files)
+
 
 @contextmanager
-def opened(choice: EngineChoice) -> Iterator[Engine]:
-    """Start an engine and close it at the end, also when the user interrupts."""
-    engine = open_engine(choice.kind, choice.workers, choice.address)
+def opened(choice: EngineChoice, store: Store) -> Iterator[Engine]:
+    """Start the engine for a dataset and close it at the end, also when the user interrupts."""
+    engine = open_engine(choice.of(store), choice.workers, choice.address)
     try:
         yield engine
     except KeyboardInterrupt:
@@ -97,7 +126,7 @@ class Job:
 
     def engine(self) -> AbstractContextManager[Engine]:
         """Start the engine and close it at the end, also when the user interrupts."""
-        return opened(self._engine)
+        return opened(self._engine, self.store)
 
     @contextmanager
     def deciding(self, lease: str) -> Iterator[Engine]:

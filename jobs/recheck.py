@@ -40,7 +40,7 @@ def recheck(
         bool, typer.Option("--forget", help="Take the pairs of the list out of the dataset.")
     ] = False,
     force: Force = False,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:

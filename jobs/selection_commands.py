@@ -40,7 +40,7 @@ def _opened(
 
     store = Store.at(dataset)
     plan_file.read(store)
-    with opened(EngineChoice(engine.value, workers, ray_address)) as running:
+    with opened(EngineChoice(engine.value, workers, ray_address), store) as running:
         yield store, running
 
 

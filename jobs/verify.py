@@ -26,7 +26,7 @@ def verify(
     """
     findings: list[Finding] = []
     files = size = 0
-    with opened(engine) as running:
+    with opened(engine, store) as running:
         for checked in run(store, running, shards, decode):
             files, size = files + checked.files, size + checked.bytes
             for finding in checked.findings:

@@ -186,7 +186,7 @@ def units(
     """Measure what a unit costs besides its work: to schedule it, commit it and find it again."""
     from pairsieve.jobs.bench_scale.units import UnitsBenchmark, bench
 
-    bench(UnitsBenchmark(count, engine.value, workers))
+    bench(UnitsBenchmark(count, "serial" if engine is EngineKind.SERIAL else "ray", workers))
 
 
 @bench.command()

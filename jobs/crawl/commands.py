@@ -61,7 +61,7 @@ def extract(
     keep_boilerplate: Annotated[
         bool, typer.Option("--keep-boilerplate", help="Keep logos, pixels and sprites too.")
     ] = False,
-    engine: Kind = EngineKind.RAY,
+    engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
     as_json: AsJson = False,
@@ -81,7 +81,7 @@ def extract(
     files = named.listed(sources, _format(format), prefix)
     store, choice = Store.at(out), EngineChoice(engine.value, workers, ray_address)
     extract.check(files, store, options, max_per_host)
-    with opened(choice) as running:
+    with opened(choice, store) as running:
         said = _Progress(len(files))
         summary = extract.run(files, store, running, options, max_per_host, said, log.note)
     _print(summary, store.url, as_json)
