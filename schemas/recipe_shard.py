@@ -70,8 +70,9 @@ class Shard(Section):
     bytes: int = Field(
         BYTES,
         ge=10_240,
-        description="With `by: bytes`: of a shard, bytes, give or take a sample; `mix: window` "
-        "gives shards of a window as many samples each as come to that on average.",
+        description="With `by: bytes`: of a shard with images as they are stored, bytes, give or "
+        "take a sample; `mix: window` gives shards of a window as many samples each as come to "
+        "that on average.",
     )
     seed: int = Field(0, ge=0, description="Seed of the order of the samples.")
     text: Annotated[str | dict[str, float], BeforeValidator(_text)] = Field(

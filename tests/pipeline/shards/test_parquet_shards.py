@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from pairsieve.pipeline import select, shard, verify
 from pairsieve.pipeline.check import check_input
+from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
+from pairsieve.pipeline.integrity.repair import repair
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -45,8 +47,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
 
 
 def shards(store: Store) -> dict[str, bytes]:
-    names = [path for path, _, _ in store.list(FOLDER) if path.rpartition("/")[2][0] == "0"]
-    return {name: store.read(name) for name in sorted(names) if "members/" not in name}
+    names = [path for path, _, _ in store.list(FOLDER) if is_shard(path)]
+    return {name: store.read(name) for name in sorted(names)}
 
 
 def manifest(store: Store, part: str = "") -> list[dict[str, Any]]:
@@ -133,6 +135,21 @@ def test_verify_finds_damage_in_bytes_and_in_samples(
     extra = f"{FOLDER}/00007.parquet"
     store.write(extra, whole)
     assert findings(store) == [f"{extra}: it lies among the shards, and no marker names it"]
+
+
+def test_a_damaged_shard_is_packed_anew_and_the_others_stay(
+    packed: Packed, put_plan: Callable[[Store], None]
+) -> None:
+    store = packed(layout="parquet", samples=20)
+    put_plan(store)
+    whole, path = shards(store), f"{FOLDER}/00000.parquet"
+    store.write(path, whole[path][:200])
+    found = [one for checked in verify.run(store, Serial()) for one in checked.findings]
+    (told,) = repair(store, found)
+    assert "packs 1 shards anew and keeps 1" in told
+    assert list(shards(store)) == [f"{FOLDER}/00001.parquet"]
+    assert shards(packed(layout="parquet", samples=20)) == whole
+    assert findings(store) == []
 
 
 def test_a_row_without_its_own_image_is_found(packed: Packed) -> None:
