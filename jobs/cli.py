@@ -195,7 +195,7 @@ def shard(
     workers: Workers = None,
     ray_address: Address = None,
 ) -> None:
-    """Pack the survivors of a selection into WebDataset tars."""
+    """Pack the survivors of a selection into WebDataset tars, or Parquet files."""
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import shard
     from pairsieve.pipeline.dataset.lease import of_selection

@@ -112,6 +112,30 @@ def test_the_bytes_depend_on_the_samples_alone(packed: Packed) -> None:
     assert [name.rpartition("/")[2] for name in expected] == ["00000.parquet", "00001.parquet"]
 
 
+@pytest.mark.parametrize("mix", ["pool", "window"])
+def test_tasks_on_ray_leave_the_same_bytes(packed: Packed, ray: Engine, mix: str) -> None:
+    options = {"layout": "parquet", "samples": 15, "mix": mix, "captions": "all"}
+    expected = shards(packed(**options))
+    packed(samples=5)
+    assert shards(packed(ray, **options)) == expected
+
+
+@pytest.mark.parametrize("mix", ["pool", "window"])
+def test_on_an_object_store_they_are_the_same(
+    packed: Packed, put_plan: Callable[[Store], None], s3: str, tmp_path: Path, mix: str
+) -> None:
+    options = {"layout": "parquet", "samples": 15, "mix": mix}
+    local = packed(**options)
+    put_plan(local)
+    expected, store = shards(local), Store.at(f"{s3}/{tmp_path.name}")
+    for path in (path for path in local.paths() if not path.startswith("shards/")):
+        store.write(path, local.read(path))
+    recipe = Recipe.model_validate({"input": {"path": "p"}, "shard": options})
+    list(shard.run(recipe, store, Serial(), "default"))
+    assert shards(store) == expected
+    assert findings(store) == []
+
+
 def test_packing_goes_on_where_it_was_killed(
     packed: Packed, dying: Callable[[int], Engine]
 ) -> None:
