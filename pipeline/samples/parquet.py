@@ -31,6 +31,7 @@ GROUP_ROWS = 128  # of a row group: with images of 90 kB some 12 MB
 IMAGE, ORIGINAL = "image", "original_text"
 IMAGE_BODY = f"{IMAGE}.bytes"
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+WAITING_TYPE = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])  # over 2 GiB, too
 FEATURES = json.dumps({"info": {"features": {IMAGE: {"_type": "Image"}}}})
 FURTHER = {  # columns made of further files of a sample
     CAPTIONS.name: pa.list_(pa.string()),
@@ -104,7 +105,7 @@ class ParquetWriter:
         self._rows += len(records)
         whole = pa.concat_tables(self._waiting)
         while len(whole) >= GROUP_ROWS:
-            self._written.write_table(whole[:GROUP_ROWS].combine_chunks())
+            self._write_group(whole[:GROUP_ROWS])
             whole = whole[GROUP_ROWS:]
         self._waiting = [whole]
         return list(range(first, self._rows))
@@ -112,15 +113,18 @@ class ParquetWriter:
     def flush(self) -> None:
         """Write what is left."""
         if self._waiting and len(rest := pa.concat_tables(self._waiting)):
-            self._written.write_table(rest.combine_chunks())
+            self._write_group(rest)
+
+    def _write_group(self, rows: pa.Table) -> None:
+        self._written.write_table(rows.combine_chunks().cast(self._layout.schema))
 
     def _table(self, records: pa.Table, images: Sequence[Bytes]) -> pa.Table:
         """Return some samples as rows of the file."""
         names = [f"{uid}.{self._layout.format}" for uid in records[UID.name].to_pylist()]
-        bodies = pa.array([bytes(image) for image in images], pa.binary())
+        bodies = pa.array([bytes(image) for image in images], pa.large_binary())
         about = records[ABOUT].combine_chunks()
         columns: dict[str, Any] = {
-            IMAGE: pa.StructArray.from_arrays([bodies, pa.array(names)], fields=[*IMAGE_TYPE]),
+            IMAGE: pa.StructArray.from_arrays([bodies, pa.array(names)], fields=[*WAITING_TYPE]),
             TEXT.name: records[TEXT.name].cast(pa.large_string()),
         }
         files = [dict(one or ()) for one in records[MORE].to_pylist()]
@@ -131,7 +135,7 @@ class ParquetWriter:
                 )
             else:
                 columns[field.name] = about.field(field.name)
-        return pa.table(columns).cast(self._layout.schema)
+        return pa.table(columns)
 
 
 def _further(column: str, files: Mapping[str, bytes]) -> Any:
