@@ -18,7 +18,13 @@ from pairsieve.pipeline.samples.parquet import IMAGE, SUFFIX
 from pairsieve.schemas.recipe_shard import TRAIN
 
 SHARDS = f"[0-9]*{SUFFIX}"  # and not the manifest beside them
-WORDS = {"float": "float32", "double": "float64", "halffloat": "float16"}  # Arrow's and theirs
+WORDS = {  # Arrow's for a type, and theirs
+    "float": "float32",
+    "double": "float64",
+    "halffloat": "float16",
+    "date32[day]": "date32",
+    "date64[ms]": "date64",
+}
 TEXT = """# Image-text pairs
 
 Packed by pairsieve. `image` is the stored image, `text` its caption.
