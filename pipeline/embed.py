@@ -22,6 +22,7 @@ from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
 from pairsieve.pipeline.dataset.commit import commit, damaged
+from pairsieve.pipeline.dataset.costs import since_last
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.marker_index import Markers
 from pairsieve.pipeline.dataset.paths import (
@@ -181,7 +182,7 @@ def _commit_vectors(
     content = with_model_metadata(vectors, embedder.scoring.model)
     files = {name: _write(store, name, content)}
     counts = {"embedded": table.num_rows, "images": len(ranges), "texts": len(texts)}
-    return commit(store, path, Marker(gathered.rows, files, counts, dict(spent.to_json())))
+    return commit(store, path, Marker(gathered.rows, files, counts, spent.to_json() | since_last()))
 
 
 def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.intp]]:

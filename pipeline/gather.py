@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import Phase
-from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset import costs, paths
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, content
@@ -265,7 +265,8 @@ def _commit(
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    extra = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
+    extra: dict[str, Any] = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
+    extra |= costs.since_last()
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
     return commit(store, paths.marker_path(GATHER_FOLDER, task_slice.name), marker)
 

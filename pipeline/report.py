@@ -7,14 +7,17 @@ web is escaped, cut and kept apart, so that no pair can change how the page work
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.captions.folders import measured_folders
 from pairsieve.pipeline.dataset.commit import tidy
+from pairsieve.pipeline.dataset.costs import StageCost, of_stages
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    COLUMNS_MARKER,
+    GATHER_FOLDER,
     GROUP_MARKER,
     INDEX_PAGE,
     PLAN_FILE,
@@ -23,7 +26,9 @@ from pairsieve.pipeline.dataset.paths import (
     report_page,
     report_rounds,
     select_marker,
+    shard_marker,
     stats_file,
+    vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
@@ -52,6 +57,7 @@ from pairsieve.pipeline.stats.pool_counts import (
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
 from pairsieve.pipeline.unit.plan_file import read as read_plan
+from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.pipeline.vectors.scores import sources, unknown
 from pairsieve.schemas.columns import COLUMNS
@@ -136,8 +142,9 @@ def _list_selections(store: Store) -> None:
     """Write the page that lists the selections."""
     made = listing.selections(store)
     pages = {one.name: report_page(one.name) for one in made if store.exists(report_page(one.name))}
-    page = render("index.html.j2", {"selections": made, "pages": pages})
-    store.write(INDEX_PAGE, page.encode())
+    page = render("index.html.j2", {"selections": made, "pages": pages}).encode()
+    if not store.exists(INDEX_PAGE) or store.read(INDEX_PAGE) != page:
+        store.write(INDEX_PAGE, page)
 
 
 def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
@@ -161,6 +168,27 @@ def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
 def _unknown(recipe: Recipe) -> tuple[str, ...]:
     """Return the scores of which the recipe's model can know nothing."""
     return unknown(recipe.embed) if recipe.embed else ()
+
+
+def _costs(recipe: Recipe, store: Store, name: str) -> list[StageCost]:
+    """Return what the stages have cost, as markers say; those of the pool have one each."""
+    stages: dict[str, Iterable[Marker]] = {"gather": store.markers(GATHER_FOLDER).values()}
+    for model in recipe.models:
+        end = f" {model.name}" if model.name else ""
+        folders = {"embed": model_folder(model), "scores": scores_folder(model)}
+        stages |= {
+            f"{stage}{end}": store.markers(vectors_folder(folder)).values()
+            for stage, folder in folders.items()
+        }
+    for stage, path in (
+        ("group", GROUP_MARKER),
+        ("columns", COLUMNS_MARKER),
+        ("select", select_marker(name)),
+        ("shard", shard_marker(name)),
+    ):
+        marker = store.marker(path)
+        stages[stage] = [marker] if marker else []
+    return of_stages(stages)
 
 
 def _put(store: Store, file: Path, path: str) -> None:
@@ -217,6 +245,7 @@ def _content(
         ]
         if recipe.embed
         else [],
+        "costs": _costs(recipe, store, counted.name),
         "chart_px": CHART_PX,
         "whole": counted.sampled is None,
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import STORED_AT, StoredAt
 from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.costs import since_last
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
 from pairsieve.pipeline.dataset.store import Store
@@ -76,7 +77,7 @@ def commit_scores(
         table = with_model_metadata(measured, scoring.model)
         pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     counts = {"scored": measured.num_rows}
-    extra = dict(scoring.sources.to_json())
+    extra = {**scoring.sources.to_json(), **since_last()}
     return commit(store, path, Marker(gathered.rows, {name: sink.entry()}, counts, extra))
 
 

@@ -1,0 +1,61 @@
+"""Costs: what processors have spent on a piece of work, as its marker says, and bytes per stage."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import process_time
+
+from pairsieve.pipeline.dataset.marker import Marker
+
+CPU_S = "cpu_s"  # in the marker of a piece of work
+
+
+class _Spent:
+    """What this process has spent when it last told."""
+
+    seconds = 0.0
+
+
+def since_last(clock: Callable[[], float] = process_time) -> dict[str, float]:
+    """Return the CPU seconds of all threads of this process since it was last asked, for a marker.
+
+    So nothing is counted twice, where several pieces of work are done at once; the sum is right,
+    their shares may not be.
+    """
+    now = clock()
+    spent, _Spent.seconds = now - _Spent.seconds, now
+    return {CPU_S: round(spent, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What a stage has left and cost.
+
+    Attributes:
+        stage: Its name, and that of the model where there are several.
+        files: Committed files.
+        bytes: Of these.
+        cpu_s: CPU seconds; None where its markers do not say.
+    """
+
+    stage: str
+    files: int
+    bytes: int
+    cpu_s: float | None
+
+
+def of_stage(stage: str, markers: Iterable[Marker]) -> StageCost:
+    """Return what markers say of a stage; CPU seconds only if all of them do."""
+    files = size = 0
+    spent: float | None = 0.0
+    for marker in markers:
+        files += len(marker.files)
+        size += sum(entry.get("bytes", 0) for entry in marker.files.values())
+        known = marker.extra.get(CPU_S)
+        spent = None if known is None or spent is None else spent + known
+    return StageCost(stage, files, size, spent)
+
+
+def of_stages(stages: Mapping[str, Iterable[Marker]]) -> list[StageCost]:
+    """Return what each stage has cost that has left anything."""
+    found = (of_stage(stage, markers) for stage, markers in stages.items())
+    return [cost for cost in found if cost.files]
