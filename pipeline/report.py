@@ -113,6 +113,8 @@ def run(
     selection = store.marker(select_marker(name))
     if selection is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
+    if against == name:
+        raise BadOption(f"--against: `{name}` is the selection itself; name another")
     check_images(store)
     difference = diff.run(store, engine, (against, name), CHANGES_SHOWN) if against else None
     counted = _counted(recipe, selection, name)

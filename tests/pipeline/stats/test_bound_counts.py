@@ -19,6 +19,7 @@ from pairsieve.pipeline.selections.sweep import sweep
 from pairsieve.pipeline.stats.bound_counts import CountedBound
 from pairsieve.pipeline.stats.histogram_bins import Bins, Measure, bins_of
 from pairsieve.pipeline.stats.page import thumbnail
+from pairsieve.schemas.errors import BadOption
 
 THRESHOLDS = ("sharpness.min_sharpness", "size.min_side_px", "size.max_side_px")
 
@@ -118,6 +119,11 @@ def test_against_another_selection_it_shows_what_is_lost_and_the_index_leads_to_
     index = made.store.read(INDEX_PAGE).decode()
     assert re.findall(r'href="([^"]*)"', index) == list(map(report_page, ("default", "stricter")))
     assert f"{PAIRS}</td>" in index
+
+
+def test_a_selection_is_not_held_against_itself(made: Finished) -> None:
+    with pytest.raises(BadOption, match="is the selection itself"):
+        report.run(made.recipe, made.store, Serial(), "default", against="default")
 
 
 def test_a_thumbnail_takes_few_bytes_whatever_the_picture() -> None:
