@@ -320,16 +320,6 @@ def test_page_shows_counts_rules_and_sentences(page: str) -> None:
         assert text in page
 
 
-def test_page_tells_what_stages_have_left(dataset: Store, page: str) -> None:
-    markers = dataset.markers("gather").values()
-    entries = [entry for marker in markers for entry in marker.files.values()]
-    size = sum(entry["bytes"] for entry in entries)
-    cost = page.partition("<td>gather</td>")[2].partition("</tr>")[0]
-    assert f'<td class="n">{len(entries)}</td><td class="n">{size / 1e6:,.2f}</td>' in cost
-    assert cost.endswith('<td class="n">-</td><td class="n">-</td>')  # markers without times
-    assert page.count("<td>select</td>") == 1
-
-
 def test_page_marks_the_bound_of_a_rule_in_the_histogram(page: str) -> None:
     assert page.count('<line class="bound"') == 3  # caption_words, aspect_ratio, sharpness
 

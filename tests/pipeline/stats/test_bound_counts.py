@@ -11,7 +11,7 @@ from PIL import Image
 from tests.pipeline.explore.dataset import PAIRS, Finished, make
 
 from pairsieve.pipeline import report, select
-from pairsieve.pipeline.dataset.paths import INDEX_PAGE, report_page, stats_file
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, INDEX_PAGE, report_page, stats_file
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore.bounds import counted_bounds
 from pairsieve.pipeline.selections import overrides
@@ -97,6 +97,17 @@ def test_what_is_not_the_bound_of_its_rule_has_no_figures(
     page = made.store.read(report_page("default")).decode()
     assert "x.y</code>" not in page
     assert "sharpness.min_sharpness</code>" in page
+
+
+def test_the_page_tells_what_stages_have_left(made: Finished) -> None:
+    markers = made.store.markers(GATHER_FOLDER).values()
+    entries = [entry for marker in markers for entry in marker.files.values()]
+    size = sum(entry["bytes"] for entry in entries)
+    page = made.store.read(report_page("default")).decode()
+    cost = page.partition("<td>gather</td>")[2].partition("</tr>")[0]
+    assert f'<td class="n">{len(entries)}</td><td class="n">{size / 1e6:,.2f}</td>' in cost
+    assert cost.endswith('<td class="n">-</td><td class="n">-</td>')  # markers without times
+    assert page.count("<td>select</td>") == 1
 
 
 def test_what_a_model_cannot_know_is_not_shown(made: Finished) -> None:
