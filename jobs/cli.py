@@ -32,6 +32,7 @@ from pairsieve.jobs.cli_options import (
     check_name,
 )
 from pairsieve.jobs.cluster.commands import cluster
+from pairsieve.jobs.crawl.bench import extract as bench_extract
 from pairsieve.jobs.crawl.commands import extract
 from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.explore.commands import explore, sql
@@ -50,6 +51,7 @@ app = App(
 app.command()(init)
 app.command()(check)
 bench.command()(web)
+bench.command("extract")(bench_extract)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")
 
