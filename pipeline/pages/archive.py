@@ -71,7 +71,7 @@ def records(file: BinaryIO, kinds: frozenset[str]) -> Iterator[GoodRecord | BadR
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
-    packed = file.read(len(GZIP)) == GZIP
+    packed = file.read(len(BEGINNING)) != BEGINNING
     start: int | None = 0
     resume = _Resume()
     while start is not None and start < end:
