@@ -77,7 +77,7 @@ def run(
     check(sources, out, options, max_per_host)
     work = Store(out.location(FOLDER), out.scratch)
     with held(work, "extract", say):
-        if done := _done(work):
+        if done := _done(out, work):
             return done
         work.create(BEGUN, _wanted(sources, options, max_per_host))
         common = Work(
@@ -224,14 +224,25 @@ def _as_json(summary: Summary) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
 
 
-def _done(work: Store) -> Summary | None:
-    """Return what an extraction that is finished has given, None of others."""
+def _done(out: Store, work: Store) -> Summary | None:
+    """Return what an extraction that is finished has given, None of others.
+
+    Raises:
+        Stopped: a file of pairs is gone since.
+    """
     try:
         record = checked_json.loads(work.read(DONE))
     except FileNotFoundError:
         return None
     _tidy(work)
-    return Summary(**record)
+    summary, there = Summary(**record), set(out.paths())
+    for number in range(summary.files):
+        if (name := tasks.part_name(number)) not in there:
+            raise Stopped(
+                f"{out.location(name)} is gone; name another --out, or delete this one whole to "
+                "extract again"
+            )
+    return summary
 
 
 def _tidy(work: Store) -> None:

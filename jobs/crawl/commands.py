@@ -29,7 +29,7 @@ def extract(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="WARC or WAT: file, folder, glob, s3://, http(s):// or a list such as "
             "wat.paths.gz.",
         ),

@@ -140,6 +140,13 @@ def test_what_is_done_is_done_and_leaves_nothing_lying(
     assert left == {*(f"part-00000{n}.parquet" for n in range(FILES)), "begun.json", "done.json"}
 
 
+def test_a_file_of_pairs_that_has_gone_is_missed(sources: list[Source], tmp_path: Path) -> None:
+    extracted(sources, tmp_path / "pairs")
+    (tmp_path / "pairs/part-000001.parquet").unlink()
+    with pytest.raises(Stopped, match=r"part-000001\.parquet is gone; name another --out"):
+        extracted(sources, tmp_path / "pairs")
+
+
 def test_bad_records_are_counted_with_where_they_are(tmp_path: Path) -> None:
     (tmp_path / "bad.warc.gz").write_bytes(b"\x1f\x8b\x08broken")
     sources = listed([str(tmp_path / "bad.warc.gz")], None, "")
