@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline.fetch import memory_budget
+from pairsieve.pipeline.fetch import memory_budget, request
 from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -57,7 +57,10 @@ def test_a_chain_of_redirects_has_one_deadline_for_all_of_it(
     assert len(site.heads) <= 3
 
 
-def test_a_transfer_slower_than_the_limit_is_given_up(site: "Site", fetch_one: FetchOne) -> None:
+def test_a_transfer_slower_than_the_limit_is_given_up(
+    site: "Site", fetch_one: FetchOne, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "SLOW_FOR_S", 1)
     fetched = fetch_one(site.url("slow-body"), site.port, timeout_s=25, min_bytes_per_s=1000)
     assert fetched.outcome is Outcome.TOO_SLOW
 
