@@ -24,11 +24,19 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from pairsieve.pipeline.input.captions import chosen, is_captions, told
 from pairsieve.pipeline.input.dialects import QUOTE, Encoding, QuoteWatch, decoded, plain, taken
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.parquet import distinct
-from pairsieve.pipeline.input.reader import BadFile, Dialect, Reader, Record, missing_column
+from pairsieve.pipeline.input.reader import (
+    BadFile,
+    Dialect,
+    Reader,
+    Record,
+    chosen,
+    is_captions,
+    missing_column,
+    told,
+)
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_input import HASHES, Input
 

@@ -21,13 +21,21 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairsieve.pipeline.input.captions import SHOWN, chosen, is_captions, told
 from pairsieve.pipeline.input.column_types import without_times
 from pairsieve.pipeline.input.files import InputFile, is_compressed, open_file
 from pairsieve.pipeline.input.forward_stream import ForwardStream
 from pairsieve.pipeline.input.parquet import footer, read
 from pairsieve.pipeline.input.parquet import plain as plain_column
-from pairsieve.pipeline.input.reader import BadFile, Reader, Record, missing_column
+from pairsieve.pipeline.input.reader import (
+    SHOWN,
+    BadFile,
+    Reader,
+    Record,
+    chosen,
+    is_captions,
+    missing_column,
+    told,
+)
 from pairsieve.pipeline.input.text import MAX_LINE, json_object
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_input import Input

@@ -15,7 +15,6 @@ from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.input import parquet, staging
-from pairsieve.pipeline.input.captions import SHOWN, chosen
 from pairsieve.pipeline.input.column_types import as_text
 from pairsieve.pipeline.input.extra_columns import (
     IMAGE_LOCATION,
@@ -26,7 +25,7 @@ from pairsieve.pipeline.input.extra_columns import (
 )
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.partitions import of_folders
-from pairsieve.pipeline.input.reader import Reader, Rows
+from pairsieve.pipeline.input.reader import SHOWN, Reader, Rows, chosen
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
