@@ -144,6 +144,7 @@ def _judge(judge: quotas.Judge, rules: int, folder: str, block: Block) -> Marker
     path = content(folder, task_name(block.number), ".parquet")
     with block.ledger(judge.columns) as connection:
         judge(connection, block)
+        connection.unregister("ledger")  # its memory is given back before the verdicts are written
         with block.store.writer(path) as sink:
             names = ", ".join(column.name for column in VERDICTS)
             export(connection, f"SELECT {names} FROM judged ORDER BY row", sink, VERDICTS)

@@ -60,8 +60,9 @@ class Block:
                     checksums.check(self.store, name, sha256)
                 attach_files(connection, self.store, self.files)
             else:
-                table = block_table(self.store, self.files, columns, self.threads)
-                connection.register("ledger", table)
+                connection.register(
+                    "ledger", block_table(self.store, self.files, columns, self.threads)
+                )
             yield connection
 
 
