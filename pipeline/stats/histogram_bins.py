@@ -114,7 +114,7 @@ class Bins:
         """Return where a bin begins."""
         if self.decades:
             return float(f"{10 ** (index * self.step):.10g}")
-        return round(index * self.step, 10)
+        return float(f"{index * self.step:.15g}")
 
 
 def measured_numbers(other_scores: tuple[Column, ...] = ()) -> tuple[Column, ...]:

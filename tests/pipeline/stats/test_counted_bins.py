@@ -32,3 +32,9 @@ def test_without_bins_each_value_is_counted_by_itself() -> None:
 def test_a_number_that_nothing_has_leaves_nothing() -> None:
     table = pa.table({"n": pa.nulls(2, pa.float32()), "keep": [True, True]})
     assert counted(table, [(NUMBER, Bins(1.0, 0, 3))]).num_rows == 0
+
+
+def test_bins_of_tiny_and_of_large_numbers_have_edges_of_their_own() -> None:
+    assert [Bins(1e-12, 0, 3).edge(index) for index in range(4)] == [0.0, 1e-12, 2e-12, 3e-12]
+    assert Bins(0.1, 0, 9).edge(3) == 0.3
+    assert Bins(1.0, 10**12, 10**12 + 3).edge(10**12 + 1) == 10**12 + 1
