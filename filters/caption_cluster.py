@@ -2,9 +2,10 @@
 
 `group.caption_cluster` finds which captions of the input are alike: of the words and pairs of
 neighbouring words that either has, both have a share of `min_jaccard` at least. Words are letters
-and digits in a row, in NFKC, without case; in scripts that put no spaces between words, characters.
-What is alike is a cluster, along chains; all pairs of one with more than `max_pairs` are dropped.
-`at_most: {per: caption_cluster, n: 10}` keeps ten of each instead.
+and digits in a row, in NFKC, without case; in scripts that put no spaces between words, characters;
+the first 1,000 code points are read. What is alike is a cluster, along chains; all pairs of one
+with more than `max_pairs` are dropped. `at_most: {per: caption_cluster, n: 10}` keeps ten of each
+instead.
 
 Source: Broder, "On the resemblance and containment of documents" (1997), for the similarity and
 MinHash, by which candidates are found; `caption_frequency` for the 10 of ALIGN and COYO-700M, who

@@ -4,7 +4,8 @@ Names of files, serial numbers and misspelt heaps of tags hold what no other cap
 counts the words of all captions of the input and their pairs, those of pairs that are there twice
 once, and finds the rarest of each caption: how often it occurs, and how many occur so often or more
 often. Words are letters and digits in a row, in NFKC, without case; in scripts that put no spaces
-between words, characters. It counts where a rule of the recipe reads this.
+between words, characters; the first 1,000 code points are read. It counts where a rule of the
+recipe reads this.
 
 The default is for pools of billions: one with fewer different words and pairs keeps all.
 

@@ -1,8 +1,9 @@
 """Words of captions and pairs of neighbouring words, as numbers: what captions are compared by.
 
 Letters, marks and digits in a row are a word, in NFKC, without case; in scripts that put no spaces
-between words each character is one. Of a caption the first 10,000 code points are read. A number is
-the XXH3 of 64 bits of a word, and a mixture of two of them for a pair.
+between words each character is one. Of a caption the first 1,000 code points are read, so that a
+page of text takes no more memory than so many. A number is the XXH3 of 64 bits of a word, and a
+mixture of two of them for a pair.
 """
 
 import re
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from pairsieve.filters.word_lists import CHARS_READ, SPACELESS, comparable
+from pairsieve.filters.word_lists import SPACELESS, comparable
 
+CHARS_READ = 1000  # code points
 Hashes = NDArray[np.uint64]
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _FIRST_OF_PAIR = np.uint64(0x9E3779B97F4A7C15)

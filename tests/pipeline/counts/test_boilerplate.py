@@ -95,6 +95,13 @@ def test_ray_finds_the_same(tmp_path: Path, ray: Engine) -> None:
     assert found(store) == expected(many(20), 0.4, 2)
 
 
+def test_a_pool_without_captions_or_hosts_has_none(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store, filled([("ok", 0, None, (0, 0)), ("ok", 0, "a | b", None), ("ok", 0, "", (0, 0))]))
+    group.run(recipe(min_captions=2), store, Serial())
+    assert {tuple(row.values())[1:] for row in found(store)} == {(None, None, None)}
+
+
 def test_a_host_with_few_captions_has_none(tmp_path: Path) -> None:
     store = Store.at(tmp_path / "dataset")
     rows = [("ok", 0, f"thing {n % 19} | Shop", (0, n)) for n in range(24)]

@@ -91,6 +91,13 @@ def test_clusters_are_those_of_comparing_all_with_all(
     assert found(store) == expected(many(), min_jaccard)
 
 
+def test_a_pool_without_captions_has_no_clusters(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store, filled([("ok", 0, text, (0, 0)) for text in (None, "", " ", None, None)]))
+    group.run(recipe(0.7), store, Serial(), units=1)
+    assert {tuple(row.values())[1:] for row in found(store)} == {(None, None)}
+
+
 def test_ray_finds_the_same(tmp_path: Path, ray: Engine) -> None:
     store = Store.at(tmp_path / "dataset")
     put(store, many(16))

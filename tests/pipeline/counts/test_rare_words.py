@@ -80,6 +80,13 @@ def test_counts_are_those_of_a_hand(tmp_path: Path) -> None:
     assert [tuple(row.values())[1:] for row in found(store)] == [(2, 3), (2, 3), (1, 5), (3, 2)]
 
 
+def test_a_pool_without_words_has_no_rarest(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put(store, filled([("ok", 0, text, (0, 0)) for text in (None, "", "!")]))
+    group.run(recipe(), store, Serial())
+    assert {tuple(row.values())[1:] for row in found(store)} == {(None, None)}
+
+
 def test_ray_finds_the_same(tmp_path: Path, ray: Engine) -> None:
     store = Store.at(tmp_path / "dataset")
     put(store, many(20))
