@@ -10,9 +10,10 @@ instead.
 Source: Broder, "On the resemblance and containment of documents" (1997), for the similarity and
 MinHash, by which candidates are found; `caption_frequency` for the 10 of ALIGN and COYO-700M, who
 count equal texts only. The default of `min_jaccard` is ours.
-Measured: of pairs of real captions that are alike, found by comparing all with all, candidates are
-639 of 639 in CC3M's validation part and 1 of 1 in 5,000 of LAION at 0.7, 1,613 of 1,614 and 2 of 2
-at 0.6; the number of bands is computed for 0.99 of those just at the threshold, not chosen by this.
+Measured: 19 us of CPU per pair (`bench text`). Of pairs of real captions that are alike, found by
+comparing all with all, candidates are 639 of 639 in CC3M's validation part and 1 of 1 in 5,000 of
+LAION at 0.7, 1,613 of 1,614 and 2 of 2 at 0.6; the number of bands is computed for 0.99 of those
+just at the threshold, not chosen by this.
 """
 
 from dataclasses import dataclass

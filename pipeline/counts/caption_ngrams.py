@@ -7,6 +7,7 @@ mixture of two of them for a pair.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from itertools import count
@@ -50,23 +51,18 @@ def _word() -> Any:
     """Return the pattern of a word; of regex, whose letters have marks."""
     import regex
 
-    return regex.compile(rf"[{SPACELESS}]|(?:(?![_{SPACELESS}])[\w\p{{M}}])++")
+    return regex.compile(rf"[{SPACELESS}]|[[\w\p{{M}}]--[_{SPACELESS}]]++", regex.V1)
 
 
 def ngrams(texts: Iterable[str | None]) -> Ngrams:
     """Return the words and pairs of words of captions."""
-    numbers: dict[str, int] = {}
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
     listed: list[int] = []
     sizes = []
-    unused = count()
     for text in texts:
-        before = len(listed)
-        for word in words(text) if text else ():
-            number = numbers.get(word)
-            if number is None:
-                number = numbers[word] = next(unused)
-            listed.append(number)
-        sizes.append(len(listed) - before)
+        found = words(text) if text else []
+        listed.extend(map(numbers.__getitem__, found))
+        sizes.append(len(found))
     keys = np.array([xxh3_64_intdigest(word.encode()) for word in numbers], np.uint64)
     return _with_pairs(keys[np.array(listed, np.int64)], np.array(sizes, np.int64))
 

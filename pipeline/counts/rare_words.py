@@ -36,7 +36,7 @@ from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import RAREST_WORD_RANK, RAREST_WORD_TIMES
 
-BLOCKS_AT_ONCE = 2  # in a partition, for the words of 8 million pairs
+PARTITIONS = 2  # for each of the keys: the words of 2 million pairs
 KEY, TIMES, SIZE, INDEX, RANK = "key", "times", "size", "index", "rank"
 
 
@@ -64,7 +64,7 @@ def find(pool: Pool, of: Rounds, counted: Counted) -> Found:
         Stopped: a task's process kept dying.
     """
     store, engine, count = pool.store, pool.engine, len(pool.blocks)
-    parts = of.partitions * BLOCKS_AT_ONCE
+    parts = of.partitions * PARTITIONS
     task = partial(scatter, of, counted, parts)
     words = parted_files(pool.run(task, of.of("ngrams")), parts + 2)
     numbered = {task_name(number): number for number in range(parts)}
