@@ -254,6 +254,12 @@ PLACEHOLDER_UNRELATED = InSample(
     "[0, 1]",
     "Share of pairs of these captions that have next to no word in common.",
 )
+PLACEHOLDER_REPEATED = InSample(
+    "placeholder_repeated",
+    pa.float32(),
+    "[0, 1]",
+    "Share of these hosts that show it under several captions.",
+)
 # What a model behind the recipe's endpoint writes.
 RECAPTION = InSample("recaption", pa.string(), "", "Caption written by the model of `captions`.")
 SHORT_RECAPTION = InSample("short_recaption", pa.string(), "", "Short caption written by it.")
@@ -298,7 +304,12 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "external.earlier_datasets": (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE),
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
     "alignment.step": (NEG_CLIP_LOSS, NORM_SIM),
-    "dedup.placeholders": (PLACEHOLDER_HOSTS, PLACEHOLDER_CAPTIONS, PLACEHOLDER_UNRELATED),
+    "dedup.placeholders": (
+        PLACEHOLDER_HOSTS,
+        PLACEHOLDER_CAPTIONS,
+        PLACEHOLDER_UNRELATED,
+        PLACEHOLDER_REPEATED,
+    ),
 }
 # What rounds of `group` find beside copies and counts, where a recipe requests them.
 ROUNDS: dict[str, tuple[Column, ...]] = {

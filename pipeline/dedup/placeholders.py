@@ -1,5 +1,8 @@
 """Placeholders: images that many hosts show under captions which have nothing in common.
 
+A placeholder stands in for many pictures of each site, so most of these hosts show it under several
+captions; a photograph out of a stock is shown once.
+
 Copies are those of `copies`. A caption counts as its words in lower case; of each cluster up to
 `SAMPLED` different ones, drawn by their MD5, are compared two by two. So the cost is linear in the
 pairs, however large the cluster of the commonest placeholder is.
@@ -13,6 +16,7 @@ from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas.columns import (
     PLACEHOLDER_CAPTIONS,
     PLACEHOLDER_HOSTS,
+    PLACEHOLDER_REPEATED,
     PLACEHOLDER_UNRELATED,
     STEPS,
 )
@@ -56,6 +60,13 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         FROM ledger JOIN copies USING (row)
         WHERE copies.cluster IN (SELECT cluster FROM copies GROUP BY ALL HAVING count(*) > 1)
         GROUP BY ALL;
+        CREATE TEMP TABLE repeated AS
+        SELECT cluster, avg((captions > 1)::INT) AS share
+        FROM (SELECT cluster, host, count(DISTINCT nullif({WORDS}, '')) AS captions
+              FROM ledger JOIN copies USING (row)
+              WHERE host IS NOT NULL AND cluster IN (SELECT cluster FROM seen WHERE hosts > 1)
+              GROUP BY ALL)
+        GROUP BY ALL;
         CREATE TEMP TABLE unrelated AS
         WITH words AS (
             SELECT cluster, caption, list_distinct(string_split(caption, ' ')) AS words
@@ -68,8 +79,10 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         CREATE TEMP TABLE placeholders AS
         SELECT row, coalesce(hosts, 1) AS {PLACEHOLDER_HOSTS.name},
                coalesce(seen.captions, 1) AS {PLACEHOLDER_CAPTIONS.name},
-               coalesce(share, 0) AS {PLACEHOLDER_UNRELATED.name}
+               coalesce(unrelated.share, 0) AS {PLACEHOLDER_UNRELATED.name},
+               coalesce(repeated.share, 0) AS {PLACEHOLDER_REPEATED.name}
         FROM copies LEFT JOIN seen USING (cluster) LEFT JOIN unrelated USING (cluster)
+        LEFT JOIN repeated USING (cluster)
         """
     )
     several = f"SELECT count(*) FROM {TABLE} WHERE {PLACEHOLDER_HOSTS.name} > 1"

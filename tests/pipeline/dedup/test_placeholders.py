@@ -15,7 +15,7 @@ from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
 Put = Callable[[Store, list[Row]], None]
-Evidence = tuple[int, int, float]
+Evidence = tuple[int, int, float, float]
 RECIPE = Recipe.model_validate(
     {"input": {"path": "p.parquet"}, "keep": [{"placeholder": {"min_hosts": 3}}]}
 )
@@ -47,7 +47,8 @@ def test_hosts_captions_and_unrelated_pairs_are_counted(tmp_path: Path, put_gath
         shown(2, "d.example", "a dog"),
     ]
     # Pairs of the three captions: bus and cat, cat and bus, bus and bus; only the last is related.
-    bus, dog = (3, 3, pytest.approx(2 / 3)), (1, 1, 0)
+    # One of the three hosts shows it under two captions.
+    bus, dog = (3, 3, pytest.approx(2 / 3), pytest.approx(1 / 3)), (1, 1, 0, 0)
     assert counted(tmp_path, put_gathered, rows) == [bus, bus, bus, bus, dog]
 
 
@@ -65,19 +66,19 @@ def test_captions_are_related_from_a_third_of_the_shorter_on(
     tmp_path: Path, put_gathered: Put, one: str, other: str, unrelated: int
 ) -> None:
     rows = [shown(1, "a.example", one), shown(1, "b.example", other)]
-    assert counted(tmp_path, put_gathered, rows) == [(2, 2, unrelated)] * 2
+    assert counted(tmp_path, put_gathered, rows) == [(2, 2, unrelated, 0)] * 2
 
 
 def test_no_caption_and_no_host_count_for_nothing(tmp_path: Path, put_gathered: Put) -> None:
     rows = [shown(1, "a.example", None), shown(1, "b.example", " - "), shown(1, "c.example", "cat")]
     rows[2]["url"] = "wds:shard.tar/key@0"
-    assert counted(tmp_path, put_gathered, rows) == [(2, 1, 0)] * 3
+    assert counted(tmp_path, put_gathered, rows) == [(2, 1, 0, 0)] * 3
 
 
 def test_hostile_captions_are_read_to_a_limit(tmp_path: Path, put_gathered: Put) -> None:
     texts = ["x" * 1_000_000, "'; DROP TABLE ledger; -- \u202e\0", "y " * 500_000, "<b>" * 1000]
     rows = [shown(1, f"{n}.example", text) for n, text in enumerate(texts)]
-    assert counted(tmp_path, put_gathered, rows) == [(4, 4, 1)] * 4
+    assert counted(tmp_path, put_gathered, rows) == [(4, 4, 1, 0)] * 4
 
 
 def test_order_and_number_of_copies_do_not_matter(tmp_path: Path, put_gathered: Put) -> None:
@@ -104,6 +105,31 @@ def test_every_pair_with_a_placeholder_is_dropped(tmp_path: Path, put_gathered: 
     marker = select.run(RECIPE, store, Serial(), "default")
     assert marker.counts["kept"] == 5
     assert marker.extra["funnel"][-1]["rule"] == "placeholder"
+
+
+@pytest.mark.parametrize(("times", "flat", "kept"), [(1, 0.1, 10), (2, 0.1, 0), (1, 0.9, 0)])
+def test_a_portrait_of_a_stock_stays_unless_its_hosts_repeat_it_or_it_is_empty(
+    tmp_path: Path, put_gathered: Put, times: int, flat: float, kept: int
+) -> None:
+    texts = ["red bus", "grey cat", "house for sale", "our new office", "summer hats", "dry leaves"]
+    others = ["blue sky", "tall man", "old wine", "my team", "weird fish", "cheap flights"]
+    store = Store.at(tmp_path)
+    rows = [
+        shown(picture, f"{n}.example", text) | {"low_information": flat}
+        for picture in range(10)
+        for captions in (texts, others)[:times]
+        for n, text in enumerate(captions)
+    ]
+    put_gathered(store, rows)
+    group.run(RECIPE, store, Serial())
+    asked = Recipe.model_validate(
+        {
+            "input": {"path": "p.parquet"},
+            "keep": [{"placeholder": {"min_hosts": 3}}, {"duplicate": {}}],
+        }
+    )
+    group.run(asked, store, Serial())
+    assert select.run(asked, store, Serial(), "default").counts["kept"] == kept
 
 
 def test_without_a_rule_nothing_is_counted(tmp_path: Path, put_gathered: Put) -> None:

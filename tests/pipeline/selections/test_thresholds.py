@@ -60,6 +60,8 @@ MEASURES = {
     "placeholder.min_hosts": "placeholder_hosts",
     "placeholder.min_captions": "placeholder_captions",
     "placeholder.min_unrelated": "placeholder_unrelated",
+    "placeholder.min_repeated": "placeholder_repeated",
+    "placeholder.min_flat": "coalesce(low_information, 1)",
 }
 NEEDED = {"concept": {"name": "cartoon"}}
 
