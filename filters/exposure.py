@@ -3,7 +3,9 @@
 Two percentiles of luma: the level below which the darkest 2 % lie, and the one above which the
 brightest 2 % do. Too dark: even the brightest are dark. Washed out, or in fog: darkest and
 brightest are close together. Much white is no fault, most product shots have it, so nothing bounds
-what is bright; nor is there a bound on the mean, which would drop every night with a lamp.
+what is bright; nor is there a bound on the mean, which would drop every night with a lamp. Where a
+ground of one level has more than half of the pixels, the tails are those of the others, and the
+ground: the lines of a drawing are less than 2 % of it.
 
 ![Bright ends of fine and of dark pictures](plots/exposure_bright.svg)
 
@@ -11,9 +13,9 @@ what is bright; nor is there a bound on the mean, which would drop every night w
 
 Source: ours.
 Measured: 100 Flickr photographs reach 117 at least and span 116 levels, 100 drawn scenes 121 and
-79; of 66 pictures of a web site one, thin lines on black, has 37 for both, the next 171 and 90. At
-8 to 25 % of their luma all are dropped as dark, at 8 to 18 % of their contrast all as washed out.
-0.03 ms per picture and core.
+79. At 8 to 25 % of their luma all are dropped as dark, at 8 to 18 % of their contrast all as washed
+out. Of 215 line drawings on white, each a pictograph of a font, 16 % were refused when the ground
+counted too. 0.03 ms per picture and core.
 """
 
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from pairsieve.schemas.arrays import Ints, Planes
 from pairsieve.schemas.columns import EXPOSURE_BRIGHT, EXPOSURE_DARK, LUMA_256, Column
 
 TAIL = 0.02  # share of the pixels that may be darker, or brighter, than the level measured
+SAME = 3  # levels from the commonest, that belong to its ground
+LEAST_DRAWN = 0.002  # of the pixels beside the ground; fewer are specks
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,26 @@ class Exposure:
 
 
 def _percentiles(plane: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the lowest levels that at least 2 %, and 98 %, of the pixels do not exceed."""
+    """Return the lowest levels that at least 2 %, and 98 %, of the pixels do not exceed.
+
+    Where a ground has more than half of them, of the pixels beside it, and of the ground.
+    """
     import cv2
 
-    counts = cv2.calcHist([np.ascontiguousarray(plane)], [0], None, [256], [0, 256])
-    below = np.cumsum(np.asarray(counts, np.float64).ravel())
-    dark, bright = np.searchsorted(below, (TAIL * plane.size, (1 - TAIL) * plane.size))
+    histogram = cv2.calcHist([np.ascontiguousarray(plane)], [0], None, [256], [0, 256])
+    counts = np.asarray(histogram, np.float64).ravel()
+    level = int(counts.argmax())
+    beside = counts.copy()
+    beside[max(0, level - SAME) : level + SAME + 1] = 0
+    drawn = beside.sum()
+    if not LEAST_DRAWN * plane.size <= drawn < plane.size / 2:
+        return _tails(counts)
+    dark, bright = _tails(beside)
+    return min(dark, level), max(bright, level)
+
+
+def _tails(counts: NDArray[np.float64]) -> tuple[int, int]:
+    """Return the levels of both tails of a histogram, (256,)."""
+    below = np.cumsum(counts)
+    dark, bright = np.searchsorted(below, (TAIL * below[-1], (1 - TAIL) * below[-1]))
     return int(dark), int(bright)

@@ -33,12 +33,22 @@ def test_a_hundred_levels_are_worked_out_by_hand() -> None:
     assert levels(np.arange(100, 200, dtype=np.uint8).reshape(4, 25)) == [(101, 197)]
 
 
-def test_a_lamp_in_the_night_is_seen_from_two_percent_on() -> None:
-    night = np.full((100, 100), 5, np.uint8)
-    night[:2] = 240
-    assert levels(night) == [(5, 5)]
-    night[2, 0] = 240
-    assert levels(night) == [(5, 240)]
+@pytest.mark.parametrize(("ground", "drawn"), [(5, 240), (250, 30)])
+def test_a_drawing_on_a_ground_is_seen_from_two_thousandths_on(ground: int, drawn: int) -> None:
+    plane = np.full((100, 100), ground, np.uint8)
+    plane.ravel()[:19] = drawn
+    assert levels(plane) == [(ground, ground)]
+    plane.ravel()[19] = drawn
+    assert levels(plane) == [(min(ground, drawn), max(ground, drawn))]
+
+
+def test_beside_a_ground_two_percent_are_worked_out_by_hand() -> None:
+    # 60 pixels of 200, and one of each level from 100 to 149; of these one, 2 %, does not exceed
+    # 100, and the ground is brighter than all of them.
+    plane = np.array([200] * 60 + list(range(100, 150)), np.uint8).reshape(10, 11)
+    assert levels(plane) == [(100, 200)]
+    # 50 of 200 are no more than half: of 100 two do not exceed 101, and 98 not 200.
+    assert levels(plane.ravel()[10:].reshape(10, 10)) == [(101, 200)]
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
@@ -49,10 +59,11 @@ def test_a_flat_picture_has_one_level(level: int, shape: tuple[int, int]) -> Non
 
 def test_the_most_pixels_are_counted_exactly() -> None:
     plane = np.zeros((256, 65_500), np.uint8)
-    plane[:, :1310] = 9  # 2 % of 65,500 columns: one pixel fewer than 98 % must be above
-    assert levels(plane) == [(0, 0)]
-    plane[0, 1310] = 9
-    assert levels(plane) == [(0, 9)]
+    plane[:, :32_750] = 20
+    plane[:, -1310:] = 40  # 2 % of 65,500 columns: one pixel fewer than 98 % must be above
+    assert levels(plane) == [(0, 20)]
+    plane[0, 0] = 40
+    assert levels(plane) == [(0, 40)]
 
 
 def test_numpys_percentiles_of_that_kind_agree() -> None:
