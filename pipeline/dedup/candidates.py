@@ -172,6 +172,8 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
     """
     table = parted.read_all(rounds.store, files, number).combine_chunks()
     known = table.drop_columns([VECTOR]) if VECTOR in table.column_names else table
+    # A frame adds pixels and shows nothing.
+    bordered = f"c.{TRIMMED_HASHES.name} IS NOT NULL AND {'borders' in rounds.options.edits}"
     with connect(rounds.store, threads=rounds.threads) as connection:
         connection.register(
             "candidates", known.append_column("position", pa.array(np.arange(len(table))))
@@ -181,7 +183,7 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
             SELECT position, CASE WHEN sha256 IS NULL THEN row
                              ELSE min(row) OVER (PARTITION BY sha256) END AS {SAME_FILE}
             FROM candidates c
-            ORDER BY {COMPONENT}, {addition(rounds.grown, "c")}, {AGAIN},
+            ORDER BY {COMPONENT}, {addition(rounds.grown, "c")}, {AGAIN}, {bordered},
                      {order(rounds.options, "c", "c")}
             """
         ).to_arrow_table()

@@ -98,7 +98,10 @@ def expected(rows: list[Row], distance: int = 4, max_dhash: int = 12) -> list[tu
     for each in images:
         each["again"] = each["uid"] in uids
         uids.add(each["uid"])
-    images.sort(key=lambda each: (each["again"], -each["width"], each["uid"], each["row"]))
+    preferred = ("again", "bordered", "narrow", "uid", "row")
+    for each in images:
+        each |= {"bordered": each["trimmed_hashes"] is not None, "narrow": -each["width"]}
+    images.sort(key=lambda each: [each[name] for name in preferred])
     best: dict[Any, Row] = {}  # of each file and of each look, the preferred image
     for each in images:
         component = reached(each, images, distance)

@@ -112,6 +112,15 @@ def test_framed_and_cropped_copies_are_found_unless_the_recipe_says_no(
     assert grouped(store, "cluster") == [0, 1, 2]
 
 
+def test_a_picture_stays_before_its_framed_copy_however_large_that_is(
+    store: Store, put_gathered: PutGathered
+) -> None:
+    framed = image("a", 2**32 - 1, trimmed_hashes=[1, 0], trimmed_colour=SCENE, width=900)
+    put_gathered(store, [framed, image("b", 0, colour=SCENE, width=800)])
+    group.run(recipe(), store, Serial())
+    assert [of is None for of in grouped(store, "duplicate_of")] == [False, True]
+
+
 def test_files_are_together_though_their_signals_would_keep_them_apart(
     store: Store, put_gathered: PutGathered
 ) -> None:
