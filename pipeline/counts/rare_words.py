@@ -36,7 +36,7 @@ from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import RAREST_WORD_RANK, RAREST_WORD_TIMES
 
-PARTITIONS = 2  # for each of the keys: the words of 2 million pairs
+PARTITIONS = 4  # for each of the keys: the words of a million pairs
 KEY, TIMES, SIZE, INDEX, RANK = "key", "times", "size", "index", "rank"
 
 
