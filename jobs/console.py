@@ -165,7 +165,8 @@ def print_forgotten(store: Store, taken: Sequence[Taken], dry_run: bool) -> None
         pairs = f"{one.pairs:,} {'pair' if one.pairs == 1 else 'pairs'}"
         typer.echo(f"{verb} {pairs}, {one.images:,} of them with a stored image")
         for name, shards in (one.shards or {}).items():
-            typer.echo(f"selection {name}: {shards:,} shards written anew, the others as they were")
+            anew = f"{shards:,} {'shard' if shards == 1 else 'shards'}"
+            typer.echo(f"selection {name}: {anew} written anew, the others as they were")
         if one.record:
             typer.echo(f"the record: {store.location(one.record)}")
         left = one.units_left
