@@ -16,6 +16,7 @@ import typer
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench_web.command import web
+from pairsieve.jobs.cards.commands import card
 from pairsieve.jobs.cli_options import (
     Address,
     Again,
@@ -269,7 +270,7 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (extract, diff, sweep, presets, why, sql, explore, recheck, *COMMANDS):
+for command in (extract, diff, sweep, presets, why, sql, explore, recheck, card, *COMMANDS):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

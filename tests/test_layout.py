@@ -39,6 +39,7 @@ FOLDERS = {
     "shards": "dataset engine ledger input vectors samples unit",
     "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger stats",
+    "cards": "dataset engine ledger unit stats",
     "explore": "dataset engine ledger fetch unit vectors stats selections",
     "integrity": "dataset image ledger unit shards samples",
     "removal": "dataset engine ledger input fetch external unit learning shards selections "

@@ -38,7 +38,10 @@ SCRATCH = "scratch."  # how folders begin that live as long as one command
 BLOCKS = "blocks"  # the folder of what a stage over the pool leaves block by block
 ORDER = "order"  # the folder of rounds: what puts samples in order, or counts survivors
 MANIFEST = "manifest.parquet"
-CARD = "README.md"  # of Parquet shards
+CARD = "README.md"  # of Parquet shards, and of what is published about a selection
+CARD_CROISSANT, CARD_TRAINING = "croissant.json", "training-content.md"
+CARD_QUALITY, CARD_DOMAINS, CARD_TAKEDOWNS = "quality.md", "domains.csv", "takedowns.csv"
+CARD_FILES = (CARD, CARD_CROISSANT, CARD_TRAINING, CARD_QUALITY, CARD_DOMAINS, CARD_TAKEDOWNS)
 ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
@@ -295,6 +298,11 @@ def stats_file(name: str) -> str:
 def report_page(name: str) -> str:
     """Return where the page on the selection `name` is."""
     return f"{report_folder(name)}/{REPORT_PAGE}"
+
+
+def card_file(name: str, file: str) -> str:
+    """Return where a document that is published about the selection `name` is."""
+    return f"{report_folder(name)}/card/{file}"
 
 
 def label_file(session: str) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pairsieve.pipeline.dataset.paths import (
     BLOCKS,
     CARD,
+    CARD_FILES,
     ENERGON_DATASET,
     ENERGON_FOLDER,
     ENERGON_INFO,
@@ -96,6 +97,7 @@ _PATTERNS: dict[Role, list[str]] = {
     Role.FIXED: [
         *map(re.escape, (PLAN_FILE, INPUT_SEEN, SUPERSEDED, INDEX_PAGE)),
         rf"{REPORT.folder}/{_ANY}/(?:{re.escape(STATS)}|{re.escape(REPORT_PAGE)})",
+        rf"{REPORT.folder}/{_ANY}/card/(?:{'|'.join(map(re.escape, CARD_FILES))})",
         rf"{LABELS_FOLDER}/{_ATTEMPT}\.json",
         rf"{RETRY_LAYERS}/\d{{4}}\.json",
         rf"(?:{EMBED.folder}|{CAPTION.folder})/{_ANY}\.json",

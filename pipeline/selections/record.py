@@ -81,17 +81,27 @@ def read(store: Store, name: str) -> tuple[Marker, Record]:
     Raises:
         BadOption: there is none of that name, or it is older than such records.
     """
-    marker = store.marker(select_marker(name))
-    if marker is None:
-        known = names(store)
-        near = nearest(name, known) if known else "none was made yet"
-        raise BadOption(f"there is no selection `{name}`; {near}")
+    marker = selected(store, name)
     if MADE_BY not in marker.extra:
         raise BadOption(
             f"the selection `{name}` was made by an older pairsieve, which did not note its rules; "
             "`pairsieve select` with its recipe notes them"
         )
     return marker, Record.loads(marker.extra[MADE_BY])
+
+
+def selected(store: Store, name: str) -> Marker:
+    """Return the marker of a selection.
+
+    Raises:
+        BadOption: there is none of that name.
+    """
+    marker = store.marker(select_marker(name))
+    if marker is None:
+        known = names(store)
+        near = nearest(name, known) if known else "none was made yet"
+        raise BadOption(f"there is no selection `{name}`; {near}")
+    return marker
 
 
 def read_by(rule: Rule) -> set[str]:

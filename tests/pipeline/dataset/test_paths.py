@@ -72,6 +72,7 @@ FIXED = [
     paths.label_file("0123456789ab"),
     paths.stats_file("default"),
     paths.report_page("default"),
+    *(paths.card_file("default", file) for file in paths.CARD_FILES),
     paths.SUPERSEDED,
     paths.retry_layer(1),
     paths.model_record("ViT-B-32--openai"),

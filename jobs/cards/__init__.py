@@ -1,0 +1,1 @@
+"""The command `card`: what is published about a selection."""

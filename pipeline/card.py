@@ -1,0 +1,141 @@
+"""Card: write what is published about a selection, all of it from the ledger.
+
+A dataset card for the Hugging Face Hub, Croissant 1.1, a summary in the form of the European
+Commission's template for training content, a report on quality, the hosts with the most content,
+and the register of takedowns. The ledger does not hold who publishes the dataset, nor the
+crawler's name: `About` and the recipe say these, else the documents say that they are unknown.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pairsieve.pipeline.captions.sentences import caption_sentences
+from pairsieve.pipeline.cards import counts, croissant, dataset_card, quality, takedowns
+from pairsieve.pipeline.cards import training_content as content
+from pairsieve.pipeline.cards.facts import Facts
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import (
+    BLOCKLIST_MARKER,
+    CARD,
+    CARD_CROISSANT,
+    CARD_DOMAINS,
+    CARD_QUALITY,
+    CARD_TAKEDOWNS,
+    CARD_TRAINING,
+    card_file,
+    shards_card,
+    shards_folder,
+)
+from pairsieve.pipeline.dataset.shard_names import is_card, is_shard
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS
+from pairsieve.pipeline.ledger.ledger import current_shards
+from pairsieve.pipeline.selections.record import selected
+from pairsieve.pipeline.unit import plan_file
+from pairsieve.pipeline.vectors.model_record import model_sentences
+from pairsieve.schemas.about import About
+from pairsieve.schemas.recipe import Recipe
+
+TARS = "*.tar"
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def check(store: Store, name: str) -> None:
+    """Refuse to begin without a dataset or without a selection of that name.
+
+    Raises:
+        BadOption: saying which.
+    """
+    plan_file.read(store)
+    selected(store, name)
+
+
+def run(
+    store: Store,
+    engine: Engine,
+    name: str,
+    about: About | None = None,
+    recipe: Recipe | None = None,
+    units: int = BLOCK_UNITS,
+) -> list[str]:
+    """Write the documents on the selection `name`; return where they are.
+
+    Croissant needs shards: without any of the latest run it is left out, and one that was there
+    is deleted. The pool is counted in blocks of so many units.
+
+    Raises:
+        BadOption: there is no dataset, or no such selection.
+        Stopped: a task's process kept dying, or a file is not what was committed.
+    """
+    plan = plan_file.read(store)
+    marker = selected(store, name)
+    with counts.counted(store, engine, name, marker, units) as connection:
+        counted = counts.summary(connection, content.SHOWN)
+        with store.writer(card_file(name, CARD_DOMAINS)) as sink:
+            content.write_hosts(connection, counted.hosts, sink)
+    facts = Facts(
+        name,
+        about or About(),
+        recipe,
+        plan,
+        marker,
+        current_shards(store, name),
+        counted,
+        takedowns.read(store),
+        [*model_sentences(store), *caption_sentences(store)],
+        store.exists(BLOCKLIST_MARKER),
+        version("pairsieve"),
+    )
+    written = []
+    for file, text in _documents(store, facts):
+        store.write(card_file(name, file), text.encode())
+        written.append(file)
+    if facts.shards is None:
+        store.delete([card_file(name, CARD_CROISSANT)])
+    return [store.location(card_file(name, file)) for file in (*written, CARD_DOMAINS)]
+
+
+def _documents(store: Store, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each document."""
+    columns = _columns(store, facts.shards)
+    yield CARD, dataset_card.card(facts, _front(store, facts))
+    if facts.shards:
+        suffix = facts.plan.measuring["image"]["format"]
+        yield CARD_CROISSANT, croissant.croissant(facts, suffix, columns)
+    yield CARD_TRAINING, content.summary(facts)
+    yield CARD_QUALITY, quality.report(facts)
+    yield CARD_TAKEDOWNS, takedowns.register(facts.takedowns)
+
+
+def _columns(store: Store, shards: Marker | None) -> "pa.Schema | None":
+    """Return the columns of Parquet shards; None of tars, or without shards."""
+    import pyarrow.parquet as pq
+
+    files = (file for file in (shards.files if shards else ()) if is_shard(file))
+    first = next(files, "")
+    if not first.endswith(".parquet"):
+        return None
+    with store.reader(first) as source:
+        return pq.read_schema(source)
+
+
+def _front(store: Store, facts: Facts) -> dict[str, Any]:
+    """Return what the card's metadata says of the files: as the card beside Parquet shards does."""
+    files = facts.shards.files if facts.shards else {}
+    if any(map(is_card, files)):
+        _, front, _ = store.read(shards_card(facts.name)).decode().split("---\n", 2)
+        beside: dict[str, Any] = yaml.safe_load(front)
+        return beside
+    head = f"{shards_folder(facts.name)}/"
+    folders = {file.removeprefix(head).rpartition("/")[0] for file in files if is_shard(file)}
+    data_files = [
+        {"split": folder or "train", "path": f"{folder}/{TARS}".lstrip("/")}
+        for folder in sorted(folders)
+    ]
+    return {"configs": [{"config_name": "default", "data_files": data_files}]} if files else {}

@@ -1,0 +1,1 @@
+"""What is published about a selection: card, Croissant, training content, quality, takedowns."""
