@@ -16,7 +16,7 @@ import typer
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench_web.command import web
-from pairsieve.jobs.cards.commands import card
+from pairsieve.jobs.cards.commands import card, check_proof
 from pairsieve.jobs.cli_options import (
     Address,
     Again,
@@ -274,6 +274,7 @@ for command in (extract, diff, sweep, presets, why, sql, explore, recheck, card,
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)
+app.command("check-proof")(check_proof)
 app.command("what-if")(what_if)
 
 

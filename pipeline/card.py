@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pairsieve.pipeline.captions.sentences import caption_sentences
-from pairsieve.pipeline.cards import counts, croissant, dataset_card, quality, takedowns
+from pairsieve.pipeline.cards import counts, croissant, dataset_card, merkle, quality, takedowns
 from pairsieve.pipeline.cards import training_content as content
 from pairsieve.pipeline.cards.facts import Facts
+from pairsieve.pipeline.cards.signature import Signer
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     BLOCKLIST_MARKER,
@@ -23,6 +24,8 @@ from pairsieve.pipeline.dataset.paths import (
     CARD_CROISSANT,
     CARD_DOMAINS,
     CARD_QUALITY,
+    CARD_ROOT,
+    CARD_SIGNATURE,
     CARD_TAKEDOWNS,
     CARD_TRAINING,
     card_file,
@@ -38,6 +41,7 @@ from pairsieve.pipeline.selections.record import selected
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.schemas.about import About
+from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 TARS = "*.tar"
@@ -62,6 +66,7 @@ def run(
     name: str,
     about: About | None = None,
     recipe: Recipe | None = None,
+    signer: Signer | None = None,
     units: int = BLOCK_UNITS,
 ) -> list[str]:
     """Write the documents on the selection `name`; return where they are.
@@ -79,26 +84,63 @@ def run(
         counted = counts.summary(connection, content.SHOWN)
         with store.writer(card_file(name, CARD_DOMAINS)) as sink:
             content.write_hosts(connection, counted.hosts, sink)
+    shards = current_shards(store, name)
     facts = Facts(
         name,
         about or About(),
         recipe,
         plan,
         marker,
-        current_shards(store, name),
+        shards,
         counted,
         takedowns.read(store),
         [*model_sentences(store), *caption_sentences(store)],
         store.exists(BLOCKLIST_MARKER),
         version("pairsieve"),
+        merkle.root(merkle.entries(name, shards)) if shards else None,
     )
     written = []
     for file, text in _documents(store, facts):
         store.write(card_file(name, file), text.encode())
         written.append(file)
+    written += _signed(store, facts, signer)
     if facts.shards is None:
         store.delete([card_file(name, CARD_CROISSANT)])
     return [store.location(card_file(name, file)) for file in (*written, CARD_DOMAINS)]
+
+
+def prove(store: Store, name: str, shard: str) -> merkle.Proof:
+    """Return the proof that a shard belongs to the shards of the selection `name`.
+
+    Raises:
+        BadOption: there are no shards of its latest run, or not this one.
+    """
+    check(store, name)
+    shards = current_shards(store, name)
+    if shards is None:
+        raise BadOption(f"--prove: `{name}` has no shards of its latest run; `pairsieve shard`")
+    return merkle.prove(merkle.entries(name, shards), shard)
+
+
+def _signed(store: Store, facts: Facts, signer: Signer | None) -> list[str]:
+    """Write the root over the shards and its signature; return the files.
+
+    What is there is deleted where it is of other shards.
+    """
+    root, signature = (card_file(facts.name, file) for file in (CARD_ROOT, CARD_SIGNATURE))
+    text = b""
+    if facts.shards:
+        samples = facts.shards.rows
+        text = f"{facts.name}\n{samples} samples\n{facts.root}\n".encode()
+    if store.exists(root) and store.read(root) != text:
+        store.delete([root, signature])
+    if not text:
+        return []
+    store.write(root, text)
+    if signer is None:
+        return [CARD_ROOT]
+    store.write(signature, signer.sign(text).encode())
+    return [CARD_ROOT, CARD_SIGNATURE]
 
 
 def _documents(store: Store, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -106,6 +106,7 @@ def _overview(facts: Facts) -> Iterator[tuple[str, object]]:
     yield "Size of the stored images", size(totals["stored_bytes"])
     yield "Characters of text", totals["characters"]
     yield "Hosts", facts.counts.hosts
+    yield "Root over the shards", code(facts.root) if facts.root else "none are packed"
 
 
 def _source(facts: Facts) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Facts:
         models: A sentence on each model that measured.
         blocklisted: Whether stored images were compared with a blocklist.
         version: Of pairsieve.
+        root: The hash over all shards, hex; None where there are none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Facts:
     models: list[str]
     blocklisted: bool
     version: str
+    root: str | None
 
     @property
     def title(self) -> str:

@@ -41,7 +41,11 @@ MANIFEST = "manifest.parquet"
 CARD = "README.md"  # of Parquet shards, and of what is published about a selection
 CARD_CROISSANT, CARD_TRAINING = "croissant.json", "training-content.md"
 CARD_QUALITY, CARD_DOMAINS, CARD_TAKEDOWNS = "quality.md", "domains.csv", "takedowns.csv"
-CARD_FILES = (CARD, CARD_CROISSANT, CARD_TRAINING, CARD_QUALITY, CARD_DOMAINS, CARD_TAKEDOWNS)
+CARD_ROOT, CARD_SIGNATURE = "root.txt", "root.txt.sig"
+CARD_FILES = (
+    CARD, CARD_CROISSANT, CARD_TRAINING, CARD_QUALITY, CARD_DOMAINS, CARD_TAKEDOWNS, CARD_ROOT,
+    CARD_SIGNATURE,
+)  # fmt: skip
 ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder

@@ -4,17 +4,21 @@ import csv
 import io
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
 from pairsieve.pipeline import card, forget, select, shard
+from pairsieve.pipeline.cards import merkle
+from pairsieve.pipeline.cards.signature import Signer
 from pairsieve.pipeline.dataset.paths import CARD_CROISSANT, card_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
@@ -225,3 +229,27 @@ def test_croissant_is_valid_and_its_records_are_the_samples(
     texts = "texts" if layout == "webdataset" else "pairs"
     found = {record[f"{texts}/text"] for record in dataset.records(texts)}
     assert found == {f"pair {row}".encode() for row in (0, 1, 2, 7)}
+
+
+def test_the_root_is_over_what_the_manifest_says_and_a_shard_is_proved(store: Store) -> None:
+    card.run(_packed(store, samples=2), Serial(), "default")
+    root = _read(store, "root.txt").splitlines()[-1]
+    listed = pq.read_table(Path(store.url) / "shards/default/manifest.parquet")
+    of_manifest = dict(
+        zip(listed["shard"].to_pylist(), listed["shard_sha256"].to_pylist(), strict=True)
+    )
+    assert merkle.root(dict(sorted(of_manifest.items()))) == root
+    shard_file = Path(store.url) / "shards/default/00001.tar"
+    assert card.prove(store, "default", "00001.tar").root(merkle.sha256_of(shard_file)) == root
+    assert root in _read(store, "README.md")
+
+
+def test_a_signature_stays_while_the_shards_are_the_same(store: Store, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    card.run(_packed(store, samples=2), Serial(), "default", signer=Signer(key))
+    signature = _read(store, "root.txt.sig")
+    card.run(store, Serial(), "default")
+    assert _read(store, "root.txt.sig") == signature
+    card.run(_packed(store, samples=3), Serial(), "default")
+    assert not store.exists(card_file("default", "root.txt.sig"))
