@@ -27,6 +27,7 @@ NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code ins
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
     "input": {"Pages": "pages"},
+    "fetch": {"Pace": "hosts"},
     "text": {"SequenceClassifier": "classifier", "Perplexity": "perplexity"},
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},

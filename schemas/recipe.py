@@ -4,7 +4,6 @@ Everything is checked here or in `pipeline/ledger/rules.py` before any input or 
 the file itself is read by `recipe_file.py`.
 """
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -24,19 +23,16 @@ from pairsieve.schemas.recipe_captions import Captions
 from pairsieve.schemas.recipe_external import MAX_PHASH_DISTANCE, Decontaminate, EarlierDatasets
 from pairsieve.schemas.recipe_filters import OwnFilters
 from pairsieve.schemas.recipe_group import Group
-from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders
+from pairsieve.schemas.recipe_headers import HeadersForAll, HostHeaders, reachable
 from pairsieve.schemas.recipe_input import Input
 from pairsieve.schemas.recipe_keep import Keep, Origin, one_rule
 from pairsieve.schemas.recipe_opt_outs import OptOuts
+from pairsieve.schemas.recipe_paces import HostPaces
 from pairsieve.schemas.recipe_report import Report
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
 from pairsieve.schemas.recipe_shard import Shard
 from pairsieve.schemas.recipe_text import Text
-
-_PRODUCT = re.compile(r"[A-Za-z0-9]")
-_CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
-
 
 # Keys of `fetch` that img2dataset's downloader can keep; each of the others would be a promise.
 IMG2DATASET_KEYS = frozenset(
@@ -45,18 +41,6 @@ IMG2DATASET_KEYS = frozenset(
         "robots",
     )
 )  # fmt: skip
-
-
-def _reachable(user_agent: str) -> str:
-    """Refuse a User-Agent from which a site's owner could not tell whom to write to."""
-    if not (user_agent.isascii() and user_agent.isprintable()):
-        raise ValueError(f"must be printable ASCII, got {user_agent!r}")
-    if not _PRODUCT.match(user_agent) or not _CONTACT.search(user_agent):
-        raise ValueError(
-            "must begin with a name and hold a URL or an e-mail address, so that a site's owner "
-            f'can reach you, e.g. "my-lab/1.0 (+https://example.org/crawler)"; got {user_agent!r}'
-        )
-    return user_agent
 
 
 def _off(value: object) -> object:
@@ -70,7 +54,7 @@ class Fetch(Section):
     engine: Literal["pairsieve", "img2dataset"] = Field(
         "pairsieve", description="Whose downloader; what img2dataset's cannot do: img2dataset.md."
     )
-    user_agent: Annotated[str, AfterValidator(_reachable)] = Field(
+    user_agent: Annotated[str, AfterValidator(reachable)] = Field(
         min_length=1,
         description="Honest name and a URL or e-mail address to reach you; sent with every "
         "request. Its first word is the name that robots.txt can address.",
@@ -83,6 +67,9 @@ class Fetch(Section):
     )
     per_host_connections: int = Field(
         8, ge=1, le=1000, description="Requests under way at once that one host sees of the job."
+    )
+    hosts: HostPaces = Field(
+        {}, description="Paces of single hosts instead, `example.org: {per_s: 2, connections: 1}`."
     )
     crawl_delay_max_s: float = Field(
         60, ge=0, le=86_400, description="A longer Crawl-delay of a robots.txt counts as this, s."

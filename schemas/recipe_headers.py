@@ -11,6 +11,8 @@ SENSITIVE = frozenset(("authorization", "cookie"))  # for one host alone, over h
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[!-~](?:[ !-~]*[!-~])?")
 _HOST = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?!80$|443$)[0-9]{1,5})?")
+_PRODUCT = re.compile(r"[A-Za-z0-9]")
+_CONTACT = re.compile(r"https?://[^\s/]+|[^\s@<>()]+@[^\s@<>()]+")
 _REASONS = {
     "host": "it follows from the URL",
     "user-agent": "say `fetch.user_agent`",
@@ -36,6 +38,18 @@ _REASONS = {
         "a part of an image, or none, would come",
     ),
 }  # fmt: skip
+
+
+def reachable(user_agent: str) -> str:
+    """Refuse a User-Agent from which a site's owner could not tell whom to write to."""
+    if not (user_agent.isascii() and user_agent.isprintable()):
+        raise ValueError(f"must be printable ASCII, got {user_agent!r}")
+    if not _PRODUCT.match(user_agent) or not _CONTACT.search(user_agent):
+        raise ValueError(
+            "must begin with a name and hold a URL or an e-mail address, so that a site's owner "
+            f'can reach you, e.g. "my-lab/1.0 (+https://example.org/crawler)"; got {user_agent!r}'
+        )
+    return user_agent
 
 
 def _checked(headers: dict[str, str]) -> dict[str, str]:

@@ -11,9 +11,11 @@ requests are evenly spaced.
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
+
+from pairsieve.schemas.recipe import Fetch
 
 Job = TypeVar("Job")
 
@@ -22,6 +24,7 @@ Job = TypeVar("Job")
 class _Host(Generic[Job]):
     spacing: float  # s between two tokens
     burst: float  # s that the tokens of a full bucket are worth, less one token
+    slots: int  # requests at once
     active: int = 0
     queued: bool = False  # in line, or on the calendar
     filled: float = 0.0  # when the bucket will be full again, monotonic clock
@@ -36,16 +39,29 @@ class _Host(Generic[Job]):
 class HostQueue(Generic[Job]):
     """The jobs that wait, by host. Every operation takes O(log hosts) at most."""
 
-    def __init__(self, per_host: int, per_s: float = 1e6) -> None:
-        """Prepare for hosts that see at most `per_host` requests at once, `per_s` per second."""
-        self._per_host = per_host
-        tokens = max(1.0, per_s // 10)
-        self._spacing = 1 / (per_s - (tokens - 1))
-        self._burst = (tokens - 1) * self._spacing
+    def __init__(
+        self, per_host: int, per_s: float = 1e6, own: Mapping[str, tuple[int, float]] | None = None
+    ) -> None:
+        """Prepare for hosts that see at most `per_host` requests at once, `per_s` per second.
+
+        Hosts of which `own` says both are the exceptions.
+        """
+        self._usual, self._own = (per_host, per_s), own or {}
         self._hosts: dict[str, _Host[Job]] = {}
         self._line: deque[_Host[Job]] = deque()  # may have a turn now
         self._calendar: list[tuple[float, int, _Host[Job]]] = []  # heap: due, ticket, host
         self._tickets = itertools.count()
+
+    @classmethod
+    def of(cls, options: Fetch, among: int) -> Self:
+        """Return the queue of one of `among` that share what the recipe lets a host see."""
+        own = {name: (pace.connections, pace.per_s) for name, pace in options.hosts.items()}
+        usual = options.per_host_connections, options.per_host_per_s
+
+        def part(slots: int | None, per_s: float | None) -> tuple[int, float]:
+            return max(1, (slots or usual[0]) // among), (per_s or usual[1]) / among
+
+        return cls(*part(*usual), {name: part(*pace) for name, pace in own.items()})
 
     def add(self, name: str, job: Job, first: bool = False) -> None:
         """Let `job` wait for the host `name`, last or, if `first`, before all others."""
@@ -66,7 +82,7 @@ class HostQueue(Generic[Job]):
         while self._line:
             host = self._line.popleft()
             host.queued = False
-            if not host.waiting or host.active >= self._per_host:
+            if not host.waiting or host.active >= host.slots:
                 continue
             if host.due() > now:
                 self._queue(host)  # backed off since it was put in line
@@ -118,12 +134,15 @@ class HostQueue(Generic[Job]):
     def _host(self, name: str) -> _Host[Job]:
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = _Host(self._spacing, self._burst)
+            slots, per_s = self._own.get(name, self._usual)
+            tokens = max(1.0, per_s // 10)
+            spacing = 1 / (per_s - (tokens - 1))
+            host = self._hosts[name] = _Host(spacing, (tokens - 1) * spacing, slots)
         return host
 
     def _queue(self, host: _Host[Job], now: float = 0.0) -> None:
         """Put `host` in line or on the calendar if it has a job and a slot and is in neither."""
-        if host.queued or not host.waiting or host.active >= self._per_host:
+        if host.queued or not host.waiting or host.active >= host.slots:
             return
         host.queued = True
         due = host.due()

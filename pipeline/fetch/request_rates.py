@@ -15,7 +15,7 @@ from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, REQUESTS_SUFFIX, fil
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.schemas.columns import Column, arrow_schema
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Fetch, Recipe
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -81,9 +81,15 @@ def highest(store: Store) -> HostRate | None:
     return HostRate(*row) if row else None
 
 
+def _limit(host: str, fetch: Fetch) -> float:
+    """Return how many requests per second the recipe lets a host see."""
+    own = fetch.hosts[host].per_s if host in fetch.hosts else None
+    return own or fetch.per_host_per_s
+
+
 def sentence(peak: HostRate, recipe: Recipe) -> str:
     """Return in one line the highest rate that any host saw and the limit of the recipe."""
-    limit = f"{recipe.fetch.per_host_per_s:g} per second" if recipe.fetch else "not said"
+    limit = f"{_limit(peak.host, recipe.fetch):g} per second" if recipe.fetch else "not said"
     return (
         f"Most requests that any host saw in one second: {peak.peak_per_s:,} "
         f"({peak.host[:200]}; {peak.per_s:.2f} per second over its busiest minute); "

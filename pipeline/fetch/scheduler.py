@@ -49,8 +49,7 @@ class Scheduler:
         # A socket is no matter of the blocklist, and all else of a unit's own addresses.
         self._addresses = Addresses(options.allow_networks, options.ports)
         self._robot = product_token(options.user_agent)
-        connections = max(1, options.per_host_connections // among)
-        self._hosts: HostQueue[Job] = HostQueue(connections, options.per_host_per_s / among)
+        self._hosts: HostQueue[Job] = HostQueue.of(options, among)
         self._among = among
         self._later: list[tuple[float, int, Job]] = []  # heap: due, ticket, job
         self._checks: list[tuple[float, int, Transfer]] = []  # heap: due, serial, transfer

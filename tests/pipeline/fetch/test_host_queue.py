@@ -1,8 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 
 from pairsieve.pipeline.fetch.host_queue import HostQueue
+from pairsieve.schemas.recipe import Fetch
 
 
 def taken(hosts: HostQueue[str], at_most: int, now: float = 1000.0) -> list[str]:
@@ -139,3 +141,35 @@ def test_jobs_are_discarded_and_hosts_forgotten_of_which_nothing_need_be_known()
     assert taken(hosts, 9) == []
     hosts.discard(lambda job: True, now=2001.0)
     assert not hosts._hosts
+
+
+def options(**changes: Any) -> Fetch:
+    pace = {"per_host_per_s": 4, "per_host_connections": 6}
+    return Fetch(user_agent="me/1 (+mailto:me@example.org)", **pace | changes)
+
+
+def test_a_host_with_a_pace_of_its_own_keeps_it_and_the_others_theirs() -> None:
+    own = {"slow": {"per_s": 1}, "fast": {"per_s": 8}}
+    for name, spacing in (("slow", 1.0), ("fast", 0.125), ("other", 0.25)):
+        hosts: HostQueue[str] = HostQueue.of(options(hosts=own), 1)
+        for number in range(4):
+            hosts.add(name, str(number))
+        starts = times(hosts, 4)
+        assert starts[3] - starts[0] == pytest.approx(3 * spacing, abs=0.04)
+
+
+def test_slots_of_its_own_are_shared_among_processes_and_a_key_left_out_is_as_for_all() -> None:
+    fetch = options(hosts={"few": {"connections": 2}, "rate": {"per_s": 10}}, per_host_per_s=1000)
+    for among, name, at_once in ((1, "few", 2), (2, "few", 1), (1, "other", 6), (3, "other", 2)):
+        hosts: HostQueue[str] = HostQueue.of(fetch, among)
+        for number in range(9):
+            hosts.add(name, str(number))
+        assert len(taken(hosts, 9)) == at_once
+
+
+def test_a_crawl_delay_slows_down_a_host_that_has_a_higher_pace_of_its_own() -> None:
+    hosts: HostQueue[str] = HostQueue.of(options(hosts={"a": {"per_s": 100}}), 1)
+    hosts.add("a", "1")
+    hosts.slow_down("a", 2.0)
+    hosts.add("a", "2")
+    assert times(hosts, 2)[1] >= 1002
