@@ -18,6 +18,7 @@ from pairsieve.schemas.column import InSample
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.pool_columns import BALANCED as BALANCED
 from pairsieve.schemas.pool_columns import BOILERPLATE as BOILERPLATE
+from pairsieve.schemas.pool_columns import CAPTIONS_RANKED as CAPTIONS_RANKED
 from pairsieve.schemas.pool_columns import CLUSTERED as CLUSTERED
 from pairsieve.schemas.pool_columns import COUNTED as COUNTED
 from pairsieve.schemas.pool_columns import RARE as RARE
@@ -295,7 +296,7 @@ CAPTION_TEXTS = (RECAPTION, SHORT_RECAPTION, TRANSLATION)
 CAPTIONED = (*CAPTION_TEXTS, CAPTION_OUTCOME)
 COPIES = (
     REPEATED, DUPLICATE_OF, DUPLICATE_DISTANCE, DUPLICATE_DHASH, DUPLICATE_COLOUR,
-    DUPLICATE_ORIENTATION, DUPLICATE_EDIT, CLUSTER, CAPTIONS,
+    DUPLICATE_ORIENTATION, DUPLICATE_EDIT, CLUSTER, CAPTIONS, CAPTIONS_RANKED,
 )  # fmt: skip
 # The steps of `group` that run where a recipe requests them: module in `pipeline/`, its columns.
 # They run in this order.

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pairsieve.schemas.column import InSample
+from pairsieve.schemas.column import Column, InSample
 
 CAPTION_COUNT = InSample(
     "caption_count",
@@ -22,6 +22,14 @@ CAPTIONS_OF_IMAGE = InSample(
     pa.int64(),
     "captions",
     "Different captions of the images whose file is the same, by its SHA-256.",
+)
+
+CAPTIONS_RANKED = Column(
+    "captions_ranked",
+    pa.list_(pa.int32()),
+    "",
+    "Indices of `captions`, from 0, by the `clip_similarity` of their own pairs, highest first and "
+    "missing last; of equals the kept copy's, then that of the lower uid. Null without copies.",
 )
 
 CONCEPT_MATCHES = InSample(

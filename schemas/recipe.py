@@ -31,7 +31,7 @@ from pairsieve.schemas.recipe_paces import HostPaces
 from pairsieve.schemas.recipe_report import Report
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
-from pairsieve.schemas.recipe_shard import Shard
+from pairsieve.schemas.recipe_shard import Shard, check_text
 from pairsieve.schemas.recipe_text import Text
 
 # Keys of `fetch` that img2dataset's downloader can keep; each of the others would be a promise.
@@ -356,10 +356,7 @@ class Recipe(Section):
         if self.alignment and self.embed is None:
             raise ValueError("alignment: of whose vectors? name the model in the section `embed`")
         written = self.captions.columns if self.captions else ()
-        shares = self.shard.text if isinstance(self.shard.text, dict) else {}
-        for name in shares:
-            if name not in ("original", "cleaned", *written):
-                raise ValueError(f"shard.text: nothing writes `{name}`; add it to captions.columns")
+        check_text(self.shard.text, written, self.embed is not None, self.group.captions)
         if self.text and self.text.tokens and self.embed is None:
             raise ValueError("text.tokens: whose? name the model in the section `embed`")
         return self

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pairsieve.schemas.recipe_base import Section
 WINDOW_UNITS = 32
 BYTES = 1_000_000_000
 TEXTS = ("original", "cleaned")  # kinds of text in `.txt`
+BEST = "best"  # likewise, of all samples alike
 MIXED = (*TEXTS, *(column.name for column in CAPTION_TEXTS))
 STORED = "stored"
 PARQUET_COLUMNS = ("image", "original_text", "image_embedding")  # of shards, besides the ledger's
@@ -41,8 +43,10 @@ def _smaller(value: Any) -> Any:
 def _text(value: Any) -> Any:
     """Refuse a text that is none of the kinds, and shares of them that are no whole."""
     if not isinstance(value, dict):
-        if value not in TEXTS:
-            raise ValueError(f"must be `original`, `cleaned`, or shares of kinds, got {value!r}")
+        if value not in (*TEXTS, BEST):
+            raise ValueError(
+                f"must be `original`, `cleaned`, `best`, or shares of kinds, got {value!r}"
+            )
         return value
     for kind, share in value.items():
         if kind not in MIXED:
@@ -78,8 +82,10 @@ class Shard(Section):
     text: Annotated[str | dict[str, float], BeforeValidator(_text)] = Field(
         "original",
         description="The caption in a sample's `.txt`: `original`, `cleaned`, or shares of these "
-        "and of the columns of `captions`, e.g. `{original: 0.5, recaption: 0.5}`. Its JSON has "
-        "the original in any case.",
+        "and of the columns of `captions`, e.g. `{original: 0.5, recaption: 0.5}`; or `best`, of "
+        "its own and those of its copies (`group.captions: all_as_list`) the one whose own pair "
+        "has the highest `clip_similarity` of the first model. One without loses; of equals its "
+        "own stays, else that of the lower uid. Its JSON has the original in any case.",
     )
     personal_data: Literal["keep", "mask"] = Field(
         "keep",
@@ -168,6 +174,32 @@ class Shard(Section):
         if self.mix == "pool" and self.window_units != WINDOW_UNITS:
             raise ValueError("window_units says how large a window is: say `mix: window`, too")
         return self
+
+
+def check_text(
+    text: str | dict[str, float], written: Collection[str], scored: bool, captions: str
+) -> None:
+    """Refuse texts of shards that nothing else in the recipe makes.
+
+    Args:
+        text: As the recipe has it.
+        written: The columns that models write.
+        scored: Whether some model measures `clip_similarity`.
+        captions: What `group.captions` is.
+
+    Raises:
+        ValueError: saying which and what to do.
+    """
+    for name in text if isinstance(text, dict) else ():
+        if name not in (*TEXTS, *written):
+            raise ValueError(f"shard.text: nothing writes `{name}`; add it to captions.columns")
+    if text == BEST and not scored:
+        raise ValueError("shard.text: `best` by which model? name it in the section `embed`")
+    if text == BEST and captions != "all_as_list":
+        raise ValueError(
+            "shard.text: `best` is one of the captions of an image's copies: say "
+            "`group: {captions: all_as_list}`, too"
+        )
 
 
 def exact(share: float) -> Fraction:

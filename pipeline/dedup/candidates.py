@@ -28,6 +28,7 @@ from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import (
     CENTRE_HASH,
+    CLIP_SIMILARITY,
     COLOUR,
     COLUMNS,
     DHASH,
@@ -131,7 +132,8 @@ def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
     preferred = [name.removeprefix("-") for name in options.prefer]
     names = [column.name for column in FEATURES]
     names += [name for name in preferred if name not in (*names, PIXELS)]
-    names += [TEXT.name] * (options.captions == "all_as_list")
+    of_captions = (TEXT.name, CLIP_SIMILARITY.name) if options.captions == "all_as_list" else ()
+    names += [name for name in of_captions if name not in names]
     types = {name: TYPES[name] for name in names} | {PIXELS: pa.int64()}
     with block.ledger(None) as connection:
         known = set(connection.table("ledger").columns)

@@ -31,6 +31,8 @@ from pairsieve.pipeline.dedup.candidates import AGAIN, Candidates, candidates, o
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
 from pairsieve.schemas.columns import (
     CAPTIONS,
+    CAPTIONS_RANKED,
+    CLIP_SIMILARITY,
     CLUSTER,
     COPIES,
     DUPLICATE_COLOUR,
@@ -49,6 +51,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_group import Group
 
+Rank = tuple[bool, float, bool, str]  # the least is the best
 MOST_CAPTIONS = 100  # that a keeper takes over, the best first: placeholders have thousands
 
 
@@ -133,24 +136,41 @@ def _copies(
         ROW.name: table[ROW.name],
         REPEATED.name: table[AGAIN],
         DUPLICATE_OF.name: kept,
-        CAPTIONS.name: pa.nulls(len(table), CAPTIONS.type),
+        **{
+            column.name: pa.nulls(len(table), column.type) for column in (CAPTIONS, CAPTIONS_RANKED)
+        },
     }
     if options.captions == "all_as_list":
         keepers = np.where(found.again[keepers], own, keepers)
-        columns[CAPTIONS.name] = _captions(table[TEXT.name].to_pylist(), keepers)
+        columns |= _captions(table, keepers)
     schema = arrow_schema((ROW, *COPIES))
     return pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
 
 
-def _captions(texts: list[str], keepers: Ints) -> pa.Array:
-    """Return the different texts of each keeper's copies, best first; null of what is no keeper."""
-    found: dict[int, dict[str, None]] = {}
-    for text, keeper in zip(texts, keepers.tolist(), strict=True):
-        found.setdefault(keeper, {})[text] = None
-    lists = [
-        [*found[index]][:MOST_CAPTIONS] if index in found else None for index in range(len(texts))
-    ]
-    return pa.array(lists, CAPTIONS.type)
+def _captions(table: pa.Table, keepers: Ints) -> dict[str, pa.Array]:
+    """Return the different texts of each keeper's copies, best first; null of what is no keeper.
+
+    And how they rank by the similarity of image and text, of each in its own pair; of a text that
+    several pairs have the best counts.
+    """
+    found: dict[int, dict[str, Rank]] = {}
+    columns = (table[column.name].to_pylist() for column in (TEXT, CLIP_SIMILARITY, UID))
+    for index, (keeper, text, score, uid) in enumerate(
+        zip(keepers.tolist(), *columns, strict=True)
+    ):
+        rank = score is None, -(score or 0), index != keeper, uid
+        texts = found.setdefault(keeper, {})
+        texts[text] = min(rank, texts.get(text, rank))
+    kept = {keeper: [*texts][:MOST_CAPTIONS] for keeper, texts in found.items()}
+    ranked = {
+        keeper: sorted(range(len(texts)), key=lambda n: found[keeper][texts[n]])
+        for keeper, texts in kept.items()
+    }
+    indices = range(len(keepers))
+    return {
+        CAPTIONS.name: pa.array(map(kept.get, indices), CAPTIONS.type),
+        CAPTIONS_RANKED.name: pa.array(map(ranked.get, indices), CAPTIONS_RANKED.type),
+    }
 
 
 def _counts(

@@ -15,7 +15,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
-from pairsieve.schemas.columns import Column
+from pairsieve.schemas.columns import CAPTIONS, Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -65,6 +65,7 @@ def _step(name: str) -> Step:
     return module
 
 
+RANKED = "ranked"  # stands for the captions of copies, as they are found now
 CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE, RARE_WORDS = columns.ROUNDS
 STEPS = tuple(map(_step, columns.STEPS))
 
@@ -79,9 +80,11 @@ def requested(recipe: Recipe, steps: Sequence[Step] = STEPS) -> dict[str, str]:
 
 
 def _of_rounds(recipe: Recipe) -> dict[str, object]:
-    """Return what in the recipe shapes the results of `ROUNDS`."""
+    """Return what in the recipe shapes the results of `ROUNDS`, and the captions of copies."""
     group = recipe.group
+    ranked = RANKED if group.captions == "all_as_list" else None
     return {
+        CAPTIONS.name: ranked,
         CONCEPTS: group.entries and group.entries.hashed(),
         CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
         BOILERPLATE: group.boilerplate and group.boilerplate.model_dump(),
@@ -97,6 +100,11 @@ def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step]
     """
     measured = grouped.extra.get("steps", {}) if grouped else {}
     options = requested(recipe, steps)
+    if recipe.shard.text == "best" and measured.get(CAPTIONS.name) != options[CAPTIONS.name]:
+        raise BadOption(
+            "shard.text: `best` is one of the captions of an image's copies, which `group` has not "
+            "ranked yet; run `pairsieve group` with this recipe first"
+        )
     made = {step.TABLE: step.COLUMNS for step in steps} | columns.ROUNDS
     for table, of_table in made.items():
         if table not in options or measured.get(table) == options[table]:

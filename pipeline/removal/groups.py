@@ -1,6 +1,6 @@
 """What `group` knows of pairs: their rows leave, and their texts the captions of their keepers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,16 +14,20 @@ from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.removal.replacement import Replacement, with_files
 from pairsieve.pipeline.removal.rows import read_rows
-from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT
+from pairsieve.pipeline.shards.captions import best_of
+from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT, Column
+from pairsieve.schemas.pool_columns import CAPTIONS_RANKED
 
 RECAPTIONED = "recaptioned"  # in the marker of a block: the file of captions that leave
 TAKEN = "taken"  # likewise: pairs that leave, and of them the repeated
 INDICES, TEXTS = "indices", "texts"  # of the captions of a keeper that leave
+BEST = "best"  # of those that stay
 CHANGES = pa.schema(
     [
         (ROW.name, pa.int64()),
         (INDICES, pa.list_(pa.int64())),
         (TEXTS, pa.list_(pa.large_string())),
+        (BEST, pa.large_string()),
     ]
 )
 
@@ -68,6 +72,7 @@ class GroupTask:
     def _recaptioned(self, table: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return rows whose captions lack texts that leave; and which of each row these were."""
         captions = table[CAPTIONS.name].to_pylist()
+        ranked = _ranked(table)
         changes: dict[int, dict[int, str]] = {}
         if any(captions):
             texts = self._texts(table)
@@ -77,13 +82,16 @@ class GroupTask:
                 if out:
                     changes[index] = out
                     captions[index] = [t for n, t in enumerate(captions[index]) if n not in out]
-        place = table.schema.get_field_index(CAPTIONS.name)
-        field = table.schema.field(place)
-        table = table.set_column(place, field, pa.array(captions, field.type))
+                    ranked[index] = _renumbered(ranked[index], out)
+        best = [
+            best_of(captions[index], ranked[index] or ()) or captions[index][0] for index in changes
+        ]
+        table = _replaced(_replaced(table, CAPTIONS, captions), CAPTIONS_RANKED, ranked)
         rows = table[ROW.name].take(pa.array(changes, pa.int64()))
         indices = [list(out) for out in changes.values()]
         leaving = [list(out.values()) for out in changes.values()]
-        return table, pa.table({ROW.name: rows, INDICES: indices, TEXTS: leaving}, CHANGES)
+        columns = {ROW.name: rows, INDICES: indices, TEXTS: leaving, BEST: best}
+        return table, pa.table(columns, CHANGES)
 
     def _texts(self, table: pa.Table) -> dict[int, set[str]]:
         """Return the texts that leave the clusters of a block, by cluster."""
@@ -96,6 +104,31 @@ class GroupTask:
             for cluster, text in zip(*columns, strict=True):
                 texts.setdefault(cluster, set()).add(text)
         return texts
+
+
+def _ranked(table: pa.Table) -> list[list[int] | None]:
+    """Return how the captions of each row rank; null where they were not ranked yet."""
+    if CAPTIONS_RANKED.name not in table.column_names:
+        return [None] * table.num_rows
+    ranked: list[list[int] | None] = table[CAPTIONS_RANKED.name].to_pylist()
+    return ranked
+
+
+def _renumbered(ranked: list[int] | None, out: Collection[int]) -> list[int] | None:
+    """Return how the captions rank that stay, by their places among these."""
+    if ranked is None:
+        return None
+    places = {old: new for new, old in enumerate(n for n in sorted(ranked) if n not in out)}
+    return [places[n] for n in ranked if n in places]
+
+
+def _replaced(table: pa.Table, column: Column, values: Sequence[Any]) -> pa.Table:
+    """Return a table with other values of a column, if it has this."""
+    place = table.schema.get_field_index(column.name)
+    if place < 0:
+        return table
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(values, field.type))
 
 
 def grouped_without(marker: Marker, prepared: Sequence[Marker]) -> Marker:

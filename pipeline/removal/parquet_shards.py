@@ -1,6 +1,6 @@
 """Parquet shards without the samples and captions that leave them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,25 +28,36 @@ def write(source: Any, sink: HashingWriter, rest: Rest) -> list[int]:
 
 
 def _shorter(table: pa.Table, rest: Rest) -> pa.Table:
-    """Return samples whose list of captions lacks those that leave."""
+    """Return samples whose text and list of captions lack those that leave."""
     uids = table[UID.name].to_pylist()
-    if CAPTIONS.name not in table.column_names or rest.leaving.keys().isdisjoint(uids):
+    if rest.leaving.keys().isdisjoint(uids):
         return table
-    place = table.column_names.index(CAPTIONS.name)
-    texts, captions = table[TEXT.name].to_pylist(), table[CAPTIONS.name].to_pylist()
+    own = table[TEXT.name].to_pylist()
+    texts = [rest.text(uid, text) for uid, text in zip(uids, own, strict=True)]
+    table = _replaced(table, TEXT.name, texts)
+    if CAPTIONS.name not in table.column_names:
+        return table
+    captions = table[CAPTIONS.name].to_pylist()
     for index, uid in enumerate(uids):
         if (leaving := rest.leaving.get(uid)) and captions[index]:
-            captions[index] = _left(captions[index], texts[index], leaving, rest)
-    return table.set_column(
-        place, CAPTIONS.name, pa.array(captions, table.schema.field(place).type)
-    )
+            captions[index] = _left(captions[index], own[index], texts[index], leaving, rest)
+    return _replaced(table, CAPTIONS.name, captions)
 
 
-def _left(captions: list[str], text: str, leaving: Mapping[int, str], rest: Rest) -> list[str]:
-    """Return the captions of a sample that stay.
+def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    place = table.column_names.index(name)
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(values, field.type))
+
+
+def _left(
+    captions: list[str], own: str, text: str, leaving: Mapping[int, str], rest: Rest
+) -> list[str]:
+    """Return the captions of a sample that stay beside its text, which was `own`.
 
     Those of `captions: all` are the others as they were cleaned or masked; else the list of all.
     """
     if rest.options.get("captions"):
-        return rest.captions(captions, [text], leaving.values())
+        left = rest.captions(captions, [own], leaving.values())
+        return [caption for caption in left if caption != text]
     return [caption for index, caption in enumerate(captions) if index not in leaving]

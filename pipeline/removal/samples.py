@@ -13,6 +13,7 @@ from pairsieve.pipeline.dataset.marker import PHONE_REGIONS
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.samples.sample_tar import header, tar_bytes
 from pairsieve.schemas.columns import CAPTIONS
+from pairsieve.schemas.recipe_shard import BEST
 
 BLOCK = tarfile.BLOCKSIZE
 JSON, TEXT = "json", "txt"
@@ -26,11 +27,21 @@ class Rest:
         dropped: Keys of the samples that leave.
         leaving: By key, the captions that leave a sample: each by its place in the list of all.
         options: What of the samples is not as by default, as the marker of the shards has it.
+        best: By key, the best of the captions that stay of such a sample.
     """
 
     dropped: Collection[str]
     leaving: Mapping[str, Mapping[int, str]]
     options: Mapping[str, Any] = field(default_factory=dict)
+    best: Mapping[str, str | None] = field(default_factory=dict)
+
+    def text(self, key: str, text: str) -> str:
+        """Return what a sample is trained on instead of `text`: the best caption that stays."""
+        best = self.best.get(key) if self.options.get("text") == BEST else None
+        if best is None:
+            return text
+        regions = self.options.get(PHONE_REGIONS)
+        return best if regions is None else masked(best, tuple(regions))
 
     def captions(self, texts: list[str], own: list[str], leaving: Collection[str]) -> list[str]:
         """Return the further captions of a sample that stay, beside its own text.
@@ -114,10 +125,13 @@ def without(members: list[Member], leaving: Mapping[int, str], rest: Rest) -> li
     captions = [member for member in members if _is_caption(member)]
     captions.sort(key=lambda member: int(member.suffix.partition(".")[0]))
     texts = [member.content().decode() for member in captions]
-    own = [member.content().decode() for member in stay if member.suffix == TEXT]
     key = members[0].name.partition(".")[0]
-    left = enumerate(rest.captions(texts, own, leaving.values()), 1)
-    stay += [Member.of(f"{key}.{number}.{TEXT}", text.encode()) for number, text in left]
+    place = next(n for n, member in enumerate(stay) if member.suffix == TEXT)
+    own = stay[place].content().decode()
+    text = rest.text(key, own)
+    stay[place] = Member.of(stay[place].name, text.encode())
+    left = [one for one in rest.captions(texts, [own], leaving.values()) if one != text]
+    stay += [Member.of(f"{key}.{n}.{TEXT}", one.encode()) for n, one in enumerate(left, 1)]
     return sorted(stay, key=lambda member: member.suffix)
 
 

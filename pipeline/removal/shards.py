@@ -20,7 +20,7 @@ from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.shard_names import is_shard_index
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.removal import parquet_shards, samples
-from pairsieve.pipeline.removal.groups import INDICES, TEXTS
+from pairsieve.pipeline.removal.groups import BEST, INDICES, TEXTS
 from pairsieve.pipeline.removal.replacement import MOVED, Replacement
 from pairsieve.pipeline.removal.rows import files_in, read_rows
 from pairsieve.pipeline.removal.samples import Rest
@@ -76,11 +76,12 @@ class ShardTask:
         gone = np.isin(rows, read_rows(self.store, files_in(self.found)))
         left = listed.filter(pa.array(~gone))
         dropped = set(listed.filter(pa.array(gone))[UID.name].to_pylist())
-        changes = self._leaving(rows)
+        changes, best = self._leaving(rows)
         made = content(self.folder, task_name(number), f".{file.rpartition('.')[2]}")
         uids = dict(zip(left[ROW.name].to_pylist(), left[UID.name].to_pylist(), strict=True))
         leaving = {uids[row]: captions for row, captions in changes.items() if row in uids}
-        rest = Rest(frozenset(dropped), leaving, self.done.extra.get(SAMPLES, {}))
+        bests = {uids[row]: text for row, text in best.items() if row in uids}
+        rest = Rest(frozenset(dropped), leaving, self.done.extra.get(SAMPLES, {}), bests)
         write = parquet_shards.write if file.endswith(SUFFIX) else samples.write
         with self.store.reader(path) as source, self.store.writer(made) as sink:
             offsets = write(source, sink, rest)
@@ -94,16 +95,23 @@ class ShardTask:
         new.extra[WRITTEN] = [file, before, sink.entry()["sha256"], left.num_rows]
         return new.commit(self.store, self.folder, number)
 
-    def _leaving(self, rows: NDArray[np.int64]) -> dict[int, dict[int, str]]:
-        """Return place and text of the captions that leave keepers among these rows, by row."""
+    def _leaving(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[dict[int, dict[int, str]], dict[int, str | None]]:
+        """Return place and text of the captions that leave keepers among these rows, by row.
+
+        And of each the best caption that stays.
+        """
         found: dict[int, dict[int, str]] = {}
+        best: dict[int, str | None] = {}
         for file in self.changes:
             with self.store.reader(file) as source:
                 own = pq.read_table(source, filters=pa.compute.field(ROW.name).isin(rows))
-            columns = (own[name].to_pylist() for name in (ROW.name, INDICES, TEXTS))
-            for row, indices, texts in zip(*columns, strict=True):
+            columns = (own[name].to_pylist() for name in (ROW.name, INDICES, TEXTS, BEST))
+            for row, indices, texts, left in zip(*columns, strict=True):
                 found[row] = dict(zip(indices, texts, strict=True))
-        return found
+                best[row] = left
+        return found, best
 
 
 def _part(left: pa.Table, offsets: list[int], sha256: str) -> pa.Table:

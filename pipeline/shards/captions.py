@@ -14,8 +14,9 @@ from pairsieve.filters.personal_data import REGIONS
 from pairsieve.filters.personal_data_kinds import masked
 from pairsieve.pipeline.input.extra_columns import is_json, source_of
 from pairsieve.schemas.columns import CAPTION_TEXTS, CAPTIONS, TEXT, UID
-from pairsieve.schemas.pool_columns import BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX
+from pairsieve.schemas.pool_columns import BOILERPLATE_PREFIX, BOILERPLATE_SUFFIX, CAPTIONS_RANKED
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_shard import BEST
 
 CAPTION_FILES = pa.map_(pa.string(), pa.large_binary())
 LISTED = ("caption", "captions")  # by which inputs call a list of captions, whatever the text is
@@ -35,6 +36,7 @@ class Captions:
         affixes: Whether a cleaned text is without the boiler-plate of its host.
         lists: Columns with several captions of a pair, each with whether they are JSON, of which
             those but the text are written, too.
+        best: Whether the text that is trained on is the best of those of an image's copies.
     """
 
     clean: bool
@@ -44,6 +46,7 @@ class Captions:
     seed: int = 0
     affixes: bool = False
     lists: tuple[tuple[str, bool], ...] = ()
+    best: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe, extra: Iterable[pa.Field] = ()) -> "Captions":
@@ -53,11 +56,14 @@ class Captions:
         shares = tuple(sorted(shard.text.items())) if isinstance(shard.text, dict) else ()
         lists = _lists(recipe, extra) if shard.captions == "all" else ()
         affixes = recipe.group.boilerplate is not None and shard.cleans
-        return cls(clean, mask, phone_regions(recipe), shares, shard.seed, affixes, tuple(lists))
+        regions, best = phone_regions(recipe), shard.text == BEST
+        return cls(clean, mask, regions, shares, shard.seed, affixes, tuple(lists), best)
 
     def trained_on(self, samples: pa.Table) -> pa.ChunkedArray:
         """Return the text of each sample, UTF-8: the original where cleaning leaves nothing."""
         texts = self._mixed(samples) if self.shares else samples[TEXT.name]
+        if self.best:
+            texts = pa.chunked_array([pa.array(_best(samples), pa.string())])
         if self.clean or self.mask:
             each = zip(texts.to_pylist(), self._affixes(samples), strict=True)
             texts = pa.chunked_array([[self._caption(text, *affixes) for text, affixes in each]])
@@ -100,15 +106,16 @@ class Captions:
             if name in samples.column_names
         ]
         texts = samples[TEXT.name].to_pylist()
-        rows = zip(texts, self._affixes(samples), *columns, strict=True)
+        chosen = _best(samples) if self.best else texts
+        rows = zip(texts, chosen, self._affixes(samples), *columns, strict=True)
         files = [self._files(*row) for row in rows]
         return pa.array(files, CAPTION_FILES)
 
     def _files(
-        self, text: str, affixes: tuple[str, str], *lists: list[str]
+        self, text: str, chosen: str, affixes: tuple[str, str], *lists: list[str]
     ) -> list[tuple[str, bytes]]:
         written = dict.fromkeys(self._caption(one) for some in ([text], *lists) for one in some)
-        own = self._caption(text), self._caption(text, *affixes)
+        own = self._caption(chosen), self._caption(chosen, *affixes)
         others = [one for one in written if one.strip() and one not in own][:MOST_CAPTIONS]
         return [(f"{number}.txt", one.encode()) for number, one in enumerate(others, 1)]
 
@@ -130,6 +137,21 @@ class Captions:
 
     def _masked(self, text: str) -> str:
         return masked(text, self.regions)
+
+
+def best_of(captions: Sequence[str], ranked: Sequence[int]) -> str | None:
+    """Return the caption that ranks first, given the indices in order; blank ones do not count."""
+    return next((captions[index] for index in ranked if captions[index].strip()), None)
+
+
+def _best(samples: pa.Table) -> list[str]:
+    """Return the best of the captions of each sample and its copies; its own without copies."""
+    texts: list[str] = samples[TEXT.name].to_pylist()
+    if not {CAPTIONS.name, CAPTIONS_RANKED.name} <= set(samples.column_names):
+        return texts
+    columns = (samples[column.name].to_pylist() for column in (CAPTIONS, CAPTIONS_RANKED))
+    each = zip(texts, *columns, strict=True)
+    return [best_of(captions or (), ranked or ()) or text for text, captions, ranked in each]
 
 
 def drawn(uid: str, seed: int, shares: Sequence[tuple[str, float]]) -> str:

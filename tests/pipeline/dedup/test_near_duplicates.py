@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.vectors.folders import model_folder
+from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
 from pairsieve.schemas.columns import EMBEDDED, ROW, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
@@ -181,6 +181,31 @@ def test_the_keeper_has_the_captions_of_its_copies_once_each_and_its_own_first(
     assert grouped(store, "captions") == [None, ["large", "middle", "small"], None, None, ["alone"]]
     group.run(recipe(), store, Serial())
     assert grouped(store, "captions") == [None] * 5
+
+
+def test_captions_rank_by_the_similarity_of_their_own_pairs(
+    store: Store, put_gathered: PutGathered
+) -> None:
+    texts = ["copy", "keeper", "twice", "twice", "unscored", "late", "early"]
+    rows = [image(str(n), 0, text=text, width=9) for n, text in enumerate(texts)]
+    rows[1]["width"] = 10
+    rows[5]["uid"] = f"{9:032x}"
+    put_gathered(store, rows)
+    asked = Recipe.model_validate(
+        {"input": {"path": "p"}, "embed": MODEL, "group": {"captions": "all_as_list"}}
+    )
+    scores = [0.2, 0.3, 0.1, 0.4, None, 0.3, 0.3]
+    table = [{"row": row, "clip_similarity": score} for row, score in enumerate(scores)]
+    folder = f"embed/{scores_folders(asked)['']}"
+    path = f"{folder}/00000000.x.scores.parquet"
+    with store.writer(path) as sink:
+        pq.write_table(pa.Table.from_pylist(table, arrow_schema((ROW, *EMBEDDED))), sink)
+    commit(store, f"{folder}/00000000.json", Marker(7, {path: sink.entry()}))
+    group.run(asked, store, Serial())
+    captions, ranked = grouped(store, "captions", "captions_ranked")[1]
+    assert captions == ["keeper", "twice", "early", "late", "copy", "unscored"]
+    order = ["twice", "keeper", "early", "late", "copy", "unscored"]
+    assert [captions[n] for n in ranked] == order
 
 
 def test_no_more_than_a_hundred_captions_are_kept(store: Store, put_gathered: PutGathered) -> None:

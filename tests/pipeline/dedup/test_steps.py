@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -120,3 +121,18 @@ def test_a_module_that_is_no_step_is_told_at_once() -> None:
 
 def test_a_recipe_without_rules_requests_no_step() -> None:
     assert requested(recipe()) == {}
+
+
+def test_the_best_captions_need_a_group_that_has_ranked_them(
+    tmp_path: Path, put_gathered: Put
+) -> None:
+    store = Store.at(tmp_path / "dataset")
+    put_gathered(store, [{"sha256": "a", "perceptual_hash": 0}])
+    earlier = group.run(recipe(), store, Serial())
+    sections = recipe().model_dump(mode="json", include={"input"})
+    sections |= {"embed": {"model": "pairsieve-tiny", "pretrained": "demo"}}
+    sections |= {"group": {"captions": "all_as_list"}, "shard": {"text": "best"}}
+    asked = Recipe.model_validate(sections)
+    with pytest.raises(BadOption, match="shard.text: `best` is one of the captions"):
+        check_measured(asked, earlier)
+    check_measured(asked, group.run(asked, store, Serial()))

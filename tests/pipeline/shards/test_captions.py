@@ -77,3 +77,20 @@ def test_personal_data_is_masked_in_captions_of_the_json_too() -> None:
     samples = pa.table({"text": ["a"], "recaption": ["me@example.org"], "translation": [None]})
     masked = made.masked(samples.cast(pa.schema([(n, pa.string()) for n in samples.column_names])))
     assert masked.to_pylist() == [{"text": "a", "recaption": "[email]", "translation": None}]
+
+
+def test_the_best_caption_is_the_first_that_is_not_blank_and_the_others_follow() -> None:
+    sections = {"input": {"path": "p"}, "group": {"captions": "all_as_list"}}
+    sections |= {"embed": {"model": "pairsieve-tiny", "pretrained": "demo"}}
+    sections |= {"shard": {"text": "best", "captions": "all"}}
+    made = Captions.of(Recipe.model_validate(sections))
+    samples = pa.table(
+        {
+            "text": ["own", "alone", "first"],
+            "captions": [["own", " ", "b", "c"], ["alone"], ["first", "d"]],
+            "captions_ranked": [[1, 3, 0, 2], None, [0, 1]],
+        }
+    )
+    assert made.trained_on(samples).to_pylist() == [b"c", b"alone", b"first"]
+    others = [[text for _, text in files] for files in made.files(samples).to_pylist()]
+    assert others == [[b"own", b"b"], [], [b"d"]]
