@@ -57,7 +57,7 @@ def card(
     signer = Signer(sign) if sign else None
     card.check(store, name)
     choice = EngineChoice(engine.value, workers, ray_address)
-    with held(store, of_selection(name), log.note), opened(choice) as running:
+    with held(store, of_selection(name), log.note), opened(choice, store) as running:
         for path in card.run(store, running, name, said, loaded, signer):
             typer.echo(path)
 
