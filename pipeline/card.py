@@ -75,13 +75,14 @@ def run(
     is deleted. The pool is counted in blocks of so many units.
 
     Raises:
-        BadOption: there is no dataset, or no such selection.
+        BadOption: there is no dataset, no such selection, or it is outdated.
         Stopped: a task's process kept dying, or a file is not what was committed.
     """
     plan = plan_file.read(store)
     marker = selected(store, name)
     with counts.counted(store, engine, name, marker, units) as connection:
         counted = counts.summary(connection, content.SHOWN)
+        _check_current(name, marker, counted)
         with store.writer(card_file(name, CARD_DOMAINS)) as sink:
             content.write_hosts(connection, counted.hosts, sink)
     shards = current_shards(store, name)
@@ -107,6 +108,20 @@ def run(
     if facts.shards is None:
         store.delete([card_file(name, CARD_CROISSANT)])
     return [store.location(card_file(name, file)) for file in (*written, CARD_DOMAINS)]
+
+
+def _check_current(name: str, marker: Marker, counted: counts.Counts) -> None:
+    """Refuse a selection that has not judged all pairs that are gathered by now.
+
+    Raises:
+        BadOption: saying how many.
+    """
+    judged, gathered = marker.counts["pairs"], counted.totals["pairs"]
+    if judged != gathered:
+        raise BadOption(
+            f"the selection `{name}` judged {judged:,} pairs, and {gathered:,} are gathered by "
+            "now; run `pairsieve select` again"
+        )
 
 
 def prove(store: Store, name: str, shard: str) -> merkle.Proof:

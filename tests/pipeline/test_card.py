@@ -19,6 +19,7 @@ from PIL import Image
 from pairsieve.pipeline import card, forget, select, shard
 from pairsieve.pipeline.cards import merkle
 from pairsieve.pipeline.cards.signature import Signer
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import CARD_CROISSANT, card_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
@@ -253,3 +254,27 @@ def test_a_signature_stays_while_the_shards_are_the_same(store: Store, tmp_path:
     assert _read(store, "root.txt.sig") == signature
     card.run(_packed(store, samples=3), Serial(), "default")
     assert not store.exists(card_file("default", "root.txt.sig"))
+
+
+def test_a_selection_of_fewer_pairs_than_are_gathered_is_refused(store: Store) -> None:
+    marker = store.marker("gather/00000000.json")
+    assert marker
+    path = "gather/00000001.000000000000.parquet"
+    with store.writer(path) as sink:
+        pq.write_table(pq.read_table(io.BytesIO(store.read(marker.file(".parquet")))), sink)
+    store.write("gather/00000001.json", Marker(8, {path: sink.entry()}, marker.counts).dumps())
+    with pytest.raises(BadOption, match="judged 8 pairs, and 16 are gathered by now"):
+        card.run(store, Serial(), "default")
+
+
+def test_parts_are_splits_of_the_card_and_all_listed_in_croissant(store: Store) -> None:
+    import mlcroissant
+
+    card.run(_packed(store, split={"val": 0.5}), Serial(), "default")
+    front = yaml.safe_load(_read(store, "README.md").split("---\n")[1])
+    assert [one["split"] for one in front["configs"][0]["data_files"]] == ["train", "val"]
+    beside = Path(store.url) / "shards/default/croissant.json"
+    beside.write_text(_read(store, CARD_CROISSANT))
+    dataset = mlcroissant.Dataset(str(beside))
+    parts = [dataset.records(f"{part}-manifest") for part in ("train", "val")]
+    assert sum(len(list(records)) for records in parts) == 4

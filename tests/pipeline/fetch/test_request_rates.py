@@ -55,3 +55,6 @@ def test_the_sentence_tells_host_rate_and_limit(store: Store) -> None:
         "Most requests that any host saw in one second: 5 (a.example; 0.10 per second over its "
         "busiest minute); the limit was 2.5 per second."
     )
+    own = fetch | {"hosts": {"a.example": {"per_s": 5}}}
+    recipe = Recipe.model_validate({"input": {"path": "p"}, "fetch": own})
+    assert request_rates.sentence(peak, recipe).endswith("the limit was 5 per second.")
