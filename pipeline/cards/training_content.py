@@ -171,7 +171,7 @@ def _behaviour(fetch: Fetch) -> str:
     }[fetch.robots]
     names = {name for of in (fetch.headers, *fetch.host_headers.values()) for name in of}
     headers = f"; further headers are sent: {', '.join(sorted(names))}" if names else ""
-    own = f", but for {len(fetch.hosts):,} hosts with paces of their own" if fetch.hosts else ""
+    own = f" (hosts with another pace: {len(fetch.hosts):,})" if fetch.hosts else ""
     return escaped(
         f"{robots}; one host sees at most {fetch.per_host_per_s:g} requests per second and "
         f"{fetch.per_host_connections} at once{own}; no script is run and no captcha "
