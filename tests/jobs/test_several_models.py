@@ -109,6 +109,7 @@ def write(folder: Path, name: str, port: int, **more: Any) -> Path:
             "ports": [port],
             "per_host_per_s": 10_000,
         },
+        "opt_outs": {"obey": "none"},  # nothing but images is requested
     }
     (folder / name).write_text(yaml.safe_dump(content | more))
     return folder / name
