@@ -36,6 +36,7 @@ from pairsieve.jobs.cluster.commands import cluster
 from pairsieve.jobs.crawl.bench import extract as bench_extract
 from pairsieve.jobs.crawl.commands import extract
 from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
+from pairsieve.jobs.estimate.commands import estimate
 from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
@@ -51,6 +52,7 @@ app = App(
 )
 app.command()(init)
 app.command()(check)
+app.command()(estimate)
 bench.command()(web)
 bench.command("extract")(bench_extract)
 app.add_typer(bench, name="bench")

@@ -172,7 +172,7 @@ def _unknown(recipe: Recipe) -> tuple[str, ...]:
     return unknown(recipe.embed) if recipe.embed else ()
 
 
-def _costs(recipe: Recipe, store: Store, name: str) -> list[StageCost]:
+def stage_costs(recipe: Recipe, store: Store, name: str) -> list[StageCost]:
     """Return what the stages have cost, as markers say; those of the pool have one each."""
     stages: dict[str, Iterable[Marker]] = {"gather": store.markers(GATHER_FOLDER).values()}
     for model in recipe.models:
@@ -247,7 +247,7 @@ def _content(
         ]
         if recipe.embed
         else [],
-        "costs": _costs(recipe, store, counted.name),
+        "costs": stage_costs(recipe, store, counted.name),
         "chart_px": CHART_PX,
         "whole": counted.sampled is None,
     }

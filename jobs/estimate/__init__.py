@@ -1,0 +1,1 @@
+"""`estimate`: what a run will leave and cost, foretold from a sample of its pairs."""

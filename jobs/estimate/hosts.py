@@ -1,0 +1,59 @@
+"""The hosts of a whole input: how many of its pairs each has."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.input import parquet
+from pairsieve.pipeline.input.files import open_file
+from pairsieve.pipeline.ledger.ledger import connect
+from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.schemas.columns import URL
+
+# Of the URL as it is written: a host that is spelt in two ways counts as two.
+_HOST = r"""
+    lower(regexp_extract(url,
+        '^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:\\]+)', 1))
+"""
+_SCHEMA = pa.schema([("url", pa.string())])
+
+
+def largest(plan: Plan, store: Store, count: int) -> list[tuple[str, int]]:
+    """Return the hosts with the most pairs of the input, and how many each has.
+
+    All URLs are read, a few at a time; what does not fit into memory of the counts is spilled.
+    """
+    with connect(store) as connection:
+        urls = pa.RecordBatchReader.from_batches(_SCHEMA, _urls(plan, store))
+        connection.register("urls", urls)
+        found = connection.execute(
+            f"SELECT {_HOST} AS host, count(*) AS pairs FROM urls WHERE host != '' "
+            "GROUP BY host ORDER BY pairs DESC, host LIMIT ?",
+            [count],
+        ).fetchall()
+        connection.unregister("urls")
+    return [(host, pairs) for host, pairs in found]
+
+
+def _urls(plan: Plan, store: Store) -> Iterator[pa.RecordBatch]:
+    """Yield the URLs of the files that the plan reads, null where one is none."""
+    if plan.staged:
+        column, files = URL.name, [store.location(name) for name, _ in plan.staged]
+    else:
+        column = plan.measuring["input"]["url"]
+        files = [file.path for file in plan.files if file.rows]
+    for location in files:
+        yield from _of_file(location, column)
+
+
+def _of_file(location: str, column: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with open_file(location) as stream:
+        file = pq.ParquetFile(stream)
+        if column not in file.schema_arrow.names:
+            return
+        for batch in file.iter_batches(columns=[column]):
+            texts, _ = parquet.texts(pa.chunked_array([batch.column(0)]))
+            yield pa.record_batch([texts.combine_chunks()], schema=_SCHEMA)
