@@ -28,6 +28,7 @@ from pairsieve.pipeline.stats.page import TEXT_SHOWN
 from pairsieve.pipeline.stats.partials import OF_BLOCK, committed, source, written
 from pairsieve.pipeline.unit.fetch_diagnosis import STEPS_S
 from pairsieve.schemas.columns import (
+    ATTEMPTS,
     CLUSTER,
     DETAIL,
     DUPLICATE_DISTANCE,
@@ -35,6 +36,8 @@ from pairsieve.schemas.columns import (
     EVAL_DISTANCE,
     EVAL_OVERLAP,
     EVAL_SET,
+    FETCH_BYTES,
+    FETCH_MS,
     FETCHED_AT,
     HOST,
     HTTP_STATUS,
@@ -56,7 +59,8 @@ SAMPLES_SHOWN = 12  # pairs of a rule that the page may show
 NEAR_SHOWN = 4  # pairs of an evaluation set that the page shows
 COUNTED = (  # besides the measured numbers
     ROW, UID, HOST, OUTCOME, HTTP_STATUS, DETAIL, FETCHED_AT, LANGUAGE, KEEP, FAILING_BITS,
-    EVAL_SET, EVAL_DISTANCE, EVAL_OVERLAP, CLUSTER, SHA256, DUPLICATE_DISTANCE, DUPLICATE_OF,
+    FETCH_BYTES, FETCH_MS, ATTEMPTS, EVAL_SET, EVAL_DISTANCE, EVAL_OVERLAP, CLUSTER, SHA256,
+    DUPLICATE_DISTANCE, DUPLICATE_OF,
 )  # fmt: skip
 FIRST, LAST, UNITS = "first", "last", "units"  # in the marker: rows of the block and of its units
 
@@ -191,10 +195,15 @@ def with_verdict(table: str, rules: Sequence[str]) -> str:
 def _queries(counting: Counting, table: pa.Table) -> Mapping[str, str]:
     """Return the query of every table of a block."""
     counts = "count(*) AS pairs, count(*) FILTER (keep) AS kept"
+    spent = (
+        "coalesce(sum(fetch_bytes), 0)::BIGINT AS bytes, "
+        "coalesce(sum(fetch_ms), 0)::BIGINT AS milliseconds, "
+        "coalesce(sum(attempts), 0)::BIGINT AS attempts"
+    )
     near = "eval_distance NULLS LAST, eval_overlap DESC NULLS LAST, row"
     return {
         "answers": f"SELECT hash(host) % {counting.partitions} AS partition, host, outcome, "
-        f"http_status, {counts} FROM ledger GROUP BY ALL ORDER BY ALL",
+        f"http_status, {counts}, {spent} FROM ledger GROUP BY ALL ORDER BY ALL",
         "requests": f"SELECT hash(host) % {counting.partitions} AS partition, host, second, "
         "sum(requests)::BIGINT AS requests FROM requests GROUP BY ALL",
         "times": _times(),

@@ -13,6 +13,7 @@ from pairsieve.pipeline.stats.block_counts import FIRST, LAST, copied
 from pairsieve.pipeline.stats.partials import (
     OF_CLUSTERS,
     OF_HOSTS,
+    SPENT,
     committed,
     of_table,
     source,
@@ -53,9 +54,10 @@ def merge_hosts(
                 f"CREATE VIEW {table} AS SELECT * EXCLUDE (partition) FROM {rows} "
                 f"WHERE partition = {number}"
             )
+        spent = ", ".join(f"sum({c.name})::BIGINT AS {c.name}" for c in SPENT)
         queries = {
             "merged": "SELECT host, outcome, http_status, sum(pairs)::BIGINT AS pairs, "
-            "sum(kept)::BIGINT AS kept FROM answers GROUP BY ALL ORDER BY ALL",
+            f"sum(kept)::BIGINT AS kept, {spent} FROM answers GROUP BY ALL ORDER BY ALL",
             "rates": f"{PER_HOST} ORDER BY host",
         }
         marker = written(connection, store, (folder, number), OF_HOSTS, queries)

@@ -45,7 +45,12 @@ Item = TypeVar("Item")
 PAIRS = Column("pairs", pa.int64(), "pairs", "How many pairs.", False)
 PARTITION = Column("partition", pa.uint64(), "", "Partition of the hosts.", False)
 KEPT = Column("kept", pa.int64(), "pairs", "Of these, how many are kept.", False)
-ANSWERS = (HOST, OUTCOME, HTTP_STATUS, PAIRS, KEPT)
+SPENT = (  # on pairs; each of those that share a URL counts
+    Column("bytes", pa.int64(), "bytes", "Bytes of the bodies received for them.", False),
+    Column("milliseconds", pa.int64(), "ms", "Time from first attempts to the ends.", False),
+    Column("attempts", pa.int64(), "requests", "How often their URLs were requested.", False),
+)
+ANSWERS = (HOST, OUTCOME, HTTP_STATUS, PAIRS, KEPT, *SPENT)
 COPIED = (
     CLUSTER,
     ROW,

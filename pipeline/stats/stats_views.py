@@ -8,7 +8,7 @@ import pyarrow as pa
 from pairsieve.pipeline.fetch.request_rates import HOST_RATES
 from pairsieve.pipeline.ledger.sql import identifier, quoted
 from pairsieve.pipeline.stats.copied_rows import FETCHED
-from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS
+from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS, SPENT
 from pairsieve.schemas.columns import COLUMNS, EMBEDDED, Column
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ EXTENT = (
     Column("whole", pa.bool_(), "", "True when these are all, false for a sample.", False),
     Column("condition", pa.string(), "", "Which rows these are, as SQL.", False),
 )
+HOSTS = (
+    *SPENT,
+    Column(
+        "robots", pa.int64(), "pairs", "Pairs that a robots.txt kept from being fetched.", False
+    ),
+    Column("kept_per_mb", pa.float64(), "pairs/MB", "Survivors per megabyte received; null: none."),
+)
 # Columns that mean the same in every table or view.
 SHARED = (
     PAIRS,
@@ -76,6 +83,8 @@ OWN = {
     "histograms": HISTOGRAMS,
     "sweeps": SWEEPS,
     "rule_overlaps": OVERLAPS,
+    "hosts": HOSTS,
+    "host_answers": SPENT,
     "ledger_extent": EXTENT,
 }
 
@@ -122,7 +131,10 @@ VIEWS = {
         "One row per host name in the URLs.",
         "SELECT host, sum(a.pairs)::BIGINT AS pairs, "
         "coalesce(sum(a.pairs) FILTER (outcome = 'ok'), 0)::BIGINT AS ok, "
-        "sum(a.kept)::BIGINT AS kept "
+        "sum(a.kept)::BIGINT AS kept, sum(a.bytes)::BIGINT AS bytes, "
+        "sum(a.milliseconds)::BIGINT AS milliseconds, sum(a.attempts)::BIGINT AS attempts, "
+        "coalesce(sum(a.pairs) FILTER (outcome = 'robots'), 0)::BIGINT AS robots, "
+        "sum(a.kept) * 1e6 / nullif(sum(a.bytes), 0) AS kept_per_mb "
         "FROM data.host_answers AS a GROUP BY host ORDER BY 2 DESC, host",
     ),
     "host_outcomes": (

@@ -27,7 +27,7 @@ Tables = dict[str, list[tuple[Any, ...]]]
 PAIRS = st.lists(
     st.fixed_dictionaries(
         {
-            "outcome": st.sampled_from(["ok", "ok", "ok", "dns", "http_4xx"]),
+            "outcome": st.sampled_from(["ok", "ok", "ok", "dns", "http_4xx", "robots"]),
             "status": st.sampled_from([None, 200, 404]),
             "host": st.sampled_from([None, "a.example", "b.example", "c.example"]),
             "second": st.one_of(st.none(), st.integers(1, 90), st.integers(1, 100_000)),
@@ -44,16 +44,21 @@ PAIRS = st.lists(
 STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 86_400, 604_800)
 STEPS = f"(SELECT unnest({list(STEPS_S)}))"
 SAMPLED = ("ledger", "fetches")  # views over rows that are copied
+SPENT = ", ".join(
+    f"coalesce(sum({name}), 0)::BIGINT AS {name}"
+    for name in ("fetch_bytes", "fetch_ms", "attempts")
+)
 # View -> what it must hold, by one query over the whole ledger.
 WHOLE = {
     "ledger": "FROM ledger",
     "fetches": "SELECT {f} FROM ledger UNION ALL SELECT {f} FROM superseded",
     "outcomes": "SELECT outcome, count(*) FROM ledger GROUP BY ALL",
-    "hosts": "SELECT host, count(*), count(*) FILTER (outcome = 'ok'), count(*) FILTER (keep) "
-    "FROM ledger GROUP BY ALL",
+    "hosts": "SELECT host, count(*), count(*) FILTER (outcome = 'ok'), count(*) FILTER (keep), "
+    f"{SPENT}, count(*) FILTER (outcome = 'robots'), count(*) FILTER (keep) * 1e6 / "
+    "nullif(coalesce(sum(fetch_bytes), 0), 0) FROM ledger GROUP BY ALL",
     "host_outcomes": "SELECT host, outcome, count(*) FROM ledger GROUP BY ALL",
-    "host_answers": "SELECT host, outcome, http_status, count(*), count(*) FILTER (keep) "
-    "FROM ledger GROUP BY ALL",
+    "host_answers": "SELECT host, outcome, http_status, count(*), count(*) FILTER (keep), "
+    f"{SPENT} FROM ledger GROUP BY ALL",
     "statuses": "SELECT http_status, count(*) FROM ledger WHERE http_status IS NOT NULL "
     "GROUP BY ALL",
     "outcomes_over_time": "SELECT epoch_ms(epoch_ms(fetched_at) // (s * 1000) * s * 1000), s, "
