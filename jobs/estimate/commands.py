@@ -68,7 +68,7 @@ def _print(foretold: "Forecast") -> None:
         for pairs, days in foretold.hosts
     ]
     if hosts:
-        print_table("The largest hosts", ("host", "pairs", "days", "from", "to"), hosts)
+        print_table("The hosts that take longest", ("host", "pairs", "days", "from", "to"), hosts)
     for sentence in foretold.notes:
         print_sentence(sentence)
 

@@ -169,11 +169,9 @@ def _price(figures: Sequence[Figure], prices: Prices) -> Figure | None:
 
 def _hosts(sample: Sampled) -> Iterator[tuple[int, Figure]]:
     """Yield the pairs of each of the largest hosts, and the days that they take."""
-    if sample.per_host_per_s is None:
-        return
     requests = _mean(sample, "", "", "attempts")
-    for host, pairs in sample.hosts:
-        days = pairs / sample.of / sample.per_host_per_s / DAY_S
+    for host, pairs, per_s in sample.hosts:
+        days = pairs / sample.of / per_s / DAY_S
         yield pairs, requests.times(days, host, "days")
 
 
@@ -185,9 +183,9 @@ def _notes(sample: Sampled) -> Iterator[str]:
             "`shards` with it."
         )
     yield "CPU time is that of gather and embed, on a machine like this one."
-    if sample.per_host_per_s is not None:
+    if sample.hosts:
         yield (
-            f"Days are at {sample.per_host_per_s:g} requests per second and host, day and night; "
-            "the crawl ends no sooner than its largest host. A longer Crawl-delay of a robots.txt "
-            "is not in them."
+            f"Days are at the recipe's pace, {sample.hosts[0][2]:g} requests per second for the "
+            "first of these hosts, day and night; the crawl ends no sooner. A longer Crawl-delay "
+            "of a robots.txt is not in them."
         )

@@ -1,6 +1,6 @@
 """The hosts of a whole input: how many of its pairs each has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -19,8 +19,10 @@ _HOST = r"""
 _SCHEMA = pa.schema([("url", pa.string())])
 
 
-def largest(plan: Plan, store: Store, count: int) -> list[tuple[str, int]]:
-    """Return the hosts with the most pairs of the input, and how many each has.
+def largest(
+    plan: Plan, store: Store, count: int, further: Iterable[str] = ()
+) -> list[tuple[str, int]]:
+    """Return the hosts with the most pairs of the input, and how many each has; and `further` ones.
 
     All URLs are read, a few at a time; what does not fit into memory of the counts is spilled.
     """
@@ -29,8 +31,9 @@ def largest(plan: Plan, store: Store, count: int) -> list[tuple[str, int]]:
         connection.register("urls", urls)
         found = connection.execute(
             f"SELECT {_HOST} AS host, count(*) AS pairs FROM urls WHERE host != '' "
-            "GROUP BY host ORDER BY pairs DESC, host LIMIT ?",
-            [count],
+            "GROUP BY host QUALIFY row_number() OVER (ORDER BY pairs DESC, host) <= ? "
+            "OR list_contains(?::VARCHAR[], host) ORDER BY pairs DESC, host",
+            [count, list(further)],
         ).fetchall()
         connection.unregister("urls")
     return [(host, pairs) for host, pairs in found]

@@ -16,6 +16,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, vectors_folder
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import open_engine
+from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.ledger.rules import REPEATED, reads_any, rules
 from pairsieve.pipeline.ledger.sql import quoted, rows
@@ -49,8 +50,8 @@ class Sampled:
         gpu_s: Seconds that models computed a pair, of each task slice; nothing without a GPU.
         pool_bytes: What the dataset takes without shards.
         shard_bytes: What the shards take.
-        hosts: The hosts with the most pairs of the whole input, and how many each has.
-        per_host_per_s: Requests per second that one host sees; None where nothing is fetched.
+        hosts: The hosts of the whole input that take longest, how many pairs each has, and how
+            many requests per second it sees; nothing where nothing keeps to that.
     """
 
     pairs: int
@@ -64,8 +65,7 @@ class Sampled:
     gpu_s: tuple[float, ...]
     pool_bytes: int
     shard_bytes: int
-    hosts: tuple[tuple[str, int], ...]
-    per_host_per_s: float | None
+    hosts: tuple[tuple[str, int, float], ...]
 
 
 def sampled(recipe: Path, pairs: int, folder: Path) -> Sampled:
@@ -102,8 +102,6 @@ def _figures(recipe: Recipe, store: Store, plan: Plan) -> Sampled:
     counts = _counts(store, (*comparing, REPEATED.name))
     stages = {cost.stage: cost.bytes for cost in report.stage_costs(recipe, store, SELECTION)}
     shards = stages.pop("shard", 0)
-    fetch = recipe.fetch if plan.fetch else None
-    polite = fetch and fetch.engine == "pairsieve"
     cpu_s, gpu_s = _spent(recipe, store)
     return Sampled(
         pairs=plan.pairs,
@@ -117,9 +115,18 @@ def _figures(recipe: Recipe, store: Store, plan: Plan) -> Sampled:
         gpu_s=gpu_s if _on_gpu(recipe) else (),
         pool_bytes=sum(stages.values()),
         shard_bytes=shards,
-        hosts=tuple(largest(plan, store, HOSTS)) if fetch else (),
-        per_host_per_s=fetch.per_host_per_s if fetch and polite else None,
+        hosts=_slowest(recipe, store, plan),
     )
+
+
+def _slowest(recipe: Recipe, store: Store, plan: Plan) -> tuple[tuple[str, int, float], ...]:
+    """Return the hosts that take longest: the largest, and those with a pace of their own."""
+    fetch = recipe.fetch
+    if fetch is None or fetch.engine != "pairsieve" or not plan.fetch:
+        return ()
+    found = largest(plan, store, HOSTS, fetch.hosts)
+    paced = [(host, pairs, request_rates.limit_of(host, fetch)) for host, pairs in found]
+    return tuple(sorted(paced, key=lambda host: -host[1] / host[2])[:HOSTS])
 
 
 def _counts(store: Store, comparing: Iterable[str]) -> dict[str, float]:

@@ -81,7 +81,7 @@ def highest(store: Store) -> HostRate | None:
     return HostRate(*row) if row else None
 
 
-def _limit(host: str, fetch: Fetch) -> float:
+def limit_of(host: str, fetch: Fetch) -> float:
     """Return how many requests per second the recipe lets a host see."""
     own = fetch.hosts[host].per_s if host in fetch.hosts else None
     return own or fetch.per_host_per_s
@@ -89,7 +89,7 @@ def _limit(host: str, fetch: Fetch) -> float:
 
 def sentence(peak: HostRate, recipe: Recipe) -> str:
     """Return in one line the highest rate that any host saw and the limit of the recipe."""
-    limit = f"{_limit(peak.host, recipe.fetch):g} per second" if recipe.fetch else "not said"
+    limit = f"{limit_of(peak.host, recipe.fetch):g} per second" if recipe.fetch else "not said"
     return (
         f"Most requests that any host saw in one second: {peak.peak_per_s:,} "
         f"({peak.host[:200]}; {peak.per_s:.2f} per second over its busiest minute); "

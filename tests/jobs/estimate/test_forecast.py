@@ -25,8 +25,7 @@ SAMPLE = Sampled(
     gpu_s=(),
     pool_bytes=60_000,
     shard_bytes=30_000,
-    hosts=(("big.example", 9_000), ("small.example", 1_001)),
-    per_host_per_s=10.0,
+    hosts=(("big.example", 9_000, 10.0), ("small.example", 1_001, 2.0)),
 )
 
 
@@ -50,11 +49,14 @@ def test_shares_and_means_are_scaled_with_their_intervals() -> None:
 
 
 def test_the_days_of_a_host_are_its_requests_at_the_rate_it_sees() -> None:
-    (big, days), (small, _) = forecast(SAMPLE, Prices()).hosts
+    (big, days), (small, slow) = forecast(SAMPLE, Prices()).hosts
     assert (big, small) == (9_000, 1_001)
     assert days.name == "big.example"
     assert isclose(days.value, 9_000 * 1.5 / 10 / 86_400)
-    assert forecast(replace(SAMPLE, per_host_per_s=None), Prices()).hosts == ()
+    assert isclose(slow.value, 1_001 * 1.5 / 2 / 86_400)
+    none = forecast(replace(SAMPLE, hosts=()), Prices())
+    assert none.hosts == ()
+    assert not any("Days" in note for note in none.notes)
 
 
 def test_what_compares_pairs_bounds_the_survivors_from_above_alone() -> None:

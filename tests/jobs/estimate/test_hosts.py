@@ -42,3 +42,5 @@ def test_the_hosts_of_all_files_are_counted_though_one_pair_is_sampled(
     planned = plan.run(recipe, store, limit=Limit(1, seed=0))
     assert planned.pairs == 1
     assert largest(planned, store, 2) == [("big.example", 8), ("[::1]", 2)]
+    further = ["small.example", "elsewhere.example"]
+    assert largest(planned, store, 1, further) == [("big.example", 8), ("small.example", 2)]
