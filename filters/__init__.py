@@ -23,6 +23,7 @@ from pairsieve.filters.dhash import Dhash
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.filters.eval_overlap import EvalOverlap
 from pairsieve.filters.exposure import Exposure
+from pairsieve.filters.image_cluster import ImageCluster
 from pairsieve.filters.known import Known
 from pairsieve.filters.language import Language
 from pairsieve.filters.licence import Licence
@@ -81,6 +82,7 @@ FILTERS: tuple[type[Any], ...] = (
     MinorSafety,
     Concept,
     Tags,
+    ImageCluster,
     CaptionFrequency,
     CaptionCluster,
     RareWords,

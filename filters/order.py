@@ -21,6 +21,7 @@ from pairsieve.schemas.columns import (
     EMBEDDED,
     GATHERED,
     HEIGHT,
+    IMAGE_CLUSTER,
     IMAGE_EMBEDDING,
     LUMA,
     LUMA_256,
@@ -60,7 +61,7 @@ INPUTS: Mapping[Phase, tuple[Column, ...]] = {
     ),
     Phase.VECTORS: (
         IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS, AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY,
-        TAGS,
+        TAGS, IMAGE_CLUSTER,
     ),
 }  # fmt: skip
 PIXELS = (

@@ -36,7 +36,7 @@ from pairsieve.pipeline.unit.input_columns import (
     read_beginnings,
 )
 from pairsieve.pipeline.unit.plan_file import Plan
-from pairsieve.pipeline.vectors import scorers
+from pairsieve.pipeline.vectors import centroids, scorers
 from pairsieve.schemas.columns import (
     BALANCED,
     BOILERPLATE,
@@ -308,6 +308,7 @@ def _models(recipe: Recipe) -> list[str]:
     for model in recipe.models:
         clip.check(model)
         scorers.check(model)
+        centroids.check(model)
     return []
 
 

@@ -40,7 +40,7 @@ from pairsieve.pipeline.ledger.rules import Rule, gates
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.clip_model import ClipModel, Meter
 from pairsieve.pipeline.unit.pairs_with_image import pairs_with_image
-from pairsieve.pipeline.vectors import score_commit, scorers, scores
+from pairsieve.pipeline.vectors import centroids, score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
 from pairsieve.pipeline.vectors.score_commit import Scoring
@@ -107,6 +107,7 @@ def run(
     del embedded, done
     clip.check(options)
     scorers.check(options)
+    centroids.check(options)
     rules = [*gates(recipe, Phase.TEXT), *gates(recipe, Phase.IMAGE)]
     for slice_name, result in engine.map_with(
         partial(_embedder, store, folders, options),

@@ -173,6 +173,9 @@ TAG_PROBABILITY = InSample("tag_probability", pa.float32(), "[0, 1]", "Probabili
 TAGS = InSample(
     "tags", pa.map_(pa.string(), pa.float32()), "[0, 1]", "Probability of every tag; they add to 1."
 )
+IMAGE_CLUSTER = InSample(
+    "image_cluster", pa.int32(), "", "Index of the nearest of the recipe's centroids, from 0."
+)
 # What needs the whole pool.
 REPEATED = InSample("repeated", pa.bool_(), "", "The same URL and text are kept from another row.")
 DUPLICATE_OF = InSample(
@@ -290,7 +293,7 @@ GATHERED = (
 )  # fmt: skip
 EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
-    TAG_PROBABILITY, TAGS,
+    TAG_PROBABILITY, TAGS, IMAGE_CLUSTER,
 )  # fmt: skip
 CAPTION_TEXTS = (RECAPTION, SHORT_RECAPTION, TRANSLATION)
 CAPTIONED = (*CAPTION_TEXTS, CAPTION_OUTCOME)

@@ -53,10 +53,25 @@ def expanded(content: Any) -> tuple[Any, tuple[str, ...]]:
             rules.append(entry)
             continue
         where = f"keep.{index}.{KEY}" if isinstance(keep, list) else f"keep.{KEY}"
-        if len(entry) > 1:
-            other = next(key for key in entry if key != KEY)
-            raise BadOption(f"{where}: stands alone, without `{other}`; `keep` may be a list")
         preset = find(entry[KEY], where)
+        if other := next((key for key in entry if key not in (KEY, *preset.lists)), None):
+            raise BadOption(f"{where}: stands alone, without `{other}`; `keep` may be a list")
         names.append(preset.name)
-        rules += preset.keep
+        rules += _with_lists(preset, entry, where)
     return content | {"keep": rules}, tuple(names)
+
+
+def _with_lists(preset: Preset, entry: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """Return the rules of a preset with the paths of the lists that they need."""
+    paths = {}
+    for key, rule in preset.lists.items():
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise BadOption(
+                f"{where}: the preset `{preset.name}` needs a list: `{key}: PATH` beside its name, "
+                f"for the rule `{rule}`"
+            )
+        paths[rule] = entry[key]
+    return [
+        {name: {"path": paths[name]}} if (name := next(iter(rule))) in paths else rule
+        for rule in preset.keep
+    ]

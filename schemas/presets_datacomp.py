@@ -25,14 +25,17 @@ CHARS: dict[str, Any] = {"caption_chars": {"min_chars": 6, "max_chars": ANY_LENG
 LANGUAGE = "The language is lid.176's top label of the text in small letters, as scripts allow it."
 TIES = "Exactly ceil(0.3 n) pairs; DataComp keeps one more, and what ties with it."
 TOKENS = "More than one word of fastText's tokenizer: here of white space."
-CLUSTERS = {
-    "image_cluster": "the nearest of 100,000 centroids of OpenAI's ViT-L/14, kept if it is that of "
-    "an ImageNet-1K image (list and centroids by path)"
-}
+CLUSTERS = (
+    "Add `clusters: PATH`, which becomes the path of `image_cluster`, and `embed: {centroids: "
+    "PATH}`: the 100,000 centroids of DataComp's pool by OpenAI's ViT-L/14, and those of them that "
+    "are nearest to an image of ImageNet's training set. What DataComp publishes is an array of "
+    "NumPy's saved by PyTorch; save it with `np.save`."
+)
 BY_IMAGES: tuple[dict[str, Any], ...] = (
     ENGLISH,
     {"caption_words": {"min_words": 2, "tokens": "whitespace"}},
     CHARS,
+    {"image_cluster": {"path": "clusters.npy"}},
     TOP,
 )
 
@@ -70,8 +73,8 @@ DATACOMP = (
         model=("ViT-L-14", "openai"),
         passed=(140e6, 1.28e9),
         passed_of=LARGE,
-        missing=CLUSTERS,
-        differs=(LANGUAGE, TOKENS, TIES),
+        lists={"clusters": "image_cluster"},
+        differs=(LANGUAGE, TOKENS, TIES, CLUSTERS),
     ),
     Preset(
         name="datacomp-1b",
@@ -81,7 +84,7 @@ DATACOMP = (
         model=("ViT-L-14", "openai"),
         passed=(1.4e9, 12.8e9),
         passed_of="DataComp's pool, xlarge",
-        missing=CLUSTERS,
-        differs=(LANGUAGE, TOKENS, TIES),
+        lists={"clusters": "image_cluster"},
+        differs=(LANGUAGE, TOKENS, TIES, CLUSTERS),
     ),
 )

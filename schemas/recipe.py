@@ -267,6 +267,9 @@ class Embed(Section):
     tags: Tags = Field(
         {}, description="Tags, and the prompts of each; every image gets the most probable one."
     )
+    centroids: str | None = Field(
+        None, min_length=1, description="Of clusters: `.npy` of floats; see `image_cluster`."
+    )
     name: str | None = Field(
         None,
         pattern="^[a-z][a-z0-9_]*$",

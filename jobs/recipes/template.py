@@ -38,5 +38,7 @@ def preset_template(name: str, model: bool = True) -> str:
             text = re.sub(rf"^  {key}: \S+", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
     if any("concept_balance" in entry for entry in preset.keep):
         text = text.replace("  # entries:", "  entries:")
+    if any("image_cluster" in entry for entry in preset.keep):
+        text = text.replace("  # centroids:", "  centroids:")
     keep = "\n".join((*comments(preset), "keep:", textwrap.indent(rules_of(preset), "  "))) + "\n\n"
     return re.sub(r"^keep:.*?\n\n", lambda _: keep, text, flags=re.MULTILINE | re.DOTALL)

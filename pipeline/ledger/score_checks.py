@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-from pairsieve.schemas.columns import AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY, TAGS
+from pairsieve.schemas.columns import AESTHETIC, CONCEPTS, IMAGE_CLUSTER, TAG, TAG_PROBABILITY, TAGS
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 from pairsieve.schemas.recipe_keep import Keep
@@ -34,6 +34,11 @@ def check(key: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) 
         raise BadOption(f"{key}: the recipe has no concepts: name them under `embed.concepts`")
     if {TAG.name, TAG_PROBABILITY.name, TAGS.name} & set(read) and not embed.tags:
         raise BadOption(f"{key}: the recipe has no tags: name them under `embed.tags`")
+    if IMAGE_CLUSTER.name in read and not embed.centroids:
+        raise BadOption(
+            f"{key}: nothing measures `{IMAGE_CLUSTER.name}`: name the file of the centroids under "
+            "`embed.centroids`"
+        )
     names = {CONCEPTS.name: list(embed.concepts), TAGS.name: list(embed.tags)}
     read_names = [(part.lower(), name.replace("''", "'")) for part, name in ENTRY.findall(sql)]
     if entry.filter == "tags":

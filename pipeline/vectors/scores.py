@@ -21,13 +21,15 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Order, ordered
 from pairsieve.pipeline.models import builtin
 from pairsieve.pipeline.models.clip_model import ClipModel
-from pairsieve.pipeline.vectors import scorers
+from pairsieve.pipeline.vectors import centroids, scorers
+from pairsieve.pipeline.vectors.centroids import Centroids
 from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
 from pairsieve.pipeline.vectors.slice_records import ScoreSources
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
     CONCEPTS,
     EMBEDDED,
+    IMAGE_CLUSTER,
     IMAGE_EMBEDDING,
     PROMPT_LOGITS,
     ROW,
@@ -57,6 +59,7 @@ class PreparedScorers:
         tags: The classes of the tags' prompts, None where there are no tags.
         tag_names: The names of the tags, in order.
         order: The filters, in the order in which they measure.
+        centroids: Those of the clusters, None where there are none.
     """
 
     prompts: dict[str, PromptClasses]
@@ -65,6 +68,7 @@ class PreparedScorers:
     tags: PromptClasses | None
     tag_names: tuple[str, ...]
     order: Order
+    centroids: Centroids | None = None
 
     @property
     def gathered(self) -> tuple[Column, ...]:
@@ -115,6 +119,7 @@ def prepare(options: Embed, model: ClipModel, filters: Filters = FILTERS) -> Pre
         tags=scorers.prompt_classes(model, options.tags) if options.tags else None,
         tag_names=tuple(options.tags),
         order=order,
+        centroids=centroids.load(options, model.dimensions),
     )
 
 
@@ -166,6 +171,8 @@ def sources(options: Embed, filters: Filters = FILTERS) -> ScoreSources:
         by_column[CONCEPTS.name] = "; ".join(concepts)
     if options.tags:
         by_column[TAGS.name] = f"the prompts of the recipe for {', '.join(options.tags)}"
+    if options.centroids:
+        by_column[IMAGE_CLUSTER.name] = centroids.described(options.centroids)
     return ScoreSources(by_column)
 
 
@@ -173,7 +180,7 @@ def identity(options: Embed, filters: Filters = FILTERS) -> dict[str, Any]:
     """Return all that shapes the scores on given vectors: prompts, heads and classifiers."""
     prompted = [one for one in ordered(filters).vectors if isinstance(one, Prompted)]
     by_key = scorers.by_key(options)
-    return {
+    return centroids.identity(options) | {
         "filters": {type(one).__name__: one.prompts for one in prompted},
         # "ways" is hashed into the names of folders: another word would mean measuring anew.
         "ways": {key: scorers.identity(scorer) for key, scorer in by_key.items()},
@@ -211,6 +218,8 @@ def _of_recipe(
     for column in EMBEDDED:
         if scorer := prepared.columns.get(column.name):
             scores[column] = scorer.values(images, stored)
+    if prepared.centroids:
+        scores[IMAGE_CLUSTER] = prepared.centroids.nearest(images)
     return {column: _array(values, column.type) for column, values in scores.items()}
 
 

@@ -91,9 +91,9 @@ REFUSED = {
     "columns out of `reads`": (toy("A", (CAPTION_WORDS,), CAPTION_WORDS),),
     "filters: `a` reads `sharpness`, which no filter writes; let one write it, or read of `url`, "
     "`text`, `clean_text`, `token_count`, `context_length`, `width`, `height`, `luma`, "
-    "`luma_256`, `colours`, `trimmed_luma`, `trimmed_colours`, `orientations`, "
-    "`image_embedding`, `text_embedding`, `prompt_logits`, `aesthetic`, `concepts`, `tag`, "
-    "`tag_probability`, `tags`": (toy("A", (SHARPNESS,), CAPTION_WORDS),),
+    "`luma_256`, `colours`, `trimmed_luma`, `trimmed_colours`, `orientations`, `image_embedding`, "
+    "`text_embedding`, `prompt_logits`, `aesthetic`, `concepts`, `tag`, `tag_probability`, "
+    "`tags`, `image_cluster`": (toy("A", (SHARPNESS,), CAPTION_WORDS),),
     "filters: `a` reads `cluster`, which is only there when the whole pool has been looked at; a "
     "measure cannot wait for that, but a rule may read it": (toy("A", (TEXT, CLUSTER), NSFW),),
     "filters: `a` reads `luma`, which is only there in `gather`, and `image_embedding`, which is "

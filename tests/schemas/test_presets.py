@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -27,9 +28,23 @@ MODEL = {"model": "pairsieve-tiny", "pretrained": "demo"}
 READY = [name for name, preset in PRESETS.items() if not preset.missing]
 
 
+@pytest.fixture(autouse=True)
+def clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the list that presets written out name into the current folder."""
+    np.save(tmp_path / "clusters.npy", np.array([2, 5]))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_preset_with_a_list_has_its_path() -> None:
+    content, names = expanded({"keep": {"preset": "datacomp-1b", "clusters": "imagenet.txt"}})
+    assert {"image_cluster": {"path": "imagenet.txt"}} in content["keep"]
+    assert (len(content["keep"]), names) == (5, ("datacomp-1b",))
+
+
 def rules_of(name: str) -> tuple[Rule, ...]:
     keep = [*PRESETS[name].keep]
-    return rules(Recipe.model_validate({"input": {"path": "p"}, "keep": keep, "embed": MODEL}))
+    embed = MODEL | {"centroids": "centroids.npy"}
+    return rules(Recipe.model_validate({"input": {"path": "p"}, "keep": keep, "embed": embed}))
 
 
 def kept(name: str, rows: list[dict[str, Any]]) -> list[bool]:
@@ -182,7 +197,9 @@ def test_a_preset_may_stand_beside_other_rules() -> None:
     [
         ({"preset": "laion-2b"}, "keep.preset: no preset is called `laion-2b`; .*`laion-2b-en`"),
         ([{"preset": 3}], "keep.0.preset: no preset is called `3`"),
-        ({"preset": "datacomp-1b"}, "needs what pairsieve does not measure yet: `image_cluster`"),
+        ({"preset": "datacomp-1b"}, "datacomp-1b` needs a list: `clusters: PATH` beside its name"),
+        ([{"preset": "datacomp-1b", "clusters": 3}], "keep.0.preset: .* needs a list"),
+        ({"preset": "coyo-700m", "clusters": "a"}, "keep.preset: stands alone, without `clusters`"),
         ({"preset": "wit"}, "measure yet: `licence`"),
         ({"preset": "cc12m", "gate": True}, "keep.preset: stands alone, without `gate`"),
     ],

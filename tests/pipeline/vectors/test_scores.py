@@ -158,11 +158,23 @@ def test_concepts_and_tags_are_the_softmax_of_their_prompts(
     np.testing.assert_allclose(table["tag_probability"].to_numpy(), shares.max(axis=1), atol=1e-4)
 
 
+def test_each_image_has_the_cluster_of_its_nearest_centroid(
+    store: Store, model: dict[str, Any], tmp_path: Path
+) -> None:
+    _, vectors = scored(store, make_recipe(model))
+    np.save(tmp_path / "c.npy", images(vectors)[[2, 0, 1]] * np.float32(2))
+    table, again = scored(store, make_recipe(model, centroids=str(tmp_path / "c.npy")))
+    expected = (images(again) @ images(vectors)[[2, 0, 1]].T).argmax(axis=1)
+    assert table["image_cluster"].to_pylist() == expected.tolist()
+    told = table.schema.field("image_cluster").metadata[b"measured"].decode()
+    assert told.startswith("the centroids c.npy (")
+
+
 def test_a_recipe_without_them_leaves_these_columns_null(
     store: Store, model: dict[str, Any]
 ) -> None:
     table, _ = scored(store, make_recipe(model))
-    for name in ("aesthetic", "concepts", "tag", "tag_probability", "tags"):
+    for name in ("aesthetic", "concepts", "tag", "tag_probability", "tags", "image_cluster"):
         assert table[name].null_count == 3
     for name in ("nsfw", "violence", "watermark", "minor_safety"):
         assert table[name].null_count == 0
