@@ -47,7 +47,7 @@ class Centroids:
         lengths = np.sqrt(np.square(images, dtype=np.float64).sum(axis=1))
         margin = 2 * ROUNDING * images.shape[1] * longest * lengths
         near = products >= (products.max(axis=1) - margin)[:, None]
-        found = products.argmax(axis=1).astype(np.int32)
+        found: NDArray[np.int32] = products.argmax(axis=1).astype(np.int32)
         for row in np.flatnonzero(near.sum(axis=1) > 1):
             some = np.flatnonzero(near[row])
             exact = np.sum(self.vectors[some].astype(np.float64) * images[row], axis=1)
