@@ -348,6 +348,7 @@ PREFERABLE = ("pixels", "uid") + tuple(
         PERCEPTUAL_HASH,
         DHASH,
         CENTRE_HASH,
+        IMAGE_CLUSTER,
     )
 )
 

@@ -28,6 +28,7 @@ def test_colours_and_dhash_verify_by_default_and_none_stands_for_nothing() -> No
         ({"prefer": ["pixel"]}, "cannot prefer by `pixel`.*did you mean `pixels`"),
         ({"prefer": ["language"]}, "cannot prefer by `language`"),
         ({"prefer": ["perceptual_hash"]}, "cannot prefer by `perceptual_hash`"),
+        ({"prefer": ["image_cluster"]}, "cannot prefer by `image_cluster`"),
         ({"prefer": ["pixels", "-pixels"]}, "names a thing twice"),
         ({"prefer": ["-uid"]}, "asks for `-uid`"),
     ],
