@@ -15,8 +15,9 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
-from pairsieve.schemas.columns import CAPTIONS, Column
+from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.pool_columns import CAPTIONS_RANKED
 from pairsieve.schemas.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _of_rounds(recipe: Recipe) -> dict[str, object]:
     group = recipe.group
     ranked = RANKED if group.captions == "all_as_list" else None
     return {
-        CAPTIONS.name: ranked,
+        CAPTIONS_RANKED.name: ranked,
         CONCEPTS: group.entries and group.entries.hashed(),
         CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
         BOILERPLATE: group.boilerplate and group.boilerplate.model_dump(),
@@ -100,7 +101,10 @@ def check_measured(recipe: Recipe, grouped: Marker | None, steps: Sequence[Step]
     """
     measured = grouped.extra.get("steps", {}) if grouped else {}
     options = requested(recipe, steps)
-    if recipe.shard.text == "best" and measured.get(CAPTIONS.name) != options[CAPTIONS.name]:
+    if (
+        recipe.shard.text == "best"
+        and measured.get(CAPTIONS_RANKED.name) != options[CAPTIONS_RANKED.name]
+    ):
         raise BadOption(
             "shard.text: `best` is one of the captions of an image's copies, which `group` has not "
             "ranked yet; run `pairsieve group` with this recipe first"
