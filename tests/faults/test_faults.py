@@ -30,7 +30,7 @@ VIEWS = (
     *("languages", "histograms", "measures", "statuses", "host_answers"),
 )
 # Of the moment and the attempt: pictures are stored in the order in which they come.
-MOMENT = ("fetched_at", "fetch_ms", "image_file", "image_offset")
+MOMENT = ("fetched_at", "fetch_ms", "milliseconds", "image_file", "image_offset")
 
 
 class Pool:
