@@ -1,7 +1,6 @@
 """What a command works with: the checked recipe, the dataset, the plan and the engine."""
 
 import os
-import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ from pairsieve.schemas.errors import BadOption
 
 AFTER_GATHER = {stage.name for stage in (EMBED, *DECIDING)}
 Choice = Kind | Literal["auto"]
-CLOSING_S = 30  # for an engine to end after an interrupt
 SMALL_PAIRS = 1_000  # done in this process before a private Ray has started and ended
 
 
@@ -73,17 +71,13 @@ def _interrupted(store: Store) -> bool:
 def opened(choice: EngineChoice, store: Store) -> Iterator[Engine]:
     """Start the engine for a dataset and close it at the end, also when the user interrupts."""
     engine = open_engine(choice.of(store), choice.workers, choice.address)
-    late = threading.Timer(CLOSING_S, os._exit, (1,))  # what Ray leaves, the next start ends
-    late.daemon = True
     try:
         yield engine
     except KeyboardInterrupt:
         log.note("\nStopped. Nothing is lost: the same command goes on from here.")
-        late.start()
         raise typer.Exit(1) from None
     finally:
         engine.close()
-        late.cancel()
 
 
 class Job:
