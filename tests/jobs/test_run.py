@@ -189,11 +189,7 @@ def test_an_interrupt_says_how_to_go_on(demo: Demo) -> None:
     running = demo.start("interrupted", "--engine", "ray", "--workers", "1")
     wait_for(committed(demo.folder / "interrupted", "gather", 1), running)
     running.send_signal(signal.SIGINT)
-    try:
-        output, _ = running.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        raise
+    output, _ = running.communicate()
     assert running.returncode == 1
     assert "the same command goes on from here" in output
 
