@@ -199,8 +199,9 @@ class Ray:
                     yield item, result
             yield from self._window(submit, suspects, 1, ended)
         finally:
-            for each in actors:
-                ray.kill(each)
+            if ray.is_initialized():  # else a generator has outlived the engine, and `kill` waits
+                for each in actors:  # for the Ray that was closed, and its actors ended
+                    ray.kill(each)
 
     def _window(
         self,

@@ -100,6 +100,22 @@ def test_an_actor_that_dies_takes_only_the_culprit_with_it(ray: Engine) -> None:
     assert results == {1: 11, 2: 12}
 
 
+def test_actors_that_are_given_up_after_the_engine_was_closed_wait_for_no_ray(
+    ray: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an interrupt, where what pulled on them is let go of last."""
+    import ray as library
+
+    killed: list[object] = []
+    results = ray.map_with(lambda: 10, add, [1, 2, 3, 4])
+    next(results)
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "is_initialized", lambda: False)
+        patch.setattr(library, "kill", killed.append)
+        results.close()
+    assert killed == []
+
+
 def test_actors_can_be_fed_by_the_tasks_of_the_same_engine(ray: Engine) -> None:
     squares = (result for _, result in ray.map(square, range(6)) if isinstance(result, int))
     results = ray.map_with(lambda: 100, add, squares)
