@@ -29,8 +29,8 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.fetch import img2dataset, request_rates
+from pairsieve.pipeline.fetch.batch import Sent
 from pairsieve.pipeline.fetch.client import Client, Fetched, Shared
-from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import forgotten, input_images, plan_file, task_slices
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally
@@ -73,9 +73,8 @@ class Gathering:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self.rules_cache = RulesCache()
         options, opt_outs = worker.recipe.fetch, worker.recipe.opt_outs
-        self.client = Client(options, worker.among, opt_outs) if options else None
+        self.client = Client(options, Shared(worker.among), opt_outs) if options else None
         self._turn = threading.Lock()
 
     @contextmanager
@@ -147,15 +146,15 @@ def _gather(gathering: Gathering, task_slice: TaskSlice, end_turn: Callable[[], 
     alive = checks.admitted(part, alive)
     if before and not checks.by_row:
         alive = before.take_over(part, alive)
-    shared = Shared(worker.among, gathering.rules_cache)
+    sent: Sent = Counter()
     path = content(GATHER_FOLDER, task_slice.name, ".tar")
     with store.writer(path) as sink, tarfile.open(fileobj=sink, mode="w|") as tar:
         images = Images(part, recipe, tar, path, checks)
-        fetched_by = partial(_fetch, gathering, shared, checks.blocklist, end_turn)
+        fetched_by = partial(_fetch, gathering, sent, checks.blocklist, end_turn)
         for rows, fetched in _bodies(part, plan, recipe, alive, fetched_by):
             images.add(rows, fetched)
         images.flush()
-    files = {path: sink.entry()} | _requests(store, task_slice, shared.sent)
+    files = {path: sink.entry()} | _requests(store, task_slice, sent)
     return _commit(store, task_slice, part, files, before)
 
 
@@ -219,7 +218,7 @@ def _bodies(
 
 def _fetch(
     gathering: Gathering,
-    shared: Shared,
+    sent: Sent,
     blocklist: BlocklistIndex | None,
     idle: Callable[[], None],
     urls: list[str],
@@ -235,12 +234,10 @@ def _fetch(
     if options.engine == "img2dataset":
         return img2dataset.fetch(urls, options)
     blocked = blocklist.of_canonical if blocklist else None
-    return gathering.client.fetch(urls, shared, blocked, idle)
+    return gathering.client.fetch(urls, sent, blocked, idle)
 
 
-def _requests(
-    store: Store, task_slice: TaskSlice, sent: Counter[tuple[str, int]]
-) -> dict[str, Any]:
+def _requests(store: Store, task_slice: TaskSlice, sent: Sent) -> dict[str, Any]:
     """Write what was sent to each host, if anything, and return the file as a marker names it."""
     if not sent:
         return {}

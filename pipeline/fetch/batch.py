@@ -11,6 +11,7 @@ from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.origins import Origins, SiteFile
 from pairsieve.pipeline.fetch.request import Answer
 
+Sent = Counter[tuple[str, int]]  # requests, by host and second since 1970 UTC
 ITEM_BYTES = 1_000  # what a result costs besides its body
 
 
@@ -76,7 +77,7 @@ class Batch:
     Attributes:
         addresses: What may be reached.
         origins: What is known of the origins; each unit gives them another chance.
-        sent: Requests sent, by host and second since 1970 UTC; counted up here.
+        sent: Requests sent; counted up here.
         idle: Called once, in the scheduler's thread, when this unit no longer keeps it busy.
         jobs: Those that were not begun when the scheduler took the batch.
         unfinished: Jobs without a result.
@@ -91,7 +92,7 @@ class Batch:
 
     addresses: Addresses
     origins: "Origins[Job]"
-    sent: Counter[tuple[str, int]] = field(default_factory=Counter)
+    sent: Sent
     idle: Callable[[], None] = _nothing
     jobs: list[Job] = field(default_factory=list)
     unfinished: int = 0

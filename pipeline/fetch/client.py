@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
-from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job
+from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, Sent
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.robots import RulesCache
@@ -60,18 +60,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the fetch of one unit shares with those of others.
+    """What the fetches of a process share with each other, and with those of other processes.
 
     Attributes:
         among: How many processes fetch at the same time; each gets an equal part of what a host is
             allowed to see.
         rules_cache: What robots.txt and tdmrep.json files say.
-        sent: Requests sent, by host and second since 1970 UTC; counted up here.
     """
 
     among: int = 1
     rules_cache: RulesCache = field(default_factory=RulesCache)
-    sent: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 class Client:
@@ -80,33 +78,35 @@ class Client:
     def __init__(
         self,
         options: Fetch,
-        among: int = 1,
+        shared: Shared | None = None,
         opt_outs: OptOuts = IGNORED,
         asks: Asked = "images",
     ) -> None:
-        """Prepare for a process that is one of `among`; the forms to obey end a transfer."""
+        """Prepare; opt-outs of the forms to obey end a transfer."""
         self._options = options
         self._opt_outs = opt_outs
-        self._scheduler = Scheduler(options, among, opt_outs, asks)
+        self._shared = shared or Shared()
+        self._scheduler = Scheduler(options, self._shared.among, opt_outs, asks)
 
     def fetch(
         self,
         urls: Iterable[str],
-        shared: Shared,
+        sent: Sent | None = None,
         blocked: Callable[[CanonicalUrl], str | None] | None = None,
         idle: Callable[[], None] | None = None,
     ) -> Generator[Fetched]:
         """Yield one Fetched per distinct URL, in order of completion.
 
-        Every request, also for a robots.txt, is counted in `shared.sent`. What is `blocked`, which
+        Every request, also for a robots.txt, is counted in `sent`. What is `blocked`, which
         gives the entry of the blocklist, is not requested, be it a URL or a redirect. `idle` is
         called once, in another thread, when these URLs no longer keep the process busy. Closing
         the generator ends its transfers. Memory is bounded as memory_budget.py says, besides the
         URLs themselves.
         """
         addresses = Addresses(self._options.allow_networks, self._options.ports, blocked)
-        origins: Origins[Job] = Origins(self._options, shared.rules_cache, self._opt_outs)
-        batch = Batch(addresses, origins, shared.sent)
+        cache = self._shared.rules_cache
+        origins: Origins[Job] = Origins(self._options, cache, self._opt_outs)
+        batch = Batch(addresses, origins, Counter() if sent is None else sent)
         if idle:
             batch.idle = idle
         refused = []
@@ -127,10 +127,10 @@ def fetch(
     shared: Shared | None = None,
     blocked: Callable[[CanonicalUrl], str | None] | None = None,
     opt_outs: OptOuts = IGNORED,
+    sent: Sent | None = None,
 ) -> Generator[Fetched]:
     """Yield what a client of its own gives for each distinct URL."""
-    shared = shared or Shared()
-    return Client(options, shared.among, opt_outs).fetch(urls, shared, blocked)
+    return Client(options, shared, opt_outs).fetch(urls, sent, blocked)
 
 
 def ask(
@@ -141,8 +141,7 @@ def ask(
     The files of its site are asked for; with `headers` it is requested itself, without a body, and
     is EMPTY where its answer forbids nothing.
     """
-    client = Client(options, shared.among, opt_outs, "headers" if headers else "files")
-    return client.fetch(urls, shared)
+    return Client(options, shared, opt_outs, "headers" if headers else "files").fetch(urls)
 
 
 def _fetched(ended: EndedJob) -> Fetched:

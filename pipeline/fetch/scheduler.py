@@ -207,7 +207,7 @@ class Scheduler:
                 transfer = Transfer(
                     self._options, self._addresses, self._budget, self._robot, self._obeyed
                 )
-            transfer.headers_only = self._asks == "headers"
+                transfer.headers_only = self._asks == "headers"
             transfer.start(target, job.left_s, now, bool(job.site_file), job.cookies)
             transfer.counted = target.host_name, int(time.time())
             job.batch.sent[transfer.counted] += 1

@@ -1,13 +1,15 @@
 """Two units fetched by one client at the same time."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pairsieve.pipeline.fetch import scheduler
-from pairsieve.pipeline.fetch.client import Client, Fetched, Shared
+from pairsieve.pipeline.fetch.batch import Sent
+from pairsieve.pipeline.fetch.client import Client, Fetched
 from pairsieve.pipeline.fetch.request import Transfer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -24,10 +26,10 @@ class Unit:
 
     def __init__(self, client: Client, urls: list[str]) -> None:
         self.idle = threading.Event()
-        self.shared = Shared()
+        self.sent: Sent = Counter()
         self.results: list[Fetched] = []
         self.error: BaseException | None = None
-        fetched = client.fetch(urls, self.shared, idle=self.idle.set)
+        fetched = client.fetch(urls, self.sent, idle=self.idle.set)
         self._thread = threading.Thread(target=self._take, args=(fetched,))
         self._thread.start()
 
@@ -74,8 +76,8 @@ def test_the_next_unit_is_fetched_while_the_last_answer_of_one_is_waited_for(
     gate.set()
     assert first.outcomes() == [Outcome.OK] * 21
     assert fetch_threads() == 0
-    assert sum(first.shared.sent.values()) == 21
-    assert sum(second.shared.sent.values()) == 20
+    assert sum(first.sent.values()) == 21
+    assert sum(second.sent.values()) == 20
 
 
 def test_a_unit_is_not_idle_while_it_has_more_to_request_than_may_be_under_way(
@@ -123,7 +125,7 @@ def test_a_unit_that_is_given_up_leaves_the_other_alone(
 ) -> None:
     client = Client(fetch_options(site.port, concurrency=8))
     held = [site.url(f"held/a{n}") for n in range(30)]
-    given_up = client.fetch([site.url("ok"), *held], Shared())
+    given_up = client.fetch([site.url("ok"), *held])
     assert next(given_up).outcome is Outcome.OK
     other = Unit(client, [site.url(f"held/b{n}") for n in range(30)])
     given_up.close()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.repetition import repeated
 
-from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -135,7 +135,7 @@ def test_every_request_is_counted_by_host_and_second(site: "Site", fetch_options
     site.behaviours["from"] = site.whole(b"", "302 Found", "Location: /500")
     limits = fetch_options(site.port, retries=1)
     before = int(time.time())
-    list(fetch([site.url("from"), site.url("ok")], limits, Shared(sent=sent)))
+    list(fetch([site.url("from"), site.url("ok")], limits, sent=sent))
     assert sent.total() == len(site.heads) == 5
     assert {host for host, _ in sent} == {"127.0.0.1"}
     assert all(before <= second <= time.time() for _, second in sent)
@@ -176,7 +176,7 @@ def test_any_behaviour_of_servers_gives_one_outcome_per_url(
     )
     site.heads.clear()
     sent: Counter[tuple[str, int]] = Counter()
-    results = list(fetch([site.url(path) for path in paths], limits, Shared(sent=sent)))
+    results = list(fetch([site.url(path) for path in paths], limits, sent=sent))
     assert Counter(result.url for result in results) == Counter(map(site.url, paths))
     for result in results:
         assert result.attempts <= 3

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
+from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -71,7 +71,7 @@ def test_what_never_got_a_socket_is_not_counted_as_a_request(
 ) -> None:
     site.behaviours["away"] = site.whole(b"", "302 Found", "Location: http://[::1]/")
     sent: Counter[tuple[str, int]] = Counter()
-    list(fetch([site.url("away")], fetch_options(site.port), Shared(sent=sent)))
+    list(fetch([site.url("away")], fetch_options(site.port), sent=sent))
     assert {host for host, _ in sent} == {"127.0.0.1"}
     assert sent.total() == len(site.heads) == 1
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pairsieve.pipeline.fetch.batch import Sent
 from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -36,11 +37,11 @@ def test_a_host_with_a_dot_at_its_end_shares_the_pace_of_that_without(
     site: "Site", fetch_options: Options
 ) -> None:
     urls = [f"http://{host}:{site.port}/ok/{n}" for host in ("a.test", "A.test.") for n in (1, 2)]
-    shared = Shared()
+    sent: Sent = Counter()
     limits = fetch_options(site.port, per_host_per_s=5, resolve={"a.test": ("127.0.0.1",)})
-    times = [fetched.fetched_at or 0 for fetched in fetch(urls, limits, shared)]
+    times = [fetched.fetched_at or 0 for fetched in fetch(urls, limits, sent=sent)]
     assert max(times) - min(times) >= 600 - 10
-    assert {host for host, _ in shared.sent} == {"a.test"}
+    assert {host for host, _ in sent} == {"a.test"}
 
 
 @pytest.mark.parametrize("path", ["500", "reset", "silent", "429"])

@@ -173,5 +173,5 @@ def test_a_crawl_delay_spaces_the_requests_up_to_a_cap(site: "Site", obey: Obey)
 def test_asking_for_robots_txt_is_counted(site: "Site", fetch_options: Options) -> None:
     sent: Counter[tuple[str, int]] = Counter()
     site.behaviours["robots.txt"] = site.whole(b"", "302 Found", "Location: /404")
-    list(fetch([site.url("ok/1")], fetch_options(site.port, robots="obey"), Shared(sent=sent)))
+    list(fetch([site.url("ok/1")], fetch_options(site.port, robots="obey"), sent=sent))
     assert sent.total() == len(site.heads) == 3
