@@ -181,11 +181,12 @@ class Scheduler:
         while checks and checks[0][2].serial != checks[0][1]:
             heapq.heappop(checks)
         dues = [heap[0][0] for heap in (self._later, checks) if heap]
-        due = self._hosts.next_due()
-        if due is not None and len(self._under_way) < self._options.concurrency and not self._full:
-            dues.append(due)
-        if self._idle_since is not None and any(not batch.told for batch in self._batches):
-            dues.append(self._idle_since + IDLE_S)
+        if len(self._under_way) < self._options.concurrency and not self._full:
+            due = self._hosts.next_due()
+            if due is not None:
+                dues.append(due)
+            if self._idle_since is not None and any(not batch.told for batch in self._batches):
+                dues.append(self._idle_since + IDLE_S)
         return min(dues, default=None)
 
     def _start(self, loop: EventLoop, now: float) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairsieve.pipeline.fetch import scheduler
-from pairsieve.pipeline.fetch.batch import Sent
+from pairsieve.pipeline.fetch.addresses import Addresses
+from pairsieve.pipeline.fetch.batch import Batch, Job, Sent
 from pairsieve.pipeline.fetch.client import Client, Fetched
+from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.request import Transfer
+from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -106,6 +109,19 @@ def test_a_unit_that_waits_for_one_host_lets_the_next_begin(
     assert other.outcomes() == [Outcome.OK]
     assert len(slow.results) < 6
     assert slow.outcomes() == [Outcome.OK] * 6
+
+
+def test_a_scheduler_whose_results_nobody_takes_waits_for_that_and_does_not_turn_in_circles(
+    fetch_options: Options,
+) -> None:
+    idle = scheduler.Scheduler(fetch_options(), among=1)
+    idle._batches.append(
+        Batch(Addresses((), ()), Origins(fetch_options(), RulesCache()), Counter())
+    )
+    idle._idle_since = 1.0  # long ago
+    assert idle._next_due() == 1.0 + scheduler.IDLE_S
+    idle._full = True
+    assert idle._next_due() is None
 
 
 def test_a_host_sees_no_more_of_two_units_than_of_one(site: "Site", fetch_options: Options) -> None:
