@@ -9,7 +9,7 @@ import pytest
 
 from pairsieve.pipeline.fetch import scheduler
 from pairsieve.pipeline.fetch.addresses import Addresses
-from pairsieve.pipeline.fetch.batch import Batch, Job, Sent
+from pairsieve.pipeline.fetch.batch import Batch, Sent
 from pairsieve.pipeline.fetch.client import Client, Fetched
 from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.request import Transfer
