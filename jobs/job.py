@@ -18,6 +18,7 @@ from pairsieve.pipeline.captions.sentences import caption_sentences
 from pairsieve.pipeline.dataset.lease import CAPTIONS, held
 from pairsieve.pipeline.dataset.marker import outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_marker
+from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
@@ -58,13 +59,12 @@ class EngineChoice:
 
 
 def _interrupted(store: Store) -> bool:
-    """Return whether files of units lie there that were not committed."""
+    """Return whether files of task slices lie there that were not committed."""
     folder = store.local / GATHER_FOLDER if store.local else None
     if not folder or not folder.is_dir():
         return False
-    committed = {name.partition(".")[0] for name in store.marker_names(GATHER_FOLDER)}
-    files = (path.name for path in folder.iterdir() if path.is_file())
-    return any(name[0].isdigit() and name.partition(".")[0] not in committed for name in files)
+    begun = {slice_of(path.name) for path in folder.iterdir()} - {None}
+    return not begun <= set(store.marker_names(GATHER_FOLDER))
 
 
 @contextmanager

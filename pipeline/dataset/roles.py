@@ -144,6 +144,7 @@ _PATTERNS: dict[Role, list[str]] = {
         rf"{re.escape(SCRATCH)}[a-z0-9_]{{8}}/(?:{_SCRATCHED}|{_SPILLED})",
     ],
 }
+_OF_SLICE = re.compile(rf"({_SLICE})\.{_ATTEMPT}\.")
 SLICE_MARKER = re.compile(rf"{_SLICE}\.json")
 UNFINISHED = re.compile(r"#\d+$")  # how the local store names a file it has not finished
 _ROLES = {role: re.compile("|".join(patterns)) for role, patterns in _PATTERNS.items()}
@@ -157,3 +158,9 @@ def role(path: str) -> Role | None:
 def is_foreign(path: str) -> bool:
     """Return whether pairsieve never makes a file of that name, finished or not."""
     return role(UNFINISHED.sub("", path)) is None
+
+
+def slice_of(name: str) -> str | None:
+    """Return the task slice of which a file of this name, finished or not, is content."""
+    found = _OF_SLICE.match(name)
+    return found[1] if found else None

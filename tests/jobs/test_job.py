@@ -8,6 +8,9 @@ import pytest
 
 from pairsieve.jobs.job import SMALL_PAIRS, EngineChoice
 from pairsieve.pipeline import plan
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.recipe import Recipe
 
@@ -58,9 +61,20 @@ def test_whoever_names_workers_or_a_cluster_has_ray(
     assert EngineChoice("serial").of(store) == "serial"
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "00000000.0123456789ab.tar",
+        "00000000.r1.0123456789ab.tar#1",
+        "00000001.0+1.0123456789ab.tar",
+    ],
+)
 def test_after_a_death_in_mid_unit_the_work_is_done_by_processes_that_may_die(
-    tmp_path: Path,
+    tmp_path: Path, left: str
 ) -> None:
     store = planned(tmp_path, 3)
-    store.write("gather/00000000.0123456789abcdef.tar", b"half of it")
+    (tmp_path / "dataset/gather").mkdir()
+    (tmp_path / "dataset/gather" / left).write_bytes(b"half of it")
     assert AUTO.of(store) == "ray"
+    commit(store, f"gather/{slice_of(left)}.json", Marker(3, {}))
+    assert AUTO.of(store) == "serial"
