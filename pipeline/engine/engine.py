@@ -177,11 +177,14 @@ class Ray:
         )(_CpuActor if on == "cpu" else _Actor)
         in_hand = ITEMS_IN_HAND if on_gpu or on == "cpu" else 1
         starting = actor.options(max_concurrency=in_hand)
-        actors = [starting.remote(setup, function) for _ in range(count)]
-        free = deque(actors * ITEMS_IN_HAND)
+        actors: list[Any] = []  # started as items come, so that few items start few
+        free: deque[Any] = deque()
         busy: dict[Any, Any] = {}
 
         def submit(item: Item) -> Any:
+            if len(actors) < count:
+                actors.append(starting.remote(setup, function))
+                free.extendleft([actors[-1]] * ITEMS_IN_HAND)
             actor = free.popleft()
             reference = actor.call.remote(item)
             busy[reference] = actor
@@ -192,7 +195,7 @@ class Ray:
 
         suspects = []
         try:
-            for item, result in self._window(submit, items, len(free), ended):
+            for item, result in self._window(submit, items, count * ITEMS_IN_HAND, ended):
                 if isinstance(result, Crashed):
                     suspects.append(item)
                 else:

@@ -41,6 +41,10 @@ def add(state: int, number: int) -> int:
     return state + number
 
 
+def own_pid(state: int, number: int) -> int:
+    return state
+
+
 def add_unless_culprit(state: int, number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -98,6 +102,12 @@ def test_an_actor_that_dies_takes_only_the_culprit_with_it(ray: Engine) -> None:
     results = dict(ray.map_with(lambda: 10, add_unless_culprit, [1, 3, 2]))
     assert isinstance(results.pop(3), Crashed)
     assert results == {1: 11, 2: 12}
+
+
+def test_an_actor_is_started_for_each_item_and_no_more(ray: Engine) -> None:
+    assert ray.workers == 2
+    pids = [dict(ray.map_with(os.getpid, own_pid, range(n), on="cpu")) for n in (0, 1, 4)]
+    assert [len(set(of_items.values())) for of_items in pids] == [0, 1, 2]
 
 
 def test_actors_that_are_given_up_after_the_engine_was_closed_wait_for_no_ray(
