@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pairsieve.jobs.bench_data.certificates import Authority
 
 HOST = "127.0.0.1"
-_BACKLOG = 1024
+BACKLOG = 1024
 _ROBOTS = b"User-agent: *\nAllow: /\n"
 
 
@@ -34,19 +35,29 @@ class ServerPorts:
 @contextmanager
 def serving(authority: Authority, body_bytes: int) -> Iterator[ServerPorts]:
     """Serve bodies of that size as long as the context lasts."""
-    listeners = [socket.create_server((HOST, 0), backlog=_BACKLOG) for _ in range(2)]
-    handles = [listener.fileno() for listener in listeners]
+    listeners = [socket.create_server((HOST, 0), backlog=BACKLOG) for _ in range(2)]
+    ports = ServerPorts(*(listener.getsockname()[1] for listener in listeners))
     job = {
-        "sockets": handles,
         "chain": str(authority.chain),
         "key": str(authority.key),
         "body_bytes": body_bytes,
     }
-    command = [sys.executable, "-m", __name__, json.dumps(job)]
+    with served(__name__, listeners, job):
+        yield ports
+
+
+@contextmanager
+def served(module: str, listeners: list[socket.socket], job: dict[str, Any]) -> Iterator[None]:
+    """Let a module, as a process of its own, serve on sockets as long as the context lasts.
+
+    It is given the job as JSON, with the file descriptors as `sockets`.
+    """
+    handles = [listener.fileno() for listener in listeners]
+    command = [sys.executable, "-m", module, json.dumps(job | {"sockets": handles})]
     # The server ends when its standard input does: also when this process is killed.
     with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=handles) as server:
         try:
-            yield ServerPorts(*(listener.getsockname()[1] for listener in listeners))
+            yield
         finally:
             for listener in listeners:
                 listener.close()
@@ -112,10 +123,15 @@ async def _serve(job: dict[str, str], sockets: list[int], body_bytes: int) -> No
     ):
         listener = socket.socket(fileno=handle)
         await loop.create_server(
-            lambda: _Connection(answer, last), sock=listener, ssl=tls, backlog=_BACKLOG
+            lambda: _Connection(answer, last), sock=listener, ssl=tls, backlog=BACKLOG
         )
+    await ended()
+
+
+async def ended() -> None:
+    """Wait until standard input ends."""
     end = asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), end.set)
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), end.set)
     await end.wait()
 
 

@@ -12,7 +12,6 @@ import math
 import random
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pairsieve.jobs.bench_data.server import BACKLOG, ended, served
+
 Fate = Literal["answered", "never", "reset", "drops"]
 DROPS = 10  # in which a slow body comes
-_BACKLOG = 1024
 _ROBOTS = b"User-agent: *\nAllow: /\n"
 
 
@@ -69,23 +69,14 @@ class Web:
 @contextmanager
 def serving(web: Web, folder: Path) -> Iterator[int]:
     """Serve the JPEGs in `folder` as long as the context lasts; give the port."""
-    listeners = [socket.create_server((web.address(0), 0), backlog=_BACKLOG)]
+    listeners = [socket.create_server((web.address(0), 0), backlog=BACKLOG)]
     port: int = listeners[0].getsockname()[1]
     listeners += [
-        socket.create_server((web.address(host), port), backlog=_BACKLOG)
+        socket.create_server((web.address(host), port), backlog=BACKLOG)
         for host in range(1, web.hosts)
     ]
-    handles = [listener.fileno() for listener in listeners]
-    job = {"web": asdict(web), "sockets": handles, "folder": str(folder)}
-    command = [sys.executable, "-m", __name__, json.dumps(job)]
-    # The server ends when its standard input does: also when this process is killed.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=handles) as server:
-        try:
-            yield port
-        finally:
-            for listener in listeners:
-                listener.close()
-            server.terminate()
+    with served(__name__, listeners, {"web": asdict(web), "folder": str(folder)}):
+        yield port
 
 
 class _Connection(asyncio.Protocol):
@@ -148,10 +139,8 @@ async def _serve(web: Web, sockets: list[int], folder: Path) -> None:
     loop = asyncio.get_running_loop()
     for handle in sockets:
         listener = socket.socket(fileno=handle)
-        await loop.create_server(lambda: _Connection(web, answers), sock=listener, backlog=_BACKLOG)
-    end = asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), end.set)
-    await end.wait()
+        await loop.create_server(lambda: _Connection(web, answers), sock=listener, backlog=BACKLOG)
+    await ended()
 
 
 def main() -> None:
