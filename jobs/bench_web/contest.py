@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pairsieve.jobs.bench_data.photos import corpus, own_photographs
 from pairsieve.jobs.bench_web.server import Web, serving
 from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.engine.engine import Kind
+from pairsieve.pipeline.models.clip_model import available_cpus
 
 TIMEOUT_S = 10  # of a request, as img2dataset's default
 THREADS = (256, 64)  # of img2dataset: its default, and another
@@ -153,7 +153,7 @@ def _theirs(benchmark: WebBenchmark, folder: Path, threads: int) -> WebCost:
 
 def _print(benchmark: WebBenchmark, costs: dict[str, list[WebCost]]) -> None:
     """Print the table: a row per contestant, medians over its runs."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    cores = available_cpus()
     rows = []
     for name, runs in costs.items():
         pace = statistics.median(run.pictures / run.cost.wall_s for run in runs)
