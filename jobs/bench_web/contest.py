@@ -10,6 +10,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,8 +81,7 @@ def bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
 def _draw(benchmark: WebBenchmark, folder: Path) -> None:
     """Write the JPEGs that are served."""
     folder.mkdir()
-    drawn = benchmark.folder is None
-    samples = corpus(0, PICTURES) if drawn else own_photographs(benchmark.folder or Path())
+    samples = own_photographs(benchmark.folder) if benchmark.folder else corpus(0, PICTURES)
     for number, sample in enumerate(samples):
         (folder / f"{number}.jpg").write_bytes(sample.body)
 
@@ -98,9 +98,9 @@ def _runners(
     benchmark: WebBenchmark, folder: Path, port: int
 ) -> Iterator[tuple[str, Callable[[], WebCost]]]:
     """Yield name and run of each contestant."""
-    yield "pairsieve", lambda: _ours(benchmark, folder, port)
+    yield "pairsieve", partial(_ours, benchmark, folder, port)
     for threads in THREADS if benchmark.python else ():
-        yield f"img2dataset, {threads} threads", lambda t=threads: _theirs(benchmark, folder, t)  # type: ignore[misc]
+        yield f"img2dataset, {threads} threads", partial(_theirs, benchmark, folder, threads)
 
 
 def _ours(benchmark: WebBenchmark, folder: Path, port: int) -> WebCost:
