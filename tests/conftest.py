@@ -19,6 +19,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from tests.repetition import repeated
 
+from pairsieve.jobs import log
 from pairsieve.pipeline.dataset.checksums import of_image
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
@@ -57,6 +58,12 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("no real test material beside the checkout (../shared/real)")
     return REAL
+
+
+@pytest.fixture(autouse=True)
+def heard() -> None:
+    """Let every test hear all: a command that ran in this process may have been a quiet one."""
+    log.configure(quiet=False, as_json=False)
 
 
 class HTTPServer(ThreadingHTTPServer):

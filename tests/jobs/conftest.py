@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.jobs import log
 from pairsieve.jobs.cli import main
 
 
@@ -22,6 +21,4 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             main()
         except SystemExit as stop:
             code = int(stop.code or 0)
-        finally:
-            log.configure(quiet=False, as_json=False)  # as in a process that has just begun
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())

@@ -3,18 +3,18 @@
 import io
 import os
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.jobs.conftest import command
 from tests.repetition import repeated
 
-from pairsieve.jobs.cli import main
 from pairsieve.pipeline.dataset.roles import is_foreign
 
 RECIPE = """
@@ -76,24 +76,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 member.size = len(body)
                 tar.addfile(member, io.BytesIO(body))
     (folder / "r.yaml").write_text(RECIPE.format(tar=path))
-    for command in ("run r.yaml --dataset data --engine serial", "export data out"):
-        assert said(folder, command) == 0
+    for words in ("run r.yaml --dataset data --engine serial", "export data out"):
+        assert said(folder, words) == 0
     return folder
 
 
-def said(folder: Path, command: str) -> int:
+def said(folder: Path, words: str) -> int:
     """Run a command in a folder, in this process; return its exit code."""
-    before, arguments = Path.cwd(), sys.argv
-    os.chdir(folder)
-    sys.argv = ["pairsieve", *command.split(" "), "--quiet"]
-    try:
-        main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    finally:
-        sys.argv = arguments
-        os.chdir(before)
-    raise AssertionError("main returned")
+    with chdir(folder):
+        return command(*words.split(" "), "--quiet").returncode
 
 
 def undone(dataset: Path) -> None:
@@ -165,13 +156,13 @@ def test_somebodys_files_survive_every_command(
     undone(dataset)
     put = strew(folder, dataset, things)
     before = {path: seen(path) for path in put}
-    for command in COMMANDS:
-        code = said(folder, command)
+    for words in COMMANDS:
+        code = said(folder, words)
         # `verify` tells of a tar that lies among the shards and that no marker names.
-        told = command.startswith("verify") and any(path.suffix == ".tar" for path in put)
-        assert code == 0 or (code == 2 and command in MAY_REFUSE) or (code == 1 and told), command
+        told = words.startswith("verify") and any(path.suffix == ".tar" for path in put)
+        assert code == 0 or (code == 2 and words in MAY_REFUSE) or (code == 1 and told), words
         gone = [path for path in put if seen(path) != before[path]]
-        assert gone == [], command
+        assert gone == [], words
     assert said(folder, "status data") == 0
     shutil.rmtree(folder)
 
@@ -189,7 +180,7 @@ def linked(finished: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(
-    ("link", "command"),
+    ("link", "words"),
     [
         ("shards/default", "shard r.yaml --dataset data --engine serial"),
         ("shards", "shard r.yaml --dataset data --engine serial"),
@@ -199,9 +190,7 @@ def linked(finished: Path, tmp_path: Path) -> tuple[Path, Path]:
         ("report/default/report.html", "report r.yaml --dataset data"),
     ],
 )
-def test_nothing_is_written_behind_a_link(
-    linked: tuple[Path, Path], link: str, command: str
-) -> None:
+def test_nothing_is_written_behind_a_link(linked: tuple[Path, Path], link: str, words: str) -> None:
     folder, elsewhere = linked
     for earlier in ("gather", "embed", "group"):
         said(folder, f"{earlier} r.yaml --dataset data --engine serial")
@@ -212,7 +201,7 @@ def test_nothing_is_written_behind_a_link(
     path.symlink_to(elsewhere / ("notes.txt" if path.suffix else ""))
     before = seen(elsewhere), seen(path)
     for _ in range(2):
-        said(folder, command)
+        said(folder, words)
         assert (seen(elsewhere), seen(path)) == before
     said(folder, "gc data --min-age-h 0")
     said(folder, "verify data --repair --engine serial")
