@@ -154,7 +154,7 @@ class _Source:
 def _read(record: "WarcRecord", offset: int) -> GoodRecord | BadRecord | None:
     """Return a record with its content; None for what is no page."""
     try:
-        block = _block(record)
+        block = _content(record, record.content_length)
     except OSError:
         return BadRecord(offset, MALFORMED)
     if len(block) < record.content_length:
@@ -164,15 +164,6 @@ def _read(record: "WarcRecord", offset: int) -> GoodRecord | BadRecord | None:
     if record.is_http:
         return _response(record, offset, block)
     return GoodRecord(offset, str(record.record_type), record.headers, None, block)
-
-
-def _block(record: "WarcRecord") -> bytes:
-    """Return the content of a record as it is in the file."""
-    parts, left = [], record.content_length
-    while left > 0 and (part := record.reader.read(left)):
-        parts.append(bytes(part))
-        left -= len(part)
-    return b"".join(parts)
 
 
 def _response(record: "WarcRecord", offset: int, block: bytes) -> GoodRecord | BadRecord | None:
@@ -197,10 +188,11 @@ def _response(record: "WarcRecord", offset: int, block: bytes) -> GoodRecord | B
 
 def _content(record: "WarcRecord", most: int) -> bytes:
     """Return the content of a record, at most so many bytes."""
-    body = record.reader.read(most)
-    while body and len(body) < most and (more := record.reader.read(most - len(body))):
-        body += more
-    return bytes(body)
+    parts, left = [], most
+    while left > 0 and (part := record.reader.read(left)):
+        parts.append(bytes(part))
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _skipped(record: "WarcRecord", file: BinaryIO, packed: bool) -> bool:
