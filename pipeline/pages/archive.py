@@ -11,7 +11,7 @@ Source: https://iipc.github.io/warc-specifications/specifications/warc-format/wa
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pairsieve.pipeline.pages.html import is_html
@@ -73,61 +73,59 @@ def records(file: BinaryIO, kinds: frozenset[str]) -> Iterator[GoodRecord | BadR
     file.seek(0)
     packed = file.read(len(BEGINNING)) != BEGINNING
     start: int | None = 0
-    resume = _Resume()
+    reported = False
     while start is not None and start < end:
-        resume.seen, resume.after = start, None
-        yield from _until_bad(file, start, kinds, packed, resume)
-        start = None if resume.after is None else _next_member(file, resume.after, packed)
+        resume = yield from _until_bad(file, start, kinds, packed, reported)
+        if resume is None:
+            return
+        start, reported = _next_member(file, resume.after, packed), resume.reported
 
 
-class _Resume:
+class _Resume(NamedTuple):
     """Where reading is to begin anew.
 
     Attributes:
-        seen: Where the last record began.
-        after: The byte from which on the next record is to be looked for, None at the end.
+        after: The byte from which on the next record is to be looked for.
         reported: Whether what lies there was reported already.
     """
 
-    def __init__(self) -> None:
-        self.seen = 0
-        self.after: int | None = None
-        self.reported = False
+    after: int
+    reported: bool
 
 
 def _until_bad(
-    file: BinaryIO, start: int, kinds: frozenset[str], packed: bool, resume: _Resume
-) -> Iterator[GoodRecord | BadRecord]:
-    """Yield records up to the first behind which the archive has to be entered anew."""
+    file: BinaryIO, start: int, kinds: frozenset[str], packed: bool, reported: bool
+) -> Generator[GoodRecord | BadRecord, None, _Resume | None]:
+    """Yield records up to the first behind which the archive has to be entered anew.
+
+    Return where; None at the end. `reported` is whether what lies at `start` was.
+    """
     from fastwarc.warc import ArchiveIterator
 
     file.seek(start)
     iterator = ArchiveIterator(_Source(file, start), parse_http=False)
+    offset = start
     while True:
         try:
             record = next(iterator, None)
         except OSError:
-            if not resume.reported:
-                yield BadRecord(resume.seen, MALFORMED)
-            resume.after, resume.reported = resume.seen + 1, True
-            return
+            if not reported:
+                yield BadRecord(offset, MALFORMED)
+            return _Resume(offset + 1, True)
         if record is None:
-            return
-        offset = resume.seen = start + record.stream_pos
-        resume.reported = False
+            return None
+        offset, reported = start + record.stream_pos, False
         if record.content_length > MAX_RECORD_BYTES:
             yield BadRecord(offset, TOO_LARGE)
             if not _skipped(record, file, packed):
-                resume.after = offset + 1
-                return
+                return _Resume(offset + 1, False)
         elif str(record.record_type) in kinds:
             found = _read(record, offset)
             if found is not None:
                 yield found
-                resume.reported = isinstance(found, BadRecord)
+                reported = isinstance(found, BadRecord)
                 if isinstance(found, BadRecord) and found.reason != HTTP:
-                    resume.after = offset + 1  # it may have swallowed those behind it
-                    return
+                    return _Resume(offset + 1, True)  # it may have swallowed those behind it
 
 
 class _Source:
