@@ -102,10 +102,16 @@ def addresses(attributes: Attributes, sources: Iterable[str] = ()) -> list[Addre
         plain.append(Address(source, "src"))
     if not offered and len(plain) == 1 and not plain[0].url.startswith("data:"):
         return plain
-    offered.sort(key=lambda address: (-address.width, -address.density))
+    wider, rest = by_width(offered)
+    return [*wider, *plain, *rest, *_named_like_files(attributes)]
+
+
+def by_width(offered: list[Address]) -> tuple[list[Address], list[Address]]:
+    """Return the candidates that are wider than `src`, and the others; the widest first."""
+    offered = sorted(offered, key=lambda address: (-address.width, -address.density))
     wider = [each for each in offered if each.width or each.density > 1]
     rest = [each for each in offered if not (each.width or each.density > 1)]
-    return [*wider, *plain, *rest, *_named_like_files(attributes)]
+    return wider, rest
 
 
 def _value(attributes: Attributes, name: str) -> str:

@@ -19,7 +19,7 @@ import msgspec
 
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.pages import html, licences
-from pairsieve.pipeline.pages.image_urls import Address, candidates
+from pairsieve.pipeline.pages.image_urls import Address, by_width, candidates
 from pairsieve.pipeline.pages.page import ALT, TITLE, Image, License, Page, robots_of, spaced
 
 IMAGE_PATH = "IMG@/src"
@@ -176,9 +176,8 @@ def _addresses(link: Link) -> list[Address]:
     offered = [Address(link.url.strip(), "src")]
     if not link.srcset:
         return offered
-    found = candidates(link.srcset, "srcset")
-    wider = [each for each in found if each.width or each.density > 1]
-    return [*sorted(wider, key=lambda each: (-each.width, -each.density)), *offered]
+    wider, _ = by_width(candidates(link.srcset, "srcset"))
+    return [*wider, *offered]
 
 
 def _image_links(links: bytes) -> list[Link]:
