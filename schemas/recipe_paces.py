@@ -6,8 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pairsieve.schemas.recipe_base import Section
-
-_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+from pairsieve.schemas.recipe_headers import HOST_NAME
 
 
 class Pace(Section):
@@ -31,7 +30,7 @@ class Pace(Section):
 def _of_hosts(paces: dict[str, Pace]) -> dict[str, Pace]:
     """Refuse what is no host name as it stands in a URL in canonical form."""
     for host in paces:
-        if not _NAME.fullmatch(host):
+        if not re.fullmatch(HOST_NAME, host):
             raise ValueError(
                 f"{host!r} is no host name; write it as `example.org`, `xn--...` or "
                 "`[2001:db8::1]`, in small letters, without a port"
