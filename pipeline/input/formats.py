@@ -109,7 +109,7 @@ def find_files(options: Input, dataset: str, readers: tuple[Reader, ...] = READE
             raise BadOption(f"input.path: no file of format {reader.format} in {options.path}")
     if options.image is not None and not reader.takes_image:
         raise BadOption(f"input.image: {reader.format} files hold no images; leave it out")
-    if options.pages is not None and reader not in (web_archive.WARC, web_archive.WAT):
+    if options.pages is not None and not reader.holds_pages:
         raise BadOption(f"input.pages: {reader.format} files hold no pages; leave it out")
     if reader.group:
         names = {file.name for file in chosen}

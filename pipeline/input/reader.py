@@ -106,6 +106,7 @@ class Reader:
         read: How the pairs are read.
         compressed: Whether a file may be compressed as a whole.
         holds_images: Whether its records say where their image lies, so that nothing is fetched.
+        holds_pages: Whether its pairs are taken from pages, so that `input.pages` means something.
         beside: Suffixes of what may lie beside its files and is no input.
         companion: Suffix of the file of the same name that goes with each file, "" for none.
         dialect: Returns how a file is written, for people and the plan to know.
@@ -118,6 +119,7 @@ class Reader:
     read: Records | Rows
     compressed: bool = False
     holds_images: bool = False
+    holds_pages: bool = False
     beside: tuple[str, ...] = ()
     companion: str = ""
     dialect: Callable[[InputFile, Input], Dialect] | None = None

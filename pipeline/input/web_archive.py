@@ -38,5 +38,9 @@ def _records(format: str, file: InputFile, options: Input) -> Iterator[Record]:
                 yield Record(url, text, dict(zip(_OTHERS, (*others, *of_page), strict=True)))
 
 
-WARC = Reader(WARC_FORMAT, (".warc",), partial(_records, WARC_FORMAT), compressed=True)
-WAT = Reader(WAT_FORMAT, (".wat",), partial(_records, WAT_FORMAT), compressed=True)
+WARC = Reader(
+    WARC_FORMAT, (".warc",), partial(_records, WARC_FORMAT), compressed=True, holds_pages=True
+)
+WAT = Reader(
+    WAT_FORMAT, (".wat",), partial(_records, WAT_FORMAT), compressed=True, holds_pages=True
+)
