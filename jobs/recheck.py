@@ -15,6 +15,7 @@ from pairsieve.jobs.cli_options import (
     Kind,
     RecipePath,
     Workers,
+    check_output,
 )
 from pairsieve.schemas.errors import BadOption
 
@@ -50,10 +51,7 @@ def recheck(
 
     if not opt_outs:
         raise BadOption("recheck: say what: --opt-outs")
-    if out.exists() and not force:
-        raise BadOption(f"--out: {out} exists already; name another file, or say --force")
-    if not out.parent.is_dir():
-        raise BadOption(f"--out: {out.parent} is no folder; make it")
+    check_output("--out", out, force)
     job = Job(recipe, dataset, EngineChoice(engine.value, workers, ray_address), ["gather"])
     unfinished = out.with_name(f"{out.name}.unfinished")
     with job.engine() as running:
