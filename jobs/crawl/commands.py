@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pairsieve.pipeline.dataset.marker import Marker
     from pairsieve.pipeline.extract import Summary
 
+COMMON_CRAWL = "https://data.commoncrawl.org/"
 SAID_EVERY_S = 10
 DEFAULT = Pages()
 FORMATS = ("auto", "warc", "wat")
@@ -40,7 +41,7 @@ def extract(
     ] = "auto",
     prefix: Annotated[
         str, typer.Option("--prefix", help="What the paths in a list come behind.")
-    ] = "https://data.commoncrawl.org/",
+    ] = COMMON_CRAWL,
     max_per_page: Annotated[
         int, typer.Option("--max-per-page", min=1, max=100_000, help="Most pairs of one page.")
     ] = DEFAULT.max_per_page,

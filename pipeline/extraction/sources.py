@@ -17,7 +17,6 @@ from pairsieve.pipeline.input.files import list_files, open_compressed, open_fil
 from pairsieve.pipeline.pages.crawl import SUFFIXES, format_of
 from pairsieve.schemas.errors import BadOption, Stopped
 
-COMMON_CRAWL = "https://data.commoncrawl.org/"
 LISTS = (".paths", ".paths.gz")
 WEB = ("http://", "https://")
 MAX_LIST_BYTES = 1 << 30  # unpacked

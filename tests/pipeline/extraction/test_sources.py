@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.pipeline.extraction.sources import COMMON_CRAWL, Source, listed, open_source
+from pairsieve.pipeline.extraction.sources import Source, listed, open_source
 from pairsieve.schemas.errors import BadOption, Stopped
 
+COMMON_CRAWL = "https://data.commoncrawl.org/"
 BODY = bytes(range(256)) * 100_000  # more than is read at once
 
 
