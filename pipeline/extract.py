@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from pairsieve.pipeline.dataset import checked_json
@@ -79,7 +79,8 @@ def run(
     with held(work, "extract", say):
         if done := _done(out, work):
             return done
-        work.create(BEGUN, _wanted(sources, options, max_per_host))
+        wanted = _wanted(sources, options, max_per_host)
+        work.create(BEGUN, json.dumps(wanted, indent=1).encode())
         common = Work(
             out, work, options, len(sources), buckets_for(len(sources)), bool(max_per_host)
         )
@@ -91,7 +92,7 @@ def run(
             steps.of_buckets(tasks.OVER_HOST, tasks.HOSTS, max_per_host)
         steps.of_files(tasks.WRITTEN, tasks.write)
         summary = _summary(work, sources)
-        work.write(DONE, checked_json.dumps(_as_json(summary)))
+        work.write(DONE, checked_json.dumps(asdict(summary)))
         _tidy(work)
         return summary
 
@@ -144,15 +145,12 @@ class _Steps:
             self.listener(folder, result)
 
 
-def _wanted(sources: Sequence[Source], options: Pages, max_per_host: int | None) -> bytes:
-    """Return what is asked for, as JSON."""
-    return json.dumps(
-        {
-            "options": options.model_dump(mode="json") | {"max_per_host": max_per_host},
-            "sources": [source.to_json() for source in sources],
-        },
-        indent=1,
-    ).encode()
+def _wanted(sources: Sequence[Source], options: Pages, max_per_host: int | None) -> dict[str, Any]:
+    """Return what is asked for, as JSON has it."""
+    return {
+        "options": options.model_dump(mode="json") | {"max_per_host": max_per_host},
+        "sources": [asdict(source) for source in sources],
+    }
 
 
 def check(sources: Sequence[Source], out: Store, options: Pages, max_per_host: int | None) -> None:
@@ -172,10 +170,10 @@ def check(sources: Sequence[Source], out: Store, options: Pages, max_per_host: i
                 "that is empty or not there yet"
             ) from None
         return
-    if begun != json.loads(wanted):
+    if begun != wanted:
         raise BadOption(
-            f"--out: {out.url} holds pairs of {_difference(begun, json.loads(wanted))}; name "
-            "another folder, or go back to what was asked for then"
+            f"--out: {out.url} holds pairs of {_difference(begun, wanted)}; name another folder, "
+            "or go back to what was asked for then"
         )
 
 
@@ -218,10 +216,6 @@ def _markers(work: Store, folder: str, count: int) -> Iterator[Marker]:
         for marker in pool.map(work.marker, paths):
             assert marker
             yield marker
-
-
-def _as_json(summary: Summary) -> dict[str, Any]:
-    return {name: getattr(summary, name) for name in Summary.__dataclass_fields__}
 
 
 def _done(out: Store, work: Store) -> Summary | None:

@@ -8,8 +8,8 @@ import gzip
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from pairsieve.pipeline.dataset.store import BUFFER_BYTES
 from pairsieve.pipeline.dataset.streams import Seekable, storage_errors
@@ -37,10 +37,6 @@ class Source:
     format: str
     bytes: int = 0
     version: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return asdict(self)
 
 
 def listed(names: Iterable[str], format: str | None, prefix: str) -> list[Source]:
