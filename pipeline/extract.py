@@ -21,7 +21,7 @@ from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.extraction import tasks
-from pairsieve.pipeline.extraction.first_of_each import Bucket, buckets_for, find_beyond
+from pairsieve.pipeline.extraction.first_of_each import Bucket, find_beyond
 from pairsieve.pipeline.extraction.sources import Source
 from pairsieve.pipeline.extraction.tasks import FileTask, Work
 from pairsieve.pipeline.pages.page import REPEATED
@@ -81,9 +81,7 @@ def run(
             return done
         wanted = _wanted(sources, options, max_per_host)
         work.create(BEGUN, json.dumps(wanted, indent=1).encode())
-        common = Work(
-            out, work, options, len(sources), buckets_for(len(sources)), bool(max_per_host)
-        )
+        common = Work(out, work, options, len(sources), bool(max_per_host))
         steps = _Steps(common, sources, engine, listener)
         steps.of_files(tasks.FOUND, tasks.find)
         steps.of_buckets(tasks.REPEATS, tasks.FOUND, 1)

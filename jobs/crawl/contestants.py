@@ -27,7 +27,7 @@ def ours(path: Path, format: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Store.at(folder)
         options = Pages(boilerplate="keep")
-        work = Work(store, store, options, files=1, buckets=1, limit_hosts=False)
+        work = Work(store, store, options, files=1, limit_hosts=False)
         return find(FileTask(work, 0, Source(str(path), format))).rows
 
 

@@ -12,7 +12,12 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.extraction.first_of_each import ENDS, read_beyond, write_keys
+from pairsieve.pipeline.extraction.first_of_each import (
+    ENDS,
+    buckets_for,
+    read_beyond,
+    write_keys,
+)
 from pairsieve.pipeline.extraction.sources import Source, open_source
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.pages.crawl import Place, Tally, pairs_of
@@ -35,7 +40,6 @@ class Work:
         work: Where everything else is.
         options: Which pairs are taken from a page.
         files: How many files there are.
-        buckets: How many buckets keys are cut into.
         limit_hosts: Whether pairs of a host are limited.
     """
 
@@ -43,8 +47,12 @@ class Work:
     work: Store
     options: Pages
     files: int
-    buckets: int
     limit_hosts: bool
+
+    @property
+    def buckets(self) -> int:
+        """Return how many buckets keys are cut into."""
+        return buckets_for(self.files)
 
 
 @dataclass(frozen=True, slots=True)
