@@ -27,7 +27,7 @@ from pairsieve.schemas.recipe_pages import Pages
 
 FOUND, REPEATS, HOSTS, OVER_HOST, WRITTEN = "found", "repeats", "hosts", "over_host", "written"
 ROWS_SUFFIX = ".rows.parquet"
-PAIRS, OVER_LIMIT_OF_HOST = "pairs", "over_host_limit"
+OVER_LIMIT_OF_HOST = "over_host_limit"
 PAGES, BAD, LEFT_OUT, EXAMPLES = "pages", "bad", "left_out", "examples"
 
 
@@ -131,9 +131,10 @@ def _once(
 def find_hosts(task: FileTask) -> Marker:
     """Write which host each pair of a file is of, for those that are no repeats."""
     common = task.common
-    kept = np.ones(_found(task).rows, bool)
+    found = _found(task)
+    kept = np.ones(found.rows, bool)
     kept[read_beyond(common.work, REPEATS, common.buckets, task.number, common.files)] = False
-    hashes = np.fromiter(_hosts(task), np.uint64, len(kept))
+    hashes = np.fromiter(_hosts(common.work, found), np.uint64, len(kept))
     rows = np.flatnonzero(kept).astype(np.uint32)
     path, entry, ends = write_keys(
         common.work, HOSTS, task.name, hashes[kept], rows, common.buckets
@@ -142,9 +143,9 @@ def find_hosts(task: FileTask) -> Marker:
     return commit(common.work, marker_path(HOSTS, task.name), marker)
 
 
-def _hosts(task: FileTask) -> Iterator[int]:
+def _hosts(work: Store, found: Marker) -> Iterator[int]:
     """Yield the hash of the host of each row's page."""
-    for batch in _batches(task, ["page_url"]):
+    for batch in _batches(work, found, ["page_url"]):
         for url in batch.column("page_url").to_pylist():
             page = canonical(url)
             host = page.host_name if page else ""
@@ -159,19 +160,20 @@ def write(task: FileTask) -> Marker:
     args = common.buckets, task.number, common.files
     repeats = read_beyond(common.work, REPEATS, *args)
     over = read_beyond(common.work, OVER_HOST, *args) if common.limit_hosts else repeats[:0]
-    kept = np.ones(_found(task).rows, bool)
+    found = _found(task)
+    kept = np.ones(found.rows, bool)
     kept[repeats] = kept[over] = False
     first = 0
     with (
         common.out.writer(part_name(task.number)) as sink,
         pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer,
     ):
-        for batch in _batches(task, None):
+        for batch in _batches(common.work, found, None):
             stays = kept[first : first + len(batch)]
             first += len(batch)
             if stays.any():
                 writer.write_batch(batch.filter(pa.array(stays)))
-    counts = {PAIRS: int(kept.sum()), REPEATED: len(repeats), OVER_LIMIT_OF_HOST: len(over)}
+    counts = {REPEATED: len(repeats), OVER_LIMIT_OF_HOST: len(over)}
     marker = Marker(int(kept.sum()), {}, counts)
     return commit(common.work, marker_path(WRITTEN, task.name), marker)
 
@@ -183,12 +185,9 @@ def _found(task: FileTask) -> Marker:
     return marker
 
 
-def _batches(task: FileTask, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    """Yield what was found in a file."""
+def _batches(work: Store, found: Marker, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield what was found in a file, given its marker."""
     import pyarrow.parquet as pq
 
-    with (
-        task.common.work.reader(_found(task).file(ROWS_SUFFIX)) as file,
-        pq.ParquetFile(file) as found,
-    ):
-        yield from found.iter_batches(ROWS_AT_ONCE, columns=columns)
+    with work.reader(found.file(ROWS_SUFFIX)) as file, pq.ParquetFile(file) as rows:
+        yield from rows.iter_batches(ROWS_AT_ONCE, columns=columns)
