@@ -24,6 +24,7 @@ from pairsieve.pipeline.extraction import tasks
 from pairsieve.pipeline.extraction.first_of_each import Bucket, find_beyond
 from pairsieve.pipeline.extraction.sources import Source
 from pairsieve.pipeline.extraction.tasks import FileTask, Work
+from pairsieve.pipeline.pages.crawl import MAX_EXAMPLES
 from pairsieve.pipeline.pages.page import REPEATED
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe_pages import Pages
@@ -32,7 +33,6 @@ FOLDER = "_extract"  # inputs pass over what begins with a line
 BEGUN = marker_path("records", "begun")
 DONE = marker_path("records")
 READ_AT_ONCE = 16  # markers
-MAX_EXAMPLES = 5  # of bad records that a summary shows
 
 Item = TypeVar("Item")
 Listener = Callable[[str, Marker], Any]  # hears of every task that ends, with the name of its step

@@ -21,7 +21,7 @@ KINDS = {
 SUFFIXES = {WARC: (".warc", ".warc.gz"), WAT: (".wat", ".wat.gz")}
 # Why a record that can be read gives no page.
 NOT_WAT, TOO_COMPLEX, NO_PAGE_URL = "not_wat", "too_complex", "no_page_url"
-MAX_EXAMPLES = 20  # of bad records whose place is kept
+MAX_EXAMPLES = 5  # of bad records whose place is kept, and shown in the end
 
 _CRAWL = re.compile(r"(?:^|/)(CC-(?:MAIN|NEWS)-[0-9]{4}(?:-[0-9]{2}){1,2})(?=/)")
 _PART_OF = re.compile(rb"^isPartOf:[ \t]*(\S{1,200})", re.MULTILINE | re.IGNORECASE)
