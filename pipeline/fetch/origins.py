@@ -68,7 +68,7 @@ class Origins(Generic[Job]):
             return Answer(Outcome.HOST_PAUSED, self._paused[origin])
         if self._obey and origin in self._unreadable:
             return self._unreadable[origin]
-        rules = self._robots.get(origin) if self._obey else None
+        rules = self._rules(origin)
         if self._obey and rules is None:
             return ROBOTS_TXT
         if rules and not rules.allow(target.url):
@@ -84,22 +84,15 @@ class Origins(Generic[Job]):
         if not tdm_file.locations and not (rules and rules.usage):
             return "allowed"
         self._declaring.add(origin)
-        opt_out = first_obeyed(self.opt_outs(target), self._obeyed)
+        opt_out = first_obeyed(_declared(target, rules, tdm_file), self._obeyed)
         return Answer(opt_out.outcome, opt_out.evidence) if opt_out else "allowed"
 
     def opt_outs(self, target: CanonicalUrl) -> list[OptOut]:
         """Return the opt-outs that the files of its origin declare for `target`."""
-        origin, path = target.origin, target.target
-        found: list[OptOut] = []
-        if origin not in self._declaring:
-            return found
-        rules = self._robots.get(origin) if self._obey else None
-        if rules and rules.usage:
-            lines = robots_lines.disallowing(rules.usage, path)
-            found = [robots_lines.as_opt_out(line, origin, rules.read_at) for line in lines]
-        tdm_file = self._tdm_files.get(origin) if self._reads_tdm_files else None
-        reserved = tdm_file.opt_out(origin, path) if tdm_file else None
-        return [*found, reserved] if reserved else found
+        if target.origin not in self._declaring:
+            return []
+        tdm_file = self._tdm_files.get(target.origin) if self._reads_tdm_files else None
+        return _declared(target, self._rules(target.origin), tdm_file)
 
     def learn(self, origin: str, file: SiteFile, answer: Answer) -> None:
         """Take what came of the request for a file of `origin`."""
@@ -125,8 +118,12 @@ class Origins(Generic[Job]):
 
     def delay_s(self, origin: str) -> float:
         """Return the Crawl-delay to keep at `origin`, as far as it is known, s."""
-        rules = self._robots.get(origin) if self._obey else None
+        rules = self._rules(origin)
         return min(rules.delay_s, self._options.crawl_delay_max_s) if rules else 0.0
+
+    def _rules(self, origin: str) -> robots.Rules | None:
+        """Return the rules to obey at `origin`, as far as they are known."""
+        return self._robots.get(origin) if self._obey else None
 
     def count(self, origin: str, answer: Answer) -> int:
         """Count a request to `origin` that has ended; return its failures in a row."""
@@ -162,6 +159,19 @@ class _Files(Generic[Item]):
     def put(self, origin: str, item: Item, size: int) -> None:
         self._cache.put(origin, self._reader, item, size)
         self.learnt = origin, item
+
+
+def _declared(
+    target: CanonicalUrl, rules: robots.Rules | None, tdm_file: TdmFile | None
+) -> list[OptOut]:
+    """Return what the files of an origin declare for `target`."""
+    origin, path = target.origin, target.target
+    found: list[OptOut] = []
+    if rules and rules.usage:
+        lines = robots_lines.disallowing(rules.usage, path)
+        found = [robots_lines.as_opt_out(line, origin, rules.read_at) for line in lines]
+    reserved = tdm_file.opt_out(origin, path) if tdm_file else None
+    return [*found, reserved] if reserved else found
 
 
 def _no_file(answer: Answer) -> bool:
