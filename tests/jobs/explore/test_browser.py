@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from tests.chromium import chromium
 from tests.pipeline.explore.dataset import SCRIPT, Finished
 
 from pairsieve.pipeline.dataset.paths import report_page, select_marker
@@ -18,36 +18,15 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.learning import label_files
 from pairsieve.pipeline.selections.sweep import sweep
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 WAIT_S = 60
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--window-size=1280,1000",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no chromium with chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    logged = {"goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"}}
+    with chromium("--window-size=1280,1000", **logged) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")

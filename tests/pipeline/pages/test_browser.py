@@ -5,7 +5,6 @@ finds. The widest candidate of a srcset is the one that it chooses for an enormo
 ours is asked there but which attributes are looked at, which is what a pair is.
 """
 
-import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from tests.chromium import chromium
 from tests.pipeline.pages.browser_pages import PAGES, UTF8
 
 from pairsieve.pipeline.fetch.canonical_url import canonical
@@ -21,17 +21,6 @@ from pairsieve.pipeline.pages.html import parse
 from pairsieve.pipeline.pages.page import pairs
 from pairsieve.schemas.recipe_pages import Pages
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--force-device-scale-factor=8",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 SCRIPT = r"""
 const [address, done] = arguments;
 const spaced = text => (text || "").split(/[\s\x1c-\x1f]+/).filter(Boolean).join(" ");
@@ -120,19 +109,9 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(site: str) -> Iterator[Any]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no chromium with chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get(f"{site}/probe")
-    yield driver
-    driver.quit()
+    with chromium("--force-device-scale-factor=8") as driver:
+        driver.get(f"{site}/probe")
+        yield driver
 
 
 def ours(address: str, name: str) -> tuple[list[list[str]], str | None]:
