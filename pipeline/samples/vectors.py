@@ -1,18 +1,16 @@
 """The vectors of samples: that of the image, of the recipe's model, as a file of NumPy's."""
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset import checksums
-from pairsieve.pipeline.dataset.paths import VECTORS_SUFFIX, marker_path, slice_of, vectors_folder
+from pairsieve.pipeline.dataset.paths import marker_path, slice_of, vectors_folder
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.samples.layout import MORE_FILES, VECTOR
-from pairsieve.pipeline.vectors.reader import matrix
-from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
+from pairsieve.pipeline.vectors import reader
+from pairsieve.schemas.columns import IMAGE_EMBEDDING
 
 Vectors = tuple[NDArray[np.int64], NDArray[np.float16]]
 
@@ -22,23 +20,13 @@ def read(block: Block, folder: str) -> Vectors:
 
     The vectors are (n, d).
     """
-    rows, vectors = [np.zeros(0, np.int64)], []
-    for table in _tables(block, folder):
-        rows.append(table[ROW.name].to_numpy())
-        vectors.append(matrix(table[IMAGE_EMBEDDING.name]))
-    every = np.concatenate(rows)
-    order = np.argsort(every)
-    return every[order], np.concatenate(vectors)[order] if vectors else np.zeros((0, 0), np.float16)
-
-
-def _tables(block: Block, folder: str) -> Iterator[pa.Table]:
-    """Yield the vectors of each task slice of a block that has some."""
-    for name in sorted({slice_of(file.name) for file in block.files.gathered}):
-        marker = block.store.marker(marker_path(vectors_folder(folder), name))
-        files = marker.files if marker else ()
-        for file in (file for file in files if file.endswith(VECTORS_SUFFIX)):
-            with checksums.open_parquet(block.store, file) as source:
-                yield source.read([ROW.name, IMAGE_EMBEDDING.name])
+    names = sorted({slice_of(file.name) for file in block.files.gathered})
+    paths = (marker_path(vectors_folder(folder), name) for name in names)
+    unit = reader.unit_of([marker for path in paths if (marker := block.store.marker(path))])
+    if not unit.files:
+        return np.zeros(0, np.int64), np.zeros((0, 0), np.float16)
+    rows, (vectors,) = reader.read(block.store, unit, (IMAGE_EMBEDDING,))
+    return rows, vectors
 
 
 def with_vectors(more: pa.Array, rows: NDArray[np.int64], vectors: Vectors) -> pa.Array:

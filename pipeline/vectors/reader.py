@@ -58,10 +58,13 @@ def units(store: Store, folder: str) -> list[Unit]:
     of_unit: dict[int, list[Marker]] = {}
     for name, marker in store.markers(vectors_folder(folder)).items():
         of_unit.setdefault(parsed(name)[0], []).append(marker)
-    return [
-        Unit(tuple(files(markers, VECTORS_SUFFIX)), sum(m.counts["embedded"] for m in markers))
-        for _, markers in sorted(of_unit.items())
-    ]
+    return [unit_of(markers) for _, markers in sorted(of_unit.items())]
+
+
+def unit_of(markers: Sequence[Marker]) -> Unit:
+    """Return the vectors of the task slices that have these markers, to be read together."""
+    rows = sum(marker.counts["embedded"] for marker in markers)
+    return Unit(tuple(files(markers, VECTORS_SUFFIX)), rows)
 
 
 def read(
