@@ -85,11 +85,15 @@ def wrong_sample(sample: Sample, options: Mapping[str, Any], decode: bool) -> st
         return "its JSON has another uid"
     if content.get("text", "") != text and not options.get("text"):
         return "its text is another one than in its JSON"
-    if decode:
-        try:
-            decode_image((sample.files[min(images)], "its image"))
-        except Stopped as error:
-            return str(error)
+    return _wrong_image(sample.files[min(images)]) if decode else None
+
+
+def _wrong_image(body: bytes) -> str | None:
+    """Return why an image cannot be decoded, None if it can."""
+    try:
+        decode_image((body, "its image"))
+    except Stopped as error:
+        return str(error)
     return None
 
 
@@ -122,9 +126,4 @@ def _wrong_row(sample: Mapping[str, Any], decode: bool) -> str | None:
         return "it has no image or no text"
     if str(image.get("path")).partition(".")[0] != sample[UID.name]:
         return "its image has another uid"
-    if decode:
-        try:
-            decode_image((image["bytes"], "its image"))
-        except Stopped as error:
-            return str(error)
-    return None
+    return _wrong_image(image["bytes"]) if decode else None
