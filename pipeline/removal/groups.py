@@ -12,10 +12,10 @@ from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.removal.replacement import Replacement, with_files
+from pairsieve.pipeline.removal.replacement import Replacement, with_files, with_values
 from pairsieve.pipeline.removal.rows import read_rows
 from pairsieve.pipeline.shards.captions import best_of
-from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT, Column
+from pairsieve.schemas.columns import CAPTIONS, CLUSTER, REPEATED, ROW, TEXT
 from pairsieve.schemas.pool_columns import CAPTIONS_RANKED
 
 RECAPTIONED = "recaptioned"  # in the marker of a block: the file of captions that leave
@@ -86,7 +86,9 @@ class GroupTask:
         best = [
             best_of(captions[index], ranked[index] or ()) or captions[index][0] for index in changes
         ]
-        table = _replaced(_replaced(table, CAPTIONS, captions), CAPTIONS_RANKED, ranked)
+        table = with_values(table, CAPTIONS.name, captions)
+        if CAPTIONS_RANKED.name in table.column_names:
+            table = with_values(table, CAPTIONS_RANKED.name, ranked)
         rows = table[ROW.name].take(pa.array(changes, pa.int64()))
         indices = [list(out) for out in changes.values()]
         leaving = [list(out.values()) for out in changes.values()]
@@ -120,15 +122,6 @@ def _renumbered(ranked: list[int] | None, out: Collection[int]) -> list[int] | N
         return None
     places = {old: new for new, old in enumerate(n for n in sorted(ranked) if n not in out)}
     return [places[n] for n in ranked if n in places]
-
-
-def _replaced(table: pa.Table, column: Column, values: Sequence[Any]) -> pa.Table:
-    """Return a table with other values of a column, if it has this."""
-    place = table.schema.get_field_index(column.name)
-    if place < 0:
-        return table
-    field = table.schema.field(place)
-    return table.set_column(place, field, pa.array(values, field.type))
 
 
 def grouped_without(marker: Marker, prepared: Sequence[Marker]) -> Marker:

@@ -1,12 +1,13 @@
 """Parquet shards without the samples and captions that leave them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset.streams import HashingWriter
+from pairsieve.pipeline.removal.replacement import with_values
 from pairsieve.pipeline.removal.samples import Rest
 from pairsieve.pipeline.samples.parquet import opened
 from pairsieve.schemas.columns import CAPTIONS, TEXT, UID
@@ -34,20 +35,14 @@ def _shorter(table: pa.Table, rest: Rest) -> pa.Table:
         return table
     own = table[TEXT.name].to_pylist()
     texts = [rest.text(uid, text) for uid, text in zip(uids, own, strict=True)]
-    table = _replaced(table, TEXT.name, texts)
+    table = with_values(table, TEXT.name, texts)
     if CAPTIONS.name not in table.column_names:
         return table
     captions = table[CAPTIONS.name].to_pylist()
     for index, uid in enumerate(uids):
         if (leaving := rest.leaving.get(uid)) and captions[index]:
             captions[index] = _left(captions[index], own[index], texts[index], leaving, rest)
-    return _replaced(table, CAPTIONS.name, captions)
-
-
-def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
-    place = table.column_names.index(name)
-    field = table.schema.field(place)
-    return table.set_column(place, field, pa.array(values, field.type))
+    return with_values(table, CAPTIONS.name, captions)
 
 
 def _left(

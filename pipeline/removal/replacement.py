@@ -6,9 +6,11 @@ markers are written and the old files deleted. Both can be done again after a ki
 same.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
+
+import pyarrow as pa
 
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
@@ -68,6 +70,13 @@ class Replacement:
         told = {MARKERS: markers, OLD: self.old, NEW: self.new, MOVED: self.moved}
         marker = Marker(self.rows, self.files, {}, self.extra | told)
         return commit(store, marker_path(folder, task_name(number)), marker)
+
+
+def with_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.Table:
+    """Return a table with other values of a column, whose type stays."""
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(place)
+    return table.set_column(place, field, pa.array(values, field.type))
 
 
 def apply(store: Store, folder: str, name: str) -> None:

@@ -32,7 +32,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.canonical_url import canonical
-from pairsieve.pipeline.removal.replacement import Replacement
+from pairsieve.pipeline.removal.replacement import Replacement, with_values
 from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of
 from pairsieve.schemas.columns import (
     CAPTION_OUTCOME,
@@ -327,9 +327,7 @@ def _relocated(table: pa.Table, moved: Mapping[tuple[str, int], tuple[str, int]]
     old = zip(table[IMAGE_FILE.name].to_pylist(), table[IMAGE_OFFSET.name].to_pylist(), strict=True)
     places = [moved.get(at, at) for at in old]
     for column, values in zip((IMAGE_FILE, IMAGE_OFFSET), zip(*places, strict=True), strict=False):
-        index = table.schema.get_field_index(column.name)
-        field = table.schema.field(index)
-        table = table.set_column(index, field, pa.array(values, field.type))
+        table = with_values(table, column.name, values)
     return table
 
 
