@@ -1,9 +1,7 @@
 """Somebody's files and links, anywhere in and beside a dataset, survive every command."""
 
-import io
 import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from tests.input_tar import gradient, put_samples
 from tests.jobs.conftest import command
 from tests.repetition import repeated
 
@@ -67,14 +65,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a recipe, a finished dataset and an export."""
     folder = tmp_path_factory.mktemp("finished")
     path = tmp_path_factory.mktemp("input") / "in.tar"
-    with tarfile.open(path, "w") as tar:
-        for number in range(3):
-            sink = io.BytesIO()
-            Image.linear_gradient("L").rotate(40 * number).resize((60, 50)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"a picture")):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {number: (gradient(40 * number, (60, 50)), "a picture") for number in range(3)}
+    put_samples(path, samples)
     (folder / "r.yaml").write_text(RECIPE.format(tar=path))
     for words in ("run r.yaml --dataset data --engine serial", "export data out"):
         assert said(folder, words) == 0

@@ -1,11 +1,9 @@
 """The command `forget`: what it counts, what it says, and that the pair is gone."""
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from tests.input_tar import gradient, put_samples
 from tests.jobs.conftest import command
 
 from pairsieve.pipeline.dataset.store import Store
@@ -20,14 +18,8 @@ SERIAL = ("--engine", "serial")
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """Three pairs in one shard."""
-    with tarfile.open(tmp_path / "in.tar", "w") as tar:
-        for number in range(3):
-            sink = io.BytesIO()
-            Image.linear_gradient("L").rotate(37 * number).resize((64, 50)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"text %d" % number)):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {number: (gradient(37 * number), f"text {number}") for number in range(3)}
+    put_samples(tmp_path / "in.tar", samples)
     recipe = Recipe.model_validate({"input": {"path": str(tmp_path / "in.tar")}})
     store = Store.at(tmp_path / "out")
     run(recipe, store, Serial(), "default", lambda stage, marker, new=True: None)

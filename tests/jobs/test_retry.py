@@ -4,14 +4,12 @@ import hashlib
 import json
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
 from tests.conftest import HTTPServer
+from tests.input_tar import gradient, put_samples
 from tests.jobs.conftest import command
 
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
@@ -69,9 +67,7 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 def picture(number: int) -> bytes:
-    sink = BytesIO()
-    Image.linear_gradient("L").rotate(7 * number).resize((60 + number, 50)).save(sink, "PNG")
-    return sink.getvalue()
+    return gradient(7 * number, (60 + number, 50))
 
 
 @pytest.fixture(scope="module")
@@ -262,11 +258,7 @@ def test_wrong_name_is_refused_before_anything_is_touched(
 
 
 def test_input_with_its_own_images_has_nothing_to_fetch_again(recipe: Path) -> None:
-    with tarfile.open(recipe.parent / "00000.tar", "w") as tar:
-        for name, body in (("0.png", picture(0)), ("0.txt", b"a picture")):
-            member = tarfile.TarInfo(name)
-            member.size = len(body)
-            tar.addfile(member, BytesIO(body))
+    put_samples(recipe.parent / "00000.tar", {0: (picture(0), "a picture")})
     recipe.write_text("input: {path: '*.tar'}\n")
     code, text = said("gather", recipe, "--retry", "transient")
     assert code == 2

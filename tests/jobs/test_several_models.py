@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,9 +15,9 @@ import pytest
 import torch
 import yaml
 from open_clip.model import CLIP
-from PIL import Image
 from safetensors.torch import save_file
 from tests.conftest import HTTPServer
+from tests.input_tar import gradient
 from tests.jobs.conftest import command
 
 from pairsieve.jobs.job import Job
@@ -57,12 +56,11 @@ class Counting(BaseHTTPRequestHandler):
         """Count the request and send a picture."""
         self.asked[self.path] += 1
         number = int(self.path.strip("/"))
-        sink = BytesIO()
-        Image.linear_gradient("L").rotate(7 * number).resize((60 + number, 50)).save(sink, "PNG")
+        body = gradient(7 * number, (60 + number, 50))
         self.send_response(200)
-        self.send_header("Content-Length", str(len(sink.getvalue())))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(sink.getvalue())
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -192,7 +190,7 @@ def test_a_models_column_cannot_have_the_name_of_one_of_the_input(folder: Path, 
 def test_a_search_answers_with_either_model_and_writes_its_page(folder: Path) -> None:
     second = next(path.stem for path in (folder / "dataset/embed").glob("*.json"))
     sink = folder / "asked.png"
-    Image.linear_gradient("L").rotate(7 * 3).resize((63, 50)).save(sink)
+    sink.write_bytes(gradient(7 * 3, (63, 50)))
     options = ["--recipe", folder / "both.yaml", "--image", sink, "-k", 3]
     for more in ([], ["--model", second]):
         said = done(

@@ -3,14 +3,13 @@
 import shutil
 import tarfile
 from collections.abc import Callable, Generator, Iterable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.input_tar import gradient, put_samples
 from tests.pipeline.until_shards import walk
 
 from pairsieve.pipeline import report, shard, verify
@@ -29,14 +28,8 @@ from pairsieve.schemas.recipe import Recipe
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     """Return a recipe and a folder with what came of it."""
     folder = tmp_path_factory.mktemp("made")
-    with tarfile.open(folder / "in.tar", "w") as tar:
-        for number in range(4):
-            sink = BytesIO()
-            Image.linear_gradient("L").rotate(40 * number).resize((60, 50)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"a picture")):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, BytesIO(body))
+    samples = {number: (gradient(40 * number, (60, 50)), "a picture") for number in range(4)}
+    put_samples(folder / "in.tar", samples)
     content: dict[str, Any] = {"input": {"path": str(folder / "in.tar")}, "shard": {"samples": 2}}
     recipe = Recipe.model_validate(content)
     walk(recipe, Store.at(folder / "out"))

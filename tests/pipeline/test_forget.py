@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.input_tar import put_samples
 
 from pairsieve.pipeline import forget, select, shard, verify
 from pairsieve.pipeline.dataset.paths import (
@@ -52,12 +53,8 @@ def text(number: int) -> str:
 
 def recipe_in(folder: Path, more: dict[str, Any] | None = None) -> Recipe:
     """Write an input that holds images; return a recipe with shards of two, units of three."""
-    with tarfile.open(folder / "in.tar", "w") as tar:
-        for number in range(PAIRS):
-            for suffix, body in (("png", picture(number)), ("txt", text(number).encode())):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {number: (picture(number), text(number)) for number in range(PAIRS)}
+    put_samples(folder / "in.tar", samples)
     content: dict[str, Any] = {
         "input": {"path": str(folder / "in.tar"), "unit_pairs": 3},
         "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.input_tar import put_samples
 from tests.pipeline.until_shards import walk
 
 from pairsieve.pipeline import forget, group, plan, shard, verify
@@ -26,17 +27,14 @@ SIZED = {"samples": None, "by": "bytes", "bytes": 20_480}
 
 def add(folder: Path, name: str, numbers: dict[int, int]) -> None:
     """Write a tar of captions with the pictures of these numbers."""
-    folder.mkdir(exist_ok=True)
-    with tarfile.open(folder / name, "w") as tar:
-        for number, shown in numbers.items():
-            sink = io.BytesIO()
-            image = Image.linear_gradient("L").rotate(23 * shown).convert("RGB")
-            side = 60 + number  # of two with the same picture the later is larger
-            image.resize((side, side)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"picture no %d" % number)):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {}
+    for number, shown in numbers.items():
+        sink = io.BytesIO()
+        image = Image.linear_gradient("L").rotate(23 * shown).convert("RGB")
+        side = 60 + number  # of two with the same picture the later is larger
+        image.resize((side, side)).save(sink, "PNG")
+        samples[number] = sink.getvalue(), f"picture no {number}"
+    put_samples(folder / name, samples)
 
 
 def recipe(folder: Path, mix: str = "pool", packed: Any = None, **sections: Any) -> Recipe:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import webdataset
 from PIL import Image
+from tests.input_tar import put_samples
 
 from pairsieve.filters import own
 from pairsieve.pipeline import plan
@@ -64,15 +64,13 @@ TEXTS = ["a", "bb", "ccc", "dddd", "eeeeeeee", "ff"]
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """Write grey pictures, the filters and a recipe with rules of both; return its path."""
-    with tarfile.open(tmp_path / "in.tar", "w") as tar:
-        for number, (level, text) in enumerate(zip(LEVELS, TEXTS, strict=True)):
-            sink = io.BytesIO()
-            noise = np.random.default_rng(number).integers(-15, 16, (40, 50))
-            Image.fromarray((noise + level).astype(np.uint8)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", text.encode())):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {}
+    for number, (level, text) in enumerate(zip(LEVELS, TEXTS, strict=True)):
+        sink = io.BytesIO()
+        noise = np.random.default_rng(number).integers(-15, 16, (40, 50))
+        Image.fromarray((noise + level).astype(np.uint8)).save(sink, "PNG")
+        samples[number] = sink.getvalue(), text
+    put_samples(tmp_path / "in.tar", samples)
     (tmp_path / "mine.py").write_text(FILTERS)
     content: dict[str, Any] = {
         "input": {"path": "in.tar", "unit_pairs": 4},

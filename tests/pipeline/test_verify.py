@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from tests.input_tar import gradient, put_samples
 from tests.pipeline.until_shards import walk
 from tests.repetition import repeated
 
@@ -36,14 +36,8 @@ UNMADE = ("index.html", "report/default/stats.duckdb", "report/default/report.ht
 
 def recipe_in(folder: Path) -> Recipe:
     """Write an input that holds images; return a recipe with shards of two and units of four."""
-    with tarfile.open(folder / "in.tar", "w") as tar:
-        for number in range(7):
-            sink = io.BytesIO()
-            Image.linear_gradient("L").rotate(50 * number).resize((60, 50)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"a picture %d" % number)):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {n: (gradient(50 * n, (60, 50)), f"a picture {n}") for n in range(7)}
+    put_samples(folder / "in.tar", samples)
     content: dict[str, Any] = {
         "input": {"path": str(folder / "in.tar"), "unit_pairs": 4},
         "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},

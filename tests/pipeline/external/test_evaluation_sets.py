@@ -1,7 +1,6 @@
 """Evaluation sets against a dataset whose images come from a WebDataset and are really embedded."""
 
 import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from tests.input_tar import put_tar
 from tests.repetition import repeated
 
 from pairsieve.pipeline import gc, group, run, select
@@ -44,15 +44,6 @@ def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     sink = io.BytesIO()
     image.save(sink, kind, **options)
     return sink.getvalue()
-
-
-def put_tar(path: Path, content: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
 
 
 @pytest.fixture(scope="module")

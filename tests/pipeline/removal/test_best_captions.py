@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.input_tar import put_samples
 
 from pairsieve.pipeline import forget, select, shard, verify
 from pairsieve.pipeline.dataset.store import Store
@@ -39,12 +40,8 @@ def made(tmp_path: Path) -> tuple[Store, list[tuple[str, str]]]:
 
     The keeper is the one with the least similarity.
     """
-    with tarfile.open(tmp_path / "in.tar", "w") as tar:
-        for number, text in enumerate(TEXTS):
-            for suffix, body in (("png", picture(number)), ("txt", text.encode())):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {number: (picture(number), text) for number, text in enumerate(TEXTS)}
+    put_samples(tmp_path / "in.tar", samples)
     content = {
         "input": {"path": str(tmp_path / "in.tar")},
         "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},

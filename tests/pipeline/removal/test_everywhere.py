@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.input_tar import gradient, put_samples, put_tar
 
 from pairsieve.pipeline import forget, verify
 from pairsieve.pipeline.dataset.marker import Marker
@@ -31,28 +31,12 @@ FoundIn = Callable[[Store, dict[str, bytes]], list[tuple[str, str]]]
 GONE = 1  # the number of the pair that is taken out
 
 
-def picture(number: int) -> bytes:
-    sink = io.BytesIO()
-    Image.linear_gradient("L").rotate(37 * number).resize((64, 50)).save(sink, "PNG")
-    return sink.getvalue()
-
-
-def put_tar(path: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for name, body in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(body)
-            tar.addfile(member, io.BytesIO(body))
-
-
 @pytest.fixture
 def store(tmp_path: Path, service: Any) -> Store:
     """Four pairs with captions by a model, vectors, and cosines to an evaluation set."""
-    files: dict[str, bytes] = {}
-    for number in range(4):
-        files |= {f"{number}.png": picture(number), f"{number}.txt": b"words no %d" % number}
-    put_tar(tmp_path / "in.tar", files)
-    put_tar(tmp_path / "set.tar", {"a.png": picture(9)})
+    samples = {number: (gradient(37 * number), f"words no {number}") for number in range(4)}
+    put_samples(tmp_path / "in.tar", samples)
+    put_tar(tmp_path / "set.tar", {"a.png": gradient(37 * 9)})
     content = {
         "input": {"path": str(tmp_path / "in.tar"), "unit_pairs": 2},
         "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},

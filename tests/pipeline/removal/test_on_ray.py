@@ -1,15 +1,13 @@
 """Taking out and appending as tasks on Ray leave what they leave one after the other."""
 
-import io
 import re
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.input_tar import gradient, put_samples
 
 from pairsieve.pipeline import forget, verify
 from pairsieve.pipeline.dataset.store import Store
@@ -23,15 +21,8 @@ SHARD = re.compile(r"shards/default/\d+\.tar")
 
 def add(folder: Path, name: str, numbers: range) -> None:
     """Write a tar of pictures of their own."""
-    folder.mkdir(exist_ok=True)
-    with tarfile.open(folder / name, "w") as tar:
-        for number in numbers:
-            sink = io.BytesIO()
-            Image.linear_gradient("L").rotate(37 * number).resize((64, 50)).save(sink, "PNG")
-            for suffix, body in (("png", sink.getvalue()), ("txt", b"text no %d" % number)):
-                member = tarfile.TarInfo(f"{number}.{suffix}")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
+    samples = {number: (gradient(37 * number), f"text no {number}") for number in numbers}
+    put_samples(folder / name, samples)
 
 
 def walk(recipe: Recipe, store: Store, engine: Engine) -> None:

@@ -1,6 +1,5 @@
 """Pairs that came from the web leave every retry layer, and the counts of requests."""
 
-import io
 import json
 import tarfile
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from tests.input_tar import gradient
 
 from pairsieve.pipeline import forget, plan
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER
@@ -31,12 +30,6 @@ def forgotten(store: Store, **named: str) -> list[forget.Taken]:
     return forget.run(store, Serial(), keys({k: [value] for k, value in named.items()}, ()))
 
 
-def picture(number: int) -> bytes:
-    sink = io.BytesIO()
-    Image.linear_gradient("L").rotate(37 * number).resize((64, 50)).save(sink, "PNG")
-    return sink.getvalue()
-
-
 def fetched(folder: Path, site: Any, options: Any, paths: list[str]) -> tuple[Recipe, Store]:
     """Gather and shard URLs of a site, in units of three, without a model."""
     lines = [{"url": site.url(path), "text": f"{path} in words"} for path in paths]
@@ -55,7 +48,7 @@ def fetched(folder: Path, site: Any, options: Any, paths: list[str]) -> tuple[Re
 def pictures(site: Any) -> Any:
     """A site with pictures."""
     for number in range(4):
-        site.behaviours[f"p{number}"] = site.whole(picture(number))
+        site.behaviours[f"p{number}"] = site.whole(gradient(37 * number))
     return site
 
 

@@ -2,14 +2,13 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.input_tar import gradient
 
 from pairsieve.pipeline import gather, gc, group, plan, select, shard
 from pairsieve.pipeline.dataset.marker import Marker
@@ -30,9 +29,7 @@ Pair = tuple[str, str]
 
 def png(number: int) -> bytes:
     """A picture that no other number has."""
-    sink = BytesIO()
-    Image.linear_gradient("L").rotate(7 * number).resize((60 + number, 50)).save(sink, "PNG")
-    return sink.getvalue()
+    return gradient(7 * number, (60 + number, 50))
 
 
 @dataclass
