@@ -33,7 +33,7 @@ from pairsieve.pipeline.removal import found as finding
 from pairsieve.pipeline.removal.blocked import BlockedTask
 from pairsieve.pipeline.removal.groups import GroupTask, changes_in, grouped_without
 from pairsieve.pipeline.removal.labels import labelled_without
-from pairsieve.pipeline.removal.replacement import OLD, Replacement, each, with_files
+from pairsieve.pipeline.removal.replacement import Replacement, each, with_files
 from pairsieve.pipeline.removal.rows import files_in, tables_of, units_of
 from pairsieve.pipeline.removal.selections import SelectTask, selected_without
 from pairsieve.pipeline.removal.shards import (
@@ -101,7 +101,7 @@ class PoolResults:
         items = {task_name(table[0]): table for table in tables_of(marker, self.found)}
         prepared = self._run("group", task, items)
         new.markers[GROUP_MARKER] = grouped_without(marker, prepared)
-        new.old += [old for one in prepared for old in one.extra[OLD]]
+        new.drop_old_of(prepared)
         return changes_in(prepared)
 
     def _blocked(self, new: Replacement) -> None:
@@ -116,7 +116,7 @@ class PoolResults:
         rows = marker.rows - sum(one.rows for one in prepared)
         files = with_files(marker.files, prepared)
         new.markers[BLOCKLIST_MARKER] = replace(marker, rows=rows, files=files)
-        new.old += [old for one in prepared for old in one.extra[OLD]]
+        new.drop_old_of(prepared)
 
     def _joined(self, new: Replacement) -> None:
         """Give up the joined columns of the units that held pairs; `select` joins them again."""
@@ -151,7 +151,7 @@ class PoolResults:
                 items[task_name(table[0])] = (table, judged)
         prepared = self._run(folder, task, items)
         new.markers[select_marker(name)] = selected_without(marker, prepared)
-        new.old += [old for one in prepared for old in one.extra[OLD]]
+        new.drop_old_of(prepared)
 
     def _sharded(
         self, name: str, changes: tuple[str, ...], new: Replacement, numbers: Iterator[int]

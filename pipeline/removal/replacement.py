@@ -64,6 +64,10 @@ class Replacement:
         self.old += other.old
         self.moved |= other.moved
 
+    def drop_old_of(self, prepared: Iterable[Marker]) -> None:
+        """Delete the files, too, for which tasks have prepared others."""
+        self.old += [old for one in prepared for old in one.extra[OLD]]
+
     def commit(self, store: Store, folder: str, number: int) -> Marker:
         """Commit what is prepared."""
         markers = {path: asdict(marker) for path, marker in self.markers.items()}
