@@ -32,10 +32,8 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.keys import UNITS_AT_ONCE, Ints, Rounds, column_of
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import HOST, ROW, TEXT
 from pairsieve.schemas.pool_columns import (
@@ -87,9 +85,8 @@ def scatter(of: Rounds, block: Block) -> Marker:
 
 
 def _texts(block: Block) -> Iterator[tuple[pa.ChunkedArray, pa.ChunkedArray]]:
-    """Yield captions and hosts of a block, some units at a time, since texts take much room."""
-    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-        table = block_table(block.store, files, [TEXT.name, HOST.name], block.threads)
+    """Yield captions and hosts of a block, some units at a time."""
+    for table in block.tables([TEXT.name, HOST.name]):
         yield column_of(table, TEXT), column_of(table, HOST)
 
 
@@ -189,8 +186,7 @@ def columns(hosts: Hosts, block: Block, rows: Ints) -> dict[str, Any]:
     affixed: tuple[list[str | None], ...] = ([None] * len(rows), [None] * len(rows))
     captions = np.zeros(len(rows), np.int64)
     before = 0
-    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-        table = block_table(block.store, files, [TEXT.name, HOST.name], block.threads)
+    for table in block.tables([TEXT.name, HOST.name]):
         table = table.filter(pa.array(np.isin(table[ROW.name].to_numpy(), rows)))
         of_host = [_looked_up(side, host_keys(column_of(table, HOST))) for side in found]
         texts = column_of(table, TEXT)

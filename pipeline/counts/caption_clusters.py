@@ -30,21 +30,11 @@ from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dedup.keys import (
-    FIRST,
-    UNITS_AT_ONCE,
-    Ints,
-    Rounds,
-    by_block,
-    column_of,
-    first_rows,
-)
+from pairsieve.pipeline.dedup.keys import FIRST, Ints, Rounds, by_block, column_of, first_rows
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.hamming import labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels
 from pairsieve.pipeline.hamming.union_find import unite
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import CAPTION_CLUSTER, CAPTION_CLUSTER_PAIRS
@@ -144,9 +134,8 @@ def scatter(search: Search, block: Block) -> Marker:
 
 
 def _texts(block: Block) -> Iterator[tuple[Ints, pa.ChunkedArray]]:
-    """Yield rows and captions of a block, some units at a time, since texts take much room."""
-    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-        table = block_table(block.store, files, [TEXT.name], block.threads)
+    """Yield rows and captions of a block, some units at a time."""
+    for table in block.tables([TEXT.name]):
         yield table[ROW.name].to_numpy(), column_of(table, TEXT)
 
 

@@ -27,10 +27,8 @@ from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dedup.keys import UNITS_AT_ONCE, Ints, Rounds, column_of, words
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of, words
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import HOST, OUTCOME, ROW, SHA256, TEXT, UID, URL_HASH, arrow_schema
 from pairsieve.schemas.outcomes import Outcome
@@ -44,6 +42,7 @@ from pairsieve.schemas.pool_columns import (
 )
 
 CAPTIONS, URLS, IMAGES = KINDS = range(3)
+KEYED = (UID, TEXT, HOST, URL_HASH, OUTCOME, SHA256)
 COUNT, AGAIN = "count", "again"
 NONE = -1  # the partition or index of a row that has no such key
 Keys = NDArray[np.uint64]
@@ -91,19 +90,16 @@ def scatter(of: Rounds, block: Block) -> Marker:
 
     The parts: captions, URLs, files and hosts by partition, and the rows.
     """
-    read = list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]
-    each = [_keys(block, files) for files in read]
+    each = list(map(_keys, block.tables([column.name for column in KEYED])))
     keys = {name: np.concatenate([part[name] for part in each]) for name in each[0]}
     path = of.new("poolkeys", block.number)
     sink = parted.write(block.store, path, _parts(keys, of.partitions), compression=None)
     return of.commit("poolkeys", block.number, Marker(len(keys[ROW.name]), {path: sink.entry()}))
 
 
-def _keys(block: Block, files: Any) -> Columns:
-    """Return the keys of some rows; texts take much room, so they are not kept."""
-    read = (UID, TEXT, HOST, URL_HASH, OUTCOME, SHA256)
-    table = block_table(block.store, files, [column.name for column in read], block.threads)
-    uid, text, host, url, outcome, sha256 = (column_of(table, column) for column in read)
+def _keys(table: pa.Table) -> Columns:
+    """Return the keys of some rows; their texts are not kept."""
+    uid, text, host, url, outcome, sha256 = (column_of(table, column) for column in KEYED)
     captions, worded = caption_keys(text)
     files_of = words(sha256.fill_null("0" * 64), 4)
     return {

@@ -31,10 +31,8 @@ from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dedup.keys import UNITS_AT_ONCE, Ints, Rounds, column_of
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import OUTCOME, ROW, TEXT, Column
 from pairsieve.schemas.outcomes import Outcome
@@ -65,8 +63,7 @@ class Images:
         """Yield columns of the images of a block, some units at a time, and which repeat a pair."""
         again = parted.read_all(block.store, self.repeats, block.number)[ROW.name].to_numpy()
         names = [column.name for column in (OUTCOME, *columns)]
-        for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-            table = block_table(block.store, files, names, block.threads)
+        for table in block.tables(names):
             table = table.filter(pc.equal(column_of(table, OUTCOME), str(Outcome.OK)))
             read = {column.name: column_of(table, column) for column in columns}
             rows = table[ROW.name].to_numpy()

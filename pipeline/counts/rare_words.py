@@ -28,10 +28,8 @@ from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dedup.keys import UNITS_AT_ONCE, Ints, Rounds, column_of
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import RAREST_WORD_RANK, RAREST_WORD_TIMES
@@ -108,10 +106,9 @@ def _indexed(keys: Hashes) -> tuple[Hashes, NDArray[np.int32]]:
 
 
 def _read(block: Block) -> tuple[Ints, Ngrams]:
-    """Return the rows of a block and their words; texts take much room, so they are not kept."""
+    """Return the rows of a block and their words; the texts are not kept."""
     rows, found = [], []
-    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-        table = block_table(block.store, files, [TEXT.name], block.threads)
+    for table in block.tables([TEXT.name]):
         rows.append(table[ROW.name].to_numpy())
         found.append(ngrams(column_of(table, TEXT).to_pylist()))
     keys, sizes = (np.concatenate(arrays) for arrays in zip(*found, strict=True))

@@ -27,8 +27,6 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import content, marker_path, round_folder, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.block_table import block_table
-from pairsieve.pipeline.ledger.files import blocks
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.schemas.columns import (
     CENTRE_HASH,
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 WORDS = {SHA256: 4, UID: 2}  # of 64 bits
 FIRST = "first"  # in a marker of the first round: the first row of the block
 DIGITS = 16  # of a word
-UNITS_AT_ONCE = 10  # whose texts are in memory
 
 Words = NDArray[np.uint64]  # (n, words)
 Ints = NDArray[np.int64]
@@ -106,16 +103,12 @@ def scatter(rounds: Rounds, block: Block) -> Marker:
 
 
 def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
-    """Return the keys of each kind, and row and hashes of every image; and the block's first row.
-
-    Some units at a time are read, since texts take much room.
-    """
+    """Return the keys of each kind, and row and hashes of each image; and the block's first row."""
     columns = (OUTCOME, SHA256, UID, *searched(rounds.options))
     names = [column.name for column in columns]
     found: list[list[pa.Table]] = []
     first: int | None = None
-    for files in list(blocks(block.files, UNITS_AT_ONCE)) or [block.files]:
-        table = block_table(block.store, files, names, block.threads)
+    for table in block.tables(names):
         if first is None and len(table):
             first = table[ROW.name][0].as_py()
         images = table.filter(pc.equal(column_of(table, OUTCOME), str(Outcome.OK)))

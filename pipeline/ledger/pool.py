@@ -32,6 +32,7 @@ from pairsieve.schemas.errors import Stopped
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+UNITS_AT_ONCE = 10  # whose texts are in memory
 Result = TypeVar("Result")
 
 
@@ -64,6 +65,11 @@ class Block:
                     "ledger", block_table(self.store, self.files, columns, self.threads)
                 )
             yield connection
+
+    def tables(self, columns: Collection[str]) -> Iterator[pa.Table]:
+        """Yield `row` and these columns, some units at a time, since texts take much room."""
+        for files in list(blocks(self.files, UNITS_AT_ONCE)) or [self.files]:
+            yield block_table(self.store, files, columns, self.threads)
 
 
 @dataclass(frozen=True)
