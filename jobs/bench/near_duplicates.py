@@ -231,18 +231,13 @@ def false_joins(others: Pictures, distance: int, verify: tuple[str, ...]) -> NDA
 def _components(features: Any, distance: int) -> NDArray[np.int64]:
     """Return the smallest position, (n,), in the component of each picture, upright."""
     from pairsieve.pipeline.dedup.features import HAS_TRIMMED
-    from pairsieve.pipeline.hamming.components import components
-    from pairsieve.pipeline.hamming.union_find import flatten, unite
+    from pairsieve.pipeline.hamming.components import components_of_images
 
     every = np.arange(len(features.known))
     bordered = np.flatnonzero(features.known & HAS_TRIMMED)
     images = np.concatenate((every, every, bordered))
     hashes = (features.hashes[:, 0], features.centres, features.trimmed[bordered, 0])
-    firsts = images[components(np.concatenate(hashes), distance)]
-    parents = every.astype(np.uint32)
-    unite(parents, np.column_stack((images, firsts)).astype(np.uint32))
-    flatten(parents)
-    return parents.astype(np.int64)
+    return components_of_images(np.concatenate(hashes), images, len(every), distance)
 
 
 def _label(verify: tuple[str, ...]) -> str:

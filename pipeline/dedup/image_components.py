@@ -112,8 +112,7 @@ def _search(of: Rounds, files: Sequence[PartedFile], upright: bool, number: int)
 
 def _near(of: Rounds, files: Sequence[PartedFile], upright: bool) -> Ints:
     """Return the smallest position, (n,), in the component of each image."""
-    from pairsieve.pipeline.hamming.components import components
-    from pairsieve.pipeline.hamming.union_find import flatten, unite
+    from pairsieve.pipeline.hamming.components import components_of_images
 
     parts, count = [], 0
     for file in files:
@@ -122,11 +121,7 @@ def _near(of: Rounds, files: Sequence[PartedFile], upright: bool) -> Ints:
         count += len(table)
     values, images = (np.concatenate(each) for each in zip(*parts, strict=True))
     del parts
-    firsts = images[components(values, of.distance, threads=of.threads)]
-    parents = np.arange(count, dtype=np.uint32)
-    unite(parents, np.column_stack((images, firsts)).astype(np.uint32))
-    flatten(parents)
-    return parents.astype(np.int64)
+    return components_of_images(values, images, count, of.distance, of.threads)
 
 
 def _rows(of: Rounds, file: PartedFile) -> Ints:

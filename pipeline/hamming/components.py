@@ -37,7 +37,7 @@ from pairsieve.pipeline.hamming.cost_model import BITS, TINIEST, Costs, Widths, 
 from pairsieve.pipeline.hamming.distinct import Distinct, distinct
 from pairsieve.pipeline.hamming.scan import Arena, near_row_pairs
 from pairsieve.pipeline.hamming.tasks import Task, tasks
-from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, join, unite
+from pairsieve.pipeline.hamming.union_find import Labels, Parents, flatten, unite
 from pairsieve.schemas.arrays import Hashes
 
 FEW = 100_000  # hashes that are not worth a second thread
@@ -69,13 +69,16 @@ def components(
     return parents.astype(np.int64)
 
 
-def joined(labels: Labels, others: Labels) -> Labels:
-    """Return the labels, (n,), of the components of two groupings of the same rows together.
+def components_of_images(
+    hashes: Hashes, images: Labels, count: int, max_distance: int, threads: int | None = None
+) -> Labels:
+    """Return the smallest image, (count,), in the component of each; one may have several hashes.
 
-    Both say for each row the smallest row of its group, and so does the result.
+    `images`, (n,), says whose each hash is. For the rest see `components`.
     """
-    parents = labels.astype(np.uint32)
-    join(parents, others)
+    firsts = images[components(hashes, max_distance, threads=threads)]
+    parents = np.arange(count, dtype=np.uint32)
+    unite(parents, np.column_stack((images, firsts)).astype(np.uint32))
     flatten(parents)
     return parents.astype(np.int64)
 

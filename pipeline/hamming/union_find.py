@@ -40,13 +40,6 @@ def unite(parents: Parents, pairs: Pairs) -> None:
 
 
 @compiled
-def join(parents: Parents, others: Labels) -> None:
-    """Join every row with its label in `others`."""
-    for row in range(len(parents)):
-        _union(parents, row, others[row])
-
-
-@compiled
 def flatten(parents: Parents) -> None:
     """Make every row point at its root."""
     for row in range(len(parents)):

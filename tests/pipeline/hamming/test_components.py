@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.repetition import repeated
 
 from pairsieve.pipeline.hamming import components as module
-from pairsieve.pipeline.hamming.components import components, joined
+from pairsieve.pipeline.hamming.components import components, components_of_images
 from pairsieve.pipeline.hamming.cost_model import TINIEST, Costs, expected_s, widths
 from pairsieve.pipeline.hamming.distinct import distinct
 from pairsieve.pipeline.hamming.scan import BUFFER, Arena, near_row_pairs
@@ -176,10 +176,11 @@ def test_distance_out_of_range_is_refused(distance: int) -> None:
         components(array([1]), distance)
 
 
-def test_two_groupings_are_joined() -> None:
-    labels = np.array([0, 1, 0, 3, 4, 3])  # {0, 2}, {3, 5}
-    others = np.array([0, 1, 2, 1, 4, 2])  # {1, 3}, {2, 5}
-    assert joined(labels, others).tolist() == [0, 0, 0, 0, 4, 0]
+def test_images_with_a_hash_of_each_kind_are_joined_by_either() -> None:
+    ones = [0, 1, 0, 3, 4, 3]  # {0, 2}, {3, 5}
+    others = [10, 11, 12, 11, 14, 12]  # {1, 3}, {2, 5}
+    images = np.tile(np.arange(6), 2)
+    assert components_of_images(array(ones + others), images, 6, 0).tolist() == [0, 0, 0, 0, 4, 0]
 
 
 def test_few_hashes_are_compared_and_many_are_cut() -> None:
@@ -286,7 +287,8 @@ def test_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file too")
     code = (
         "import numpy as np; from pairsieve.pipeline.hamming import components as hamming; "
-        "print(hamming.joined(np.arange(3), np.array([0, 1, 1])), hamming.__file__)"
+        "parents = np.array([0, 1, 1], np.uint32); hamming.flatten(parents); "
+        "print(parents, hamming.__file__)"
     )
     home = str(tmp_path / "home")
     environment = {"HOME": home, "XDG_CACHE_HOME": home, "PYTHONPATH": str(tmp_path)}
