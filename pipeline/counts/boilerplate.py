@@ -30,10 +30,8 @@ from pairsieve.pipeline.counts.caption_ngrams import Hashes, mixed
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
-from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import HOST, ROW, TEXT
 from pairsieve.schemas.pool_columns import (
@@ -64,14 +62,11 @@ def find(pool: Pool, of: Rounds, options: Affixes) -> Hosts:
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, parts = pool.store, of.partitions
-    numbered = {task_name(number): number for number in range(parts)}
+    parts = of.partitions
     scattered = parted_files(pool.run(partial(scatter, of), of.of("affixes")), parts)
-    rounds.run(store, pool.engine, of.of("affixcounts"), partial(count, of, scattered), numbered)
-    counted = parted_files(store.markers(of.of("affixcounts")).values(), parts)
-    task = partial(choose, of, counted, options)
-    rounds.run(store, pool.engine, of.of("affixsums"), task, numbered)
-    return Hosts(tuple(parted_files(store.markers(of.of("affixsums")).values(), 1)))
+    counts = pool.run_numbered(partial(count, of, scattered), of.of("affixcounts"), parts)
+    task = partial(choose, of, parted_files(counts, parts), options)
+    return Hosts(tuple(parted_files(pool.run_numbered(task, of.of("affixsums"), parts), 1)))
 
 
 def scatter(of: Rounds, block: Block) -> Marker:

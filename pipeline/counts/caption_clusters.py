@@ -29,9 +29,7 @@ from pairsieve.pipeline.counts.pool_counts import Counted
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
-from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dedup.keys import FIRST, Ints, Rounds, by_block, column_of, first_rows
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.hamming import labels
 from pairsieve.pipeline.hamming.labels import UnionFindLabels
 from pairsieve.pipeline.hamming.union_find import unite
@@ -86,24 +84,20 @@ def find(pool: Pool, of: Rounds, options: CaptionCluster, counted: Counted) -> C
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, engine, count = pool.store, pool.engine, len(pool.blocks)
+    count = len(pool.blocks)
     shape = minhash.bands(options.min_jaccard)
     parts = of.partitions * -(-shape.bands // BANDS_PER_PARTITION)
     search = Search(of, counted, shape, options.min_jaccard, parts)
-    numbered = {task_name(number): number for number in range(parts)}
     scattered = pool.run(partial(scatter, search), of.of("captionbands"))
     captions = parted_files(scattered, parts + 2)
     starts = first_rows(scattered)
     task: Callable[[int], Marker] = partial(mates, search, captions, starts)
-    rounds.run(store, engine, of.of("captionmates"), task, numbered)
-    mated = parted_files(store.markers(of.of("captionmates")).values(), count)
+    mated = parted_files(pool.run_numbered(task, of.of("captionmates"), parts), count)
     candidates = pool.run(partial(shingle, search, captions, mated), of.of("captionngrams"))
     task = partial(compare, search, parted_files(candidates, parts))
-    rounds.run(store, engine, of.of("captionpairs"), task, numbered)
-    found = parted_files(store.markers(of.of("captionpairs")).values(), 2)
+    found = parted_files(pool.run_numbered(task, of.of("captionpairs"), parts), 2)
     task = partial(merge, search, found, starts)
-    rounds.run(store, engine, of.of("captionclusters"), task, {task_name(0): 0})
-    (clusters,) = parted_files(store.markers(of.of("captionclusters")).values(), count)
+    (clusters,) = parted_files(pool.run_numbered(task, of.of("captionclusters"), 1), count)
     return Clusters(captions, parts, clusters)
 
 

@@ -32,7 +32,6 @@ from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, words
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import LANGUAGE, TEXT, UID
 from pairsieve.schemas.pool_columns import (
@@ -75,16 +74,14 @@ def find(pool: Pool, of: Rounds, options: Entries, repeats: Sequence[PartedFile]
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, parts, images = pool.store, of.partitions, Images(of, repeats)
+    parts, images = of.partitions, Images(of, repeats)
     marker = _entries(pool, images, options)
     (entries,) = parted_files([marker], 1)
     edges = [marker.rows * part // parts for part in range(parts + 1)]
     task = partial(match, images, entries, edges, options.ignore_case)
     matches = parted_files(pool.run(task, of.of("matches")), parts + 2)
-    numbered = {task_name(number): number for number in range(parts)}
-    adding = partial(add, of, matches, edges)
-    rounds.run(store, pool.engine, of.of("matchsums"), adding, numbered)
-    sums = parted_files(store.markers(of.of("matchsums")).values(), 1)
+    added = pool.run_numbered(partial(add, of, matches, edges), of.of("matchsums"), parts)
+    sums = parted_files(added, 1)
     return Concepts(entries, marker.rows, matches, sums, options.seed)
 
 

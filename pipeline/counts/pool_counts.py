@@ -26,9 +26,7 @@ from pairsieve.pipeline.counts.caption_keys import caption_keys, host_keys
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
-from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of, words
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import HOST, OUTCOME, ROW, SHA256, TEXT, UID, URL_HASH, arrow_schema
 from pairsieve.schemas.outcomes import Outcome
@@ -70,18 +68,15 @@ def find(pool: Pool, of: Rounds) -> Counted:
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, engine, count, parts = pool.store, pool.engine, len(pool.blocks), of.partitions
+    count, parts = len(pool.blocks), of.partitions
     keys = parted_files(pool.run(partial(scatter, of), of.of("poolkeys")), 4 * parts + 1)
-    numbered = {task_name(number): number for number in range(len(KINDS) * parts)}
-    rounds.run(store, engine, of.of("poolcounts"), partial(tally, of, keys), numbered)
-    markers = list(store.markers(of.of("poolcounts")).values())
+    tallying = partial(tally, of, keys)
+    markers = pool.run_numbered(tallying, of.of("poolcounts"), len(KINDS) * parts)
     of_kind = [markers[kind * parts : (kind + 1) * parts] for kind in KINDS]
     sizes = [count + parts, count, count]
     counts = [parted_files(*each) for each in zip(of_kind, sizes, strict=True)]
     task = partial(add_hosts, of, keys, counts[CAPTIONS])
-    numbered = {task_name(number): number for number in range(parts)}
-    rounds.run(store, engine, of.of("poolhosts"), task, numbered)
-    hosts = parted_files(store.markers(of.of("poolhosts")).values(), count)
+    hosts = parted_files(pool.run_numbered(task, of.of("poolhosts"), parts), count)
     return Counted(keys, counts, hosts)
 
 

@@ -30,9 +30,7 @@ from pairsieve.filters.entry_lists import OTHERS, spaced
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
-from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import OUTCOME, ROW, TEXT, Column
 from pairsieve.schemas.outcomes import Outcome
@@ -91,22 +89,19 @@ def find(pool: Pool, images: Images, options: Entries) -> Marker:
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, engine, of = pool.store, pool.engine, images.of
-    parts = {task_name(number): number for number in range(of.partitions)}
+    of = images.of
 
     def summed(scattered: Sequence[Marker], name: str) -> list[PartedFile]:
         files = parted_files(scattered, of.partitions)
         task = partial(add, of, files, name, options.min_pairs)
-        rounds.run(store, engine, of.of(name), task, parts)
-        return parted_files(store.markers(of.of(name)).values(), 1)
+        return parted_files(pool.run_numbered(task, of.of(name), of.partitions), 1)
 
     task = partial(count_words, images, options.ignore_case)
     words = summed(pool.run(task, of.of("words")), "wordsums")
     task = partial(count_pairs, images, words, options.ignore_case)
     pairs = summed(pool.run(task, of.of("wordpairs")), "wordpairsums")
     task = partial(choose, of, words, pairs, options.max_entries)
-    rounds.run(store, engine, of.of(ENTRIES), task, {task_name(0): 0})
-    (marker,) = store.markers(of.of(ENTRIES)).values()
+    (marker,) = pool.run_numbered(task, of.of(ENTRIES), 1)
     return marker
 
 

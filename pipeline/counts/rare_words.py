@@ -27,9 +27,7 @@ from pairsieve.pipeline.counts.pool_counts import Counted
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
-from pairsieve.pipeline.dataset.paths import task_name
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ROW, TEXT
 from pairsieve.schemas.pool_columns import RAREST_WORD_RANK, RAREST_WORD_TIMES
@@ -61,16 +59,13 @@ def find(pool: Pool, of: Rounds, counted: Counted) -> Found:
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, engine, count = pool.store, pool.engine, len(pool.blocks)
-    parts = of.partitions * PARTITIONS
+    count, parts = len(pool.blocks), of.partitions * PARTITIONS
     task = partial(scatter, of, counted, parts)
     words = parted_files(pool.run(task, of.of("ngrams")), parts + 2)
-    numbered = {task_name(number): number for number in range(parts)}
-    rounds.run(store, engine, of.of("ngramsums"), partial(add, of, words), numbered)
-    sums = parted_files(store.markers(of.of("ngramsums")).values(), count + 1)
-    ranking = partial(rank, of, sums, count)
-    rounds.run(store, engine, of.of("ngramranks"), ranking, {task_name(0): 0})
-    (ranks,) = parted_files(store.markers(of.of("ngramranks")).values(), 1)
+    added = pool.run_numbered(partial(add, of, words), of.of("ngramsums"), parts)
+    sums = parted_files(added, count + 1)
+    ranked = pool.run_numbered(partial(rank, of, sums, count), of.of("ngramranks"), 1)
+    (ranks,) = parted_files(ranked, 1)
     return Found(words, sums, ranks, parts)
 
 

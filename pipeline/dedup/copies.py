@@ -30,7 +30,6 @@ from pairsieve.pipeline.dedup import candidates, keys, near_duplicates
 from pairsieve.pipeline.dedup.candidates import Sources
 from pairsieve.pipeline.dedup.image_components import find as find_components
 from pairsieve.pipeline.dedup.keys import Rounds
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import SliceFile
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
@@ -88,13 +87,11 @@ def find(
     """
     from pairsieve.pipeline.hamming.distributed import default_partitions
 
-    store, engine, blocks = pool.store, pool.engine, len(pool.blocks)
+    blocks = len(pool.blocks)
     scattered = pool.run(partial(keys.scatter, of), of.of("keys"))
     images, starts = parted_files(scattered, of.images + 1), keys.first_rows(scattered)
     task = partial(keys.compare, of, images, starts)
-    compared = {task_name(number): number for number in range(of.images)}
-    rounds.run(store, engine, of.of("equal"), task, compared)
-    equal = list(store.markers(of.of("equal")).values())
+    equal = pool.run_numbered(task, of.of("equal"), of.images)
     files = [marker.file(".parquet") for marker in equal[: of.partitions]]
     repeats = parted_files(equal[of.partitions :], blocks)
     hashes = len(keys.searched(of.options)) * sum(marker.rows for marker in scattered)
@@ -118,9 +115,7 @@ def _decided(
     task = partial(candidates.scatter, of, sources, partitions)
     files = parted_files(pool.run(task, of.of("candidates")), partitions)
     decide = partial(near_duplicates.decide, of, files, starts)
-    numbered = {task_name(number): number for number in range(partitions)}
-    rounds.run(pool.store, pool.engine, of.of("decided"), decide, numbered)
-    return list(pool.store.markers(of.of("decided")).values())
+    return pool.run_numbered(decide, of.of("decided"), partitions)
 
 
 def _summed(markers: Sequence[Marker]) -> dict[str, int]:

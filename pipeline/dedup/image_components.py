@@ -22,7 +22,6 @@ from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, searched
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import ORIENTATION_HASHES, PERCEPTUAL_HASH, ROW, TRIMMED_HASHES
 
@@ -53,15 +52,13 @@ def find(
     Raises:
         Stopped: a task's process kept dying.
     """
-    store, engine = pool.store, pool.engine
     found = [*equal, *(_distributed(pool, of, partitions) if partitions else ())]
     if of.options.compared or not partitions:
         task = partial(_search, of, files, not partitions)
-        rounds.run(store, engine, of.of("alone"), task, {task_name(0): 0})
-        found += rounds.files(store, of.of("alone"), ".parquet")
+        (alone,) = pool.run_numbered(task, of.of("alone"), 1)
+        found.append(alone.file(".parquet"))
     task = partial(_by_block, of, found, starts)
-    rounds.run(store, engine, of.of("components"), task, {task_name(0): 0})
-    (marker,) = store.markers(of.of("components")).values()
+    (marker,) = pool.run_numbered(task, of.of("components"), 1)
     return marker
 
 

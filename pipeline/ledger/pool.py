@@ -114,6 +114,16 @@ class Pool:
         rounds.run(self.store, self.engine, folder, task, named)
         return list(self.store.markers(folder).values())
 
+    def run_numbered(self, task: Callable[[int], Marker], folder: str, count: int) -> list[Marker]:
+        """Do a task for every number from 0, as `run` does on blocks; return all markers.
+
+        Raises:
+            Stopped: a task's process kept dying.
+        """
+        named = {task_name(number): number for number in range(count)}
+        rounds.run(self.store, self.engine, folder, task, named)
+        return list(self.store.markers(folder).values())
+
     def query(self, columns: Sequence[str], sql: str) -> Iterator[tuple[Any, ...]]:
         """Yield the one row that a query over these columns of `ledger` gives in each block.
 
