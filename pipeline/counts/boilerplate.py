@@ -27,6 +27,7 @@ from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.word_lists import comparable
 from pairsieve.pipeline.counts.caption_keys import caption_keys, host_keys
 from pairsieve.pipeline.counts.caption_ngrams import Hashes, mixed
+from pairsieve.pipeline.counts.pool_counts import changes
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
@@ -159,7 +160,7 @@ def choose(of: Rounds, files: Sequence[PartedFile], options: Affixes, number: in
         [("side", "ascending"), ("host", "ascending"), ("captions", "descending")]
     )
     host, side = (kept[name].to_numpy() for name in ("host", "side"))
-    first = np.append(True, (np.diff(host) != 0) | (np.diff(side) != 0))[: len(kept)]
+    first = changes(host) | changes(side)
     path = of.new("affixsums", number)
     sink = parted.write(of.store, path, [kept.filter(pa.array(first))])
     return of.commit("affixsums", number, Marker(int(first.sum()), {path: sink.entry()}))

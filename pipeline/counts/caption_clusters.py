@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.counts import minhash, pool_counts
 from pairsieve.pipeline.counts.caption_keys import caption_keys
 from pairsieve.pipeline.counts.caption_ngrams import Hashes, Ngrams, ngrams
-from pairsieve.pipeline.counts.pool_counts import Counted
+from pairsieve.pipeline.counts.pool_counts import Counted, changes
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
@@ -232,8 +232,8 @@ def compare(search: Search, files: Sequence[PartedFile], number: int) -> Marker:
 def _alike(search: Search, table: pa.Table) -> Ints:
     """Return places in a table by band and key, (k, 2), that connect what is alike in each band."""
     bands, keys = table[BAND].to_numpy(), table[KEY].to_numpy()
-    begins = np.append(True, np.diff(bands) != 0)[: len(bands)]
-    differ = begins | np.append(True, np.diff(keys) != 0)[: len(bands)]
+    begins = changes(bands)
+    differ = begins | changes(keys)
     distinct = np.flatnonzero(differ)
     again = np.flatnonzero(~differ)
     groups = np.append(np.flatnonzero(begins[distinct]), len(distinct))

@@ -182,15 +182,15 @@ def _of_captions(keys: Columns, parts: int) -> tuple[Columns, Iterator[pa.Table]
 def _groups(*keys: Keys) -> Ints:
     """Return the group of each row, (n,), from 0: rows are in one if all their keys are equal."""
     order = np.argsort(keys[0], kind="stable")
-    if any(np.any(_changes(keys[0][order]) < _changes(key[order])) for key in keys[1:]):
+    if any(np.any(changes(keys[0][order]) < changes(key[order])) for key in keys[1:]):
         order = np.lexsort(keys[::-1])
-    begins = np.logical_or.reduce([_changes(key[order]) for key in keys])
+    begins = np.logical_or.reduce([changes(key[order]) for key in keys])
     groups = np.empty(len(order), np.int64)
     groups[order] = np.cumsum(begins) - 1
     return groups
 
 
-def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
+def changes(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where a value differs from that before it, (n,); the first does."""
     return np.append(np.ones(min(1, len(values)), bool), values[1:] != values[:-1])
 
@@ -200,7 +200,7 @@ def _different(groups: Ints, values: Keys) -> tuple[Ints, NDArray[np.bool_]]:
     shared = np.flatnonzero(np.bincount(groups)[groups] > 1)
     order = shared[np.lexsort((values[shared], groups[shared]))]
     first = np.ones(len(groups), bool)
-    first[order] = _changes(groups[order]) | _changes(values[order])
+    first[order] = changes(groups[order]) | changes(values[order])
     return np.bincount(groups[first], minlength=int(groups.max(initial=-1)) + 1)[groups], first
 
 
