@@ -16,7 +16,6 @@ and 10 million in 26 CPU-s, 33 s and 0.8 GB beside the hashes given.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,16 +111,13 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
         raise ValueError("the recipe names no earlier datasets")
     check(recipe.known, store)
     newer = recipe.known.keep == "newer"
-    columns = ", ".join(f"NULL::{type} AS {name}" for name, type in TYPES.items())
-    connection.execute(f"CREATE TEMP TABLE known AS SELECT {columns} LIMIT 0")
+    columns = ", ".join(f"{name} {type}" for name, type in TYPES.items())
+    connection.execute(f"CREATE TEMP TABLE known ({columns})")
     superseded.begin(connection)
-    with (
-        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch,
-        ExitStack() as stack,
-    ):
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch:
         exports = [
-            stack.enter_context(_hashes_of(name, recipe.known.selection, Path(scratch)))
-            for name in recipe.known.datasets
+            _hashes_of(name, recipe.known.selection, Path(scratch, f"{number}.parquet"))
+            for number, name in enumerate(recipe.known.datasets)
         ]
         for images in _images(connection):
             _add_nearest(connection, recipe.known, images, exports)
@@ -130,7 +126,7 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
 
 
 def _add_nearest(
-    connection: "DuckDBPyConnection", known: EarlierDatasets, images: "Images", exports: list[str]
+    connection: "DuckDBPyConnection", known: EarlierDatasets, images: Images, exports: list[str]
 ) -> None:
     """Add to `known` the nearest earlier image of each of some images, and what is superseded."""
     rank = np.full(len(images.rows), FAR, np.int64)
@@ -257,16 +253,13 @@ def _add(
     connection.unregister("nearest_earlier")
 
 
-@contextmanager
-def _hashes_of(location: str, selection: str | None, scratch: Path) -> Iterator[str]:
-    """Give the hash export at `location`, or one of the dataset there, for as long as needed."""
+def _hashes_of(location: str, selection: str | None, path: Path) -> str:
+    """Return the hash export at `location`, or that of the dataset there, written to `path`."""
     if _file(location):
-        yield location
-        return
-    path = scratch / f"{len(os.listdir(scratch))}.parquet"
+        return location
     with path.open("wb") as sink:
-        hash_file.write(Store.at(location), selection, sink, scratch)
-    yield str(path)
+        hash_file.write(Store.at(location), selection, sink, path.parent)
+    return str(path)
 
 
 def _file(location: str) -> InputFile | None:
