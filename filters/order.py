@@ -52,26 +52,18 @@ class Phase(IntEnum):
     POOL = 3  # in `group`, which no measure can wait for
 
 
+# Never stored, so gone after `gather`.
+PIXELS = (LUMA, LUMA_256, COLOURS, TRIMMED_LUMA, TRIMMED_COLOURS, ORIENTATIONS)
 # What measures may read beside one another's columns, and from when on. Scores that only the recipe
 # can ask for (`embed.scores.aesthetic`, concepts, tags) are measured before those of the filters.
 INPUTS: Mapping[Phase, tuple[Column, ...]] = {
     Phase.TEXT: (URL, TEXT, *TEXT_UNSTORED),
-    Phase.IMAGE: (
-        WIDTH, HEIGHT, LUMA, LUMA_256, COLOURS, TRIMMED_LUMA, TRIMMED_COLOURS, ORIENTATIONS,
-    ),
+    Phase.IMAGE: (WIDTH, HEIGHT, *PIXELS),
     Phase.VECTORS: (
         IMAGE_EMBEDDING, TEXT_EMBEDDING, PROMPT_LOGITS, AESTHETIC, CONCEPTS, TAG, TAG_PROBABILITY,
         TAGS, IMAGE_CLUSTER,
     ),
 }  # fmt: skip
-PIXELS = (
-    LUMA,
-    LUMA_256,
-    COLOURS,
-    TRIMMED_LUMA,
-    TRIMMED_COLOURS,
-    ORIENTATIONS,
-)  # never stored, so gone after `gather`
 
 
 @dataclass(frozen=True, slots=True)
