@@ -106,7 +106,12 @@ def _affixes(texts: pa.ChunkedArray, hosts: pa.ChunkedArray) -> pa.Table:
 
 def _hashed(text: str) -> list[int]:
     """Return the hashes of prefix and suffix of a cleaned caption."""
-    return [xxh3_64_intdigest(comparable(part).encode()) if part else 0 for part in affixes(text)]
+    return [_hash(affix) for affix in affixes(text)]
+
+
+def _hash(affix: str) -> int:
+    """Return the hash of an affix, 0 of none."""
+    return xxh3_64_intdigest(comparable(affix).encode()) if affix else 0
 
 
 def _of_both(table: pa.Table) -> Hashes:
@@ -190,7 +195,7 @@ def columns(hosts: Hosts, block: Block, rows: Ints) -> dict[str, Any]:
             text = cleaned(texts[row].as_py() or "")
             for side, affix in enumerate(affixes(text)):
                 hashes, counts = of_host[side]
-                if counts[row] and affix and _hashed(text)[side] == hashes[row]:
+                if counts[row] and affix and _hash(affix) == hashes[row]:
                     affixed[side][before + row] = affix
                     captions[before + row] = max(captions[before + row], counts[row])
         before += len(table)
