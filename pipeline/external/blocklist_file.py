@@ -5,9 +5,7 @@ To read a million URLs takes a process 5.5 CPU-seconds, to read their keys 0.02.
 
 import json
 from functools import lru_cache, partial
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset import parted
@@ -35,15 +33,15 @@ def committed(store: Store, engine: Engine, options: Blocklist, folder: str) -> 
         Stopped: the task's process kept dying.
     """
     task = partial(_commit, store, options, folder)
-    rounds.run(store, engine, folder, task, rounds.numbered([None]))
+    rounds.run(store, engine, folder, task, {task_name(0): 0})
     (marker,) = store.markers(folder).values()
     (file,) = parted.parted_files([marker], marker.extra[PARTS])
     return file
 
 
-def _commit(store: Store, options: Blocklist, folder: str, item: tuple[int, None]) -> Marker:
+def _commit(store: Store, options: Blocklist, folder: str, number: int) -> Marker:
     """Read a list and commit its index."""
-    name = task_name(item[0])
+    name = task_name(number)
     tables = _tables(blocklist.load(options))
     path = content(folder, name, SUFFIX)
     sink = parted.write(store, path, tables, compression=None)
@@ -71,7 +69,7 @@ def load(store: Store, file: PartedFile) -> BlocklistIndex:
     head, *tables = parted.read_some(store, file, parted.entries(store, file), DAMAGED)
     names: list[str] = json.loads(_metadata(head, NAMES))
     keys = {
-        _metadata(table, KIND): (_numbers(table["key"]), _numbers(table["location"]))
+        _metadata(table, KIND): (table["key"].to_numpy(), table["location"].to_numpy())
         for table in tables
     }
     return BlocklistIndex(names, keys)
@@ -79,7 +77,3 @@ def load(store: Store, file: PartedFile) -> BlocklistIndex:
 
 def _metadata(table: pa.Table, key: bytes) -> str:
     return str(table.schema.metadata[key].decode())
-
-
-def _numbers(column: pa.ChunkedArray) -> "np.ndarray[Any, np.dtype[np.uint64]]":
-    return np.asarray(column.combine_chunks(), np.uint64)
