@@ -26,7 +26,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.external import evaluation_images
+from pairsieve.pipeline.external import evaluation_images, hash_file
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.external.image_stretches import stretches
 from pairsieve.pipeline.vectors import folders
@@ -118,11 +118,10 @@ def _hash_matches(connection: "DuckDBPyConnection", images: pa.Table, distance: 
     references = hashes.drop_null().to_numpy()
     connection.execute("CREATE TEMP TABLE by_hash (row BIGINT, image BIGINT, bits BIGINT)")
     for found in stretches(connection, "row, perceptual_hash", HASHES_AT_ONCE):
-        there = ~np.ma.getmaskarray(found["perceptual_hash"])
-        queries = np.ma.getdata(found["perceptual_hash"])[there].astype(np.uint64)
+        positions, queries = hash_file.unmasked(np.ma.asarray(found["perceptual_hash"]))
         indices, bits = nearest(queries, references, distance)
         matches = np.flatnonzero(indices >= 0)
-        rows = np.asarray(found["row"])[there][matches]
+        rows = np.asarray(found["row"])[positions[matches]]
         table = pa.table({"row": rows, "image": hashed[indices[matches]], "bits": bits[matches]})
         connection.register("hash_matches", table)
         connection.execute("INSERT INTO by_hash FROM hash_matches")
