@@ -210,7 +210,7 @@ def _looked_up(
     side: tuple[Hashes, Hashes, Ints], hosts: Hashes
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return affix of the host of each row on one side, and how many captions have it, or 0."""
-    known, hashes, captions = (np.append(array, 0) for array in side)
+    known, hashes, captions = (np.append(array, array.dtype.type(0)) for array in side)
     places = np.searchsorted(side[0], hosts)
     there = known[places] == hosts
     there &= places < len(side[0])
