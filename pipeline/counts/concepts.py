@@ -13,7 +13,6 @@ drawn if the least u * n of its entries is below t; that is stored, and t is lef
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,10 +115,10 @@ def match(
     own, pairs = np.unique(found[np.repeat(once, each["size"])], return_counts=True)
     counts = pa.table({"entry": own, "pairs": pairs})
     cuts = np.searchsorted(own, edges).tolist()
-    tables = [counts.slice(first, last - first) for first, last in pairwise(cuts)]
-    tables.append(pa.table({name: each[name] for name in IMAGE.names or ()}))
+    images_of = pa.table({name: each[name] for name in IMAGE.names or ()})
+    tables = (*parted.cut(counts, cuts), images_of, pa.table({"entry": found}))
     path = of.new("matches", block.number)
-    sink = parted.write(block.store, path, [*tables, pa.table({"entry": found})])
+    sink = parted.write(block.store, path, tables)
     return of.commit("matches", block.number, Marker(len(each), {path: sink.entry()}))
 
 

@@ -14,7 +14,7 @@ One caption is never divided: one of a hundred million pairs needs 10 GB in one 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -151,9 +151,8 @@ def tally(of: Rounds, files: Sequence[PartedFile], number: int) -> Marker:
         counts = {COUNT: _different(_groups(keys["file"], keys["file_rest"]), keys["caption"])[0]}
     edges = np.cumsum([0, *map(len, tables)]).tolist()
     whole = pa.table(counts)
-    parts = (whole.slice(first, last - first) for first, last in pairwise(edges))
     path = of.new("poolcounts", number)
-    sink = parted.write(of.store, path, (part for each in (parts, hosts) for part in each))
+    sink = parted.write(of.store, path, chain(parted.cut(whole, edges), hosts))
     return of.commit("poolcounts", number, Marker(len(whole), {path: sink.entry()}))
 
 

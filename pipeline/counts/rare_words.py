@@ -14,7 +14,6 @@ rows with the same URL and text count once, whatever became of the image.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -113,8 +112,7 @@ def _read(block: Block) -> tuple[Ints, Ngrams]:
 def _parts(table: pa.Table, keys: Hashes, parts: int) -> Iterator[pa.Table]:
     """Yield the words of each partition; they are in its order, being in that of their hashes."""
     edges = np.searchsorted(parted.share(keys, parts), np.arange(parts + 1).astype(np.uint64))
-    for first, last in pairwise(edges.tolist()):
-        yield table.slice(first, last - first)
+    yield from parted.cut(table, edges.tolist())
 
 
 def add(of: Rounds, files: Sequence[PartedFile], number: int) -> Marker:
@@ -127,7 +125,7 @@ def add(of: Rounds, files: Sequence[PartedFile], number: int) -> Marker:
     np.add.at(sums, index, table[TIMES].to_numpy())
     every = pa.table({TIMES: sums[index]})
     edges = np.cumsum([0, *map(len, tables)]).tolist()
-    by_block = (every.slice(first, last - first) for first, last in pairwise(edges))
+    by_block = parted.cut(every, edges)
     times, words = np.unique(sums, return_counts=True)
     path = of.new("ngramsums", number)
     sink = parted.write(of.store, path, (*by_block, pa.table({TIMES: times, SIZE: words})))

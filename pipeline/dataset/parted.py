@@ -50,6 +50,12 @@ def split(table: pa.Table, numbers: NDArray[Any], parts: int) -> Iterator[pa.Tab
         yield table.take(order[first:last])
 
 
+def cut(table: pa.Table, edges: Iterable[int]) -> Iterator[pa.Table]:
+    """Yield the rows from each edge to the next."""
+    for first, last in pairwise(edges):
+        yield table.slice(first, last - first)
+
+
 def share(hashes: NDArray[np.uint64], parts: int) -> NDArray[np.uint64]:
     """Return in which of some equal parts of all 64-bit numbers each is, (n,)."""
     return ((hashes >> np.uint64(32)) * np.uint64(parts)) >> np.uint64(32)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -237,5 +236,4 @@ def first_rows(markers: Sequence[Marker]) -> Ints:
 def by_block(table: pa.Table, starts: Ints) -> Iterator[pa.Table]:
     """Yield the rows of each block of a table that is sorted by row, given their first rows."""
     edges = np.searchsorted(table[ROW.name].to_numpy(), starts[1:]).tolist()
-    for first, last in pairwise([0, *edges, len(table)]):
-        yield table.slice(first, last - first)
+    yield from parted.cut(table, [0, *edges, len(table)])
