@@ -2,18 +2,17 @@
 
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from tests.pipeline.counts.test_pool_counts import HOSTILE, filled, put
+from tests.pipeline.counts.test_pool_counts import HOSTILE, filled, grouped, put
 
 from pairsieve.filters.affixes import affixes
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.pipeline import group, select
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.shards.captions import Captions
@@ -22,20 +21,12 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
+found = partial(grouped, columns=BOILERPLATE)
 
 
 def recipe(text: Any = "original", **options: Any) -> Recipe:
     asked = {"input": {"path": "p"}, "group": {"boilerplate": options}, "shard": {"text": text}}
     return Recipe.model_validate(asked)
-
-
-def found(store: Store) -> list[Row]:
-    marker = store.marker(GROUP_MARKER)
-    assert marker is not None
-    files = [pq.read_table(store.location(name)) for name in sorted(marker.files)]
-    names = ["row", *(column.name for column in BOILERPLATE)]
-    read: list[Row] = pa.concat_tables(files).select(names).sort_by("row").to_pylist()
-    return read
 
 
 def expected(rows: list[Row], share: float, least: int) -> list[Row]:

@@ -2,23 +2,22 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from tests.pipeline.counts.test_pool_counts import filled, put
+from tests.pipeline.counts.test_pool_counts import filled, grouped, put
 
 from pairsieve.pipeline import group
 from pairsieve.pipeline.counts.caption_ngrams import words
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import CLUSTERED
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
+found = partial(grouped, columns=CLUSTERED)
 WORDS = ["red", "blue", "dog", "cat", "house", "on", "the", "hill", "in", "snow"]
 HOSTILE = ["a\0dog \u202e' OR 1; --", "<b>=1+1</b>", "x " * 500_000, "!!!", "...", "دنیا سلام"]
 
@@ -27,15 +26,6 @@ def recipe(min_jaccard: float) -> Recipe:
     return Recipe.model_validate(
         {"input": {"path": "p"}, "group": {"caption_cluster": {"min_jaccard": min_jaccard}}}
     )
-
-
-def found(store: Store) -> list[Row]:
-    marker = store.marker(GROUP_MARKER)
-    assert marker is not None
-    files = [pq.read_table(store.location(name)) for name in sorted(marker.files)]
-    names = ["row", *(column.name for column in CLUSTERED)]
-    read: list[Row] = pa.concat_tables(files).select(names).sort_by("row").to_pylist()
-    return read
 
 
 def grams(text: str) -> set[Any]:

@@ -3,21 +3,20 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipeline.counts.test_pool_counts import put
+from tests.pipeline.counts.test_pool_counts import grouped, put
 from tests.repetition import repeated
 from xxhash import xxh3_64_intdigest
 
 from pairsieve.pipeline import group, report, select
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import BALANCED
@@ -26,6 +25,7 @@ from pairsieve.schemas.recipe import Recipe
 
 ENTRIES = ("a", "a photo", "dog", "photo", "zebra")
 Row = dict[str, Any]
+found = partial(grouped, columns=BALANCED)
 HOSTILE = "a\0dog \u202e photo ' OR 1; --" + " x" * 500_000
 
 
@@ -54,15 +54,6 @@ def filled(rows: list[tuple[Any, ...]]) -> list[Row]:
         }
         for row, (outcome, text, url) in enumerate(rows)
     ]
-
-
-def found(store: Store) -> list[Row]:
-    marker = store.marker(GROUP_MARKER)
-    assert marker is not None
-    files = [pq.read_table(store.location(name)) for name in sorted(marker.files)]
-    names = ["row", *(column.name for column in BALANCED)]
-    read: list[Row] = pa.concat_tables(files).select(names).sort_by("row").to_pylist()
-    return read
 
 
 def matched(text: str | None) -> list[str]:

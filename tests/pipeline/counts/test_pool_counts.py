@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -20,7 +21,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
-from pairsieve.schemas.columns import COUNTED, GATHERED, arrow_schema
+from pairsieve.schemas.columns import COUNTED, GATHERED, Column, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
 RECIPE = Recipe.model_validate({"input": {"path": "p"}})
@@ -67,13 +68,16 @@ def put(store: Store, rows: list[Row]) -> None:
         commit(store, f"gather/{unit:08d}.json", Marker(len(part), {path: sink.entry()}))
 
 
-def counted(store: Store) -> list[Row]:
+def grouped(store: Store, columns: tuple[Column, ...]) -> list[Row]:
     marker = store.marker(GROUP_MARKER)
     assert marker is not None
     files = [pq.read_table(store.location(name)) for name in sorted(marker.files)]
-    names = ["row", *(column.name for column in COUNTED)]
+    names = ["row", *(column.name for column in columns)]
     found: list[Row] = pa.concat_tables(files).select(names).sort_by("row").to_pylist()
     return found
+
+
+counted = partial(grouped, columns=COUNTED)
 
 
 def form(text: str | None) -> str:

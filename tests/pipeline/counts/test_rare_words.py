@@ -3,17 +3,16 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from tests.pipeline.counts.test_pool_counts import HOSTILE, filled, put
+from tests.pipeline.counts.test_pool_counts import HOSTILE, filled, grouped, put
 
 from pairsieve.pipeline import group, select
 from pairsieve.pipeline.counts.caption_ngrams import words
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, select_marker
+from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.schemas.columns import RARE
@@ -21,20 +20,12 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
+found = partial(grouped, columns=RARE)
 WORDS = [*"aaaabbbc", "dog", "Dog"]
 
 
 def recipe(**options: int) -> Recipe:
     return Recipe.model_validate({"input": {"path": "p"}, "keep": [{"rare_words": options}]})
-
-
-def found(store: Store) -> list[Row]:
-    marker = store.marker(GROUP_MARKER)
-    assert marker is not None
-    files = [pq.read_table(store.location(name)) for name in sorted(marker.files)]
-    names = ["row", *(column.name for column in RARE)]
-    read: list[Row] = pa.concat_tables(files).select(names).sort_by("row").to_pylist()
-    return read
 
 
 def grams(text: str | None) -> list[Any]:
