@@ -52,7 +52,6 @@ from pairsieve.pipeline.stats.pool_counts import (
     PoolCounts,
     count_pool,
     dropped_by,
-    rules_of,
 )
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
@@ -224,7 +223,7 @@ def _content(
         "conditions": conditions,
         "always": ALWAYS,
         "quotas": any(rule.quota for rule in counted.rules),
-        "rule_overlaps": rules_section.overlaps(connection, rules_of(counts.files)),
+        "rule_overlaps": rules_section.overlaps(connection, counts.rules),
         "gates": {rule.name for rule in counted.rules if rule.gate},
         "outcomes": rows(connection, _OUTCOMES),
         **fetches(connection, recipe, ROWS_SHOWN),

@@ -26,6 +26,7 @@ from pairsieve.pipeline.ledger.sql import rows as read_rows
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.selections.record import Record, read, values_of
 from pairsieve.pipeline.stats.block_counts import with_verdict
+from pairsieve.pipeline.stats.pool_counts import rules_of
 from pairsieve.pipeline.stats.shown_pairs import is_sensitive
 from pairsieve.schemas.columns import (
     BLOCKED,
@@ -157,7 +158,7 @@ def _pairs(
             of_unit.setdefault(first[place].unit, []).append(row)
     names = {column.name for column in ALWAYS} | {*columns, FAILING_BITS.name}
     found: dict[int, dict[str, Any]] = {}
-    rules = next((result.rules for result in files.results if result.rules), ())
+    rules = rules_of(files)
     minor = next((rule for rule in record.rules if rule.name == MINOR.name), None)
     for unit, chosen in of_unit.items():
         table = block_table(store, unit_files(files, unit), names, None)
