@@ -170,11 +170,13 @@ class BoundCounts:
 
     Attributes:
         kept: Pairs that survive now.
+        pairs: Pairs with an image, by bin.
         others: Pairs that all other rules keep, by bin.
         ends: The lowest and the highest value.
     """
 
     kept: int
+    pairs: Mapping[int, int]
     others: Mapping[int, int]
     ends: tuple[float, float]
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.ledger.sql import rows
-from pairsieve.pipeline.stats.bound_counts import NEAREST, BoundCounts, CountedBound
+from pairsieve.pipeline.stats.bound_counts import NEAREST, BoundCounts, CountedBound, sweep
 from pairsieve.pipeline.stats.histogram_bins import Bins
 from pairsieve.pipeline.stats.histograms import CHART_PX, Bin, Histogram, drawn, format_figure
 from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
@@ -63,64 +62,45 @@ def shown_bounds(
     connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted
 ) -> list[ShownBound]:
     """Return the thresholds of a selection, in the order of its rules."""
-    found = (
-        (bound, counts.bins[bound.key], bound_counts(connection, bound.key))
-        for bound in counted.bounds
-        if bound.key in counts.bins
-    )
-    known = [(bound, bins, one) for bound, bins, one in found if one]
+    found = bound_counts(connection)
     near = _nearest(connection)
+    known = [bound for bound in counted.bounds if bound.key in found]
     return [
         _shown(
-            connection, *one, near.get(one[0].key, [[], []]) if place < MOST_BOUNDS else [[], []]
+            bound,
+            counts.bins[bound.key],
+            found[bound.key],
+            near.get(bound.key, [[], []]) if place < MOST_BOUNDS else [[], []],
         )
-        for place, one in enumerate(known)
+        for place, bound in enumerate(known)
     ]
 
 
 def _shown(
-    connection: "DuckDBPyConnection",
-    bound: CountedBound,
-    bins: Bins,
-    counts: BoundCounts,
-    sides: list[list[tuple[int, float]]],
+    bound: CountedBound, bins: Bins, counts: BoundCounts, sides: list[list[tuple[int, float]]]
 ) -> ShownBound:
-    entries = _entries(connection, bound.key, bins, counts)
-    values = rows(
-        connection,
-        "SELECT value, survivors FROM sweeps WHERE threshold = ? ORDER BY value",
-        [bound.key],
-    )
+    entries = _entries(bins, counts)
     return ShownBound(
         bound,
         drawn(entries, [bound.at], {}),
         _curve(bound, [entry["kept"] for entry in entries]),
         counts.kept,
         sum(counts.others.values()),
-        [(format_figure(one["value"]), one["survivors"]) for one in values],
+        [(format_figure(float(value)), kept) for value, kept in sweep(bound, bins, counts)],
         sides,
     )
 
 
-def _entries(
-    connection: "DuckDBPyConnection", key: str, bins: Bins, counts: BoundCounts
-) -> list[Bin]:
+def _entries(bins: Bins, counts: BoundCounts) -> list[Bin]:
     """Return the bins over a threshold, those without pairs too."""
-    found = dict(
-        connection.execute(
-            f"SELECT bin, sum(pairs)::BIGINT FROM {PARTIAL}.bounds WHERE threshold = ? GROUP BY 1",
-            [key],
-        ).fetchall()
-    )
-    inside = range(bins.first, bins.last + 1)
     entries = [
         {
             "low": bins.edge(index),
             "high": bins.edge(index + 1),
-            "pairs": found.get(index, 0),
+            "pairs": counts.pairs.get(index, 0),
             "kept": counts.others.get(index, 0),
         }
-        for index in inside
+        for index in range(bins.first, bins.last + 1)
     ]
     entries[0]["low"] = min(entries[0]["low"], counts.ends[0])
     entries[-1]["high"] = max(entries[-1]["high"], counts.ends[1])

@@ -218,9 +218,10 @@ def _sweeps(
     connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.sweeps`; a threshold that is not its rule's bound has none."""
+    found = bound_counts(connection)
     for bound in counted.bounds:
-        if found := bound_counts(connection, bound.key):
-            for value, survivors in sweep(bound, counts.bins[bound.key], found):
+        if bound.key in found:
+            for value, survivors in sweep(bound, counts.bins[bound.key], found[bound.key]):
                 yield {
                     "threshold": bound.key,
                     "value": value,
@@ -229,18 +230,31 @@ def _sweeps(
                 }
 
 
-def bound_counts(connection: "DuckDBPyConnection", key: str) -> BoundCounts | None:
+def bound_counts(connection: "DuckDBPyConnection") -> dict[str, BoundCounts]:
+    """Return what was counted around each threshold, but those that are not their rules' bounds."""
+    found = rows(
+        connection,
+        "SELECT threshold, bin, sum(pairs)::BIGINT AS pairs, sum(others)::BIGINT AS others, "
+        "sum(kept)::BIGINT AS kept, sum(wrong)::BIGINT AS wrong, min(lowest) AS lowest, "
+        f"max(highest) AS highest FROM {PARTIAL}.bounds GROUP BY threshold, bin",
+    )
+    bins: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        bins.setdefault(row["threshold"], []).append(row)
+    return {key: one for key, of in bins.items() if (one := _around(of))}
+
+
+def _around(bins: Sequence[dict[str, Any]]) -> BoundCounts | None:
     """Return what was counted around a threshold; None where it is not its rule's bound."""
-    bins = connection.execute(
-        "SELECT bin, sum(kept)::BIGINT, sum(wrong)::BIGINT, sum(others)::BIGINT, min(lowest), "
-        f"max(highest) FROM {PARTIAL}.bounds WHERE threshold = ? GROUP BY bin",
-        [key],
-    ).fetchall()
-    measured = [one for one in bins if one[0] is not None]
-    if not measured or any(wrong for _, _, wrong, *_ in bins):
+    measured = [one for one in bins if one["bin"] is not None]
+    if not measured or any(one["wrong"] for one in bins):
         return None
-    ends = min(one[4] for one in measured), max(one[5] for one in measured)
-    return BoundCounts(sum(one[1] for one in bins), {one[0]: one[3] for one in measured}, ends)
+    return BoundCounts(
+        sum(one["kept"] for one in bins),
+        {one["bin"]: one["pairs"] for one in measured},
+        {one["bin"]: one["others"] for one in measured},
+        (min(one["lowest"] for one in measured), max(one["highest"] for one in measured)),
+    )
 
 
 def _overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> Iterator[dict[str, Any]]:
