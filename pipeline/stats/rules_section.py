@@ -8,7 +8,7 @@ from pairsieve.pipeline.stats.bound_counts import NEAREST, BoundCounts, CountedB
 from pairsieve.pipeline.stats.histogram_bins import Bins
 from pairsieve.pipeline.stats.histograms import CHART_PX, Bin, Histogram, drawn, format_figure
 from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
-from pairsieve.pipeline.stats.stats_db import PARTIAL, bound_counts
+from pairsieve.pipeline.stats.stats_db import PARTIAL, bound_counts, rule_pairs
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -148,12 +148,7 @@ class Overlap:
 
 def overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> list[Overlap]:
     """Return the rules that drop anything, in order, each with its overlap with each of them."""
-    found = {
-        (first, second): pairs
-        for first, second, pairs in connection.execute(
-            f"SELECT first, second, sum(pairs)::BIGINT FROM {PARTIAL}.overlaps GROUP BY ALL"
-        ).fetchall()
-    }
+    found = rule_pairs(connection)
     dropping = [place for place in range(len(rules)) if (place, place) in found]
     return [
         Overlap(

@@ -257,13 +257,18 @@ def _around(bins: Sequence[dict[str, Any]]) -> BoundCounts | None:
     )
 
 
-def _overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `data.rule_overlaps`, either rule first in one."""
+def rule_pairs(connection: "DuckDBPyConnection") -> dict[tuple[int, int], int]:
+    """Return how many pairs each two rules say no to, by their places; a rule is beside itself."""
     found = connection.execute(
         f"SELECT first, second, sum(pairs)::BIGINT FROM {PARTIAL}.overlaps GROUP BY ALL "
         "ORDER BY ALL"
     ).fetchall()
-    for first, second, pairs in found:
+    return {(first, second): pairs for first, second, pairs in found}
+
+
+def _overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `data.rule_overlaps`, either rule first in one."""
+    for (first, second), pairs in rule_pairs(connection).items():
         if first != second:
             yield {"rule": rules[first], "other": rules[second], "pairs": pairs}
 
