@@ -106,9 +106,10 @@ _TOTALS = (
 )
 _DOMAINS = (
     "SELECT host, sum(pairs)::BIGINT AS pairs, sum(kept)::BIGINT AS kept, "
-    "sum(bytes)::BIGINT AS bytes, sum(kept_bytes)::BIGINT AS kept_bytes FROM hosts GROUP BY host"
+    "sum(bytes)::BIGINT AS bytes, sum(kept_bytes)::BIGINT AS kept_bytes FROM hosts GROUP BY host "
+    "HAVING sum(kept) > 0"
 )
-LARGEST = f"FROM ({_DOMAINS}) WHERE kept > 0 ORDER BY kept_bytes DESC, kept DESC, host"
+LARGEST = "FROM domains ORDER BY kept_bytes DESC, kept DESC, host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,10 @@ class Counts:
 def counted(
     store: Store, engine: Engine, name: str, selected: Marker, units: int = BLOCK_UNITS
 ) -> "Iterator[DuckDBPyConnection]":
-    """Give a connection with the views `hosts`, `values` and `totals` of a selection.
+    """Give a connection with what was counted of a selection.
+
+    It has the views `hosts`, `values` and `totals`, and the table `domains` of the hosts of kept
+    pairs.
 
     Raises:
         Stopped: a task's process kept dying, or a file is not what was committed.
@@ -158,6 +162,7 @@ def counted(
         for table in TABLES:
             made = source(store, of_table(markers, table))
             connection.execute(f"CREATE VIEW {identifier(table)} AS FROM {made}")
+        connection.execute(f"CREATE TABLE domains AS {_DOMAINS}")
         yield connection
     tidy(store, folder, Marker(0, {}))
 
@@ -170,7 +175,7 @@ def summary(connection: "DuckDBPyConnection", most_hosts: int) -> Counts:
         for column in TABLES["totals"]
     )
     (totals,) = rows(connection, f"SELECT {sums} FROM totals")
-    hosts = rows(connection, f"SELECT count(*) AS n FROM ({_DOMAINS}) WHERE kept > 0")[0]["n"]
+    hosts = rows(connection, "SELECT count(*) AS n FROM domains")[0]["n"]
     largest = rows(connection, f"{LARGEST} LIMIT {most_hosts}")
     kinds = (*KINDS, OPT_OUT, OUTCOME.name)
     return Counts(totals, {kind: list(_values(connection, kind)) for kind in kinds}, hosts, largest)
