@@ -12,11 +12,11 @@ import yaml
 
 from pairsieve.pipeline.cards.facts import (
     DUPLICATES,
-    NOT_SAID,
     UNKNOWN,
     Facts,
     counts_in_words,
-    share,
+    kept_table,
+    said,
     size,
 )
 from pairsieve.pipeline.cards.markdown import code, escaped, page, table
@@ -97,10 +97,8 @@ def _parts(facts: Facts) -> Iterator[str]:
 
 def _overview(facts: Facts) -> Iterator[tuple[str, object]]:
     about, totals = facts.about, facts.counts.totals
-    said = ("creator", "contact", "url", "licence", "version", "published")
-    for key in said:
-        value = getattr(about, key)
-        yield key.capitalize(), NOT_SAID if value is None else escaped(value)
+    for key in ("creator", "contact", "url", "licence", "version", "published"):
+        yield key.capitalize(), said(getattr(about, key))
     yield "Pairs", facts.kept
     yield "Samples in shards", facts.shards.rows if facts.shards else "none are packed"
     yield "Size of the stored images", size(totals["stored_bytes"])
@@ -111,19 +109,16 @@ def _overview(facts: Facts) -> Iterator[tuple[str, object]]:
 
 def _source(facts: Facts) -> Iterator[str]:
     yield "## Where it comes from"
-    collection = facts.about.collection
     period = facts.period()
     fetched = f"Images were fetched from {period[0]} to {period[1]} (UTC). " if period else ""
     yield (
         f"Input: {facts.plan.pairs:,} pairs in {len(facts.plan.files):,} "
         f"files ({facts.plan.format}). "
-        f"Where that list comes from: {escaped(collection) if collection else NOT_SAID}. {fetched}"
+        f"Where that list comes from: {said(facts.about.collection)}. {fetched}"
         "`training-content.md` has the crawler, its behaviour and the hosts by share."
     )
-    for kind, heading in (("language", "language"), ("format", "format"), ("crawl", "crawl")):
-        found = facts.values(kind)[:SHOWN]
-        rows = ((escaped(v.value), v.kept, share(v.kept, facts.kept)) for v in found if v.kept)
-        yield table((heading, "kept pairs", "share"), rows)
+    for kind in ("language", "format", "crawl"):
+        yield kept_table(facts, kind, facts.kept_values(kind)[:SHOWN])
     if not facts.values("language"):
         yield "Languages: unknown (not measured)."
 
@@ -144,9 +139,8 @@ def escaped_sentence(sentence: str) -> str:
 
 def _rights(facts: Facts) -> Iterator[str]:
     yield "## Rights"
-    licences = [one for one in facts.values("licence") if one.kept][:SHOWN]
-    rows = ((escaped(v.value), v.kept, share(v.kept, facts.kept)) for v in licences)
-    yield table(("licence, as page or file says", "kept pairs", "share"), rows) or (
+    licences = facts.kept_values("licence")[:SHOWN]
+    yield kept_table(facts, "licence, as page or file says", licences) or (
         "Licences of single images: unknown (none is declared in page or file, or none was read)."
     )
     yield "Which opt-outs were honoured: `training-content.md`."
@@ -158,5 +152,4 @@ def _rights(facts: Facts) -> Iterator[str]:
         )
         or "Nothing was taken out on request so far."
     )
-    contact = facts.about.contact
-    yield f"To have something taken out, write to: {escaped(contact) if contact else NOT_SAID}."
+    yield f"To have something taken out, write to: {said(facts.about.contact)}."

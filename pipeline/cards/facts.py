@@ -1,12 +1,12 @@
 """What is known of a selection, gathered once for all documents that are made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pairsieve.pipeline.cards.counts import Counts, Value
-from pairsieve.pipeline.cards.markdown import code
+from pairsieve.pipeline.cards.markdown import code, escaped, table
 from pairsieve.pipeline.cards.takedowns import Takedown
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.plan_file import Plan
@@ -91,10 +91,25 @@ class Facts:
         """Return the values of a kind, those of the most kept pairs first."""
         return self.counts.values[kind]
 
+    def kept_values(self, kind: str) -> list[Value]:
+        """Return those of them that a kept pair has."""
+        return [one for one in self.values(kind) if one.kept]
+
     def period(self) -> tuple[str, str] | None:
         """Return the days of the first and the last request; None where nothing was fetched."""
         first, last = (self.counts.totals[key] for key in ("first", "last"))
         return None if first is None else (_day(first), _day(last))
+
+
+def said(value: object) -> str:
+    """Return what the publisher says, as Markdown; that it is unknown where it is None."""
+    return NOT_SAID if value is None else escaped(value)
+
+
+def kept_table(facts: Facts, what: str, values: Sequence[Value]) -> str:
+    """Return the table of how many of the kept pairs have which value; empty without any."""
+    rows = ((escaped(one.value), one.kept, share(one.kept, facts.kept)) for one in values)
+    return table((what, "kept pairs", "share"), rows)
 
 
 def share(part: int, whole: int) -> str:

@@ -71,7 +71,7 @@ def _balance_languages(facts: Facts) -> str:
 
 def _of_kind(kind: str) -> Callable[[Facts], str]:
     def count(facts: Facts) -> str:
-        found = sum(one.kept > 0 for one in facts.values(kind))
+        found = len(facts.kept_values(kind))
         return f"{found:,}" if found else NOT_MEASURED
 
     return count

@@ -16,10 +16,11 @@ from pairsieve.pipeline.cards.facts import (
     DECLARED,
     ILLEGAL,
     NO_RECIPE,
-    NOT_SAID,
     UNKNOWN,
     Facts,
     counts_in_words,
+    kept_table,
+    said,
     share,
     size,
 )
@@ -74,10 +75,7 @@ def _general(facts: Facts) -> Iterator[str]:
     about, period = facts.about, facts.period()
     yield "## 1. General information"
     yield "### 1.1 Provider"
-    creator, contact = (
-        NOT_SAID if value is None else escaped(value) for value in (about.creator, about.contact)
-    )
-    yield f"Of the dataset: {creator}; contact: {contact}."
+    yield f"Of the dataset: {said(about.creator)}; contact: {said(about.contact)}."
     yield "### 1.2 Model"
     yield f"Name, version and date of placement: {OF_MODEL}."
     yield "### 1.3 Modalities and size"
@@ -89,19 +87,16 @@ def _general(facts: Facts) -> Iterator[str]:
         ],
     )
     yield f"Latest date of collection: {period[1] if period else UNKNOWN}."
-    languages = [one for one in facts.values("language") if one.kept]
-    rows = ((escaped(v.value), v.kept, share(v.kept, facts.kept)) for v in languages)
-    yield table(("language", "kept pairs", "share"), rows) or (
+    yield kept_table(facts, "language", facts.kept_values("language")) or (
         "Languages of the texts: unknown (not measured)."
     )
 
 
 def _sources(facts: Facts) -> Iterator[str]:
-    about = facts.about
     yield "## 2. Data sources"
     yield "### 2.1 Publicly available datasets, 2.2 datasets of third parties"
     yield (
-        f"The list of pairs: {escaped(about.collection) if about.collection else NOT_SAID}. It has "
+        f"The list of pairs: {said(facts.about.collection)}. It has "
         f"{facts.plan.pairs:,} pairs. Whether it is public or licensed: {UNKNOWN}."
     )
     yield "### 2.3 Data crawled and scraped"
@@ -109,7 +104,7 @@ def _sources(facts: Facts) -> Iterator[str]:
     yield "### 2.4 User data"
     yield f"{UNKNOWN.capitalize()}: the ledger does not tell whose service a pair comes from."
     yield "### 2.5 Synthetic data"
-    made = {v.value: v.kept for v in facts.values("source_type") if v.value in AI_MADE and v.kept}
+    made = {v.value: v.kept for v in facts.kept_values("source_type") if v.value in AI_MADE}
     yield (
         f"Images whose file says that they are made by AI: {counts_in_words(made) or 'none'}. "
         "How many are without saying so: unknown."
@@ -191,7 +186,7 @@ def _processing(facts: Facts) -> Iterator[str]:
         ("pairs left out because", "pairs"),
         ((_sentence(outcome), facts.outcome(outcome)) for outcome in DECLARED),
     )
-    declared = {one.value: one.kept for one in facts.values(OPT_OUT) if one.kept}
+    declared = {one.value: one.kept for one in facts.kept_values(OPT_OUT)}
     words = counts_in_words(declared) or "none that were seen"
     yield f"Pairs kept although an opt-out of this form is declared: {words}."
     yield "### 3.2 Illegal content"
