@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -82,6 +82,14 @@ class Database:
             names = list(relation.columns)
             reader = relation.to_arrow_reader(ROWS_AT_ONCE)
         return names, _batches(reader)
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Return all rows of a query by column, in memory; it raises as `ask` does."""
+        return [row for batch in self.ask(query)[1] for row in batch.to_pylist()]
+
+    def types(self) -> dict[str, str]:
+        """Return DuckDB's type of each column of `ledger`, in order."""
+        return {row["column_name"]: row["column_type"] for row in self.rows("DESCRIBE ledger")}
 
     def views(self) -> list[tuple[str, str]]:
         """Return (name, what a row is) of every view."""

@@ -67,14 +67,8 @@ class Unlike:
 def columns(database: Database) -> list[str]:
     """Return the columns by which pairs can be grouped: the usual ones, then texts of the input."""
     ours = {column.name for column in COLUMNS}
-    described = database.ask("DESCRIBE ledger")[1]
-    found = [
-        row["column_name"]
-        for batch in described
-        for row in batch.to_pylist()
-        if row["column_type"] == "VARCHAR" and row["column_name"] not in ours
-    ]
-    return [*USUAL, *found]
+    types = database.types().items()
+    return [*USUAL, *(name for name, kind in types if kind == "VARCHAR" and name not in ours)]
 
 
 def unlike(store: Store, database: Database, column: str, least: int = LEAST) -> list[Unlike]:
@@ -117,8 +111,7 @@ def _counted(database: Database, column: str, rules: int) -> dict[str, list[dict
             WHERE outcome IN ('{Outcome.OK}', '{Outcome.GATED}') GROUP BY ALL)
         GROUP BY "group" ORDER BY sum(pairs) DESC, "group" LIMIT {GROUPS}
         """
-    batches = database.ask(query)[1]
-    return {row["group"]: row["counts"] for batch in batches for row in batch.to_pylist()}
+    return {row["group"]: row["counts"] for row in database.rows(query)}
 
 
 def _of_rule(counts: Sequence[dict[str, Any]], place: int, early: bool) -> tuple[int, int]:

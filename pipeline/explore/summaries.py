@@ -11,14 +11,9 @@ STEPS = 60  # of time, at most
 Row = dict[str, Any]
 
 
-def _rows(database: Database, query: str) -> list[Row]:
-    return [row for batch in database.ask(query)[1] for row in batch.to_pylist()]
-
-
 def clusters(database: Database, count: int) -> list[Row]:
     """Return the largest clusters of copies: cluster, pairs, hosts, kept, farthest."""
-    return _rows(
-        database,
+    return database.rows(
         "SELECT cluster, count(*) AS pairs, count(DISTINCT host) AS hosts, "
         "count(*) FILTER (keep) AS kept, max(duplicate_distance) AS farthest FROM ledger "
         "WHERE cluster IS NOT NULL GROUP BY cluster HAVING count(*) > 1 "
@@ -28,8 +23,7 @@ def clusters(database: Database, count: int) -> list[Row]:
 
 def members(database: Database, cluster: int, count: int) -> list[Row]:
     """Return pairs of a cluster, its keeper first: row, keeper, duplicate_distance."""
-    return _rows(
-        database,
+    return database.rows(
         "SELECT row, duplicate_of IS NULL AS keeper, duplicate_distance FROM ledger "
         f"WHERE cluster = {int(cluster)} ORDER BY keeper DESC, duplicate_distance, row "
         f"LIMIT {int(count)}",
@@ -40,8 +34,7 @@ def outcomes(database: Database) -> list[Row]:
     """Return how many pairs have each outcome, and what it means."""
     meaning = {str(outcome): outcome.doc for outcome in Outcome}
     transient = {str(outcome) for outcome in Outcome if outcome.transient}
-    found = _rows(
-        database,
+    found = database.rows(
         "SELECT outcome, count(*) AS pairs, any_value(detail ORDER BY row) AS example FROM ledger "
         "GROUP BY outcome ORDER BY pairs DESC, outcome",
     )
@@ -57,8 +50,7 @@ def outcomes(database: Database) -> list[Row]:
 
 def failing_hosts(database: Database, count: int) -> list[Row]:
     """Return the hosts with the most pairs without an image: host, failed, pairs, most_often."""
-    return _rows(
-        database,
+    return database.rows(
         "SELECT coalesce(host, '') AS host, count(*) FILTER (outcome <> 'ok') AS failed, "
         "count(*) AS pairs, mode(outcome) FILTER (outcome <> 'ok') AS most_often "
         "FROM ledger GROUP BY ALL HAVING failed > 0 "
@@ -68,16 +60,14 @@ def failing_hosts(database: Database, count: int) -> list[Row]:
 
 def over_time(database: Database) -> list[Row]:
     """Return how many fetches of each outcome began in each step of time: start, outcome, pairs."""
-    (ends,) = _rows(
-        database,
+    (ends,) = database.rows(
         "SELECT epoch_ms(min(fetched_at)) // 1000 AS first, epoch_ms(max(fetched_at)) // 1000 "
         "AS last FROM ledger",
     )
     if ends["first"] is None:
         return []
     step = _step(ends["last"] - ends["first"])
-    return _rows(
-        database,
+    return database.rows(
         f"SELECT make_timestamp(epoch_ms(fetched_at) // {step * 1000} * {step} * 1000000) "
         "AS start, outcome, count(*) AS pairs FROM ledger WHERE fetched_at IS NOT NULL "
         "GROUP BY ALL ORDER BY start, outcome",

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.explore.database import Database
@@ -21,12 +20,10 @@ _NUMBERS = ("INT", "FLOAT", "DOUBLE")
 
 def columns(database: Database) -> list[str]:
     """Return the columns that can be a colour, the verdict first."""
-    described = [row for batch in database.ask("DESCRIBE ledger")[1] for row in batch.to_pylist()]
     return [VERDICT] + [
-        row["column_name"]
-        for row in described
-        if row["column_name"] not in HIDDEN
-        and (row["column_type"] in COLOURED or _is_number(row["column_type"]))
+        name
+        for name, kind in database.types().items()
+        if name not in HIDDEN and (kind in COLOURED or _is_number(kind))
     ]
 
 
@@ -44,9 +41,7 @@ def values(database: Database, rows: NDArray[np.int64], column: str) -> list[Any
     said = name if column == VERDICT else identifier(column)
     listed = ", ".join(map(str, rows.tolist())) or "NULL"
     query = f"SELECT row, {said} AS value FROM ledger WHERE row IN ({listed})"
-    tables = [pa.Table.from_batches([batch]) for batch in database.ask(query)[1]]
-    table = pa.concat_tables(tables) if tables else pa.table({"row": [], "value": []})
-    found = dict(zip(table[ROW.name].to_pylist(), table["value"].to_pylist(), strict=True))
+    found = {pair[ROW.name]: pair["value"] for pair in database.rows(query)}
     told = [found.get(row) for row in rows.tolist()]
     return told if _all_numbers(told) else _few(told)
 
