@@ -120,6 +120,16 @@ def failing(sample: Sample, values: Mapping[str, float]) -> Flags:
     return ~passes
 
 
+def dropped_by_others(sample: Sample, key: str, no: Flags) -> Flags:
+    """Return which pairs another rule drops than that of a threshold, (n,).
+
+    `no` is what `failing` returns.
+    """
+    bound, _ = sample.bound(key)
+    others = np.array([rule.name != bound.threshold.rule.name for rule in sample.rules])
+    return no[others].any(axis=0)
+
+
 def _is_image_gate(rule: object) -> bool:
     return bool(getattr(rule, "gate", False)) and getattr(rule, "phase", None) is Phase.IMAGE
 
@@ -177,9 +187,7 @@ def histogram(sample: Sample, key: str, no: Flags) -> list[Bar]:
     What is not measured is in none. `no` is what `failing` returns.
     """
     edges, places, known = _binned(sample, key)
-    bound, _ = sample.bound(key)
-    own = [rule.name == bound.threshold.rule.name for rule in sample.rules]
-    others = no[~np.array(own)].any(axis=0)[known]
+    others = dropped_by_others(sample, key, no)[known]
     in_bar = np.bincount(places, minlength=len(edges))
     dropped = np.bincount(places[others], minlength=len(edges))
     return [

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.explore.effect import failing
+from pairsieve.pipeline.explore.effect import dropped_by_others, failing
 from pairsieve.pipeline.explore.sample import Sample
 
 NEAREST = 20  # pairs of either side that are asked first
@@ -76,17 +76,13 @@ class Judged:
     bad: int
 
 
-def strata(sample: Sample, key: str, at: float, others_pass: bool = True) -> list[Stratum]:
+def strata(sample: Sample, key: str, at: float) -> list[Stratum]:
     """Return the strata of a threshold at a value, inside first, the nearest first of either side.
 
-    Pairs that have nothing of what it bounds are in none. With `others_pass` only pairs count that
-    all other rules keep.
+    Only pairs are in one that all other rules keep and that have a value of what it bounds.
     """
     bound, values = sample.bound(key)
-    wanted = np.isfinite(values)
-    if others_pass:
-        own = np.array([rule.name == bound.threshold.rule.name for rule in sample.rules])
-        wanted &= ~failing(sample, {})[~own].any(axis=0)
+    wanted = np.isfinite(values) & ~dropped_by_others(sample, key, failing(sample, {}))
     inside = bound.passes(values, at)
     return [
         stratum

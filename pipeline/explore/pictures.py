@@ -16,7 +16,7 @@ import numpy as np
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.explore.effect import failing
+from pairsieve.pipeline.explore.effect import dropped_by_others, failing
 from pairsieve.pipeline.explore.sample import Sample
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, SliceFile, ledger_files, unit_files
@@ -89,8 +89,7 @@ def at_bound(
         names, codes = sample.groups[column]
         wanted &= codes == names.index(value)
     if others_pass:
-        own = np.array([rule.name == bound.threshold.rule.name for rule in sample.rules])
-        wanted &= ~failing(sample, {})[~own].any(axis=0)
+        wanted &= ~dropped_by_others(sample, key, failing(sample, {}))
     inside = bound.passes(values, at)
     return _nearest(sample, values, at, wanted & inside), _nearest(
         sample, values, at, wanted & ~inside
