@@ -120,15 +120,15 @@ def _strata(found: list[Stratum], labels: dict[int, bool]) -> None:
     """Show what is known of each stratum."""
     rows = []
     for one in found:
-        said = [labels[int(row)] for row in one.rows if int(row) in labels]
+        good, bad = one.marked(labels)
         rows.append(
             {
                 "": "kept" if one.inside else "dropped",
                 "from": f"{one.low:.4g}",
                 "to": f"{one.high:.4g}",
                 "pairs": len(one.rows),
-                "marked": len(said),
-                "good": sum(said),
+                "marked": good + bad,
+                "good": good,
             }
         )
     with st.expander("Where labels were given"):

@@ -46,6 +46,11 @@ class Stratum:
     high: float
     rows: Rows
 
+    def marked(self, labels: Labels) -> tuple[int, int]:
+        """Return how many of its pairs are labelled good, and how many bad."""
+        said = [labels[row] for row in self.rows.tolist() if row in labels]
+        return sum(said), len(said) - sum(said)
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -133,12 +138,12 @@ def next_rows(
     which the share of good ones is least certain for its size.
     """
     waiting = [
-        [int(row) for row in one.rows if int(row) not in labels and int(row) not in skipped]
+        [row for row in one.rows.tolist() if row not in labels and row not in skipped]
         for one in strata
     ]
     near = [rows for one, rows in zip(strata, waiting, strict=True) if one.nearest]
     asked = [row for turn in range(NEAREST) for rows in near for row in rows[turn : turn + 1]]
-    known = [_counts(one, labels) for one in strata]
+    known: list[tuple[float, float]] = [one.marked(labels) for one in strata]
     rest = {n: rows for n, rows in enumerate(waiting) if rows and not strata[n].nearest}
     while len(asked) < count and rest:
         doubtful = max(rest, key=lambda n: len(strata[n].rows) * _deviation(*known[n]))
@@ -147,12 +152,6 @@ def next_rows(
         known[doubtful] = (good + 0.5, bad + 0.5)  # as if the answer were not known
         rest = {n: rows for n, rows in rest.items() if rows}
     return asked[:count]
-
-
-def _counts(stratum: Stratum, labels: Labels) -> tuple[float, float]:
-    """Return how many good and bad labels a stratum has."""
-    said = [labels[int(row)] for row in stratum.rows if int(row) in labels]
-    return sum(said), len(said) - sum(said)
 
 
 def _deviation(good: float, bad: float) -> float:
@@ -167,7 +166,7 @@ def judge(strata: Sequence[Stratum], labels: Labels) -> Judged | None:
     if not inside.any():
         return None
     sizes = np.array([len(one.rows) for one in strata], np.float64)
-    counts = np.array([_counts(one, labels) for one in strata])
+    counts = np.array([one.marked(labels) for one in strata])
     drawn = np.random.default_rng(SEED).beta(
         counts[:, 0] + PRIOR, counts[:, 1] + PRIOR, (DRAWS, len(strata))
     )
