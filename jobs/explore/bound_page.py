@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pairsieve.jobs.explore import loaded
 from pairsieve.jobs.explore.thresholds_page import slider_value
@@ -23,15 +24,11 @@ def show(name: str) -> None:
     if not sample.bounds:
         st.info("No rule of this selection has a bound that can be moved.")
         return
-    keys = [bound.key for bound in sample.bounds]
     rule, value, alone = st.columns([3, 2, 3], vertical_alignment="bottom")
-    key = rule.selectbox("Threshold", keys, first_movable(sample.bounds), key="bound-key")
-    bound, _ = sample.bound(key)
-    at = value.number_input(
-        "Bound", value=slider_value(name, bound), format="%.8g", key=f"at:{name}:{key}"
-    )
+    bound, at = threshold(name, sample, "bound", (rule, value))
+    key = bound.key
     others = alone.checkbox("Only pairs that all other rules keep", True)
-    inside, outside = at_bound(sample, key, float(at), _chosen(sample), others)
+    inside, outside = at_bound(sample, key, at, _chosen(sample), others)
     page = _turned(max(len(inside), len(outside)), f"{key}{at}")
     parts = (inside, outside)
     titles = (f"Inside: kept by {bound.threshold.rule.name}", "Outside: dropped")
@@ -44,7 +41,24 @@ def show(name: str) -> None:
             tiles(pairs, (), title, _scores(sample, key, some))
 
 
-def first_movable(bounds: Sequence[Bound]) -> int:
+def threshold(
+    name: str, sample: Sample, page: str, columns: Sequence[DeltaGenerator]
+) -> tuple[Bound, float]:
+    """Return the threshold that is chosen and a value of it, at first that of its slider.
+
+    They are asked for in two columns of a page.
+    """
+    rule, value = columns
+    keys = [bound.key for bound in sample.bounds]
+    key = rule.selectbox("Threshold", keys, _first_movable(sample.bounds), key=f"{page}-key")
+    bound, _ = sample.bound(key)
+    at = value.number_input(
+        "Bound", value=slider_value(name, bound), format="%.8g", key=f"{page}-at:{name}:{key}"
+    )
+    return bound, float(at)
+
+
+def _first_movable(bounds: Sequence[Bound]) -> int:
     """Return the place of the first threshold that is no gate's: there are pairs outside it."""
     return next((n for n, one in enumerate(bounds) if not one.threshold.rule.gate), 0)
 

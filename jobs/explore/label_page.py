@@ -6,8 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pairsieve.jobs.explore import loaded
-from pairsieve.jobs.explore.bound_page import first_movable
-from pairsieve.jobs.explore.thresholds_page import slider_value
+from pairsieve.jobs.explore.bound_page import threshold
 from pairsieve.jobs.explore.tiles import metrics, plain, tile, unblurred
 from pairsieve.pipeline.dataset.paths import attempt
 from pairsieve.pipeline.explore.labelling import Judged, Stratum, judge, next_rows, strata
@@ -30,14 +29,9 @@ def show(name: str) -> None:
         "the nearest on either side, then those where precision and recall are least certain. Keys "
         "work once you have clicked beside the menu."
     )
-    rule, value = st.columns([3, 2], vertical_alignment="bottom")
-    keys = [bound.key for bound in sample.bounds]
-    key = rule.selectbox("Threshold", keys, first_movable(sample.bounds), key="label-key")
-    bound, _ = sample.bound(key)
-    at = value.number_input(
-        "Bound", value=slider_value(name, bound), format="%.8g", key=f"label:{name}:{key}"
-    )
-    found = strata(sample, key, float(at))
+    columns = st.columns([3, 2], vertical_alignment="bottom")
+    bound, at = threshold(name, sample, "label", columns)
+    found = strata(sample, bound.key, at)
     given = label_files.read_all(loaded.store())
     labels = {row: bool(label.good) for row, label in given.items()}
     skipped = st.session_state.setdefault("label-skipped", set())
@@ -45,7 +39,7 @@ def show(name: str) -> None:
     asked, told = st.columns(2, gap="medium")
     with asked:
         if rows:
-            _ask(name, now, key, tuple(rows))
+            _ask(name, now, bound.key, tuple(rows))
         else:
             st.success("All of these pairs are marked or skipped.")
     with told:
