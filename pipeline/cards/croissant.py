@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.cards.facts import Facts
-from pairsieve.pipeline.dataset.paths import MANIFEST, shards_folder
-from pairsieve.pipeline.dataset.shard_names import is_manifest, is_shard
+from pairsieve.pipeline.dataset.paths import MANIFEST
+from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_manifest, is_shard
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID
 
 MOST_LISTED = 1000  # shards
@@ -77,8 +77,11 @@ def croissant(facts: Facts, image_suffix: str, columns: pa.Schema | None) -> str
         columns: Of Parquet shards; None for tars.
     """
     assert facts.shards
-    head = f"{shards_folder(facts.name)}/"
-    files = {path.removeprefix(head): entry for path, entry in facts.shards.files.items()}
+    files = {
+        file_of_shard(facts.name, path): entry
+        for path, entry in facts.shards.files.items()
+        if is_shard(path) or is_manifest(path)
+    }
     whole = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -127,7 +130,7 @@ def _distribution(
     if columns is not None or not listed:
         pattern = "*.tar" if columns is None else "[0-9]*.parquet"
         kind = TAR if columns is None else PARQUET
-        folders = sorted({path.rpartition("/")[0] for path in files if _is_shard(path)})
+        folders = sorted({path.rpartition("/")[0] for path in _shards(files)})
         yield _file_set(SHARDS, kind, [f"{f}/{pattern}".lstrip("/") for f in folders])
     if columns is None:
         within = [{"@id": path} for path in listed] or [{"@id": SHARDS}]
@@ -151,7 +154,7 @@ def _file_set(name: str, kind: str, includes: list[str]) -> dict[str, Any]:
 
 def _listed(files: Mapping[str, Any]) -> list[str]:
     """Return the shards that are listed one by one; none where they are too many."""
-    shards = [path for path in files if _is_shard(path)]
+    shards = _shards(files)
     return shards if len(shards) <= MOST_LISTED else []
 
 
@@ -247,9 +250,10 @@ def _shown(type: pa.DataType) -> bool:
     return not (pa.types.is_nested(type) and not pa.types.is_struct(type))
 
 
-def _is_shard(path: str) -> bool:
-    return is_shard(f"{shards_folder('any')}/{path}")
+def _shards(files: Mapping[str, Any]) -> list[str]:
+    """Return the shards among these files, of which the others are manifests."""
+    return [path for path in files if not _is_manifest(path)]
 
 
 def _is_manifest(path: str) -> bool:
-    return path == MANIFEST or is_manifest(path)
+    return path.rpartition("/")[2] == MANIFEST
