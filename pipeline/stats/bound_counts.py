@@ -14,6 +14,7 @@ from operator import or_
 from pairsieve.pipeline.ledger.sql import columns_of, quoted
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.stats.histogram_bins import Bins, Measure
+from pairsieve.pipeline.stats.partials import OF_BOUNDS
 from pairsieve.schemas.columns import OUTCOME, ROW
 from pairsieve.schemas.outcomes import Outcome
 
@@ -90,9 +91,9 @@ def queries(
         if {name.lower() for name in bound.reads} <= known and bound.rule in rules
     ]
     return {
-        "bounds": " UNION ALL ".join(_binned(*each) for each in some) or _NO_BOUNDS,
+        "bounds": " UNION ALL ".join(_binned(*each) for each in some) or _nothing("bounds"),
         "nearest": " UNION ALL ".join(_near(bound, mask) for bound, _, mask, _ in some)
-        or _NONE_NEAR,
+        or _nothing("nearest"),
         "overlaps": _overlaps(len(rules)),
     }
 
@@ -155,13 +156,9 @@ def _overlaps(rules: int) -> str:
     )
 
 
-_NO_BOUNDS = (
-    "SELECT '' AS threshold, 0 AS bin, 0 AS pairs, 0 AS others, 0 AS kept, 0 AS wrong, "
-    "0.0 AS lowest, 0.0 AS highest LIMIT 0"
-)
-_NONE_NEAR = (
-    "SELECT '' AS threshold, true AS inside, 0.0 AS distance, 0.0 AS value, 0 AS row LIMIT 0"
-)
+def _nothing(table: str) -> str:
+    """Return the query of a table of `OF_BOUNDS` without rows."""
+    return f"SELECT {', '.join(f'NULL AS {c.name}' for c in OF_BOUNDS[table])} LIMIT 0"
 
 
 @dataclass(frozen=True, slots=True)
