@@ -210,7 +210,8 @@ def _looked_up(
     side: tuple[Hashes, Hashes, Ints], hosts: Hashes
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return affix of the host of each row on one side, and how many captions have it, or 0."""
-    known, hashes, captions = (np.append(array, array.dtype.type(0)) for array in side)
+    known, hashes = (np.append(array, np.uint64(0)) for array in side[:2])
+    captions = np.append(side[2], np.int64(0))
     places = np.searchsorted(side[0], hosts)
     there = known[places] == hosts
     there &= places < len(side[0])

@@ -127,7 +127,8 @@ def dropped_by_others(sample: Sample, key: str, no: Flags) -> Flags:
     """
     bound, _ = sample.bound(key)
     others = np.array([rule.name != bound.threshold.rule.name for rule in sample.rules])
-    return no[others].any(axis=0)
+    dropped: Flags = no[others].any(axis=0)
+    return dropped
 
 
 def _is_image_gate(rule: object) -> bool:
