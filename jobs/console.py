@@ -1,5 +1,6 @@
 """What the commands print: the funnel, the status, and the paths of the results."""
 
+import sys
 from collections.abc import Sequence
 from shlex import quote
 from typing import Any
@@ -24,6 +25,7 @@ from pairsieve.pipeline.unit.retry_layers import read_layers
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.schemas.recipe import Recipe
 
+UNFOLDED = 10_000  # characters of a line that goes to a file or a program: nothing is folded there
 TEXT_PRINTED = 120  # code points of a caption or URL in a table
 
 
@@ -35,7 +37,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]
         grid.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row))
-    Console().print(grid)
+    Console(width=None if sys.stdout.isatty() else UNFOLDED).print(grid)
 
 
 def print_funnel(rows: list[dict[str, Any]]) -> None:
@@ -43,7 +45,7 @@ def print_funnel(rows: list[dict[str, Any]]) -> None:
     pairs = max(rows[0]["entered"], 1)
     print_table(
         "Funnel",
-        ("rule", "entered", "dropped", "only this", "unmeasured", "left", "of all"),
+        ("rule", "entered", "dropped", "only\nthis", "unmeasured", "left", "of all"),
         [
             (
                 row["rule"],
