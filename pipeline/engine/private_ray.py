@@ -23,6 +23,8 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 STARTED_TOO_SLOWLY = "timed out during startup"  # in what Ray raises
 CHECK_S = 5
 VITAL = ("gcs_server", "raylet")  # those of its processes without which no task runs
+# What starts others, each a Python of its own: the autoscaler's, those of logs and dashboard.
+HELPERS = ("start_monitor", "start_log_monitor", "start_api_server")
 
 
 class PrivateRay:
@@ -44,7 +46,7 @@ class PrivateRay:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         import ray
 
-        with _marked(), _told_if_too_slow():
+        with _marked(), _without_helpers(), _told_if_too_slow():
             ray.init(
                 address="local",
                 num_cpus=workers or os.cpu_count(),
@@ -118,6 +120,26 @@ def _marked() -> Iterator[None]:
     os.environ |= {DRIVER: _mark(psutil.Process()), "SPT_NOENV": "1"}
     yield
     del os.environ[DRIVER], os.environ["SPT_NOENV"]
+
+
+@contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Let Ray start without the processes that no task needs; it has no option for them."""
+    from ray._private.node import Node
+
+    starts = {name: getattr(Node, name) for name in HELPERS if hasattr(Node, name)}
+    for name in starts:
+        setattr(Node, name, _not_started)
+    try:
+        yield
+    finally:
+        for name, start in starts.items():
+            setattr(Node, name, start)
+
+
+def _not_started(node: Any, **_: Any) -> None:
+    """Stand for the start of a helper; Ray asks for the dashboard's address later on."""
+    node._webui_url = ""
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairsieve.pipeline.engine.engine import open_engine
+from pairsieve.pipeline.engine.engine import Engine, open_engine
 from pairsieve.pipeline.engine.private_ray import DRIVER, check_running, end_leftovers
 from pairsieve.schemas.errors import Stopped
 
@@ -60,6 +61,12 @@ def test_a_ray_that_dies_is_a_clear_stop_and_its_processes_are_ended_at_the_next
     end_leftovers()
     psutil.wait_procs(marked(f"{driver.pid}:"), timeout=10)
     assert not marked(f"{driver.pid}:")
+
+
+def test_no_process_is_started_that_no_task_needs(ray: Engine) -> None:
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert [command for command in commands if "raylet/raylet" in command]
+    assert [c for c in commands if re.search(r"/(monitor|log_monitor|dashboard)\.py", c)] == []
 
 
 @contextmanager
