@@ -2,7 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.jobs.bench.contestants import answer_here
 
+from pairsieve.jobs.bench import alternate
 from pairsieve.jobs.bench.embed import OPEN_CLIP, EmbedBenchmark, bench
 
 CONFIG = {
@@ -13,8 +15,9 @@ CONFIG = {
 
 
 def test_embedding_is_measured_beside_open_clip_and_the_bare_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(alternate, "answer", answer_here)
     (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
     benchmark = EmbedBenchmark(
         10, str(tmp_path / "tiny.json"), ("fp32",), tmp_path / "weights", runs=1
