@@ -1,9 +1,15 @@
-"""What near-duplicates are compared by: the features of pictures, and what similar means."""
+"""What near-duplicates are compared by: the features of pictures, and what similar means.
 
+Import this file where it is used: it imports numba.
+"""
+
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pairsieve.filters.base import compiled
 
 Ints = NDArray[np.int64]
 SIGNALS = ("dhash", "colour", "embedding")  # the failure of signal n is the bit 1 << n
@@ -87,12 +93,42 @@ def oriented_cells(orientations: list[Any], side: int) -> Ints:
 def plain_pictures(colours: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which pictures are plain, (n,), given their colours, (n, 75).
 
-    In a plain picture a third of the cells look the same, as in cards, graphics and logos.
+    In a plain picture a third of the cells look the same, as in cards, graphics and logos: they are
+    no farther apart than a part of the contrast, the root of the mean variance of the colours.
     """
-    levels = colours.reshape(len(colours), colours.shape[1] // 3, 3).astype(np.int16)
-    apart = PLAIN_RANGE * np.sqrt(levels.var(axis=1).mean(axis=1))
-    found = np.zeros(len(colours), bool)
-    for cell in range(levels.shape[1]):
-        far = np.abs(levels - levels[:, cell : cell + 1]).max(axis=2)
-        found |= (far <= apart[:, None]).sum(axis=1) >= PLAIN_CELLS
+    found: NDArray[np.bool_] = _plain(np.ascontiguousarray(colours), PLAIN_CELLS, PLAIN_RANGE)
     return found
+
+
+@compiled
+def _plain(colours: NDArray[np.uint8], enough: int, share: float) -> NDArray[np.bool_]:
+    found = np.zeros(len(colours), np.bool_)
+    for picture in range(len(colours)):
+        levels = colours[picture].astype(np.int64)
+        cells = len(levels) // 3
+        within = int(math.floor(share * math.sqrt(_variance(levels, cells))))
+        for cell in range(cells):
+            alike = 0
+            for other in range(cells):
+                far = 0
+                for channel in range(3):
+                    far = max(far, abs(levels[3 * other + channel] - levels[3 * cell + channel]))
+                alike += far <= within
+            if alike >= enough:
+                found[picture] = True
+                break
+    return found
+
+
+@compiled
+def _variance(levels: Ints, cells: int) -> float:
+    """Return the variance of a colour over the cells, the mean of the three; the sums are exact."""
+    total = 0
+    for channel in range(3):
+        whole, squares = 0, 0
+        for cell in range(cells):
+            value = levels[3 * cell + channel]
+            whole += value
+            squares += value * value
+        total += cells * squares - whole * whole
+    return total / (3 * cells * cells)
