@@ -118,7 +118,8 @@ def run(
         engine.task_threads,
         _grown(store),
     )
-    found = copies.find(pool, rounds, _vectors(recipe, store), partitions)
+    scattered = pool.run(partial(pool_counts.scatter_all, rounds), rounds.of("keys"))
+    found = copies.find(pool, rounds, scattered, _vectors(recipe, store), partitions)
     counted = pool_counts.find(pool, rounds)
     further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
     further += further_columns.find(pool, rounds, options, counted, found.repeats)

@@ -1,6 +1,7 @@
 """Counts over the pool: rounds that count, exactly, how often a caption, URL, host or file occurs.
 
-1. `poolkeys`: the keys of every row of a block are parted, each kind by its own hash;
+1. `poolkeys`: the keys of every row of a block are parted, each kind by its own hash; `group` does
+   so in the tasks that part what copies are found by;
 2. `poolcounts`: of a partition of one kind, how many different pairs, or captions, each key has; in
    those of captions also what their rows add to each host, since a host can have a tenth of a pool;
 3. `poolhosts`: of a partition of the hosts, the sums of that;
@@ -26,6 +27,7 @@ from pairsieve.pipeline.counts.caption_keys import caption_keys, host_keys
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
+from pairsieve.pipeline.dedup import keys as keys_of_copies
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of, words
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import HOST, OUTCOME, ROW, SHA256, TEXT, UID, URL_HASH, arrow_schema
@@ -80,13 +82,30 @@ def find(pool: Pool, of: Rounds) -> Counted:
     return Counted(keys, counts, hosts)
 
 
-def scatter(of: Rounds, block: Block) -> Marker:
-    """Part the keys of the rows of a block; of each the latest retry layer is read.
+def scatter_all(of: Rounds, block: Block) -> Marker:
+    """Part the keys of a block, read once, of these rounds and of those that find copies.
 
-    The parts: captions, URLs, files and hosts by partition, and the rows.
+    Returned is the marker of the latter (`dedup/keys.py`), which is committed at last.
     """
-    each = list(map(_keys, block.tables([column.name for column in KEYED])))
-    keys = {name: np.concatenate([part[name] for part in each]) for name in each[0]}
+    counted, compared, first = [], [], None
+    columns = {*KEYED, *keys_of_copies.compared(of.options)}
+    for table in block.tables([column.name for column in columns]):
+        if first is None and len(table):
+            first = table[ROW.name][0].as_py()
+        counted.append(_keys(table))
+        compared.append(keys_of_copies.of_images(of.options, table))
+    _write(of, block, counted)
+    return keys_of_copies.write(of, block, compared, first)
+
+
+def scatter(of: Rounds, block: Block) -> Marker:
+    """Part the keys of the rows of a block; of each the latest retry layer is read."""
+    return _write(of, block, [*map(_keys, block.tables([column.name for column in KEYED]))])
+
+
+def _write(of: Rounds, block: Block, found: Sequence[Columns]) -> Marker:
+    """Commit keys by part: captions, URLs, files and hosts by partition, and the rows."""
+    keys = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     path = of.new("poolkeys", block.number)
     sink = parted.write(block.store, path, _parts(keys, of.partitions), compression=None)
     return of.commit("poolkeys", block.number, Marker(len(keys[ROW.name]), {path: sink.entry()}))

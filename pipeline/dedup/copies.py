@@ -72,13 +72,18 @@ def key_partitions(pool: Pool, partitions: int | None) -> int:
 
 
 def find(
-    pool: Pool, of: Rounds, vectors: Sequence[SliceFile], partitions: int | None = None
+    pool: Pool,
+    of: Rounds,
+    scattered: Sequence[Marker],
+    vectors: Sequence[SliceFile],
+    partitions: int | None = None,
 ) -> Found:
-    """Go through the rounds but the last.
+    """Go through the rounds between the first and the last.
 
     Args:
         pool: The pool.
         of: What all tasks need.
+        scattered: The markers of the first round, of all blocks.
         vectors: The files of image vectors, where they verify copies.
         partitions: Of everything; by default as many as there should be for so many pairs.
 
@@ -88,7 +93,6 @@ def find(
     from pairsieve.pipeline.hamming.distributed import default_partitions
 
     blocks = len(pool.blocks)
-    scattered = pool.run(partial(keys.scatter, of), of.of("keys"))
     images, starts = parted_files(scattered, of.images + 1), keys.first_rows(scattered)
     task = partial(keys.compare, of, images, starts)
     equal = pool.run_numbered(task, of.of("equal"), of.images)

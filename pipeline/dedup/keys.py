@@ -92,27 +92,29 @@ class Rounds:
         return commit(self.store, marker_path(self.of(name), task_name(number)), marker)
 
 
-def scatter(rounds: Rounds, block: Block) -> Marker:
-    """Part the keys of the images of a block; of each the latest retry layer is read."""
-    tables, first = _tables(rounds, block)
+def compared(options: Group) -> tuple[Column, ...]:
+    """Return the columns that `of_images` reads."""
+    return (OUTCOME, SHA256, UID, *searched(options))
+
+
+def of_images(options: Group, table: pa.Table) -> list[pa.Table]:
+    """Return the keys of each kind, and row and hashes, of the images among some rows."""
+    images = table.filter(pc.equal(column_of(table, OUTCOME), str(Outcome.OK)))
+    return [*_keys(images), _hashes(images, options)]
+
+
+def write(
+    rounds: Rounds, block: Block, found: Sequence[Sequence[pa.Table]], first: int | None
+) -> Marker:
+    """Part the keys of the images of a block, as `of_images` gives them, and commit them.
+
+    `first` is the first row of the block, None where it has none.
+    """
+    tables = [pa.concat_tables(tables) for tables in zip(*found, strict=True)]
     path = rounds.new("keys", block.number)
     sink = parted.write(block.store, path, _parts(tables, rounds.partitions), compression=None)
     marker = Marker(len(tables[-1]), {path: sink.entry()}, {}, {FIRST: first})
     return rounds.commit("keys", block.number, marker)
-
-
-def _tables(rounds: Rounds, block: Block) -> tuple[list[pa.Table], int | None]:
-    """Return the keys of each kind, and row and hashes of each image; and the block's first row."""
-    columns = (OUTCOME, SHA256, UID, *searched(rounds.options))
-    names = [column.name for column in columns]
-    found: list[list[pa.Table]] = []
-    first: int | None = None
-    for table in block.tables(names):
-        if first is None and len(table):
-            first = table[ROW.name][0].as_py()
-        images = table.filter(pc.equal(column_of(table, OUTCOME), str(Outcome.OK)))
-        found.append([*_keys(images), _hashes(images, rounds.options)])
-    return [pa.concat_tables(tables) for tables in zip(*found, strict=True)], first
 
 
 def _keys(images: pa.Table) -> Iterator[pa.Table]:
