@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pairsieve.filters.colour import CELLS, LEVELS
@@ -21,7 +22,8 @@ from pairsieve.pipeline.dataset.parted import PartedFile
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
 from pairsieve.pipeline.dedup.image_components import COMPONENT
-from pairsieve.pipeline.dedup.keys import Rounds
+from pairsieve.pipeline.dedup.keys import Rounds, column_of
+from pairsieve.pipeline.ledger.block_table import block_tables
 from pairsieve.pipeline.ledger.files import SliceFile, Units
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
@@ -32,6 +34,7 @@ from pairsieve.schemas.columns import (
     COLOUR,
     COLUMNS,
     DHASH,
+    HEIGHT,
     IMAGE_EMBEDDING,
     ORIENTATION_HASHES,
     PERCEPTUAL_HASH,
@@ -41,6 +44,7 @@ from pairsieve.schemas.columns import (
     TRIMMED_COLOUR,
     TRIMMED_HASHES,
     UID,
+    WIDTH,
 )
 from pairsieve.schemas.recipe_group import Group
 
@@ -55,7 +59,7 @@ FEATURES = (
     UID, SHA256, PERCEPTUAL_HASH, DHASH, COLOUR, ORIENTATION_HASHES, TRIMMED_HASHES, TRIMMED_COLOUR,
     CENTRE_HASH,
 )  # fmt: skip
-TYPES = {column.name: column.type for column in COLUMNS}
+BY_NAME = {column.name: column for column in COLUMNS}
 
 
 class Candidates(NamedTuple):
@@ -128,23 +132,19 @@ def scatter(rounds: Rounds, sources: Sources, partitions: int, block: Block) -> 
 
 
 def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
-    """Return what is compared and ordered by of the rows of `found`, by row."""
+    """Return what is compared and ordered by of the rows of `found`, which are in order."""
     preferred = [name.removeprefix("-") for name in options.prefer]
     names = [column.name for column in FEATURES]
     names += [name for name in preferred if name not in (*names, PIXELS)]
     of_captions = (TEXT.name, CLIP_SIMILARITY.name) if options.captions == "all_as_list" else ()
     names += [name for name in of_captions if name not in names]
-    types = {name: TYPES[name] for name in names} | {PIXELS: pa.int64()}
-    with block.ledger(None) as connection:
-        known = set(connection.table("ledger").columns)
-        columns = [f"ledger.{name}" if name in known else f"NULL AS {name}" for name in names]
-        connection.register("found", found)
-        table = connection.sql(
-            f"SELECT found.*, {', '.join(columns)}, width::BIGINT * height AS {PIXELS} "
-            "FROM found JOIN ledger ON ledger.row = found.row ORDER BY found.row"
-        ).to_arrow_table()
-    fields = [*found.schema, *(pa.field(name, type) for name, type in types.items())]
-    return table.cast(pa.schema(fields))
+    size = (WIDTH.name, HEIGHT.name)
+    rows = found[ROW.name].to_numpy()
+    table, _ = block_tables(block.store, block.files, {*names, *size}, block.threads, only=rows)
+    width, height = (column_of(table, column).cast(pa.int64()) for column in (WIDTH, HEIGHT))
+    for name in names:
+        found = found.append_column(name, column_of(table, BY_NAME[name]))
+    return found.append_column(PIXELS, pc.multiply(width, height))
 
 
 def _vectors(
