@@ -130,7 +130,7 @@ def count_block(counting: Counting, item: BlockItem) -> Marker:
     task = (counting.folder, block.number)
     with connect(block.store, threads=block.threads) as connection:
         _attach(connection, block.store, counting, table, item.requests)
-        marker = written(connection, block.store, task, OF_BLOCK, _queries(counting, table))
+        marker = written(connection, block.store, task, OF_BLOCK, _queries(counting))
         if counting.sampled:
             only = copied_rows.drawn(connection, counting.sampled)
     rows = table
@@ -176,6 +176,11 @@ def _attach(
     """Define `ledger` and `requests` of the block."""
     connection.register("joined", table)
     connection.register("binned", counted(table, counting.numbers))
+    of_bounds = bound_counts.counted(
+        connection, counting.bounds, counting.rules, counting.quotas, table.column_names
+    )
+    for name, of_bound in zip(("bounded", "near"), of_bounds, strict=True):
+        connection.register(name, of_bound)
     connection.execute(f"CREATE VIEW ledger AS {with_verdict('joined', counting.rules)}")
     if requests:
         connection.execute(f"CREATE VIEW requests AS FROM {source(store, requests)}")
@@ -192,7 +197,7 @@ def with_verdict(table: str, rules: Sequence[str]) -> str:
     )
 
 
-def _queries(counting: Counting, table: pa.Table) -> Mapping[str, str]:
+def _queries(counting: Counting) -> Mapping[str, str]:
     """Return the query of every table of a block."""
     counts = "count(*) AS pairs, count(*) FILTER (keep) AS kept"
     spent = (
@@ -226,9 +231,9 @@ def _queries(counting: Counting, table: pa.Table) -> Mapping[str, str]:
         "ORDER BY eval_set",
         "copies": f"SELECT {copied()} FROM ledger WHERE cluster IS NOT NULL AND cluster <> row "
         "ORDER BY cluster, row",
-        **bound_counts.queries(
-            counting.bounds, counting.rules, counting.quotas, table.column_names
-        ),
+        "bounds": "FROM bounded ORDER BY threshold, bin",
+        "nearest": "FROM near ORDER BY ALL",
+        "overlaps": bound_counts.overlaps(len(counting.rules)),
     }
 
 

@@ -10,13 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import TYPE_CHECKING, NamedTuple
 
-from pairsieve.pipeline.ledger.sql import columns_of, quoted
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pairsieve.pipeline.ledger.sql import columns_of
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.stats.histogram_bins import Bins, Measure
 from pairsieve.pipeline.stats.partials import OF_BOUNDS
-from pairsieve.schemas.columns import OUTCOME, ROW
+from pairsieve.schemas.columns import OUTCOME, ROW, arrow_schema
 from pairsieve.schemas.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 DECIMALS = 7  # that a float has
 NEAREST = 4  # pairs of either side of a bound that the page shows
@@ -73,12 +81,20 @@ class CountedBound:
 Binned = tuple[CountedBound, Bins]
 
 
-def queries(
-    bounds: Sequence[Binned], rules: Sequence[str], quotas: Sequence[str], there: Sequence[str]
-) -> Mapping[str, str]:
-    """Return the query of each table of `OF_BOUNDS` over `joined`, a block with its verdicts.
+def counted(
+    connection: "DuckDBPyConnection",
+    bounds: Sequence[Binned],
+    rules: Sequence[str],
+    quotas: Sequence[str],
+    there: Sequence[str],
+) -> tuple[pa.Table, pa.Table]:
+    """Return the tables `bounds` and `nearest` of `joined`, a block with its verdicts.
+
+    What the bounds are of is computed for all of them in one scan; numpy then counts in a fifth of
+    the time that DuckDB takes to group by the bin.
 
     Args:
+        connection: Has `joined`.
         bounds: The thresholds and their bins.
         rules: The names behind the bits of a verdict.
         quotas: Those of rules on how many survive, which are left out.
@@ -86,16 +102,70 @@ def queries(
     """
     known = {name.lower() for name in there}
     some = [
-        (bound, bins, _mask(rules, (bound.rule, *quotas)), _mask(rules, [bound.rule]))
+        (bound, bins)
         for bound, bins in bounds
         if {name.lower() for name in bound.reads} <= known and bound.rule in rules
     ]
-    return {
-        "bounds": " UNION ALL ".join(_binned(*each) for each in some) or _nothing("bounds"),
-        "nearest": " UNION ALL ".join(_near(bound, mask) for bound, _, mask, _ in some)
-        or _nothing("nearest"),
-        "overlaps": _overlaps(len(rules)),
+    tables: dict[str, list[pa.Table]] = {
+        name: [arrow_schema(OF_BOUNDS[name]).empty_table()] for name in ("bounds", "nearest")
     }
+    for bound, bins, pairs in _judged(connection, some, rules, quotas) if some else ():
+        tables["bounds"].append(_binned(bound, bins, pairs))
+        tables["nearest"].append(_near(bound, pairs))
+    return pa.concat_tables(tables["bounds"]), pa.concat_tables(tables["nearest"])
+
+
+class _Pairs(NamedTuple):
+    """The pairs of a block with an image, as one threshold has them; every array is (n,).
+
+    Attributes:
+        rows: int64.
+        values: float64, of what is bounded; not a number where it is null.
+        others: bool, whether all other rules keep the pair, and the rest of this one.
+        passes: bool, whether the bound does.
+        wrong: bool, whether the rule says another thing.
+    """
+
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    others: NDArray[np.bool_]
+    passes: NDArray[np.bool_]
+    wrong: NDArray[np.bool_]
+
+
+def _judged(
+    connection: "DuckDBPyConnection",
+    bounds: Sequence[Binned],
+    rules: Sequence[str],
+    quotas: Sequence[str],
+) -> Iterator[tuple[CountedBound, Bins, _Pairs]]:
+    """Yield the thresholds with the pairs of `joined` that have an image."""
+    said = ", ".join(
+        f"{bound.value} AS v{place}, coalesce({bound.rest}, false) AS rest{place}, "
+        f"coalesce({bound.passes}, false) AS passes{place}, "
+        f"coalesce({bound.denied}, false) AS denied{place}"
+        for place, (bound, _) in enumerate(bounds)
+    )
+    table = connection.sql(
+        f"SELECT {ROW.name}, {FAILING_BITS.name}, {said} "
+        f"FROM joined AS ledger WHERE {OUTCOME.name} = '{Outcome.OK}'"
+    ).to_arrow_table()
+    judged = table[FAILING_BITS.name].is_valid().to_numpy()
+    bits = table[FAILING_BITS.name].fill_null(0).to_numpy()
+    for place, (bound, bins) in enumerate(bounds):
+        value, rest, passes, denied = (
+            table[f"{name}{place}"] for name in ("v", "rest", "passes", "denied")
+        )
+        left_out = np.uint64(_ALL_BITS ^ _mask(rules, (bound.rule, *quotas)))
+        others, holds = judged & (bits & left_out == 0), rest.to_numpy()
+        said_no = bits & np.uint64(_mask(rules, [bound.rule])) > 0
+        wrong = denied.to_numpy() | (others & ((holds & passes.to_numpy()) == said_no))
+        values = value.cast(pa.float64()).fill_null(math.nan).to_numpy()
+        yield (
+            bound,
+            bins,
+            _Pairs(table[ROW.name].to_numpy(), values, others & holds, passes.to_numpy(), wrong),
+        )
 
 
 def _mask(rules: Sequence[str], names: Sequence[str]) -> int:
@@ -106,46 +176,54 @@ def _mask(rules: Sequence[str], names: Sequence[str]) -> int:
 _ALL_BITS = (1 << 64) - 1
 
 
-def _judged(bound: CountedBound, mask: int) -> str:
-    """Return the query of the pairs with an image: `v`, and what all others and the bound say.
-
-    `mask` are the bits of what does not count among the others.
-    """
-    others = f"{FAILING_BITS.name} & {_ALL_BITS ^ mask}::UBIGINT = 0"
-    return (
-        f"(SELECT {ROW.name}, {FAILING_BITS.name}, {bound.value} AS v, {others} AS others, "
-        f"coalesce({bound.rest}, false) AS rest, coalesce({bound.passes}, false) AS passes, "
-        f"coalesce({bound.denied}, false) AS denied "
-        f"FROM joined AS ledger WHERE {OUTCOME.name} = '{Outcome.OK}')"
-    )
-
-
-def _binned(bound: CountedBound, bins: Bins, mask: int, own: int) -> str:
-    said_no = f"{FAILING_BITS.name} & {own}::UBIGINT > 0"
-    return (
-        f"(SELECT {quoted(bound.key)} AS threshold, "
-        f"CASE WHEN v IS NOT NULL THEN {bins.index('v')} END AS bin, count(*) AS pairs, "
-        "count(*) FILTER (others AND rest) AS others, "
-        "count(*) FILTER (others AND rest AND passes) AS kept, "
-        f"count(*) FILTER (denied OR (others AND (rest AND passes) = ({said_no}))) AS wrong, "
-        f"min(v) AS lowest, max(v) AS highest FROM {_judged(bound, mask)} "
-        "GROUP BY bin ORDER BY bin)"
-    )
-
-
-def _near(bound: CountedBound, mask: int) -> str:
-    return (
-        f"(SELECT {quoted(bound.key)} AS threshold, inside, unnest(arg_min(one, key, {NEAREST}), "
-        "recursive := true) FROM (SELECT passes AS inside, "
-        f"struct_pack(distance := abs(v - {bound.at!r}), value := v, row := row) AS one, "
-        f"struct_pack(d := abs(v - {bound.at!r}), r := row) AS key "
-        f"FROM {_judged(bound, mask)} WHERE others AND rest AND v IS NOT NULL) "
-        "GROUP BY inside ORDER BY ALL)"
-    )
+def _binned(bound: CountedBound, bins: Bins, pairs: _Pairs) -> pa.Table:
+    """Return the rows of `bounds`: those of bins in order, and behind them what has no value."""
+    measured = np.isfinite(pairs.values)
+    size = bins.last - bins.first + 2  # the last has what is not measured
+    index = np.full(len(measured), size - 1)
+    index[measured] = bins.places(pairs.values[measured]) - bins.first
+    lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
+    np.minimum.at(lowest, index[measured], pairs.values[measured])
+    np.maximum.at(highest, index[measured], pairs.values[measured])
+    of_bin = [np.bincount(index, minlength=size)]
+    of_bin += [
+        np.bincount(index[which], minlength=size)
+        for which in (pairs.others, pairs.others & pairs.passes, pairs.wrong)
+    ]
+    there = np.flatnonzero(of_bin[0])
+    unmeasured = there == size - 1
+    columns = [
+        pa.array([bound.key] * len(there), pa.string()),
+        pa.array(there + bins.first, mask=unmeasured),
+        *(pa.array(counts[there]) for counts in of_bin),
+        *(pa.array(ends[there], mask=unmeasured) for ends in (lowest, highest)),
+    ]
+    schema = arrow_schema(OF_BOUNDS["bounds"])
+    return pa.table(columns, schema.names).cast(schema)
 
 
-def _overlaps(rules: int) -> str:
-    """Return the query of how many pairs each two rules say no to."""
+def _near(bound: CountedBound, pairs: _Pairs) -> pa.Table:
+    """Return the rows of `nearest`: the pairs nearest to the bound on either side, by row."""
+    distances = np.abs(pairs.values - bound.at)
+    chosen = []
+    for inside in (False, True):
+        there = pairs.others & (pairs.passes == inside) & np.isfinite(pairs.values)
+        some = np.flatnonzero(there)
+        if len(some) > NEAREST:
+            last = np.partition(distances[some], NEAREST - 1)[NEAREST - 1]
+            some = some[distances[some] <= last]
+        chosen.append(some[np.lexsort((pairs.rows[some], distances[some]))][:NEAREST])
+    found = np.concatenate(chosen)
+    schema = arrow_schema(OF_BOUNDS["nearest"])
+    columns = [
+        pa.array([bound.key] * len(found), pa.string()),
+        *(pa.array(each[found]) for each in (pairs.passes, distances, pairs.values, pairs.rows)),
+    ]
+    return pa.table(columns, schema.names).cast(schema)
+
+
+def overlaps(rules: int) -> str:
+    """Return the query of how many pairs of `joined` each two of so many rules say no to."""
     bits = FAILING_BITS.name
     return (
         f"WITH alike AS (SELECT {bits} AS bits, count(*) AS pairs FROM joined WHERE {bits} > 0 "
@@ -154,11 +232,6 @@ def _overlaps(rules: int) -> str:
         "FROM alike, places AS a, places AS b WHERE (bits >> a.place) & 1 = 1 "
         "AND (bits >> b.place) & 1 = 1 GROUP BY ALL ORDER BY ALL"
     )
-
-
-def _nothing(table: str) -> str:
-    """Return the query of a table of `OF_BOUNDS` without rows."""
-    return f"SELECT {', '.join(f'NULL AS {c.name}' for c in OF_BOUNDS[table])} LIMIT 0"
 
 
 @dataclass(frozen=True, slots=True)
