@@ -5,8 +5,8 @@ the same bytes. `mix: pool` is a uniform shuffle of all; each shard is one task 
 images in byte ranges from wherever they were gathered. `mix: window` shuffles those of some units
 at a time, whose images one task reads once, in order.
 
-Where the input has grown and every sample in shards survives still, the others are put in order
-among themselves and fill further shards; those that are there keep their bytes.
+Where the input has grown what is in no shard yet is put in order by itself and fills further
+shards. Those that are there keep their bytes, but for those that hold what survives no more.
 """
 
 import math
@@ -15,19 +15,20 @@ from dataclasses import replace
 from typing import Any
 
 from pairsieve.pipeline.captions.folders import measured_folders
-from pairsieve.pipeline.dataset import paths, stages
-from pairsieve.pipeline.dataset.commit import current, damaged, fingerprint
+from pairsieve.pipeline.dataset import stages
+from pairsieve.pipeline.dataset.commit import current, fingerprint
 from pairsieve.pipeline.dataset.marker import PHONE_REGIONS, SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
-    MEMBERS_SUFFIX,
     select_marker,
     shard_marker,
     shard_parts,
     shard_rounds,
 )
-from pairsieve.pipeline.dataset.shard_names import is_shard, part_of
+from pairsieve.pipeline.dataset.shard_names import part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
+from pairsieve.pipeline.growth import leaving
+from pairsieve.pipeline.growth.appendable import appendable, made_by
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images
 from pairsieve.pipeline.ledger.pool import Pool
@@ -36,7 +37,7 @@ from pairsieve.pipeline.samples.parquet import ParquetLayout
 from pairsieve.pipeline.shards import indexes, members, split
 from pairsieve.pipeline.shards.captions import phone_regions
 from pairsieve.pipeline.shards.contents import content_of
-from pairsieve.pipeline.shards.finished import clear, finish, tidy_up
+from pairsieve.pipeline.shards.finished import clear, finish, shards_of, tidy_up
 from pairsieve.pipeline.shards.pool_order import (
     PARTITION_SAMPLES,
     Rounds,
@@ -49,7 +50,6 @@ from pairsieve.pipeline.shards.records import Content
 from pairsieve.pipeline.shards.shard_parts import HISTORY, ShardsOf, stem
 from pairsieve.pipeline.shards.window_order import windows
 from pairsieve.pipeline.shards.window_tasks import WindowPacker
-from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.errors import BadOption, Stopped
 from pairsieve.schemas.recipe import Recipe
@@ -58,7 +58,6 @@ from pairsieve.schemas.recipe_shard import Shard
 TEXTS = ("text", "personal_data")  # options of `shard` that leave shards as they were by default
 WINDOWS = ("mix", "window_units")  # likewise
 LATER = ("split", "captions", "columns", "by", "bytes", "layout", "image", "vectors")  # likewise
-SHAPE, UNITS = "shape", "units"  # in the marker: the options, and how many units were planned
 BLOCK_UNITS = 20  # units whose records a task holds in memory; of 10,000 pairs, 200 MB at most
 WITH_VECTORS = 4  # times as large are records with vectors, of 1024 numbers, and these beside them
 
@@ -78,10 +77,9 @@ def run(
 ) -> Generator[Marker]:
     """Pack the survivors of the selection `name`; yield each shard's marker as it commits.
 
-    Where the input has grown since, shards are appended if all that is in shards survives; any
-    other shards of another selection or other options under this name are deleted first. The
-    ledger is read in blocks of so many units; with `mix: pool` samples are sorted in partitions of
-    so many.
+    Where the input has grown since, shards are appended; any of another selection or of other
+    options under this name are deleted first. The ledger is read in blocks of so many units; with
+    `mix: pool` samples are sorted in partitions of so many.
 
     Raises:
         BadOption: there is no such selection.
@@ -90,6 +88,7 @@ def run(
     selected = store.marker(select_marker(name))
     if selected is None:
         raise BadOption(f"there is no selection `{name}` yet; run `pairsieve select --name {name}`")
+    leaving.finish(store, engine, name)
     selection = selected.extra["fingerprint"]
     identity = fingerprint(selection, _shape(recipe))
     if made := current(store, shard_marker(name), identity):
@@ -99,37 +98,36 @@ def run(
     check_images(store)
     files = ledger_files(store, measured_folders(recipe), name, before=stages.SHARD)
     pool = Pool(store, engine, files, _units(recipe, units))
-    old = _appendable(pool, recipe, name)
+    content, parts = content_of(recipe, pool), split.parts(recipe.shard)
+    wanted = made_by(store, _packed_by(recipe, content), selected)
+    old = appendable(pool, name, parts, wanted, identity)
     made_of = fingerprint(identity, old.extra["fingerprint"]) if old else identity
-    content = content_of(recipe, pool, members.files_of(old) if old else ())
     clear(store, name, made_of, old)
     if old:
         yield old
-    parts = split.parts(recipe.shard)
-    first, packed = (old.counts["shards"], old.rows) if old else (0, 0)
+    packed = old.rows if old else 0
+    written: list[Marker] = []
     for part in parts:
-        done = store.markers(shard_parts(part_of(name, part.name)))
+        own = part_of(name, part.name)
+        done = store.markers(shard_parts(own))
         yield from done.values()
-        shards = ShardsOf(
-            name, part.name, made_of, content.layout.suffix, frozenset(map(int, done)), first
-        )
-        of_part = replace(content, part=part)
+        there, suffix = len(shards_of(old, own)), content.layout.suffix
+        shards = ShardsOf(name, part.name, made_of, suffix, frozenset(map(int, done)), there)
+        in_shards = members.files_of(old, own) if old else ()
+        of_part = replace(content, part=part, members=in_shards)
         if recipe.shard.mix == "pool":
             kept = math.ceil((selected.counts["kept"] - packed) * part.share)
             partitions = max(1, -(-kept // partition))
             yield from _pack_pool(pool, shards, of_part, recipe.shard, partitions)
         else:
             yield from _pack_windows(pool, shards, of_part, recipe.shard)
+        written += members.write(pool, own, fingerprint(identity, pool.units), part)
     extra = {"fingerprint": identity, "selection": selection} | _samples(recipe)
-    written: list[Marker] = []
-    if _can_grow(recipe.shard):
-        extra |= {SHAPE: fingerprint(_shape(recipe)), UNITS: _planned_units(store)}
-        written = members.write(pool, name, fingerprint(identity, pool.units))
     if isinstance(content.layout, ParquetLayout):
         written.append(
             card.write(store, name, content.layout.schema, [part.name for part in parts])
         )
-    extra |= {HISTORY: True} if old else {}
+    extra |= wanted | ({HISTORY: True} if old else {})
     finish(store, name, [part.name for part in parts], extra, written, old)
     indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
 
@@ -139,31 +137,10 @@ def _units(recipe: Recipe, units: int) -> int:
     return units if recipe.shard.vectors == "none" else max(1, units // WITH_VECTORS)
 
 
-def _can_grow(options: Shard) -> bool:
-    """Return whether shards can be appended; those of parts or of a size in bytes are not."""
-    return not options.split and options.by == "samples"
-
-
-def _planned_units(store: Store) -> int:
-    """Return how many units are planned; 0 without a plan."""
-    return len(plan_file.read(store).units) if store.exists(paths.PLAN_FILE) else 0
-
-
-def _appendable(pool: Pool, recipe: Recipe, name: str) -> Marker | None:
-    """Return the marker of the shards to append to; None where all are to be made.
-
-    That is so unless the input has grown since, the options are the same, and every sample in
-    shards survives.
-    """
-    old = pool.store.marker(shard_marker(name))
-    if old is None or old.extra.get(SHAPE) != fingerprint(_shape(recipe)):
-        return None
-    suffixes = {f".{file.rpartition('.')[2]}" for file in old.files if is_shard(file)}
-    lost = (damaged(pool.store, [old], suffix) for suffix in (*suffixes, MEMBERS_SUFFIX))
-    if old.extra[UNITS] >= _planned_units(pool.store) or any(map(any, lost)):
-        return None
-    in_shards = members.files_of(old)
-    return old if members.surviving(pool, in_shards) == old.rows else None
+def _packed_by(recipe: Recipe, content: Content) -> tuple[Any, ...]:
+    """Return what decides on the shards; of Parquet their columns, too, which must be alike."""
+    columns = (str(content.layout.schema),) if isinstance(content.layout, ParquetLayout) else ()
+    return *_shape(recipe), *columns
 
 
 def _shape(recipe: Recipe) -> tuple[Any, ...]:

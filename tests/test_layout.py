@@ -44,6 +44,7 @@ FOLDERS = {
     "integrity": "dataset image ledger unit shards samples",
     "removal": "dataset engine ledger input fetch external unit learning shards selections "
     "integrity samples",
+    "growth": "dataset engine ledger unit shards removal",
 }
 MOST_MODULES = 16  # of a folder
 OF_VERBS = "pipeline"  # has a file for each verb, whatever their number

@@ -1,12 +1,10 @@
 """What the stages over the pool know of pairs: `group`, every selection, and its shards."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     BLOCKLIST_MARKER,
@@ -17,14 +15,9 @@ from pairsieve.pipeline.dataset.paths import (
     content,
     select_marker,
     shard_marker,
-    shards_folder,
     task_name,
 )
-from pairsieve.pipeline.dataset.shard_names import (
-    file_of_shard,
-    is_manifest,
-    name_of_shard,
-)
+from pairsieve.pipeline.dataset.shard_names import is_manifest, name_of_shard
 from pairsieve.pipeline.dataset.stages import SELECT, SHARD
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.files import MADE_BY, RULES, ledger_files, span_files
@@ -33,14 +26,13 @@ from pairsieve.pipeline.removal import found as finding
 from pairsieve.pipeline.removal.blocked import BlockedTask
 from pairsieve.pipeline.removal.groups import GroupTask, changes_in, grouped_without
 from pairsieve.pipeline.removal.labels import labelled_without
-from pairsieve.pipeline.removal.replacement import Replacement, each, with_files
+from pairsieve.pipeline.removal.replacement import Replacement, with_files
 from pairsieve.pipeline.removal.rows import files_in, tables_of, units_of
 from pairsieve.pipeline.removal.selections import SelectTask, selected_without
 from pairsieve.pipeline.removal.shards import (
-    SHARDS_AT_ONCE,
     WRITTEN,
     ShardTask,
-    shard_number,
+    prepared_shards,
     sharded_without,
 )
 from pairsieve.pipeline.removal.staged import planned_without
@@ -166,24 +158,13 @@ class PoolResults:
         for own, number in zip(filter(None, map(_listed_by, done.files)), numbers, strict=False):
             folder = f"shards{number}"
             task = ShardTask(store, self.of(folder), name, own, done, self.found, changes)
-            if prepared := self._of_part(task, folder):
+            if prepared := prepared_shards(self.pool.engine, task):
                 changed[own] = prepared
                 applied.append(folder)
         if changed:
             new.add(sharded_without(store, self.of("pool"), name, done, changed))
             new.extra[SHARDS][name] = _written(changed)
         return applied
-
-    def _of_part(self, task: ShardTask, folder: str) -> list[Marker]:
-        """Prepare those shards of a part that change; return their markers."""
-        sizes = json.loads(self.pool.store.read(paths.sizes(task.own)))
-        of_part = shards_folder(task.own)
-        files = [file_of_shard(task.name, f"{of_part}/{file}") for file in sizes]
-        starts = range(0, len(files), SHARDS_AT_ONCE)
-        batches = [files[first : first + SHARDS_AT_ONCE] for first in starts]
-        touched = [file for some in each(self.pool.engine, task.touched, batches) for file in some]
-        items = {task_name(shard_number(file)): file for file in sorted(touched)}
-        return self._run(folder, task, items)
 
     def _labelled(self, new: Replacement) -> None:
         """Prepare the labels that people gave."""

@@ -106,7 +106,7 @@ def each(
     """
     for _, result in engine.map(function, items):
         if isinstance(result, Crashed):
-            raise Stopped(f"forget: a task died ({result.reason}); the same command goes on")
+            raise Stopped(f"a task died ({result.reason}); the same command goes on")
         yield result
 
 

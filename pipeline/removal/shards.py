@@ -5,7 +5,7 @@ A sample whose captions lose a text is written anew; every other is copied as it
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +17,18 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
-from pairsieve.pipeline.dataset.shard_names import is_shard_index
+from pairsieve.pipeline.dataset.shard_names import (
+    file_of_shard,
+    is_shard,
+    is_shard_index,
+    name_of_shard,
+)
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.removal import parquet_shards, samples
 from pairsieve.pipeline.removal.groups import BEST, INDICES, TEXTS
-from pairsieve.pipeline.removal.replacement import MOVED, Replacement
+from pairsieve.pipeline.removal.replacement import MOVED, Replacement, each
 from pairsieve.pipeline.removal.rows import files_in, read_rows
 from pairsieve.pipeline.removal.samples import Rest
 from pairsieve.pipeline.samples.parquet import SUFFIX
@@ -127,6 +134,23 @@ def shard_number(file: str) -> int:
     return int(file.rpartition("/")[2].partition(".")[0])
 
 
+def prepared_shards(engine: Engine, task: ShardTask) -> list[Marker]:
+    """Prepare those shards that change, of one selection or part; return their markers.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    shards = [file for file in task.done.files if is_shard(file)]
+    of_task = [file for file in shards if name_of_shard(file) == task.own]
+    files = [file_of_shard(task.name, file) for file in of_task]
+    starts = range(0, len(files), SHARDS_AT_ONCE)
+    batches = [files[first : first + SHARDS_AT_ONCE] for first in starts]
+    touched = [file for some in each(engine, task.touched, batches) for file in some]
+    items = {task_name(shard_number(file)): file for file in sorted(touched)}
+    rounds.run(task.store, engine, task.folder, task, items)
+    return list(task.store.markers(task.folder).values())
+
+
 def sharded_without(
     store: Store, folder: str, name: str, done: Marker, changed: Mapping[str, Sequence[Marker]]
 ) -> Replacement:
@@ -145,7 +169,9 @@ def sharded_without(
     new.old = [file for file in done.files if is_shard_index(file)]
     entries = {file: entry for file, entry in done.files.items() if file not in new.old}
     for own, prepared in changed.items():
-        entries |= _listed(store, folder, own, prepared, new)
+        of_part = [f for f in entries if is_shard(f) and name_of_shard(f) == own]
+        shards = {file_of_shard(name, file) for file in of_part}
+        entries |= _listed(store, (folder, own), prepared, shards, new)
         taken += sum(one.rows for one in prepared)
         for one in prepared:
             ((source, path),) = one.extra[MOVED].items()
@@ -159,11 +185,21 @@ def sharded_without(
 
 
 def _listed(
-    store: Store, folder: str, own: str, prepared: Sequence[Marker], new: Replacement
+    store: Store,
+    where: tuple[str, str],
+    prepared: Sequence[Marker],
+    shards: Collection[str],
+    new: Replacement,
 ) -> dict[str, dict[str, Any]]:
-    """Prepare what lists the shards of a part; return its entries in the marker."""
+    """Prepare what lists the shards of a part; return its entries in the marker.
+
+    Those of an appending that was stopped may be listed there by now: they are left out.
+    """
+    folder, own = where
     written = {one.extra[WRITTEN][0]: one for one in prepared}
-    sizes = json.loads(store.read(paths.sizes(own)))
+    names = {file.rpartition("/")[2] for file in shards}
+    told = json.loads(store.read(paths.sizes(own)))
+    sizes = {file: samples for file, samples in told.items() if file in names}
     sizes |= {f.rpartition("/")[2]: one.extra[WRITTEN][3] for f, one in written.items()}
     data = json.dumps(sizes, indent=1).encode()
     made = [content(folder, task_name(0), suffix) for suffix in (".list", ".parquet")]
@@ -171,14 +207,16 @@ def _listed(
     entry = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     listing = {
         paths.sizes(own): entry,
-        paths.manifest(own): _manifest(store, own, made[1], written),
+        paths.manifest(own): _manifest(store, own, made[1], written, shards),
     }
     new.moved |= dict(zip(made, listing, strict=True))
     new.files |= dict(zip(made, listing.values(), strict=True))
     return listing
 
 
-def _manifest(store: Store, own: str, path: str, written: Mapping[str, Marker]) -> dict[str, Any]:
+def _manifest(
+    store: Store, own: str, path: str, written: Mapping[str, Marker], shards: Collection[str]
+) -> dict[str, Any]:
     """Write the manifest, with the parts of shards that are others; return its entry."""
     left = dict(written)
     with (
@@ -195,7 +233,7 @@ def _manifest(store: Store, own: str, path: str, written: Mapping[str, Marker]) 
             if shard in left:
                 with store.reader(_listing(left.pop(shard))) as part:
                     writer.write_table(pq.read_table(part))
-            elif shard not in written:
+            elif shard not in written and shard in shards:
                 writer.write_table(table)
     return sink.entry()
 

@@ -14,7 +14,6 @@ from pairsieve.pipeline.samples.layout import Layout, TarLayout
 from pairsieve.pipeline.samples.parquet import FURTHER, IMAGE, ORIGINAL, ParquetLayout, plain
 from pairsieve.pipeline.samples.smaller import Smaller
 from pairsieve.pipeline.shards.captions import Captions
-from pairsieve.pipeline.shards.members import Members
 from pairsieve.pipeline.shards.records import Content
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import model_folder
@@ -32,8 +31,8 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 
-def content_of(recipe: Recipe, pool: Pool, packed: Members) -> Content:
-    """Return what samples hold; those of `packed` rows are in shards already.
+def content_of(recipe: Recipe, pool: Pool) -> Content:
+    """Return what samples hold, of all parts alike.
 
     Raises:
         BadOption: samples are to have vectors, and some task slice has none of this model.
@@ -45,7 +44,6 @@ def content_of(recipe: Recipe, pool: Pool, packed: Members) -> Content:
         _layout(recipe, pool, schema),
         Captions.of(recipe, schema),
         {field.name: field.type for field in schema if pa.types.is_duration(field.type)},
-        members=packed,
         smaller=Smaller.of(recipe, pool.engine.task_threads),
         vectors=_vectors(recipe, pool),
     )

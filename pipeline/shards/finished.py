@@ -16,7 +16,12 @@ import pyarrow.parquet as pq
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.shard_names import is_shard, part_of
+from pairsieve.pipeline.dataset.shard_names import (
+    file_of_shard,
+    is_shard,
+    name_of_shard,
+    part_of,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, listing_of
 from pairsieve.schemas.columns import SHARD, arrow_schema
@@ -69,10 +74,10 @@ def finish(
         old: The marker of the shards to which those parts are appended.
     """
     files = _shards(old)
-    before = {file.rpartition("/")[2] for file in files}
     rows, shards = (old.rows, len(files)) if old else (0, 0)
     for part in parts:
         own = part_of(name, part)
+        before = {file_of_shard(name, file) for file in shards_of(old, own)}
         committed = store.markers(paths.shard_parts(own))
         files |= _listed(store, own, committed, before)
         for marker in committed.values():
@@ -85,6 +90,11 @@ def finish(
     store.write(paths.shard_marker(name), marker.dumps())
     store.delete([file for file in (old.files if old else ()) if file not in files])
     tidy_up(store, name, marker)
+
+
+def shards_of(done: Marker | None, own: str) -> list[str]:
+    """Return the shards in a marker that go by this name: of a selection, or a part of one."""
+    return [file for file in _shards(done) if name_of_shard(file) == own]
 
 
 def _shards(done: Marker | None) -> Files:
@@ -101,7 +111,8 @@ def _listed(
     What they say of shards that were there `before` stays.
     """
     told = json.loads(store.read(paths.sizes(own))) if before else {}
-    sizes = {file: samples for file, samples in told.items() if file in before}
+    names = {file.rpartition("/")[2] for file in before}
+    sizes = {file: samples for file, samples in told.items() if file in names}
     for marker in committed.values():
         sizes |= {name.rpartition("/")[2]: marker.rows for name in _shards(marker)}
     data = json.dumps(sizes, indent=1).encode()
@@ -127,8 +138,8 @@ def _shard_listings(store: Store, manifest: str, shards: Collection[str]) -> Ite
     with store.reader(manifest) as source:
         listed = pq.ParquetFile(source)
         for group in range(listed.num_row_groups):
-            table = listed.read_row_group(group)  # of one shard
-            if table[SHARD.name][0].as_py() in shards:
+            table = listed.read_row_group(group)  # of one shard; empty if all was taken out of it
+            if table.num_rows and table[SHARD.name][0].as_py() in shards:
                 yield table
 
 

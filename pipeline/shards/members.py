@@ -1,7 +1,8 @@
 """Members: which rows are in the shards of a selection, so that further shards hold only others.
 
-Beside the shards their rows are kept block by block. Where the input has grown and every member
-survives still, shards are appended: those that are there keep their bytes.
+Beside the shards of a selection, or of a part of it, their rows are kept block by block. Where the
+input has grown shards are appended: those that are there keep their bytes, but for what has to
+leave them.
 """
 
 from collections.abc import Sequence
@@ -24,27 +25,28 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.ledger.files import UNITS, ResultFile, any_of
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.shards.split import Part
 from pairsieve.schemas.columns import KEEP, ROW, arrow_schema
 
 Members = tuple[ResultFile, ...]
 
 
-def files_of(done: Marker) -> Members:
-    """Return the files of the rows in shards, given their marker."""
+def files_of(done: Marker, own: str) -> Members:
+    """Return the files of the rows in the shards that go by this name, given their marker."""
     return tuple(
         ResultFile(name, tuple(entry[UNITS]) if UNITS in entry else None, entry["sha256"])
         for name, entry in done.files.items()
-        if name.endswith(MEMBERS_SUFFIX)
+        if name.startswith(f"{shard_members(own)}/") and name.endswith(MEMBERS_SUFFIX)
     )
 
 
-def surviving(pool: Pool, members: Members) -> int:
-    """Return how many of the members the selection keeps still.
+def surviving(pool: Pool, members: Members, part: Part) -> int:
+    """Return how many of the members of a part the selection keeps still, and in this part.
 
     Raises:
         Stopped: a task's process kept dying.
     """
-    return sum(count for _, count in pool.each(partial(_surviving, members), pool.blocks))
+    return sum(count for _, count in pool.each(partial(_surviving, members, part), pool.blocks))
 
 
 def rows_in(block: Block, members: Sequence[ResultFile]) -> NDArray[np.int64]:
@@ -58,26 +60,50 @@ def rows_in(block: Block, members: Sequence[ResultFile]) -> NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def write(pool: Pool, name: str, identity: str) -> list[Marker]:
-    """Commit the rows that the selection keeps, block by block; return the markers."""
-    folder = shard_members(name, identity)
-    return pool.run(partial(_write, folder), folder)
+def write(
+    pool: Pool, own: str, identity: str, part: Part, among: Members | None = None
+) -> list[Marker]:
+    """Commit the rows of a part that the selection keeps, block by block; return the markers.
+
+    Where `among` is given, only those of these members.
+    """
+    folder = shard_members(own, identity)
+    return pool.run(partial(_write, folder, part, among), folder)
 
 
-def _kept(block: Block) -> NDArray[np.int64]:
-    with block.ledger([KEEP.name]) as connection:
-        table = connection.sql("SELECT row FROM ledger WHERE keep ORDER BY row").to_arrow_table()
+def write_gone(pool: Pool, folder: str, part: Part, members: Members) -> list[Marker]:
+    """Commit the members of a part that it has no more, block by block; return the markers."""
+    return pool.run(partial(_write_gone, folder, part, members), folder)
+
+
+def _kept(block: Block, part: Part) -> NDArray[np.int64]:
+    with block.ledger([KEEP.name, *part.columns]) as connection:
+        query = f"SELECT row FROM ledger WHERE keep AND {part.where} ORDER BY row"
+        table = connection.sql(query).to_arrow_table()
     rows: NDArray[np.int64] = table[ROW.name].to_numpy()
     return rows
 
 
-def _surviving(members: Members, block: Block) -> int:
-    return int(np.isin(_kept(block), rows_in(block, members)).sum())
+def _surviving(members: Members, part: Part, block: Block) -> int:
+    return int(np.isin(_kept(block, part), rows_in(block, members)).sum())
 
 
-def _write(folder: str, block: Block) -> Marker:
-    rows = _kept(block) if block.files.gathered else np.zeros(0, np.int64)
-    path = content(folder, task_name(block.number), MEMBERS_SUFFIX)
+def _write(folder: str, part: Part, among: Members | None, block: Block) -> Marker:
+    rows = _kept(block, part) if block.files.gathered else np.zeros(0, np.int64)
+    if among is not None:
+        rows = rows[np.isin(rows, rows_in(block, among))]
+    return _committed(folder, block, rows, MEMBERS_SUFFIX)
+
+
+def _write_gone(folder: str, part: Part, members: Members, block: Block) -> Marker:
+    rows = rows_in(block, members)
+    rows = rows[~np.isin(rows, _kept(block, part))] if len(rows) else rows
+    return _committed(folder, block, rows, ".parquet")
+
+
+def _committed(folder: str, block: Block, rows: NDArray[np.int64], suffix: str) -> Marker:
+    """Commit rows of a block."""
+    path = content(folder, task_name(block.number), suffix)
     with block.store.writer(path) as sink:
         pq.write_table(
             pa.table({ROW.name: rows}).cast(arrow_schema((ROW,))),

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.input_tar import put_samples
+from tests.pipeline.killed_store import Dying, Killed
 
 from pairsieve.pipeline import forget, select, shard, verify
 from pairsieve.pipeline.dataset.paths import (
@@ -178,38 +179,6 @@ def test_no_byte_of_the_removed_is_left_and_all_else_is_as_it_was(
     walk(recipe, store)
     assert shards(store) == new
     assert found_in(store, sought) == []
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-class Dying(Store):
-    """A store that fails for good at the n-th change of the dataset."""
-
-    left = [0]
-
-    def _spend(self) -> None:
-        if not self.left[0]:
-            raise Killed
-        self.left[0] -= 1
-
-    def write(self, path: str, data: bytes) -> None:
-        self._spend()
-        super().write(path, data)
-
-    def create(self, path: str, data: bytes) -> bool:
-        self._spend()
-        return super().create(path, data)
-
-    def copy(self, source: str, path: str) -> None:
-        self._spend()
-        super().copy(source, path)
-
-    def delete(self, paths: Any) -> None:
-        for path in paths:
-            self._spend()
-            super().delete([path])
 
 
 def test_killed_at_every_change_it_goes_on_to_the_same_end(

@@ -1,80 +1,20 @@
 """More input files make more units and more shards; what was there keeps its bytes."""
 
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
-from tests.input_tar import put_samples
+from tests.pipeline.growing_pool import add, check_clean, files, indexed, keys_in, recipe
 from tests.pipeline.until_shards import walk
 
-from pairsieve.pipeline import forget, group, plan, shard, verify
+from pairsieve.pipeline import forget, group, plan, shard
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, shard_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.removal.names import keys
-from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-
-Files = dict[str, bytes]
-SIZED = {"samples": None, "by": "bytes", "bytes": 20_480}
-
-
-def add(folder: Path, name: str, numbers: dict[int, int]) -> None:
-    """Write a tar of captions with the pictures of these numbers."""
-    samples = {}
-    for number, shown in numbers.items():
-        sink = io.BytesIO()
-        image = Image.linear_gradient("L").rotate(23 * shown).convert("RGB")
-        side = 60 + number  # of two with the same picture the later is larger
-        image.resize((side, side)).save(sink, "PNG")
-        samples[number] = sink.getvalue(), f"picture no {number}"
-    put_samples(folder / name, samples)
-
-
-def recipe(folder: Path, mix: str = "pool", packed: Any = None, **sections: Any) -> Recipe:
-    shards: dict[str, Any] = {"samples": 3, "mix": mix} | (
-        {"window_units": 2} if mix == "window" else {}
-    )
-    shards |= packed or {}
-    shards = {key: value for key, value in shards.items() if value is not None}
-    content: dict[str, Any] = {
-        "input": {"path": str(folder / "in"), "format": "webdataset", "unit_pairs": 2},
-        "group": {"prefer": ["pixels"]},
-        "keep": [{"duplicate": {}}],
-        "shard": shards,
-    }
-    return Recipe.model_validate(content | sections)
-
-
-def files(store: Store, folder: str = "", suffix: str = "") -> Files:
-    return {p: store.read(p) for p in store.paths() if p.startswith(folder) and p.endswith(suffix)}
-
-
-def keys_in(store: Store) -> list[str]:
-    """Return the keys of all samples."""
-    found = []
-    for body in files(store, "shards/", ".tar").values():
-        with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-            found += [name[:-4] for name in tar.getnames() if name.endswith(".txt")]
-    return sorted(found)
-
-
-def indexed(store: Store) -> dict[str, int]:
-    """Return the samples per shard that the index for wids has."""
-    listed = json.loads(store.read("shards/default/index.json"))["shardlist"]
-    return {shard["url"]: shard["nsamples"] for shard in listed}
-
-
-def check_clean(store: Store) -> None:
-    found = [one for checked in verify.run(store, Serial()) for one in checked.findings]
-    assert found == []
-    assert status(store, "default").complaints == []
 
 
 @pytest.fixture
@@ -147,37 +87,6 @@ def test_killed_while_shards_are_appended_it_goes_on_to_the_same_bytes(
     assert kills > 1
     assert files(store, "shards/", ".tar") == after
     check_clean(store)
-
-
-def test_shards_are_made_anew_where_a_sample_in_them_does_not_survive(
-    begun: tuple[Recipe, Store, Path],
-) -> None:
-    _, store, folder = begun
-    best = recipe(folder, keep=[{"sample": {"n": 4}}])
-    walk(best, store)
-    add(folder / "in", "n.tar", {n: n for n in range(5, 25)})
-    walk(best, store)
-    assert len(keys_in(store)) == 4
-    assert len(files(store, "shards/", ".tar")) == 2
-    check_clean(store)
-
-
-@pytest.mark.parametrize("packed", [{"split": {"val": 0.4}}, SIZED])
-def test_shards_of_parts_or_of_a_size_in_bytes_are_made_anew(
-    begun: tuple[Recipe, Store, Path], packed: dict[str, Any]
-) -> None:
-    _, store, folder = begun
-    options = recipe(folder, packed=packed)
-    list(shard.run(options, store, Serial(), "default"))
-    assert files(store, "shards/default/members/") == {}
-    add(folder / "in", "n.tar", {5: 5, 6: 6})
-    walk(options, store)
-    grown = files(store, "shards/", ".tar")
-    check_clean(store)
-    store.delete(files(store, "shards/"))
-    list(shard.run(options, store, Serial(), "default"))
-    assert files(store, "shards/", ".tar") == grown
-    assert len(keys_in(store)) == 7
 
 
 def test_a_growing_pool_leaves_out_what_was_forgotten(begun: tuple[Recipe, Store, Path]) -> None:

@@ -9,12 +9,12 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.recipe import Recipe
 
 
-def walk(recipe: Recipe, store: Store) -> None:
-    """Do what `run` does, but for the report."""
+def walk(recipe: Recipe, store: Store, without: tuple[str, ...] = ("report",)) -> None:
+    """Do what `run` does, but for the report, or for these stages that decide."""
     engine = Serial()
     planned = plan.run(recipe, store)
     run.measure(recipe, store, engine, planned, lambda stage, marker, new=True: None)
     for stage in DECIDING:
-        if stage.name != "report":
+        if stage.name not in without:
             verb = import_module(f"{run.__package__}.{stage.name}")
             list(verb.decide(recipe, store, engine, "default"))
