@@ -2,6 +2,8 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.pipeline.counts.test_pool_counts import HOSTILE, filled, grouped, put
 from pairsieve.filters.affixes import affixes
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.pipeline import group, select
+from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.shards.captions import Captions
@@ -21,6 +24,7 @@ from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
+OF_AFFIXES = 8  # tasks: three rounds and the columns, of two blocks and two partitions
 found = partial(grouped, columns=BOILERPLATE)
 
 
@@ -84,6 +88,23 @@ def test_ray_finds_the_same(tmp_path: Path, ray: Engine) -> None:
     put(store, many(20))
     group.run(recipe(min_share=0.4, min_captions=2), store, ray, partitions=2, units=3)
     assert found(store) == expected(many(20), 0.4, 2)
+
+
+def test_killed_after_any_of_its_tasks_it_ends_the_same(
+    tmp_path: Path, dying: Callable[[int], Any]
+) -> None:
+    asked = recipe(min_share=0.4, min_captions=2)
+    put(whole := Store.at(tmp_path / "whole"), many(20))
+    put(store := Store.at(tmp_path / "killed"), many(20))
+    group.run(asked, whole, engine := dying(1000), partitions=2, units=3)
+    tasks, committed = 1000 - engine.left - OF_AFFIXES, []
+    while store.marker(GROUP_MARKER) is None:
+        with suppress(KeyboardInterrupt):
+            group.run(asked, store, dying(tasks), partitions=2, units=3)
+        committed.append(len(list(tmp_path.glob("killed/group/near/*/affix*/*.json"))))
+        tasks = 1
+    assert {0, 1, 2, 3, 4, 5, 6} <= set(committed)
+    assert found(store) == found(whole) == expected(many(20), 0.4, 2)
 
 
 def test_a_pool_without_captions_or_hosts_has_none(tmp_path: Path) -> None:
