@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pairsieve.filters import wordnet
 from pairsieve.filters.word_lists import is_spaceless
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,18 +30,24 @@ def read(path: str) -> list[str]:
         ValueError: it is no text in UTF-8, no list of texts, or there is no entry.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8") from error
+        listed = wordnet.nouns(Path(path)) if wordnet.is_there(Path(path)) else _read(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file") from error
-    listed = _listed(path, text) if text.lstrip().startswith("[") else text.splitlines()
     entries = {entry.strip() for entry in listed} - {""}
     if not entries:
         raise ValueError(f"{path}: holds no entry")
     if broken := [entry for entry in entries if _LONE_SURROGATE.search(entry)]:
         raise ValueError(f"{path}: {min(broken)!r} is not text: half a character stands alone")
     return sorted(entries)
+
+
+def _read(path: str) -> list[str]:
+    """Return the lines of a file, or the texts of its list in JSON."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8") from error
+    return _listed(path, text) if text.lstrip().startswith("[") else text.splitlines()
 
 
 def _listed(path: str, text: str) -> list[str]:

@@ -31,7 +31,8 @@ class Entries(Section):
     path: str | None = Field(
         None,
         min_length=1,
-        description="A text file with an entry a line, or a list in JSON as MetaCLIP's metadata.",
+        description="A text file with an entry a line, a list in JSON as MetaCLIP's metadata, or "
+        "WordNet's nouns: its `data.noun`, or NLTK's `corpora/wordnet.zip`.",
     )
     languages: dict[str, Annotated[str, Field(min_length=1)]] = Field(
         {},

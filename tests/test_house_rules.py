@@ -63,6 +63,7 @@ SHARED = {
         "word_lists",
         "sequence_classifier",
         "entry_lists",
+        "wordnet",
         "affixes",
         "language_models",
     ),
