@@ -39,7 +39,24 @@ BY_IMAGES: tuple[dict[str, Any], ...] = (
     TOP,
 )
 
+SAFE = (
+    "Image and caption decide together: what either tells is dropped. The caption's probability is "
+    "the highest of the classes of Detoxify's multilingual model: name its folder and classes in "
+    "`text.classifiers`.",
+    "The image's is a head on the vectors, DataComp's own there: name one in `embed.scores.nsfw`, "
+    "such as LAION's for ViT-L/14. Without it prompts decide.",
+)
+
 DATACOMP = (
+    Preset(
+        name="datacomp-safe",
+        title="DataComp's pool: what was dropped as unsafe before it was published",
+        source="arXiv:2304.14108, section 3.2 and the appendix on it; "
+        "github.com/mlfoundations/dataset2metadata, dataset2metadata/models.py",
+        keep=({"text_classifier": {"max_probability": 0.1}}, {"nsfw": {"max_probability": 0.1}}),
+        model=("ViT-L-14", "openai"),
+        differs=SAFE,
+    ),
     Preset(
         name="datacomp-basic",
         title="DataComp, basic filtering",

@@ -18,8 +18,8 @@ SIZES: tuple[dict[str, Any], ...] = (
     {"size": {"min_side_px": 1, "min_bytes": 5000}},
 )
 TAGGED = (
-    "What LAION removed as illegal by CLIP vectors is left to `minor_safety`, which always holds; "
-    "other NSFW was tagged there, not dropped."
+    "What LAION removed as illegal is left to `minor_safety`, which always holds and decides as it "
+    "did, by CLIP's probability and the caption together; other NSFW was tagged, not dropped."
 )
 LANGUAGES = "The language is the top label of fastText's lid.176, not of CLD3 with a confidence."
 BLOG = "laion.ai/blog/laion-5b; arXiv:2210.08402, section 3"

@@ -8,6 +8,10 @@ from pairsieve.jobs.recipes.preset_text import comments, rules_of
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.presets import find
 
+CLASSIFIER = """\
+text:                       # a classifier's folder, and which of its classes are unsafe
+  classifiers: {unsafe: {model: detoxify, positive: [toxicity]}}
+"""
 ON_VECTORS = ("clip_similarity", "nsfw")  # rules of the template that read what a model measures
 
 
@@ -38,6 +42,8 @@ def preset_template(name: str, model: bool = True) -> str:
             text = re.sub(rf"^  {key}: \S+", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
     if any("concept_balance" in entry for entry in preset.keep):
         text = text.replace("  # entries:", "  entries:")
+    if any("text_classifier" in entry for entry in preset.keep):
+        text = re.sub(r"^# text: .*\n", CLASSIFIER, text, flags=re.MULTILINE)
     if any("image_cluster" in entry for entry in preset.keep):
         text = text.replace("  # centroids:", "  centroids:")
     keep = "\n".join((*comments(preset), "keep:", textwrap.indent(rules_of(preset), "  "))) + "\n\n"

@@ -44,7 +44,17 @@ def test_a_preset_with_a_list_has_its_path() -> None:
 def rules_of(name: str) -> tuple[Rule, ...]:
     keep = [*PRESETS[name].keep]
     embed = MODEL | {"centroids": "centroids.npy"}
-    return rules(Recipe.model_validate({"input": {"path": "p"}, "keep": keep, "embed": embed}))
+    texts = {"classifiers": {"unsafe": {"model": "detoxify", "positive": ["toxicity"]}}}
+    asked = {"input": {"path": "p"}, "keep": keep, "embed": embed, "text": texts}
+    return rules(Recipe.model_validate(asked))
+
+
+class Classes(dict[str, float]):
+    """Probabilities by classifier, as SQL writes them."""
+
+    def __repr__(self) -> str:
+        """Return the map."""
+        return f"MAP {super().__repr__()}"
 
 
 def kept(name: str, rows: list[dict[str, Any]]) -> list[bool]:
@@ -75,6 +85,8 @@ def pair(**changes: Any) -> dict[str, Any]:
         "rarest_word_rank": 1,
         "rarest_word_times": 1,
         "clip_similarity": 0.35,
+        "nsfw": 0.01,
+        "text_classes": Classes({"unsafe": 0.01}),
     }
     return usual | changes
 
@@ -107,6 +119,10 @@ def pair(**changes: Any) -> dict[str, Any]:
         ("datacomp-basic", {"aspect_ratio": 3.01}, False),
         ("datacomp-basic", {"language": "nl"}, False),
         ("datacomp-basic", {"clip_similarity": -0.5, "fetch_bytes": 1}, True),
+        ("datacomp-safe", {"nsfw": 0.1}, True),
+        ("datacomp-safe", {"nsfw": 0.1001}, False),
+        ("datacomp-safe", {"text_classes": Classes({"unsafe": 0.1})}, True),
+        ("datacomp-safe", {"text_classes": Classes({"other": 0.0, "unsafe": 0.11})}, False),
         ("cc12m", {"height": 401}, True),
         ("cc12m", {"height": 400}, False),
         ("cc12m", {"aspect_ratio": 2.5}, True),
@@ -224,7 +240,7 @@ def test_a_preset_says_its_source_and_its_rules_can_be_applied(preset: Any) -> N
     assert "arXiv:" in preset.source or "github.com/" in preset.source
     assert len(rules_of(preset.name)) == len(preset.keep)
     assert preset.pass_rate is None or (0 < preset.pass_rate < 1 and preset.passed_of)
-    reads_scores = "clip_similarity" in str(preset.keep)
+    reads_scores = any(name in str(preset.keep) for name in ("clip_similarity", "nsfw"))
     assert reads_scores == (preset.model_name != "-")
 
 
