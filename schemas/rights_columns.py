@@ -22,9 +22,15 @@ XMP_LICENCE = InSample(
     "",
     "Licence or rights statement in the file's XMP, a URL as a rule.",
 )
-XMP_CREATOR = InSample("xmp_creator", pa.string(), "", "Creators named in the file's XMP.")
-XMP_CREDIT = InSample("xmp_credit", pa.string(), "", "Credit line in the file's XMP.")
-XMP_NOTICE = InSample("xmp_notice", pa.string(), "", "Copyright notice in the file's XMP.")
+FILE_CREATOR = InSample(
+    "file_creator", pa.string(), "", "Creators named in the file: XMP, else IPTC-IIM, else EXIF."
+)
+FILE_CREDIT = InSample(
+    "file_credit", pa.string(), "", "Credit line in the file: XMP, else IPTC-IIM."
+)
+FILE_NOTICE = InSample(
+    "file_notice", pa.string(), "", "Copyright notice in the file: XMP, else IPTC-IIM, else EXIF."
+)
 DIGITAL_SOURCE_TYPE = InSample(
     "digital_source_type",
     pa.string(),
@@ -39,6 +45,7 @@ C2PA_STATE = InSample(
 )
 
 IN_FILE = (
-    XMP_LICENCE, XMP_CREATOR, XMP_CREDIT, XMP_NOTICE, DIGITAL_SOURCE_TYPE, C2PA_SIGNER, C2PA_STATE,
+    XMP_LICENCE, FILE_CREATOR, FILE_CREDIT, FILE_NOTICE, DIGITAL_SOURCE_TYPE,
+    C2PA_SIGNER, C2PA_STATE,
 )  # fmt: skip
 RIGHTS = (OPT_OUTS, OPT_OUT_EVIDENCE, OPT_OUT_AT, *IN_FILE)

@@ -75,7 +75,7 @@ def test_what_is_not_obeyed_is_stored_and_its_evidence_is_kept(
     assert header["opt_out_at"] >= header["fetched_at"]
     assert page["opt_outs"] == ["page", "content_signal"]
     assert (xmp["outcome"], xmp["detail"]) == ("opt_out", "plus:DataMining DMI-PROHIBITED")
-    assert (xmp["opt_outs"], xmp["xmp_credit"]) == (["content_signal", "xmp"], "Ada")
+    assert (xmp["opt_outs"], xmp["file_credit"]) == (["content_signal", "xmp"], "Ada")
     assert xmp["image_file"] is None
 
 

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from tests.pipeline.rights.conftest import pictured, xmp
 
-from pairsieve.pipeline.rights.file_metadata import metadata_end, xmp_packets
+from pairsieve.pipeline.rights.file_metadata import file_metadata, xmp_packets
 from pairsieve.pipeline.rights.in_file import read_rights
 from pairsieve.pipeline.rights.xmp import XmpRights, read_xmp
 from pairsieve.schemas.recipe_opt_outs import Form
@@ -107,11 +107,11 @@ def test_xmp_is_found_in_every_format(body: bytes) -> None:
 
 def test_of_a_jpeg_the_picture_itself_is_not_searched() -> None:
     body = pictured("jpeg", xmp=xmp(MINING))
-    assert metadata_end(body) == body.index(b"\xff\xda")
+    assert file_metadata(body).end == body.index(b"\xff\xda")
     assert read_rights(pictured("jpeg") + xmp(MINING)).opt_outs == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xe1\0", b"ab"])
 def test_of_what_is_cut_off_all_is_searched(body: bytes) -> None:
-    assert metadata_end(body) == len(body)
+    assert file_metadata(body).end == len(body)
     assert read_rights(body).values == {}
