@@ -37,6 +37,7 @@ from pairsieve.jobs.crawl.bench import extract as bench_extract
 from pairsieve.jobs.crawl.commands import extract
 from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.estimate.commands import estimate
+from pairsieve.jobs.evaluation.commands import evaluate
 from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
@@ -272,7 +273,10 @@ def run(
     print_paths(job.store, name)
 
 
-for command in (extract, diff, sweep, presets, why, sql, explore, recheck, card, *COMMANDS):
+for command in (
+    *(extract, diff, sweep, presets, why, sql, explore, recheck, card, evaluate),
+    *COMMANDS,
+):
     app.command()(command)
 app.command("list")(list_contents)
 app.command("fetch-model")(fetch_model)

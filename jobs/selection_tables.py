@@ -7,6 +7,7 @@ from pairsieve.jobs.console import print_sentence, print_table, printable
 from pairsieve.jobs.recipes import preset_text
 from pairsieve.jobs.recipes.preset_text import published, rules_of
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.evaluation import results
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.life import Life
 from pairsieve.pipeline.selections.sweep import Axis, Counts
@@ -32,6 +33,10 @@ def print_difference(found: Difference) -> None:
             shown = [row for change in side for row in _examples(change)]
             if shown:
                 print_table("Some of them", ("rule", "score", "text, url, uid"), shown)
+
+    if found.evaluations:
+        head = ("set", "measure", "model", found.a, found.b)
+        print_table("Models trained on them", head, [*results.lines(found.evaluations)])
 
 
 def _examples(change: Change) -> list[tuple[Any, ...]]:

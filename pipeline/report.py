@@ -32,6 +32,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.evaluation import results
 from pairsieve.pipeline.explore.bounds import counted_bounds
 from pairsieve.pipeline.external import evaluation_sets
 from pairsieve.pipeline.ledger import block_columns
@@ -126,6 +127,7 @@ def run(
         file = Path(folder) / STATS
         build(connection, file, counts, counted)
         content = _content(connection, recipe, engine, counts, counted)
+        content["evaluations"] = list(results.lines(results.compared([results.read(store, name)])))
         content["difference"] = difference
         content["changes"] = (
             diff.pictured(store, difference, _unknown(recipe)) if difference else []

@@ -50,6 +50,7 @@ ENERGON_FOLDER = ".nv-meta"
 ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET = ".info.json", "split.yaml", "dataset.yaml"
 DONE = "done"  # the name of the one marker of a folder
 LABELS_FOLDER = "labels"  # what people have said of pairs
+EVALUATED = "evaluate"  # the folder of how well models do that were trained on selections
 FORGOTTEN = "forgotten"  # the folder of what `forget` has taken out
 
 VECTORS_SUFFIX = ".vectors.parquet"
@@ -312,6 +313,16 @@ def card_file(name: str, file: str) -> str:
 def label_file(session: str) -> str:
     """Return where the labels of one session of `explore` are; `session` is from `attempt`."""
     return f"{LABELS_FOLDER}/{session}.json"
+
+
+def evaluated_folder(name: str) -> str:
+    """Return the folder of how well models do that were trained on the selection `name`."""
+    return f"{EVALUATED}/{name}"
+
+
+def evaluation_results(name: str, weights: str) -> str:
+    """Return where the results of a checkpoint are; `weights` begins the SHA-256 of its weights."""
+    return f"{evaluated_folder(name)}/{weights}.parquet"
 
 
 def lease_file(name: str) -> str:

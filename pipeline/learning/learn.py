@@ -15,8 +15,9 @@ import numpy as np
 from pairsieve.pipeline.dataset.paths import LABELS_FOLDER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.learning import label_files, labels, logistic
+from pairsieve.pipeline.learning.intervals import wilson
 from pairsieve.pipeline.learning.labels import Marked
-from pairsieve.pipeline.learning.logistic import FOLDS, Learned, interval, sigmoid
+from pairsieve.pipeline.learning.logistic import FOLDS, Learned, sigmoid
 from pairsieve.pipeline.vectors import pair_head, reader
 from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.pipeline.vectors.pair_head import PairHead
@@ -98,8 +99,8 @@ def evaluation(marked: Marked, learned: Learned) -> dict[str, Any]:
     return {
         "folds": FOLDS,
         "penalty": learned.strength,
-        "precision": interval(hits, int(chosen.sum())),
-        "recall": interval(hits, int(marked.labels.sum())),
+        "precision": wilson(hits, int(chosen.sum())),
+        "recall": wilson(hits, int(marked.labels.sum())),
         "auc": logistic.auc(learned.logits, marked.labels),
         "auc_of_clip_similarity": logistic.auc(cosines, marked.labels),
         "calibration": _calibration(sigmoid(learned.logits), marked),

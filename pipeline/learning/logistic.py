@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of the penalty that are tried
 FOLDS = 5
-CONFIDENCE = 1.959964  # standard deviations of a 95 % interval
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -128,17 +127,3 @@ def auc(scores: Doubles, labels: Labels) -> float:
     good = int(labels.sum())
     ranks = rankdata(scores)[labels].sum() - good * (good + 1) / 2
     return float(ranks / (good * (len(labels) - good)))
-
-
-def interval(successes: int, trials: int) -> tuple[float, float, float]:
-    """Return a share and its 95 % interval.
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
-    """
-    if not trials:
-        return 0.0, 0.0, 1.0
-    share, z = successes / trials, CONFIDENCE
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials)
-    half *= float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
-    return share, max(0.0, middle - half), min(1.0, middle + half)

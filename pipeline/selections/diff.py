@@ -5,7 +5,7 @@ looked up in their blocks.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from heapq import nsmallest
 from typing import Any
@@ -14,6 +14,8 @@ from pairsieve.pipeline.dataset.checksums import STORED_AT, located, read_images
 from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.evaluation import results
+from pairsieve.pipeline.evaluation.results import Compared
 from pairsieve.pipeline.ledger import block_columns, sql
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files, result_files
 from pairsieve.pipeline.ledger.pool import Block, Pool, one_row
@@ -59,6 +61,7 @@ class Difference:
         kept_a, kept_b, both: Those kept by one, by the other, by both.
         gained: What `b` keeps and `a` does not, by the rules of `a`.
         lost: What `a` keeps and `b` does not, by the rules of `b`.
+        evaluations: How well models do that were trained on each; `a` first.
     """
 
     a: str
@@ -69,11 +72,13 @@ class Difference:
     both: int
     gained: list[Change]
     lost: list[Change]
+    evaluations: list[Compared] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name; places of pictures and what else is ours left out."""
         counts = {name: getattr(self, name) for name in self.__slots__[:6]}
-        return counts | {side: list(map(_shown, getattr(self, side))) for side in _SIDES}
+        sides = {side: list(map(_shown, getattr(self, side))) for side in _SIDES}
+        return counts | sides | {"evaluations": [asdict(one) for one in self.evaluations]}
 
 
 _SIDES = ("gained", "lost")
@@ -118,7 +123,8 @@ def run(
         for n, side in enumerate(sides)
     )
     pairs, kept_a, kept_b, both = totals
-    return Difference(a, b, pairs, kept_a, kept_b, both, gained, lost)
+    evaluations = results.compared([results.read(store, name) for name in names])
+    return Difference(a, b, pairs, kept_a, kept_b, both, gained, lost, evaluations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +248,11 @@ def page(store: Store, difference: Difference) -> str:
 
     No picture is shown of what is blocked, or what the protection of minors drops in either.
     """
-    content = {"difference": difference, "sides": pictured(store, difference)}
+    content = {
+        "difference": difference,
+        "sides": pictured(store, difference),
+        "evaluations": list(results.lines(difference.evaluations)),
+    }
     return render("diff.html.j2", content)
 
 

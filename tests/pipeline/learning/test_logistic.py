@@ -1,9 +1,8 @@
-"""The fit against its own gradient, intervals against published values, AUC by counting pairs."""
+"""The fit against its own gradient, AUC by counting pairs."""
 
 import numpy as np
-import pytest
 
-from pairsieve.pipeline.learning.logistic import auc, fit, interval, learn, sigmoid
+from pairsieve.pipeline.learning.logistic import auc, fit, learn, sigmoid
 
 
 def test_the_fit_is_where_the_penalised_loss_has_no_slope() -> None:
@@ -23,13 +22,6 @@ def test_auc_is_the_share_of_pairs_in_order_and_half_of_the_draws() -> None:
     scores, labels = np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, True, False, True])
     # of (0.4, 0.9) over (0.1, 0.4): 1, a draw, 1, 1
     assert auc(scores, labels) == 3.5 / 4
-
-
-def test_an_interval_is_wilsons() -> None:
-    # 81 of 263: Newcombe, "Two-sided confidence intervals for the single proportion" (1998)
-    assert interval(81, 263) == pytest.approx((0.3080, 0.2553, 0.3662), abs=1e-4)
-    assert interval(0, 20)[1:] == pytest.approx((0, 0.1611), abs=1e-4)
-    assert interval(0, 0) == (0, 0, 1)
 
 
 def test_labels_without_a_pattern_are_not_learnt() -> None:

@@ -1,0 +1,1 @@
+"""`evaluate`: how well models do that were trained on selections."""
