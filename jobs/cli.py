@@ -25,6 +25,7 @@ from pairsieve.jobs.cli_options import (
     EngineKind,
     Kind,
     Limit,
+    MetricsPort,
     Name,
     RecipePath,
     Sample,
@@ -39,6 +40,7 @@ from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.estimate.commands import estimate
 from pairsieve.jobs.evaluation.commands import evaluate
 from pairsieve.jobs.explore.commands import explore, sql
+from pairsieve.jobs.live.metrics import served
 from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
 from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
@@ -84,6 +86,7 @@ def gather(
     engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
+    metrics_port: MetricsPort = None,
     retry: Annotated[
         str | None,
         typer.Option("--retry", help="Then fetch again what failed: `transient`, or outcomes."),
@@ -99,7 +102,8 @@ def gather(
 
     outcomes = parse_outcomes(retry) if retry is not None else ()
     choice = EngineChoice(engine.value, workers, ray_address)
-    Job(recipe, dataset, choice, ["gather"]).gather(outcomes)
+    with served(metrics_port) as metrics:
+        Job(recipe, dataset, choice, ["gather"], metrics=metrics).gather(outcomes)
 
 
 @app.command()
@@ -109,11 +113,14 @@ def embed(
     engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import EngineChoice, Job
 
-    Job(recipe, dataset, EngineChoice(engine.value, workers, ray_address), ["embed"]).embed()
+    choice = EngineChoice(engine.value, workers, ray_address)
+    with served(metrics_port) as metrics:
+        Job(recipe, dataset, choice, ["embed"], metrics=metrics).embed()
 
 
 @app.command()
@@ -123,14 +130,15 @@ def caption(
     engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
+    metrics_port: MetricsPort = None,
     retry: Again = False,
 ) -> None:
     """Ask the model of the recipe's `captions` for captions or translations."""
     from pairsieve.jobs.job import EngineChoice, Job
 
-    Job(recipe, dataset, EngineChoice(engine.value, workers, ray_address), ["caption"]).caption(
-        retry
-    )
+    choice = EngineChoice(engine.value, workers, ray_address)
+    with served(metrics_port) as metrics:
+        Job(recipe, dataset, choice, ["caption"], metrics=metrics).caption(retry)
 
 
 @app.command()
@@ -260,6 +268,7 @@ def run(
     engine: Kind = EngineKind.AUTO,
     workers: Workers = None,
     ray_address: Address = None,
+    metrics_port: MetricsPort = None,
     limit: Limit = None,
     sample: Sample = False,
 ) -> None:
@@ -268,8 +277,9 @@ def run(
     from pairsieve.jobs.job import EngineChoice, Job
 
     choice = EngineChoice(engine.value, workers, ray_address)
-    job = Job(recipe, dataset, choice)
-    job.run(name, limit, sample)
+    with served(metrics_port) as metrics:
+        job = Job(recipe, dataset, choice, metrics=metrics)
+        job.run(name, limit, sample)
     print_paths(job.store, name)
 
 

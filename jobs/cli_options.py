@@ -81,6 +81,15 @@ Workers = Annotated[
 Address = Annotated[
     str | None, typer.Option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS.")
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        min=1,
+        max=65535,
+        help="Serve Prometheus metrics of the work at this port of 127.0.0.1.",
+    ),
+]
 
 Limit = Annotated[
     int | None,

@@ -11,7 +11,8 @@ import typer
 
 from pairsieve.jobs import log
 from pairsieve.jobs.console import print_funnel, print_rate
-from pairsieve.jobs.progress import Display, progress
+from pairsieve.jobs.live.metrics import Metrics
+from pairsieve.jobs.live.progress import Display, progress
 from pairsieve.jobs.run_warnings import warnings
 from pairsieve.pipeline import caption, check, plan, run
 from pairsieve.pipeline.captions.sentences import caption_sentences
@@ -21,7 +22,7 @@ from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_ma
 from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine, Kind, open_engine
+from pairsieve.pipeline.engine.engine import Kind, Opened, open_engine
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.forgotten import check_finished
@@ -68,7 +69,7 @@ def _interrupted(store: Store) -> bool:
 
 
 @contextmanager
-def opened(choice: EngineChoice, store: Store) -> Iterator[Engine]:
+def opened(choice: EngineChoice, store: Store) -> Iterator[Opened]:
     """Start the engine for a dataset and close it at the end, also when the user interrupts."""
     engine = open_engine(choice.of(store), choice.workers, choice.address)
     try:
@@ -90,11 +91,14 @@ class Job:
         engine: EngineChoice = EngineChoice(),  # noqa: B008, frozen
         verbs: Collection[str] = check.ALL_VERBS,
         settings: Sequence[str] = (),
+        metrics: Metrics | None = None,
     ) -> None:
         """Check all that can be checked before any work, for the verbs that are going to run.
 
         `settings` are values, as `--set` has them, that the recipe is to have instead of its own.
+        `metrics` tell what progress the work makes.
         """
+        self._metrics = metrics or Metrics()
         self.recipe = overrides.load(recipe, settings)
         self.store = Store.at(dataset, self.recipe.scratch)
         check_finished(self.store)
@@ -120,16 +124,21 @@ class Job:
         check.check_input(self.recipe, planned)
         return planned
 
-    def progress(self, pairs: int) -> AbstractContextManager[Display]:
-        """Show progress towards `pairs`, with those that are retried."""
-        return progress(pairs, sum(layer.pairs for layer in retry_layers.read_layers(self.store)))
+    @contextmanager
+    def progress(self, pairs: int, engine: Opened, retried: int | None = None) -> Iterator[Display]:
+        """Show progress towards `pairs` and those that are retried; default: of all layers."""
+        if retried is None:
+            retried = sum(layer.pairs for layer in retry_layers.read_layers(self.store))
+        with progress(pairs, retried, engine) as display:
+            self._metrics.show(display)
+            yield display
 
-    def engine(self) -> AbstractContextManager[Engine]:
+    def engine(self) -> AbstractContextManager[Opened]:
         """Start the engine and close it at the end, also when the user interrupts."""
         return opened(self._engine, self.store)
 
     @contextmanager
-    def deciding(self, lease: str) -> Iterator[Engine]:
+    def deciding(self, lease: str) -> Iterator[Opened]:
         """Start the engine once no other command decides over the same."""
         with held(self.store, lease, log.note), self.engine() as engine:
             yield engine
@@ -140,7 +149,7 @@ class Job:
         if outcomes and not planned.fetch:
             raise BadOption("--retry: the input holds its own images, so nothing was fetched")
         with self.engine() as engine:
-            with self.progress(planned.pairs) as listener:
+            with self.progress(planned.pairs, engine) as listener:
                 for _ in run.gathered(self.recipe, self.store, engine, planned, listener):
                     continue
             if not outcomes:
@@ -149,20 +158,23 @@ class Job:
             if begun is None:
                 typer.echo("Nothing to retry.")
                 return
-            with progress(planned.pairs, begun.layer.pairs) as listener:
+            with self.progress(planned.pairs, engine, begun.layer.pairs) as listener:
                 run.retried(self.recipe, self.store, engine, planned, begun, listener)
 
     def embed(self) -> None:
         """Embed what is gathered."""
         planned = self.plan()
-        with self.engine() as engine, self.progress(planned.pairs) as listener:
+        with self.engine() as engine, self.progress(planned.pairs, engine) as listener:
             slice_names = self.store.marker_names(GATHER_FOLDER)
             run.embedded(self.recipe, self.store, engine, planned, slice_names, listener)
 
     def caption(self, again: bool) -> None:
         """Ask of what is gathered, also of pairs that had no answer where `again`; say the cost."""
         planned = self.plan()
-        with self.deciding(CAPTIONS) as engine, self.progress(planned.pairs) as listener:
+        with (
+            self.deciding(CAPTIONS) as engine,
+            self.progress(planned.pairs, engine) as listener,
+        ):
             for _, marker in caption.run(self.recipe, self.store, engine, again):
                 listener("caption", marker)
         for sentence in caption_sentences(self.store):
@@ -184,7 +196,7 @@ class Job:
     def run(self, name: str, pairs: int | None = None, sample: bool = False) -> None:
         """Run the whole pipeline for the selection `name`; print progress, funnel, highest rate."""
         planned = self.limited(pairs, sample)
-        with self.engine() as engine, self.progress(planned.pairs) as listener:
+        with self.engine() as engine, self.progress(planned.pairs, engine) as listener:
             run.run(self.recipe, self.store, engine, name, listener, log.note)
         selected = self.store.marker(select_marker(name))
         if selected:

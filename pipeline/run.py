@@ -28,10 +28,13 @@ from pairsieve.schemas.recipe import Recipe
 
 
 class ProgressListener(Protocol):
-    """Hears of every commit, those of earlier runs first."""
+    """Hears of every stage that begins and of every commit, those of earlier runs first."""
 
-    def __call__(self, stage: str, marker: Marker, new: bool = True) -> None:
-        """Take note that `stage` has committed `marker`; not `new` if an earlier run did."""
+    def __call__(self, stage: str, marker: Marker | None, new: bool = True) -> None:
+        """Take note that `stage` has committed `marker`; not `new` if an earlier run did.
+
+        Without a marker it begins, or goes on.
+        """
         ...
 
 
@@ -63,6 +66,7 @@ def run(
     ):
         with held(store, lease, say):
             for stage in (stage for stage in DECIDING if stage.scope in scopes):
+                listener(stage.name, None)
                 decide: Decide = import_module(f"{__package__}.{stage.name}").decide
                 for marker in decide(recipe, store, engine, name):
                     listener(stage.name, marker)
@@ -88,6 +92,7 @@ def gathered(
     Those committed before are of all retry layers.
     """
     found = store.markers(GATHER_FOLDER)
+    listener("gather", None)
     for slice_name, marker in found.items():
         listener("retry" if layer_of(slice_name) else "gather", marker, new=False)
         yield slice_name
@@ -112,6 +117,7 @@ def retried(
     listener: ProgressListener,
 ) -> None:
     """Finish a retry layer; every unit must be gathered."""
+    listener("retry", None)
     for marker in begun.done.values():
         listener("retry", marker, new=False)
     for _, marker in gather.work(recipe, store, plan, engine, begun.todo):
@@ -137,11 +143,11 @@ def embedded(
         raise BadOption("embed: missing; say which `model` and `pretrained`")
     for model in recipe.models:
         before = set(store.marker_names(vectors_folder(folders.scores_folder(model))))
+        stage = f"embed {model.name}" if model.name else "embed"
+        listener(stage, None)
         done = []
         for slice_name, marker in embed.run(recipe, store, engine, slice_names, model):
-            listener(
-                f"embed {model.name}" if model.name else "embed", marker, slice_name not in before
-            )
+            listener(stage, marker, slice_name not in before)
             done.append(slice_name)
         if len(done) >= FOLD_AT:
             for folder in (folders.model_folder(model), folders.scores_folder(model)):

@@ -82,7 +82,7 @@ def sampled(recipe: Path, pairs: int, folder: Path) -> Sampled:
         )
     job.recipe = _with_small_units(job.recipe, pairs)
     plan = job.limited(pairs, sample=True)
-    with closing(open_engine("serial")) as engine, job.progress(plan.pairs) as listener:
+    with closing(open_engine("serial")) as engine, job.progress(plan.pairs, engine) as listener:
         costs.since_last()
         run.measure(job.recipe, job.store, engine, plan, listener)
         for verb in (group, select, shard):

@@ -9,21 +9,30 @@ from pairsieve.pipeline.dataset.marker import Marker
 CPU_S = "cpu_s"  # in the marker of a piece of work
 
 
-class _Spent:
-    """What this process has spent when it last told."""
-
-    seconds = 0.0
-
-
-def since_last(clock: Callable[[], float] = process_time) -> dict[str, float]:
-    """Return the CPU seconds of all threads of this process since it was last asked, for a marker.
+class CpuMeter:
+    """Tells what all threads of this process have spent since it last told.
 
     So nothing is counted twice, where several pieces of work are done at once; the sum is right,
     their shares may not be.
     """
-    now = clock()
-    spent, _Spent.seconds = now - _Spent.seconds, now
-    return {CPU_S: round(spent, 3)}
+
+    def __init__(self, clock: Callable[[], float] = process_time) -> None:
+        self._clock = clock
+        self._told = 0.0
+
+    def since_last(self) -> float:
+        """Return CPU seconds."""
+        now = self._clock()
+        spent, self._told = now - self._told, now
+        return spent
+
+
+_OF_MARKERS = CpuMeter()
+
+
+def since_last(meter: CpuMeter = _OF_MARKERS) -> dict[str, float]:
+    """Return the CPU seconds since the last marker of this process, for a marker's `extra`."""
+    return {CPU_S: round(meter.since_last(), 3)}
 
 
 @dataclass(frozen=True, slots=True)

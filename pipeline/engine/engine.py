@@ -12,8 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
+from time import process_time
 from typing import Any, Literal, Protocol, TypeVar
 
+from pairsieve.pipeline.dataset.costs import CpuMeter
 from pairsieve.pipeline.engine.private_ray import CHECK_S, QUIET, PrivateRay, ended
 from pairsieve.schemas.errors import Stopped
 
@@ -27,6 +30,7 @@ RETRIES = 2  # further attempts at a task whose process died
 OOM_RETRIES = "RAY_task_oom_retries"  # in the environment: for want of memory
 KNOCK_TIMEOUT_S = 10
 ITEMS_IN_HAND = 2  # of an actor on a GPU or CPU
+_OF_TASKS = CpuMeter()  # of a process of Ray's
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,18 @@ class Serial:
 
     workers = 1
     task_threads = None
+    gpus = 0
+
+    @property
+    def processors(self) -> int:
+        """Return how many processors the work may use."""
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+    @property
+    def spent_s(self) -> float:
+        """Return the CPU seconds spent so far by this process."""
+        return process_time()
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -130,7 +146,20 @@ class Ray:
             _join_ray(address)
         import ray
 
-        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        there = ray.cluster_resources()
+        self.workers = workers or max(1, int(there.get("CPU", 1)))
+        self.gpus = int(there.get("GPU", 0))
+        self._tasks_s = 0.0
+
+    @property
+    def processors(self) -> int:
+        """Return how many processors the work may use."""
+        return self.workers
+
+    @property
+    def spent_s(self) -> float:
+        """Return the CPU seconds spent so far by this process and by the tasks that have ended."""
+        return process_time() + self._tasks_s
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
@@ -139,8 +168,8 @@ class Ray:
         import ray
 
         @ray.remote(num_cpus=1, max_retries=RETRIES)
-        def task(item: Item) -> Result:
-            return function(item)
+        def task(item: Item) -> tuple[Result, float]:
+            return _metered(function, item)
 
         yield from self._window(task.remote, items, self.workers)
 
@@ -226,7 +255,11 @@ class Ray:
                 return
             done = self._wait(list(running))
             ended(done)
-            yield running.pop(done), _result(done)
+            result = _result(done)
+            if not isinstance(result, Crashed):
+                result, spent_s = result
+                self._tasks_s += spent_s
+            yield running.pop(done), result
 
     def _wait(self, references: list[Any]) -> Any:
         """Return a reference whose task has ended."""
@@ -255,18 +288,26 @@ class _Actor:
         self._state: Any = None
         self._building = threading.Lock()
 
-    def call(self, item: Any) -> Any:
+    def call(self, item: Any) -> tuple[Any, float]:
         with self._building:
             if self._state is None:
                 self._state = self._setup()
-        return self._function(self._state, item)
+        return _metered(partial(self._function, self._state), item)
 
 
 class _CpuActor(_Actor):
     """The same with a CPU of its own, under a name by which processes are told apart."""
 
 
-def open_engine(kind: Kind, workers: int | None = None, address: str | None = None) -> Engine:
+def _metered(function: Callable[[Item], Result], item: Item) -> tuple[Result, float]:
+    """Return the result, and what this process has spent since its last task ended, CPU seconds."""
+    return function(item), _OF_TASKS.since_last()
+
+
+Opened = Serial | Ray
+
+
+def open_engine(kind: Kind, workers: int | None = None, address: str | None = None) -> Opened:
     """Return the engine of that kind."""
     return Serial() if kind == "serial" else Ray(workers, address)
 

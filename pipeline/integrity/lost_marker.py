@@ -19,10 +19,10 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import HashedReader
-from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of
-from pairsieve.schemas.columns import FETCHED_AT, HOST, HTTP_STATUS, OUTCOME, RETRY_LAYER, ROW
+from pairsieve.pipeline.unit.fetch_summary import COLUMNS, KEY, tally_of
+from pairsieve.schemas.columns import FETCHED_AT, OUTCOME, RETRY_LAYER, ROW
 
-READ = (ROW, RETRY_LAYER, OUTCOME, HTTP_STATUS, HOST, FETCHED_AT)
+READ = (ROW, RETRY_LAYER, *COLUMNS)
 ATTEMPT = r"\.([0-9a-f]{12})(\.\w+(?:\.\w+)?)"
 
 

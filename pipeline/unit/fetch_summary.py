@@ -10,12 +10,13 @@ from typing import Any
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.fetch_diagnosis import FetchCounts, answer, step_s, worst
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.schemas.columns import FETCHED_AT, HOST, HTTP_STATUS, OUTCOME
+from pairsieve.schemas.columns import FETCH_BYTES, FETCHED_AT, HOST, HTTP_STATUS, OUTCOME
 
 KEY = "fetches"  # in a marker's `extra`
 HOSTS = 10  # with the most failures, of each task slice
 STEPS_OF_SLICE = 12
 STEPS = 60  # of all task slices together
+COLUMNS = (OUTCOME, HTTP_STATUS, HOST, FETCHED_AT, FETCH_BYTES)  # that it is counted from
 
 
 def tally(part: Part) -> dict[str, Any]:
@@ -25,20 +26,31 @@ def tally(part: Part) -> dict[str, Any]:
 
 def tally_of(values: Mapping[str, list[Any]]) -> dict[str, Any]:
     """Return the same of the columns of its ledger part, by name; times are in ms since 1970."""
-    names = (OUTCOME, HTTP_STATUS, HOST, FETCHED_AT)
-    rows = list(zip(*(values[column.name] for column in names), strict=True))
+    rows = list(zip(*(values[column.name] for column in COLUMNS), strict=True))
     answers: Counter[str] = Counter()
     hosts: dict[str, Counter[str]] = defaultdict(Counter)
     times: list[tuple[int, str]] = []
-    for outcome, status, host, fetched_at in rows:
+    bodies: set[tuple[Any, ...]] = set()  # pairs of one URL share a fetch
+    for outcome, status, host, fetched_at, size in rows:
         said = answer(str(outcome), status)
         answers[said] += 1
         if host:
             hosts[host[:253]][said] += 1
         if fetched_at is not None:
             times.append((fetched_at // 1000, said))
+            bodies.add((host, fetched_at, size or 0))
     most = {name: dict(hosts[name]) for name, *_ in worst(hosts, HOSTS)}
-    return {"answers": dict(answers), "hosts": most, "steps": _steps(times, STEPS_OF_SLICE)}
+    return {
+        "answers": dict(answers),
+        "hosts": most,
+        "steps": _steps(times, STEPS_OF_SLICE),
+        "bytes": sum(size for *_, size in bodies),
+    }
+
+
+def fetched_bytes(marker: Marker) -> int:
+    """Return how many bytes a task slice received, once where pairs of one URL share a fetch."""
+    return int(marker.extra.get(KEY, {}).get("bytes", 0))
 
 
 def total(markers: Iterable[Marker]) -> FetchCounts:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pairsieve.pipeline.engine.engine import Crashed, Engine, Serial, open_engine
+from pairsieve.pipeline.engine.engine import Crashed, Opened, Serial, open_engine
 from pairsieve.pipeline.fetch import scheduler
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.image.decode import Rejected
@@ -230,7 +230,7 @@ class Site:
 class StartedRay(NamedTuple):
     """Ray, and what starting it and a first task left in an empty home folder."""
 
-    engine: Engine
+    engine: Opened
     left_at_home: list[Path]
 
 
@@ -247,7 +247,7 @@ def started_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartedRay
 
 
 @pytest.fixture(scope="session")
-def ray(started_ray: StartedRay) -> Engine:
+def ray(started_ray: StartedRay) -> Opened:
     """Ray with two workers, as tasks use it."""
     return started_ray.engine
 

@@ -1,12 +1,13 @@
 from pairsieve.pipeline.dataset import costs
-from pairsieve.pipeline.dataset.costs import CPU_S, StageCost, of_stages, since_last
+from pairsieve.pipeline.dataset.costs import CPU_S, CpuMeter, StageCost, of_stages, since_last
 from pairsieve.pipeline.dataset.marker import Marker
 
 
 def test_what_a_process_spends_is_told_once() -> None:
-    since_last(lambda: 10.0)
-    assert since_last(lambda: 12.5) == {CPU_S: 2.5}
-    assert since_last(lambda: 12.5) == {CPU_S: 0.0}
+    meter = CpuMeter(iter((10.0, 12.5, 12.5)).__next__)
+    since_last(meter)
+    assert since_last(meter) == {CPU_S: 2.5}
+    assert since_last(meter) == {CPU_S: 0.0}
     since_last()
     total = sum(range(300_000))
     assert 0 < since_last()[CPU_S] < 60

@@ -4,12 +4,20 @@ import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from pairsieve.pipeline.engine.engine import OOM_RETRIES, RETRIES, Crashed, Engine, open_engine
+from pairsieve.pipeline.engine.engine import (
+    OOM_RETRIES,
+    RETRIES,
+    Crashed,
+    Engine,
+    Opened,
+    open_engine,
+)
 from pairsieve.schemas.errors import BadOption, Stopped
 
 if TYPE_CHECKING:
@@ -35,6 +43,16 @@ def die_once(flag: Path, number: int) -> int:
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def burn(seconds: float) -> None:
+    until = process_time() + seconds
+    while process_time() < until:
+        continue
+
+
+def burn_with(state: float, seconds: float) -> None:
+    burn(seconds)
 
 
 def add(state: int, number: int) -> int:
@@ -67,6 +85,16 @@ def test_serial_keeps_the_order_and_builds_the_state_once() -> None:
 
 def test_ray_gives_every_result_once(ray: Engine) -> None:
     assert sorted(ray.map(square, range(20))) == [(n, n * n) for n in range(20)]
+
+
+def test_ray_adds_up_what_tasks_and_actors_spend(ray: Opened) -> None:
+    before = ray.spent_s - process_time()
+    list(ray.map(burn, [0.1]))
+    between = ray.spent_s - process_time()
+    list(ray.map_with(float, burn_with, [0.1]))
+    after = ray.spent_s - process_time()
+    assert between - before >= 0.1
+    assert after - between >= 0.1
 
 
 def test_ray_pulls_items_only_as_there_is_room(ray: Engine) -> None:

@@ -5,7 +5,7 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.fetch_summary import HOSTS, KEY, STEPS_OF_SLICE, tally, total, wider
 from pairsieve.pipeline.unit.ledger_part import Part
-from pairsieve.schemas.columns import FETCHED_AT, HTTP_STATUS, OUTCOME
+from pairsieve.schemas.columns import FETCH_BYTES, FETCHED_AT, HTTP_STATUS, OUTCOME
 
 
 def part(rows: list[tuple[str, str, int | None, int | None]]) -> Part:
@@ -18,6 +18,12 @@ def part(rows: list[tuple[str, str, int | None, int | None]]) -> Part:
         for column, value in zip((OUTCOME, HTTP_STATUS, FETCHED_AT), values, strict=True):
             summary_part.put(column, [row], value)
     return summary_part
+
+
+def test_the_bytes_of_a_fetch_that_pairs_share_count_once() -> None:
+    summary_part = part([("http://a.example/", "ok", 200, at) for at in (1_000, 1_000, 2_000)])
+    summary_part.put(FETCH_BYTES, [0, 1, 2], 500)
+    assert tally(summary_part)["bytes"] == 1000
 
 
 def marker(rows: list[tuple[str, str, int | None, int | None]]) -> Marker:

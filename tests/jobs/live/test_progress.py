@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from pairsieve.jobs.progress import Display
+from pairsieve.jobs.live.progress import Display
 from pairsieve.pipeline.dataset.marker import Marker
 
 
@@ -21,9 +21,9 @@ def test_plain_lines_end_with_the_sum_of_every_verb() -> None:
         ("gather", Marker(40, {}, {"ok": 40}), True),
         ("embed", Marker(100, {}, {"embedded": 90, "texts": 80}), True),
     ).splitlines()
-    assert [line.split()[:3] for line in lines] == [
-        ["gather", "100", "pairs"],
-        ["embed", "100", "pairs"],
+    assert [line.split()[:5] for line in lines] == [
+        ["gather", "100", "of", "100", "pairs"],
+        ["embed", "100", "of", "100", "pairs"],
     ]
     assert lines[0].endswith("ok 90, dns 10")
     assert "texts" not in lines[1]
@@ -31,7 +31,7 @@ def test_plain_lines_end_with_the_sum_of_every_verb() -> None:
 
 def test_what_an_earlier_run_did_does_not_count_towards_the_rate() -> None:
     (line,) = told(("gather", Marker(50, {}, {"ok": 50}), False)).splitlines()
-    assert "50 pairs" in line
+    assert "50 of 100 pairs" in line
     assert " 0/s" in line
     assert "left" not in line
 

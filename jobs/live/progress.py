@@ -1,0 +1,169 @@
+"""Progress of a run: a live bar per stage on a terminal, plain lines anywhere else."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pairsieve.jobs import log
+from pairsieve.jobs.live.stage_progress import StageProgress
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
+from pairsieve.pipeline.engine.engine import Serial
+
+LINE_EVERY_S = 2.0  # plain lines: at most one per stage in this time, and one at its end
+
+
+class Processors(Protocol):
+    """What is to be known of an engine."""
+
+    @property
+    def processors(self) -> int:
+        """Return how many processors the work may use."""
+        ...
+
+    @property
+    def gpus(self) -> int:
+        """Return how many GPUs."""
+        ...
+
+    @property
+    def spent_s(self) -> float:
+        """Return what processors have spent so far, s."""
+        ...
+
+
+class Display:
+    """Hears of commits and shows rate, busy share, bytes, counts per outcome and the time left.
+
+    Attributes:
+        stages: Where each stage is that has begun, by name, in order.
+        engine: What does the work.
+    """
+
+    def __init__(
+        self, pairs: int, console: Console, retried: int = 0, engine: Processors | None = None
+    ) -> None:
+        """Show progress on `console` towards `pairs`, of which `retried` are fetched once more."""
+        self.stages: dict[str, StageProgress] = {}
+        self.engine = engine or Serial()
+        self._spent_s = self.engine.spent_s
+        self._pairs = pairs
+        self._retried = retried
+        self._console = console
+        self._bars = (
+            Progress(
+                TextColumn("{task.description:<8}"),
+                BarColumn(bar_width=16),
+                TextColumn("{task.fields[pairs]}"),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            if console.is_terminal and not (log.is_quiet() or log.is_json())
+            else None
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, float] = {}  # when the last plain line of each stage was said
+        self._unsaid: set[str] = set()
+        self._kept = 0
+
+    def __enter__(self) -> Self:
+        """Start the live display, if there is one."""
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Say the last of every stage and end the live display."""
+        if self._bars:
+            self._bars.stop()
+            return
+        for name in self.stages:
+            if name in self._unsaid:
+                self._say(name)
+
+    def _begin(self, stage: str) -> None:
+        """Show a stage whose work begins, with nothing done of it."""
+        if stage in self.stages:
+            return
+        of = stage_of(stage)
+        gpus = self.engine.gpus if of in MEASURING else 0
+        self.stages[stage] = StageProgress(self._total(stage), self.engine.processors, gpus)
+        self._said[stage] = time.monotonic()
+        if of not in MEASURING:
+            self._spent_since()
+        if self._bars:
+            total = self.stages[stage].total
+            self._tasks[stage] = self._bars.add_task(stage, total=total, pairs="", note="")
+
+    def __call__(self, stage: str, marker: Marker | None, new: bool = True) -> None:
+        """Take note of one commit of `stage`; not `new` if an earlier run made it; None: begun."""
+        self._begin(stage)
+        if marker is None:
+            return
+        shown = self.stages[stage]
+        if shown.total is None:
+            shown.total = marker.rows
+        shown.add(marker, new, self._spent_since())
+        self._kept = marker.counts.get("kept", self._kept)
+        if self._bars:
+            pairs = f"{shown.pairs:,} of {shown.total:,} pairs"
+            task = self._tasks[stage]
+            self._bars.update(
+                task, completed=shown.pairs, total=shown.total, pairs=pairs, note=shown.note()
+            )
+        elif time.monotonic() - self._said[stage] >= LINE_EVERY_S:
+            self._say(stage)
+        else:
+            self._unsaid.add(stage)
+
+    def _spent_since(self) -> float:
+        """Return what processors have spent since this was last asked, s."""
+        now = self.engine.spent_s
+        spent, self._spent_s = now - self._spent_s, now
+        return spent
+
+    def _total(self, stage: str) -> int | None:
+        """Return how many pairs the stage will answer for; a retried pair counts again."""
+        totals = {
+            Pairs.ALL: self._pairs,
+            Pairs.RETRIED: self._retried,
+            Pairs.ATTEMPTED: self._pairs + self._retried,
+            Pairs.IN_MARKER: None,
+            Pairs.KEPT: self._kept,
+        }
+        return totals[stage_of(stage).pairs]
+
+    def _say(self, name: str) -> None:
+        """Print where a stage is, as one plain line."""
+        self._unsaid.discard(name)
+        self._said[name] = time.monotonic()
+        if log.is_quiet():
+            return
+        stage = self.stages[name]
+        if log.is_json():
+            log.event("info", "progress", stage=name, **stage.facts())
+            return
+        left = f"about {stage.left_s:,.0f} s left, " if stage.left_s else ""
+        self._console.print(
+            f"{name:<8}{stage.pairs:>8,} of {stage.total:,} pairs  {left}{stage.note()}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def progress(pairs: int, retried: int = 0, engine: Processors | None = None) -> Iterator[Display]:
+    """Show progress towards `pairs`, and `retried` fetched once more, on standard error."""
+    with Display(pairs, Console(stderr=True), retried, engine) as display:
+        yield display
