@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pairsieve.jobs import log
+from pairsieve.jobs.live.words import size_in_words, time_in_words
 from pairsieve.pipeline.dataset.paths import report_page, shards_folder, stats_file
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.work import StageWork
 from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.forget import Taken
 from pairsieve.pipeline.ledger.ledger import current_shards
@@ -78,6 +80,7 @@ def print_status(status: Status) -> None:
         rows.append((label, "-" if number is None else number))
     print_table("Status", ("", "pairs"), rows)
     print_sentence(f"Stages done: {', '.join(status.stages)}.")
+    print_work(status.work)
     if status.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
     if status.worst_hosts:
@@ -93,6 +96,23 @@ def print_status(status: Status) -> None:
             log.event("error", "complaint", message=f"does not add up: {complaint}")
         else:
             Console(stderr=True).print(f"does not add up: {complaint}", style="red")
+
+
+def print_work(work: Sequence[StageWork]) -> None:
+    """Print how far each stage is, and how far from its end those that are not done."""
+    head = ("stage", "pairs", "of", "written", "CPU-s")
+    rows = [
+        (one.stage, one.pairs, one.total, size_in_words(one.bytes), cpu)
+        for one in work
+        for cpu in ("-" if one.cpu_s is None else f"{one.cpu_s:,.0f}",)
+    ]
+    print_table("Stages", head, rows)
+    for one in work:
+        if one.last_s is not None:
+            rate = f"{one.per_s:,.1f} pairs/s lately, " if one.per_s else ""
+            left = f"{time_in_words(one.left_s)} left at that rate, " if one.left_s else ""
+            last = time_in_words(one.last_s)
+            print_sentence(f"{one.stage}: {rate}{left}the last commit {last} ago.")
 
 
 def print_contents(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Status: where every pair of a dataset is, from the markers alone."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -23,6 +24,7 @@ from pairsieve.pipeline.dataset.stages import (
     Stage,
 )
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.work import StageWork, work_of
 from pairsieve.pipeline.ledger.files import current_result, first_names
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.selections.listing import names as selections
@@ -77,6 +79,7 @@ class Status:
         over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
         models: A sentence on each model that made vectors or wrote captions.
         stages: Those that have left something, in the order of the pipeline.
+        work: How far each of these is, embedding by model.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -95,6 +98,7 @@ class Status:
     over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    work: list[StageWork] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -128,7 +132,10 @@ def status(store: Store, name: str) -> Status:
     _expect(summary, "pairs per outcome", sum(outcomes.values()), "pairs gathered", done)
     if done > plan.pairs:
         summary.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
-    for layer in retry_layers.read_layers(store):
+    layers = retry_layers.read_layers(store)
+    retried = sum(layer.pairs for layer in layers)
+    summary.work = list(_work(store, name, gathered, plan.pairs, retried))
+    for layer in layers:
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
     summary.complaints += _damage(store, name, gathered)
     selected = store.marker(select_marker(name))
@@ -140,6 +147,26 @@ def status(store: Store, name: str) -> Status:
     return summary
 
 
+def _work(
+    store: Store, name: str, gathered: Mapping[str, Marker], pairs: int, retried: int
+) -> Iterator[StageWork]:
+    """Yield how far each stage is that has left a marker."""
+    now = time.time()
+    for stage in VERBS:
+        folder, attempted = stage.folder, pairs + retried
+        if stage == GATHER and gathered:
+            yield work_of(store, stage.name, folder, gathered, attempted, now)
+        elif stage.scope is Scope.MODEL:
+            for folder, markers in _of_models(store, stage):
+                model, _, scores = folder.removeprefix(f"{stage.folder}/").partition("/")
+                title = f"{'scores of' if scores else stage.name} {model}"
+                yield work_of(store, title, folder, markers, attempted, now)
+        elif stage.scope in (Scope.POOL, Scope.SELECTION):
+            done = current_result(store, stage, name)
+            if done:
+                yield work_of(store, stage.name, folder, {"done": done}, done.rows, now)
+
+
 def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator[str]:
     """Yield a sentence on each committed file that is gone or has another size."""
     for stage in VERBS:
@@ -147,7 +174,7 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
             markers, again = list(gathered.values()), store.remedy
         elif stage.scope is Scope.MODEL:
             markers, again = (
-                list(_of_models(store, stage)),
+                [one for _, markers in _of_models(store, stage) for one in markers.values()],
                 f"`pairsieve {stage.name}` makes it again",
             )
         elif stage.scope in (Scope.POOL, Scope.SELECTION):
@@ -159,11 +186,11 @@ def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator
             yield f"{file}: {wrong}; {again}"
 
 
-def _of_models(store: Store, stage: Stage) -> Iterator[Marker]:
-    """Yield the markers of all that models have made in a stage, folder after folder."""
+def _of_models(store: Store, stage: Stage) -> Iterator[tuple[str, Mapping[str, Marker]]]:
+    """Yield each folder of what a model has made in a stage, and its markers."""
     paths = [path for path, _, _ in store.list(stage.folder) if role(path) is Role.MARKER]
     for folder in sorted({path.rpartition("/")[0] for path in paths}):
-        yield from store.markers(folder).values()
+        yield folder, store.markers(folder)
 
 
 def _committed(store: Store, stage: Stage, name: str) -> bool:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from pairsieve.jobs import log
 from pairsieve.jobs.live.stage_progress import StageProgress
+from pairsieve.jobs.live.words import time_in_words
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
 from pairsieve.pipeline.engine.engine import Serial
@@ -154,7 +155,7 @@ class Display:
         if log.is_json():
             log.event("info", "progress", stage=name, **stage.facts())
             return
-        left = f"about {stage.left_s:,.0f} s left, " if stage.left_s else ""
+        left = f"about {time_in_words(stage.left_s)} left, " if stage.left_s else ""
         self._console.print(
             f"{name:<8}{stage.pairs:>8,} of {stage.total:,} pairs  {left}{stage.note()}",
             highlight=False,

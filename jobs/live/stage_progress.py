@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from pairsieve.jobs.live.words import size_in_words
 from pairsieve.pipeline.dataset.costs import CPU_S
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.fetch_summary import fetched_bytes
@@ -113,17 +114,8 @@ class StageProgress:
         if self.gpu_share is not None and self.model_s:
             words.append(f"GPU {100 * self.gpu_share:.0f} %")
         if self.fetched:
-            words.append(f"{in_words(self.fetched)} fetched")
+            words.append(f"{size_in_words(self.fetched)} fetched")
         if self.written:
-            words.append(f"{in_words(self.written)} written")
+            words.append(f"{size_in_words(self.written)} written")
         words += [f"{name} {count:,}" for name, count in self.outcomes.most_common(4)]
         return ", ".join(words)
-
-
-def in_words(size: float) -> str:
-    """Return a number of bytes with the unit that suits it, e.g. `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"

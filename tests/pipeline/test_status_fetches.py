@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,3 +48,14 @@ def test_the_terminal_shows_them(store: Store, capsys: pytest.CaptureFixture[str
     assert "a.example" in said
     assert "1970-01-01 00:01:00" in said
     assert "your resolver is overloaded" in said
+
+
+def test_the_stages_say_how_far_they_are(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(store, "embed/tiny/00000000.json", Marker(50, {}, {}, {"cpu_s": 3.0}))
+    found = status(store, "default")
+    assert [(one.stage, one.pairs, one.total) for one in found.work] == [
+        ("gather", 100, 100),
+        ("embed tiny", 50, 100),
+    ]
+    print_status(found)
+    assert re.search(r"embed tiny: the last commit \d+ s ago\.", capsys.readouterr().out)

@@ -1,0 +1,67 @@
+"""How far the work of a stage is, told by its markers alone, also while another command does it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pairsieve.pipeline.dataset.costs import of_stage
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
+
+RECENT = 50  # the last commits, from which the rate is told
+
+
+@dataclass(frozen=True, slots=True)
+class StageWork:
+    """What a stage has done of what it is to do.
+
+    Attributes:
+        stage: Its name, and that of the model where it has one.
+        pairs: Pairs it has answered for.
+        total: Those it answers for when it is done.
+        bytes: Of the files that it has committed.
+        cpu_s: CPU seconds; None where its markers do not say.
+        per_s: Pairs per second between the last commits; None where it is done or has begun only.
+        left_s: Time left at that rate, s.
+        last_s: How long ago the last commit was, s.
+    """
+
+    stage: str
+    pairs: int
+    total: int
+    bytes: int
+    cpu_s: float | None
+    per_s: float | None = None
+    left_s: float | None = None
+    last_s: float | None = None
+
+
+def work_of(
+    store: Store, stage: str, folder: str, markers: Mapping[str, Marker], total: int, now: float
+) -> StageWork:
+    """Return how far a stage is; of one that is not done its files are listed, for their times.
+
+    `now` is s since 1970; the clocks of other machines and of the store may differ.
+    """
+    cost = of_stage(stage, markers.values())
+    pairs = sum(marker.rows for marker in markers.values())
+    done = StageWork(stage, pairs, total, cost.bytes, cost.cpu_s)
+    commits = [] if pairs >= total else sorted(_commits(store, folder, markers))[-RECENT:]
+    if not commits:
+        return done
+    (first, _), (last, _) = commits[0], commits[-1]
+    per_s = sum(rows for _, rows in commits[1:]) / (last - first) if last > first else None
+    left_s = (total - pairs) / per_s if per_s else None
+    return StageWork(
+        stage, pairs, total, cost.bytes, cost.cpu_s, per_s, left_s, max(now - last, 0.0)
+    )
+
+
+def _commits(
+    store: Store, folder: str, markers: Mapping[str, Marker]
+) -> Iterator[tuple[float, int]]:
+    """Yield (s since 1970, pairs) of each marker that lies in a folder as a file."""
+    for entry in store.entries(folder):
+        path = PurePosixPath(entry["path"])
+        if path.suffix == ".json" and path.parent.as_posix() == folder and path.stem in markers:
+            yield entry["last_modified"].timestamp(), markers[path.stem].rows
