@@ -45,6 +45,10 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COUNT
 
+# Of a process: so many that it works while the last answers of some are waited for.
+PAIRS_IN_HAND = 20_000  # at 7 kB each; bounds the memory for them, unless two task slices have more
+MOST_IN_HAND = 8  # task slices; bounds the memory for their pictures that wait to be measured
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -68,7 +72,8 @@ class Worker:
 class Gathering:
     """What a process keeps while it gathers.
 
-    One task slice is begun at a time, the next one while the last answers of it are waited for.
+    One task slice is begun at a time, the next one while the last answers of those before it are
+    waited for.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -111,7 +116,7 @@ def work(
         crashed: list[TaskSlice] = []
         among = min(engine.workers, len(todo))
         setup = partial(Gathering, Worker(recipe, store, plan_sha256, among, records))
-        for task_slice, result in engine.map_with(setup, gather, todo, on="cpu"):
+        for task_slice, result in engine.map_with(setup, gather, todo, per_cpu=_in_hand(todo)):
             if not isinstance(result, Crashed):
                 yield task_slice.name, result
             elif halves := _halves(store, task_slice):
@@ -122,6 +127,12 @@ def work(
                     _commit_crashed(recipe, store, plan, task_slice, result.reason),
                 )
         todo = crashed
+
+
+def _in_hand(todo: list[TaskSlice]) -> int:
+    """Return how many task slices a process has in hand: small ones are many."""
+    largest = max(task_slice.rows for task_slice in todo)
+    return max(2, min(MOST_IN_HAND, PAIRS_IN_HAND // largest))
 
 
 def gather(gathering: Gathering, task_slice: TaskSlice) -> Marker:

@@ -14,7 +14,7 @@ from typing import Any
 from pairsieve.jobs.bench.alternate import Result, cpu_s, serve_job
 from pairsieve.pipeline import embed
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import ITEMS_IN_HAND, Place, Serial
+from pairsieve.pipeline.engine.engine import ITEMS_IN_HAND, Serial
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.recipe import Recipe
@@ -35,7 +35,7 @@ class Actor(Serial):
         function: Callable[[Any, Any], Any],
         items: Iterable[Any],
         gpus: float = 0,
-        on: Place = "node",
+        per_cpu: int = 0,
     ) -> Generator[tuple[Any, Any]]:
         """Yield (item, result) in the order of `items`."""
         first, *others = items

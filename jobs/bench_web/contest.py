@@ -27,6 +27,7 @@ from pairsieve.pipeline.models.clip_model import available_cpus
 TIMEOUT_S = 10  # of a request, as img2dataset's default
 THREADS = (256, 64)  # of img2dataset: its default, and another
 PICTURES = 40  # drawn
+SIDE, QUALITY = 256, 95  # of what is stored, as img2dataset's defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def _ours(benchmark: WebBenchmark, folder: Path, port: int) -> WebCost:
     shutil.rmtree(dataset, ignore_errors=True)
     options = {
         "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": benchmark.unit_pairs},
+        "image": {"min_side": SIDE, "quality": QUALITY},
         "fetch": {
             "user_agent": "pairsieve-bench (+mailto:bench@example.org)",
             "allow_networks": ["127.0.0.0/8"],

@@ -24,12 +24,11 @@ Item = TypeVar("Item")
 State = TypeVar("State")
 Result = TypeVar("Result")
 Kind = Literal["ray", "serial"]
-Place = Literal["node", "cpu"]
 
 RETRIES = 2  # further attempts at a task whose process died
 OOM_RETRIES = "RAY_task_oom_retries"  # in the environment: for want of memory
 KNOCK_TIMEOUT_S = 10
-ITEMS_IN_HAND = 2  # of an actor on a GPU or CPU
+ITEMS_IN_HAND = 2  # of an actor on a GPU
 _OF_TASKS = CpuMeter()  # of a process of Ray's
 
 
@@ -65,12 +64,12 @@ class Engine(Protocol):
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
-        on: Place = "node",
+        per_cpu: int = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Do the same with a state that is costly to build, such as a model, one per actor.
 
-        There is an actor per node, or `on` every CPU, where it works at two items at once. An
-        actor takes that many `gpus`, also a part of one, where there are any.
+        There is an actor per node, or one on every CPU that works at `per_cpu` items at once, where
+        that is not 0. An actor takes that many `gpus`, also a part of one, where there are any.
         """
         ...
 
@@ -110,7 +109,7 @@ class Serial:
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
-        on: Place = "node",
+        per_cpu: int = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) in the order of `items`; the state is built at the first one."""
         state: State | None = None
@@ -179,13 +178,12 @@ class Ray:
         function: Callable[[State, Item], Result],
         items: Iterable[Item],
         gpus: float = 0,
-        on: Place = "node",
+        per_cpu: int = 0,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) as actors answer: as many as the GPUs hold, else one per node.
 
         They are counted now: a node that has joined since the start is used. On a GPU an actor has
-        two items in hand, so that the GPU works while one is written; on a CPU, so that it works
-        while the last answers of one are waited for.
+        two items in hand, so that the GPU works while one is written.
         Actors `on` nodes ask for no CPU of Ray's: a pool that held them all would starve the tasks
         that feed it. They restart as often as needed. When an actor dies, what was beside or behind
         the culprit may use up its attempts too, so an item counts as crashed only when it also
@@ -195,17 +193,18 @@ class Ray:
 
         there = int(ray.cluster_resources().get("GPU", 0))
         on_gpu = gpus > 0 and there > 0
-        nodes = self.workers if on == "cpu" else sum(bool(node["Alive"]) for node in ray.nodes())
+        nodes = self.workers if per_cpu else sum(bool(node["Alive"]) for node in ray.nodes())
         count = max(1, int(there / gpus)) if on_gpu else nodes
         actor: Any = ray.remote(
-            num_cpus=1 if on == "cpu" else 0,
+            num_cpus=1 if per_cpu else 0,
             num_gpus=gpus if on_gpu else 0,
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
-        )(_CpuActor if on == "cpu" else _Actor)
-        in_hand = ITEMS_IN_HAND if on_gpu or on == "cpu" else 1
-        starting = actor.options(max_concurrency=in_hand)
+        )(_CpuActor if per_cpu else _Actor)
+        in_hand = per_cpu or ITEMS_IN_HAND
+        at_once = in_hand if on_gpu or per_cpu else 1
+        starting = actor.options(max_concurrency=at_once)
         actors: list[Any] = []  # started as items come, so that few items start few
         free: deque[Any] = deque()
         busy: dict[Any, Any] = {}
@@ -213,7 +212,7 @@ class Ray:
         def submit(item: Item) -> Any:
             if len(actors) < count:
                 actors.append(starting.remote(setup, function))
-                free.extendleft([actors[-1]] * ITEMS_IN_HAND)
+                free.extendleft([actors[-1]] * in_hand)
             actor = free.popleft()
             reference = actor.call.remote(item)
             busy[reference] = actor
@@ -224,7 +223,7 @@ class Ray:
 
         suspects = []
         try:
-            for item, result in self._window(submit, items, count * ITEMS_IN_HAND, ended):
+            for item, result in self._window(submit, items, count * in_hand, ended):
                 if isinstance(result, Crashed):
                     suspects.append(item)
                 else:

@@ -61,7 +61,7 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
-PICTURES_AT_ONCE = 32  # decoded pictures measured together; bounds the memory for their pixels
+PICTURES_AT_ONCE = 16  # decoded pictures measured together; bounds the memory for their pixels
 
 BlurBoxes = tuple[BlurBox, ...] | str  # to blur, or what is wrong with them
 

@@ -264,8 +264,10 @@ class CrashingAt:
         self.culprit = culprit
         self.tasks = 0
 
-    def map_with(self, setup: Any, function: Any, items: Any, on: str) -> Iterator[tuple[Any, Any]]:
-        assert on == "cpu"
+    def map_with(
+        self, setup: Any, function: Any, items: Any, per_cpu: int
+    ) -> Iterator[tuple[Any, Any]]:
+        assert per_cpu == 8  # of a few pairs
         state = setup()
         for slice_name in items:
             self.tasks += 1

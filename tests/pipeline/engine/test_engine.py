@@ -134,7 +134,7 @@ def test_an_actor_that_dies_takes_only_the_culprit_with_it(ray: Engine) -> None:
 
 def test_an_actor_is_started_for_each_item_and_no_more(ray: Engine) -> None:
     assert ray.workers == 2
-    pids = [dict(ray.map_with(os.getpid, own_pid, range(n), on="cpu")) for n in (0, 1, 4)]
+    pids = [dict(ray.map_with(os.getpid, own_pid, range(n), per_cpu=2)) for n in (0, 1, 4)]
     assert [len(set(of_items.values())) for of_items in pids] == [0, 1, 2]
 
 
