@@ -164,7 +164,8 @@ def test_files_are_short_enough() -> None:
 
 
 def test_modules_say_what_they_are_for() -> None:
-    assert [path for path in CODE if not ast.get_docstring(tree_of(path))] == []
+    begins = re.compile(r'(#.*\n)*"""\S')  # parsing all takes seconds
+    assert [path for path in CODE if not begins.match(path.read_text())] == []
 
 
 def test_module_names_say_what_they_hold() -> None:
@@ -238,8 +239,9 @@ def test_command_and_its_options_are_documented(command: str, options: list[str]
 
 def _recipes() -> list[Path]:
     """Return every recipe in the repository: YAML files with a key `input`."""
-    hidden = (path for path in ROOT.rglob("*.yaml") if ".venv" not in str(path.relative_to(ROOT)))
-    return [path for path in hidden if "input" in (yaml.safe_load(path.read_text()) or ())]
+    shown = sorted(path for path in ROOT.iterdir() if not path.name.startswith("."))
+    paths = (path for folder in shown if folder.is_dir() for path in folder.rglob("*.yaml"))
+    return [path for path in paths if "input" in (yaml.safe_load(path.read_text()) or ())]
 
 
 def test_there_is_a_recipe() -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,10 +57,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) 
     return Recipe.model_validate({"input": {"path": "p"}, "embed": model, "keep": keep})
 
 
-@pytest.fixture
-def store(tmp_path: Path, recipe: Recipe, put_gathered: PutGathered) -> Store:
+@pytest.fixture(scope="module")
+def judged_store(
+    tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, put_gathered: PutGathered
+) -> Store:
     """Return a dataset of six pairs with vectors, judged."""
-    made = Store.at(tmp_path / "dataset")
+    made = Store.at(tmp_path_factory.mktemp("judged") / "dataset")
     rows: list[dict[str, Any]] = []
     bodies = b""
     for number in range(PAIRS):
@@ -73,6 +76,13 @@ def store(tmp_path: Path, recipe: Recipe, put_gathered: PutGathered) -> Store:
     list(embed.run(recipe, made, Serial(), ["00000000"]))
     select.run(recipe, made, Serial(), "default")
     return made
+
+
+@pytest.fixture
+def store(tmp_path: Path, judged_store: Store) -> Store:
+    """Return a copy of it, to be changed."""
+    assert judged_store.local
+    return Store.at(shutil.copytree(judged_store.local, tmp_path / "dataset"))
 
 
 def options(recipe: Recipe) -> Embed:

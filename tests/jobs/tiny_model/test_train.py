@@ -22,9 +22,9 @@ def rng(number: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def areas() -> dict[str, float]:
-    """The areas under the curve of the built-in model, by 100 scenes of each kind."""
+    """The areas under the curve of the built-in model, by 40 scenes of each kind."""
     return evaluate.measure_areas(
-        clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 100, SEED
+        clip.load(Embed(model="pairsieve-tiny", pretrained="demo")), 40, SEED
     )
 
 
@@ -41,7 +41,7 @@ def test_captions_wrong_in_one_attribute_are_told_from_true_ones(areas: dict[str
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     """A folder with a model after a few steps, and the losses."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder, train.train(folder, *STEPS, pairs=64, workers=2)
+    return folder, train.train(folder, *STEPS, pairs=32, workers=2)
 
 
 def test_a_short_training_lowers_the_loss(trained: tuple[Path, list[float]]) -> None:
@@ -64,7 +64,7 @@ def test_the_same_training_gives_the_same_weights(
     trained: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     folder, losses = trained
-    assert train.train(tmp_path, *STEPS, pairs=64, workers=1) == losses
+    assert train.train(tmp_path, *STEPS, pairs=32, workers=1) == losses
     for file in folder.iterdir():
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
 

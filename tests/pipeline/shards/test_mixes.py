@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from pairsieve.schemas.recipe import Recipe
 
 UNIT = 5  # rows
 DROPPED = 4  # every so many-th row
+OF_MIXES: dict[str, dict[str, int]] = {"pool": {}, "window": {"window_units": 2}}
 PutPlan = Callable[[Store], None]
 
 
@@ -119,7 +121,7 @@ def rows_of(shards: dict[str, bytes]) -> dict[str, list[int]]:
 
 @settings(max_examples=repeated(4, 12), deadline=None)
 @given(
-    rows=st.integers(1, 60),
+    rows=st.integers(1, 40),
     samples=st.integers(1, 30),
     seed=st.integers(0, 3),
     blocks=st.integers(1, 7),
@@ -142,7 +144,7 @@ def test_the_pool_is_sorted_as_one_in_any_blocks_and_partitions(
 
 @settings(max_examples=repeated(4, 12), deadline=None)
 @given(
-    rows=st.integers(1, 60),
+    rows=st.integers(1, 40),
     samples=st.integers(1, 30),
     seed=st.integers(0, 3),
     units=st.integers(1, 7),
@@ -178,22 +180,34 @@ def test_shards_of_a_window_are_equal_but_for_one_sample(tmp_path: Path) -> None
 
 
 def test_the_seed_alone_decides_on_the_windows(tmp_path: Path) -> None:
-    store = put(Store.at(tmp_path), 30)
+    store = put(Store.at(tmp_path), 20)
     first = pack(store, recipe(5, mix="window", window_units=2, seed=1))
     other = pack(store, recipe(5, mix="window", window_units=2, seed=2))
     assert first["00000.tar"] != other["00000.tar"]
     assert pack(store, recipe(5, mix="window", window_units=2, seed=1), None, 3) == first
 
 
-@pytest.mark.parametrize("mix", ["pool", "window"])
+@pytest.fixture(scope="module", params=["pool", "window"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, put_plan: PutPlan
+) -> tuple[Recipe, Path, dict[str, bytes]]:
+    """Return a recipe of a mix, a dataset of six units, and what is packed of it."""
+    asked = recipe(3, mix=request.param, **OF_MIXES[request.param])
+    folder = tmp_path_factory.mktemp("undisturbed")
+    put_plan(put(Store.at(folder / "dataset"), 30))
+    whole = Store.at(shutil.copytree(folder / "dataset", folder / "whole"))
+    return asked, folder / "dataset", pack(whole, asked, None, 2, 5)
+
+
 @pytest.mark.parametrize("tasks", [1, 4, 6])
 def test_what_was_killed_ends_in_the_same_bytes(
-    tmp_path: Path, put_plan: PutPlan, dying: Callable[[int], Engine], mix: str, tasks: int
+    tmp_path: Path,
+    undisturbed: tuple[Recipe, Path, dict[str, bytes]],
+    dying: Callable[[int], Engine],
+    tasks: int,
 ) -> None:
-    asked = recipe(3, mix=mix, **({"window_units": 2} if mix == "window" else {}))
-    whole = pack(put(Store.at(tmp_path / "whole"), 30), asked, None, 2, 5)
-    store = put(Store.at(tmp_path / "killed"), 30)
-    put_plan(store)
+    asked, dataset, whole = undisturbed
+    store = Store.at(shutil.copytree(dataset, tmp_path / "killed"))
     with pytest.raises(KeyboardInterrupt):
         pack(store, asked, dying(tasks), 2, 5)
     names = [path for path, _, _ in store.list("shards")]
