@@ -48,10 +48,11 @@ def test_a_sample_goes_by_where_it_would_begin_in_one_file(packed: Packed) -> No
 
 def test_partitions_leave_no_trace(packed: Packed) -> None:
     store = packed(by="bytes", bytes=SIZE)
-    tars = {path: store.read(path) for path, _, _ in store.list("shards")}
+    every = [path for path, _, _ in store.list("shards")]
+    tars = {path: store.read(path) for path in every if path.endswith(".tar")}
     content = {"input": {"path": "p"}, "keep": [{"where": "row <> 5"}]}
     recipe = Recipe.model_validate(content | {"shard": {"by": "bytes", "bytes": SIZE}})
-    store.delete(list(tars))
+    store.delete(every)
     select.run(recipe, store, Serial(), "default")
     list(shard.run(recipe, store, Serial(), "default", partition=7))
     assert {path: store.read(path) for path in tars} == tars

@@ -93,11 +93,11 @@ def test_verify_finds_what_is_wrong_in_a_part(
 def test_packing_goes_on_where_it_was_killed(
     packed: Packed, dying: Callable[[int], Engine], tasks: int
 ) -> None:
-    whole = contents(packed(samples=4, split={"val": 0.25}))
+    whole = shards_in(packed(samples=4, split={"val": 0.25}))
     packed(samples=5)
     with pytest.raises(KeyboardInterrupt):
         packed(dying(tasks), samples=4, split={"val": 0.25})
-    assert contents(packed(samples=4, split={"val": 0.25})) == whole
+    assert shards_in(packed(samples=4, split={"val": 0.25})) == whole
 
 
 def test_without_parts_no_folder_of_one_stays(packed: Packed) -> None:
