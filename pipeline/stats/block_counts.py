@@ -239,7 +239,7 @@ def _queries(counting: Counting) -> Mapping[str, str]:
 
 def copied() -> str:
     """Return the columns of what is known of a pair in a cluster, as SQL."""
-    return "cluster, row, sha256, keep, duplicate_distance, duplicate_of IS NOT NULL AS copy"
+    return "cluster, row, sha256, keep, duplicate_distance, duplicate_of IS NOT NULL AS copy, host"
 
 
 def _times() -> str:

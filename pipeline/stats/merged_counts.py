@@ -23,6 +23,7 @@ from pairsieve.schemas.columns import (
     CLUSTER,
     DUPLICATE_DISTANCE,
     DUPLICATE_OF,
+    HOST,
     KEEP,
     SHA256,
 )
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 TASKS = 64  # at most so many partitions, each of which reads what every block has left for it
 CLUSTERS_SHOWN = 6
 COPIES_SHOWN = 4  # of a cluster
-HEADS = [c.name for c in (CLUSTER, SHA256, KEEP, DUPLICATE_OF, DUPLICATE_DISTANCE)]
+HEADS = [c.name for c in (CLUSTER, SHA256, KEEP, DUPLICATE_OF, DUPLICATE_DISTANCE, HOST)]
+HOSTS_PAIRED = 20  # of a cluster, those of most pairs: every two of them share it
+SHARING_LEFT = 100_000  # pairs of hosts that a task leaves, those that share most
 Span = tuple[int, int]  # the first and the last row of a block
 
 
@@ -91,6 +94,7 @@ def merge_clusters(
             "sizes": "SELECT pairs, count(*) AS clusters, sum(kept)::BIGINT AS kept "
             "FROM clusters GROUP BY pairs ORDER BY pairs",
             "largest": _LARGEST,
+            "sharing": _SHARING,
         }
         marker = written(connection, store, (folder, number), OF_CLUSTERS, queries)
     return committed(store, (folder, number), marker)
@@ -118,7 +122,8 @@ def _members(
     connection.execute(
         "CREATE TABLE clusters AS SELECT cluster, count(*) AS pairs, "
         "count(*) FILTER (keep) AS kept, count(DISTINCT sha256) AS files, "
-        "max(duplicate_distance) AS max_distance FROM members GROUP BY cluster HAVING count(*) > 1"
+        "max(duplicate_distance) AS max_distance, count(DISTINCT host) AS hosts FROM members "
+        "GROUP BY cluster HAVING count(*) > 1"
     )
 
 
@@ -131,4 +136,16 @@ _LARGEST = f"""
     )
     SELECT largest.*, list(row ORDER BY copy, row)[:{COPIES_SHOWN}] AS shown
     FROM largest JOIN firsts USING (cluster) GROUP BY ALL ORDER BY pairs DESC, cluster
+"""
+_SHARING = f"""
+    WITH of_hosts AS (
+        SELECT cluster, host, count(*) AS pairs, count(*) FILTER (keep) AS kept FROM members
+        WHERE host IS NOT NULL GROUP BY cluster, host QUALIFY
+        row_number() OVER (PARTITION BY cluster ORDER BY count(*) DESC, host) <= {HOSTS_PAIRED}
+    )
+    SELECT one.host, another.host AS other, count(*) AS clusters,
+    sum(one.pairs + another.pairs)::BIGINT AS pairs, sum(one.kept + another.kept)::BIGINT AS kept
+    FROM of_hosts AS one JOIN of_hosts AS another
+    ON one.cluster = another.cluster AND one.host < another.host
+    GROUP BY ALL ORDER BY clusters DESC, one.host, other LIMIT {SHARING_LEFT}
 """

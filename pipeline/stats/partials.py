@@ -58,6 +58,7 @@ COPIED = (
     KEEP,
     DUPLICATE_DISTANCE,
     Column("copy", pa.bool_(), "", "Whether another pair is kept in its place.", False),
+    HOST,
 )
 CLUSTERS = (
     CLUSTER,
@@ -65,6 +66,14 @@ CLUSTERS = (
     KEPT,
     Column("files", pa.int64(), "files", "Different files among them.", False),
     Column("max_distance", pa.int32(), "bits", "Largest distance to the kept copy."),
+    Column("hosts", pa.int64(), "hosts", "Different hosts among them.", False),
+)
+SHARING = (
+    HOST,
+    Column("other", pa.string(), "", "Host name of another.", False),
+    Column("clusters", pa.int64(), "clusters", "Images of which both serve copies.", False),
+    PAIRS,
+    KEPT,
 )
 SHOWN = Column("shown", pa.list_(pa.int64()), "rows", "Rows of the pairs to show.", False)
 NEAR_PAIR = pa.struct(
@@ -146,6 +155,7 @@ OF_CLUSTERS = {
     "clusters": CLUSTERS,
     "sizes": (PAIRS, Column("clusters", pa.int64(), "clusters", "How many.", False), KEPT),
     "largest": (*CLUSTERS, SHOWN),
+    "sharing": SHARING,
 }
 Queries = Mapping[str, str]  # table -> the query of its rows
 

@@ -44,7 +44,7 @@ from pairsieve.pipeline.stats.merged_counts import (
 from pairsieve.pipeline.stats.partials import OF_BLOCK, OF_CLUSTERS, OF_HOSTS, of_table
 from pairsieve.schemas.columns import FAILING, FIRST_FAILING, Column
 
-VERSION = 4  # of what is counted
+VERSION = 5  # of what is counted
 REPORT_UNITS = 25  # units of a block: its rows are read whole, with captions and URLs
 
 

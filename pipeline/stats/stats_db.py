@@ -52,6 +52,8 @@ SUMS = {
     + ")) GROUP BY ALL",
     "cluster_sizes": "SELECT pairs, sum(clusters)::BIGINT AS clusters, "
     f"sum(kept)::BIGINT AS kept FROM {PARTIAL}.sizes GROUP BY ALL",
+    "hosts_sharing": "SELECT host, other, sum(clusters)::BIGINT AS clusters, "
+    f"sum(pairs)::BIGINT AS pairs, sum(kept)::BIGINT AS kept FROM {PARTIAL}.sharing GROUP BY ALL",
     "evaluation_sets": "SELECT eval_set, sum(pairs)::BIGINT AS pairs, "
     "sum(near)::BIGINT AS near, max(max_overlap) AS max_overlap, sum(kept)::BIGINT AS kept "
     f"FROM {PARTIAL}.evaluated GROUP BY ALL",

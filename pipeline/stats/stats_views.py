@@ -8,7 +8,7 @@ import pyarrow as pa
 from pairsieve.pipeline.fetch.request_rates import HOST_RATES
 from pairsieve.pipeline.ledger.sql import identifier, quoted
 from pairsieve.pipeline.stats.copied_rows import FETCHED
-from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS, SPENT
+from pairsieve.pipeline.stats.partials import CLUSTERS, KEPT, PAIRS, SHARING, SPENT
 from pairsieve.schemas.columns import COLUMNS, EMBEDDED, Column
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ OWN = {
     "rule_overlaps": OVERLAPS,
     "hosts": HOSTS,
     "host_answers": SPENT,
+    "hosts_sharing": SHARING,
     "ledger_extent": EXTENT,
 }
 
@@ -172,6 +173,11 @@ VIEWS = {
     "cluster_sizes": (
         "One row per number of pairs that a cluster of copies has; all clusters are counted.",
         "SELECT * FROM data.cluster_sizes ORDER BY pairs",
+    ),
+    "hosts_sharing": (
+        "One row per two hosts that serve copies of the same images, those of most images first; "
+        "of an image that many hosts have, the 20 with most pairs of it.",
+        "SELECT * FROM data.hosts_sharing ORDER BY clusters DESC, host, other",
     ),
     "evaluation_sets": (
         "One row per evaluation set that has an image which is nearest to one of a pair.",

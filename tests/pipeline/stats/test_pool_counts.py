@@ -19,6 +19,7 @@ from pairsieve.pipeline.fetch import request_rates
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.stats import copied_rows
 from pairsieve.pipeline.stats.copied_rows import FETCHED
+from pairsieve.pipeline.stats.merged_counts import HOSTS_PAIRED
 from pairsieve.schemas.recipe import Recipe
 
 PutPool = Callable[..., None]
@@ -69,8 +70,13 @@ WHOLE = {
     "politeness": request_rates.PER_HOST,
     "languages": "SELECT language, count(*), count(*) FILTER (keep) FROM ledger GROUP BY ALL",
     "duplicates": "SELECT cluster, count(*), count(*) FILTER (keep), count(DISTINCT sha256), "
-    "max(duplicate_distance) FROM ledger WHERE cluster IS NOT NULL GROUP BY ALL "
-    "HAVING count(*) > 1",
+    "max(duplicate_distance), count(DISTINCT host) FROM ledger WHERE cluster IS NOT NULL "
+    "GROUP BY cluster HAVING count(*) > 1",
+    "hosts_sharing": "SELECT one.host, other.host, count(DISTINCT cluster), "
+    "(count(DISTINCT one.row) + count(DISTINCT other.row))::BIGINT, "
+    "(count(DISTINCT one.row) FILTER (one.keep) + count(DISTINCT other.row) "
+    "FILTER (other.keep))::BIGINT FROM ledger AS one JOIN ledger AS other USING (cluster) "
+    "WHERE one.host < other.host GROUP BY ALL",
     "cluster_sizes": "SELECT n, count(*), sum(kept)::BIGINT FROM (SELECT count(*) AS n, "
     "count(*) FILTER (keep) AS kept FROM ledger WHERE cluster IS NOT NULL GROUP BY cluster) "
     "WHERE n > 1 GROUP BY n",
@@ -261,3 +267,17 @@ def test_of_a_large_ledger_a_sample_is_copied_and_all_is_counted(
     assert samples[0]["ledger_extent"][0][:3] == (33, len(rows), False)
     exact = everything.keys() - {"ledger", "fetches", "ledger_extent"}
     assert {view: samples[0][view] for view in exact} == {view: everything[view] for view in exact}
+
+
+def test_of_an_image_that_many_hosts_have_those_with_most_pairs_share_it(
+    tmp_path: Path, put_pool: PutPool, recipe: Recipe
+) -> None:
+    pair = {"outcome": "ok", "status": 200, "second": None, "language": None, "score": None}
+    hosts = [f"{n:02d}.example" for n in range(HOSTS_PAIRED + 1) for _ in range(1 + (n > 0))]
+    pool = [pair | {"host": host, "width": 1, "image": 1, "file": 0} for host in hosts]
+    store = Store.at(tmp_path)
+    put_pool(store, pool, False)
+    report.run(recipe, store, Serial(), "default")
+    sharing = counted(store)["hosts_sharing"]
+    assert len(sharing) == HOSTS_PAIRED * (HOSTS_PAIRED - 1) // 2
+    assert sharing[0][:4] == ("01.example", "02.example", 1, 4)
