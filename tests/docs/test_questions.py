@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
-from tests.pipeline.explore.dataset import Finished, make
+from tests.pipeline.explore.dataset import Finished
 
 from pairsieve.pipeline.explore.database import opened
 
@@ -14,11 +13,6 @@ WITHOUT_ANSWER = {
     "Which pairs were fetched more than once, and did it help?",
     "Which captions stand beside many pictures?",
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return make(tmp_path_factory.mktemp("questions"), reported=True)
 
 
 def test_there_are_twenty_questions() -> None:

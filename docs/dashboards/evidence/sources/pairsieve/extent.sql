@@ -1,0 +1,1 @@
+SELECT pairs, rows, whole FROM ledger_extent

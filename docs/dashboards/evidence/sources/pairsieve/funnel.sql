@@ -1,0 +1,1 @@
+SELECT position, rule, entered, dropped, only_this, unmeasured, "left" AS survivors FROM funnel ORDER BY position

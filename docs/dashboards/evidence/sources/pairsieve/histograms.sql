@@ -1,0 +1,1 @@
+SELECT name, bin, low, high, pairs, kept FROM histograms

@@ -1,0 +1,1 @@
+SELECT host, pairs, ok, kept, bytes, milliseconds, attempts, robots, kept_per_mb FROM hosts LIMIT 1000

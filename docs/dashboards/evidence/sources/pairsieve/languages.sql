@@ -1,0 +1,1 @@
+SELECT language, pairs, kept FROM languages

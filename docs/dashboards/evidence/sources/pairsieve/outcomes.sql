@@ -1,0 +1,1 @@
+SELECT outcome, pairs FROM outcomes

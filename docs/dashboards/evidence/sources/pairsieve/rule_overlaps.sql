@@ -1,0 +1,1 @@
+SELECT rule, other, pairs FROM rule_overlaps

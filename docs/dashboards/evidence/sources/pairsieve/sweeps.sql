@@ -1,0 +1,1 @@
+SELECT threshold, value, survivors, now FROM sweeps
