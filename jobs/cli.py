@@ -41,6 +41,7 @@ from pairsieve.jobs.estimate.commands import estimate
 from pairsieve.jobs.evaluation.commands import evaluate
 from pairsieve.jobs.explore.commands import explore, sql
 from pairsieve.jobs.live.metrics import served
+from pairsieve.jobs.profile.commands import profile
 from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
 from pairsieve.jobs.selection_commands import diff, presets, sweep, what_if, why
@@ -55,6 +56,7 @@ app = App(
 )
 app.command()(init)
 app.command()(check)
+app.command()(profile)
 app.command()(estimate)
 bench.command()(web)
 bench.command("extract")(bench_extract)

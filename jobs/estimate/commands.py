@@ -1,5 +1,6 @@
 """The command `estimate`; everything heavy is imported inside it, as in `cli.py`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,10 @@ def estimate(
     price_cpu_hour: PriceOfCpu = None,
     price_gpu_hour: PriceOfGpu = None,
     price_gb: PriceOfGb = None,
+    paces: Annotated[
+        Path | None,
+        typer.Option("--paces", help="Paces of hosts, as `profile --out` writes them."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a sample as `run` does, and foretell what a run over all pairs leaves and costs.
@@ -38,18 +43,13 @@ def estimate(
     take at the recipe's politeness are from all URLs of the input. The sample is deleted again.
     """
     import json
-    import tempfile
-    from pathlib import Path
 
     from pairsieve.jobs.estimate.forecast import Prices, forecast
     from pairsieve.jobs.estimate.sampled import sampled
-    from pairsieve.schemas.recipe_file import load
+    from pairsieve.jobs.estimate.temporary import temporary
 
-    scratch = load(recipe).scratch.folder
-    if scratch:
-        Path(scratch).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="pairsieve-estimate-", dir=scratch) as folder:
-        found = sampled(recipe, sample, Path(folder))
+    with temporary(recipe, "estimate") as folder:
+        found = sampled(recipe, sample, folder, paces)
     foretold = forecast(found, Prices(price_cpu_hour, price_gpu_hour, price_gb))
     if as_json:
         typer.echo(json.dumps(foretold.to_json()))

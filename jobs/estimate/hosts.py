@@ -1,10 +1,12 @@
-"""The hosts of a whole input: how many of its pairs each has."""
+"""The hosts of a whole input: how many of its pairs each has, and some of their URLs."""
 
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.fetch.addresses import target_of
+from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.input import parquet
 from pairsieve.pipeline.input.files import open_file
 from pairsieve.pipeline.ledger.ledger import connect
@@ -16,6 +18,7 @@ _HOST = r"""
     lower(regexp_extract(url,
         '^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:\\]+)', 1))
 """
+REPEATED = 20  # URLs that are looked at for one that differs from the others
 _SCHEMA = pa.schema([("url", pa.string())])
 
 
@@ -37,6 +40,28 @@ def largest(
         ).fetchall()
         connection.unregister("urls")
     return [(host, pairs) for host, pairs in found]
+
+
+def some_urls(plan: Plan, store: Store, hosts: Iterable[str], count: int) -> dict[str, list[str]]:
+    """Return of each host, as `largest` names it, some of its different URLs, by their hashes.
+
+    What cannot be requested is left out, and so is a host that has nothing else.
+    """
+    with connect(store) as connection:
+        urls = pa.RecordBatchReader.from_batches(_SCHEMA, _urls(plan, store))
+        connection.register("urls", urls)
+        found = connection.execute(
+            f"SELECT {_HOST} AS host, arg_min(url, md5(url), ?) FROM urls "
+            "WHERE list_contains(?::VARCHAR[], host) GROUP BY host",
+            [REPEATED * count, list(hosts)],
+        ).fetchall()
+        connection.unregister("urls")
+    some = {host: [url for url in dict.fromkeys(urls) if _askable(url)] for host, urls in found}
+    return {host: urls[:count] for host, urls in some.items() if urls}
+
+
+def _askable(url: str) -> bool:
+    return isinstance(target_of(url), CanonicalUrl)
 
 
 def _urls(plan: Plan, store: Store) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pairsieve.jobs import log
 from pairsieve.jobs.estimate.hosts import largest
+from pairsieve.jobs.estimate.paces_file import with_paces
 from pairsieve.jobs.job import Job
 from pairsieve.pipeline import group, report, run, select, shard
 from pairsieve.pipeline.dataset import costs
@@ -68,13 +69,16 @@ class Sampled:
     hosts: tuple[tuple[str, int, float], ...]
 
 
-def sampled(recipe: Path, pairs: int, folder: Path) -> Sampled:
+def sampled(recipe: Path, pairs: int, folder: Path, paces: Path | None = None) -> Sampled:
     """Fetch, embed, select and pack a sample of so many pairs in a dataset in `folder`.
+
+    The hosts of the file `paces` have the paces that it says.
 
     Raises:
         BadOption: the recipe asks a model at an endpoint for captions, or cannot be run.
     """
     job = Job(recipe, str(folder / "dataset"))
+    job.recipe = with_paces(job.recipe, paces)
     if job.recipe.captions:
         raise BadOption(
             "captions: `estimate` asks no model at an endpoint; leave the section out, with the "

@@ -41,6 +41,7 @@ class Fetched:
         etag: As the server gave it, at most 200 characters.
         last_modified: As the server gave it, at most 200 characters.
         opt_outs: What the site and the answer declare, obeyed or not.
+        http_version: Of the last answer, such as `1.1` or `2`.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Fetched:
     etag: str | None = None
     last_modified: str | None = None
     opt_outs: tuple[OptOut, ...] = ()
+    http_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +163,5 @@ def _fetched(ended: EndedJob) -> Fetched:
         etag=answer.etag,
         last_modified=answer.last_modified,
         opt_outs=answer.opt_outs,
+        http_version=answer.http_version,
     )

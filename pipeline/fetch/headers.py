@@ -19,7 +19,7 @@ _FIELDS = re.compile(
     rb"[ \t]*:([^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
-_STATUS = re.compile(rb"\n?HTTP/[0-9.]+ +([0-9]{3})")
+_STATUS = re.compile(rb"\n?HTTP/([0-9.]{1,8}) +([0-9]{3})")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -28,6 +28,7 @@ class Header:
     """What the header of an answer says; all but `location` at most MAX_CHARS characters."""
 
     status: int
+    http_version: str | None = None  # such as `1.1` or `2`
     etag: str | None = None
     last_modified: str | None = None
     location: str = ""  # the first one; libcurl refuses a second that differs
@@ -38,7 +39,7 @@ class Header:
 
 def complete(lines: bytes) -> bool:
     """Return whether `lines` hold all of the header of an answer that is not an interim one."""
-    return lines.endswith((b"\r\n\r\n", b"\n\n")) and _status(lines, _start(lines)) >= 200
+    return lines.endswith((b"\r\n\r\n", b"\n\n")) and _status(lines, _start(lines))[0] >= 200
 
 
 def read(lines: bytes, robot: str) -> Header:
@@ -47,7 +48,7 @@ def read(lines: bytes, robot: str) -> Header:
     `robot` is a product token in lower case.
     """
     start = _start(lines)
-    header = Header(_status(lines, start))
+    header = Header(*_status(lines, start))
     encodings: list[str] = []
     declared: dict[bytes, list[str]] = {}
     for name, raw in _FIELDS.findall(lines, start):
@@ -76,9 +77,10 @@ def _start(lines: bytes) -> int:
     return max(0, lines.rfind(b"\nHTTP/"))
 
 
-def _status(lines: bytes, start: int) -> int:
+def _status(lines: bytes, start: int) -> tuple[int, str | None]:
+    """Return status and version of HTTP; 0 and None of what is no header."""
     status = _STATUS.match(lines, start)
-    return int(status[1]) if status else 0
+    return (int(status[2]), status[1].decode()) if status else (0, None)
 
 
 def text(raw: bytes) -> str:

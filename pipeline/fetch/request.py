@@ -73,6 +73,7 @@ class Answer:
     etag: str | None = None
     last_modified: str | None = None
     opt_outs: tuple[OptOut, ...] = ()
+    http_version: str | None = None
 
 
 class Transfer:
@@ -140,10 +141,8 @@ class Transfer:
         self._fault_of_header: tuple[Outcome, str] | None = None
         self._keeps_body = False
         self._speed_from: tuple[float, int] | None = None
-        self._lines.seek(0)
-        self._lines.truncate()
-        self._refusal = None
-        self._opened = False
+        self._lines.truncate(self._lines.seek(0))
+        self._refusal, self._opened = None, False
         self.curl.setopt(pycurl.NOBODY, self.headers_only and not site_file)
         self.curl.setopt(pycurl.URL, target.url)
         self.curl.setopt(pycurl.REQUEST_TARGET, target.target)  # it would change %2f to %2F
@@ -257,6 +256,7 @@ class Transfer:
             header.etag,
             header.last_modified,
             tuple(header.opt_outs) if self._keeps_body else (),
+            header.http_version,
         )
 
     def _verdict(

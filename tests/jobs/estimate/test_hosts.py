@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairsieve.jobs.estimate.hosts import largest
+from pairsieve.jobs.estimate.hosts import largest, some_urls
 from pairsieve.pipeline import plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_limit import Limit
@@ -42,5 +42,12 @@ def test_the_hosts_of_all_files_are_counted_though_one_pair_is_sampled(
     planned = plan.run(recipe, store, limit=Limit(1, seed=0))
     assert planned.pairs == 1
     assert largest(planned, store, 2) == [("big.example", 8), ("[::1]", 2)]
+    some = some_urls(planned, store, ["big.example", "small.example", "elsewhere.example"], 2)
+    assert {host: len(urls) for host, urls in some.items()} == {
+        "big.example": 2,
+        "small.example": 1,
+    }
+    assert set(some["big.example"]) < set(URLS)
+    assert some == some_urls(planned, store, ["small.example", "big.example"], 2)
     further = ["small.example", "elsewhere.example"]
     assert largest(planned, store, 1, further) == [("big.example", 8), ("small.example", 2)]

@@ -96,3 +96,4 @@ def test_any_line_ends_and_spellings_of_a_header_are_read() -> None:
     assert (header.status, header.etag, header.codings) == (200, 'W/"a"', ("br",))
     assert read(b"HTTP/1.0 404 N\nContent-Length: 9\n\n", "lab").length == 9
     assert read(b"", "lab").status == 0
+    assert [read(line, "lab").http_version for line in (b"HTTP/2 200 \r\n\r\n", b"")] == ["2", None]
