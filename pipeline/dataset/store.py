@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -71,7 +72,7 @@ class Store:
             raise BadOption(f"{text}: unknown kind of storage; allowed: a local path, {allowed}")
         return cls(text.rstrip("/"), scratch)
 
-    @property
+    @cached_property
     def local(self) -> Path | None:
         """Return the folder when the store is on this machine's disk."""
         return None if "://" in self.url else Path(self.url)
@@ -98,9 +99,8 @@ class Store:
         """Return the first link on the way to `path` from the folder of a local store, if any."""
         if self.local is None:
             return None
-        parts = path.split("/")
-        ways = (self.local.joinpath(*parts[:end]) for end in range(1, len(parts) + 1))
-        return next((way for way in ways if way.is_symlink()), None)
+        _, *ways = accumulate(path.split("/"), os.path.join, initial=self.url)
+        return next((Path(way) for way in ways if os.path.islink(way)), None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url, "scratch": self.scratch}

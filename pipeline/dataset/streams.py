@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from pairsieve.schemas.errors import Stopped
 
 READ_BYTES = 1 << 20  # at once, of a file that is read to its end
+HELD_BYTES = 1 << 16  # of small writes, before they go on together
 METADATA_SERVICE = "169.254.169.254"  # asked for credentials where the environment has none
 
 
@@ -26,6 +27,7 @@ class HashingWriter(io.RawIOBase):
         self.size = 0
         self._location = location
         self._sha256 = hashlib.sha256()
+        self._held = bytearray()
         self._sink = sink
 
     def writable(self) -> bool:
@@ -35,11 +37,20 @@ class HashingWriter(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Append `data`; return its length in bytes."""
         view = memoryview(data).cast("B")
-        with storage_errors(self._location):
-            self._sink.write(view)
+        if len(self._held) + len(view) > HELD_BYTES:
+            with storage_errors(self._location):
+                self._put_held(self._sink)
+                self._sink.write(view)
+        else:
+            self._held += view
         self._sha256.update(view)
         self.size += len(view)
         return len(view)
+
+    def _put_held(self, sink: Any) -> None:
+        if self._held:
+            held, self._held = self._held, bytearray()
+            sink.write(held)
 
     def tell(self) -> int:
         """Return the bytes written so far."""
@@ -50,6 +61,7 @@ class HashingWriter(io.RawIOBase):
         if self._sink is not None:
             sink, self._sink = self._sink, None
             with storage_errors(self._location):
+                self._put_held(sink)
                 sink.close()
         super().close()
 
