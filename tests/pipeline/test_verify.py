@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.input_tar import gradient, put_samples
 from tests.pipeline.until_shards import walk
-from tests.repetition import repeated
+from tests.repetition import LONG, repeated
 
 from pairsieve.pipeline import report, verify
 from pairsieve.pipeline.dataset.roles import Role, role
@@ -140,8 +140,16 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize(("start", "end"), KINDS)
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+# Of most kinds one way to change it beside its loss: bytes and size are compared alike of all.
+DAMAGE = [
+    (damage, *kind)
+    for number, kind in enumerate(KINDS)
+    for damage in ("gone", "flipped", "cut")
+    if LONG or damage == ("flipped", "cut")[number % 2] or damage == "gone" or kind[1] == ".tar"
+]
+
+
+@pytest.mark.parametrize(("damage", "start", "end"), DAMAGE)
 def test_damage_is_found_and_made_again(
     dataset: tuple[Recipe, Store], start: str, end: str, damage: str
 ) -> None:

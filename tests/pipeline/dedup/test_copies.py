@@ -1,6 +1,7 @@
 """Copies in blocks: what tasks find of blocks and partitions is what the definition says."""
 
 import binascii
+import shutil
 from collections.abc import Callable
 from hashlib import blake2b
 from itertools import product
@@ -190,7 +191,7 @@ def files(store: Store) -> list[bytes]:
     return [store.read(name) for name in sorted(marker.files)]
 
 
-@settings(max_examples=repeated(12, 40), deadline=None)
+@settings(max_examples=repeated(8, 40), deadline=None)
 @given(
     rows=ROWS,
     units=st.integers(1, 7),
@@ -234,15 +235,25 @@ def test_ray_writes_the_same_bytes(tmp_path: Path, ray: Engine) -> None:
     assert len(files(serial)) == 4
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, put_plan: PutPlan) -> tuple[Path, Store]:
+    """Return a dataset without copies found, and the same with them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    put(Store.at(folder / "dataset"), many())
+    put_plan(Store.at(folder / "dataset"))
+    whole = Store.at(shutil.copytree(folder / "dataset", folder / "whole"))
+    group.run(recipe(), whole, Serial(), 3, units=4)
+    return folder / "dataset", whole
+
+
 @pytest.mark.parametrize("tasks", [3, 14, 40])
 def test_what_was_killed_ends_in_the_same_bytes(
-    tmp_path: Path, put_plan: PutPlan, dying: Callable[[int], Engine], tasks: int
+    tmp_path: Path, undisturbed: tuple[Path, Store], dying: Callable[[int], Engine], tasks: int
 ) -> None:
-    whole, store = (Store.at(tmp_path / name) for name in ("whole", "killed"))
-    for each in (whole, store):
-        put(each, many())
-        put_plan(each)
-    marker = group.run(recipe(), whole, Serial(), 3, units=4)
+    dataset, whole = undisturbed
+    store = Store.at(shutil.copytree(dataset, tmp_path / "killed"))
+    marker = whole.marker(GROUP_MARKER)
+    assert marker
     with pytest.raises(KeyboardInterrupt):
         group.run(recipe(), store, dying(tasks), 3, units=4)
     assert store.marker(GROUP_MARKER) is None

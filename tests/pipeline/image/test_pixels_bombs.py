@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from PIL import Image
@@ -31,18 +32,24 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
+@cache
+def much() -> bytes:
+    """Return the compressed bytes of much of nothing."""
+    return zlib.compress(bytes(200 * MEGABYTE))
+
+
 def png_of_much_data(saved: Saved) -> bytes:
-    return png(4, 4, chunk(b"IDAT", zlib.compress(bytes(200 * MEGABYTE))))
+    return png(4, 4, chunk(b"IDAT", much()))
 
 
 def png_of_much_text(saved: Saved) -> bytes:
-    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 * MEGABYTE)))
+    text = chunk(b"zTXt", b"a\0\0" + much())
     rows = chunk(b"IDAT", zlib.compress((b"\0" + bytes(12)) * 4))
     return png(4, 4, *[text] * 20, rows)
 
 
 def png_of_a_large_profile(saved: Saved) -> bytes:
-    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200 * MEGABYTE)))
+    profile = chunk(b"iCCP", b"a\0\0" + much())
     rows = chunk(b"IDAT", zlib.compress((b"\0" + bytes(12)) * 4))
     return png(4, 4, profile, rows)
 
