@@ -1,10 +1,11 @@
 """Group: what can be told of a pair only by looking at all of them.
 
 Copies are found in rounds of tasks over blocks and over partitions of keys (`dedup/copies.py`), and
-so is counted how often captions, URLs and hosts occur (`counts/pool_counts.py`); the driver adds up
-what they count. The steps that a recipe requests come after: each is a file that reads the table
-`images`, a row per pair with an image, and makes a table of its own with the columns that it finds.
-They run in one DuckDB on the driver, which spills to disk.
+so is counted how often captions, URLs and hosts occur (`counts/pool_counts.py`), and what a recipe
+asks for beside (`counts/further.py`); the driver adds up what they count. The steps that a recipe
+requests come after: each is a file that reads the table `images`, a row per pair with an image, and
+makes a table of its own with the columns that it finds. They run in one DuckDB on the driver, which
+spills to disk.
 """
 
 from collections.abc import Iterator, Sequence
@@ -122,13 +123,13 @@ def run(
     found = copies.find(pool, rounds, scattered, _vectors(recipe, store), partitions)
     counted = pool_counts.find(pool, rounds)
     further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
-    further += further_columns.find(pool, rounds, options, counted, found.repeats)
+    further += further_columns.find(pool, rounds, options, counted, found)
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
     written = pool.run(partial(copies.write, rounds, found, further, folder), folder)
     counts = {
         "pairs": sum(marker.rows for marker in written),
-        "repeated": sum(marker.counts["repeated"] for marker in written),
+        **{name: sum(marker.counts[name] for marker in written) for name in written[0].counts},
         **found.counts,
         **dict.fromkeys((step.TABLE for step in steps), 0),
     }

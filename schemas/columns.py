@@ -250,12 +250,6 @@ STEPS: dict[str, tuple[Column, ...]] = {
     "external.earlier_datasets": (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE),
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
     "alignment.step": (NEG_CLIP_LOSS, NORM_SIM),
-    "dedup.placeholders": (
-        PLACEHOLDER_HOSTS,
-        PLACEHOLDER_CAPTIONS,
-        PLACEHOLDER_UNRELATED,
-        PLACEHOLDER_REPEATED,
-    ),
 }
 # What rounds of `group` find beside copies and counts, where a recipe requests them.
 ROUNDS: dict[str, tuple[Column, ...]] = {
@@ -263,6 +257,12 @@ ROUNDS: dict[str, tuple[Column, ...]] = {
     "caption_clusters": CLUSTERED,
     "boilerplate": BOILERPLATE,
     "rare_words": RARE,
+    "placeholders": (
+        PLACEHOLDER_HOSTS,
+        PLACEHOLDER_CAPTIONS,
+        PLACEHOLDER_UNRELATED,
+        PLACEHOLDER_REPEATED,
+    ),
 }
 GROUPED = (
     COPIES

@@ -26,7 +26,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
-from pairsieve.pipeline.dedup import candidates, keys, near_duplicates
+from pairsieve.pipeline.dedup import candidates, keys, near_duplicates, placeholders
 from pairsieve.pipeline.dedup.candidates import Sources
 from pairsieve.pipeline.dedup.image_components import find as find_components
 from pairsieve.pipeline.dedup.keys import Rounds
@@ -132,7 +132,7 @@ def write(
     """Write `row` and GROUPED of every image of a block, and commit in `folder`.
 
     `further` give columns beside those of copies; those of steps are null. The marker's counts:
-    `repeated`.
+    `repeated`, and what several hosts show.
     """
     import pyarrow.parquet as pq
 
@@ -157,7 +157,8 @@ def write(
             ]
             writer.write_table(pa.table(arrays, schema.names).cast(schema))
     repeated = int(np.count_nonzero(columns[REPEATED.name].to_numpy(zero_copy_only=False)))
-    marker = Marker(len(rows), {path: block.entry(sink)}, {"repeated": repeated})
+    counts = {"repeated": repeated, placeholders.TABLE: placeholders.several(columns)}
+    marker = Marker(len(rows), {path: block.entry(sink)}, counts)
     return commit(block.store, marker_path(folder, task_name(block.number)), marker)
 
 

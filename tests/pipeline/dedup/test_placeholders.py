@@ -2,15 +2,21 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pairsieve.pipeline import group, select
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import placeholders
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.recipe import Recipe
 
 Row = dict[str, Any]
@@ -32,6 +38,10 @@ def counted(folder: Path, put: Put, rows: list[Row]) -> list[Evidence]:
     store = Store.at(folder)
     put(store, rows)
     group.run(RECIPE, store, Serial())
+    return told(store)
+
+
+def told(store: Store) -> list[Evidence]:
     names = ", ".join(column.name for column in placeholders.COLUMNS)
     with connect(store) as connection:
         attach(connection, store)
@@ -89,6 +99,44 @@ def test_order_and_number_of_copies_do_not_matter(tmp_path: Path, put_gathered: 
     shuffled = [rows[n] for n in chance.permutation(60)]
     assert counted(tmp_path / "two", put_gathered, shuffled) == first
     assert counted(tmp_path / "three", put_gathered, rows * 3) == first * 3
+
+
+def in_units(store: Store, rows: list[Row]) -> None:
+    """Commit rows as units of 20 pairs."""
+    for unit, start in enumerate(range(0, len(rows), 20)):
+        part = [
+            {
+                "row": start + number,
+                "uid": f"{start + number:032x}",
+                "text": row["text"],
+                "host": urlsplit(row["url"]).hostname,
+                "sha256": row["sha256"],
+                "retry_layer": 0,
+                "outcome": "ok",
+            }
+            for number, row in enumerate(rows[start : start + 20])
+        ]
+        path = f"gather/{unit:08d}.000000000000.parquet"
+        with store.writer(path) as sink:
+            pq.write_table(pa.Table.from_pylist(part, arrow_schema(GATHERED)), sink)
+        commit(store, f"gather/{unit:08d}.json", Marker(len(part), {path: sink.entry()}))
+
+
+@pytest.mark.parametrize(("units", "partitions"), [(1, 3), (2, 1), (4, 2)])
+def test_blocks_and_partitions_do_not_matter(
+    tmp_path: Path, put_gathered: Put, units: int, partitions: int
+) -> None:
+    chance = np.random.default_rng(1)
+    words = [" ".join(chance.choice(list("abcdefgh"), 3)) for _ in range(70)]
+    rows = [
+        shown(int(chance.integers(20)), f"{n % 7}.example", text) for n, text in enumerate(words)
+    ]
+    expected = counted(tmp_path / "one", put_gathered, rows)
+    store = Store.at(tmp_path / "blocks")
+    in_units(store, rows)
+    marker = group.run(RECIPE, store, Serial(), partitions=partitions, units=units)
+    assert told(store) == expected
+    assert marker.counts["placeholders"] == sum(hosts > 1 for hosts, *_ in expected) > 20
 
 
 def test_every_pair_with_a_placeholder_is_dropped(tmp_path: Path, put_gathered: Put) -> None:

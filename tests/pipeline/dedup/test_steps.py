@@ -19,7 +19,7 @@ from pairsieve.schemas.columns import (
     COPIES,
     COUNTED,
     GROUPED,
-    PLACEHOLDER_CAPTIONS,
+    KNOWN_DISTANCE,
     ROUNDS,
     Column,
 )
@@ -34,7 +34,7 @@ class Longest:
     """A step that puts the length of the caption into a column of `group`."""
 
     TABLE: str = "longest"
-    COLUMNS: tuple[Column, ...] = (PLACEHOLDER_CAPTIONS,)
+    COLUMNS: tuple[Column, ...] = (KNOWN_DISTANCE,)
     version: int = 1
 
     def options(self, recipe: Recipe) -> object:
@@ -47,7 +47,7 @@ class Longest:
         self, connection: duckdb.DuckDBPyConnection, recipe: Recipe, store: Store, engine: Engine
     ) -> int:
         connection.execute(
-            "CREATE TEMP TABLE longest AS SELECT row, len(text) AS placeholder_captions "
+            "CREATE TEMP TABLE longest AS SELECT row, len(text) AS known_distance "
             "FROM images JOIN ledger USING (row)"
         )
         return 7
@@ -57,7 +57,7 @@ def recipe(**sections: Any) -> Recipe:
     return Recipe.model_validate({"input": {"path": "p"}, **sections})
 
 
-RULE = recipe(keep=[{"where": "placeholder_captions > 3"}])
+RULE = recipe(keep=[{"where": "known_distance > 3"}])
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def store(tmp_path: Any, put_gathered: Put) -> Store:
 
 def lengths(store: Store, marker: Marker) -> list[int | None]:
     table = pq.read_table(store.location(marker.file(".parquet")))
-    found: list[int | None] = table["placeholder_captions"].to_pylist()
+    found: list[int | None] = table["known_distance"].to_pylist()
     return found
 
 
@@ -94,7 +94,7 @@ def test_another_version_is_another_result(store: Store) -> None:
 def test_rules_on_what_was_not_measured_for_them_are_refused(store: Store) -> None:
     steps = [Longest()]
     marker = group.run(recipe(), store, Serial(), steps=steps)
-    message = "a rule reads one of placeholder_captions, which `group` has not measured"
+    message = "a rule reads one of known_distance, which `group` has not measured"
     with pytest.raises(BadOption, match=message):
         check_measured(RULE, marker, steps)
     check_measured(recipe(), marker, steps)
