@@ -152,6 +152,8 @@ def _gather(gathering: Gathering, task_slice: TaskSlice, end_turn: Callable[[], 
         taken_out.take_out(store, part, task_slice.unit)
     alive = part.usable()
     part.measure_texts(alive, _of_texts(recipe, part, alive))
+    if recipe.text and not recipe.text.keep_personal_data:
+        part.mask_texts(recipe.text.phone_regions)
     alive = part.gated(alive, gates(recipe, Phase.TEXT))
     checks = Checks.of(part, plan, recipe, taken_out.index if taken_out else None)
     alive = checks.admitted(part, alive)

@@ -51,6 +51,12 @@ class Text(Section):
         description="Measure `caption_characters`, `caption_repetition` and `caption_quality`.",
     )
     personal_data: bool = Field(True, description="Look for personal data, for that filter.")
+    keep_personal_data: bool = Field(
+        True,
+        description="`false`: the captions in the ledger, and so in all that is made of it, have "
+        "`[email]` and the like in its place, within their first 10,000 characters; what is "
+        "measured before the fetch is measured of the whole. Other columns of the input stay.",
+    )
     phone_regions: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(
         ("US",),
         description="Countries, ISO 3166 codes, whose phone numbers are known without a `+`.",
@@ -95,6 +101,8 @@ class Text(Section):
         for key in ("nouns", "perplexity", "classifiers"):
             if not options[key]:
                 del options[key]  # as it was before there was this key
+        if options["keep_personal_data"]:
+            del options["keep_personal_data"]  # likewise
         return options
 
 

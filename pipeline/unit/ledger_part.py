@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from pairsieve.filters import own
 from pairsieve.filters.base import Filters, Measures, configured, measured
+from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import ordered
+from pairsieve.filters.personal_data_kinds import find, masked
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.input.extra_columns import PROBLEM, RESERVED, image_locations
 from pairsieve.pipeline.ledger.rules import Rule, passing
@@ -142,6 +144,11 @@ class Part:
         """Fill what is measured before the fetch; value i of each of `arrays` is of `rows[i]`."""
         self._measure(self.of_text, [[row] for row in rows], arrays or {})
 
+    def mask_texts(self, regions: tuple[str, ...]) -> None:
+        """Put `[email]` and the like in place of personal data in all texts; uids stay."""
+        texts = self.values[TEXT.name]
+        self.values[TEXT.name] = [text and _masked(text, regions) for text in texts]
+
     def measure_images(self, rows: list[list[int]], arrays: Mapping[Column, Any]) -> None:
         """Fill what is measured of images.
 
@@ -208,6 +215,13 @@ class Part:
         for field, column in zip(extra_columns.schema, extra_columns.columns, strict=True):
             table = table.append_column(field, column)
         return table
+
+
+def _masked(text: str, regions: tuple[str, ...]) -> str:
+    """Return a text without personal data; cleaned, where only that shows some of it."""
+    left = masked(text, regions)
+    clean = cleaned(left)
+    return masked(clean, regions) if find(clean, regions) else left
 
 
 def uid(url: str, text: str) -> str:

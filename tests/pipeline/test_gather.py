@@ -20,6 +20,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Serial
 from pairsieve.pipeline.unit import plan_file, task_slices
+from pairsieve.pipeline.unit.ledger_part import uid
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -205,6 +206,33 @@ def test_a_gate_stops_a_pair_before_the_fetch(tmp_path: Path, web: tuple[Path, s
     assert [row["outcome"] for row in rows] == ["gated", "ok"]
     assert rows[0]["caption_words"] == 1
     assert rows[0]["attempts"] is None
+
+
+def test_no_personal_data_is_kept_where_the_recipe_says_so(
+    tmp_path: Path, web: tuple[Path, str]
+) -> None:
+    url = f"{web[1]}/wide.png"
+    pairs: list[tuple[str | None, str | None]] = [
+        (url, "mail ada@example.org"),
+        (url, "<b>ada&#64;example.org</b> says"),
+        (url, "a red  dog &amp; a cat"),
+        ("", "+1 212 736 5000"),
+        (url, "mail ada@example.org"),
+        (url, None),
+    ]
+    options = {"text": {"keep_personal_data": False}, "keep": [{"personal_data": {}}]}
+    rows = gathered(recipe(tmp_path, web[1], **options), Store.at(tmp_path / "d"), pairs)
+    assert [row["text"] for row in rows] == [
+        "mail [email]",
+        "[email] says",
+        "a red  dog &amp; a cat",
+        "[phone]",
+        "mail [email]",
+        None,
+    ]
+    assert [row["personal_data"] for row in rows[:3]] == [[("email", 1)], [("email", 1)], []]
+    assert rows[0]["uid"] == uid(url, "mail ada@example.org")
+    assert b"example.org" not in b"".join(p.read_bytes() for p in tmp_path.glob("d/gather/*"))
 
 
 def test_what_is_committed_is_not_done_again(tmp_path: Path, web: tuple[Path, str]) -> None:
