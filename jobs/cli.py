@@ -15,6 +15,7 @@ import typer
 
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
+from pairsieve.jobs.bench_curation.command import curation
 from pairsieve.jobs.bench_web.command import web
 from pairsieve.jobs.cards.commands import card, check_proof
 from pairsieve.jobs.cli_options import (
@@ -59,6 +60,7 @@ app.command()(check)
 app.command()(profile)
 app.command()(estimate)
 bench.command()(web)
+bench.command()(curation)
 bench.command("extract")(bench_extract)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")

@@ -82,7 +82,7 @@ def train(
     text = json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS}, indent=1)
     (folder / f"{NAME}.json").write_text(text + "\n")
     start = time.monotonic()
-    drawn = pool(seed, pairs, _tokenizer(folder), workers)
+    drawn = pool(seed, pairs, tokenizer(folder), workers)
     typer.echo(f"{2 * pairs:,} pictures drawn in {time.monotonic() - start:.0f} s")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -121,7 +121,8 @@ def write_vocabulary(path: Path) -> int:
     return int(SimpleTokenizer(bpe_path=str(path)).vocab_size)
 
 
-def _tokenizer(folder: Path) -> Any:
+def tokenizer(folder: Path) -> Any:
+    """Return the tokenizer whose vocabulary `write_vocabulary` wrote into `folder`."""
     from open_clip.tokenizer import SimpleTokenizer
 
     return SimpleTokenizer(str(folder / f"{NAME}.bpe.gz"), context_length=CONTEXT_LENGTH)
@@ -129,7 +130,7 @@ def _tokenizer(folder: Path) -> Any:
 
 def _tokens(folder: Path, seed: int) -> Any:
     """Return the tokens of captions that say nothing, (EMPTY_COUNT, context length)."""
-    return _tokenizer(folder)(empty_captions(np.random.default_rng(seed), EMPTY_COUNT))
+    return tokenizer(folder)(empty_captions(np.random.default_rng(seed), EMPTY_COUNT))
 
 
 def _batches(pairs: int, steps: int, seed: int) -> Iterator[tuple[Any, np.random.Generator]]:
@@ -204,7 +205,7 @@ class _Learner:
         import torch
 
         drawn = self._drawn
-        pictures = _augmented(drawn.pictures[rows].reshape(-1, SIDE, SIDE, 3), rng)
+        pictures = augmented(drawn.pictures[rows].reshape(-1, SIDE, SIDE, 3), rng)
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
         right = drawn.right[rows].reshape(-1, CONTEXT_LENGTH)
         wrong = drawn.wrong[rows]
@@ -276,7 +277,7 @@ def _rate(step: int, steps: int) -> float:
     return RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def _augmented(pictures: Any, rng: np.random.Generator) -> Any:
+def augmented(pictures: Any, rng: np.random.Generator) -> Any:
     """Return pictures normalised, moved by up to 2 px and in slightly other light, float32."""
     count = len(pictures)
     y, x = rng.integers(0, 5, 2)

@@ -1,0 +1,56 @@
+"""`bench curation` in its shortest form: every part runs; one step shows nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.jobs.conftest import command
+
+from pairsieve.jobs.bench_curation.bench import MEASURES, POOLS
+from pairsieve.jobs.bench_curation.pools import Pool, pool_file
+from pairsieve.jobs.bench_curation.training import BATCH, train
+from pairsieve.jobs.tiny_model.data import SIDE
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.evaluation import results
+
+SHORT = ("--pairs", "166", "--steps", "1", "--seeds", "2", "--scenes", "12", "--of-class", "1")
+ALONE = ("--workers", "1", "--engine", "serial")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench") / "curation"
+
+
+def test_each_pool_is_trained_on_and_compared(folder: Path) -> None:
+    run = ("bench", "curation", folder, *SHORT, *ALONE, "--plots", folder.parent)
+    said = command(*run).stdout
+    rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| ")]
+    pools = {cells[0].strip("| "): int(cells[1]) for cells in rows[1 : 1 + len(POOLS)]}
+    assert list(pools) == list(POOLS)
+    assert pools["raw"] > pools["basic"] > pools["full"] == pools["random_as_full"]
+    assert all(len(cells) == 2 + len(MEASURES) for cells in rows[: len(POOLS)])
+    assert len(Pool.load(pool_file(folder, "full")).tokens) == pools["full"]
+    assert (folder.parent / "curation.svg").read_text().count("<circle") == 6 * len(MEASURES)
+    (one, *_) = results.compared([results.read(Store.at(folder / "dataset"), "full")])
+    assert one.checkpoints == (2,)
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_others() -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    tokens = np.zeros((BATCH, 40), np.uint16)
+    tokens[:, 0] = np.arange(BATCH) + 1
+    tokens[:, 1] = 1253  # what ends a text
+    pool = Pool(pictures, tokens)
+    one, other = (train(pool, 0, 1).state_dict() for _ in range(2))
+    another = train(pool, 1, 1).state_dict()
+    assert all((one[name] == other[name]).all() for name in one)
+    assert any((one[name] != another[name]).any() for name in one)
+
+
+def test_a_random_subset_is_another_for_another_seed() -> None:
+    pool = Pool(np.zeros((9, 1, 1, 3), np.uint8), np.arange(9, dtype=np.uint16)[:, None])
+    drawn = [pool.some(4, seed).tokens[:, 0].tolist() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(drawn[0])) == 4
