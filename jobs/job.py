@@ -23,6 +23,7 @@ from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Kind, Opened, open_engine
+from pairsieve.pipeline.ledger.left_out import check_used
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.forgotten import check_finished
@@ -112,9 +113,9 @@ class Job:
         """Refuse to go on from what is not there yet.
 
         Raises:
-            BadOption: there is no dataset, or nothing is gathered.
+            BadOption: there is no dataset, nothing is gathered, or not what the recipe reads.
         """
-        read(self.store)
+        check_used(self.recipe, read(self.store).left_out)
         if not self.store.marker_names(GATHER_FOLDER):
             raise BadOption(f"{self.store.url}: nothing is gathered yet; run `pairsieve gather`")
 

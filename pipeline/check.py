@@ -24,6 +24,7 @@ from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import curl_options, img2dataset
 from pairsieve.pipeline.input.formats import InputFiles, check_format
+from pairsieve.pipeline.ledger.left_out import unmeasured
 from pairsieve.pipeline.ledger.rules import check as check_rules
 from pairsieve.pipeline.ledger.rules import reads, rules
 from pairsieve.pipeline.models import clip, pretrained
@@ -76,6 +77,7 @@ def check(
     """
     check_format(recipe.input)
     rules(recipe)
+    unmeasured(recipe)
     folder = recipe.scratch.folder
     if folder and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         raise BadOption(f"scratch.folder: {folder} is no folder that can be written to; make it")

@@ -177,10 +177,11 @@ def _part(
     """Return the empty ledger part of a task slice: of a retry layer, of what it fetches again."""
     table = plan_file.read_unit(plan, task_slice.unit, task_slice.first, task_slice.rows)
     if not task_slice.retry:
-        return Part(table, recipe=recipe), None
+        return Part(table, recipe=recipe, left_out=plan.left_out), None
     before = EarlierLayers.read(store, task_slice, task_slice.retry)
     indices = pa.array([row - task_slice.first for row in before.rows], pa.int64())
-    return Part(table.take(indices), task_slice.layer, recipe=recipe), before
+    part = Part(table.take(indices), task_slice.layer, recipe=recipe, left_out=plan.left_out)
+    return part, before
 
 
 def _of_texts(recipe: Recipe, part: Part, rows: list[int]) -> dict[Column, Any]:

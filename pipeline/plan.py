@@ -23,6 +23,7 @@ from pairsieve.pipeline.input.extra_columns import Kept, Kinds, of_kinds
 from pairsieve.pipeline.input.files import InputFile
 from pairsieve.pipeline.input.formats import READERS, InputFiles, find_files
 from pairsieve.pipeline.input.reader import Reader, Record, Records, Rows
+from pairsieve.pipeline.ledger.left_out import check_planned, unmeasured
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import input_versions
 from pairsieve.pipeline.unit.input_columns import (
@@ -71,6 +72,7 @@ def run(
     old, new = _parted(plan, input_files)
     known = len(old.files) == len(plan.files) == len(input_files.files) - len(new.files)
     _check(plan, old if known else input_files, store, options)
+    check_planned(recipe, plan.left_out)
     if not (known and new.files and grow):
         return plan
     added = _new_plan(recipe, store, new, options, None)
@@ -163,7 +165,7 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         | text
         | {
             "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
-            "image": recipe.image.model_dump(),
+            "image": recipe.image.shaping(),
             "group": {"orientations": list(recipe.group.compared)},
             "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
         }
@@ -220,6 +222,7 @@ def _new_plan(
         limit=limit.to_json(sum(counts)) if limit else None,
         dialects=dialects(reader, files, recipe.input),
         staged_entries=staged.entries,
+        left_out=unmeasured(recipe),
     )
 
 

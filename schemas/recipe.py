@@ -210,6 +210,11 @@ class Image(Section):
     blur_unit: Literal["fraction", "px"] = Field(
         "fraction", description="Unit of the boxes: of the upright image's sides, or its pixels."
     )
+    measure: Literal["all", "used"] | tuple[str, ...] = Field(
+        "all",
+        description="Which measures of pixels are made, of those that a rule can read: `all`, so "
+        "that later rules may read any; those `used` by this recipe; or a list of names.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +232,10 @@ class Image(Section):
         if sizes == ["min_side"] or not (sizes or unresized):
             return content
         return content | {"min_side": None}
+
+    def shaping(self) -> dict[str, Any]:
+        """Return what shapes the stored image."""
+        return self.model_dump(exclude={"measure"})
 
     @property
     def size_key(self) -> str:

@@ -109,7 +109,7 @@ def versions(options: EvaluationOptions) -> list[Any]:
     by_set = sources(options.decontaminate).items()
     files = {name: list(map(astuple, set_files)) for name, set_files in by_set}
     model = folders.model_folder(options.embed) if options.embed else None
-    return [files, options.image.model_dump(), model]
+    return [files, options.image.shaping(), model]
 
 
 def name_of(options: EvaluationOptions) -> str:

@@ -61,7 +61,7 @@ Numbers = NDArray[np.int64]
 def options(recipe: Recipe) -> dict[str, Any] | None:
     """Return what shapes the result, None where the recipe does not ask for it."""
     section = recipe.decontaminate
-    return section.model_dump() | {"image": recipe.image.model_dump()} if section else None
+    return section.model_dump() | {"image": recipe.image.shaping()} if section else None
 
 
 def versions(recipe: Recipe) -> list[Any]:

@@ -1,14 +1,14 @@
 """The ledger part of one task slice, from its input rows to the table that is committed."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters import own
-from pairsieve.filters.base import Filters, Measures, configured, measured
+from pairsieve.filters.base import Filters, Measures, configured, measured, name_of
 from pairsieve.filters.cleaning import cleaned
 from pairsieve.filters.order import ordered
 from pairsieve.filters.personal_data_kinds import find, masked
@@ -48,8 +48,12 @@ class Part:
         retry_layer: int = 0,
         filters: Filters | None = None,
         recipe: Recipe | None = None,
+        left_out: Collection[str] = (),
     ) -> None:
-        """Start from a unit's input: `row`, `url`, `text` and extra columns."""
+        """Start from a unit's input: `row`, `url`, `text` and extra columns.
+
+        The measures of images with these names are `left_out`.
+        """
         self.extra_columns = table.drop_columns(
             [name for name in table.column_names if name in RESERVED]
         )
@@ -60,6 +64,7 @@ class Part:
         filters = own.of(recipe) if filters is None else filters
         self.order = ordered(filters)
         self.columns = (*GATHERED, *own.columns(filters))
+        self.of_image = [m for m in self.order.image if name_of(type(m)) not in left_out]
         self.of_text = [one for one in (configured(m, recipe) for m in self.order.text) if one]
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in self.columns}
         for column in (ROW, URL, TEXT):
@@ -156,7 +161,7 @@ class Part:
         image. Of a value that is None nothing is measured. What reads of their texts as well is
         measured for each of them.
         """
-        self._measure(self.order.image, rows, arrays)
+        self._measure(self.of_image, rows, arrays)
 
     def _measure(
         self, measures: Iterable[Measures], rows: list[list[int]], arrays: Mapping[Column, Any]

@@ -26,6 +26,7 @@ from pairsieve.pipeline.input.extra_columns import (
 from pairsieve.pipeline.input.formats import READERS, rows_of
 from pairsieve.pipeline.input.partitions import of_folders
 from pairsieve.pipeline.input.reader import SHOWN, Reader, Rows, chosen
+from pairsieve.pipeline.ledger import left_out
 from pairsieve.schemas.columns import ROW, TEXT, URL
 from pairsieve.schemas.errors import BadOption, Stopped, nearest
 
@@ -75,10 +76,10 @@ class Plan:
             ("gather").
         dialects: How the text files are written: in words, how many are so, and the first of them.
         skipped: Location and damage of each broken file that `input.on_bad_file` let be skipped.
-        limit: Of a plan over a part of the input, how many `pairs`, by which `seed` drawn `of` how
-            many; without a seed they are the first.
+        limit: Of a plan over a part: how many `pairs`, drawn by `seed` `of` how many, or the first.
         staged_entries: By the name of a staged file its size and checksum, as a marker has them.
         grown: The first unit of each later addition of input files.
+        left_out: The measures that are left out.
     """
 
     dataset: str
@@ -97,6 +98,7 @@ class Plan:
     dialects: Sequence[tuple[str, int, str]] = ()
     staged_entries: Mapping[str, dict[str, Any]] = option(default_factory=dict)
     grown: Sequence[int] = ()
+    left_out: Sequence[str] = ()
 
     def unit_rows(self, unit: int) -> int:
         """Return how many pairs a unit has."""
@@ -118,7 +120,8 @@ class Plan:
 
     def sentences(self) -> list[str]:
         """Return a sentence on each part of the input that was left out, if there are any."""
-        return [*self._limit_sentences(), *self._grown_sentences(), *self._skipped_sentences()]
+        of_input = self._limit_sentences() + self._grown_sentences() + self._skipped_sentences()
+        return of_input + left_out.sentences(self.left_out)
 
     def _limit_sentences(self) -> list[str]:
         if self.limit is None:
@@ -159,10 +162,9 @@ class Plan:
 
     def dumps(self) -> bytes:
         """Return plan.json: compact, the same bytes for the same plan."""
-        content = {name: getattr(self, name) for name in self.__slots__ if name != "dataset"}
+        absent = {"dataset"} | {name for name in ("grown", "left_out") if not getattr(self, name)}
+        content = {name: getattr(self, name) for name in self.__slots__ if name not in absent}
         content["version"] = VERSION
-        if not self.grown:
-            del content["grown"]
         content["files"] = [asdict(file) for file in self.files]
         content["schema"] = base64.b64encode(self.schema.serialize()).decode()
         return checked_json.dumps(content, separators=(",", ":"))
