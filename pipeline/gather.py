@@ -48,6 +48,7 @@ from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COU
 # Of a process: so many that it works while the last answers of some are waited for.
 PAIRS_IN_HAND = 20_000  # at 7 kB each; bounds the memory for them, unless two task slices have more
 MOST_IN_HAND = 8  # task slices; bounds the memory for their pictures that wait to be measured
+DECODED_AT_ONCE = 2  # pictures, in the threads of a process; bounds the memory for their pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Gathering:
         options, opt_outs = worker.recipe.fetch, worker.recipe.opt_outs
         self.client = Client(options, Shared(worker.among), opt_outs) if options else None
         self._turn = threading.Lock()
+        self.decoding = threading.Semaphore(DECODED_AT_ONCE)
 
     @contextmanager
     def turn(self) -> Iterator[Callable[[], None]]:
@@ -165,7 +167,8 @@ def _gather(gathering: Gathering, task_slice: TaskSlice, end_turn: Callable[[], 
         images = Images(part, recipe, tar, path, checks)
         fetched_by = partial(_fetch, gathering, sent, checks.blocklist, end_turn)
         for rows, fetched in _bodies(part, plan, recipe, alive, fetched_by):
-            images.add(rows, fetched)
+            with gathering.decoding:
+                images.add(rows, fetched)
         images.flush()
     files = {path: sink.entry()} | _requests(store, task_slice, sent)
     return _commit(store, task_slice, part, files, before)

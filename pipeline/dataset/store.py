@@ -43,6 +43,7 @@ LISTED_AT_ONCE = 1000  # listed: as many as object stores give at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
 DEFAULT_SCRATCH = Scratch()
 BUFFER_BYTES = 8 << 20  # of a stream to or from an object
+FILE_BUFFER_BYTES = 1 << 20  # of one to a local file: as fast, and a process writes several
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,8 @@ class Store:
 
         with storage_errors(self.location(path)):
             self.prepare(path)
-            sink = obstore.open_writer(self._objects, path, buffer_size=BUFFER_BYTES)
+            size = FILE_BUFFER_BYTES if self.local else BUFFER_BYTES
+            sink = obstore.open_writer(self._objects, path, buffer_size=size)
         return HashingWriter(sink, self.location(path))
 
     def adopt(self, file: Path, path: str) -> dict[str, Any]:
