@@ -97,7 +97,7 @@ def _run(recipe: Path, store: Store, engine: Choice, name: str) -> None:
     """Run the pipeline up to the shards of a selection; pages are not needed."""
     job = Job(recipe, store.url, EngineChoice(engine))
     planned = job.plan()
-    with job.engine() as running, job.progress(planned.pairs) as listener:
+    with job.engine() as running, job.progress(planned.pairs, running) as listener:
         run.measure(job.recipe, job.store, running, planned, listener)
         for verb in (group, select, shard):
             for marker in verb.decide(job.recipe, job.store, running, name):
