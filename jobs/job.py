@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_ma
 from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import fits
 from pairsieve.pipeline.engine.engine import Kind, Opened, open_engine
 from pairsieve.pipeline.ledger.left_out import check_used
 from pairsieve.pipeline.selections import overrides
@@ -30,6 +31,7 @@ from pairsieve.pipeline.unit.forgotten import check_finished
 from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.pipeline.unit.plan_limit import Limit
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.recipe_resources import Resources
 
 AFTER_GATHER = {stage.name for stage in (EMBED, *DECIDING)}
 Choice = Kind | Literal["auto"]
@@ -43,17 +45,33 @@ class EngineChoice:
     kind: Choice = "serial"
     workers: int | None = None
     address: str | None = None
+    resources: Resources = Resources()
+
+    def holding(self, resources: Resources) -> "EngineChoice":
+        """Return the same where processes hold what a recipe says.
+
+        Raises:
+            BadOption: this machine has not so much, and no cluster is to be joined.
+        """
+        if resources == Resources():
+            return self
+        if self.kind == "serial":
+            log.warning("resources: nothing is held with `--engine serial`")
+        elif not (self.address or os.environ.get("RAY_ADDRESS")):
+            fits.check_here(resources, self.workers)
+        return replace(self, resources=resources)
 
     def of(self, store: Store) -> Kind:
         """Return the engine for a dataset.
 
-        Ray unless the dataset is small and on a local disk, nothing else is asked for, and no
-        earlier attempt was ended in mid-unit: a pair that kills its process costs only itself where
-        the process is not this one.
+        Ray unless the dataset is small and on a local disk, nothing is asked for that Ray does, and
+        no earlier attempt was ended in mid-unit: a pair that kills its process costs only itself
+        where the process is not this one.
         """
         if self.kind != "auto":
             return self.kind
         asked = self.workers or self.address or os.environ.get("RAY_ADDRESS")
+        asked = asked or self.resources != Resources()
         if asked or not store.local or not store.exists(PLAN_FILE):
             return "ray"
         small = read(store).pairs <= SMALL_PAIRS
@@ -72,7 +90,8 @@ def _interrupted(store: Store) -> bool:
 @contextmanager
 def opened(choice: EngineChoice, store: Store) -> Iterator[Opened]:
     """Start the engine for a dataset and close it at the end, also when the user interrupts."""
-    engine = open_engine(choice.of(store), choice.workers, choice.address)
+    held = choice.resources.tasks
+    engine = open_engine(choice.of(store), choice.workers, choice.address, held)
     try:
         yield engine
     except KeyboardInterrupt:
@@ -105,7 +124,7 @@ class Job:
         check_finished(self.store)
         for warning in check.check(self.recipe, self.store, verbs):
             log.warning(warning)
-        self._engine = engine
+        self._engine = engine.holding(self.recipe.resources)
         if set(verbs) <= AFTER_GATHER:
             self._check_gathered()
 

@@ -32,6 +32,7 @@ INNER = {  # sections inside a section, and what they are called
     "alignment": {"NegClipLoss": "neg_clip_loss", "NormSim": "norm_sim"},
     "embed": {"Scores": "scores", "Scorer": "scorer"},
     "group": {"Entries": "entries", "CaptionCluster": "caption_cluster", "Affixes": "boilerplate"},
+    "resources": {"Held": "held", "HeldByModel": "held_by_model"},
     "keep": {"AtMost": "at_most", "Sample": "sample", "Mix": "mix", "Lengths": "length_balance"},
 }
 UNWRITTEN = ("filter", "options", "other_models")  # fields that are not keys in the YAML

@@ -114,6 +114,7 @@ def run(
         partial(_embed, store, folders, rules),
         itertools.chain([first], remaining),
         gpus=options.num_gpus if options.device != "cpu" else 0,
+        held=recipe.resources.embed,
     ):
         if isinstance(result, Crashed):
             raise Stopped(

@@ -29,6 +29,7 @@ from pairsieve.schemas.recipe_keep import Keep, Origin, one_rule
 from pairsieve.schemas.recipe_opt_outs import OptOuts
 from pairsieve.schemas.recipe_paces import HostPaces
 from pairsieve.schemas.recipe_report import Report
+from pairsieve.schemas.recipe_resources import Resources, share_gpu
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
 from pairsieve.schemas.recipe_shard import Shard, check_text
@@ -317,15 +318,19 @@ class Recipe(Section):
     shard: Shard = Shard()
     report: Report = Report()
     scratch: Scratch = Scratch()
+    resources: Resources = Resources()
     _origin: Origin = PrivateAttr(Origin())
 
     @model_validator(mode="before")
     @classmethod
     def _first_and_others(cls, content: Any) -> Any:
         """Part a list of models; an empty one is none."""
-        if not isinstance(content, dict) or not isinstance(content.get("embed"), list):
+        if not isinstance(content, dict):
             return content
-        first, *others = content["embed"] or [None]
+        models = share_gpu(content.get("embed"), content.get("resources"))
+        if not isinstance(models, list):
+            return content | {"embed": models}
+        first, *others = models or [None]
         return content | {"embed": first, "other_models": others}
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from pairsieve.pipeline.engine.engine import ITEMS_IN_HAND, Serial
 from pairsieve.pipeline.engine.ordered_threads import in_order
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_resources import Held
 
 WAIT_S = 300  # for the other actors
 
@@ -36,6 +37,7 @@ class Actor(Serial):
         items: Iterable[Any],
         gpus: float = 0,
         per_cpu: int = 0,
+        held: Held | None = None,
     ) -> Generator[tuple[Any, Any]]:
         """Yield (item, result) in the order of `items`."""
         first, *others = items

@@ -6,37 +6,30 @@ Both engines give the same bytes, because a task writes what it makes and only c
 """
 
 import itertools
+import math
 import os
 import socket
-import threading
-from collections import deque
+import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
-from functools import partial
 from time import process_time
 from typing import Any, Literal, Protocol, TypeVar
 
-from pairsieve.pipeline.dataset.costs import CpuMeter
+from pairsieve.pipeline.engine.actors import ITEMS_IN_HAND as ITEMS_IN_HAND
+from pairsieve.pipeline.engine.actors import RETRIES, Actor, ActorPool, metered
+from pairsieve.pipeline.engine.actors import Crashed as Crashed
+from pairsieve.pipeline.engine.memory_cap import capped
 from pairsieve.pipeline.engine.private_ray import CHECK_S, QUIET, PrivateRay, ended
 from pairsieve.schemas.errors import Stopped
+from pairsieve.schemas.recipe_resources import Held, HeldByModel
 
 Item = TypeVar("Item")
 State = TypeVar("State")
 Result = TypeVar("Result")
 Kind = Literal["ray", "serial"]
 
-RETRIES = 2  # further attempts at a task whose process died
 OOM_RETRIES = "RAY_task_oom_retries"  # in the environment: for want of memory
 KNOCK_TIMEOUT_S = 10
-ITEMS_IN_HAND = 2  # of an actor on a GPU
-_OF_TASKS = CpuMeter()  # of a process of Ray's
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """What stands for the result of a task whose process died at every attempt."""
-
-    reason: str
+PER_CPU, PER_NODE = Held(), HeldByModel()  # by an actor, where nothing else is said
 
 
 class Engine(Protocol):
@@ -65,11 +58,13 @@ class Engine(Protocol):
         items: Iterable[Item],
         gpus: float = 0,
         per_cpu: int = 0,
+        held: Held | None = None,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Do the same with a state that is costly to build, such as a model, one per actor.
 
         There is an actor per node, or one on every CPU that works at `per_cpu` items at once, where
-        that is not 0. An actor takes that many `gpus`, also a part of one, where there are any.
+        that is not 0. An actor takes that many `gpus`, also a part of one, where there are any;
+        besides, what is to be `held`.
         """
         ...
 
@@ -110,6 +105,7 @@ class Serial:
         items: Iterable[Item],
         gpus: float = 0,
         per_cpu: int = 0,
+        held: Held | None = None,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) in the order of `items`; the state is built at the first one."""
         state: State | None = None
@@ -124,14 +120,15 @@ class Serial:
 class Ray:
     """Ray tasks and actors; a private quiet instance on loopback unless an address is given."""
 
-    task_threads = 1  # a task asks for one CPU
-
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+    def __init__(
+        self, workers: int | None = None, address: str | None = None, held: Held | None = None
+    ) -> None:
         """Start or join Ray.
 
         Args:
             workers: Unit tasks under way at once; default: the CPUs Ray has.
             address: Cluster to join; default: the environment's RAY_ADDRESS, else none.
+            held: What every task of `map` holds; default: a CPU.
 
         Raises:
             Stopped: no cluster answers at the address.
@@ -149,6 +146,8 @@ class Ray:
         self.workers = workers or max(1, int(there.get("CPU", 1)))
         self.gpus = int(there.get("GPU", 0))
         self._tasks_s = 0.0
+        self._held = held or PER_CPU
+        self.task_threads: int | None = max(1, int(self._held.cpus))
 
     @property
     def processors(self) -> int:
@@ -166,9 +165,12 @@ class Ray:
         """Yield (item, result) as Ray tasks end, at most `workers` of them under way."""
         import ray
 
-        @ray.remote(num_cpus=1, max_retries=RETRIES)
+        memory = self._held.memory
+
+        @ray.remote(max_retries=RETRIES, **_options(self._held))
         def task(item: Item) -> tuple[Result, float]:
-            return _metered(function, item)
+            with capped(memory):
+                return metered(function, item)
 
         yield from self._window(task.remote, items, self.workers)
 
@@ -179,72 +181,43 @@ class Ray:
         items: Iterable[Item],
         gpus: float = 0,
         per_cpu: int = 0,
+        held: Held | None = None,
     ) -> Generator[tuple[Item, Result | Crashed]]:
         """Yield (item, result) as actors answer: as many as the GPUs hold, else one per node.
 
-        They are counted now: a node that has joined since the start is used. On a GPU an actor has
-        two items in hand, so that the GPU works while one is written.
+        They are counted as items come: a node that has joined since is used. On a GPU an actor
+        works at two items, so that the GPU works while one is written.
         Actors `on` nodes ask for no CPU of Ray's: a pool that held them all would starve the tasks
-        that feed it. They restart as often as needed. When an actor dies, what was beside or behind
-        the culprit may use up its attempts too, so an item counts as crashed only when it also
-        crashed alone.
+        that feed it.
         """
         import ray
 
-        there = int(ray.cluster_resources().get("GPU", 0))
-        on_gpu = gpus > 0 and there > 0
-        nodes = self.workers if per_cpu else sum(bool(node["Alive"]) for node in ray.nodes())
-        count = max(1, int(there / gpus)) if on_gpu else nodes
-        actor: Any = ray.remote(
-            num_cpus=1 if per_cpu else 0,
-            num_gpus=gpus if on_gpu else 0,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-            scheduling_strategy="SPREAD",
-        )(_CpuActor if per_cpu else _Actor)
+        held = held or (PER_CPU if per_cpu else PER_NODE)
+        on_gpu = gpus > 0 and _there("GPU") > 0
         in_hand = per_cpu or ITEMS_IN_HAND
-        at_once = in_hand if on_gpu or per_cpu else 1
-        starting = actor.options(max_concurrency=at_once)
-        actors: list[Any] = []  # started as items come, so that few items start few
-        free: deque[Any] = deque()
-        busy: dict[Any, Any] = {}
-
-        def submit(item: Item) -> Any:
-            if len(actors) < count:
-                actors.append(starting.remote(setup, function))
-                free.extendleft([actors[-1]] * in_hand)
-            actor = free.popleft()
-            reference = actor.call.remote(item)
-            busy[reference] = actor
-            return reference
-
-        def ended(reference: Any) -> None:
-            free.append(busy.pop(reference))
-
-        suspects = []
+        options = _options(held) | {"num_gpus": gpus if on_gpu else 0, "max_restarts": 0}
+        options |= {"max_concurrency": in_hand if on_gpu or per_cpu else 1}
+        actor: Any = ray.remote(scheduling_strategy="SPREAD", **options)(
+            _CpuActor if per_cpu else _Actor
+        )
+        pool = ActorPool(
+            lambda: actor.remote(setup, function, held.memory),
+            lambda: self.workers if per_cpu else _hosts(gpus if on_gpu else 0),
+            self._wait,
+            self._result,
+            in_hand,
+        )
         try:
-            for item, result in self._window(submit, items, count * in_hand, ended):
-                if isinstance(result, Crashed):
-                    suspects.append(item)
-                else:
-                    yield item, result
-            yield from self._window(submit, suspects, 1, ended)
+            yield from pool.results(items)
         finally:
             if ray.is_initialized():  # else a generator has outlived the engine, and `kill` waits
-                for each in actors:  # for the Ray that was closed, and its actors ended
+                for each in pool.actors():  # for the Ray that was closed, and its actors ended
                     ray.kill(each)
 
     def _window(
-        self,
-        submit: Callable[[Item], Any],
-        items: Iterable[Item],
-        width: int,
-        ended: Callable[[Any], None] = lambda _: None,
+        self, submit: Callable[[Item], Any], items: Iterable[Item], width: int
     ) -> Generator[tuple[Item, Any]]:
-        """Yield (item, result) as tasks end, at most `width` of them under way.
-
-        What `submit` gave for an item is `ended` before the next one is submitted.
-        """
+        """Yield (item, result) as tasks end, at most `width` of them under way."""
         source = iter(items)
         running: dict[Any, Item] = {}
         while True:
@@ -253,23 +226,31 @@ class Ray:
             if not running:
                 return
             done = self._wait(list(running))
-            ended(done)
-            result = _result(done)
-            if not isinstance(result, Crashed):
-                result, spent_s = result
-                self._tasks_s += spent_s
-            yield running.pop(done), result
+            yield running.pop(done), self._result(done)
 
-    def _wait(self, references: list[Any]) -> Any:
-        """Return a reference whose task has ended."""
+    def _result(self, reference: Any) -> Any:
+        """Return the result of what has ended, or `Crashed`, and count what it has spent."""
+        result = _result(reference)
+        if isinstance(result, Crashed):
+            return result
+        result, spent_s = result
+        self._tasks_s += spent_s
+        return result
+
+    def _wait(self, references: list[Any], patience_s: float = math.inf) -> Any:
+        """Return a reference whose task has ended; None if none has for so long."""
         import ray
 
+        until = time.monotonic() + patience_s
         while True:
             if self._private:
                 self._private.check()
-            done, _ = ray.wait(references, num_returns=1, timeout=CHECK_S)
+            timeout = min(CHECK_S, max(0, until - time.monotonic()))
+            done, _ = ray.wait(references, num_returns=1, timeout=timeout)
             if done:
                 return done[0]
+            if time.monotonic() >= until:
+                return None
 
     def close(self) -> None:
         """Leave the cluster, or end the private instance."""
@@ -278,37 +259,43 @@ class Ray:
         ray.shutdown()
 
 
-class _Actor:
-    """Holds a state and applies the function to it; built at the first call, so errors reach it."""
-
-    def __init__(self, setup: Callable[[], Any], function: Callable[[Any, Any], Any]) -> None:
-        self._setup = setup
-        self._function = function
-        self._state: Any = None
-        self._building = threading.Lock()
-
-    def call(self, item: Any) -> tuple[Any, float]:
-        with self._building:
-            if self._state is None:
-                self._state = self._setup()
-        return _metered(partial(self._function, self._state), item)
+class _Actor(Actor):
+    """One that holds no CPU."""
 
 
-class _CpuActor(_Actor):
-    """The same with a CPU of its own, under a name by which processes are told apart."""
-
-
-def _metered(function: Callable[[Item], Result], item: Item) -> tuple[Result, float]:
-    """Return the result, and what this process has spent since its last task ended, CPU seconds."""
-    return function(item), _OF_TASKS.since_last()
+class _CpuActor(Actor):
+    """One with a CPU of its own, under a name by which processes are told apart."""
 
 
 Opened = Serial | Ray
 
 
-def open_engine(kind: Kind, workers: int | None = None, address: str | None = None) -> Opened:
+def open_engine(
+    kind: Kind, workers: int | None = None, address: str | None = None, held: Held | None = None
+) -> Opened:
     """Return the engine of that kind."""
-    return Serial() if kind == "serial" else Ray(workers, address)
+    return Serial() if kind == "serial" else Ray(workers, address, held)
+
+
+def _options(held: Held) -> dict[str, Any]:
+    """Return what is held as Ray's options have it."""
+    return {"num_cpus": held.cpus, "memory": held.memory, "resources": dict(held.labels)}
+
+
+def _there(resource: str) -> float:
+    """Return how much of a resource all nodes have together."""
+    import ray
+
+    return float(ray.cluster_resources().get(resource, 0))
+
+
+def _hosts(gpus: float) -> int:
+    """Return how many actors the nodes hold: by their GPUs, if each takes some, else one each."""
+    import ray
+
+    if gpus:
+        return max(1, int(_there("GPU") / gpus))
+    return sum(bool(node["Alive"]) for node in ray.nodes())
 
 
 def _join_ray(address: str) -> None:

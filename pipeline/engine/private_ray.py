@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from pairsieve.pipeline.dataset import processes
+from pairsieve.pipeline.engine.memory_cap import machine_bytes
 from pairsieve.schemas.errors import Stopped
 
 DRIVER = "PAIRSIEVE_RAY_DRIVER"  # in the environment: process number and start of who started it
@@ -55,6 +56,7 @@ class PrivateRay:
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
+                _memory=machine_bytes(),  # as the recipe counts it, whatever is free just now
                 **QUIET,
             )
         children = psutil.Process().children()

@@ -13,6 +13,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.roles import slice_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_resources import Resources
 
 AUTO = EngineChoice("auto")
 
@@ -59,6 +60,16 @@ def test_whoever_names_workers_or_a_cluster_has_ray(
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert AUTO.of(store) == "ray"
     assert EngineChoice("serial").of(store) == "serial"
+
+
+def test_whoever_says_what_processes_hold_has_ray(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = Resources.model_validate({"gather": {"memory": "1GB"}})
+    assert AUTO.holding(held).of(planned(tmp_path, 3)) == "ray"
+    assert AUTO.holding(Resources()) is AUTO
+    EngineChoice("serial").holding(held)
+    assert "resources: nothing is held with `--engine serial`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

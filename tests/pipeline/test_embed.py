@@ -166,7 +166,7 @@ class Answering:
         return ((item, self.answer(item)) for item in items)
 
     def map_with(
-        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0
+        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0, **_: Any
     ) -> Generator[tuple[Any, Any]]:
         return self.map(function, items)
 
@@ -185,7 +185,7 @@ class Killing:
         return self.engine.map(function, items)
 
     def map_with(
-        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0
+        self, setup: Any, function: Any, items: Iterable[Any], gpus: float = 0, **_: Any
     ) -> Generator[tuple[Any, Any]]:
         return self.engine.map_with(setup, partial(die_once, self.flag, function), items, gpus)
 

@@ -293,7 +293,7 @@ class CrashingAt:
         self.tasks = 0
 
     def map_with(
-        self, setup: Any, function: Any, items: Any, per_cpu: int
+        self, setup: Any, function: Any, items: Any, per_cpu: int, **_: Any
     ) -> Iterator[tuple[Any, Any]]:
         assert per_cpu == 8  # of a few pairs
         state = setup()

@@ -296,3 +296,11 @@ def test_other_models_have_no_key_of_their_own(tmp_path: Path) -> None:
     text = f"input: {{path: p}}\nembed: {MAIN}\nother_models: [{MAIN}]"
     with pytest.raises(BadOption, match="other_models: unknown key"):
         load(written(tmp_path, text))
+
+
+def test_all_models_hold_the_part_of_a_gpu_that_resources_say(tmp_path: Path) -> None:
+    models = "[{model: a, pretrained: b}, {model: c, pretrained: d, name: other}]"
+    said = "resources: {embed: {gpus: 0.5, memory: 1.5GB}}"
+    recipe = load(written(tmp_path, f"input: {{path: p}}\nembed: {models}\n{said}"))
+    assert [model.num_gpus for model in recipe.models] == [0.5, 0.5]
+    assert recipe.resources.embed.memory == 1_500_000_000

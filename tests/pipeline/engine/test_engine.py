@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from pairsieve.pipeline.engine.actors import RETRIES
 from pairsieve.pipeline.engine.engine import (
     OOM_RETRIES,
-    RETRIES,
     Crashed,
     Engine,
     Opened,
@@ -59,8 +60,12 @@ def add(state: int, number: int) -> int:
     return state + number
 
 
-def own_pid(state: int, number: int) -> int:
-    return state
+def meet(folder: Path, wanted: int, pid: int, number: int) -> int:
+    """Return the process's number once so many processes are at work."""
+    (folder / str(pid)).touch()
+    while len(list(folder.iterdir())) < wanted:
+        time.sleep(0.01)
+    return pid
 
 
 def add_unless_culprit(state: int, number: int) -> int:
@@ -132,10 +137,13 @@ def test_an_actor_that_dies_takes_only_the_culprit_with_it(ray: Engine) -> None:
     assert results == {1: 11, 2: 12}
 
 
-def test_an_actor_is_started_for_each_item_and_no_more(ray: Engine) -> None:
+@pytest.mark.parametrize(("items", "actors"), [(0, 0), (1, 1), (4, 2)])
+def test_an_actor_is_started_for_each_item_and_no_more(
+    ray: Engine, tmp_path: Path, items: int, actors: int
+) -> None:
     assert ray.workers == 2
-    pids = [dict(ray.map_with(os.getpid, own_pid, range(n), per_cpu=2)) for n in (0, 1, 4)]
-    assert [len(set(of_items.values())) for of_items in pids] == [0, 1, 2]
+    pids = dict(ray.map_with(os.getpid, partial(meet, tmp_path, actors), range(items), per_cpu=2))
+    assert len(set(pids.values())) == actors
 
 
 def test_actors_that_are_given_up_after_the_engine_was_closed_wait_for_no_ray(

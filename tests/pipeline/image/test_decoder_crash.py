@@ -87,3 +87,29 @@ def test_a_crash_in_a_decoder_costs_one_pair(tmp_path: Path, serve: Serve, ray: 
     assert (row["url"], row["outcome"]) == (urls[0], "crashed")
     assert row["image_file"] is None
     assert engine.tasks == 3  # all of it, then the first pair and the other two
+
+
+def test_a_picture_that_eats_memory_costs_one_pair(tmp_path: Path, ray: Engine) -> None:
+    """It has few bytes and as many pixels as the recipe allows: more than a process may hold."""
+    bodies = []
+    for side in (9, 13_000, 10):
+        file = io.BytesIO()
+        Image.new("RGB", (side, side), (200, 0, 0)).save(file, "PNG", compress_level=1)
+        bodies.append({"bytes": file.getvalue(), "path": f"{side}.png"})
+    texts = [f"text {number}" for number in range(3)]
+    pq.write_table(pa.table({"image": bodies, "text": texts}), tmp_path / "pairs.parquet")
+    made = Recipe.model_validate(
+        {
+            "input": {"path": str(tmp_path / "pairs.parquet"), "image": "image", "unit_pairs": 1},
+            "resources": {"gather": {"cpus": 0.5, "memory": "500MB"}},
+        }
+    )
+    store = Store.at(tmp_path / "dataset")
+    for _ in gather.run(made, store, plan.run(made, store), ray):
+        continue
+    found: dict[int, dict[str, Any]] = {}
+    for marker in store.markers("gather").values():
+        with store.reader(marker.file(".parquet")) as source:
+            found |= {row["row"]: row for row in pq.read_table(source).to_pylist()}
+    assert [found[row]["outcome"] for row in range(3)] == ["ok", "crashed", "ok"]
+    assert found[1]["detail"] == "ActorDiedError"
