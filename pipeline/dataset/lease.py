@@ -20,12 +20,15 @@ import psutil
 from pairsieve.pipeline.dataset import processes
 from pairsieve.pipeline.dataset.paths import attempt, lease_file
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.schemas.errors import Stopped
 
 POOL = "pool"  # what is decided for all selections alike
 CAPTIONS = "captions"  # what models are asked: two commands would ask twice
 BEAT_S = 10
 STILL_S = 120  # without a beat a holder has ended: long enough for work that lets no thread run
 LOOK_S = 0.5
+
+_OURS: set[str] = set()  # tokens of what this process holds: one may stay behind when storage fails
 
 Say = Callable[[str], Any]
 
@@ -53,6 +56,8 @@ class Holder:
             return False
         if abs(self.boot - psutil.boot_time()) > BEAT_S:
             return True
+        if self.pid == os.getpid() and self.token not in _OURS:
+            return True
         return processes.has_ended(self.pid, self.started)
 
 
@@ -65,17 +70,13 @@ def of_selection(name: str) -> str:
 def held(store: Store, name: str, say: Say = print) -> Iterator[None]:
     """Hold the lease `name`; wait until it is free, which `say` hears of."""
     path, me = lease_file(name), Holder.me()
-    _acquire(store, path, me, say)
-    ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(store, path, me, ended), daemon=True)
-    beating.start()
+    _OURS.add(me.token)
     try:
-        yield
+        _acquire(store, path, me, say)
+        with _beating(store, path, me):
+            yield
     finally:
-        ended.set()
-        beating.join()
-        if (holder := _holder(store, path)) and holder.token == me.token:
-            store.delete([path])
+        _OURS.discard(me.token)
 
 
 def _acquire(store: Store, path: str, me: Holder, say: Say) -> None:
@@ -98,14 +99,29 @@ def _acquire(store: Store, path: str, me: Holder, say: Say) -> None:
         time.sleep(LOOK_S)
 
 
+@contextmanager
+def _beating(store: Store, path: str, me: Holder) -> Iterator[None]:
+    """Count on in a lease that is ours, and give it back in the end."""
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(store, path, me, ended), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        if (holder := _holder(store, path)) and holder.token == me.token:
+            store.delete([path])
+
+
 def _beat(store: Store, path: str, me: Holder, ended: threading.Event) -> None:
     """Count on in the lease as long as it is ours."""
     while not ended.wait(BEAT_S):
-        holder = _holder(store, path)
-        if holder is None or holder.token != me.token:
-            return
-        me = replace(me, beat=me.beat + 1)
-        with suppress(OSError):  # a beat that is missed is made up for by the next
+        with suppress(OSError, Stopped):  # a beat that is missed is made up for by the next
+            holder = _holder(store, path)
+            if holder is None or holder.token != me.token:
+                return
+            me = replace(me, beat=me.beat + 1)
             store.write(path, _body(me))
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from itertools import accumulate
+from functools import cached_property, lru_cache, partial
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -25,6 +25,7 @@ from pairsieve.pipeline.dataset.streams import (
     HashingWriter,
     Seekable,
     file_entry,
+    retried,
     storage_errors,
 )
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -115,14 +116,15 @@ class Store:
         import obstore
 
         with storage_errors(self.location(path)):
-            return bytes(obstore.get(self._objects, path).bytes())
+            return retried(lambda _: bytes(obstore.get(self._objects, path).bytes()))
 
     def read_ranges(self, path: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
         """Return the bytes of several ranges of `path`, in the order given."""
         import obstore
 
         with storage_errors(self.location(path)):
-            parts = obstore.get_ranges(self._objects, path, starts=starts, lengths=lengths)
+            get = partial(obstore.get_ranges, self._objects, path, starts=starts, lengths=lengths)
+            parts = retried(lambda _: get())
         return [bytes(part) for part in parts]
 
     def read_range(self, path: str, start: int, length: int) -> memoryview:
@@ -130,7 +132,8 @@ class Store:
         import obstore
 
         with storage_errors(self.location(path)):
-            return memoryview(obstore.get_range(self._objects, path, start=start, length=length))
+            get = partial(obstore.get_range, self._objects, path, start=start, length=length)
+            return memoryview(retried(lambda _: get()))
 
     def read_byte_ranges(self, ranges: Sequence[ByteRange]) -> "builtins.list[bytes]":
         """Return the bytes of each range, in order; a file is asked once, several at a time.
@@ -189,28 +192,32 @@ class Store:
 
     def paths(self) -> Iterator[str]:
         """Yield the paths of what lies here, in no order, links among them, as they are found."""
-        import obstore
-
         if self.local:
             for folder, names, files in os.walk(self.local):
                 links = [name for name in names if Path(folder, name).is_symlink()]
                 for name in (*files, *links):
                     yield Path(folder, name).relative_to(self.local).as_posix()
             return
-        with storage_errors(self.url):
-            for batch in obstore.list(self._objects):
-                yield from (entry["path"] for entry in batch)
+        yield from self._paths(None, None)
 
     def paths_from(self, folder: str, after: str) -> Iterator[str]:
         """Yield the paths below `folder` of an object store, in order, from behind a name in it."""
+        yield from self._paths(folder, f"{folder}/{after}" if after else None)
+
+    def _paths(self, folder: str | None, offset: str | None) -> Iterator[str]:
+        """Do the same; a list whose connection broke goes on behind the last path."""
         import obstore
 
-        offset = f"{folder}/{after}" if after else None
-        with storage_errors(self.location(folder)):
-            for batch in obstore.list(
-                self._objects, folder, offset=offset, chunk_size=LISTED_AT_ONCE
-            ):
-                yield from (entry["path"] for entry in batch)
+        def following(_: int) -> "builtins.list[str]":
+            batches = obstore.list(self._objects, folder, offset=offset, chunk_size=LISTED_AT_ONCE)
+            return [entry["path"] for entry in next(iter(batches), [])]
+
+        listed: builtins.list[str] | None = None
+        while listed is None or len(listed) == LISTED_AT_ONCE:
+            with storage_errors(self.location(folder or "")):
+                listed = retried(following)
+            yield from listed
+            offset = listed[-1] if listed else offset
 
     def entries(self, folder: str = "") -> "builtins.list[ObjectMeta]":
         """Return path, size, e_tag and last_modified of every object under `folder`, by path."""
@@ -219,8 +226,7 @@ class Store:
         if self.local and not self.local.is_dir():
             return []
         with storage_errors(self.location(folder)):
-            batches = obstore.list(self._objects, folder or None)
-            found = [entry for batch in batches for entry in batch]
+            found = retried(lambda _: [*chain(*obstore.list(self._objects, folder or None))])
         return sorted(found, key=lambda entry: entry["path"])
 
     def write(self, path: str, data: bytes) -> None:
@@ -233,17 +239,23 @@ class Store:
             obstore.put(self._objects, path, data)
 
     def create(self, path: str, data: bytes) -> bool:
-        """Put `data` at `path` if nothing is there; return False, unchanged, if something is."""
+        """Put `data` at `path` if nothing is there; return False, unchanged, if something is.
+
+        What an earlier attempt of ours has put there, whose answer was lost, is no something.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with storage_errors(self.location(path)):
-            self.prepare(path)
+        def put(attempt: int) -> bool:
             try:
                 obstore.put(self._objects, path, data, mode="create")
             except AlreadyExistsError:
-                return False
-        return True
+                return attempt > 0 and self.read(path) == data
+            return True
+
+        with storage_errors(self.location(path)):
+            self.prepare(path)
+            return retried(put)
 
     def copy(self, source: str, path: str) -> None:
         """Put at `path`, at once, what is at `source`."""
@@ -251,15 +263,13 @@ class Store:
 
         with storage_errors(self.location(path)):
             self.prepare(path)
-            obstore.copy(self._objects, source, path)
+            retried(lambda _: obstore.copy(self._objects, source, path))
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete the objects at `paths`; one that is not there is no error.
 
         What lies behind a link is left alone.
         """
-        import obstore
-
         dropped: str | None = None
         for path in paths:
             if self.link(path):
@@ -268,7 +278,12 @@ class Store:
                 self._drop_index(path)
                 dropped = path.rpartition("/")[0]
             with storage_errors(self.location(path)), suppress(FileNotFoundError):
-                obstore.delete(self._objects, path)
+                retried(partial(self._delete, path))
+
+    def _delete(self, path: str, _: int) -> None:
+        import obstore
+
+        obstore.delete(self._objects, path)
 
     def _drop_index(self, path: str) -> None:
         """Delete the index that the marker at `path` may be in, before that changes."""

@@ -3,16 +3,22 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pairsieve.schemas.errors import Stopped
 
+Result = TypeVar("Result")
+
 READ_BYTES = 1 << 20  # at once, of a file that is read to its end
 HELD_BYTES = 1 << 16  # of small writes, before they go on together
+RETRY_FOR_S = 60  # what obstore itself does not try again
+BACKOFF_S = 0.1, 10  # before the first retry, and at most: it doubles
+REFUSED = "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"
 METADATA_SERVICE = "169.254.169.254"  # asked for credentials where the environment has none
 
 
@@ -164,11 +170,57 @@ def storage_errors(location: str) -> Iterator[None]:
         raise Stopped(f"storage failed at {location}: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
-    """Return what to do where the storage has no credentials: it asks the cloud's own machine."""
-    if METADATA_SERVICE in str(error):
+@contextmanager
+def duckdb_errors(url: str) -> Iterator[None]:
+    """Turn a failure of the storage while DuckDB reads an object store into a clear stop.
+
+    Raises:
+        Stopped: DuckDB's error holds one of obstore's, as a traceback.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        _, found, reason = str(error).partition("Error: Generic ")
+        if not found:
+            raise
+        raise Stopped(f"storage failed at {url}: {_reason(reason)}") from error
+
+
+def retried(action: Callable[[int], Result]) -> Result:
+    """Return what `action` does; it is tried again, with its number, when a connection broke.
+
+    obstore does so for what it knows to be harmless, and not for a conditional put, a delete or a
+    list whose answer was cut off.
+    """
+    from obstore.exceptions import GenericError
+
+    until, (wait_s, most_s), attempt = time.monotonic() + RETRY_FOR_S, BACKOFF_S, 0
+    while True:
+        try:
+            return action(attempt)
+        except GenericError as error:
+            if "HTTP error" not in str(error) or time.monotonic() + wait_s > until:
+                raise
+        time.sleep(wait_s)
+        wait_s, attempt = min(2 * wait_s, most_s), attempt + 1
+
+
+def _reason(error: Exception | str) -> str:
+    """Return what went wrong in one line, or what to do where the credentials are at fault.
+
+    Where there are none, the storage asks the cloud's own machine for some.
+    """
+    text = str(error)
+    if METADATA_SERVICE in text:
         return (
             "no credentials were found; set those of the storage in the environment, such as "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (docs/input.md)"
         )
-    return str(error)
+    if code := next((code for code in REFUSED if code in text), None):
+        return (
+            f"it refuses the credentials ({code}); nothing committed is lost: set fresh ones, and "
+            "the same command goes on from there"
+        )
+    return text.partition("\n")[0]

@@ -25,6 +25,7 @@ from pairsieve.pipeline.dataset.paths import (
 )
 from pairsieve.pipeline.dataset.stages import CAPTION, EMBED, SELECT, SHARD, Stage
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.streams import duckdb_errors
 from pairsieve.pipeline.ledger.databases import in_memory, of_its_own
 from pairsieve.pipeline.ledger.files import (
     CAPTIONS,
@@ -78,7 +79,8 @@ def connect(
 
             scheme: Any = store.url.partition("://")[0]
             connection.register_filesystem(ObjectFiles(scheme))
-        yield connection
+        with duckdb_errors(store.url):
+            yield connection
 
 
 def attach(

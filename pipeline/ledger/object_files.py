@@ -46,6 +46,8 @@ class ObjectFile(AbstractBufferedFile):  # type: ignore[misc]
 class ObjectFiles(FsspecStore):
     """The objects of one kind of store, for `register_filesystem` of DuckDB."""
 
+    cachable = False  # by fsspec, for the whole process, with the credentials of the first
+
     def _open(self, path: str, mode: str = "rb", **_options: Any) -> ObjectFile:  # type: ignore[override]  # noqa: ANN401
         if mode != "rb":
             raise ValueError(f"objects are read here, not opened as {mode}")

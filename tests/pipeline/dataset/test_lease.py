@@ -119,3 +119,11 @@ def test_one_that_was_taken_over_is_not_given_back(tmp_path: Path) -> None:
     with held(store, "pool"):
         put(store, other)
     assert json.loads(store.read(PATH))["token"] == other.token
+
+
+def test_one_that_this_process_could_not_give_back_is_taken_at_once(tmp_path: Path) -> None:
+    """As when the storage failed: the process goes on, and the lease lies there."""
+    store = Store.at(tmp_path)
+    put(store, Holder.me())
+    with held(store, "pool", lambda sentence: None):
+        assert json.loads(store.read(PATH))["pid"] == os.getpid()
