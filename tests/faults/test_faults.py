@@ -1,6 +1,6 @@
 """Runs that are killed at every kind of step, or disturbed: what they end with is the same.
 
-`make faults` takes 100 seeds, the tests a few.
+`make faults` takes 100 seeds, or those that the environment says; the tests a few.
 """
 
 import os
@@ -23,6 +23,7 @@ from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.status import status
 
 SEEDS = int(os.environ.get("PAIRSIEVE_FAULT_SEEDS", "2"))
+FIRST = int(os.environ.get("PAIRSIEVE_FIRST_SEED", "0"))
 SCRIPT = Path(__file__).with_name("run_killed.py")
 COMMAND = [sys.executable, "-c", "from pairsieve.jobs.cli import main; main()"]
 VIEWS = (
@@ -114,7 +115,7 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_a_run_killed_at_any_steps_ends_as_if_undisturbed(pool: Pool, seed: int) -> None:
     chance = random.Random(seed)
     dataset = f"killed{seed}"
@@ -129,7 +130,7 @@ def test_a_run_killed_at_any_steps_ends_as_if_undisturbed(pool: Pool, seed: int)
     assert [finding for checked in checks for finding in checked.findings] == []
 
 
-@pytest.mark.parametrize("seed", range(max(1, SEEDS // 10)))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + max(1, SEEDS // 10)))
 def test_two_runs_at_once_end_as_one(pool: Pool, seed: int) -> None:
     dataset = f"twice{seed}"
     both = [pool.start(dataset), pool.start(dataset)]
