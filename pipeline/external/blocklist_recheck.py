@@ -30,7 +30,7 @@ from pairsieve.pipeline.external import blocklist, blocklist_file
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
-from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.schemas.columns import (
     BLOCKED,
@@ -50,6 +50,7 @@ from pairsieve.schemas.recipe import Recipe
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+UNITS_AT_ONCE = 25  # whose URLs are in memory
 COLUMNS_READ = [
     column.name for column in (OUTCOME, URL, HOST, URL_HASH, FINAL_URL, SHA256, PERCEPTUAL_HASH)
 ]
@@ -104,11 +105,15 @@ def run(
 
 def _look_up(keys: PartedFile, folder: str, block: Block) -> Marker:
     """Look up the stored images of a block and commit those that are listed."""
-    with block.ledger(COLUMNS_READ) as connection:
-        connection.execute(
-            f"CREATE VIEW images AS SELECT * FROM ledger WHERE outcome = '{Outcome.OK}'"
-        )
-        entries = listed_rows(connection, blocklist_file.load(block.store, keys))
+    index = blocklist_file.load(block.store, keys)
+    entries: dict[int, str] = {}
+    for table in block.tables(COLUMNS_READ, UNITS_AT_ONCE):
+        with connect(block.store, threads=block.threads) as connection:
+            connection.register("ledger", table)
+            connection.execute(
+                f"CREATE VIEW images AS SELECT * FROM ledger WHERE outcome = '{Outcome.OK}'"
+            )
+            entries |= listed_rows(connection, index)
     files = {}
     if entries:
         path = content(folder, task_name(block.number), ".parquet")

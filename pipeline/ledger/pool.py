@@ -66,9 +66,9 @@ class Block:
                 )
             yield connection
 
-    def tables(self, columns: Collection[str]) -> Iterator[pa.Table]:
-        """Yield `row` and these columns, some units at a time, since texts take much room."""
-        for files in list(blocks(self.files, UNITS_AT_ONCE)) or [self.files]:
+    def tables(self, columns: Collection[str], units: int = UNITS_AT_ONCE) -> Iterator[pa.Table]:
+        """Yield `row` and these columns, so many units at a time, since texts take much room."""
+        for files in list(blocks(self.files, units)) or [self.files]:
             yield block_table(self.store, files, columns, self.threads)
 
 
