@@ -16,6 +16,7 @@ import typer
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench_curation.command import curation
+from pairsieve.jobs.bench_scale.growing import pool
 from pairsieve.jobs.bench_web.command import web
 from pairsieve.jobs.cards.commands import card, check_proof
 from pairsieve.jobs.cli_options import (
@@ -61,6 +62,7 @@ app.command()(profile)
 app.command()(estimate)
 bench.command()(web)
 bench.command()(curation)
+bench.command()(pool)
 bench.command("extract")(bench_extract)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")

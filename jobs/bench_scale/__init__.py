@@ -1,1 +1,1 @@
-"""What deciding and scheduling cost at sizes that are not measured, from what is."""
+"""What deciding costs at sizes that are not measured, and what a pool costs that grows."""
