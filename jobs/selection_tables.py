@@ -98,7 +98,6 @@ def print_preset(preset: Preset) -> None:
         ("source", preset.source),
         ("model", preset.model_name),
         ("published", published(preset)),
-        *(("not measured yet", f"{name}: {what}") for name, what in preset.missing.items()),
         *(("differs", sentence) for sentence in preset.differs),
     ):
         print_sentence(f"{label:<17} {text}")

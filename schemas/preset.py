@@ -21,7 +21,6 @@ class Preset:
         passed: (pairs kept, pairs there were) as published; None where nothing is.
         passed_of: Of which pool.
         lists: Keys that stand beside its name, and the rule whose `path` each is.
-        missing: Measures that it needs and that there are not yet, and what they would measure.
         differs: In what the rules are not exactly those that were published, a sentence each.
     """
 
@@ -34,7 +33,6 @@ class Preset:
     passed: tuple[float, float] | None = None
     passed_of: str = ""
     lists: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
     differs: tuple[str, ...] = ()
 
     @property

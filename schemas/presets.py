@@ -1,8 +1,7 @@
 """Presets: the rules by which published datasets were chosen, for `keep: {preset: NAME}`.
 
 A preset is what was published, as exactly as the measures of pairsieve allow, and it says where it
-is not exact. One that needs a measure that does not exist yet is refused, by the measure's name. A
-threshold on a model's score belongs to that model, so each preset names it.
+is not exact. A threshold on a model's score belongs to that model, so each preset names it.
 """
 
 from collections.abc import Mapping
@@ -22,17 +21,11 @@ def find(name: Any, where: str) -> Preset:
     """Return the preset of that name, which stands at `where`.
 
     Raises:
-        BadOption: there is none, or it needs what is not measured yet.
+        BadOption: there is none.
     """
     if not isinstance(name, str) or name not in PRESETS:
         raise BadOption(f"{where}: no preset is called `{name}`; {nearest(str(name), [*PRESETS])}")
-    preset = PRESETS[name]
-    if preset.missing:
-        missing = "; ".join(f"`{measure}`: {what}" for measure, what in preset.missing.items())
-        raise BadOption(
-            f"{where}: the preset `{name}` needs what pairsieve does not measure yet: {missing}"
-        )
-    return preset
+    return PRESETS[name]
 
 
 def expanded(content: Any) -> tuple[Any, tuple[str, ...]]:
@@ -41,7 +34,7 @@ def expanded(content: Any) -> tuple[Any, tuple[str, ...]]:
     `keep` is `{preset: NAME}`, or a list of which an entry may be that.
 
     Raises:
-        BadOption: there is no such preset, or it needs what is not measured yet.
+        BadOption: there is no such preset, or a list that it needs is not named.
     """
     keep = content.get("keep") if isinstance(content, dict) else None
     entries = [keep] if isinstance(keep, dict) and KEY in keep else keep

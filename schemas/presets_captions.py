@@ -15,6 +15,8 @@ from pairsieve.schemas.preset import Preset
 
 NSFW = "Pornographic images were dropped by detectors of their own: add `nsfw` with a head for it."
 
+OPEN = ("cc0", "pdm", "cc-by", "cc-by-sa", "cc-by-nd", "cc-by-nc", "cc-by-nc-sa", "cc-by-nc-nd")
+
 CAPTIONS = (
     Preset(
         name="cc12m",
@@ -28,7 +30,8 @@ CAPTIONS = (
         ),
         differs=(
             "Left out: captions without a noun or determiner, a word repetition above 0.2, words "
-            "rarer than 20, agreement of captions with image labels, names made <PERSON>.",
+            "rarer than 20 (add `caption_nouns`, `caption_repetition`, `rare_words`), agreement of "
+            "captions with image labels, names made <PERSON>.",
             NSFW,
         ),
     ),
@@ -47,7 +50,8 @@ CAPTIONS = (
         passed=(746_972_269, 10e9),
         passed_of="about 10 billion pairs of Common Crawl",
         differs=(
-            "Left out: captions without a noun, lists of NSFW words.",
+            "Left out: captions without a noun and lists of NSFW words: add `caption_nouns` and "
+            "`text_safety` with lists of yours.",
             "Of pairs with the same text and pHash one was kept: add `duplicate` for all copies.",
             NSFW,
         ),
@@ -92,7 +96,14 @@ CAPTIONS = (
         keep=(
             {"size": {"min_side_px": 100}},
             {"caption_words": {"min_words": 3, "tokens": "whitespace"}},
+            {"licence": {"allow": [*OPEN]}},
         ),
-        missing={"licence": "whether the image's licence permits research"},
+        differs=(
+            "Which licences permit research is not published; here they are all of Creative "
+            "Commons and its marks of the public domain.",
+            "Wikipedia says the licence of an image on a page of its own: have it in a column of "
+            "the input and name that, `licence: {column: NAME}`.",
+            "Lengths were brought to a balance: add `length_balance` with shares of yours.",
+        ),
     ),
 )

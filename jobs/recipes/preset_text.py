@@ -11,14 +11,13 @@ from pairsieve.schemas.preset import Preset
 from pairsieve.schemas.presets import PRESETS
 
 WIDTH = 98  # characters of a comment's line
-HEAD = ("preset", "model", "published pass rate", "not measured yet")
+HEAD = ("preset", "model", "published pass rate")
 PROSE = (
     "# Presets",
     "The rules by which published datasets were chosen. `keep: {preset: NAME}` in a recipe takes "
     "them, also as an entry of the list beside other rules; `pairsieve init --preset NAME` writes "
     "them out; `pairsieve presets` lists them. `select` prints the published pass rate beside "
-    "ours. A preset that needs a measure which does not exist yet is refused by that measure's "
-    "name.",
+    "ours.",
 )
 
 
@@ -49,11 +48,11 @@ def _written(entry: dict[str, Any]) -> str:
     return text[1:-1] if len(entry) == 1 else text
 
 
-def rows() -> Iterator[tuple[str, str, str, str]]:
+def rows() -> Iterator[tuple[str, str, str]]:
     """Yield a row of `HEAD` for each preset."""
     for each in PRESETS.values():
         rate = "-" if each.pass_rate is None else f"{100 * each.pass_rate:.1f} %"
-        yield each.name, each.model_name, rate, ", ".join(each.missing) or "-"
+        yield each.name, each.model_name, rate
 
 
 def paragraphs() -> Iterator[str]:
@@ -65,6 +64,5 @@ def paragraphs() -> Iterator[str]:
         rate = f" Published pass rate: {published(preset)}." * (preset.pass_rate is not None)
         yield f"{preset.title}. Source: {preset.source}.{rate}"
         yield "```yaml\nkeep:\n" + textwrap.indent(rules_of(preset), "  ") + "\n```"
-        notes = [f"- Not measured yet: `{name}`, {what}." for name, what in preset.missing.items()]
-        if notes := [*notes, *(f"- {sentence}" for sentence in preset.differs)]:
-            yield "\n".join(notes)
+        if preset.differs:
+            yield "\n".join(f"- {sentence}" for sentence in preset.differs)

@@ -31,7 +31,7 @@ def preset_template(name: str, model: bool = True) -> str:
     """Return the template with the rules of a preset written out, and with the preset's model.
 
     Raises:
-        BadOption: there is no such preset, it needs what is not measured yet, or a model.
+        BadOption: there is no such preset, or it needs a model.
     """
     preset = find(name, "--preset")
     if preset.model_name != "-" and not model:
