@@ -30,6 +30,8 @@ from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.forgotten import check_finished
 from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.pipeline.unit.plan_limit import Limit
+from pairsieve.pipeline.vectors import head_check
+from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe_resources import Resources
 
@@ -222,6 +224,10 @@ class Job:
         if selected:
             print_funnel(selected.extra["funnel"])
             outcomes = outcome_counts(self.store.markers(GATHER_FOLDER).values())
-            for warning in warnings(selected.extra["funnel"], outcomes):
+            folders = scores_folders(self.recipe).values()
+            for warning in (
+                *warnings(selected.extra["funnel"], outcomes),
+                *head_check.sentences(self.store, folders),
+            ):
                 log.warning(warning)
         print_rate(self.store, self.recipe)

@@ -40,7 +40,7 @@ from pairsieve.pipeline.ledger.rules import Rule, gates
 from pairsieve.pipeline.models import clip
 from pairsieve.pipeline.models.clip_model import ClipModel, Meter
 from pairsieve.pipeline.unit.pairs_with_image import pairs_with_image
-from pairsieve.pipeline.vectors import centroids, score_commit, scorers, scores
+from pairsieve.pipeline.vectors import centroids, head_check, score_commit, scorers, scores
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
 from pairsieve.pipeline.vectors.model_record import claim_folder, with_model_metadata
 from pairsieve.pipeline.vectors.score_commit import Scoring
@@ -144,7 +144,8 @@ def _committed(store: Store, folders: Folders) -> tuple[Markers, set[str]]:
 def _embedder(store: Store, folders: Folders, options: Embed) -> Embedder:
     """Return what an actor keeps."""
     model, record = claim_folder(store, folders.vectors, options)
-    return Embedder(model, Scoring(scores.prepare(options, model), scores.sources(options), record))
+    prepared, heads = scores.prepare(options, model), head_check.heads_of(options)
+    return Embedder(model, Scoring(prepared, scores.sources(options), record, heads))
 
 
 def _embed(

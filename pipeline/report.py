@@ -57,7 +57,8 @@ from pairsieve.pipeline.stats.pool_counts import (
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
 from pairsieve.pipeline.unit.plan_file import read as read_plan
-from pairsieve.pipeline.vectors.folders import model_folder, scores_folder
+from pairsieve.pipeline.vectors import head_check
+from pairsieve.pipeline.vectors.folders import model_folder, scores_folder, scores_folders
 from pairsieve.pipeline.vectors.model_record import model_sentences
 from pairsieve.pipeline.vectors.scores import sources, unknown
 from pairsieve.schemas.columns import COLUMNS
@@ -240,6 +241,7 @@ def _content(
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
         **_pictures(connection, recipe, engine, counts, counted, conditions),
         "models": model_sentences(store),
+        "odd_heads": list(head_check.sentences(store, scores_folders(recipe).values())),
         "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
         "measured": [
             (column, how)

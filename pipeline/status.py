@@ -25,14 +25,14 @@ from pairsieve.pipeline.dataset.stages import (
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.work import StageWork, work_of
-from pairsieve.pipeline.ledger.files import current_result, first_names
+from pairsieve.pipeline.ledger.files import MADE_BY, current_result, first_names
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.selections.listing import names as selections
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_diagnosis import diagnose, failures, worst
 from pairsieve.pipeline.unit.fetch_summary import total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer
-from pairsieve.pipeline.vectors import model_record
+from pairsieve.pipeline.vectors import head_check, model_record, reader
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
@@ -73,7 +73,7 @@ class Status:
         failed, dropped, kept: What the selection made of all pairs.
         in_shards: Samples in the shards of the selection, if they are those of its latest run.
         skipped: Location and damage of each input file that was not read to its end.
-        diagnoses: A sentence on each thing that the failures, or skipped files, point to.
+        diagnoses: A sentence on each thing that the failures, skipped files or scores point to.
         worst_hosts: (host, failed, requested, commonest failure) of those with the most failures,
             among the worst of each unit.
         over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
@@ -139,6 +139,7 @@ def status(store: Store, name: str) -> Status:
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
     summary.complaints += _damage(store, name, gathered)
     selected = store.marker(select_marker(name))
+    summary.diagnoses += head_check.sentences(store, _scores(store, selected))
     judged = gathered_fingerprint(first_names(gathered.values(), ".parquet"))
     summary.outdated = selected is not None and selected.extra["gathered"] != judged
     if selected and not summary.outdated:
@@ -165,6 +166,14 @@ def _work(
             done = current_result(store, stage, name)
             if done:
                 yield work_of(store, stage.name, folder, {"done": done}, done.rows, now)
+
+
+def _scores(store: Store, selected: Marker | None) -> list[str]:
+    """Return the folders of the scores that a selection has read; without one, of the latest."""
+    if selected and MADE_BY in selected.extra:
+        return list(selected.extra[MADE_BY]["scores"].values())
+    models = model_record.read_records(store)
+    return [one for model in models for one in reader.latest_scores(store, model).values()]
 
 
 def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator[str]:

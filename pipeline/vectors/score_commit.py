@@ -18,7 +18,7 @@ from pairsieve.pipeline.dataset.costs import since_last
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.vectors import scores
+from pairsieve.pipeline.vectors import head_check, scores
 from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.pipeline.vectors.scorers import StoredImages
@@ -42,11 +42,13 @@ class Scoring:
         prepared: Measures them.
         sources: Says of each column what measured it.
         model: The record of the model that made the vectors.
+        heads: The scores and concepts that heads measure.
     """
 
     prepared: PreparedScorers
     sources: ScoreSources
     model: ModelRecord
+    heads: tuple[str, ...] = ()
 
 
 def commit_scores(
@@ -77,7 +79,8 @@ def commit_scores(
         table = with_model_metadata(measured, scoring.model)
         pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     counts = {"scored": measured.num_rows}
-    extra = {**scoring.sources.to_json(), **since_last()}
+    heads = head_check.to_json(measured, scoring.heads)
+    extra = {**scoring.sources.to_json(), **heads, **since_last()}
     return commit(store, path, Marker(gathered.rows, {name: sink.entry()}, counts, extra))
 
 

@@ -184,9 +184,8 @@ def test_heads_measure_ratings_and_probabilities(
     store: Store, model: dict[str, Any], tmp_path: Path
 ) -> None:
     path = linear(tmp_path / "head.pth")
-    table, vectors = scored(
-        store, make_recipe(model, scores={"nsfw": {"head": path}, "aesthetic": {"head": path}})
-    )
+    recipe = make_recipe(model, scores={"nsfw": {"head": path}, "aesthetic": {"head": path}})
+    table, vectors = scored(store, recipe)
     state = torch.load(path, weights_only=True)
     answers = images(vectors) @ state["weight"].numpy()[0].astype(np.float64) + 5
     np.testing.assert_allclose(table["aesthetic"].to_numpy(), answers, rtol=1e-6)
@@ -195,6 +194,11 @@ def test_heads_measure_ratings_and_probabilities(
     assert table["minor_safety"][1].as_py() == pytest.approx(unsafe[1], rel=1e-6)  # a child
     source = table.schema.field("nsfw").metadata[b"measured"].decode()
     assert source.startswith("the head head.pth (")
+    assert recipe.embed
+    marker = store.marker(f"embed/{folders.scores_folder(recipe.embed)}/{SLICE}.json")
+    assert marker
+    steps = np.bincount((table["nsfw"].to_numpy() * 20).astype(int).clip(0, 19), minlength=20)
+    assert marker.extra["head_scores"]["nsfw"] == steps.tolist()
 
 
 def test_prompt_vectors_are_compared_at_the_models_temperature(
