@@ -23,6 +23,7 @@ from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, attach_files, connect
 from pairsieve.pipeline.ledger.sql import identifier, quoted
 from pairsieve.pipeline.selections import listing, record
 from pairsieve.pipeline.stats.copied_rows import FETCHED
+from pairsieve.pipeline.stats.stats_db import identity
 from pairsieve.pipeline.stats.stats_views import VIEWS, column_comments
 from pairsieve.schemas.errors import BadOption
 
@@ -48,11 +49,13 @@ class Database:
     Attributes:
         connection: With the views, closed to all else.
         selection: Whose verdicts are in `ledger`; None where there is no selection.
+        counted: Whether the statistics are there and of the ledger as it is now.
         notes: A sentence on each thing that is not there.
     """
 
     connection: "DuckDBPyConnection"
     selection: str | None
+    counted: bool
     notes: tuple[str, ...]
 
     def statements(self, query: str) -> list[str]:
@@ -169,7 +172,8 @@ def opened(store: Store, name: str | None = None) -> Iterator[Database]:
             )
         listed = ", ".join(map(quoted, allowed))
         connection.execute(f"SET allowed_paths = [{listed}]::VARCHAR[]; {CLOSED}")
-        yield Database(connection, name, tuple(notes))
+        counted = bool(stats) and _is_counted(connection, files)
+        yield Database(connection, name, counted, tuple(notes))
 
 
 def _names(files: LedgerFiles) -> Iterator[str]:
@@ -235,6 +239,17 @@ def _attach_stats(connection: "DuckDBPyConnection", stats: Path) -> None:
         if view not in taken:
             place = f"{identifier(view)}.{identifier(column)}"
             connection.execute(f"COMMENT ON COLUMN {place} IS {quoted(doc)}")
+
+
+def _is_counted(connection: "DuckDBPyConnection", files: LedgerFiles) -> bool:
+    """Return whether the statistics are of these files; older ones do not say of which."""
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'stats' AND table_name = 'made_of'"
+    ).fetchall()
+    if not found:
+        return False
+    made_of = connection.execute("SELECT identity FROM stats.data.made_of").fetchall()
+    return bool(made_of == [(identity(files),)])
 
 
 def _outdated(connection: "DuckDBPyConnection", store: Store, name: str) -> bool:

@@ -11,13 +11,20 @@ from typing import Any
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore.database import Database
 from pairsieve.pipeline.explore.effect import wilson
-from pairsieve.pipeline.ledger.files import RULES
+from pairsieve.pipeline.ledger import block_columns
+from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files
+from pairsieve.pipeline.ledger.ledger import connect
+from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.ledger.sql import identifier, quoted
+from pairsieve.pipeline.ledger.sql import rows as read_rows
 from pairsieve.pipeline.ledger.verdicts import FAILING_BITS
 from pairsieve.pipeline.selections.record import read
-from pairsieve.schemas.columns import COLUMNS, HOST, LANGUAGE, TAG
+from pairsieve.schemas.columns import COLUMNS, HOST, LANGUAGE, OUTCOME, TAG
+from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
 LEAST = 25  # pairs that a group must have to be compared
@@ -83,7 +90,13 @@ def unlike(store: Store, database: Database, column: str, least: int = LEAST) ->
     marker, record = read(store, str(database.selection))
     early = {rule.name for rule in record.rules if rule.phase is Phase.TEXT}
     names: Sequence[str] = marker.extra[RULES]
-    groups = _counted(database, column, len(names))
+    if column not in database.types():
+        raise BadOption(
+            f"the ledger has no column {column!r}; {nearest(column, list(database.types()))}"
+        )
+    files = ledger_files(store, record.scores, str(database.selection))
+    pool = Pool(store, Serial(), block_columns.current(store, files), BLOCK_UNITS)
+    groups = _counted(pool, column, len(names))
     found = []
     for place, name in enumerate(names):
         rates = [
@@ -98,20 +111,38 @@ def unlike(store: Store, database: Database, column: str, least: int = LEAST) ->
     return sorted(found, key=lambda one: -one.certain)
 
 
-def _counted(database: Database, column: str, rules: int) -> dict[str, list[dict[str, Any]]]:
-    """Return by group its counts: of pairs with an image, and of those stopped before a fetch."""
-    bits = FAILING_BITS.name
-    dropped = ", ".join(f"count(*) FILTER ({bits} & {1 << rule} > 0)" for rule in range(rules))
-    name = identifier(column)
-    query = f"""
-        SELECT "group", list(struct_pack(gated, pairs, dropped)) AS counts FROM (
-            SELECT coalesce({name}::VARCHAR, {quoted(NONE)}) AS "group",
-                   outcome = '{Outcome.GATED}' AS gated, count(*) AS pairs, [{dropped}] AS dropped
-            FROM parts.ledger JOIN parts.verdicts USING (row)
-            WHERE outcome IN ('{Outcome.OK}', '{Outcome.GATED}') GROUP BY ALL)
-        GROUP BY "group" ORDER BY sum(pairs) DESC, "group" LIMIT {GROUPS}
+def _counted(pool: Pool, column: str, rules: int) -> dict[str, list[dict[str, Any]]]:
+    """Return by group its counts: of pairs with an image, and of those stopped before a fetch.
+
+    Block by block, so that memory does not grow with the pairs; what is counted may go to the disk.
+    """
+    bits, name = FAILING_BITS.name, identifier(column)
+    each = [f"dropped{rule}" for rule in range(rules)]
+    dropped = [f"count(*) FILTER ({bits} & {1 << n} > 0) AS {one}" for n, one in enumerate(each)]
+    sums = ", ".join(f"sum({one})::BIGINT" for one in each)
+    counting = f"""
+        SELECT coalesce({name}::VARCHAR, {quoted(NONE)}) AS "group",
+               outcome = '{Outcome.GATED}' AS gated, count(*) AS pairs, {", ".join(dropped)}
+        FROM block WHERE outcome IN ('{Outcome.OK}', '{Outcome.GATED}') AND {bits} IS NOT NULL
+        GROUP BY "group", gated
         """
-    return {row["group"]: row["counts"] for row in database.rows(query)}
+    with connect(pool.store, own=True) as connection:
+        for number, block in enumerate(pool.blocks):
+            read_columns = (column, OUTCOME.name, bits)
+            table = block_table(block.store, block.files, read_columns, block.threads)
+            connection.register("block", table)
+            connection.execute(
+                f"INSERT INTO counts {counting}" if number else f"CREATE TABLE counts AS {counting}"
+            )
+            connection.unregister("block")
+        found = read_rows(
+            connection,
+            'SELECT "group", list(struct_pack(gated, pairs, dropped)) AS counts FROM (SELECT '
+            f'"group", gated, sum(pairs)::BIGINT AS pairs, [{sums}] AS dropped FROM counts '
+            'GROUP BY "group", gated) GROUP BY "group" ORDER BY sum(pairs) DESC, "group" '
+            f"LIMIT {GROUPS}",
+        )
+    return {row["group"]: row["counts"] for row in found}
 
 
 def _of_rule(counts: Sequence[dict[str, Any]], place: int, early: bool) -> tuple[int, int]:

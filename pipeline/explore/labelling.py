@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.explore.effect import dropped_by_others, failing
-from pairsieve.pipeline.explore.sample import Sample
+from pairsieve.pipeline.explore.sample import Sample, row_hashes
 
 NEAREST = 20  # pairs of either side that are asked first
 PARTS = 4  # into which the rest of either side is cut
@@ -101,7 +101,7 @@ def _of_side(
 ) -> list[Stratum]:
     places = np.flatnonzero(chosen)
     distances = np.abs(values[places].astype(np.float64) - at)
-    ordered = places[np.lexsort((_hashes(sample.rows[places]), distances))]
+    ordered = places[np.lexsort((row_hashes(sample.rows[places]), distances))]
     parts = [ordered[:NEAREST], *np.array_split(ordered[NEAREST:], PARTS)]
     return [
         Stratum(
@@ -109,24 +109,11 @@ def _of_side(
             number == 0,
             float(values[part].min()),
             float(values[part].max()),
-            sample.rows[part if number == 0 else part[np.argsort(_hashes(sample.rows[part]))]],
+            sample.rows[part if number == 0 else part[np.argsort(row_hashes(sample.rows[part]))]],
         )
         for number, part in enumerate(parts)
         if len(part)
     ]
-
-
-def _hashes(rows: Rows) -> NDArray[np.uint64]:
-    """Return a hash of each row, the same every time.
-
-    Source: the finaliser of MurmurHash3 (A. Appleby).
-    """
-    with np.errstate(over="ignore"):
-        mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        mixed ^= mixed >> np.uint64(33)
-    return mixed
 
 
 def next_rows(

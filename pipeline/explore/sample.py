@@ -6,10 +6,11 @@ pool of very many blocks some are read, evenly spread, and what is told of them 
 may be off.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +21,18 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.explore.bounds import Bound, bounds_of, without
 from pairsieve.pipeline.ledger import block_columns
+from pairsieve.pipeline.ledger.block_table import block_table, block_tables
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
+from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
 from pairsieve.pipeline.ledger.rules import Rule, columns_read
 from pairsieve.pipeline.ledger.sql import identifier
 from pairsieve.pipeline.selections.record import read
 from pairsieve.pipeline.selections.sweep import HAS_IMAGE
 from pairsieve.schemas.columns import HOST, LANGUAGE, OUTCOME, ROW, TAG
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 MOST = 200_000  # pairs with an image of which there is more than a count
 MOST_BLOCKS = 64
@@ -169,10 +175,7 @@ def _of_block(asked: _Asked, block: Block) -> tuple[pa.Table, list[int]]:
         rule = bound.threshold.rule
         denied.append(f"count(*) FILTER ({_tried(rule, without(rule, (bound,), 'false'))})")
     said += [f"{identifier(name)}::VARCHAR AS {identifier(name)}" for name in asked.groups]
-    where = HAS_IMAGE
-    if asked.below is not None:
-        where += f" AND md5_number_lower({ROW.name} || ':{SEED}') <= {asked.below}::UBIGINT"
-    with block.ledger(asked.columns) as connection:
+    with _taken(block, asked) as (connection, where):
         there = {name.lower() for name in connection.table("ledger").columns}
         said = [one for one in said if not _is_group(one, asked.groups, there)]
         query = f"SELECT {', '.join(said)} FROM ledger WHERE {where} ORDER BY {ROW.name}"
@@ -180,6 +183,43 @@ def _of_block(asked: _Asked, block: Block) -> tuple[pa.Table, list[int]]:
         counted = f"SELECT {', '.join(denied) or 'count(*)'} FROM ledger WHERE {where}"
         (row,) = connection.execute(counted).fetchall()
     return table, list(row)
+
+
+@contextmanager
+def _taken(block: Block, asked: _Asked) -> "Iterator[tuple[DuckDBPyConnection, str]]":
+    """Give a connection with `ledger` of a block, and which rows to take: those with an image.
+
+    Of a sample those alone that are drawn by their hash, which spares reading the others.
+    """
+    if asked.below is None:
+        with block.ledger(asked.columns) as connection:
+            yield connection, HAS_IMAGE
+        return
+    store, files, threads = block.store, block.files, block.threads
+    rows = block_table(store, files, [ROW.name], threads)[ROW.name].to_numpy()
+    rows = rows[row_hashes(rows) <= np.uint64(asked.below)]
+    if asked.columns is not None:
+        with connect(store, threads=threads) as connection:
+            table, _ = block_tables(store, files, asked.columns, threads, only=rows)
+            connection.register("ledger", table)
+            yield connection, HAS_IMAGE
+        return
+    with block.ledger(None) as connection:
+        connection.register("taken", pa.table({ROW.name: rows}))
+        yield connection, f"{HAS_IMAGE} AND {ROW.name} IN (FROM taken)"
+
+
+def row_hashes(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a hash of each row, the same every time.
+
+    Source: the finaliser of MurmurHash3 (A. Appleby).
+    """
+    with np.errstate(over="ignore"):
+        mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(33)
+    return mixed
 
 
 def _is_group(said: str, groups: Sequence[str], there: set[str]) -> bool:

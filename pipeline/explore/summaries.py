@@ -1,4 +1,7 @@
-"""Copies and failures, asked of the ledger as it is now."""
+"""Copies and failures: of the statistics where they are of the ledger as it is now, else of that.
+
+Counting a ledger takes seconds for every million pairs; the statistics have it counted.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +16,11 @@ Row = dict[str, Any]
 
 def clusters(database: Database, count: int) -> list[Row]:
     """Return the largest clusters of copies: cluster, pairs, hosts, kept, farthest."""
+    if database.counted:
+        return database.rows(
+            "SELECT cluster, pairs, hosts, kept, max_distance AS farthest FROM duplicates "
+            f"ORDER BY pairs DESC, cluster LIMIT {int(count)}"
+        )
     return database.rows(
         "SELECT cluster, count(*) AS pairs, count(DISTINCT host) AS hosts, "
         "count(*) FILTER (keep) AS kept, max(duplicate_distance) AS farthest FROM ledger "
@@ -24,7 +32,7 @@ def clusters(database: Database, count: int) -> list[Row]:
 def members(database: Database, cluster: int, count: int) -> list[Row]:
     """Return pairs of a cluster, its keeper first: row, keeper, duplicate_distance."""
     return database.rows(
-        "SELECT row, duplicate_of IS NULL AS keeper, duplicate_distance FROM ledger "
+        "SELECT row, duplicate_of IS NULL AS keeper, duplicate_distance FROM parts.grouped "
         f"WHERE cluster = {int(cluster)} ORDER BY keeper DESC, duplicate_distance, row "
         f"LIMIT {int(count)}",
     )
@@ -35,8 +43,12 @@ def outcomes(database: Database) -> list[Row]:
     meaning = {str(outcome): outcome.doc for outcome in Outcome}
     transient = {str(outcome) for outcome in Outcome if outcome.transient}
     found = database.rows(
-        "SELECT outcome, count(*) AS pairs, any_value(detail ORDER BY row) AS example FROM ledger "
-        "GROUP BY outcome ORDER BY pairs DESC, outcome",
+        "SELECT outcome, any_value(outcomes.pairs) AS pairs, any_value(detail ORDER BY row) AS "
+        "example FROM outcomes LEFT JOIN stats.ledger USING (outcome) GROUP BY outcome "
+        "ORDER BY pairs DESC, outcome"
+        if database.counted
+        else "SELECT outcome, count(*) AS pairs, any_value(detail ORDER BY row) AS example "
+        "FROM ledger GROUP BY outcome ORDER BY pairs DESC, outcome"
     )
     return [
         row
@@ -50,16 +62,28 @@ def outcomes(database: Database) -> list[Row]:
 
 def failing_hosts(database: Database, count: int) -> list[Row]:
     """Return the hosts with the most pairs without an image: host, failed, pairs, most_often."""
+    counted = (
+        "host_outcomes"
+        if database.counted
+        else "(SELECT host, outcome, count(*) AS pairs FROM ledger GROUP BY ALL)"
+    )
     return database.rows(
-        "SELECT coalesce(host, '') AS host, count(*) FILTER (outcome <> 'ok') AS failed, "
-        "count(*) AS pairs, mode(outcome) FILTER (outcome <> 'ok') AS most_often "
-        "FROM ledger GROUP BY ALL HAVING failed > 0 "
+        "SELECT coalesce(host, '') AS host, "
+        "(sum(of.pairs) FILTER (outcome <> 'ok'))::BIGINT AS failed, "
+        "sum(of.pairs)::BIGINT AS pairs, "
+        "arg_max(outcome, of.pairs ORDER BY outcome) FILTER (outcome <> 'ok') AS most_often "
+        f"FROM {counted} AS of GROUP BY ALL HAVING failed > 0 "
         f"ORDER BY failed DESC, host LIMIT {int(count)}",
     )
 
 
 def over_time(database: Database) -> list[Row]:
     """Return how many fetches of each outcome began in each step of time: start, outcome, pairs."""
+    if database.counted:
+        return database.rows(
+            "SELECT start, outcome, sum(pairs)::BIGINT AS pairs FROM outcomes_over_time "
+            "GROUP BY ALL ORDER BY start, outcome"
+        )
     (ends,) = database.rows(
         "SELECT epoch_ms(min(fetched_at)) // 1000 AS first, epoch_ms(max(fetched_at)) // 1000 "
         "AS last FROM ledger",

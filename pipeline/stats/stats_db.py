@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.stages import SHARD
+from pairsieve.pipeline.ledger.files import LedgerFiles
 from pairsieve.pipeline.ledger.sql import identifier, quoted, rows
 from pairsieve.pipeline.stats.block_counts import step_of, with_verdict
 from pairsieve.pipeline.stats.bound_counts import BoundCounts, sweep
@@ -24,6 +27,7 @@ from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
 from pairsieve.pipeline.stats.stats_views import (
     FUNNEL,
     HISTOGRAMS,
+    MADE_OF,
     MEASURES,
     OVERLAPS,
     SWEEPS,
@@ -86,6 +90,8 @@ def build(
         connection.execute(f"CREATE TABLE data.{table} AS SELECT * FROM ({query}) ORDER BY ALL")
     _copy_clusters(connection, counted.ledger_rows)
     _count_rows(connection, counted)
+    made_of = [{MADE_OF[0].name: identity(counts.files)}]
+    _table(connection, "made_of", MADE_OF, made_of)
     numbers = measured_numbers(counted.other_scores)
     _table(connection, "funnel", FUNNEL, counted.marker.extra["funnel"])
     _table(connection, "measures", MEASURES, list(_measures(connection, numbers)))
@@ -98,6 +104,13 @@ def build(
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     comment(connection, counted.other_scores)
     connection.execute("COMMIT")
+
+
+def identity(files: LedgerFiles) -> str:
+    """Return what stands for all that statistics are made of: the names of the ledger's files."""
+    results = (result for result in files.results if result.view != SHARD.view)
+    names = [file.name for file in files.slices()]
+    return fingerprint(sorted(names + [file.name for one in results for file in one.files]))
 
 
 def finish(connection: "DuckDBPyConnection") -> None:

@@ -57,6 +57,9 @@ EXTENT = (
     Column("whole", pa.bool_(), "", "True when these are all, false for a sample.", False),
     Column("condition", pa.string(), "", "Which rows these are, as SQL.", False),
 )
+MADE_OF = (
+    Column("identity", pa.string(), "", "Stands for the files of the ledger that was counted."),
+)
 HOSTS = (
     *SPENT,
     Column(
@@ -87,6 +90,7 @@ OWN = {
     "host_answers": SPENT,
     "hosts_sharing": SHARING,
     "ledger_extent": EXTENT,
+    "made_of": MADE_OF,
 }
 
 FROM_INPUT = "A column of the input, as it is there."

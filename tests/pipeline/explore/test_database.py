@@ -3,11 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.pipeline.explore.dataset import PAIRS, SCRIPT, SQL_HOST, Finished
+from tests.pipeline.explore.dataset import PAIRS, SCRIPT, SQL_HOST, Finished, make
 
+from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore.database import Database, opened
+from pairsieve.pipeline.selections import overrides
 from pairsieve.schemas.errors import BadOption
 
 
@@ -164,3 +167,13 @@ def test_a_dataset_in_an_object_store_is_asked_and_nothing_beside_it(
         assert _ask(database, "SELECT count(*) AS n FROM ledger") == [{"n": 2}]
         with pytest.raises(BadOption, match="Permission Error"):
             _ask(database, f"FROM read_text('{s3}/beside/secret')")
+
+
+def test_statistics_count_for_the_ledger_that_they_are_of_alone(tmp_path: Path) -> None:
+    made = make(tmp_path, reported=True)
+    with opened(made.store) as database:
+        assert database.counted
+    other = overrides.load(made.file, ["sharpness.min_sharpness=0.9"])
+    select.run(other, made.store, Serial(), "default")
+    with opened(made.store) as database:
+        assert not database.counted

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.pipeline.explore.dataset import Finished
@@ -7,10 +8,11 @@ from pairsieve.pipeline.explore import summaries
 from pairsieve.pipeline.explore.database import Database, opened
 
 
-@pytest.fixture(scope="module")
-def database(finished: Finished) -> Iterator[Database]:
+@pytest.fixture(scope="module", params=["of the statistics", "of the ledger"])
+def database(finished: Finished, request: pytest.FixtureRequest) -> Iterator[Database]:
     with opened(finished.store) as opened_:
-        yield opened_
+        assert opened_.counted
+        yield replace(opened_, counted=request.param == "of the statistics")
 
 
 def test_the_largest_clusters_come_first_and_keepers_before_copies(database: Database) -> None:
