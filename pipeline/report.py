@@ -40,7 +40,7 @@ from pairsieve.pipeline.ledger.files import MADE_BY, ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images, connect, current_shards
 from pairsieve.pipeline.ledger.rules import MINOR, reads_any, rules
 from pairsieve.pipeline.ledger.sql import rows
-from pairsieve.pipeline.selections import diff, listing
+from pairsieve.pipeline.selections import diff, listing, recipe_text
 from pairsieve.pipeline.selections.record import Record
 from pairsieve.pipeline.stats import rules_section, shown_pairs
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
@@ -152,8 +152,11 @@ def _list_selections(store: Store) -> None:
 
 
 def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
-    """Return what is counted of a selection."""
+    """Return what is counted of a selection, by its own rules: a recipe may have others now."""
+    record = _record(selection)
     listed = rules(recipe)
+    if record:
+        listed = tuple(rule for rule in record.rules if rule.name in record.entries)
     deciding = [rule.name for rule in listed if reads_any(rule, evaluation_sets.COLUMNS)]
     return Counted(
         name,
@@ -163,10 +166,14 @@ def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
         recipe.report.ledger_rows,
         dropped_by(deciding),
         recipe.other_scores,
-        counted_bounds(Record.loads(selection.extra[MADE_BY]))
-        if MADE_BY in selection.extra
-        else (),
+        counted_bounds(record) if record else (),
     )
+
+
+def _record(selection: Marker) -> Record | None:
+    """Return how a selection was made; None where an older pairsieve made it."""
+    made_by = selection.extra.get(MADE_BY)
+    return Record.loads(made_by) if made_by else None
 
 
 def _unknown(recipe: Recipe) -> tuple[str, ...]:
@@ -251,6 +258,8 @@ def _content(
         if recipe.embed
         else [],
         "costs": stage_costs(recipe, store, counted.name),
+        "recipe": recipe_text.text(recipe, _record(selection)),
+        "made_by": recipe_text.made_by(_record(selection)),
         "chart_px": CHART_PX,
         "whole": counted.sampled is None,
     }
