@@ -10,8 +10,8 @@ of an HTTP/2 connection.
 
 from typing import Protocol
 
-BACKLOG_BYTES = 32_000_000  # buffered: beyond this no transfer starts
-LIMIT_BYTES = 64_000_000  # buffered: beyond this all but the oldest transfer pause
+BACKLOG_BYTES = 16_000_000  # buffered: beyond this no transfer starts
+LIMIT_BYTES = 48_000_000  # buffered: beyond this all but the oldest transfer pause
 
 
 class Pausable(Protocol):
