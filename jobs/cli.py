@@ -17,7 +17,7 @@ from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench_curation.command import curation
 from pairsieve.jobs.bench_scale.growing import pool
-from pairsieve.jobs.bench_web.command import web
+from pairsieve.jobs.bench_web.command import pipeline, web
 from pairsieve.jobs.cards.commands import card, check_proof
 from pairsieve.jobs.cli_options import (
     Address,
@@ -63,6 +63,7 @@ app.command()(estimate)
 bench.command()(web)
 bench.command()(curation)
 bench.command()(pool)
+bench.command()(pipeline)
 bench.command("extract")(bench_extract)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")

@@ -1,4 +1,4 @@
-"""img2dataset's whole command, as a contestant of `bench web`.
+"""img2dataset's whole command, as a contestant of `bench web` and `bench pipeline`.
 
 A script of its own: it runs in img2dataset's environment, where there is no pairsieve.
 """
@@ -24,7 +24,7 @@ def main() -> None:
         processes_count=job["workers"],
         thread_count=job["threads"],
         number_sample_per_shard=job["unit_pairs"],
-        image_size=256,
+        image_size=job["side"],
         resize_mode="keep_ratio",
         resize_only_if_bigger=True,
         timeout=job["timeout_s"],

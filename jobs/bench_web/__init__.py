@@ -1,1 +1,1 @@
-"""`bench web`: the pace at which a web with latencies, failures and silent hosts is fetched."""
+"""`bench web` and `bench pipeline`: a web in a process of its own, fetched by us and others."""

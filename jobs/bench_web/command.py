@@ -1,4 +1,4 @@
-"""The command `bench web`."""
+"""The commands `bench web` and `bench pipeline`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,3 +30,24 @@ def web(
     served = Web(seed=seed, never=never)
     other = img2dataset(python, without)
     bench(WebBenchmark(served, pairs, unit_pairs, workers, runs, folder, other), typer.echo)
+
+
+def pipeline(
+    pairs: Annotated[int, typer.Option("--pairs", min=1, help="Pairs of a run.")] = 2000,
+    side: Annotated[
+        list[int] | None,
+        typer.Option("--side", min=16, help="Shorter side stored, px; default: 256 and 512."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="JPEGs to serve instead of drawn ones.")
+    ] = None,
+    runs: Runs = 3,
+    python: Python = None,
+    without: Without = False,
+) -> None:
+    """Compare the CPU time of all stages, from URL to shard, with img2dataset's."""
+    from pairsieve.jobs.bench_web.whole import PipelineBenchmark, bench
+
+    other = img2dataset(python, without)
+    sides = tuple(side or (256, 512))
+    bench(PipelineBenchmark(pairs, sides, runs, folder, other), typer.echo)

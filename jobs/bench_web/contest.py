@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ from pairsieve.pipeline.models.clip_model import available_cpus
 TIMEOUT_S = 10  # of a request, as img2dataset's default
 THREADS = (256, 64)  # of img2dataset: its default, and another
 PICTURES = 40  # drawn
-SIDE, QUALITY = 256, 95  # of what is stored, as img2dataset's defaults
+QUALITY = 95  # of what is stored, as img2dataset's default
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class WebBenchmark:
         folder: JPEGs to serve; None for drawn ones.
         python: The interpreter of img2dataset's environment; None leaves it out.
         engine: On which pairsieve runs.
+        side: Shorter side of what is stored, px; 256 is img2dataset's default.
     """
 
     web: Web = field(default_factory=Web)
@@ -53,6 +55,7 @@ class WebBenchmark:
     folder: Path | None = None
     python: Path | None = None
     engine: Kind = "ray"
+    side: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,9 @@ def bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
     """Fetch the web with everybody in turns and print a row for each."""
     with tempfile.TemporaryDirectory(prefix="pairsieve-bench-") as temporary:
         folder = Path(temporary)
-        _draw(benchmark, folder / "web")
+        draw(benchmark, folder / "web")
         with serving(benchmark.web, folder / "web") as port:
-            _write_pairs(benchmark, folder, port)
+            write_pairs(benchmark, folder, port)
             runners = dict(_runners(benchmark, folder, port))
             costs: dict[str, list[WebCost]] = {name: [] for name in runners}
             for number in range(benchmark.runs):
@@ -79,7 +82,7 @@ def bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
     _print(benchmark, costs)
 
 
-def _draw(benchmark: WebBenchmark, folder: Path) -> None:
+def draw(benchmark: WebBenchmark, folder: Path) -> None:
     """Write the JPEGs that are served."""
     folder.mkdir()
     samples = own_photographs(benchmark.folder) if benchmark.folder else corpus(0, PICTURES)
@@ -87,7 +90,7 @@ def _draw(benchmark: WebBenchmark, folder: Path) -> None:
         (folder / f"{number}.jpg").write_bytes(sample.body)
 
 
-def _write_pairs(benchmark: WebBenchmark, folder: Path, port: int) -> None:
+def write_pairs(benchmark: WebBenchmark, folder: Path, port: int) -> None:
     """Write the table of pairs."""
     numbers = range(benchmark.pairs)
     urls = [f"http://{benchmark.web.address(n)}:{port}/{n}.jpg" for n in numbers]
@@ -101,16 +104,26 @@ def _runners(
     """Yield name and run of each contestant."""
     yield "pairsieve", partial(_ours, benchmark, folder, port)
     for threads in THREADS if benchmark.python else ():
-        yield f"img2dataset, {threads} threads", partial(_theirs, benchmark, folder, threads)
+        yield f"img2dataset, {threads} threads", partial(img2dataset, benchmark, folder, threads)
 
 
 def _ours(benchmark: WebBenchmark, folder: Path, port: int) -> WebCost:
     """Plan, gather and count."""
     dataset, recipe = folder / "dataset", folder / "recipe.yaml"
     shutil.rmtree(dataset, ignore_errors=True)
-    options = {
+    recipe.write_text(json.dumps(recipe_of(benchmark, folder, port)), encoding="utf-8")
+    measured(["plan", str(recipe), "--dataset", str(dataset)])
+    where = ["--dataset", str(dataset), "--engine", benchmark.engine]
+    workers = ["--workers", str(benchmark.workers)] if benchmark.engine == "ray" else []
+    cost = measured(["gather", str(recipe), *where, *workers])
+    return WebCost(cost, pictures_in(dataset))
+
+
+def recipe_of(benchmark: WebBenchmark, folder: Path, port: int) -> dict[str, Any]:
+    """Return the recipe: what img2dataset's defaults say, and no politeness."""
+    return {
         "input": {"path": str(folder / "pairs.parquet"), "unit_pairs": benchmark.unit_pairs},
-        "image": {"min_side": SIDE, "quality": QUALITY},
+        "image": {"min_side": benchmark.side, "quality": QUALITY},
         "fetch": {
             "user_agent": "pairsieve-bench (+mailto:bench@example.org)",
             "allow_networks": ["127.0.0.0/8"],
@@ -124,17 +137,15 @@ def _ours(benchmark: WebBenchmark, folder: Path, port: int) -> WebCost:
             "host_failures": 1_000_000,
         },
     }
-    recipe.write_text(json.dumps(options), encoding="utf-8")
-    measured(["plan", str(recipe), "--dataset", str(dataset)])
-    where = ["--dataset", str(dataset), "--engine", benchmark.engine]
-    workers = ["--workers", str(benchmark.workers)] if benchmark.engine == "ray" else []
-    cost = measured(["gather", str(recipe), *where, *workers])
+
+
+def pictures_in(dataset: Path) -> int:
+    """Return how many pictures a dataset has."""
     tables = [pq.read_table(path, columns=["outcome"]) for path in dataset.glob("gather/*.parquet")]
-    pictures = sum(table["outcome"].to_pylist().count("ok") for table in tables)
-    return WebCost(cost, pictures)
+    return sum(table["outcome"].to_pylist().count("ok") for table in tables)
 
 
-def _theirs(benchmark: WebBenchmark, folder: Path, threads: int) -> WebCost:
+def img2dataset(benchmark: WebBenchmark, folder: Path, threads: int) -> WebCost:
     """Let img2dataset fetch, resize, encode and write."""
     assert benchmark.python
     out = folder / "img2dataset"
@@ -146,6 +157,7 @@ def _theirs(benchmark: WebBenchmark, folder: Path, threads: int) -> WebCost:
         "threads": threads,
         "unit_pairs": benchmark.unit_pairs,
         "timeout_s": TIMEOUT_S,
+        "side": benchmark.side,
     }
     command = theirs("", benchmark.python, "their_web.py", json.dumps(job)).command
     cost = cost_of(list(command), {**os.environ, **QUIET})
