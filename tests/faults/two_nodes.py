@@ -40,7 +40,7 @@ def joined_and_left(cluster: Cluster, engine: Engine) -> tuple[int, bool]:
         yield from itertools.takewhile(lambda _: not left, itertools.count())
         yield from (-1, -2, -3)
 
-    for number, where in engine.map_with(node, work, items(), on="cpu"):
+    for number, where in engine.map_with(node, work, items(), per_cpu=2):
         done.append(number)
         seen.add(where)
         if added is None:
