@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tests.jobs.conftest import command
 
 from pairsieve.pipeline import gc, verify
 from pairsieve.pipeline.dataset.store import Store
@@ -63,16 +64,14 @@ class Pool:
     def start(self, dataset: str) -> subprocess.Popen[str]:
         """Start the command itself."""
         place = str(self.folder / dataset)
-        command = [*COMMAND, "run", str(self.recipe), "--dataset", place, "--engine", "serial"]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        words = [*COMMAND, "run", str(self.recipe), "--dataset", place, "--engine", "serial"]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, dataset: str) -> None:
-        """Run the command itself, to the end."""
-        process = self.start(dataset)
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
+        """Run the command itself, to the end, in this process."""
+        place = self.folder / dataset
+        done = command("run", self.recipe, "--dataset", place, "--engine", "serial")
+        assert done.returncode == 0, done.stderr
 
     def result(self, dataset: str) -> dict[str, Any]:
         """Return everything that a run must always end with; nothing else may be left."""
