@@ -132,13 +132,13 @@ def strew(folder: Path, dataset: Path, things: list[Strewn]) -> list[Path]:
 
 
 @settings(
-    max_examples=repeated(2, 6),
+    max_examples=repeated(1, 6),
     phases=[Phase.generate],  # an example takes seconds, and shrinking it minutes
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(things=st.lists(strewn(), min_size=10, max_size=30))
+@given(things=st.lists(strewn(), min_size=20, max_size=30))
 def test_somebodys_files_survive_every_command(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, things: list[Strewn]
 ) -> None:

@@ -73,7 +73,8 @@ def test_text_is_measured_on_drawn_scenes(degraded: DegradedPictures) -> None:
 
 
 def test_text_is_measured_on_real_photographs(real: Path) -> None:
-    for line in lines(DegradedPictures(list(photographs(real / "www/flickr")), 0), TEXT):
+    planes = list(photographs(real / "www/flickr"))
+    for line in lines(DegradedPictures(planes[::2], 0), TEXT):
         assert line.auc >= 0.97
         assert line.recall >= 0.9
         assert line.false_alarms == 0
