@@ -218,19 +218,18 @@ def shard(
 ) -> None:
     """Pack the survivors of a selection into WebDataset tars, or Parquet files."""
     from pairsieve.jobs.job import EngineChoice, Job
+    from pairsieve.jobs.selection_tables import packed
     from pairsieve.pipeline import shard
     from pairsieve.pipeline.dataset.lease import of_selection
-    from pairsieve.pipeline.dataset.paths import shards_folder
-    from pairsieve.pipeline.dataset.shard_names import is_shard
+    from pairsieve.pipeline.dataset.paths import shard_marker, shards_folder
     from pairsieve.pipeline.ledger.ledger import current_shards
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["shard"])
     with job.deciding(of_selection(name)) as opened:
+        before = job.store.marker(shard_marker(name))
         for marker in shard.run(job.recipe, job.store, opened, name):
-            shards = [file for file in marker.files if is_shard(file)]
-            first = shards[0] if len(shards) == 1 else f"{len(shards):,} shards that stay"
-            typer.echo(f"{first}  {marker.rows:,} samples")
+            typer.echo(packed(marker, before))
     done = current_shards(job.store, name)
     typer.echo(f"{done.rows if done else 0:,} samples in {job.store.location(shards_folder(name))}")
 

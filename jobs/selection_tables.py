@@ -7,6 +7,7 @@ from pairsieve.jobs.console import print_sentence, print_table, printable
 from pairsieve.jobs.recipes import preset_text
 from pairsieve.jobs.recipes.preset_text import published, rules_of
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.evaluation import results
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.life import Life
@@ -14,6 +15,8 @@ from pairsieve.pipeline.selections.sweep import Axis, Counts
 from pairsieve.schemas.preset import Preset
 from pairsieve.schemas.presets import PRESETS
 from pairsieve.schemas.recipe import Recipe
+
+SHARDS = "shards"  # in the counts of the marker of all shards
 
 
 def print_difference(found: Difference) -> None:
@@ -114,6 +117,26 @@ def pass_rates(recipe: Recipe, selected: Marker) -> Iterator[str]:
         rate = published(PRESETS[name])
         said = f"published {rate}" if rate != "-" else "no pass rate is published"
         yield f"Preset {name}: {said}; kept here, by all rules: {ours}."
+
+
+def packed(marker: Marker, before: Marker | None) -> str:
+    """Return what is said of a shard, or of those to which others are appended, as they are now.
+
+    `before` is what was there when packing began.
+    """
+    shards = [file for file in marker.files if is_shard(file)]
+    if SHARDS not in marker.counts:  # it is of one shard
+        return f"{shards[0]}  {_samples(marker.rows)}"
+    gone = before.rows - marker.rows if before else 0
+    said = f"; {_samples(gone)} left them, dropped by now" if gone else ""
+    return (
+        f"{len(shards):,} {'shard' if len(shards) == 1 else 'shards'} from before, with "
+        f"{_samples(marker.rows)}{said}"
+    )
+
+
+def _samples(count: int) -> str:
+    return f"{count:,} {'sample' if count == 1 else 'samples'}"
 
 
 def print_life(life: Life, name: str) -> None:
