@@ -5,18 +5,24 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
 from pydantic import ValidationError
 
 from pairsieve.pipeline import verify
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import PLAN_FILE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.unit import plan_file
+from pairsieve.schemas.columns import GROUPED, ROW, arrow_schema
 from pairsieve.schemas.recipe_shard import Shard
 
 Packed = Callable[..., Store]
@@ -138,3 +144,30 @@ def test_parts_that_cannot_be_are_refused(split: dict[str, float], said: str) ->
 def test_shares_are_taken_as_they_are_written() -> None:
     tenths = {f"p{number}": 0.1 for number in range(9)}
     assert Shard.model_validate({"split": tenths}).split == tenths
+
+
+def test_a_pair_whose_keeper_is_found_later_leaves_its_part_and_is_packed_in_the_other(
+    packed: Packed, put_plan: Callable[[Store], None]
+) -> None:
+    store = packed(samples=4, split={"val": 0.25})
+    train, val = ({row["uid"] for row in manifest(store, part)} for part in ("train", "val"))
+    moved, keeper = max(train - {KEEPER, *KEEPER_OF}), max(val - {KEEPER, *KEEPER_OF})
+    before = {path: data for path, data in contents(store).items() if path.endswith(".tar")}
+    (held,) = [row["shard"] for row in manifest(store, "train") if row["uid"] == moved]
+    put_plan(store)
+    grown = replace(plan_file.read(store), units=[[(0, 0, 1)]])  # more than there were
+    store.write(PLAN_FILE, grown.dumps())
+    marker, group = store.marker("group/done.json"), "group/000000000000.parquet"
+    assert marker
+    rows = pq.read_table(io.BytesIO(store.read(group))).to_pylist()
+    rows[int(moved, 16)]["duplicate_of"] = keeper
+    with store.writer(group) as sink:
+        pq.write_table(pa.Table.from_pylist(rows, arrow_schema((ROW, *GROUPED))), sink)
+    store.write(
+        "group/done.json",
+        Marker(40, {group: sink.entry()}, {}, {"fingerprint": "1"}).dumps(),
+    )
+    after = contents(packed(samples=4, split={"val": 0.25}))
+    assert {row["uid"] for row in manifest(store, "train")} == train - {moved}
+    assert {row["uid"] for row in manifest(store, "val")} == val | {moved}
+    assert {path for path, data in before.items() if after[path] != data} == {held}
