@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pairsieve.filters import FILTERS
+from pairsieve.filters.caption_chars import CaptionChars
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import ordered
 from pairsieve.jobs.selection_tables import pass_rates
@@ -44,7 +45,7 @@ from pairsieve.pipeline.vectors.folders import model_folder, scores_folder, scor
 from pairsieve.pipeline.vectors.model_record import ModelRecord
 from pairsieve.pipeline.vectors.score_commit import Scoring
 from pairsieve.pipeline.vectors.scores import PreparedScorers
-from pairsieve.schemas.presets import expanded
+from pairsieve.schemas.presets import PRESETS, expanded
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_file import load
 
@@ -266,3 +267,12 @@ def test_a_third_by_score_is_almost_all_true_pairs(made: Real, safe: list[bool])
     assert kept == expected
     assert sum(kept[500:]) == 0
     assert "published 30.0 %" in said
+
+
+def test_every_text_of_laion_400m_is_as_long_as_its_preset_wants(real: Path) -> None:
+    lines = (real / "laion_captions.tsv").read_text(encoding="utf-8").splitlines()
+    texts = np.array([line.partition("\t")[0] for line in lines], object)
+    rule = next(entry for entry in PRESETS["laion-400m"].keep if "caption_chars" in entry)
+    chars = CaptionChars().measure(texts)
+    assert len(chars) == 5000
+    assert chars.min() >= rule["caption_chars"]["min_chars"] == 5
