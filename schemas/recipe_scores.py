@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from pairsieve.schemas import shipped_concepts
 from pairsieve.schemas.recipe_base import Section
 
 KINDS = ("prompts", "head", "classifier")  # of these keys exactly one
@@ -90,5 +91,5 @@ class Scores(Section):
         return self
 
 
-Concepts = dict[Text, Scorer]
+Concepts = Annotated[dict[Text, Scorer], BeforeValidator(shipped_concepts.expanded)]
 Tags = Annotated[dict[Text, Texts], BeforeValidator(_with_words)]
