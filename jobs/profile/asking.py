@@ -55,8 +55,10 @@ class Answers:
     busy: int
 
 
-def ask(recipe: Recipe, hosts: Sequence[tuple[str, int, Sequence[str]]]) -> list[Answers]:
+def ask(recipe: Recipe, hosts: Sequence[tuple[int, Sequence[str]]]) -> list[Answers]:
     """Ask some URLs of each host, given with its pairs; return what they answered, in order.
+
+    All URLs can be requested, and those of one host have the same one.
 
     Raises:
         BadOption: the recipe does not say who asks.
@@ -67,14 +69,21 @@ def ask(recipe: Recipe, hosts: Sequence[tuple[str, int, Sequence[str]]]) -> list
     cache = RulesCache(KEPT_BYTES)
     client = Client(options, Shared(1, cache), recipe.opt_outs)
     listed = blocklist.load(recipe.blocklist) if recipe.blocklist else None
-    urls = dict.fromkeys(url for _, _, some in hosts for url in some)
+    urls = dict.fromkeys(url for _, some in hosts for url in some)
     blocked = listed.of_canonical if listed else None
     fetched = {one.url: _without_body(one) for one in client.fetch(urls, blocked=blocked)}
     robot = product_token(options.user_agent)
     return [
-        _answers(host, pairs, [fetched[url] for url in some], _rules(cache, robot, some))
-        for host, pairs, some in hosts
+        _answers(_host(some[0]), pairs, [fetched[url] for url in some], _rules(cache, robot, some))
+        for pairs, some in hosts
     ]
+
+
+def _host(url: str) -> str:
+    """Return the name of the host of a URL, as paces have it."""
+    target = target_of(url)
+    assert isinstance(target, CanonicalUrl)
+    return target.host_name
 
 
 def _gently(fetch: Fetch) -> Fetch:

@@ -82,8 +82,8 @@ def _asked(recipe: Path, hosts: int, requests: int, folder: Path) -> tuple[Any, 
     urls = some_urls(plan, job.store, counted, requests)
     if not urls:
         raise BadOption("input: it has no URL that could be asked for")
-    named = [(host, pairs, urls[host]) for host, pairs in counted.items() if host in urls]
-    return job.recipe.fetch, ask(job.recipe, named)
+    some = [(pairs, urls[host]) for host, pairs in counted.items() if host in urls]
+    return job.recipe.fetch, ask(job.recipe, some)
 
 
 def _yaml(proposed: dict[str, Any]) -> str:

@@ -122,6 +122,16 @@ def test_the_table_fits_and_ends_with_what_the_recipe_may_have(recipe: Path) -> 
     assert proposed["fetch"]["hosts"]["127.0.0.3"] == {"per_s": 25.0}
 
 
+def test_a_host_has_the_name_that_a_recipe_gives_it(recipe: Path) -> None:
+    urls = ["http://Bücher.example./a", "http://b\u00fccher.example./b"]
+    pq.write_table(pa.table({"url": urls, "text": ["a", "b"]}), recipe.parent / "pairs.parquet")
+    content = yaml.safe_load(recipe.read_text())
+    content["fetch"]["resolve"] = {"xn--bcher-kva.example": ["127.0.0.9"]}
+    recipe.write_text(yaml.safe_dump(content))
+    (told,) = json.loads(command("profile", recipe, "--json").stdout)
+    assert (told["host"], told["pairs"]) == ("xn--bcher-kva.example", 2)
+
+
 def test_what_is_on_the_blocklist_is_not_requested(recipe: Path, sites: list[Site]) -> None:
     listed = recipe.parent / "blocked.txt"
     listed.write_text("host 127.0.0.1\n")
