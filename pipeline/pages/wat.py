@@ -27,7 +27,7 @@ LANGUAGE = ("HTML@/lang", "HTML@/xml:lang")  # names of metas
 _T = TypeVar("_T")
 _TEXTLESS = Image((), {})
 _MARK = b'"IMG@/src"'
-_IMAGE = b'{"path":"IMG@/src"'
+_BEFORE = b'{"path":'
 _BETWEEN = b'},{"'
 
 
@@ -182,17 +182,14 @@ def _addresses(link: Link) -> list[Address]:
 
 def _image_links(links: bytes) -> list[Link]:
     """Return the links that are images, without parsing the others."""
-    count = links.count(_MARK)
-    if not count:
-        return []
-    found, at = [], links.find(_IMAGE)
+    found, at = [], links.find(_MARK)
     while at >= 0:
-        end = links.find(_BETWEEN, at)
-        found.append(links[at:end] if end >= 0 else links[at : links.rfind(b"}")])
-        at = links.find(_IMAGE, end) if end >= 0 else -1
-    if len(found) == count:
-        return _decoded(_LINKS, b"[" + b"},".join(found) + b"}]")
-    return [link for link in _decoded(_LINKS, links) if link.path == IMAGE_PATH]
+        if not links.endswith(_BEFORE, 0, at):  # written otherwise
+            return [link for link in _decoded(_LINKS, links) if link.path == IMAGE_PATH]
+        begin, end = at - len(_BEFORE), links.find(_BETWEEN, at)
+        found.append(links[begin:end] if end >= 0 else links[begin : links.rfind(b"}")])
+        at = links.find(_MARK, end) if end >= 0 else -1
+    return _decoded(_LINKS, b"[" + b"},".join(found) + b"}]") if found else []
 
 
 def _language(metas: list[Meta]) -> str | None:
