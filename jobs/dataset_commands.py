@@ -5,7 +5,7 @@ Everything heavy is imported inside them, as in `cli.py`.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from pairsieve.jobs.cli_options import (
 )
 from pairsieve.schemas.errors import BadOption
 
+if TYPE_CHECKING:
+    from pairsieve.pipeline.dataset.store import Store
+
 Named = list[str] | None
 
 
@@ -36,6 +39,7 @@ class ExportTo(StrEnum):
     CLIP_RETRIEVAL = "clip-retrieval"
     DATACOMP = "datacomp"
     EMBEDDING_ATLAS = "embedding-atlas"
+    HARD_NEGATIVES = "hard-negatives"
 
 
 def export(
@@ -48,7 +52,8 @@ def export(
         typer.Option(
             "--to",
             help="`datacomp`: a sorted list of uids, OUT a .npy; `embedding-atlas`: a map of "
-            "images, OUT a .parquet.",
+            "images, OUT a .parquet; `hard-negatives`: the captions and pictures nearest to each "
+            "pair, OUT a .parquet.",
         ),
     ] = ExportTo.CLIP_RETRIEVAL,
     uids: Annotated[
@@ -58,9 +63,12 @@ def export(
     points: Annotated[
         int, typer.Option("--points", min=3, help="For embedding-atlas: at most so many pairs.")
     ] = 10_000,
+    negatives: Annotated[
+        int, typer.Option("--negatives", min=1, max=1000, help="For hard-negatives: of each kind.")
+    ] = 10,
     force: Force = False,
 ) -> None:
-    """Write vectors for clip-retrieval, uids for DataComp, or a map for embedding-atlas."""
+    """Write vectors for clip-retrieval, uids for DataComp, a map, or hard negatives."""
     from pairsieve.pipeline import export
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.selections import uid_list
@@ -76,6 +84,9 @@ def export(
     if to is ExportTo.EMBEDDING_ATLAS:
         _export_map(dataset, out, model, name, points, force)
         return
+    if to is ExportTo.HARD_NEGATIVES:
+        _export_negatives(dataset, out, model, name, negatives, force)
+        return
     written = export.run(Store.at(dataset), Store.at(out), model, name)
     typer.echo(f"{written.rows:,} rows in {written.parts:,} parts in {Store.at(out).url}")
 
@@ -86,16 +97,36 @@ def _export_map(
     """Write the map of a dataset for embedding-atlas."""
     from pairsieve.pipeline.dataset.store import Store
     from pairsieve.pipeline.explore import atlas
-    from pairsieve.pipeline.input.files import split_location
 
-    if not out.endswith(".parquet"):
-        raise BadOption(f"OUT: {out}: embedding-atlas takes one Parquet file; name it *.parquet")
-    store, path = split_location(out)
-    if store.exists(path) and not force:
-        raise BadOption(f"OUT: {out} exists already; name another file, or say --force")
+    store, path = _parquet(out, ExportTo.EMBEDDING_ATLAS, force)
     written = atlas.write(Store.at(dataset), store, path, model, name, points)
     typer.echo(f"{written.pairs:,} of {written.of:,} pairs in {out}")
     typer.echo(f"embedding-atlas {out} --x x --y y --text text --image image")
+
+
+def _export_negatives(
+    dataset: str, out: str, model: str | None, name: str | None, negatives: int, force: bool
+) -> None:
+    """Write the hard negatives of a selection."""
+    from pairsieve.pipeline import hard_negatives
+    from pairsieve.pipeline.dataset.store import Store
+
+    store, path = _parquet(out, ExportTo.HARD_NEGATIVES, force)
+    source = Store.at(dataset)
+    written = hard_negatives.run(source, store, path, model, name or "default", negatives)
+    typer.echo(f"{written:,} pairs in {out}")
+
+
+def _parquet(out: str, to: ExportTo, force: bool) -> "tuple[Store, str]":
+    """Return where the one Parquet file of an export is to be."""
+    from pairsieve.pipeline.input.files import split_location
+
+    if not out.endswith(".parquet"):
+        raise BadOption(f"OUT: {out}: {to} is one Parquet file; name it *.parquet")
+    store, path = split_location(out)
+    if store.exists(path) and not force:
+        raise BadOption(f"OUT: {out} exists already; name another file, or say --force")
+    return store, path
 
 
 def learn(

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
@@ -113,7 +112,7 @@ def run(
         rows = _take_rows(connection, store, units, selection)
         parts = -(-rows // part_rows)
         tables = _Tables(connection)
-        vectors = _Vectors(store, units)
+        vectors = reader.InRowOrder(store, units)
         for part in range(parts):
             stem = str(part).zfill(len(str(parts)))
             size = min(part_rows, rows - part * part_rows)
@@ -142,11 +141,7 @@ def _take_rows(
     selection: str | None,
 ) -> int:
     """Define the view `exported`, a row of metadata per pair; return how many there are."""
-    connection.execute(f"CREATE TEMP TABLE with_vectors ({ROW.name} BIGINT)")
-    for unit in units:
-        rows, _ = reader.read(store, unit, ())
-        connection.register("of_unit", pa.table({ROW.name: rows}))
-        connection.execute("INSERT INTO with_vectors FROM of_unit")
+    reader.list_rows(connection, store, units)
     columns = ", ".join(column.name for column in PUBLIC)
     connection.execute(
         f"CREATE VIEW exported AS SELECT {UID.name} AS {IMAGE_PATH.name}, "
@@ -158,7 +153,7 @@ def _take_rows(
 
 
 def _write_part(
-    out: Store, stem: str, shape: tuple[int, int], tables: "_Tables", vectors: "_Vectors"
+    out: Store, stem: str, shape: tuple[int, int], tables: "_Tables", vectors: reader.InRowOrder
 ) -> None:
     """Write the next rows as one part: two arrays (n, d) and their metadata."""
     import pyarrow.parquet as pq
@@ -198,24 +193,3 @@ class _Tables:
             table, self._buffered = self._buffered[:rows], self._buffered[rows:]
             rows -= table.num_rows
             yield table
-
-
-class _Vectors:
-    """The vectors of rows requested in ascending order; those of one unit are in memory."""
-
-    def __init__(self, store: Store, units: list[reader.Unit]) -> None:
-        self._store = store
-        self._units = iter(units)
-        self._rows = np.zeros(0, np.int64)
-        self._matrices: list[NDArray[np.float16]] = []
-
-    def at(self, rows: NDArray[np.int64]) -> Iterator[list[NDArray[np.float16]]]:
-        """Yield the image and text vectors of `rows`, unit by unit."""
-        while len(rows):
-            in_unit = np.searchsorted(rows, self._rows[-1], "right") if len(self._rows) else 0
-            if in_unit:
-                indices = np.searchsorted(self._rows, rows[:in_unit])
-                yield [matrix[indices] for matrix in self._matrices]
-                rows = rows[in_unit:]
-            else:
-                self._rows, self._matrices = reader.read(self._store, next(self._units))

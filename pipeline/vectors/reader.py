@@ -5,7 +5,7 @@ time, because the slices of a unit, after a crash or a retry, have its rows in n
 names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -103,6 +103,37 @@ def read_at(
             vectors = matrix(part.read_row_group(number, [column.name])[column.name])
             parts_read.append(vectors[stored[group_of == group] - (ends[group] - len(vectors))])
     return rows[stored], np.concatenate(parts_read)
+
+
+def list_rows(connection: Any, store: Store, units: Sequence[Unit]) -> None:
+    """Make the table `with_vectors` in DuckDB: the rows that have vectors, unit by unit."""
+    import pyarrow as pa
+
+    connection.execute(f"CREATE TEMP TABLE with_vectors ({ROW.name} BIGINT)")
+    for unit in units:
+        connection.register("of_unit", pa.table({ROW.name: read(store, unit, ())[0]}))
+        connection.execute("INSERT INTO with_vectors FROM of_unit")
+
+
+class InRowOrder:
+    """The vectors of rows requested in ascending order; those of one unit are in memory."""
+
+    def __init__(self, store: Store, units: Sequence[Unit]) -> None:
+        self._store = store
+        self._units = iter(units)
+        self._rows = np.zeros(0, np.int64)
+        self._matrices: list[NDArray[np.float16]] = []
+
+    def at(self, rows: NDArray[np.int64]) -> Iterator[list[NDArray[np.float16]]]:
+        """Yield the image and text vectors of `rows`, unit by unit."""
+        while len(rows):
+            in_unit = np.searchsorted(rows, self._rows[-1], "right") if len(self._rows) else 0
+            if in_unit:
+                indices = np.searchsorted(self._rows, rows[:in_unit])
+                yield [matrix[indices] for matrix in self._matrices]
+                rows = rows[in_unit:]
+            else:
+                self._rows, self._matrices = read(self._store, next(self._units))
 
 
 def latest_scores(store: Store, folder: str) -> dict[str, str]:
