@@ -10,7 +10,7 @@ from pairsieve.jobs.explore.thresholds_page import slider_value
 from pairsieve.jobs.explore.tiles import plain, tiles, unblurred
 from pairsieve.pipeline.explore.bounds import Bound
 from pairsieve.pipeline.explore.pictures import at_bound
-from pairsieve.pipeline.explore.sample import Sample
+from pairsieve.pipeline.explore.sample import NONE, Sample
 
 SHOWN = 12  # on either side of a page
 ANY = "any"
@@ -76,6 +76,8 @@ def _chosen(sample: Sample) -> dict[str, str]:
     chosen = {}
     with st.expander("Only some pairs"):
         for column, (values, _) in sample.groups.items():
+            if values == (NONE,):
+                continue
             value = st.selectbox(plain(column), [ANY, *values], key=f"only:{column}")
             if value != ANY:
                 chosen[column] = value

@@ -37,7 +37,7 @@ def show(name: str) -> None:
         }
         for one in found
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height="content")
     for one in found[:CHARTED]:
         st.markdown(f"**{plain(one.rule)}**")
         st.altair_chart(chart(one), width="stretch")

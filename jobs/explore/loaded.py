@@ -156,6 +156,13 @@ def clusters(now: State) -> list[summaries.Row]:
         return summaries.clusters(database, CLUSTERS)
 
 
+@st.cache_data(max_entries=4, show_spinner="Counting ...")
+def shared(now: State) -> tuple[list[summaries.Row], list[summaries.Row]]:
+    """Return likely placeholders, and the hosts that share most pictures."""
+    with opened(store(), now[0]) as database:
+        return summaries.placeholders(database, CLUSTERS), summaries.hosts_sharing(database, HOSTS)
+
+
 @st.cache_data(max_entries=50, show_spinner=False)
 def members(now: State, cluster: int) -> list[summaries.Row]:
     """Return some pairs of a cluster."""

@@ -38,7 +38,7 @@ def show(name: str) -> None:
         for row in loaded.funnels(loaded.state(name), loaded.state(other))
     ]
     table = pd.DataFrame(rows).convert_dtypes()
-    st.dataframe(table, hide_index=True)
+    st.dataframe(table, hide_index=True, height="content")
     _side(name, f"Gained: dropped from {name} by", found.gained)
     _side(other, f"Lost: dropped from {other} by", found.lost)
 

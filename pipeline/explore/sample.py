@@ -30,6 +30,7 @@ from pairsieve.pipeline.ledger.sql import identifier
 from pairsieve.pipeline.selections.record import read
 from pairsieve.pipeline.selections.sweep import HAS_IMAGE
 from pairsieve.schemas.columns import HOST, LANGUAGE, OUTCOME, ROW, TAG
+from pairsieve.schemas.pool_columns import CONCEPT_ENTRY
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 MOST = 200_000  # pairs with an image of which there is more than a count
 MOST_BLOCKS = 64
 SEED = 0
-GROUPS = (LANGUAGE.name, HOST.name, TAG.name)
+GROUPS = (LANGUAGE.name, HOST.name, TAG.name, CONCEPT_ENTRY.name)
 MOST_VALUES = 1000  # of what pairs are grouped by; the rarer ones are one group
 OTHER = "(others)"
 NONE = "(none)"

@@ -6,8 +6,15 @@ Counting a ledger takes seconds for every million pairs; the statistics have it 
 from collections.abc import Iterator
 from typing import Any
 
+from pairsieve.filters.placeholder import Placeholder
 from pairsieve.pipeline.explore.database import Database
 from pairsieve.pipeline.unit.fetch_diagnosis import STEPS_S
+from pairsieve.schemas.columns import (
+    PLACEHOLDER_CAPTIONS,
+    PLACEHOLDER_HOSTS,
+    PLACEHOLDER_REPEATED,
+    PLACEHOLDER_UNRELATED,
+)
 from pairsieve.schemas.outcomes import Outcome
 
 STEPS = 60  # of time, at most
@@ -26,6 +33,34 @@ def clusters(database: Database, count: int) -> list[Row]:
         "count(*) FILTER (keep) AS kept, max(duplicate_distance) AS farthest FROM ledger "
         "WHERE cluster IS NOT NULL GROUP BY cluster HAVING count(*) > 1 "
         f"ORDER BY pairs DESC, cluster LIMIT {int(count)}",
+    )
+
+
+def hosts_sharing(database: Database, count: int) -> list[Row]:
+    """Return the hosts that share most pictures, two by two; none without statistics of now."""
+    if not database.counted:
+        return []
+    return database.rows(
+        "SELECT host, other, clusters AS pictures, pairs, kept FROM hosts_sharing "
+        f"ORDER BY clusters DESC, host, other LIMIT {int(count)}"
+    )
+
+
+def placeholders(database: Database, count: int) -> list[Row]:
+    """Return the clusters that many hosts show under unrelated captions, that of most hosts first.
+
+    As many and as unrelated as the filter `placeholder` asks by default; `group` counts them where
+    a rule of the recipe reads them.
+    """
+    filter_ = Placeholder()
+    hosts, captions = PLACEHOLDER_HOSTS.name, PLACEHOLDER_CAPTIONS.name
+    unrelated, repeated = PLACEHOLDER_UNRELATED.name, PLACEHOLDER_REPEATED.name
+    return database.rows(
+        f"SELECT cluster, count(*) AS pairs, max({hosts}) AS hosts, max({captions}) AS captions, "
+        f"max({unrelated}) AS unrelated, max({repeated}) AS repeated FROM parts.grouped "
+        f"WHERE {hosts} >= {filter_.min_hosts} AND {captions} >= {filter_.min_captions} "
+        f"AND {unrelated} >= {filter_.min_unrelated} "
+        f"GROUP BY cluster ORDER BY hosts DESC, cluster LIMIT {int(count)}"
     )
 
 

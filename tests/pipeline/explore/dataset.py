@@ -193,6 +193,10 @@ def _grouped() -> list[dict[str, Any]]:
                 "cluster": head,
                 "duplicate_of": None if head == row else f"{head:032x}",
                 "duplicate_distance": None if head == row else 3,
+                "placeholder_hosts": 6 if head == 2 else 1,
+                "placeholder_captions": 7 if head == 2 else 1,
+                "placeholder_unrelated": 0.9 if head == 2 else 0.0,
+                "placeholder_repeated": 0.5 if head == 2 else 0.0,
             }
         )
     return rows

@@ -28,6 +28,24 @@ def test_the_largest_clusters_come_first_and_keepers_before_copies(database: Dat
     ] == [(1, True, None), (11, False, 3), (21, False, 3)]
 
 
+def test_what_many_hosts_show_under_unrelated_captions_is_likely_a_placeholder(
+    database: Database,
+) -> None:
+    (found,) = summaries.placeholders(database, 5)
+    assert (found["cluster"], found["pairs"], found["hosts"], found["captions"]) == (2, 4, 6, 7)
+
+
+def test_hosts_that_share_pictures_are_those_of_the_clusters(database: Database) -> None:
+    counted = database.rows(
+        "SELECT a.host, b.host AS other, count(DISTINCT cluster) AS pictures FROM ledger AS a "
+        "JOIN ledger AS b USING (cluster) WHERE a.host < b.host GROUP BY ALL ORDER BY ALL"
+    )
+    found = summaries.hosts_sharing(database, 100)
+    told = sorted(({k: row[k] for k in ("host", "other", "pictures")} for row in found), key=repr)
+    assert told == (sorted(counted, key=repr) if database.counted else [])
+    assert counted
+
+
 def test_outcomes_say_what_they_mean(database: Database) -> None:
     ok, failed = summaries.outcomes(database)
     assert (ok["outcome"], ok["pairs"]) == ("ok", 540)
