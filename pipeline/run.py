@@ -76,6 +76,7 @@ def measure(
     recipe: Recipe, store: Store, engine: Engine, plan: Plan, listener: ProgressListener
 ) -> None:
     """Gather and, if the recipe has a model, embed; each unit as soon as it is there."""
+    listener("gather", None)  # embedding asks for its units, and so begins before it
     slice_names = gathered(recipe, store, engine, plan, listener)
     if recipe.embed:
         embedded(recipe, store, engine, plan, slice_names, listener)

@@ -7,7 +7,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from pairsieve.jobs import log
 from pairsieve.jobs.live.stage_progress import StageProgress
@@ -16,6 +26,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
 from pairsieve.pipeline.engine.engine import Serial
 
+BAR_WIDTH = 16
 LINE_EVERY_S = 2.0  # plain lines: at most one per stage in this time, and one at its end
 
 
@@ -38,6 +49,14 @@ class Processors(Protocol):
         ...
 
 
+class _Note(ProgressColumn):
+    """What else is to be said of a stage, cut where there is no room for all of it."""
+
+    def render(self, task: Task) -> Text:
+        """Return the note in one line."""
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
 class Display:
     """Hears of commits and shows rate, busy share, bytes, counts per outcome and the time left.
 
@@ -58,11 +77,11 @@ class Display:
         self._console = console
         self._bars = (
             Progress(
-                TextColumn("{task.description:<8}"),
-                BarColumn(bar_width=16),
-                TextColumn("{task.fields[pairs]}"),
-                TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(),
+                TextColumn("{task.description:<8}", table_column=Column(no_wrap=True)),
+                BarColumn(BAR_WIDTH, table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[pairs]}", table_column=Column(no_wrap=True)),
+                TimeRemainingColumn(table_column=Column(no_wrap=True)),
+                _Note(),
                 console=console,
             )
             if console.is_terminal and not (log.is_quiet() or log.is_json())

@@ -1,4 +1,5 @@
 import io
+import re
 
 from rich.console import Console
 
@@ -6,10 +7,15 @@ from pairsieve.jobs.live.progress import Display
 from pairsieve.pipeline.dataset.marker import Marker
 
 
-def told(*commits: tuple[str, Marker, bool], terminal: bool = False, again: int = 0) -> str:
+def told(
+    *commits: tuple[str, Marker | None, bool],
+    terminal: bool = False,
+    again: int = 0,
+    width: int = 120,
+) -> str:
     """What is printed of these commits of a run over 100 pairs, some of them tried again."""
     sink = io.StringIO()
-    with Display(100, Console(file=sink, force_terminal=terminal, width=120), again) as hear:
+    with Display(100, Console(file=sink, force_terminal=terminal, width=width), again) as hear:
         for verb, marker, new in commits:
             hear(verb, marker, new)
     return sink.getvalue()
@@ -58,3 +64,17 @@ def test_pairs_tried_again_count_once_more() -> None:
     )
     for done in ("100 of 100 pairs", "20 of 20 pairs", "120 of 120 pairs"):
         assert done in shown
+
+
+def test_a_narrow_terminal_cuts_what_is_least_wanted() -> None:
+    outcomes = {"ok": 50, "dns": 20, "http_4xx": 20, "timeout_total": 10}
+    shown = told(("gather", Marker(100, {}, outcomes), True), terminal=True, width=60)
+    assert "gather " in shown
+    assert "100 of 100 pairs" in shown
+    assert "timeout_total" not in shown
+    assert max(len(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", n)) for n in shown.splitlines()) <= 60
+
+
+def test_a_stage_is_shown_as_soon_as_it_begins() -> None:
+    assert "group" in told(("group", None, True), terminal=True)
+    assert told(("group", None, True)) == ""
