@@ -321,6 +321,13 @@ def test_a_pair_that_kills_its_process_is_isolated(tmp_path: Path, web: tuple[Pa
     assert {row["outcome"] for row in rows} == {"ok", "crashed"}
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(1, 8), (2500, 8), (2501, 7), (10_000, 2), (1_000_000, 2)]
+)
+def test_a_process_has_as_many_units_in_hand_as_their_pairs_allow(rows: int, expected: int) -> None:
+    assert gather._in_hand([task_slices.TaskSlice(n, 0, rows, True) for n in (0, 1)]) == expected
+
+
 def test_pending_is_what_no_marker_answers_for(tmp_path: Path, web: tuple[Path, str]) -> None:
     made = recipe(tmp_path, web[1])
     table = pa.table({"url": ["u"] * 250, "text": ["t"] * 250})
