@@ -55,13 +55,10 @@ def expected(among: int) -> list[tuple[list[int], list[int]]]:
     for place, row in enumerate(kept):
         part = kept[place // among * among :][:among]
         own = {row} | {r for same in (SAME_TEXT, SAME_FILE) if row in same for r in same}
-        others = [other for other in part if other not in own]
-        found.append(
-            (
-                sorted(others, key=lambda o, r=row: -images[r] @ texts[o])[:3],
-                sorted(others, key=lambda o, r=row: -texts[r] @ images[o])[:3],
-            )
-        )
+        others = np.array([other for other in part if other not in own])
+        by_text, by_image = texts[others] @ images[row], images[others] @ texts[row]
+        nearest = (np.argsort(-each, kind="stable")[:3] for each in (by_text, by_image))
+        found.append(tuple(others[each].tolist() for each in nearest))
     return found
 
 
