@@ -108,7 +108,7 @@ def test_a_marker_that_is_deleted_or_replaced_takes_the_index_with_it(store: Sto
 
 
 def test_a_damaged_index_is_not_believed(store: Store) -> None:
-    put(store, *(f"{number:08d}" for number in range(40)))
+    put(store, *(f"{number:08d}" for number in range(12)))
     before = dict(store.markers("gather"))
     for at in range(4, 4000, 331):
         assert fold(store)
