@@ -123,10 +123,12 @@ def run(
     found = copies.find(pool, rounds, scattered, _vectors(recipe, store), partitions)
     counted = pool_counts.find(pool, rounds)
     further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
-    further += further_columns.find(pool, rounds, options, counted, found)
+    further += further_columns.find(pool, rounds, options, counted, found, recipe)
     running = [step for step in steps if step.TABLE in options]
     folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
-    written = pool.run(partial(copies.write, rounds, found, further, folder), folder)
+    written = pool.run(
+        partial(copies.write, rounds, found, further, further_columns.COUNTING, folder), folder
+    )
     counts = {
         "pairs": sum(marker.rows for marker in written),
         **{name: sum(marker.counts[name] for marker in written) for name in written[0].counts},

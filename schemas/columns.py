@@ -246,7 +246,6 @@ COPIES = (
 # The steps of `group` that run where a recipe requests them: module in `pipeline/`, its columns.
 # They run in this order.
 STEPS: dict[str, tuple[Column, ...]] = {
-    "dedup.semantic": (SEMANTIC_OF, SEMANTIC_COSINE),
     "external.earlier_datasets": (KNOWN_IN, KNOWN_UID, KNOWN_DISTANCE),
     "external.evaluation_sets": (EVAL_SET, EVAL_IMAGE, EVAL_DISTANCE, EVAL_OVERLAP),
     "alignment.step": (NEG_CLIP_LOSS, NORM_SIM),
@@ -257,6 +256,7 @@ ROUNDS: dict[str, tuple[Column, ...]] = {
     "caption_clusters": CLUSTERED,
     "boilerplate": BOILERPLATE,
     "rare_words": RARE,
+    "semantic": (SEMANTIC_OF, SEMANTIC_COSINE),
     "placeholders": (
         PLACEHOLDER_HOSTS,
         PLACEHOLDER_CAPTIONS,

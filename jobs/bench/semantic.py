@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,11 +30,15 @@ from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dedup.candidates import ordering
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Embed, Recipe
+
+if TYPE_CHECKING:
+    from pairsieve.pipeline.dedup.semantic import Preferred
 
 SLICE_ROWS = 10_000  # of a task slice
 TOPICS = 5_000
@@ -43,6 +47,7 @@ COPIES = 10  # one in that many is a copy
 LEAST_COSINE = 0.9  # of a copy
 EDGES = (0.95, 0.96, 0.97, 0.98, 0.99, 1.01)
 MODEL = {"model": "ViT-B-32", "pretrained": "openai"}
+PREFERRED = "group/preferred.parquet"  # in the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,31 +185,41 @@ def cost(benchmark: SemanticBenchmark, folder: str, probes: int) -> Cost:
 
 def measure(benchmark: SemanticBenchmark) -> Cost:
     """Search the dataset in the benchmark's folder and return what it cost."""
-    import duckdb
-
+    from pairsieve.pipeline.dataset import parted
+    from pairsieve.pipeline.dataset.parted import parted_files
     from pairsieve.pipeline.dedup import semantic
 
     store = Store.at(f"{benchmark.folder}/dataset")
+    asked = recipe(benchmark, benchmark.probes[0])
+    requested, preferred = semantic.rule(asked), _preferred(store, benchmark.count, asked)
+    assert requested
+    vectors = semantic.vector_files(store, model_folder(Embed.model_validate(MODEL)))
     wall, cpu = time.perf_counter(), time.process_time()
-    with duckdb.connect() as connection:
-        connection.execute(
-            f"""
-            CREATE TABLE images AS SELECT range AS row, format('{{:032x}}', range) AS uid,
-                hash(range) % 1000 AS pixels, 0 AS addition
-            FROM range({benchmark.count});
-            CREATE TABLE ledger AS
-            SELECT row, NULL::FLOAT AS clip_similarity, NULL::INTEGER AS caption_words FROM images;
-            CREATE TABLE copies AS
-            SELECT row, false AS repeated, NULL::VARCHAR AS duplicate_of FROM images
-            """
-        )
-        semantic.find(connection, recipe(benchmark, benchmark.probes[0]), store, Serial())
-        dropped_rows = connection.execute("SELECT row FROM semantic").fetchnumpy()["row"]
+    starts = np.zeros(1, np.int64)
+    marker = semantic.similar(store, Serial(), requested, preferred, vectors, starts)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    (file,) = parted_files([marker], 1)
     dropped = np.zeros(benchmark.count, bool)
-    dropped[dropped_rows] = True
+    dropped[parted.read(store, file, 0)[ROW.name].to_numpy()] = True
     np.save(f"{benchmark.folder}/dropped{benchmark.probes[0]}.npy", dropped)
-    return Cost(wall, cpu, peak_mb(), len(dropped_rows))
+    return Cost(wall, cpu, peak_mb(), marker.rows)
+
+
+def _preferred(store: Store, count: int, asked: Recipe) -> "Preferred":
+    """Put down in which order images stay, as `group` does."""
+    import duckdb
+
+    from pairsieve.pipeline.dedup.semantic import Preferred
+
+    names = ordering(asked.group)
+    others = "".join(f", NULL::FLOAT AS {name}" for name in names)
+    with duckdb.connect() as connection, store.writer(PREFERRED) as sink:
+        table = connection.sql(
+            f"SELECT range AS row, format('{{:032x}}', range) AS uid, 0 AS addition, "
+            f"(hash(range) % 1000)::BIGINT AS pixels{others} FROM range({count})"
+        ).to_arrow_table()
+        pq.write_table(table, sink)
+    return Preferred((PREFERRED,), count, asked.group)
 
 
 def recall(

@@ -5,11 +5,17 @@ from functools import partial
 
 from pairsieve.pipeline.counts import boilerplate, caption_clusters, concepts, rare_words
 from pairsieve.pipeline.counts.pool_counts import Counted
-from pairsieve.pipeline.dedup import placeholders
-from pairsieve.pipeline.dedup.copies import Found, Further
+from pairsieve.pipeline.dedup import placeholders, semantic
+from pairsieve.pipeline.dedup.copies import Counting, Found, Further
 from pairsieve.pipeline.dedup.keys import Rounds
-from pairsieve.pipeline.dedup.steps import PLACEHOLDERS, RARE_WORDS
+from pairsieve.pipeline.dedup.steps import PLACEHOLDERS, RARE_WORDS, SEMANTIC
 from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.schemas.recipe import Recipe
+
+COUNTING: Counting = {  # what of the columns the marker of `group` counts
+    semantic.TABLE: semantic.gone,
+    placeholders.TABLE: placeholders.several,
+}
 
 
 def find(
@@ -18,6 +24,7 @@ def find(
     wanted: Collection[str],
     counted: Counted,
     copies: Found,
+    recipe: Recipe,
 ) -> Iterator[Further]:
     """Go through the rounds; yield what gives their columns of a block.
 
@@ -27,6 +34,7 @@ def find(
         wanted: What the recipe requests, by the names of `ROUNDS`.
         counted: What has been counted of captions, URLs and hosts.
         copies: What has been found of copies.
+        recipe: The recipe.
 
     Raises:
         Stopped: a task's process kept dying.
@@ -40,6 +48,8 @@ def find(
         yield partial(boilerplate.columns, boilerplate.find(pool, of, affixes))
     if RARE_WORDS in wanted:
         yield partial(rare_words.columns, rare_words.find(pool, of, counted))
+    if SEMANTIC in wanted:
+        yield partial(semantic.columns, semantic.find(pool, of, recipe, copies))
     if PLACEHOLDERS in wanted:
         shown = placeholders.find(pool, of, copies.decided)
         yield partial(placeholders.columns, copies.decided, shown)

@@ -133,9 +133,8 @@ def scatter(rounds: Rounds, sources: Sources, partitions: int, block: Block) -> 
 
 def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
     """Return what is compared and ordered by of the rows of `found`, which are in order."""
-    preferred = [name.removeprefix("-") for name in options.prefer]
     names = [column.name for column in FEATURES]
-    names += [name for name in preferred if name not in (*names, PIXELS)]
+    names += [name for name in ordering(options) if name not in names]
     of_captions = (TEXT.name, CLIP_SIMILARITY.name) if options.captions == "all_as_list" else ()
     names += [name for name in of_captions if name not in names]
     size = (WIDTH.name, HEIGHT.name)
@@ -245,6 +244,12 @@ def _known(table: pa.Table, features: "Features", options: Group) -> NDArray[np.
     for bit, holds in bits.items():
         known |= holds.astype(np.uint8) * np.uint8(bit)
     return known
+
+
+def ordering(options: Group) -> list[str]:
+    """Return the columns of the ledger that `order` reads, but those of `pixels` and the uid."""
+    names = (name.removeprefix("-") for name in options.prefer)
+    return [name for name in names if name not in (PIXELS, UID.name)]
 
 
 def addition(grown: Sequence[int], images: str = "i") -> str:

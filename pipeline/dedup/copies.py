@@ -13,7 +13,7 @@ Each task commits to the dataset, so what was killed goes on. The values do not 
 pool is cut.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
-from pairsieve.pipeline.dedup import candidates, keys, near_duplicates, placeholders
+from pairsieve.pipeline.dedup import candidates, keys, near_duplicates
 from pairsieve.pipeline.dedup.candidates import Sources
 from pairsieve.pipeline.dedup.image_components import find as find_components
 from pairsieve.pipeline.dedup.keys import Rounds
@@ -46,6 +46,7 @@ from pairsieve.schemas.columns import (
 )
 
 Further = Callable[[Block, keys.Ints], dict[str, Any]]
+Counting = Mapping[str, Callable[[dict[str, Any]], int]]
 BLOCKS_OF_KEYS = 8  # for each partition of the keys: 4 million pairs, 0.4 GB
 
 
@@ -58,12 +59,14 @@ class Found:
         repeats: The files of rows that repeat an earlier one, by block.
         decided: The files of copies, by block.
         counts: What the marker of `group` counts of copies.
+        starts: The first row of each block.
     """
 
     images: Sequence[PartedFile]
     repeats: Sequence[PartedFile]
     decided: Sequence[PartedFile]
     counts: dict[str, int]
+    starts: keys.Ints
 
 
 def key_partitions(pool: Pool, partitions: int | None) -> int:
@@ -104,7 +107,7 @@ def find(
     sources = Sources(parted_files([components], blocks)[0], repeats, vectors)
     decided = _decided(pool, of, sources, starts, partitions or _partitions(components.rows))
     counts = _summed(decided)
-    return Found(images, repeats, parted_files(decided, blocks), counts)
+    return Found(images, repeats, parted_files(decided, blocks), counts, starts)
 
 
 def _partitions(images: int) -> int:
@@ -127,12 +130,17 @@ def _summed(markers: Sequence[Marker]) -> dict[str, int]:
 
 
 def write(
-    of: Rounds, found: Found, further: Sequence[Further], folder: str, block: Block
+    of: Rounds,
+    found: Found,
+    further: Sequence[Further],
+    counting: Counting,
+    folder: str,
+    block: Block,
 ) -> Marker:
     """Write `row` and GROUPED of every image of a block, and commit in `folder`.
 
     `further` give columns beside those of copies; those of steps are null. The marker's counts:
-    `repeated`, and what several hosts show.
+    `repeated`, and what `counting` says of the columns.
     """
     import pyarrow.parquet as pq
 
@@ -157,7 +165,7 @@ def write(
             ]
             writer.write_table(pa.table(arrays, schema.names).cast(schema))
     repeated = int(np.count_nonzero(columns[REPEATED.name].to_numpy(zero_copy_only=False)))
-    counts = {"repeated": repeated, placeholders.TABLE: placeholders.several(columns)}
+    counts = {"repeated": repeated, **{name: count(columns) for name, count in counting.items()}}
     marker = Marker(len(rows), {path: block.entry(sink)}, counts)
     return commit(block.store, marker_path(folder, task_name(block.number)), marker)
 

@@ -1,27 +1,37 @@
 """Semantic: which images show the same, by their vectors, and which of them is kept.
 
-A step of `group`, done only if the recipe has the rule `semantic_duplicate`. All that take part get
-a rank, the best first, in the order in which `copies` prefers one copy to another; an image goes if
-it is near enough to one of better rank that stays. With one probe that is exactly so within every
-cluster, and pairs that k-means has put in two clusters are missed: how many, `bench semantic` tells
-against comparing all. With two probes an image is in the clusters of its two nearest centres, and
-what one cluster says of it is settled with the other's by rank.
+Rounds of `group`, gone through only if the recipe has the rule `semantic_duplicate`. All that take
+part get a rank, the best first, in the order in which `copies` prefers one copy to another; an
+image goes if it is near enough to one of better rank that stays. With one probe that is exactly so
+within every cluster, and pairs that k-means has put in two clusters are missed: how many, `bench
+semantic` tells against comparing all. With two probes an image is in the clusters of its two
+nearest centres, and what one cluster says of it is settled with the other's by rank.
+
+1. `preferred`: what the images of a block are ordered by;
+2. `rank`: one task ranks them, in a DuckDB that spills to disk;
+3. those of `semantic_rounds.py`: of every cluster, which images are near to which;
+4. `settled`: one task that holds the near pairs decides which go, and leaves them by block;
+5. `columns`: in the task that writes a block, what that makes of its rows.
 
 Only pairs with vectors take part; of repeated pairs the first; no copies, if the recipe has the
 rule `duplicate`, since each has a keeper that takes part for it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
+from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dataset.paths import (
     beside,
     marker_path,
@@ -31,7 +41,9 @@ from pairsieve.pipeline.dataset.paths import (
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.candidates import order
+from pairsieve.pipeline.dedup.candidates import BY_NAME, PIXELS, addition, order, ordering
+from pairsieve.pipeline.dedup.copies import Found
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block, column_of
 from pairsieve.pipeline.dedup.semantic_rounds import (
     SCATTERED,
     SEARCHED,
@@ -44,18 +56,28 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
 )
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
+from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, connect
+from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import model_folder
-from pairsieve.schemas.columns import STEPS
+from pairsieve.schemas.columns import (
+    DUPLICATE_OF,
+    HEIGHT,
+    ROUNDS,
+    ROW,
+    SEMANTIC_COSINE,
+    SEMANTIC_OF,
+    UID,
+    WIDTH,
+)
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from pairsieve.schemas.recipe_group import Group
 
 RULE = "semantic_duplicate"
 TABLE = "semantic"
-COLUMNS = STEPS["dedup.semantic"]
+COLUMNS = ROUNDS[TABLE]
 
 
 def rule(recipe: Recipe) -> SemanticDuplicate | None:
@@ -81,44 +103,204 @@ def options(recipe: Recipe) -> list[str] | None:
     return [repr(requested), str(_without_copies(recipe))] if requested else None
 
 
-def versions(recipe: Recipe) -> list[Any]:
-    """Return nothing: the result depends on the ledger and the vectors alone."""
-    return []
+def find(pool: Pool, of: Rounds, recipe: Recipe, copies: Found) -> list[PartedFile]:
+    """Go through the rounds but the last; return the one file of what goes, by block.
 
-
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
-    """Make the table `semantic` out of `images` and `copies`: `row` and `COLUMNS`.
-
-    Return how many images show the same as one that stays.
+    Empty where nothing can: without vectors or images that take part.
 
     Raises:
         BadOption: see `rule`.
         Stopped: a task's process kept dying.
     """
-    connection.execute(
-        "CREATE TEMP TABLE semantic (row BIGINT, semantic_of VARCHAR, semantic_cosine FLOAT)"
-    )
     requested = rule(recipe)
     if requested is None or recipe.embed is None:
-        return 0
-    files = _vectors(store, model_folder(recipe.embed))
-    _rank(connection, recipe)
-    ((count,),) = connection.execute("SELECT count(*) FROM ranks").fetchall()
-    if not count or not files:
-        return 0
-    search = _new_search(connection, store, requested, count, [name for name, _ in files])
-    similar = settled(count, _search_clusters(search, engine, files))
-    connection.register("similar_pairs", similar)
-    connection.execute(
-        """
-        INSERT INTO semantic
-        SELECT gone.row, images.uid, s.cosine FROM similar_pairs s
-        JOIN ranks gone ON gone.rank = s.gone
-        JOIN ranks kept ON kept.rank = s.kept JOIN images ON images.row = kept.row
-        """
+        return []
+    vectors = vector_files(pool.store, model_folder(recipe.embed))
+    task = partial(_prefer, of, copies, _without_copies(recipe))
+    preferred = pool.run(task, of.of("preferred"))
+    ranked = Preferred(
+        tuple(marker.file(".parquet") for marker in preferred),
+        sum(marker.rows for marker in preferred),
+        of.options,
     )
-    connection.unregister("similar_pairs")
-    return len(similar)
+    if not ranked.count or not vectors:
+        return []
+    marker = similar(pool.store, pool.engine, requested, ranked, vectors, copies.starts)
+    return parted_files([marker], len(pool.blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class Preferred:
+    """What takes part, and the order in which it stays.
+
+    Attributes:
+        files: Of `uid`, `addition`, `pixels` and what else orders, by row; Parquet.
+        count: How many take part.
+        options: Which says how they are ordered.
+    """
+
+    files: tuple[str, ...]
+    count: int
+    options: Group
+
+    def table(self, store: Store) -> str:
+        """Return all of it as SQL."""
+        paths = ", ".join(quoted(store.location(file)) for file in self.files)
+        return f"read_parquet([{paths}])"
+
+
+def similar(
+    store: Store,
+    engine: Engine,
+    requested: SemanticDuplicate,
+    preferred: Preferred,
+    vectors: Sequence[tuple[str, int]],
+    starts: Ints,
+) -> Marker:
+    """Return the marker of the file of what goes: row, the uid that stays and the cosine, by block.
+
+    Args:
+        store: The dataset.
+        engine: Where the tasks run.
+        requested: What the recipe asks for.
+        preferred: What takes part.
+        vectors: Files of vectors with their rows.
+        starts: The first row of each block.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    clusters = (
+        clusters_for(preferred.count)
+        if requested.clusters == "auto"
+        else min(requested.clusters, preferred.count)
+    )
+    probes = min(requested.probes, clusters)
+    asked = (clusters, probes, requested.min_cosine)
+    path = search_folder(fingerprint(RULE, preferred.files, asked, SCATTERED, SEARCHED))
+    task = partial(_rank, store, engine.task_threads, path, preferred)
+    rounds.run(store, engine, round_folder(path, "rank"), task, {task_name(0): 0})
+    (ranks,) = rounds.files(store, round_folder(path, "rank"), ".parquet")
+    search = Search(store, path, ranks, preferred.count, *asked)
+    near = _search_clusters(search, engine, vectors)
+    settle = partial(_settled, search, preferred, near, engine.task_threads, starts)
+    rounds.run(store, engine, round_folder(path, "settled"), settle, {task_name(0): 0})
+    (marker,) = store.markers(round_folder(path, "settled")).values()
+    return marker
+
+
+def _prefer(of: Rounds, copies: Found, without_copies: bool, block: Block) -> Marker:
+    """Commit what the images of a block that take part are ordered by."""
+    import pyarrow.parquet as pq
+
+    options = of.options
+    rows = parted.read(block.store, copies.images[block.number], of.images)[ROW.name].to_numpy()
+    again = parted.read_all(block.store, copies.repeats, block.number)[ROW.name].to_numpy()
+    rows = rows[~np.isin(rows, again)]
+    if without_copies:
+        decided = parted.read_all(block.store, copies.decided, block.number)
+        points = decided.filter(pc.is_valid(decided[DUPLICATE_OF.name]))[ROW.name].to_numpy()
+        rows = rows[~np.isin(rows, points)]
+    names = ordering(options)
+    with connect(block.store, threads=block.threads) as connection:
+        read = {UID.name, WIDTH.name, HEIGHT.name, *names}
+        table, _ = block_tables(block.store, block.files, read, block.threads, only=rows)
+        connection.register("ledger", _with_columns(table, read))
+        columns = ", ".join([ROW.name, UID.name, *names])
+        found = connection.sql(
+            f"SELECT {columns}, {addition(of.grown, 'ledger')} AS addition, "
+            f"width::BIGINT * height AS {PIXELS} FROM ledger ORDER BY row"
+        ).to_arrow_table()
+    path = of.new("preferred", block.number, ".parquet")
+    with block.store.writer(path) as sink:
+        pq.write_table(found, sink, compression="zstd")
+    return of.commit("preferred", block.number, Marker(len(found), {path: sink.entry()}))
+
+
+def _with_columns(table: pa.Table, names: set[str]) -> pa.Table:
+    """Return a table with all of these columns, of nulls those that it lacks."""
+    for name in sorted(names - set(table.column_names)):
+        table = table.append_column(name, column_of(table, BY_NAME[name]))
+    return table
+
+
+def _rank(
+    store: Store, threads: int | None, folder: str, preferred: Preferred, number: int
+) -> Marker:
+    """Commit `row` and `rank`, from 0, of all that take part, by row."""
+    import pyarrow.parquet as pq
+
+    marker = marker_path(round_folder(folder, "rank"), task_name(number))
+    path = beside(marker, ".parquet")
+    schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
+    terms = order(preferred.options, "i", "i")
+    with (
+        connect(store, threads=threads) as connection,
+        store.writer(path) as sink,
+        pq.ParquetWriter(sink, schema, compression="zstd") as writer,
+    ):
+        ordered = connection.sql(
+            f"SELECT row, row_number() OVER (ORDER BY addition, {terms}) - 1 AS rank "
+            f"FROM {preferred.table(store)} AS i ORDER BY row"
+        )
+        for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+    return commit(store, marker, Marker(preferred.count, {path: sink.entry()}))
+
+
+def _settled(
+    search: Search,
+    preferred: Preferred,
+    near: Sequence[str],
+    threads: int | None,
+    starts: Ints,
+    number: int,
+) -> Marker:
+    """Settle which images go, and commit them by block."""
+    import pyarrow.parquet as pq
+
+    store, parts = search.store, []
+    for file in near:
+        with store.reader(file) as source:
+            parts.append(pq.read_table(source))
+    pairs = settled(search.count, pa.concat_tables(parts).combine_chunks())
+    ranks = f"read_parquet({quoted(store.location(search.ranks))})"
+    with connect(store, threads=threads) as connection:
+        connection.register("similar_pairs", pairs)
+        found = connection.sql(
+            f"SELECT gone.row, images.uid AS {SEMANTIC_OF.name}, "
+            f"s.cosine AS {SEMANTIC_COSINE.name} FROM similar_pairs s "
+            f"JOIN {ranks} gone ON gone.rank = s.gone JOIN {ranks} kept ON kept.rank = s.kept "
+            f"JOIN {preferred.table(store)} images ON images.row = kept.row ORDER BY gone.row"
+        ).to_arrow_table()
+    marker = marker_path(round_folder(search.folder, "settled"), task_name(number))
+    path = beside(marker, parted.SUFFIX)
+    sink = parted.write(store, path, by_block(found, starts))
+    return commit(store, marker, Marker(len(found), {path: sink.entry()}))
+
+
+def columns(found: Sequence[PartedFile], block: Block, rows: Ints) -> dict[str, pa.Array]:
+    """Return `COLUMNS` of these rows of a block, all its images in their order."""
+    if not found:
+        return {column.name: pa.nulls(len(rows), column.type) for column in COLUMNS}
+    gone = parted.read_all(block.store, found, block.number).combine_chunks()
+    places = np.zeros(len(rows), np.int64)
+    stays = np.ones(len(rows), bool)
+    theirs = np.searchsorted(rows, gone[ROW.name].to_numpy())
+    places[theirs], stays[theirs] = np.arange(len(gone)), False
+    indices = pa.array(places, mask=stays)
+    return {
+        column.name: pa.concat_arrays(
+            [pa.array([], column.type), *gone[column.name].take(indices).cast(column.type).chunks]
+        )
+        for column in COLUMNS
+    }
+
+
+def gone(columns: dict[str, Any]) -> int:
+    """Return how many of some images show the same as one that stays."""
+    kept = columns.get(SEMANTIC_OF.name)
+    return 0 if kept is None else len(kept) - kept.null_count
 
 
 def _without_copies(recipe: Recipe) -> bool:
@@ -148,10 +330,8 @@ def _settle(gone: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDA
     return np.array(chosen, np.int64)
 
 
-def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> pa.Table:
-    """Go through the rounds; return which ranks go for which, as each cluster sees it."""
-    import pyarrow.parquet as pq
-
+def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> list[str]:
+    """Go through the rounds; return the files of which ranks go for which, as clusters see it."""
     store, path = search.store, search.folder
     if search.clusters > 1:
         sample = rounds.numbered([sampled_files(files, search.clusters)])
@@ -165,65 +345,10 @@ def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, 
     rounds.run(
         store, engine, round_folder(path, "search"), partial(search_clusters, search, sent), spans
     )
-    parts = []
-    for file in rounds.files(store, round_folder(path, "search"), ".parquet"):
-        with store.reader(file) as source:
-            parts.append(pq.read_table(source))
-    return pa.concat_tables(parts).combine_chunks()
+    return rounds.files(store, round_folder(path, "search"), ".parquet")
 
 
-def _new_search(
-    connection: "DuckDBPyConnection",
-    store: Store,
-    requested: SemanticDuplicate,
-    count: int,
-    files: list[str],
-) -> Search:
-    """Return the search for what the recipe asks, with the ranks put down for its tasks."""
-    clusters = (
-        clusters_for(count) if requested.clusters == "auto" else min(requested.clusters, count)
-    )
-    probes = min(requested.probes, clusters)
-    summed = connection.execute("SELECT bit_xor(hash(row, rank)) FROM ranks").fetchall()
-    name = fingerprint(
-        RULE, files, summed, clusters, probes, requested.min_cosine, SCATTERED, SEARCHED
-    )
-    path = search_folder(name)
-    ranks = _put_ranks(
-        connection, store, marker_path(round_folder(path, "rank"), task_name(0)), count
-    )
-    return Search(store, path, ranks, count, clusters, probes, requested.min_cosine)
-
-
-def _rank(connection: "DuckDBPyConnection", recipe: Recipe) -> None:
-    """Make the table `ranks`: `row` and `rank`, from 0, of all that take part."""
-    copies_too = "" if _without_copies(recipe) else "OR true"
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE ranks AS
-        SELECT row, row_number() OVER (ORDER BY i.addition, {order(recipe.group)}) - 1 AS rank
-        FROM images i JOIN copies c USING (row) JOIN ledger USING (row)
-        WHERE NOT c.repeated AND (c.duplicate_of IS NULL {copies_too}) ORDER BY row
-        """
-    )
-
-
-def _put_ranks(connection: "DuckDBPyConnection", store: Store, marker: str, count: int) -> str:
-    """Write the ranks by row, unless they are there, and return their file."""
-    import pyarrow.parquet as pq
-
-    if done := store.marker(marker):
-        return done.file(".parquet")
-    path = beside(marker, ".parquet")
-    schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
-    with store.writer(path) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        ordered = connection.sql("SELECT row, rank FROM ranks ORDER BY row")
-        for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
-            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-    return commit(store, marker, Marker(count, {path: sink.entry()})).file(".parquet")
-
-
-def _vectors(store: Store, embedding: str) -> list[tuple[str, int]]:
+def vector_files(store: Store, embedding: str) -> list[tuple[str, int]]:
     """Return the files of vectors, in order, with their rows."""
     markers = store.markers(vectors_folder(embedding)).values()
     return [(marker.file(".vectors.parquet"), marker.counts["embedded"]) for marker in markers]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import placeholders
+from pairsieve.pipeline.dedup import placeholders, semantic
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
@@ -68,7 +68,7 @@ def _step(name: str) -> Step:
 
 
 RANKED = "ranked"  # stands for the captions of copies, as they are found now
-CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE, RARE_WORDS, PLACEHOLDERS = columns.ROUNDS
+CONCEPTS, CAPTION_CLUSTERS, BOILERPLATE, RARE_WORDS, SEMANTIC, PLACEHOLDERS = columns.ROUNDS
 STEPS = tuple(map(_step, columns.STEPS))
 
 
@@ -91,6 +91,7 @@ def _of_rounds(recipe: Recipe) -> dict[str, object]:
         CAPTION_CLUSTERS: group.caption_cluster and group.caption_cluster.model_dump(),
         BOILERPLATE: group.boilerplate and group.boilerplate.model_dump(),
         RARE_WORDS: "requested" if reads(recipe, columns.RARE) else None,
+        SEMANTIC: semantic.options(recipe),
         PLACEHOLDERS: placeholders.options(recipe),
     }
 

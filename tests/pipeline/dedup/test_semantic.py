@@ -100,7 +100,7 @@ def found(store: Store) -> dict[str, tuple[str, float]]:
     """Return uid -> uid kept, cosine, as committed."""
     marker = store.marker(GROUP_MARKER)
     assert marker is not None
-    table = pq.read_table(store.reader(marker.file(".parquet")))
+    table = pa.concat_tables(pq.read_table(store.reader(name)) for name in sorted(marker.files))
     return {
         f"{row['row']:04d}": (row["semantic_of"], row["semantic_cosine"])
         for row in table.to_pylist()
@@ -199,7 +199,7 @@ def test_more_probes_find_more(store: Store) -> None:
     assert left[1] < 0.05 * every
 
 
-def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
+def test_neither_pieces_nor_blocks_nor_tasks_nor_the_engine_change_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray: Engine
 ) -> None:
     vectors = clustered(2_000, seed=2)
@@ -211,7 +211,8 @@ def test_neither_pieces_nor_tasks_nor_the_engine_change_the_result(
     monkeypatch.setattr(semantic, "SCATTERED", 250)
     monkeypatch.setattr(semantic, "SEARCHED", 300)
     monkeypatch.setattr(semantic_rounds, "AT_ONCE", 37)
-    group.run(asked, other, Serial())
+    marker = group.run(asked, other, Serial(), partitions=2, units=3)
+    assert marker.counts["semantic"] == len(found(other))
     assert found(one) == found(other)
     assert len(found(one)) > 300
 
@@ -230,7 +231,7 @@ def test_a_search_that_stopped_goes_on_with_what_is_left(
         with pytest.raises(KeyboardInterrupt):
             group.run(asked, stopped, dying(tasks))
     markers = [path for path, _, _ in stopped.list("group/near") if path.endswith(".json")]
-    assert len(markers) == 1 + sum((0, 1, 2, 5, 3, 4))  # and the ranks
+    assert len(markers) == 1 + sum((0, 1, 2, 5, 3, 4))  # the first task commits twice
     assert grouped(stopped, asked) == wanted
 
 
