@@ -33,14 +33,13 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.fetch.canonical_url import canonical
 from pairsieve.pipeline.removal.replacement import Replacement, with_values
-from pairsieve.pipeline.unit.fetch_summary import KEY, tally_of
+from pairsieve.pipeline.unit.fetch_summary import COLUMNS, KEY, tally_of
 from pairsieve.schemas.columns import (
     CAPTION_OUTCOME,
     DETAIL,
     FETCHED_AT,
     FINAL_URL,
     HOST,
-    HTTP_STATUS,
     IMAGE_BYTES,
     IMAGE_CHECKSUM,
     IMAGE_FILE,
@@ -53,7 +52,6 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.outcomes import Outcome
 
 STAYS = (ROW, UID, RETRY_LAYER)
-TALLIED = (OUTCOME, HTTP_STATUS, HOST, FETCHED_AT)
 IMAGES_AT_ONCE = 64
 ROWS_COUNTED = ("embedded", "scored")  # in markers of vectors and scores: rows of the file
 BLOCK = tarfile.BLOCKSIZE
@@ -335,7 +333,7 @@ def _tally(table: pa.Table) -> dict[str, Any]:
     """Return the counts of the fetches of the pairs that are left."""
     left = table.filter(pc.not_equal(table[OUTCOME.name], str(Outcome.FORGOTTEN)))
     times = left[FETCHED_AT.name].cast(pa.int64()).to_pylist()
-    values = {column.name: left[column.name].to_pylist() for column in TALLIED[:-1]}
+    values = {column.name: left[column.name].to_pylist() for column in COLUMNS}
     return tally_of(values | {FETCHED_AT.name: times})
 
 
