@@ -380,12 +380,13 @@ def text(
     entries: Annotated[
         int, typer.Option("--entries", min=1, help="Entries that these are matched with.")
     ] = 500_000,
+    only: Annotated[str | None, typer.Option("--only", help="Of the counts this alone.")] = None,
 ) -> None:
     """Measure what each measure of captions costs, what it drops, and what counting costs."""
     from pairsieve.jobs.bench.text import TextBenchmark, bench
 
     files = (tuple(captions or ()), tuple(labelled or ()))
-    bench(TextBenchmark(*files, generated, half, seed, pool, entries), typer.echo)
+    bench(TextBenchmark(*files, generated, half, seed, pool, entries, only), typer.echo)
 
 
 def img2dataset(python: Path | None, without: bool) -> Path | None:

@@ -32,7 +32,7 @@ from pairsieve.jobs.demo_web import captions, scenes
 from pairsieve.pipeline.ledger.rules import Rule, passing
 from pairsieve.pipeline.models.token_counts import counter
 from pairsieve.schemas.columns import TEXT, URL, Column, arrow_schema
-from pairsieve.schemas.errors import Stopped
+from pairsieve.schemas.errors import BadOption, Stopped, nearest
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.text_columns import CLEAN_TEXT, CONTEXT_LENGTH, TOKEN_COUNT
 
@@ -54,6 +54,7 @@ class TextBenchmark:
         seed: Of the made-up captions.
         pool: How many pairs the pool has that is counted over; 0 for none.
         entries: How many entries the list has that its captions are matched with.
+        only: The one of `WHAT` that is counted; None for all.
     """
 
     files: tuple[Path, ...]
@@ -63,10 +64,12 @@ class TextBenchmark:
     seed: int
     pool: int
     entries: int
+    only: str | None = None
 
 
 def bench(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
     """Measure and print: CPU time per caption and measure, and what default rules drop."""
+    counts = _counts(benchmark.only)
     sets = {"generated": made_up(benchmark.generated, benchmark.seed)}
     sets |= {file.name: list(_captions(file, benchmark.half)) for file in benchmark.files}
     with tempfile.TemporaryDirectory() as folder:
@@ -76,17 +79,34 @@ def bench(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
     for file in benchmark.labelled:
         _print_languages(file, benchmark.half, echo)
     if benchmark.pool:
-        _print_counts(benchmark, echo)
+        _print_counts(benchmark, counts, echo)
 
 
-def _print_counts(benchmark: TextBenchmark, echo: Callable[[str], None]) -> None:
+def _counts(only: str | None) -> Sequence[str]:
+    """Return what is to be counted.
+
+    Raises:
+        BadOption: nothing is called so.
+    """
+    if only is None:
+        return WHAT
+    if only not in WHAT:
+        raise BadOption(
+            f"--only: nothing that is counted is called `{only}`; {nearest(only, WHAT)}"
+        )
+    return [only]
+
+
+def _print_counts(
+    benchmark: TextBenchmark, counts: Sequence[str], echo: Callable[[str], None]
+) -> None:
     """Print what counting over a drawn pool costs."""
     echo(f"pool of {benchmark.pool:,} drawn captions")
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "entries.txt"
         listed.write_text("\n".join(zipf_captions.entries(benchmark.entries, benchmark.seed)))
         zipf_captions.write(Path(folder) / "dataset", benchmark.pool, benchmark.seed)
-        for what in WHAT:
+        for what in counts:
             name = f"{benchmark.entries:,} entries" if what == "entries" else what
             cost = _counted(Path(folder) / "dataset", what, listed)
             if cost["rows"] != benchmark.pool:

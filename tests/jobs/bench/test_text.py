@@ -61,6 +61,17 @@ def test_what_is_counted_over_a_pool_is_told(printed: list[str]) -> None:
     assert all("CPU-s" in line and line.endswith(" MB") for line in printed[-5:])
 
 
+def test_one_count_alone_may_be_asked_for() -> None:
+    arguments = ["text", "--generated", "1", "--pool", "20", "--only"]
+    output = CliRunner().invoke(bench, [*arguments, "rare words"]).output
+    assert [line.split("  ")[1] for line in output.splitlines() if " MB" in line] == ["rare words"]
+    refused = CliRunner().invoke(bench, [*arguments, "words"])
+    assert str(refused.exception) == (
+        "--only: nothing that is counted is called `words`; "
+        f"known: {', '.join(WHAT)}; did you mean `rare words`?"
+    )
+
+
 def test_captions_are_made_up_the_same_every_time() -> None:
     assert made_up(3, 1) == made_up(3, 1)
     assert len(set(made_up(9, 1) + made_up(9, 2))) == 18
