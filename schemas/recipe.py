@@ -272,9 +272,7 @@ class Embed(Section):
         description="What measures built-in scores, by name; see [scores.md](scores.md).",
     )
     concepts: Concepts = Field(
-        {},
-        description="Probabilities of your own, by name, and how each is measured; `shipped` for "
-        "those whose prompts come with pairsieve: [scores.md](scores.md).",
+        {}, description="Probabilities by name, and how each is measured: yours, or `shipped`."
     )
     tags: Tags = Field(
         {}, description="Tags, and the prompts of each; every image gets the most probable one."

@@ -92,7 +92,7 @@ def _counts(only: str | None) -> Sequence[str]:
         return WHAT
     if only not in WHAT:
         raise BadOption(
-            f"--only: nothing that is counted is called `{only}`; {nearest(only, WHAT)}"
+            f"--only: nothing that is counted is called `{only}`; {nearest(only, list(WHAT))}"
         )
     return [only]
 
