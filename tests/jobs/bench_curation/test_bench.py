@@ -1,9 +1,11 @@
 """`bench curation` in its shortest form: every part runs; one step shows nothing."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from tests.jobs.conftest import command
 
 from pairsieve.jobs.bench_curation.bench import MEASURES, POOLS
@@ -18,13 +20,15 @@ ALONE = ("--workers", "1", "--engine", "serial")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bench") / "curation"
-
-
-def test_each_pool_is_trained_on_and_compared(folder: Path) -> None:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder of a benchmark, and what it said."""
+    folder = tmp_path_factory.mktemp("bench") / "curation"
     run = ("bench", "curation", folder, *SHORT, *ALONE, "--plots", folder.parent)
-    said = command(*run).stdout
+    return folder, command(*run).stdout
+
+
+def test_each_pool_is_trained_on_and_compared(finished: tuple[Path, str]) -> None:
+    folder, said = finished
     rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| ")]
     pools = {cells[0].strip("| "): int(cells[1]) for cells in rows[1 : 1 + len(POOLS)]}
     assert list(pools) == list(POOLS)
@@ -34,6 +38,24 @@ def test_each_pool_is_trained_on_and_compared(folder: Path) -> None:
     assert (folder.parent / "curation.svg").read_text().count("<circle") == 6 * len(MEASURES)
     (one, *_) = results.compared([results.read(Store.at(folder / "dataset"), "full")])
     assert one.checkpoints == (2,)
+
+
+def test_a_model_trained_on_a_clean_part_filters_the_pool(finished: tuple[Path, str]) -> None:
+    """A data filtering network, as docs/evaluate.md has it."""
+    folder, _ = finished
+    recipe = folder / "filtered.yaml"
+    network = {"model": "pairsieve-tiny", "pretrained": "full-0.safetensors", "name": "dfn"}
+    changed = yaml.safe_load((folder / "raw.yaml").read_text())
+    changed |= {"embed": [changed["embed"], network]}
+    changed |= {"keep": [{"top_fraction": 0.3, "of": "clip_similarity_dfn"}]}
+    recipe.write_text(yaml.safe_dump(changed))
+    where = (recipe, "--dataset", folder / "dataset")
+    assert command("embed", *where, "--engine", "serial").returncode == 0
+    assert command("select", *where, "--name", "filtered").returncode == 0
+    store = Store.at(folder / "dataset")
+    of = [store.marker(f"select/{name}/done.json") for name in ("raw", "filtered")]
+    raw, filtered = (marker.counts["kept"] for marker in of if marker)
+    assert filtered == math.ceil(0.3 * raw)
 
 
 def test_the_same_seed_trains_the_same_weights_and_another_others() -> None:

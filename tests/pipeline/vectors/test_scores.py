@@ -170,6 +170,19 @@ def test_each_image_has_the_cluster_of_its_nearest_centroid(
     assert told.startswith("the centroids c.npy (")
 
 
+def test_of_each_cluster_at_most_so_many_are_kept(
+    store: Store, model: dict[str, Any], tmp_path: Path
+) -> None:
+    _, vectors = scored(store, make_recipe(model))
+    own = images(vectors)
+    np.save(tmp_path / "c.npy", np.stack([own[0], -own[0]]).astype(np.float32))
+    cap = ({"at_most": {"per": "image_cluster", "n": 2, "by": "clip_similarity"}},)
+    recipe = make_recipe(model, cap, centroids=str(tmp_path / "c.npy"))
+    table, _ = scored(store, recipe)
+    assert table["image_cluster"].to_pylist() == [0, 0, 0]
+    assert select.run(recipe, store, Serial(), "capped").counts["kept"] == 2
+
+
 def test_a_recipe_without_them_leaves_these_columns_null(
     store: Store, model: dict[str, Any]
 ) -> None:
