@@ -22,15 +22,24 @@ def sample(key: str, text: str = "a", others: tuple[str, ...] = (), **content: A
     return b"".join(sample_parts(key, ("jpg", b"\xff" * 700), text.encode(), told, more))
 
 
+class Kept(io.BytesIO):
+    """A sink whose content outlives it: what is written appears when it is closed."""
+
+    content = b""
+
+    def close(self) -> None:
+        self.content = self.getvalue()
+        super().close()
+
+
 def left(samples: list[bytes], rest: Rest) -> tuple[bytes, list[int]]:
     """Return the new tar, and where its samples begin."""
-    whole, sink = b"".join(samples), io.BytesIO()
+    whole, sink = b"".join(samples), Kept()
     source = io.BytesIO(whole + bytes(tar_bytes(len(whole)) - len(whole)))
     writer = HashingWriter(sink, "memory")
     offsets = write(source, writer, rest)
-    tar = sink.getvalue()
     writer.close()
-    return tar, offsets
+    return sink.content, offsets
 
 
 def files(tar: bytes) -> dict[str, bytes]:
