@@ -2,9 +2,15 @@
 
 import difflib
 import errno
+import os
 
 MAX_LISTED = 20  # names in a message
 SHOWN = 5  # of more than that
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "no file may be so large here",
+}
 
 
 class PairsieveError(Exception):
@@ -20,12 +26,15 @@ class Stopped(PairsieveError):
 
 
 def out_of_room(error: BaseException) -> str | None:
-    """Return what to do where an error says that a disk or the memory is full; None for others."""
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
-        return (
-            f"the disk is full: {error}; make room, or name another with `scratch.folder`, and run "
-            "again"
-        )
+    """Return what to do where an error says that a disk or the memory is full; None for others.
+
+    DuckDB and obstore only have the system's words for it.
+    """
+    for number, what in FULL.items():
+        if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+            return (
+                f"{what}: {error}; make room, or name another with `scratch.folder`, and run again"
+            )
     if type(error).__name__ == "OutOfMemoryException":
         return (
             f"memory and scratch disk do not suffice: {error}; give more with `scratch.memory_mb` "
@@ -36,6 +45,8 @@ def out_of_room(error: BaseException) -> str | None:
 
 def not_permitted(error: BaseException) -> str | None:
     """Return what the system does not let us read or write, and why; None for other errors."""
+    if os.strerror(errno.EROFS) in str(error) and not isinstance(error, OSError):
+        return f"{error}; allow it, and run again"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{error.filename or 'a file'}: {error.strerror}; allow it, and run again"
     return None

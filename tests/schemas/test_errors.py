@@ -1,4 +1,5 @@
 import errno
+import os
 
 import duckdb
 import pytest
@@ -30,3 +31,23 @@ def test_other_errors_are_none_of_it(error: Exception) -> None:
 def test_what_may_not_be_written_is_named_and_is_no_fault_of_ours() -> None:
     denied = OSError(errno.EACCES, "Permission denied", "/data/scratch.1")
     assert not_permitted(denied) == "/data/scratch.1: Permission denied; allow it, and run again"
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EDQUOT, "the quota of the disk is used up: "),
+        (errno.EFBIG, "no file may be so large"),
+    ],
+)
+def test_a_quota_and_a_limit_on_files_are_told_whoever_meets_them(number: int, says: str) -> None:
+    met = OSError(number, os.strerror(number))
+    assert (out_of_room(met) or "").startswith(says)
+    assert (out_of_room(RuntimeError(f"IO Error: {os.strerror(number)}")) or "").startswith(says)
+
+
+def test_a_disk_that_cannot_be_written_to_is_told_whoever_meets_it() -> None:
+    read_only = RuntimeError(f"IO Error: Could not write file: {os.strerror(errno.EROFS)}")
+    assert (not_permitted(read_only) or "").endswith(
+        "Read-only file system; allow it, and run again"
+    )
