@@ -51,4 +51,4 @@ def evaluate(
         [(row["set"], row["measure"], shown(row), row["trials"]) for row in rows],
     )
     for each in sorted({(row["set"], row["unreadable"]) for row in rows if row["unreadable"]}):
-        print_sentence("{}: {:,} pictures cannot be decoded and are left out.".format(*each))
+        print_sentence("{}: pictures that cannot be decoded and are left out: {:,}.".format(*each))

@@ -72,7 +72,7 @@ def evaluated(dataset: str, sets: Path) -> str:
     beside = ("--dataset", dataset, "--name", "all")
     done = command("evaluate", *TINY, "--sets", str(sets), *beside)
     assert done.exit_code == 0, done.output
-    assert "kinds: 1 pictures cannot be decoded and are left out." in done.output
+    assert "kinds: pictures that cannot be decoded and are left out: 1." in done.output
     return dataset
 
 
