@@ -75,9 +75,9 @@ def reduce_to_square(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = plane.shape
     across, down = _weights(width), _weights(height)
     if height > SIDE and height - SIDE > 2 * (width - SIDE):
-        transposed: NDArray[np.uint8] = _compiled()(np.ascontiguousarray(plane), *down, *across)
+        transposed: NDArray[np.uint8] = _compiled()[0](np.ascontiguousarray(plane), *down, *across)
         return transposed.T
-    square: NDArray[np.uint8] = _compiled()(_transposed(plane), *across, *down)
+    square: NDArray[np.uint8] = _compiled()[0](_transposed(plane), *across, *down)
     return square
 
 
@@ -97,38 +97,45 @@ def _weights(size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """
     if size == SIDE:
         return np.arange(SIDE, dtype=np.int32), np.full((SIDE, 1), 1 << FRACTION_BITS, np.int32)
+    starts, weights = _compiled()[1](size)
+    return starts, weights
+
+
+def _lanczos(size: Any) -> Any:
+    """Return the same of a size that is not 32, by Lanczos' kernel.
+
+    The taps are added up one after the other: Python's `sum` is more exact than Pillow's.
+    """
     scale = size / SIDE
     stretch = max(scale, 1.0)
     reach = LOBES * stretch
     firsts = np.empty(SIDE, np.int32)
-    weights = np.zeros((SIDE, min(size, math.ceil(reach) * 2 + 1)), np.int32)
+    weights = np.zeros((SIDE, min(size, int(math.ceil(reach)) * 2 + 1)), np.int32)
+    taps = np.empty(weights.shape[1] + 1)
     for index in range(SIDE):
         centre = (index + 0.5) * scale
         first, end = max(0, int(centre - reach + 0.5)), min(size, int(centre + reach + 0.5))
-        taps = [_lanczos((tap - centre + 0.5) * (1.0 / stretch)) for tap in range(first, end)]
         total = 0.0
-        for tap in taps:  # one after the other: Python's `sum` is more exact than Pillow's
-            total += tap
+        for tap in range(first, end):
+            x = (tap - centre + 0.5) * (1.0 / stretch)
+            inside = -LOBES <= x < LOBES
+            one = 1.0 if inside else 0.0
+            for at in (x, x / LOBES):
+                if inside and at != 0:
+                    one *= math.sin(at * math.pi) / (at * math.pi)
+            taps[tap - first] = one
+            total += one
         firsts[index] = min(first, size - weights.shape[1])
-        for at, tap in enumerate(taps, start=first - firsts[index]):
-            share = tap / total * (1 << FRACTION_BITS)
-            weights[index, at] = int(share - 0.5 if share < 0 else share + 0.5)
+        for tap in range(first, end):
+            share = taps[tap - first] / total * (1 << FRACTION_BITS)
+            weights[index, tap - firsts[index]] = int(share - 0.5 if share < 0 else share + 0.5)
     return firsts, weights
 
 
-def _lanczos(x: float) -> float:
-    """Return the Lanczos kernel of three lobes at `x`."""
-    return _sinc(x) * _sinc(x / LOBES) if -LOBES <= x < LOBES else 0.0
-
-
-def _sinc(x: float) -> float:
-    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
-
-
 @cache
-def _compiled() -> Any:
-    """Return `_square` compiled."""
-    return compiled(_square)
+def _compiled() -> tuple[Any, Any]:
+    """Return `_square` and `_lanczos` compiled."""
+    return compiled(_square), compiled(_lanczos)
 
 
 def _square(lines: Any, starts: Any, weights: Any, ends: Any, others: Any) -> Any:
