@@ -33,7 +33,7 @@ def web(
 
 
 def pipeline(
-    pairs: Annotated[int, typer.Option("--pairs", min=1, help="Pairs of a run.")] = 2000,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, help="Pairs of a run.")] = 5000,
     side: Annotated[
         list[int] | None,
         typer.Option("--side", min=16, help="Shorter side stored, px; default: 256 and 512."),

@@ -48,7 +48,7 @@ class PipelineBenchmark:
         python: The interpreter of img2dataset's environment; None leaves it out.
     """
 
-    pairs: int = 2000
+    pairs: int = 5000
     sides: tuple[int, ...] = (256, 512)
     runs: int = 3
     folder: Path | None = None
