@@ -96,20 +96,26 @@ def test_run_stops_where_no_cluster_answers(
 
 
 def test_two_actors_share_a_gpu_when_each_takes_half(
-    cluster: str, environment: dict[str, str]
+    cluster: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     program = """
 import os, sys, time
+from functools import partial
+from pathlib import Path
 from pairsieve.pipeline.engine.engine import open_engine
 engine = open_engine("ray", address=sys.argv[1])
-def item(state, number):
-    time.sleep(0.2)
+def item(folder, wanted, state, number):
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < wanted:
+        time.sleep(0.01)
     return os.getpid(), state
-for gpus in (0, 0.5, 1):
-    answers = [answer for _, answer in engine.map_with(os.getpid, item, range(8), gpus)]
+for gpus, wanted in ((0, 1), (0.5, 2), (1, 1)):
+    work = partial(item, Path(sys.argv[2], str(gpus)), wanted)
+    answers = [answer for _, answer in engine.map_with(os.getpid, work, range(8), gpus)]
     print(gpus, len(set(answers)), all(pid == built for pid, built in answers))
 engine.close()
 """
-    command = [sys.executable, "-c", program, cluster]
+    command = [sys.executable, "-c", program, cluster, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == "0 1 True\n0.5 2 True\n1 1 True\n", done.stderr
