@@ -56,6 +56,7 @@ _OUTCOMES = {
     _HTTP2_STREAM: Outcome.INTERRUPTED,
     **dict.fromkeys(_TLS_CODES, Outcome.TLS),
 }
+_OF_ERRNO = {errno.ECONNREFUSED: Outcome.REFUSED, errno.ETIMEDOUT: Outcome.TIMEOUT_CONNECT}
 
 
 @dataclass(slots=True)
@@ -301,16 +302,15 @@ class Transfer:
         if self.bytes > self._max_bytes:
             return Outcome.TOO_LARGE, f"more than {self._max_bytes} bytes"
         if code == pycurl.E_OPERATION_TIMEDOUT:  # the only such limit that libcurl has to keep
-            return Outcome.TIMEOUT_CONNECT, message
+            found = self.curl.getinfo(pycurl.NAMELOOKUP_TIME)  # the host's address
+            return (Outcome.TIMEOUT_CONNECT if found else Outcome.DNS), message
         if code != pycurl.E_COULDNT_CONNECT:
             return _OUTCOMES.get(code, Outcome.BAD_RESPONSE), message
         if self._refusal and not self._opened:
             return Outcome.BLOCKED_ADDRESS, self._refusal
         number = self.curl.getinfo(pycurl.OS_ERRNO)
-        if number == errno.ECONNREFUSED:
-            return Outcome.REFUSED, message
-        if number == errno.ETIMEDOUT:
-            return Outcome.TIMEOUT_CONNECT, message
+        if number in _OF_ERRNO:
+            return _OF_ERRNO[number], message
         return Outcome.UNREACHABLE, f"{os.strerror(number)}: {message}" if number else message
 
     def _read_header(self) -> headers.Header:

@@ -209,7 +209,7 @@ def test_both_attempts_are_in_a_file_that_needs_nothing_else(recipe: Path, web: 
     done("gather", recipe)
     web.down = {1}
     text = done("gather", recipe, "--retry", "dns,http_5xx")
-    assert f"retry         {len(FLAKY)} pairs" in text
+    assert f"retry         {len(FLAKY)} of {len(FLAKY)} pairs" in text
     done("run", recipe)
     moved = recipe.parent / "moved.duckdb"
     (dataset / "report/default/stats.duckdb").rename(moved)
@@ -228,7 +228,8 @@ def test_only_images_won_are_embedded(recipe: Path, web: Web) -> None:
     first = set((recipe.parent / "d").glob("embed/*/*.json"))
     web.down = set()
     done("gather", recipe, "--retry", "transient")
-    assert f"embed         {PAIRS + len(FLAKY)} pairs" in done("embed", recipe)
+    attempted = PAIRS + len(FLAKY)
+    assert f"embed         {attempted} of {attempted} pairs" in done("embed", recipe)
     later = set((recipe.parent / "d").glob("embed/*/*.json")) - first
     counts = [json.loads(marker.read_text())["counts"]["embedded"] for marker in later]
     assert (len(counts), sum(counts)) == (PAIRS // UNIT, len(FLAKY))

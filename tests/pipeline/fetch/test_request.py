@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pycurl
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +20,7 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived
 
 from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.request import Transfer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
@@ -143,6 +146,16 @@ def test_a_handshake_that_is_not_answered_meets_the_limit_for_connecting(stack: 
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     fetched = one(listener.getsockname()[1], connect_timeout_s=0.3)
     assert fetched.outcome is Outcome.TIMEOUT_CONNECT
+
+
+def test_a_name_that_takes_too_long_to_look_up_is_a_failure_of_dns() -> None:
+    # libcurl asks the machine's own resolver, which no test can slow down: what it tells stands in.
+    request = object.__new__(Transfer)
+    request.bytes, request._max_bytes = 0, 1
+    for found_after_s, outcome in ((0.0, Outcome.DNS), (0.1, Outcome.TIMEOUT_CONNECT)):
+        told = {pycurl.NAMELOOKUP_TIME: found_after_s}
+        request.curl = SimpleNamespace(getinfo=told.get)
+        assert request._failure(pycurl.E_OPERATION_TIMEDOUT, "late") == (outcome, "late")
 
 
 def test_a_tls_session_is_resumed_by_a_new_connection(
