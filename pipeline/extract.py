@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pairsieve.pipeline.dataset import checked_json
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.lease import held
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
@@ -211,9 +213,7 @@ def _markers(work: Store, folder: str, count: int) -> Iterator[Marker]:
     """Yield the markers of a round, in order of the files."""
     paths = (marker_path(folder, task_name(number)) for number in range(count))
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-        for marker in pool.map(work.marker, paths):
-            assert marker
-            yield marker
+        yield from pool.map(partial(marker_of, work), paths)
 
 
 def _done(out: Store, work: Store) -> Summary | None:

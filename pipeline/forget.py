@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
-from pairsieve.pipeline.dataset.commit import fingerprint, tidy
+from pairsieve.pipeline.dataset.commit import fingerprint, marker_of, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     CAPTION_FOLDER,
@@ -118,9 +118,7 @@ def check(store: Store, keys: Keys) -> None:
 
 def begun_keys(store: Store, done: Sequence[Taken]) -> Marker:
     """Return the record of what was finished."""
-    record = store.marker(done[-1].record or "")
-    assert record
-    return record
+    return marker_of(store, done[-1].record or "")
 
 
 def _pool(store: Store, engine: Engine, units: int) -> Pool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.paths import forgotten_record
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit import forgotten
@@ -40,8 +41,7 @@ def read(store: Store) -> list[Takedown]:
     """Return the takedowns of a dataset, the first first."""
     found = []
     for name in forgotten.names(store):
-        record = store.marker(forgotten_record(int(name)))
-        assert record
+        record = marker_of(store, forgotten_record(int(name)))
         extra: dict[str, Any] = record.extra
         found.append(
             Takedown(

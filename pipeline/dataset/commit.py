@@ -31,6 +31,18 @@ def commit(store: Store, path: str, marker: Marker) -> Marker:
     return winner
 
 
+def marker_of(store: Store, path: str) -> Marker:
+    """Return the marker at `path`, of which is known that it was committed.
+
+    Raises:
+        Stopped: it is gone, or damaged.
+    """
+    marker = store.marker(path)
+    if marker is None:
+        raise Stopped(f"{store.location(path)}: was committed and is gone; run the command again")
+    return marker
+
+
 def current(store: Store, path: str, wanted: str) -> Marker | None:
     """Return the marker of a whole-pool step at `path` if its fingerprint is `wanted`.
 

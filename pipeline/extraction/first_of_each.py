@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.commit import commit, marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
@@ -95,8 +95,7 @@ def read_beyond(work: Store, folder: str, buckets: int, file: int, files: int) -
     """Return the rows of one file that are beyond the first, from all buckets, sorted."""
     parts: list[Rows] = []
     for number in range(buckets):
-        marker = work.marker(marker_path(folder, task_name(number)))
-        assert marker
+        marker = marker_of(work, marker_path(folder, task_name(number)))
         path = marker.file(BEYOND_SUFFIX)
         before = [(file - 1) * KEY_BYTES] if file else []
         starts = [*before, file * KEY_BYTES]
@@ -112,8 +111,7 @@ def read_beyond(work: Store, folder: str, buckets: int, file: int, files: int) -
 
 def _read(bucket: Bucket, name: str) -> tuple[Keys, Rows]:
     """Return keys and rows of one file in a bucket, sorted by key."""
-    marker = bucket.work.marker(marker_path(bucket.keys, name))
-    assert marker
+    marker = marker_of(bucket.work, marker_path(bucket.keys, name))
     ends: Sequence[int] = marker.extra[ENDS]
     first = ends[bucket.number - 1] if bucket.number else 0
     count, total = ends[bucket.number] - first, ends[-1]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.commit import commit, marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
@@ -180,9 +180,7 @@ def write(task: FileTask) -> Marker:
 
 def _found(task: FileTask) -> Marker:
     """Return the marker of what was found in a file."""
-    marker = task.common.work.marker(marker_path(FOUND, task.name))
-    assert marker
-    return marker
+    return marker_of(task.common.work, marker_path(FOUND, task.name))
 
 
 def _batches(work: Store, found: Marker, columns: list[str] | None) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from pairsieve.pipeline.dataset.commit import fingerprint
+from pairsieve.pipeline.dataset.commit import fingerprint, marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path, shard_marker, shard_rounds, task_name
 from pairsieve.pipeline.dataset.shard_names import part_of
@@ -60,9 +60,7 @@ def take_out(
     new.extra[PREPARED] = [shard_rounds(own, cut, SHARDS) for own in changed] + [folder]
     new.commit(pool.store, folder, 0)
     finish(pool.store, pool.engine, name)
-    left = pool.store.marker(shard_marker(name))
-    assert left
-    return left
+    return marker_of(pool.store, shard_marker(name))
 
 
 def _with_members(
@@ -86,13 +84,10 @@ def finish(store: Store, engine: Engine, name: str) -> None:
     last = f"/{marker_path(ALL, task_name(0))}"
     begun = [path for path, _, _ in store.list(shard_rounds(name)) if path.endswith(last)]
     for path in begun:
-        prepared = store.marker(path)
-        assert prepared
+        prepared = marker_of(store, path)
         store.delete([shard_marker(name)])
         for folder in prepared.extra[PREPARED]:
             for _ in each(engine, partial(apply, store, folder), store.marker_names(folder)):
                 continue
         store.delete([path])
-        left = store.marker(shard_marker(name))
-        assert left
-        tidy_up(store, name, left)
+        tidy_up(store, name, marker_of(store, shard_marker(name)))

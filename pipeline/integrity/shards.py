@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, marker_path
 from pairsieve.pipeline.dataset.shard_names import (
@@ -285,8 +286,7 @@ def kept_sums(store: Store, name: str, slices: Sequence[str]) -> KeptPairs:
 
 def _uids(store: Store, marker: str) -> pa.Table:
     """Return `row` and `uid` of a gathered slice."""
-    committed = store.marker(marker)
-    assert committed
+    committed = marker_of(store, marker)
     return _read(store, committed.file(".parquet"), marker, [ROW.name, UID.name])
 
 

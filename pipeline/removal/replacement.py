@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.commit import commit, marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
@@ -85,8 +85,7 @@ def with_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.Table
 
 def apply(store: Store, folder: str, name: str) -> None:
     """Put in place what a task has prepared."""
-    prepared = store.marker(marker_path(folder, name))
-    assert prepared
+    prepared = marker_of(store, marker_path(folder, name))
     for source, path in prepared.extra[MOVED].items():
         if store.exists(source):
             store.copy(source, path)

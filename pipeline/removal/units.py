@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.checksums import StoredAt
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker
 from pairsieve.pipeline.dataset.paths import (
     CAPTIONS_SUFFIX,
@@ -128,8 +129,7 @@ class UnitTask:
         return own
 
     def _slice(self, name: str, rows: NDArray[np.int64]) -> Slice:
-        marker = self.store.marker(marker_path(GATHER_FOLDER, name))
-        assert marker
+        marker = marker_of(self.store, marker_path(GATHER_FOLDER, name))
         table = pq.read_table(checksums.read(self.store, *marker.entry(".parquet")))
         return Slice(name, marker, table, np.isin(table[ROW.name].to_numpy(), rows))
 

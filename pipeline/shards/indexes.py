@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import (
     file_of_shard,
@@ -54,8 +55,7 @@ def update(store: Store, engine: Engine, name: str, wanted: Sequence[str], image
     Raises:
         Stopped: a task's process kept dying.
     """
-    marker = store.marker(paths.shard_marker(name))
-    assert marker
+    marker = marker_of(store, paths.shard_marker(name))
     wanted = sorted(set(wanted))
     if marker.extra.get(INDEX, []) == wanted:
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import FORGET_BEGUN, FORGOTTEN, marker_path
 from pairsieve.pipeline.dataset.store import Store
@@ -90,9 +91,7 @@ def read_once(store: Store, records: tuple[str, ...]) -> Forgotten | None:
 
 
 def _record(store: Store, name: str) -> Marker:
-    record = store.marker(marker_path(FORGOTTEN, name))
-    assert record
-    return record
+    return marker_of(store, marker_path(FORGOTTEN, name))
 
 
 def as_numbers(keys: Iterable[tuple[str, str]]) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace
+from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, marker_of, replace
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dataset.streams import storage_errors
@@ -106,6 +106,14 @@ def test_the_loser_of_a_race_deletes_its_files_and_gets_the_winners_marker(store
     assert commit(store, "g/1.json", first) == first
     assert commit(store, "g/1.json", second) == first
     assert [path for path, _, _ in store.list("g")] == ["g/1.first.parquet", "g/1.json"]
+
+
+def test_what_was_committed_and_is_gone_stops_the_work(store: Store) -> None:
+    commit(store, "select/done.json", Marker(1, {}))
+    assert marker_of(store, "select/done.json").rows == 1
+    store.delete(["select/done.json"])
+    with pytest.raises(Stopped, match=r"select/done.json: was committed and is gone; run"):
+        marker_of(store, "select/done.json")
 
 
 def test_markers_are_those_directly_in_the_folder(store: Store) -> None:
