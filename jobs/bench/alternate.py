@@ -13,8 +13,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pairsieve.schemas.errors import BadOption, Stopped
 
@@ -32,6 +33,7 @@ QUIET = {
 _STDERR_CHARS = 2_000
 
 Result = dict[str, Any]
+Cost = TypeVar("Cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,22 @@ def alternating(
     contestants: Iterable[Contestant], job: Mapping[str, Any], runs: int
 ) -> dict[str, list[Result]]:
     """Return what each contestant measured, run by run; they take turns."""
+    return in_turns([(each.name, partial(answer, each, job)) for each in contestants], runs)
+
+
+def in_turns(
+    contestants: Iterable[tuple[str, Callable[[], Cost]]],
+    runs: int,
+    echo: Callable[[str], None] = lambda _: None,
+) -> dict[str, list[Cost]]:
+    """Return by name what each contestant gave, run by run; `echo` hears of a run before it."""
     ordered = list(contestants)
-    results: dict[str, list[Result]] = {each.name: [] for each in ordered}
-    for _ in range(runs):
-        for each in ordered:
-            results[each.name].append(answer(each, job))
-    return results
+    costs: dict[str, list[Cost]] = {name: [] for name, _ in ordered}
+    for number in range(runs):
+        for name, run in ordered:
+            echo(f"{name}, run {number + 1} of {runs} ...")
+            costs[name].append(run())
+    return costs
 
 
 def answer(contestant: Contestant, job: Mapping[str, Any]) -> Result:

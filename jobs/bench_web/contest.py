@@ -9,6 +9,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairsieve.jobs.bench.alternate import QUIET, theirs
+from pairsieve.jobs.bench.alternate import QUIET, in_turns, theirs
 from pairsieve.jobs.bench_contestants.process_costs import ProcessCost, cost_of, measured
 from pairsieve.jobs.bench_data.photos import corpus, own_photographs
 from pairsieve.jobs.bench_web.server import Web, serving
@@ -68,21 +69,23 @@ class WebCost:
 
 def bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
     """Fetch the web with everybody in turns and print a row for each."""
-    with tempfile.TemporaryDirectory(prefix="pairsieve-bench-") as temporary:
-        folder = Path(temporary)
-        draw(benchmark, folder / "web")
-        with serving(benchmark.web, folder / "web") as port:
-            write_pairs(benchmark, folder, port)
-            runners = dict(_runners(benchmark, folder, port))
-            costs: dict[str, list[WebCost]] = {name: [] for name in runners}
-            for number in range(benchmark.runs):
-                for name, run in runners.items():
-                    echo(f"{name}, run {number + 1} of {benchmark.runs} ...")
-                    costs[name].append(run())
+    with served(benchmark) as (folder, port):
+        costs = in_turns(_runners(benchmark, folder, port), benchmark.runs, echo)
     _print(benchmark, costs)
 
 
-def draw(benchmark: WebBenchmark, folder: Path) -> None:
+@contextmanager
+def served(benchmark: WebBenchmark) -> Iterator[tuple[Path, int]]:
+    """Serve the web; give a folder that has the table of its pairs, and the port."""
+    with tempfile.TemporaryDirectory(prefix="pairsieve-bench-") as temporary:
+        folder = Path(temporary)
+        _draw(benchmark, folder / "web")
+        with serving(benchmark.web, folder / "web") as port:
+            write_pairs(benchmark, folder, port)
+            yield folder, port
+
+
+def _draw(benchmark: WebBenchmark, folder: Path) -> None:
     """Write the JPEGs that are served."""
     folder.mkdir()
     samples = own_photographs(benchmark.folder) if benchmark.folder else corpus(0, PICTURES)

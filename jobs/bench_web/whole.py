@@ -7,25 +7,23 @@ hashes, measures, rules and report; img2dataset downloads, resizes, encodes and 
 import json
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pairsieve.jobs.bench.alternate import answer, ours, ratio
+from pairsieve.jobs.bench.alternate import answer, in_turns, ours, ratio
 from pairsieve.jobs.bench_contestants.process_costs import measured
 from pairsieve.jobs.bench_web.contest import (
     WebBenchmark,
     WebCost,
-    draw,
     img2dataset,
     pictures_in,
     recipe_of,
-    write_pairs,
+    served,
 )
-from pairsieve.jobs.bench_web.server import Web, serving
+from pairsieve.jobs.bench_web.server import Web
 from pairsieve.jobs.console import print_table
 
 THREADS = 64  # of img2dataset; more cost it more
@@ -65,21 +63,18 @@ class PipelineBenchmark:
 def bench(benchmark: PipelineBenchmark, echo: Callable[[str], None]) -> None:
     """Let everybody take turns at each side; print their costs, and where ours goes."""
     for side in benchmark.sides:
-        of_side = benchmark.of_side(side)
-        with tempfile.TemporaryDirectory(prefix="pairsieve-bench-") as temporary:
-            folder = Path(temporary)
-            draw(of_side, folder / "web")
-            with serving(of_side.web, folder / "web") as port:
-                write_pairs(of_side, folder, port)
-                runners = dict(_runners(of_side, folder, port))
-                costs: dict[str, list[WebCost]] = {name: [] for name in runners}
-                for number in range(of_side.runs):
-                    for name, run in runners.items():
-                        echo(f"{side} px: {name}, run {number + 1} of {of_side.runs} ...")
-                        costs[name].append(run())
-                shares = _shares(of_side, folder, port)
-        _print(of_side, costs)
-        _print_shares(side, shares)
+        _bench(benchmark.of_side(side), echo)
+
+
+def _bench(benchmark: WebBenchmark, echo: Callable[[str], None]) -> None:
+    def say(run: str) -> None:
+        echo(f"{benchmark.side} px: {run}")
+
+    with served(benchmark) as (folder, port):
+        costs = in_turns(_runners(benchmark, folder, port), benchmark.runs, say)
+        shares = _shares(benchmark, folder, port)
+    _print(benchmark, costs)
+    _print_shares(benchmark.side, shares)
 
 
 def _runners(
