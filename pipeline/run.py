@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.lease import CAPTIONS, POOL, Say, held, of_selec
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.marker_index import FOLD_AT
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, layer_of, vectors_folder
-from pairsieve.pipeline.dataset.stages import DECIDING, Scope
+from pairsieve.pipeline.dataset.stages import DECIDING, Scope, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.marker_folding import FOLD_EVERY, fold_embedded, fold_gathered
@@ -65,11 +65,8 @@ def run(
         (of_selection(name), (Scope.SELECTION, Scope.DATASET)),
     ):
         with held(store, lease, say):
-            for stage in (stage for stage in DECIDING if stage.scope in scopes):
-                listener(stage.name, None)
-                decide: Decide = import_module(f"{__package__}.{stage.name}").decide
-                for marker in decide(recipe, store, engine, name):
-                    listener(stage.name, marker)
+            stages = (stage for stage in DECIDING if stage.scope in scopes)
+            decided(recipe, store, engine, name, stages, listener)
 
 
 def measure(
@@ -107,6 +104,22 @@ def gathered(
             fold_gathered(store, plan)
     if number >= FOLD_AT:
         fold_gathered(store, plan)
+
+
+def decided(
+    recipe: Recipe,
+    store: Store,
+    engine: Engine,
+    name: str,
+    stages: Iterable[Stage],
+    listener: ProgressListener,
+) -> None:
+    """Let some of the stages of `DECIDING` decide for the selection `name`, one after another."""
+    for stage in stages:
+        listener(stage.name, None)
+        decide: Decide = import_module(f"{__package__}.{stage.name}").decide
+        for marker in decide(recipe, store, engine, name):
+            listener(stage.name, marker)
 
 
 def retried(

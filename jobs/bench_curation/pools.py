@@ -18,8 +18,9 @@ from pairsieve.jobs.demo_web.server import reserve_ports, serving
 from pairsieve.jobs.job import Choice, EngineChoice, Job
 from pairsieve.jobs.tiny_model.data import model_input
 from pairsieve.jobs.tiny_model.train import tokenizer
-from pairsieve.pipeline import group, run, select, shard
+from pairsieve.pipeline import run
 from pairsieve.pipeline.dataset.paths import shards_folder
+from pairsieve.pipeline.dataset.stages import GROUP, SELECT, SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.evaluation.sets import find, samples
 from pairsieve.pipeline.models.builtin import MODELS
@@ -99,9 +100,7 @@ def _run(recipe: Path, store: Store, engine: Choice, name: str) -> None:
     planned = job.plan()
     with job.engine() as running, job.progress(planned.pairs, running) as listener:
         run.measure(job.recipe, job.store, running, planned, listener)
-        for verb in (group, select, shard):
-            for marker in verb.decide(job.recipe, job.store, running, name):
-                listener(verb.__name__.rpartition(".")[2], marker)
+        run.decided(job.recipe, job.store, running, name, (GROUP, SELECT, SHARD), listener)
 
 
 def _read(store: Store, name: str) -> Pool:

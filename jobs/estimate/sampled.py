@@ -10,11 +10,12 @@ from pairsieve.jobs import log
 from pairsieve.jobs.estimate.hosts import largest
 from pairsieve.jobs.estimate.paces_file import with_paces
 from pairsieve.jobs.job import Job
-from pairsieve.pipeline import group, report, run, select, shard
+from pairsieve.pipeline import report, run
 from pairsieve.pipeline.dataset import costs
 from pairsieve.pipeline.dataset.costs import CPU_S
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, vectors_folder
+from pairsieve.pipeline.dataset.stages import GROUP, SELECT, SHARD
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import open_engine
 from pairsieve.pipeline.fetch import request_rates
@@ -89,9 +90,7 @@ def sampled(recipe: Path, pairs: int, folder: Path, paces: Path | None = None) -
     with closing(open_engine("serial")) as engine, job.progress(plan.pairs, engine) as listener:
         costs.since_last()
         run.measure(job.recipe, job.store, engine, plan, listener)
-        for verb in (group, select, shard):
-            for marker in verb.decide(job.recipe, job.store, engine, SELECTION):
-                listener(verb.__name__.rpartition(".")[2], marker)
+        run.decided(job.recipe, job.store, engine, SELECTION, (GROUP, SELECT, SHARD), listener)
     return _figures(job.recipe, job.store, plan)
 
 
@@ -105,7 +104,7 @@ def _figures(recipe: Recipe, store: Store, plan: Plan) -> Sampled:
     comparing = tuple(r.name for r in rules(recipe) if r.quota or reads_any(r, GROUPED))
     counts = _counts(store, (*comparing, REPEATED.name))
     stages = {cost.stage: cost.bytes for cost in report.stage_costs(recipe, store, SELECTION)}
-    shards = stages.pop("shard", 0)
+    shards = stages.pop(SHARD.name, 0)
     cpu_s, gpu_s = _spent(recipe, store)
     return Sampled(
         pairs=plan.pairs,
