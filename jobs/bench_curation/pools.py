@@ -76,12 +76,12 @@ def make(folder: Path, pairs: int, engine: Choice, say: Callable[[str], None]) -
     sizes = {}
     with serving(web) as site:
         text = demo.recipe_text(folder, site).replace(GATE, "")
-        before, _, after = text.partition("keep:\n")
-        rest = "shard:" + after.partition("shard:")[2]
-        for name, keep in {**KEEP, FULL: text.removeprefix(before).removesuffix(rest)}.items():
+        before, keeping, after = text.partition("keep:\n")
+        rules, sharding, rest = after.partition("shard:")
+        for name, keep in {**KEEP, FULL: keeping + rules}.items():
             say(f"curating `{name}`")
             recipe = folder / f"{name}.yaml"
-            recipe.write_text(f"{before}{keep}{rest}")
+            recipe.write_text(f"{before}{keep}{sharding}{rest}")
             _run(recipe, store, engine, name)
             pool = _read(store, name)
             pool.save(pool_file(folder, name))
