@@ -1,6 +1,7 @@
 """The hosts of a whole input: how many of its pairs each has, and some of their URLs."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,17 +30,14 @@ def largest(
 
     All URLs are read, a few at a time; what does not fit into memory of the counts is spilled.
     """
-    with connect(store) as connection:
-        urls = pa.RecordBatchReader.from_batches(_SCHEMA, _urls(plan, store))
-        connection.register("urls", urls)
-        found = connection.execute(
-            f"SELECT {_HOST} AS host, count(*) AS pairs FROM urls WHERE host != '' "
-            "GROUP BY host QUALIFY row_number() OVER (ORDER BY pairs DESC, host) <= ? "
-            "OR list_contains(?::VARCHAR[], host) ORDER BY pairs DESC, host",
-            [count, list(further)],
-        ).fetchall()
-        connection.unregister("urls")
-    return [(host, pairs) for host, pairs in found]
+    return _found(
+        plan,
+        store,
+        f"SELECT {_HOST} AS host, count(*) AS pairs FROM urls WHERE host != '' "
+        "GROUP BY host QUALIFY row_number() OVER (ORDER BY pairs DESC, host) <= ? "
+        "OR list_contains(?::VARCHAR[], host) ORDER BY pairs DESC, host",
+        [count, list(further)],
+    )
 
 
 def some_urls(plan: Plan, store: Store, hosts: Iterable[str], count: int) -> dict[str, list[str]]:
@@ -47,17 +45,25 @@ def some_urls(plan: Plan, store: Store, hosts: Iterable[str], count: int) -> dic
 
     What cannot be requested is left out, and so is a host that has nothing else.
     """
+    found = _found(
+        plan,
+        store,
+        f"SELECT {_HOST} AS host, arg_min(url, md5(url), ?) FROM urls "
+        "WHERE list_contains(?::VARCHAR[], host) GROUP BY host",
+        [REPEATED * count, list(hosts)],
+    )
+    some = {host: [url for url in dict.fromkeys(urls) if _askable(url)] for host, urls in found}
+    return {host: urls[:count] for host, urls in some.items() if urls}
+
+
+def _found(plan: Plan, store: Store, query: str, values: list[Any]) -> list[Any]:
+    """Return the rows of a query over the table `urls`, of which a part is in memory at a time."""
     with connect(store) as connection:
         urls = pa.RecordBatchReader.from_batches(_SCHEMA, _urls(plan, store))
         connection.register("urls", urls)
-        found = connection.execute(
-            f"SELECT {_HOST} AS host, arg_min(url, md5(url), ?) FROM urls "
-            "WHERE list_contains(?::VARCHAR[], host) GROUP BY host",
-            [REPEATED * count, list(hosts)],
-        ).fetchall()
+        found: list[Any] = connection.execute(query, values).fetchall()
         connection.unregister("urls")
-    some = {host: [url for url in dict.fromkeys(urls) if _askable(url)] for host, urls in found}
-    return {host: urls[:count] for host, urls in some.items() if urls}
+    return found
 
 
 def _askable(url: str) -> bool:
