@@ -4,7 +4,7 @@ They are read off the few sums that the driver keeps, at the moment they are ask
 counted for them alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -123,9 +123,8 @@ class Metrics:
                 yield _metric(name, text, "gauge", [({}, value)])
 
 
-def _of_stages(stages: Iterable[tuple[str, StageProgress]]) -> Iterator["Metric"]:
+def _of_stages(stages: Sequence[tuple[str, StageProgress]]) -> Iterator["Metric"]:
     """Yield the metrics of all stages."""
-    stages = list(stages)
     for metric in STAGE_METRICS:
         values = [({"stage": name}, metric.value(stage)) for name, stage in stages]
         yield _metric(metric.name, metric.text, metric.kind, values)
