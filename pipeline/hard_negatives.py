@@ -22,6 +22,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.selections.record import selected
 from pairsieve.pipeline.vectors import reader
+from pairsieve.pipeline.vectors.lengths import of_length_1
 from pairsieve.schemas.columns import ROW, SHA256, TEXT, UID
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def _parts(
         images, texts = zip(*vectors.at(batch[ROW.name].to_numpy()), strict=True)
         yield _Part(
             batch[UID.name].combine_chunks(),
-            _of_length_1(np.concatenate(images)),
-            _of_length_1(np.concatenate(texts)),
+            of_length_1(np.concatenate(images)),
+            of_length_1(np.concatenate(texts)),
             _numbered(batch[TEXT.name]),
             _numbered(batch[SHA256.name]),
         )
@@ -180,9 +181,3 @@ def _numbered(column: pa.ChunkedArray) -> Numbers:
     numbers = codes.to_numpy(zero_copy_only=False).astype(np.float64)
     own = -1 - np.arange(len(numbers))
     return np.asarray(np.where(np.isnan(numbers), own, numbers), np.int64)
-
-
-def _of_length_1(matrix: NDArray[np.float16]) -> Doubles:
-    exact = matrix.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.asarray(exact / np.maximum(lengths, np.finfo(np.float64).tiny))

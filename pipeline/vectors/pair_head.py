@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.vectors.lengths import of_length_1
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import GATHERED, Column
 from pairsieve.schemas.errors import BadOption
@@ -60,7 +61,7 @@ class PairHead:
 
 def features(images: Vectors, texts: Vectors, values: Doubles) -> Doubles:
     """Return image, text, product, cosine and columns, side by side, (n, 3 d + 1 + columns)."""
-    one, other = _of_length_1(images), _of_length_1(texts)
+    one, other = of_length_1(images), of_length_1(texts)
     product = one * other
     cosine = np.sum(product, axis=1, keepdims=True)
     return np.concatenate([one, other, product, cosine, values], axis=1)
@@ -119,9 +120,3 @@ def _metadata(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except (OSError, SafetensorError):
         return {}
-
-
-def _of_length_1(vectors: Vectors) -> Doubles:
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.asarray(exact / np.maximum(lengths, np.finfo(np.float64).tiny))

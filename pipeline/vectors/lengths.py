@@ -1,0 +1,13 @@
+"""Vectors scaled to length 1 in double precision."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def of_length_1(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the vectors scaled to length 1, (n, d); those of length 0 as they are."""
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    return np.asarray(exact / np.maximum(lengths, np.finfo(np.float64).tiny))
