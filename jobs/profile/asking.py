@@ -6,7 +6,7 @@ one request at a time and no second attempt. Nothing that is fetched is kept.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from pairsieve.pipeline.external import blocklist
@@ -108,8 +108,7 @@ class _Fetched:
 def _without_body(fetched: Fetched) -> _Fetched:
     size = len(fetched.body)
     kind = (kind_of(fetched.body) or "unknown") if size else None
-    kept = {name: getattr(fetched, name) for name in Fetched.__slots__}
-    return _Fetched(Fetched(**kept | {"body": b""}), kind, size)
+    return _Fetched(replace(fetched, body=b""), kind, size)
 
 
 def _rules(cache: RulesCache, robot: str, urls: Iterable[str]) -> list[Rules]:
