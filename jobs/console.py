@@ -102,9 +102,14 @@ def print_work(work: Sequence[StageWork]) -> None:
     """Print how far each stage is, and how far from its end those that are not done."""
     head = ("stage", "pairs", "of", "written", "CPU-s")
     rows = [
-        (one.stage, one.pairs, one.total, size_in_words(one.bytes), cpu)
+        (
+            one.stage,
+            one.pairs,
+            one.total,
+            size_in_words(one.bytes),
+            "-" if one.cpu_s is None else f"{one.cpu_s:,.0f}",
+        )
         for one in work
-        for cpu in ("-" if one.cpu_s is None else f"{one.cpu_s:,.0f}",)
     ]
     print_table("Stages", head, rows)
     for one in work:
