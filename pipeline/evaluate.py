@@ -32,8 +32,9 @@ _OPTIONS = {"embed.model": "--model", "embed.pretrained": "--checkpoint"}
 def options(model: str, checkpoint: str, precision: str, device: str) -> Embed:
     """Return how the model is to be loaded; BadOption for what is none of the known words."""
     for key, value in (("precision", precision), ("device", device)):
-        known = [each for each in get_args(Embed.model_fields[key].annotation) if each != "auto"]
-        if value not in known and (key, value) != ("device", "auto"):
+        allowed = get_args(Embed.model_fields[key].annotation)
+        known = [each for each in allowed if (key, each) != ("precision", "auto")]
+        if value not in known:
             raise BadOption(f"--{key}: unknown `{value}`; {nearest(value, known)}")
     return Embed.model_validate(
         {"model": model, "pretrained": checkpoint, "precision": precision, "device": device}
