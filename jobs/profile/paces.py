@@ -27,7 +27,7 @@ class Pace:
 
     Attributes:
         answers: What the host answered.
-        per_s: Requests per second, with two digits.
+        per_s: Requests per second; with two digits, unless they are the recipe's or the caller's.
         because: Why no more.
         is_new: Whether it differs from the recipe's.
     """
@@ -48,13 +48,13 @@ def propose(answers: Answers, fetch: Fetch, max_per_s: float | None = None) -> P
     own = limit_of(answers.host, fetch)
     bounds = [(own if max_per_s is None else max_per_s, "recipe" if max_per_s is None else "limit")]
     if answers.delay_s:
-        bounds.append((1 / answers.delay_s, "crawl delay"))
+        bounds.append((_two_digits(1 / answers.delay_s), "crawl delay"))
     if answers.latency_s:
-        bounds.append((1 / answers.latency_s, "latency"))
+        bounds.append((_two_digits(1 / answers.latency_s), "latency"))
     if answers.busy:
-        bounds.append((own / 2, "asked too much"))
+        bounds.append((_two_digits(own / 2), "asked too much"))
     slowest, because = min(bounds)
-    per_s = max(_two_digits(slowest), LEAST_PER_S)
+    per_s = max(slowest, LEAST_PER_S)
     return Pace(answers, per_s, because, because != "recipe" and per_s != own)
 
 

@@ -55,6 +55,11 @@ def test_days_are_those_of_all_pairs_of_the_host() -> None:
     assert propose(answers(), FETCH).days == 10  # 8,640,000 pairs at 10 per second
 
 
+def test_the_pace_of_a_recipe_is_shown_as_it_is() -> None:
+    pace = propose(answers(), FETCH.model_copy(update={"per_host_per_s": 1.25}))
+    assert (pace.per_s, pace.because) == (1.25, "recipe")
+
+
 def test_only_new_paces_are_written_and_a_recipe_takes_them() -> None:
     paces = [propose(answers(), FETCH), propose(answers(host="[::1]", delay_s=4.0), FETCH)]
     assert as_recipe(paces) == {"fetch": {"hosts": {"[::1]": {"per_s": 0.25}}}}
