@@ -179,13 +179,11 @@ def similar(
     asked = (clusters, probes, requested.min_cosine)
     path = search_folder(fingerprint(RULE, preferred.files, asked, SCATTERED, SEARCHED))
     task = partial(_rank, store, engine.task_threads, path, preferred)
-    rounds.run(store, engine, round_folder(path, "rank"), task, {task_name(0): 0})
-    (ranks,) = rounds.files(store, round_folder(path, "rank"), ".parquet")
-    search = Search(store, path, ranks, preferred.count, *asked)
+    (ranked,) = rounds.run_numbered(store, engine, round_folder(path, "rank"), task, 1)
+    search = Search(store, path, ranked.file(".parquet"), preferred.count, *asked)
     near = _search_clusters(search, engine, vectors)
     settle = partial(_settled, search, preferred, near, engine.task_threads, starts)
-    rounds.run(store, engine, round_folder(path, "settled"), settle, {task_name(0): 0})
-    (marker,) = store.markers(round_folder(path, "settled")).values()
+    (marker,) = rounds.run_numbered(store, engine, round_folder(path, "settled"), settle, 1)
     return marker
 
 

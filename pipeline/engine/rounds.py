@@ -40,6 +40,18 @@ def run(
             )
 
 
+def run_numbered(
+    store: Store, engine: Engine, folder: str, function: Callable[[int], Marker], count: int
+) -> list[Marker]:
+    """Do a task for every number from 0; return the markers of all, in order.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    run(store, engine, folder, function, {task_name(number): number for number in range(count)})
+    return list(store.markers(folder).values())
+
+
 def files(store: Store, folder: str, suffix: str) -> list[str]:
     """Return the one file with this suffix of every task of a round, in order of the tasks."""
     return [marker.file(suffix) for marker in store.markers(folder).values()]

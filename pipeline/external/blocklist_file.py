@@ -33,8 +33,7 @@ def committed(store: Store, engine: Engine, options: Blocklist, folder: str) -> 
         Stopped: the task's process kept dying.
     """
     task = partial(_commit, store, options, folder)
-    rounds.run(store, engine, folder, task, {task_name(0): 0})
-    (marker,) = store.markers(folder).values()
+    (marker,) = rounds.run_numbered(store, engine, folder, task, 1)
     (file,) = parted.parted_files([marker], marker.extra[PARTS])
     return file
 

@@ -100,8 +100,9 @@ def neighbour_labels(
     )
     found = label_files(store, engine, search, _batches(markers))
     folder = round_folder(search.folder, "merge")
-    rounds.run(store, engine, folder, partial(_merge, store, folder, found), {task_name(0): 0})
-    return labels.read(store, rounds.files(store, folder, ".parquet")[0])
+    merge = partial(_merge, store, folder, found)
+    (merged,) = rounds.run_numbered(store, engine, folder, merge, 1)
+    return labels.read(store, merged.file(".parquet"))
 
 
 def label_files(

@@ -120,9 +120,7 @@ class Pool:
         Raises:
             Stopped: a task's process kept dying.
         """
-        named = {task_name(number): number for number in range(count)}
-        rounds.run(self.store, self.engine, folder, task, named)
-        return list(self.store.markers(folder).values())
+        return rounds.run_numbered(self.store, self.engine, folder, task, count)
 
     def query(self, columns: Sequence[str], sql: str) -> Iterator[tuple[Any, ...]]:
         """Yield the one row that a query over these columns of `ledger` gives in each block.
