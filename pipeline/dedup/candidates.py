@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.arrow_arrays import lists, missing, numbers
 from pairsieve.pipeline.dedup.image_components import COMPONENT
 from pairsieve.pipeline.dedup.keys import Rounds, column_of
-from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import SliceFile, Units
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block
@@ -139,7 +139,7 @@ def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
     names += [name for name in of_captions if name not in names]
     size = (WIDTH.name, HEIGHT.name)
     rows = found[ROW.name].to_numpy()
-    table, _ = block_tables(block.store, block.files, {*names, *size}, block.threads, only=rows)
+    table = block_table(block.store, block.files, {*names, *size}, block.threads, only=rows)
     width, height = (column_of(table, column).cast(pa.int64()) for column in (WIDTH, HEIGHT))
     for name in names:
         found = found.append_column(name, column_of(table, BY_NAME[name]))

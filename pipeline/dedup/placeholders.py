@@ -25,7 +25,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dedup.candidates import MIX
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
-from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import reads
@@ -79,7 +79,7 @@ def scatter(of: Rounds, decided: Sequence[PartedFile], block: Block) -> Marker:
     found = parted.read_all(block.store, decided, block.number).sort_by(ROW.name)
     rows = found[ROW.name].to_numpy()
     names = {HOST.name, TEXT.name}
-    table, _ = block_tables(block.store, block.files, names, block.threads, only=rows)
+    table = block_table(block.store, block.files, names, block.threads, only=rows)
     texts = {column.name: column_of(table, column) for column in (HOST, TEXT)}
     with connect(block.store, threads=block.threads) as connection:
         connection.register("shown", pa.table({CLUSTER.name: found[CLUSTER.name], **texts}))

@@ -56,7 +56,7 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
 )
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.sql import quoted
@@ -202,7 +202,7 @@ def _prefer(of: Rounds, copies: Found, without_copies: bool, block: Block) -> Ma
     names = ordering(options)
     with connect(block.store, threads=block.threads) as connection:
         read = {UID.name, WIDTH.name, HEIGHT.name, *names}
-        table, _ = block_tables(block.store, block.files, read, block.threads, only=rows)
+        table = block_table(block.store, block.files, read, block.threads, only=rows)
         connection.register("ledger", _with_columns(table, read))
         columns = ", ".join([ROW.name, UID.name, *names])
         found = connection.sql(

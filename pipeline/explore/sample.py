@@ -21,7 +21,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.explore.bounds import Bound, bounds_of, without
 from pairsieve.pipeline.ledger import block_columns
-from pairsieve.pipeline.ledger.block_table import block_table, block_tables
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool, for_rules
@@ -201,7 +201,7 @@ def _taken(block: Block, asked: _Asked) -> "Iterator[tuple[DuckDBPyConnection, s
     rows = rows[row_hashes(rows) <= np.uint64(asked.below)]
     if asked.columns is not None:
         with connect(store, threads=threads) as connection:
-            table, _ = block_tables(store, files, asked.columns, threads, only=rows)
+            table = block_table(store, files, asked.columns, threads, only=rows)
             connection.register("ledger", table)
             yield connection, HAS_IMAGE
         return

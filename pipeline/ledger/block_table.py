@@ -29,7 +29,11 @@ Wanted = Callable[[pa.Field], bool]  # whether a column is to be read
 
 
 def block_table(
-    store: Store, files: LedgerFiles, columns: Collection[str], threads: int | None
+    store: Store,
+    files: LedgerFiles,
+    columns: Collection[str],
+    threads: int | None,
+    only: Rows | None = None,
 ) -> pa.Table:
     """Return `row` and those of `columns` that the ledger has, a row per pair, sorted by row.
 
@@ -38,8 +42,9 @@ def block_table(
         files: The files of the block; of verdicts the columns are those of their files.
         columns: Names, in any case, of which those that the ledger lacks are passed over.
         threads: How many to read with; None for as many as there are processors.
+        only: As for `block_tables`.
     """
-    return block_tables(store, files, columns, threads)[0]
+    return block_tables(store, files, columns, threads, only=only)[0]
 
 
 def named(names: Collection[str]) -> Wanted:

@@ -13,7 +13,7 @@ from pairsieve.filters.violence import Violence
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.ledger.block_table import block_tables
+from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import LedgerFiles, unit_files
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.rules import MINOR
@@ -129,7 +129,7 @@ def _look_up(
     """Return some columns of some pairs of a unit."""
     files, chosen = item
     only = np.array(chosen, np.int64)
-    return block_tables(store, files, [*names, FAILING_BITS.name], threads, only=only)[0]
+    return block_table(store, files, [*names, FAILING_BITS.name], threads, only=only)
 
 
 def _pairs(counts: PoolCounts, table: pa.Table, names: Sequence[str]) -> Iterator[tuple[int, Pair]]:
