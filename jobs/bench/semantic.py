@@ -30,7 +30,7 @@ from pairsieve.jobs.console import print_table
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.candidates import ordering
+from pairsieve.pipeline.dedup.candidates import order, ordering
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
@@ -215,11 +215,11 @@ def _preferred(store: Store, count: int, asked: Recipe) -> "Preferred":
     others = "".join(f", NULL::FLOAT AS {name}" for name in names)
     with duckdb.connect() as connection, store.writer(PREFERRED) as sink:
         table = connection.sql(
-            f"SELECT range AS row, format('{{:032x}}', range) AS uid, 0 AS addition, "
+            f"SELECT range AS row, format('{{:032x}}', range) AS uid, "
             f"(hash(range) % 1000)::BIGINT AS pixels{others} FROM range({count})"
         ).to_arrow_table()
         pq.write_table(table, sink)
-    return Preferred((PREFERRED,), count, asked.group)
+    return Preferred((PREFERRED,), count, order(asked.group))
 
 
 def recall(

@@ -137,13 +137,23 @@ def _features(options: Group, found: pa.Table, block: Block) -> pa.Table:
     names += [name for name in ordering(options) if name not in names]
     of_captions = (TEXT.name, CLIP_SIMILARITY.name) if options.captions == "all_as_list" else ()
     names += [name for name in of_captions if name not in names]
-    size = (WIDTH.name, HEIGHT.name)
-    rows = found[ROW.name].to_numpy()
-    table = block_table(block.store, block.files, {*names, *size}, block.threads, only=rows)
-    width, height = (column_of(table, column).cast(pa.int64()) for column in (WIDTH, HEIGHT))
-    for name in names:
-        found = found.append_column(name, column_of(table, BY_NAME[name]))
-    return found.append_column(PIXELS, pc.multiply(width, height))
+    table = with_pixels(block, names, found[ROW.name].to_numpy())
+    for name in (*names, PIXELS):
+        found = found.append_column(name, table[name])
+    return found
+
+
+def with_pixels(block: Block, names: Sequence[str], rows: Ints) -> pa.Table:
+    """Return `row`, columns of the ledger and `pixels` of these rows, which are in order.
+
+    A column that the ledger lacks is of nulls.
+    """
+    size = (WIDTH, HEIGHT)
+    read = {*names, *(column.name for column in size)}
+    table = block_table(block.store, block.files, read, block.threads, only=rows)
+    width, height = (column_of(table, column).cast(pa.int64()) for column in size)
+    columns = {name: column_of(table, BY_NAME[name]) for name in names}
+    return pa.table({ROW.name: table[ROW.name], **columns, PIXELS: pc.multiply(width, height)})
 
 
 def _vectors(
@@ -185,7 +195,7 @@ def ordered(rounds: Rounds, files: Sequence[PartedFile], number: int) -> pa.Tabl
                              ELSE min(row) OVER (PARTITION BY sha256) END AS {SAME_FILE}
             FROM candidates c
             ORDER BY {COMPONENT}, {addition(rounds.grown, "c")}, {AGAIN}, {bordered},
-                     {order(rounds.options, "c", "c")}
+                     {order(rounds.options, "c")}
             """
         ).to_arrow_table()
     return table.take(found["position"]).append_column(SAME_FILE, found[SAME_FILE])
@@ -260,17 +270,13 @@ def addition(grown: Sequence[int], images: str = "i") -> str:
     return " + ".join([f"{images}.row * 0", *(f"({images}.row >= {row})::INT" for row in grown)])
 
 
-def order(options: Group, images: str = "i", ledger: str = "ledger") -> str:
-    """Return how SQL orders copies, the one that stays first; never two alike.
-
-    `images` is the table that has `pixels` and the uid, `ledger` that of all other columns.
-    """
+def order(options: Group, images: str = "i") -> str:
+    """Return how SQL orders the copies of a table, the one that stays first; never two alike."""
     terms = []
     for name in options.prefer:
         column, down = name.removeprefix("-"), not name.startswith("-")
-        table = images if column in ("pixels", "uid") else ledger
         way = "" if column == "uid" else " DESC NULLS LAST" if down else " NULLS LAST"
-        terms.append(f"{table}.{column}{way}")
+        terms.append(f"{images}.{column}{way}")
     return ", ".join((*terms, f"{images}.uid", f"{images}.row"))
 
 

@@ -41,9 +41,9 @@ from pairsieve.pipeline.dataset.paths import (
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup.candidates import BY_NAME, PIXELS, addition, order, ordering
+from pairsieve.pipeline.dedup.candidates import addition, order, ordering, with_pixels
 from pairsieve.pipeline.dedup.copies import Found
-from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block, column_of
+from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
 from pairsieve.pipeline.dedup.semantic_rounds import (
     SCATTERED,
     SEARCHED,
@@ -56,24 +56,20 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
 )
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.sql import quoted
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.schemas.columns import (
     DUPLICATE_OF,
-    HEIGHT,
     ROUNDS,
     ROW,
     SEMANTIC_COSINE,
     SEMANTIC_OF,
     UID,
-    WIDTH,
 )
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
-from pairsieve.schemas.recipe_group import Group
 
 RULE = "semantic_duplicate"
 TABLE = "semantic"
@@ -121,7 +117,7 @@ def find(pool: Pool, of: Rounds, recipe: Recipe, copies: Found) -> list[PartedFi
     ranked = Preferred(
         tuple(marker.file(".parquet") for marker in preferred),
         sum(marker.rows for marker in preferred),
-        of.options,
+        f"{addition(of.grown)}, {order(of.options)}",
     )
     if not ranked.count or not vectors:
         return []
@@ -134,14 +130,14 @@ class Preferred:
     """What takes part, and the order in which it stays.
 
     Attributes:
-        files: Of `uid`, `addition`, `pixels` and what else orders, by row; Parquet.
+        files: Of `uid`, `pixels` and what else orders, by row; Parquet.
         count: How many take part.
-        options: Which says how they are ordered.
+        order: How SQL orders them as the table `i`.
     """
 
     files: tuple[str, ...]
     count: int
-    options: Group
+    order: str
 
     def table(self, store: Store) -> str:
         """Return all of it as SQL."""
@@ -191,7 +187,6 @@ def _prefer(of: Rounds, copies: Found, without_copies: bool, block: Block) -> Ma
     """Commit what the images of a block that take part are ordered by."""
     import pyarrow.parquet as pq
 
-    options = of.options
     rows = parted.read(block.store, copies.images[block.number], of.images)[ROW.name].to_numpy()
     again = parted.read_all(block.store, copies.repeats, block.number)[ROW.name].to_numpy()
     rows = rows[~np.isin(rows, again)]
@@ -199,27 +194,11 @@ def _prefer(of: Rounds, copies: Found, without_copies: bool, block: Block) -> Ma
         decided = parted.read_all(block.store, copies.decided, block.number)
         points = decided.filter(pc.is_valid(decided[DUPLICATE_OF.name]))[ROW.name].to_numpy()
         rows = rows[~np.isin(rows, points)]
-    names = ordering(options)
-    with connect(block.store, threads=block.threads) as connection:
-        read = {UID.name, WIDTH.name, HEIGHT.name, *names}
-        table = block_table(block.store, block.files, read, block.threads, only=rows)
-        connection.register("ledger", _with_columns(table, read))
-        columns = ", ".join([ROW.name, UID.name, *names])
-        found = connection.sql(
-            f"SELECT {columns}, {addition(of.grown, 'ledger')} AS addition, "
-            f"width::BIGINT * height AS {PIXELS} FROM ledger ORDER BY row"
-        ).to_arrow_table()
+    found = with_pixels(block, [UID.name, *ordering(of.options)], rows)
     path = of.new("preferred", block.number, ".parquet")
     with block.store.writer(path) as sink:
         pq.write_table(found, sink, compression="zstd")
     return of.commit("preferred", block.number, Marker(len(found), {path: sink.entry()}))
-
-
-def _with_columns(table: pa.Table, names: set[str]) -> pa.Table:
-    """Return a table with all of these columns, of nulls those that it lacks."""
-    for name in sorted(names - set(table.column_names)):
-        table = table.append_column(name, column_of(table, BY_NAME[name]))
-    return table
 
 
 def _rank(
@@ -231,14 +210,13 @@ def _rank(
     marker = marker_path(round_folder(folder, "rank"), task_name(number))
     path = beside(marker, ".parquet")
     schema = pa.schema([("row", pa.int64()), ("rank", pa.int64())])
-    terms = order(preferred.options, "i", "i")
     with (
         connect(store, threads=threads) as connection,
         store.writer(path) as sink,
         pq.ParquetWriter(sink, schema, compression="zstd") as writer,
     ):
         ordered = connection.sql(
-            f"SELECT row, row_number() OVER (ORDER BY addition, {terms}) - 1 AS rank "
+            f"SELECT row, row_number() OVER (ORDER BY {preferred.order}) - 1 AS rank "
             f"FROM {preferred.table(store)} AS i ORDER BY row"
         )
         for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
