@@ -12,7 +12,7 @@ pairs, however large the cluster of the commonest placeholder is.
 3. `columns`: in the task that writes a block, what was counted for its rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
 from pairsieve.pipeline.dedup.candidates import MIX
 from pairsieve.pipeline.dedup.keys import Ints, Rounds, column_of
-from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.block_table import block_table, places_of
 from pairsieve.pipeline.ledger.ledger import connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.rules import reads
@@ -142,25 +142,16 @@ def _counted(connection: "DuckDBPyConnection") -> pa.Table:
 
 def columns(
     decided: Sequence[PartedFile], counted: Sequence[PartedFile], block: Block, rows: Ints
-) -> dict[str, pa.Array]:
+) -> dict[str, Any]:
     """Return `COLUMNS` of these rows of a block, all its images in their order."""
-    found = parted.read_all(block.store, counted, block.number).sort_by(CLUSTER.name)
+    found = parted.read_all(block.store, counted, block.number).combine_chunks()
     copies = parted.read_all(block.store, decided, block.number)
-    clusters = found[CLUSTER.name].to_numpy()
-    places = np.searchsorted(clusters, copies[CLUSTER.name].to_numpy())
-    there = np.isin(copies[CLUSTER.name].to_numpy(), clusters)
-    theirs = np.searchsorted(rows, copies[ROW.name].to_numpy()[there])
-    return dict(_placed(found, places[there], theirs, len(rows)))
-
-
-def _placed(
-    found: pa.Table, places: Ints, theirs: Ints, images: int
-) -> Iterator[tuple[str, pa.Array]]:
-    """Yield each of `COLUMNS` of so many images, of which `theirs` have those at `places`."""
-    for column, alone in zip(COLUMNS, ALONE, strict=True):
-        values: Any = np.full(images, alone)
-        values[theirs] = found[column.name].to_numpy()[places]
-        yield column.name, pa.array(values).cast(column.type)
+    clusters = places_of(found[CLUSTER.name].to_numpy(), copies[CLUSTER.name].to_numpy())
+    taken = found.take(clusters.take(places_of(copies[ROW.name].to_numpy(), rows)))
+    return {
+        column.name: taken[column.name].fill_null(alone).cast(column.type)
+        for column, alone in zip(COLUMNS, ALONE, strict=True)
+    }
 
 
 def several(columns: dict[str, Any]) -> int:

@@ -56,6 +56,7 @@ from pairsieve.pipeline.dedup.semantic_rounds import (
 )
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.block_table import places_of
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE, connect
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.sql import quoted
@@ -255,22 +256,13 @@ def _settled(
     return commit(store, marker, Marker(len(found), {path: sink.entry()}))
 
 
-def columns(found: Sequence[PartedFile], block: Block, rows: Ints) -> dict[str, pa.Array]:
+def columns(found: Sequence[PartedFile], block: Block, rows: Ints) -> dict[str, Any]:
     """Return `COLUMNS` of these rows of a block, all its images in their order."""
     if not found:
         return {column.name: pa.nulls(len(rows), column.type) for column in COLUMNS}
     gone = parted.read_all(block.store, found, block.number).combine_chunks()
-    places = np.zeros(len(rows), np.int64)
-    stays = np.ones(len(rows), bool)
-    theirs = np.searchsorted(rows, gone[ROW.name].to_numpy())
-    places[theirs], stays[theirs] = np.arange(len(gone)), False
-    indices = pa.array(places, mask=stays)
-    return {
-        column.name: pa.concat_arrays(
-            [pa.array([], column.type), *gone[column.name].take(indices).cast(column.type).chunks]
-        )
-        for column in COLUMNS
-    }
+    taken = gone.take(places_of(gone[ROW.name].to_numpy(), rows))
+    return {column.name: taken[column.name].cast(column.type) for column in COLUMNS}
 
 
 def gone(columns: dict[str, Any]) -> int:

@@ -143,7 +143,7 @@ def _with_parts(
         if not chosen:
             continue
         part = _read(store, of, named({ROW.name, *chosen}), threads, only, span)
-        order = _places(part[ROW.name].to_numpy(), rows) if of else None
+        order = places_of(part[ROW.name].to_numpy(), rows) if of else None
         for own, field in chosen.items():
             there = order is not None and own in part.column_names
             taken = part[own].take(order) if there else pa.nulls(len(rows), field.type)
@@ -198,8 +198,8 @@ def _gathered(
     return whole.take(pa.array(latest)), whole.take(pa.array(replaced))
 
 
-def _places(part: NDArray[np.int64], rows: NDArray[np.int64]) -> pa.Array:
-    """Return where each of `rows`, sorted, stands in `part`; null where it does not."""
+def places_of(part: Rows, rows: Rows) -> pa.Array:
+    """Return where each of `rows` stands in `part`, (n,); null where it does not."""
     order = np.argsort(part, kind="stable") if np.any(part[1:] < part[:-1]) else None
     found = part if order is None else part[order]
     places = np.searchsorted(found, rows)
