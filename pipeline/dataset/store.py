@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -116,7 +116,7 @@ class Store:
         import obstore
 
         with storage_errors(self.location(path)):
-            return retried(lambda _: bytes(obstore.get(self._objects, path).bytes()))
+            return retried(lambda: bytes(obstore.get(self._objects, path).bytes()))
 
     def read_ranges(self, path: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
         """Return the bytes of several ranges of `path`, in the order given."""
@@ -124,7 +124,7 @@ class Store:
 
         with storage_errors(self.location(path)):
             get = partial(obstore.get_ranges, self._objects, path, starts=starts, lengths=lengths)
-            parts = retried(lambda _: get())
+            parts = retried(get)
         return [bytes(part) for part in parts]
 
     def read_range(self, path: str, start: int, length: int) -> memoryview:
@@ -133,7 +133,7 @@ class Store:
 
         with storage_errors(self.location(path)):
             get = partial(obstore.get_range, self._objects, path, start=start, length=length)
-            return memoryview(retried(lambda _: get()))
+            return memoryview(retried(get))
 
     def read_byte_ranges(self, ranges: Sequence[ByteRange]) -> "builtins.list[bytes]":
         """Return the bytes of each range, in order; a file is asked once, several at a time.
@@ -208,7 +208,7 @@ class Store:
         """Do the same; a list whose connection broke goes on behind the last path."""
         import obstore
 
-        def following(_: int) -> "builtins.list[str]":
+        def following() -> "builtins.list[str]":
             batches = obstore.list(self._objects, folder, offset=offset, chunk_size=LISTED_AT_ONCE)
             return [entry["path"] for entry in next(iter(batches), [])]
 
@@ -226,7 +226,7 @@ class Store:
         if self.local and not self.local.is_dir():
             return []
         with storage_errors(self.location(folder)):
-            found = retried(lambda _: [*chain(*obstore.list(self._objects, folder or None))])
+            found = retried(lambda: [*chain(*obstore.list(self._objects, folder or None))])
         return sorted(found, key=lambda entry: entry["path"])
 
     def write(self, path: str, data: bytes) -> None:
@@ -246,11 +246,14 @@ class Store:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        def put(attempt: int) -> bool:
+        attempts = count()
+
+        def put() -> bool:
+            again = next(attempts) > 0
             try:
                 obstore.put(self._objects, path, data, mode="create")
             except AlreadyExistsError:
-                return attempt > 0 and self.read(path) == data
+                return again and self.read(path) == data
             return True
 
         with storage_errors(self.location(path)):
@@ -263,13 +266,15 @@ class Store:
 
         with storage_errors(self.location(path)):
             self.prepare(path)
-            retried(lambda _: obstore.copy(self._objects, source, path))
+            retried(lambda: obstore.copy(self._objects, source, path))
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete the objects at `paths`; one that is not there is no error.
 
         What lies behind a link is left alone.
         """
+        import obstore
+
         dropped: str | None = None
         for path in paths:
             if self.link(path):
@@ -278,12 +283,7 @@ class Store:
                 self._drop_index(path)
                 dropped = path.rpartition("/")[0]
             with storage_errors(self.location(path)), suppress(FileNotFoundError):
-                retried(partial(self._delete, path))
-
-    def _delete(self, path: str, _: int) -> None:
-        import obstore
-
-        obstore.delete(self._objects, path)
+                retried(partial(obstore.delete, self._objects, path))
 
     def _drop_index(self, path: str) -> None:
         """Delete the index that the marker at `path` may be in, before that changes."""

@@ -188,23 +188,23 @@ def duckdb_errors(url: str) -> Iterator[None]:
         raise Stopped(f"storage failed at {url}: {_reason(reason)}") from error
 
 
-def retried(action: Callable[[int], Result]) -> Result:
-    """Return what `action` does; it is tried again, with its number, when a connection broke.
+def retried(action: Callable[[], Result]) -> Result:
+    """Return what `action` does; it is tried again when a connection broke.
 
     obstore does so for what it knows to be harmless, and not for a conditional put, a delete or a
     list whose answer was cut off.
     """
     from obstore.exceptions import GenericError
 
-    until, (wait_s, most_s), attempt = time.monotonic() + RETRY_FOR_S, BACKOFF_S, 0
+    until, (wait_s, most_s) = time.monotonic() + RETRY_FOR_S, BACKOFF_S
     while True:
         try:
-            return action(attempt)
+            return action()
         except GenericError as error:
             if "HTTP error" not in str(error) or time.monotonic() + wait_s > until:
                 raise
         time.sleep(wait_s)
-        wait_s, attempt = min(2 * wait_s, most_s), attempt + 1
+        wait_s = min(2 * wait_s, most_s)
 
 
 def _reason(error: Exception | str) -> str:
