@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -109,12 +110,16 @@ def compiled(function: Function) -> Function:
 
     It does not hold the interpreter's lock, so threads run it side by side. The cache notices a
     change of the function's own file only: a compiled function that may change is called by
-    compiled ones of its own file alone.
+    compiled ones of its own file alone. Asked for again it is the same.
     """
+    return cast(Function, _machine_code(function))
+
+
+@cache
+def _machine_code(function: Any) -> Any:
     import numba
 
     try:
-        machine_code: Any = numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:
-        machine_code = numba.njit(nogil=True)(function)
-    return cast(Function, machine_code)
+        return numba.njit(nogil=True)(function)

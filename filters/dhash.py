@@ -11,7 +11,6 @@ Measured: 0.008 ms per picture and core; 2.3 bits from imagehash's in 40 smooth 
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,15 +34,9 @@ class Dhash:
         """Return the hash of each plane, (n,), its first row in the highest bits."""
         means = np.empty((len(luma_256), ROWS, PLACES), np.uint8)
         for row, plane in enumerate(luma_256):
-            _compiled()(np.ascontiguousarray(plane), means[row])
+            compiled(_average)(np.ascontiguousarray(plane), means[row])
         bits = means[:, :, 1:] > means[:, :, :-1]
         return np.packbits(bits.reshape(-1, 64), axis=1).view(">u8").ravel().astype(np.uint64)
-
-
-@cache
-def _compiled() -> Any:
-    """Return `_average` compiled."""
-    return compiled(_average)
 
 
 def _average(plane: NDArray[np.uint8], means: NDArray[np.uint8]) -> None:

@@ -15,7 +15,6 @@ the sixth digit; 4 us per caption and core, fastText 13.
 
 import struct
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +82,18 @@ class Model:
         `text` has so many lines of UTF-8, each ended by a line break.
         """
         signs = np.frombuffer(text, np.uint8)
-        split, add_words, add_runs, best = _compiled()
-        words = split(signs)
+        words = compiled(_split)(signs)
         sums = np.tile(self.vectors[0], (lines, 1))  # the end of a line is a word too
         added = np.ones(lines, np.int64)
-        add_words(signs, words, self.words, self.starts, self.slots, self.vectors, sums, added)
-        add_runs(signs, words, self.runs, self.vectors[len(self.starts) - 1 :], sums, added)
+        compiled(_add_words)(
+            signs, words, self.words, self.starts, self.slots, self.vectors, sums, added
+        )
+        compiled(_add_runs)(
+            signs, words, self.runs, self.vectors[len(self.starts) - 1 :], sums, added
+        )
         hidden = sums / added[:, None].astype(np.float32)
         numbers, probabilities = np.empty((lines, 2), np.int32), np.empty((lines, 2), np.float32)
-        best(hidden, self.nodes, self.children, numbers, probabilities)
+        compiled(_best)(hidden, self.nodes, self.children, numbers, probabilities)
         return numbers, probabilities
 
 
@@ -187,12 +189,6 @@ def _children(counts: list[int]) -> Array:
                 children[node, side], inner = inner, inner + 1
         weights[size + node] = sum(weights[child] for child in children[node])
     return children
-
-
-@cache
-def _compiled() -> tuple[Any, ...]:
-    """Return the functions below compiled."""
-    return tuple(map(compiled, (_split, _add_words, _add_runs, _best)))
 
 
 def _split(text: Any) -> Any:

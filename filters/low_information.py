@@ -22,7 +22,6 @@ chosen on one half of each. 0.03 ms per picture and core.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +64,7 @@ class LowInformation:
 
 def _empty(plane: NDArray[np.uint8]) -> float:
     """Return the share of a plane's squares that are neither content nor enclosed by it."""
-    full = np.asarray(_compiled()(np.ascontiguousarray(plane)), bool)
+    full = np.asarray(compiled(_full_squares)(np.ascontiguousarray(plane)), bool)
     rows, columns = (side // EDGE for side in full.shape)
     full = full[rows : full.shape[0] - rows, columns : full.shape[1] - columns]
     down, across = (np.flatnonzero(full.any(axis=axis)) for axis in (1, 0))
@@ -74,12 +73,6 @@ def _empty(plane: NDArray[np.uint8]) -> float:
     content = int(full.sum())
     box = int((down[-1] - down[0] + 1) * (across[-1] - across[0] + 1))
     return 1 - (content if content >= DENSE * box else box) / int(full.size)
-
-
-@cache
-def _compiled() -> Any:
-    """Return `_full_squares` compiled."""
-    return compiled(_full_squares)
 
 
 def _full_squares(plane: Any) -> Any:

@@ -17,7 +17,7 @@ hashing the stored JPEG again instead: 169, 17 in 2 bits, one each in 4 and 6.
 
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,9 +75,11 @@ def reduce_to_square(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = plane.shape
     across, down = _weights(width), _weights(height)
     if height > SIDE and height - SIDE > 2 * (width - SIDE):
-        transposed: NDArray[np.uint8] = _compiled()[0](np.ascontiguousarray(plane), *down, *across)
+        transposed: NDArray[np.uint8] = compiled(_square)(
+            np.ascontiguousarray(plane), *down, *across
+        )
         return transposed.T
-    square: NDArray[np.uint8] = _compiled()[0](_transposed(plane), *across, *down)
+    square: NDArray[np.uint8] = compiled(_square)(_transposed(plane), *across, *down)
     return square
 
 
@@ -97,7 +99,7 @@ def _weights(size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """
     if size == SIDE:
         return np.arange(SIDE, dtype=np.int32), np.full((SIDE, 1), 1 << FRACTION_BITS, np.int32)
-    starts, weights = _compiled()[1](size)
+    starts, weights = compiled(_lanczos)(size)
     return starts, weights
 
 
@@ -130,12 +132,6 @@ def _lanczos(size: Any) -> Any:
             share = taps[tap - first] / total * (1 << FRACTION_BITS)
             weights[index, tap - firsts[index]] = int(share - 0.5 if share < 0 else share + 0.5)
     return firsts, weights
-
-
-@cache
-def _compiled() -> tuple[Any, Any]:
-    """Return `_square` and `_lanczos` compiled."""
-    return compiled(_square), compiled(_lanczos)
 
 
 def _square(lines: Any, starts: Any, weights: Any, ends: Any, others: Any) -> Any:

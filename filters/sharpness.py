@@ -41,7 +41,6 @@ half that was chosen on: where they spare portraits they miss shakes. 0.04 ms pe
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,24 +85,18 @@ def _sharpness(plane: NDArray[np.uint8]) -> float:
     import cv2
 
     plane = np.ascontiguousarray(plane)
-    one, other, both, steepest = _compiled()(plane)
+    one, other, both, steepest = compiled(_tensor)(plane)
     if steepest < 2 * LEAST_SLOPE**2:  # the diagonals' squares add up to two of the slope's
         return 1.0
     least = LEAST_SHARE * (one + other)
     one, other = one + least, other + least
-    coarse_one, coarse_other, coarse_both, _ = _compiled()(np.asarray(cv2.pyrDown(plane)))
+    coarse_one, coarse_other, coarse_both, _ = compiled(_tensor)(np.asarray(cv2.pyrDown(plane)))
     # Both eigenvalues of the first tensor's inverse times the second: mean and product.
     area = one * other - both * both
     mean = (coarse_one * other + coarse_other * one - 2 * coarse_both * both) / (2 * area)
     product = (coarse_one * coarse_other - coarse_both * coarse_both) / area
     worst: float = mean + max(0.0, mean * mean - product) ** 0.5
     return min(1.0, max(0.0, 1.0 - worst))
-
-
-@cache
-def _compiled() -> Any:
-    """Return `_tensor` compiled."""
-    return compiled(_tensor)
 
 
 def _tensor(plane: Any) -> Any:

@@ -37,7 +37,6 @@ and core, the most of all measures; two thirds of it are OpenCV's for the top ha
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,23 +84,18 @@ def _share(plane: Plane) -> float:
     """Return the share in boxes around lines in dark or in light ink, whichever is more."""
     import cv2
 
-    marks, runs, joined, boxes, sums, text_area = _compiled()
     area = 0
     for fill in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN):  # over dark ink, over light ink
         ground = cv2.morphologyEx(plane, fill, np.ones((STROKE, STROKE), np.uint8))
         contrast = cv2.absdiff(ground, plane)
-        ink = marks(contrast, cv2.dilate(contrast, np.ones((AROUND, AROUND), np.uint8)))
-        found: Runs = runs(ink, plane.shape[1])
-        into = joined(found)
-        lines = boxes(found, into)
-        area = max(area, text_area(lines, sums(found, into, len(lines), ink, contrast, ground)))
+        most = cv2.dilate(contrast, np.ones((AROUND, AROUND), np.uint8))
+        ink = compiled(_marks)(contrast, most)
+        runs: Runs = compiled(_runs)(ink, plane.shape[1])
+        into = compiled(_joined)(runs)
+        boxes = compiled(_boxes)(runs, into)
+        sums = compiled(_sums)(runs, into, len(boxes), ink, contrast, ground)
+        area = max(area, compiled(_text_area)(boxes, sums))
     return min(1.0, area / plane.size)
-
-
-@cache
-def _compiled() -> tuple[Any, ...]:
-    """Return the functions below compiled, in their order."""
-    return tuple(compiled(each) for each in (_marks, _runs, _joined, _boxes, _sums, _text_area))
 
 
 def _marks(contrast: Any, most: Any) -> Any:
