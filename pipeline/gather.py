@@ -118,8 +118,9 @@ def work(
         crashed: list[TaskSlice] = []
         among = min(engine.workers, len(todo))
         setup = partial(Gathering, Worker(recipe, store, plan_sha256, among, records))
-        options: dict[str, Any] = {"per_cpu": _in_hand(todo), "held": recipe.resources.gather}
-        for task_slice, result in engine.map_with(setup, gather, todo, **options):
+        for task_slice, result in engine.map_with(
+            setup, gather, todo, per_cpu=_in_hand(todo), held=recipe.resources.gather
+        ):
             if not isinstance(result, Crashed):
                 yield task_slice.name, result
             elif halves := _halves(store, task_slice):
