@@ -1,7 +1,7 @@
 """How far the work of a stage is, told by its markers alone, also while another command does it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pairsieve.pipeline.dataset.costs import of_stage
@@ -45,16 +45,14 @@ def work_of(
     """
     cost = of_stage(stage, markers.values())
     pairs = sum(marker.rows for marker in markers.values())
-    done = StageWork(stage, pairs, total, cost.bytes, cost.cpu_s)
+    work = StageWork(stage, pairs, total, cost.bytes, cost.cpu_s)
     commits = [] if pairs >= total else sorted(_commits(store, folder, markers))[-RECENT:]
     if not commits:
-        return done
+        return work
     (first, _), (last, _) = commits[0], commits[-1]
     per_s = sum(rows for _, rows in commits[1:]) / (last - first) if last > first else None
     left_s = (total - pairs) / per_s if per_s else None
-    return StageWork(
-        stage, pairs, total, cost.bytes, cost.cpu_s, per_s, left_s, max(now - last, 0.0)
-    )
+    return replace(work, per_s=per_s, left_s=left_s, last_s=max(now - last, 0.0))
 
 
 def _commits(
