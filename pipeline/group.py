@@ -33,7 +33,6 @@ from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.stages import GROUP
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import copies, near_duplicates
-from pairsieve.pipeline.dedup.candidates import addition
 from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
@@ -139,7 +138,7 @@ def run(
     if running:
         folder, paths = pool_blocks(GROUP, cut), list(results)
         with connect(store) as connection:
-            _attach(connection, store, files, paths, rounds.grown)
+            _attach(connection, store, files, paths)
             for step in running:
                 counts[step.TABLE] = step.find(connection, recipe, store, engine)
             results = dict(_joined(connection, pool, paths, running, folder))
@@ -172,7 +171,6 @@ def _attach(
     store: Store,
     files: LedgerFiles,
     written: Sequence[str],
-    grown: Sequence[int],
 ) -> None:
     """Define what steps read: `ledger`, `images`, a row per pair with an image, and `copies`.
 
@@ -187,9 +185,7 @@ def _attach(
     connection.execute(
         f"""
         CREATE VIEW images AS
-        SELECT row, uid, sha256, perceptual_hash, clip_similarity, width::BIGINT * height AS pixels,
-               {addition(grown, "ledger")} AS addition
-        FROM ledger WHERE outcome = '{Outcome.OK}';
+        SELECT row, uid, sha256, perceptual_hash FROM ledger WHERE outcome = '{Outcome.OK}';
         CREATE VIEW copies AS SELECT {names} FROM read_parquet([{paths}])
         """
     )
