@@ -111,7 +111,7 @@ def run(
         own = part_of(name, part.name)
         done = store.markers(shard_parts(own))
         yield from done.values()
-        there, suffix = len(shards_of(old, own)), content.layout.suffix
+        there, suffix = len(shards_of(old, name, own)), content.layout.suffix
         shards = ShardsOf(name, part.name, made_of, suffix, frozenset(map(int, done)), there)
         in_shards = members.files_of(old, own) if old else ()
         of_part = replace(content, part=part, members=in_shards)

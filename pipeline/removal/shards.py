@@ -17,12 +17,7 @@ from numpy.typing import NDArray
 from pairsieve.pipeline.dataset import paths
 from pairsieve.pipeline.dataset.marker import SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
-from pairsieve.pipeline.dataset.shard_names import (
-    file_of_shard,
-    is_shard,
-    is_shard_index,
-    name_of_shard,
-)
+from pairsieve.pipeline.dataset.shard_names import is_shard_index
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
@@ -32,6 +27,7 @@ from pairsieve.pipeline.removal.replacement import MOVED, Replacement, each
 from pairsieve.pipeline.removal.rows import files_in, read_rows
 from pairsieve.pipeline.removal.samples import Rest
 from pairsieve.pipeline.samples.parquet import SUFFIX
+from pairsieve.pipeline.shards.finished import shards_of
 from pairsieve.pipeline.shards.indexes import INDEX
 from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, SHARD_SHA256
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
@@ -140,9 +136,7 @@ def prepared_shards(engine: Engine, task: ShardTask) -> list[Marker]:
     Raises:
         Stopped: a task's process kept dying.
     """
-    shards = [file for file in task.done.files if is_shard(file)]
-    of_task = [file for file in shards if name_of_shard(file) == task.own]
-    files = [file_of_shard(task.name, file) for file in of_task]
+    files = shards_of(task.done, task.name, task.own)
     starts = range(0, len(files), SHARDS_AT_ONCE)
     batches = [files[first : first + SHARDS_AT_ONCE] for first in starts]
     touched = [file for some in each(engine, task.touched, batches) for file in some]
@@ -169,8 +163,7 @@ def sharded_without(
     new.old = [file for file in done.files if is_shard_index(file)]
     entries = {file: entry for file, entry in done.files.items() if file not in new.old}
     for own, prepared in changed.items():
-        of_part = [f for f in entries if is_shard(f) and name_of_shard(f) == own]
-        shards = {file_of_shard(name, file) for file in of_part}
+        shards = set(shards_of(done, name, own))
         entries |= _listed(store, (folder, own), prepared, shards, new)
         taken += sum(one.rows for one in prepared)
         for one in prepared:

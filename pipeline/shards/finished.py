@@ -77,7 +77,7 @@ def finish(
     rows, shards = (old.rows, len(files)) if old else (0, 0)
     for part in parts:
         own = part_of(name, part)
-        before = {file_of_shard(name, file) for file in shards_of(old, own)}
+        before = set(shards_of(old, name, own))
         committed = store.markers(paths.shard_parts(own))
         files |= _listed(store, own, committed, before)
         for marker in committed.values():
@@ -92,9 +92,12 @@ def finish(
     tidy_up(store, name, marker)
 
 
-def shards_of(done: Marker | None, own: str) -> list[str]:
-    """Return the shards in a marker that go by this name: of a selection, or a part of one."""
-    return [file for file in _shards(done) if name_of_shard(file) == own]
+def shards_of(done: Marker | None, name: str, own: str) -> list[str]:
+    """Return what the ledger calls the shards in a marker: of a selection, those of one part.
+
+    `own` is by what name these go in `paths`: the selection, or a part of it.
+    """
+    return [file_of_shard(name, file) for file in _shards(done) if name_of_shard(file) == own]
 
 
 def _shards(done: Marker | None) -> Files:
