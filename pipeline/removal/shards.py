@@ -27,7 +27,7 @@ from pairsieve.pipeline.removal.replacement import MOVED, Replacement, each
 from pairsieve.pipeline.removal.rows import files_in, read_rows
 from pairsieve.pipeline.removal.samples import Rest
 from pairsieve.pipeline.samples.parquet import SUFFIX
-from pairsieve.pipeline.shards.finished import shards_of
+from pairsieve.pipeline.shards.finished import shards_of, told_samples, told_sizes
 from pairsieve.pipeline.shards.indexes import INDEX
 from pairsieve.pipeline.shards.shard_parts import HISTORY, MANIFEST, SHARD_SHA256
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, arrow_schema
@@ -163,7 +163,7 @@ def sharded_without(
     new.old = [file for file in done.files if is_shard_index(file)]
     entries = {file: entry for file, entry in done.files.items() if file not in new.old}
     for own, prepared in changed.items():
-        shards = set(shards_of(done, name, own))
+        shards = shards_of(done, name, own)
         entries |= _listed(store, (folder, own), prepared, shards, new)
         taken += sum(one.rows for one in prepared)
         for one in prepared:
@@ -184,15 +184,10 @@ def _listed(
     shards: Collection[str],
     new: Replacement,
 ) -> dict[str, dict[str, Any]]:
-    """Prepare what lists the shards of a part; return its entries in the marker.
-
-    Those of an appending that was stopped may be listed there by now: they are left out.
-    """
+    """Prepare what lists the shards of a part; return its entries in the marker."""
     folder, own = where
     written = {one.extra[WRITTEN][0]: one for one in prepared}
-    names = {file.rpartition("/")[2] for file in shards}
-    told = json.loads(store.read(paths.sizes(own)))
-    sizes = {file: samples for file, samples in told.items() if file in names}
+    sizes = told_sizes(store, own, shards)
     sizes |= {f.rpartition("/")[2]: one.extra[WRITTEN][3] for f, one in written.items()}
     data = json.dumps(sizes, indent=1).encode()
     made = [content(folder, task_name(0), suffix) for suffix in (".list", ".parquet")]
@@ -213,20 +208,14 @@ def _manifest(
     """Write the manifest, with the parts of shards that are others; return its entry."""
     left = dict(written)
     with (
-        store.reader(paths.manifest(own)) as source,
         store.writer(path) as sink,
         pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
     ):
-        old = pq.ParquetFile(source)
-        for group in range(old.num_row_groups):  # each is of one shard
-            table = old.read_row_group(group)
-            if not table.num_rows:  # all of them had been taken out before
-                continue
-            shard = table[SHARD.name][0].as_py()
+        for shard, table in told_samples(store, own, shards):
             if shard in left:
                 with store.reader(_listing(left.pop(shard))) as part:
                     writer.write_table(pq.read_table(part))
-            elif shard not in written and shard in shards:
+            elif shard not in written:
                 writer.write_table(table)
     return sink.entry()
 

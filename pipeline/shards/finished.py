@@ -77,7 +77,7 @@ def finish(
     rows, shards = (old.rows, len(files)) if old else (0, 0)
     for part in parts:
         own = part_of(name, part)
-        before = set(shards_of(old, name, own))
+        before = shards_of(old, name, own)
         committed = store.markers(paths.shard_parts(own))
         files |= _listed(store, own, committed, before)
         for marker in committed.values():
@@ -113,9 +113,7 @@ def _listed(
 
     What they say of shards that were there `before` stays.
     """
-    told = json.loads(store.read(paths.sizes(own))) if before else {}
-    names = {file.rpartition("/")[2] for file in before}
-    sizes = {file: samples for file, samples in told.items() if file in names}
+    sizes = told_sizes(store, own, before)
     for marker in committed.values():
         sizes |= {name.rpartition("/")[2]: marker.rows for name in _shards(marker)}
     data = json.dumps(sizes, indent=1).encode()
@@ -126,7 +124,7 @@ def _listed(
         store.writer(path) as sink,
         pq.ParquetWriter(sink, arrow_schema(MANIFEST), compression="zstd") as writer,
     ):
-        for table in _shard_listings(store, path, before):
+        for _, table in told_samples(store, own, before):
             writer.write_table(table)
         for marker in committed.values():
             with store.reader(listing_of(marker)) as source:
@@ -134,16 +132,27 @@ def _listed(
     return {paths.sizes(own): entry, path: sink.entry()}
 
 
-def _shard_listings(store: Store, manifest: str, shards: Collection[str]) -> Iterator[pa.Table]:
-    """Yield what the manifest that is there says of each of these shards."""
+def told_sizes(store: Store, own: str, shards: Collection[str]) -> dict[str, int]:
+    """Return what the `sizes.json` that is there says of these shards of a part."""
+    told = json.loads(store.read(paths.sizes(own))) if shards else {}
+    names = {file.rpartition("/")[2] for file in shards}
+    return {file: samples for file, samples in told.items() if file in names}
+
+
+def told_samples(store: Store, own: str, shards: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Yield each of these shards of a part with what the manifest that is there says of it.
+
+    Others may be listed there, of an appending that was stopped.
+    """
     if not shards:
         return
-    with store.reader(manifest) as source:
+    wanted = set(shards)
+    with store.reader(paths.manifest(own)) as source:
         listed = pq.ParquetFile(source)
         for group in range(listed.num_row_groups):
             table = listed.read_row_group(group)  # of one shard; empty if all was taken out of it
-            if table.num_rows and table[SHARD.name][0].as_py() in shards:
-                yield table
+            if table.num_rows and (shard := table[SHARD.name][0].as_py()) in wanted:
+                yield shard, table
 
 
 def tidy_up(store: Store, name: str, made: Marker) -> None:
