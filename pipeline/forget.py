@@ -12,7 +12,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -40,7 +39,7 @@ from pairsieve.pipeline.ledger.files import BLOCK_UNITS, ledger_files
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.removal import derived, found
 from pairsieve.pipeline.removal.pool_results import SHARDS, PoolResults
-from pairsieve.pipeline.removal.replacement import apply, each
+from pairsieve.pipeline.removal.replacement import apply
 from pairsieve.pipeline.removal.rows import files_in
 from pairsieve.pipeline.removal.staged import StagedTask, stretches
 from pairsieve.pipeline.removal.units import Unit, UnitTask
@@ -189,11 +188,7 @@ class _Forget:
         """Go through all rounds; return the record."""
         prepared = self.store.marker(paths.marker_path(self.of("pool"), paths.task_name(0)))
         prepared = prepared or self._prepared()
-        for name in prepared.extra["rounds"]:
-            folder = self.of(name)
-            task = partial(apply, self.store, folder)
-            for _ in each(self.engine, task, self.store.marker_names(folder)):
-                continue
+        apply(self.store, self.engine, map(self.of, prepared.extra["rounds"]))
         if prepared.rows:
             derived.delete(self.store)
         told = {key: prepared.extra[key] for key in (SHARDS, UNITS_LEFT)}

@@ -7,7 +7,6 @@ between is no selection with shards, and is finished by the next `shard`.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 from pairsieve.pipeline.dataset.commit import fingerprint, marker_of
 from pairsieve.pipeline.dataset.marker import Marker
@@ -16,7 +15,7 @@ from pairsieve.pipeline.dataset.shard_names import part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.ledger.pool import Pool
-from pairsieve.pipeline.removal.replacement import Replacement, apply, each
+from pairsieve.pipeline.removal.replacement import Replacement, apply
 from pairsieve.pipeline.removal.shards import ShardTask, prepared_shards, sharded_without
 from pairsieve.pipeline.shards import members
 from pairsieve.pipeline.shards.finished import tidy_up
@@ -86,8 +85,6 @@ def finish(store: Store, engine: Engine, name: str) -> None:
     for path in begun:
         prepared = marker_of(store, path)
         store.delete([shard_marker(name)])
-        for folder in prepared.extra[PREPARED]:
-            for _ in each(engine, partial(apply, store, folder), store.marker_names(folder)):
-                continue
+        apply(store, engine, prepared.extra[PREPARED])
         store.delete([path])
         tidy_up(store, name, marker_of(store, shard_marker(name)))

@@ -8,6 +8,7 @@ same.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -83,7 +84,18 @@ def with_values(table: pa.Table, column: str, values: Sequence[Any]) -> pa.Table
     return table.set_column(place, field, pa.array(values, field.type))
 
 
-def apply(store: Store, folder: str, name: str) -> None:
+def apply(store: Store, engine: Engine, folders: Iterable[str]) -> None:
+    """Put in place what the tasks of some rounds have prepared, one round after the other.
+
+    Raises:
+        Stopped: a task's process kept dying.
+    """
+    for folder in folders:
+        for _ in each(engine, partial(_apply, store, folder), store.marker_names(folder)):
+            continue
+
+
+def _apply(store: Store, folder: str, name: str) -> None:
     """Put in place what a task has prepared."""
     prepared = marker_of(store, marker_path(folder, name))
     for source, path in prepared.extra[MOVED].items():
