@@ -8,6 +8,7 @@ from pairsieve.pipeline.captions.sentences import caption_sentences
 from pairsieve.pipeline.dataset.commit import damaged
 from pairsieve.pipeline.dataset.marker import REPLACED, Marker, outcome_counts
 from pairsieve.pipeline.dataset.paths import (
+    DONE,
     GATHER_FOLDER,
     PLAN_FILE,
     layer_of,
@@ -37,6 +38,7 @@ from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.outcomes import Outcome
 
 DEFAULT = "default"  # the selection that a command without a name means
+WHOLE = (Scope.POOL, Scope.SELECTION)  # whose only marker answers for all that they do
 HOSTS_SHOWN = 5
 STEPS_SHOWN = 12
 
@@ -106,6 +108,29 @@ class Status:
         return asdict(self) | {"adds_up": not self.complaints}
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a stage has left that has left a marker.
+
+    Attributes:
+        stage: Which.
+        folder: Of its markers; of a model there may be one of vectors and several of scores.
+        markers: By their names.
+    """
+
+    stage: Stage
+    folder: str
+    markers: Mapping[str, Marker]
+
+    @property
+    def title(self) -> str:
+        """Return the name of the stage, and that of the model where it has one."""
+        if self.stage.scope is not Scope.MODEL:
+            return self.stage.name
+        model, _, scores = self.folder.removeprefix(f"{self.stage.folder}/").partition("/")
+        return f"{'scores of' if scores else self.stage.name} {model}"
+
+
 def status(store: Store, name: str) -> Status:
     """Return where the pairs are, as the markers of the selection `name` have it.
 
@@ -133,11 +158,12 @@ def status(store: Store, name: str) -> Status:
     if done > plan.pairs:
         summary.complaints.append(f"{done} pairs gathered, but only {plan.pairs} planned")
     layers = retry_layers.read_layers(store)
+    made = list(_made(store, name, gathered))
     retried = sum(layer.pairs for layer in layers)
-    summary.work = list(_work(store, name, gathered, plan.pairs, retried))
+    summary.work = list(_work(store, made, plan.pairs + retried))
     for layer in layers:
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
-    summary.complaints += _damage(store, name, gathered)
+    summary.complaints += _damage(store, made)
     selected = store.marker(select_marker(name))
     summary.diagnoses += head_check.sentences(store, _scores(store, selected))
     judged = gathered_fingerprint(first_names(gathered.values(), ".parquet"))
@@ -148,24 +174,25 @@ def status(store: Store, name: str) -> Status:
     return summary
 
 
-def _work(
-    store: Store, name: str, gathered: Mapping[str, Marker], pairs: int, retried: int
-) -> Iterator[StageWork]:
-    """Yield how far each stage is that has left a marker."""
-    now = time.time()
+def _made(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator[Made]:
+    """Yield what each stage has left that has left a marker; of models folder after folder."""
     for stage in VERBS:
-        folder, attempted = stage.folder, pairs + retried
         if stage == GATHER and gathered:
-            yield work_of(store, stage.name, folder, gathered, attempted, now)
+            yield Made(stage, stage.folder, gathered)
         elif stage.scope is Scope.MODEL:
-            for folder, markers in _of_models(store, stage):
-                model, _, scores = folder.removeprefix(f"{stage.folder}/").partition("/")
-                title = f"{'scores of' if scores else stage.name} {model}"
-                yield work_of(store, title, folder, markers, attempted, now)
-        elif stage.scope in (Scope.POOL, Scope.SELECTION):
-            done = current_result(store, stage, name)
-            if done:
-                yield work_of(store, stage.name, folder, {"done": done}, done.rows, now)
+            paths = [path for path, _, _ in store.list(stage.folder) if role(path) is Role.MARKER]
+            for folder in sorted({path.rpartition("/")[0] for path in paths}):
+                yield Made(stage, folder, store.markers(folder))
+        elif stage.scope in WHOLE and (done := current_result(store, stage, name)):
+            yield Made(stage, stage.folder, {DONE: done})
+
+
+def _work(store: Store, made: Iterable[Made], attempted: int) -> Iterator[StageWork]:
+    """Yield how far each stage is, where so many pairs are attempted."""
+    now = time.time()
+    for one in made:
+        total = one.markers[DONE].rows if one.stage.scope in WHOLE else attempted
+        yield work_of(store, one.title, one.folder, one.markers, total, now)
 
 
 def _scores(store: Store, selected: Marker | None) -> list[str]:
@@ -176,35 +203,17 @@ def _scores(store: Store, selected: Marker | None) -> list[str]:
     return [one for model in models for one in reader.latest_scores(store, model).values()]
 
 
-def _damage(store: Store, name: str, gathered: Mapping[str, Marker]) -> Iterator[str]:
+def _damage(store: Store, made: Iterable[Made]) -> Iterator[str]:
     """Yield a sentence on each committed file that is gone or has another size."""
-    for stage in VERBS:
-        if stage == GATHER:
-            markers, again = list(gathered.values()), store.remedy
-        elif stage.scope is Scope.MODEL:
-            markers, again = (
-                [one for _, markers in _of_models(store, stage) for one in markers.values()],
-                f"`pairsieve {stage.name}` makes it again",
-            )
-        elif stage.scope in (Scope.POOL, Scope.SELECTION):
-            done = current_result(store, stage, name)
-            markers, again = [done] if done else [], f"`pairsieve {stage.name}` makes it again"
-        else:
-            continue
-        for file, wrong in damaged(store, markers):
-            yield f"{file}: {wrong}; {again}"
-
-
-def _of_models(store: Store, stage: Stage) -> Iterator[tuple[str, Mapping[str, Marker]]]:
-    """Yield each folder of what a model has made in a stage, and its markers."""
-    paths = [path for path, _, _ in store.list(stage.folder) if role(path) is Role.MARKER]
-    for folder in sorted({path.rpartition("/")[0] for path in paths}):
-        yield folder, store.markers(folder)
+    for one in made:
+        again = f"`pairsieve {one.stage.name}` makes it again"
+        for file, wrong in damaged(store, one.markers.values()):
+            yield f"{file}: {wrong}; {store.remedy if one.stage == GATHER else again}"
 
 
 def _committed(store: Store, stage: Stage, name: str) -> bool:
     """Return whether a stage has left something: of those per selection, for the one `name`."""
-    if stage.scope in (Scope.POOL, Scope.SELECTION):
+    if stage.scope in WHOLE:
         return current_result(store, stage, name) is not None
     if stage.scope is Scope.DATASET:
         return store.exists({PLAN: PLAN_FILE, REPORT: report_page(name)}[stage])
