@@ -18,7 +18,6 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, marker_path, selection_rounds, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.ledger.ranks import Key, first
@@ -197,12 +196,11 @@ def _beyond(
     """Return the files of the rows that a cap drops besides what each block drops by itself."""
     count = ceil(len(pool.blocks) / BLOCKS_PER_PARTITION)
     within, beyond = folder(f"within{bit}"), folder(f"beyond{bit}")
-    pool.run(partial(_write_within, judged, rule, count, within), within)
-    files = tuple(rounds.files(pool.store, within, ".parquet"))
-    items = {task_name(number): number for number in range(count)}
+    written = pool.run(partial(_write_within, judged, rule, count, within), within)
+    files = tuple(marker.file(".parquet") for marker in written)
     task = partial(_write_beyond, pool.store, rule, files, beyond)
-    rounds.run(pool.store, pool.engine, beyond, task, items)
-    return tuple(rounds.files(pool.store, beyond, ".parquet"))
+    dropped = pool.run_numbered(task, beyond, count)
+    return tuple(marker.file(".parquet") for marker in dropped)
 
 
 def _write_within(judged: Judge, rule: Rule, count: int, folder: str, block: Block) -> Marker:

@@ -21,7 +21,6 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content as content_path
 from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed
 from pairsieve.pipeline.ledger.pool import Block, Pool
 from pairsieve.pipeline.shards.records import HIGH, SIZE, Content, records, seeded_order
@@ -66,9 +65,7 @@ def pool_order(pool: Pool, order: Rounds) -> list[Marker]:
     partitioned = pool.run(partial(_partition, order), order.partition_folder)
     files = parted.parted_files(partitioned, order.partitions)
     task = partial(_sort, order, pool.store, files)
-    numbered = {task_name(number): number for number in range(order.partitions)}
-    rounds.run(pool.store, pool.engine, order.sort_folder, task, numbered)
-    return list(pool.store.markers(order.sort_folder).values())
+    return pool.run_numbered(task, order.sort_folder, order.partitions)
 
 
 def _partition(order: Rounds, block: Block) -> Marker:
