@@ -4,13 +4,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_core import ErrorDetails
 
-from pairsieve.schemas.errors import BadOption, nearest
+from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_file import value_of
+from pairsieve.schemas.recipe_file import load_option
 
 MAX_SHOWN = 80  # characters of a wrong value
 
@@ -45,14 +44,11 @@ def load(path: Path) -> About:
     Raises:
         BadOption: it cannot be read, or a key or value in it is not allowed.
     """
-    try:
-        content = value_of(path.read_text(encoding="utf-8"))
-        return About.model_validate({} if content is None else content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadOption(f"--about: {path}: not a readable YAML file: {error}") from error
-    except ValidationError as error:
-        lines = (f"--about: {path}: {_explained(detail)}" for detail in error.errors())
-        raise BadOption("\n".join(lines)) from error
+    return load_option("--about", path, _checked, _explained)
+
+
+def _checked(content: Any) -> About:
+    return About.model_validate({} if content is None else content)
 
 
 def _explained(error: ErrorDetails) -> str:

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_file import value_of
+from pairsieve.schemas.recipe_file import load_option
 
 KEY = "--sets"
 OF_ZERO_SHOT = ("classes", "templates")
@@ -56,13 +55,7 @@ def load(path: Path) -> dict[str, EvaluationSet]:
     Raises:
         BadOption: it cannot be read, a key or value in it is not allowed, or it names no set.
     """
-    try:
-        sets = _FILE.validate_python(value_of(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadOption(f"{KEY}: {path}: not a readable YAML file: {error}") from error
-    except ValidationError as error:
-        lines = (f"{KEY}: {path}: {_explained(detail)}" for detail in error.errors())
-        raise BadOption("\n".join(lines)) from error
+    sets = load_option(KEY, path, _FILE.validate_python, _explained)
     if not sets:
         raise BadOption(f"{KEY}: {path}: names no set; write `NAME: {{zero_shot: FOLDER}}`")
     return {name: _anchored(path.resolve().parent, one) for name, one in sets.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from pairsieve.schemas.recipe import Embed, Recipe
 from pairsieve.schemas.recipe_keep import Origin
 from pairsieve.schemas.recipe_scores import Scorer
 
+Checked = TypeVar("Checked")
 NO_KEYS = ("other_models",)  # fields that are not keys in the file
 MAX_SHOWN = 80  # characters of a wrong value
 # What pydantic would say in words of Python.
@@ -97,6 +98,26 @@ def load(path: Path, change: Callable[[Any], Any] | None = None) -> Recipe:
     return _with_paths_from(path.resolve().parent, recipe).of_origin(
         Origin(path.name, presets=used)
     )
+
+
+def load_option(
+    option: str,
+    path: Path,
+    checked: Callable[[Any], Checked],
+    explained: Callable[[ErrorDetails], str],
+) -> Checked:
+    """Return what the YAML file of an option says, checked as a whole; it is no recipe.
+
+    Raises:
+        BadOption: it cannot be read, or a key or value in it is not allowed, as `explained`.
+    """
+    try:
+        return checked(value_of(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadOption(f"{option}: {path}: not a readable YAML file: {error}") from error
+    except ValidationError as error:
+        lines = (f"{option}: {path}: {explained(detail)}" for detail in error.errors())
+        raise BadOption("\n".join(lines)) from error
 
 
 def _explain(error: ErrorDetails) -> str:
