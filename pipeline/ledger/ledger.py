@@ -19,7 +19,6 @@ from pairsieve.pipeline.dataset.commit import damaged, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
-    files,
     spill_folder,
     vectors_folder,
 )
@@ -231,11 +230,6 @@ def check_images(store: Store) -> None:
 def current_shards(store: Store, selection: str) -> Marker | None:
     """Return the marker of a selection's shards, None where they are missing or outdated."""
     return current_result(store, SHARD, selection)
-
-
-def embedded_files(store: Store, embedding: str) -> list[str]:
-    """Return the committed files of scores in one folder under `embed/`."""
-    return files(store.markers(vectors_folder(embedding)).values(), ".scores.parquet")
 
 
 def inputs(store: Store, embeddings: Mapping[str, str]) -> list[str]:
