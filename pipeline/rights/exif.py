@@ -6,7 +6,8 @@ Source: CIPA DC-008 (Exif 2.32), 4.6.4 D, and TIFF 6.0, section 2, for the struc
 import struct
 from dataclasses import dataclass
 
-from pairsieve.pipeline.rights.iim import MAX_CHARS, decoded
+from pairsieve.pipeline.rights.iim import decoded
+from pairsieve.pipeline.rights.xmp import MAX_CHARS
 
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 ARTIST, COPYRIGHT, IIM = 0x013B, 0x8298, 0x83BB

@@ -6,7 +6,8 @@ Source: IPTC-NAA Information Interchange Model 4.2, 1.5 for the form of datasets
 import re
 from dataclasses import dataclass
 
-MAX_CHARS = 500  # of a field that are kept
+from pairsieve.pipeline.rights.xmp import MAX_CHARS
+
 BY_LINE, CREDIT, NOTICE = 80, 110, 116
 MAX_DATASETS = 1_000
 _SPACE = re.compile(r"[\s\0]+")
