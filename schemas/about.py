@@ -9,9 +9,7 @@ from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import nearest
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_file import load_option
-
-MAX_SHOWN = 80  # characters of a wrong value
+from pairsieve.schemas.recipe_file import MAX_SHOWN, load_option
 
 
 class About(Section):

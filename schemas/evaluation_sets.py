@@ -1,14 +1,14 @@
 """On what `pairsieve evaluate` evaluates a model: the YAML file of `--sets`, checked as a whole."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, TypeAdapter, model_validator
 from pydantic_core import ErrorDetails
 
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_base import Section
-from pairsieve.schemas.recipe_file import load_option
+from pairsieve.schemas.recipe_file import MAX_SHOWN, load_option
 
 KEY = "--sets"
 OF_ZERO_SHOT = ("classes", "templates")
@@ -81,5 +81,6 @@ def _explained(error: ErrorDetails) -> str:
         return f"{key}: unknown key; {nearest(name, list(EvaluationSet.model_fields))}"
     if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
         return f"{key}: must hold keys with values, as in `NAME: {{zero_shot: FOLDER}}`"
-    given: Any = "" if error["type"] == "value_error" else f", got {str(error['input'])[:80]!r}"
+    shown = str(error["input"])[:MAX_SHOWN]
+    given = "" if error["type"] == "value_error" else f", got {shown!r}"
     return f"{key}: {error['msg'].removeprefix('Value error, ')}{given}"
