@@ -2,12 +2,12 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 PAGE = Path(__file__).parent.parent.parent / "docs/tutorial.md"
 PORT = "8123"  # of the page
@@ -29,13 +29,6 @@ def script(port: int) -> str:
         for block in blocks("bash")
     ]
     return "\n".join(["set -e", "trap 'kill $(jobs -p)' EXIT", *commands])
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Joining a Ray cluster that somebody else has started."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tests.ports import free_port
 
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.status import status
@@ -23,13 +23,6 @@ def environment() -> dict[str, str]:
     """The environment of cluster and client: a token both know, nothing else of Ray's."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return own | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
-
-
-def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

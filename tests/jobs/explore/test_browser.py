@@ -2,16 +2,15 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 from tests.chromium import chromium
 from tests.pipeline.explore.dataset import SCRIPT, Finished
+from tests.ports import free_port
 
 from pairsieve.pipeline.dataset.paths import report_page, select_marker
 from pairsieve.pipeline.engine.engine import Serial
@@ -32,8 +31,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def served(embedded: Finished) -> Iterator[str]:
     """Serve the pages as a user does; return their address."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["explore", embedded.store.url, "--port", str(port)]
     process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout

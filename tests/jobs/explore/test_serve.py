@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 from tests.jobs.conftest import command
 from tests.pipeline.explore.dataset import Finished
+from tests.ports import free_port
 
 from pairsieve.jobs.explore import serve
 from pairsieve.jobs.explore.settings import VARIABLE, Settings
@@ -20,15 +21,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return calls
 
 
-def _free() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
-        return int(sock.getsockname()[1])
-
-
 def test_pages_are_served_on_loopback_without_a_token(
     finished: Finished, started: list[tuple[str, int]]
 ) -> None:
-    port = str(_free())
+    port = str(free_port())
     done = command("explore", finished.store.url, "--recipe", finished.file, "--port", port)
     assert (done.returncode, started) == (0, [("127.0.0.1", int(port))])
     assert done.stdout == f"http://127.0.0.1:{port}   (Ctrl-C ends it)\n"
@@ -39,7 +35,7 @@ def test_elsewhere_there_is_a_token_that_nobody_can_guess(
     finished: Finished, started: list[tuple[str, int]]
 ) -> None:
     words = ("explore", finished.store.url, "--address", "0.0.0.0", "--port")
-    said = [command(*words, str(_free())).stdout for _ in range(2)]
+    said = [command(*words, str(free_port())).stdout for _ in range(2)]
     tokens = [one.partition("/?token=")[2].partition(" ")[0] for one in said]
     assert len(set(tokens)) == 2
     assert {len(token) for token in tokens} == {32}

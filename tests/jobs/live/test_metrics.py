@@ -7,7 +7,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from tests.jobs.conftest import command
+from tests.ports import free_port
 
 from pairsieve.jobs.live.metrics import GPUS, OUTCOMES, PROCESSORS, STAGE_METRICS, Metrics, served
 from pairsieve.jobs.live.progress import Display
@@ -32,11 +33,6 @@ def samples(text: str) -> Samples:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
-        return int(sock.getsockname()[1])
 
 
 def read(port: int) -> str:
