@@ -36,12 +36,12 @@ from pairsieve.pipeline.evaluation import results
 from pairsieve.pipeline.explore.bounds import counted_bounds
 from pairsieve.pipeline.external import evaluation_sets
 from pairsieve.pipeline.ledger import block_columns
-from pairsieve.pipeline.ledger.files import MADE_BY, ledger_files
+from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import check_images, connect, current_shards
 from pairsieve.pipeline.ledger.rules import MINOR, reads_any, rules
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.selections import diff, listing, recipe_text
-from pairsieve.pipeline.selections.record import Record
+from pairsieve.pipeline.selections.record import of_marker
 from pairsieve.pipeline.stats import rules_section, shown_pairs
 from pairsieve.pipeline.stats.evaluation_section import add_evaluation_images, overlaps
 from pairsieve.pipeline.stats.fetch_section import fetches
@@ -153,7 +153,7 @@ def _list_selections(store: Store) -> None:
 
 def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
     """Return what is counted of a selection, by its own rules: a recipe may have others now."""
-    record = _record(selection)
+    record = of_marker(selection)
     listed = rules(recipe)
     if record:
         listed = tuple(rule for rule in record.rules if rule.name in record.entries)
@@ -168,12 +168,6 @@ def _counted(recipe: Recipe, selection: Marker, name: str) -> Counted:
         recipe.other_scores,
         counted_bounds(record) if record else (),
     )
-
-
-def _record(selection: Marker) -> Record | None:
-    """Return how a selection was made; None where an older pairsieve made it."""
-    made_by = selection.extra.get(MADE_BY)
-    return Record.loads(made_by) if made_by else None
 
 
 def _unknown(recipe: Recipe) -> tuple[str, ...]:
@@ -223,6 +217,7 @@ def _content(
 ) -> dict[str, Any]:
     """Return what the template shows."""
     store, selection = counts.store, counted.marker
+    record = of_marker(selection)
     conditions = ALWAYS | {rule.name: rule.sql for rule in counted.rules}
     shards = current_shards(store, counted.name)
     return {
@@ -258,8 +253,8 @@ def _content(
         if recipe.embed
         else [],
         "costs": stage_costs(recipe, store, counted.name),
-        "recipe": recipe_text.text(recipe, _record(selection)),
-        "made_by": recipe_text.made_by(_record(selection)),
+        "recipe": recipe_text.text(recipe, record),
+        "made_by": recipe_text.made_by(record),
         "chart_px": CHART_PX,
         "whole": counted.sampled is None,
     }

@@ -20,7 +20,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.shard_names import is_manifest, name_of_shard
 from pairsieve.pipeline.dataset.stages import SELECT, SHARD
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.ledger.files import MADE_BY, RULES, ledger_files, span_files
+from pairsieve.pipeline.ledger.files import RULES, ledger_files, span_files
 from pairsieve.pipeline.ledger.pool import Pool
 from pairsieve.pipeline.removal import found as finding
 from pairsieve.pipeline.removal.blocked import BlockedTask
@@ -37,7 +37,7 @@ from pairsieve.pipeline.removal.shards import (
 )
 from pairsieve.pipeline.removal.staged import planned_without
 from pairsieve.pipeline.selections.listing import names
-from pairsieve.pipeline.selections.record import Record
+from pairsieve.pipeline.selections.record import of_marker
 from pairsieve.pipeline.unit.plan_file import Plan
 
 SHARDS = "shards"  # in a record: of each selection the shards that changed
@@ -128,7 +128,7 @@ class PoolResults:
         marker = store.marker(select_marker(name))
         if marker is None or not new.rows:
             return
-        record = Record.loads(marker.extra[MADE_BY]) if MADE_BY in marker.extra else None
+        record = of_marker(marker)
         ledger = ledger_files(store, record.scores if record else None, before=SELECT)
         known = {rule.name: rule for rule in record.rules} if record else {}
         rules = tuple(known[rule] for rule in marker.extra[RULES]) if known else ()

@@ -82,12 +82,18 @@ def read(store: Store, name: str) -> tuple[Marker, Record]:
         BadOption: there is none of that name, or it is older than such records.
     """
     marker = selected(store, name)
-    if MADE_BY not in marker.extra:
+    record = of_marker(marker)
+    if record is None:
         raise BadOption(
             f"the selection `{name}` was made by an older pairsieve, which did not note its rules; "
             "`pairsieve select` with its recipe notes them"
         )
-    return marker, Record.loads(marker.extra[MADE_BY])
+    return marker, record
+
+
+def of_marker(marker: Marker) -> Record | None:
+    """Return how a selection was made, given its marker; None where an older pairsieve made it."""
+    return Record.loads(marker.extra[MADE_BY]) if MADE_BY in marker.extra else None
 
 
 def selected(store: Store, name: str) -> Marker:
