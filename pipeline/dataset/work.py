@@ -50,16 +50,17 @@ def work_of(
     if not commits:
         return work
     (first, _), (last, _) = commits[0], commits[-1]
-    per_s = sum(rows for _, rows in commits[1:]) / (last - first) if last > first else None
+    rows = sum(markers[name].rows for _, name in commits[1:])
+    per_s = rows / (last - first) if last > first else None
     left_s = (total - pairs) / per_s if per_s else None
     return replace(work, per_s=per_s, left_s=left_s, last_s=max(now - last, 0.0))
 
 
 def _commits(
     store: Store, folder: str, markers: Mapping[str, Marker]
-) -> Iterator[tuple[float, int]]:
-    """Yield (s since 1970, pairs) of each marker that lies in a folder as a file."""
+) -> Iterator[tuple[float, str]]:
+    """Yield (s since 1970, name) of each marker that lies in a folder as a file; none is read."""
     for entry in store.entries(folder):
         path = PurePosixPath(entry["path"])
         if path.suffix == ".json" and path.parent.as_posix() == folder and path.stem in markers:
-            yield entry["last_modified"].timestamp(), markers[path.stem].rows
+            yield entry["last_modified"].timestamp(), path.stem
