@@ -1,9 +1,11 @@
 """A cap on the memory of a process that works on items: one that takes more is killed.
 
-What is counted is what lies in memory. A limit of the system's (RLIMIT_AS, RLIMIT_DATA) would fail
-an allocation instead, wherever it is: then a decoder may call a good picture broken because others
-were at work beside it. A process that is killed has said nothing, and its work is done again, in
-the end pair by pair; so what is recorded depends on the pair alone.
+What is counted is what lies in memory and is the process's own: not the code of libraries and what
+else is read from files, which is shared, can be dropped, and is counted differently from machine to
+machine. A limit of the system's (RLIMIT_AS, RLIMIT_DATA) would fail an allocation instead, wherever
+it is: then a decoder may call a good picture broken because others were at work beside it. A
+process that is killed has said nothing, and its work is done again, in the end pair by pair; so
+what is recorded depends on the pair alone.
 """
 
 import os
@@ -47,5 +49,6 @@ def machine_bytes() -> int:
 def _watch(limit_bytes: int, ended: threading.Event) -> None:
     process = psutil.Process()
     while not ended.wait(LOOK_S):
-        if process.memory_info().rss > limit_bytes:
+        held = process.memory_info()
+        if held.rss - held.shared > limit_bytes:
             os.kill(process.pid, signal.SIGKILL)

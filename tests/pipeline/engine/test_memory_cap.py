@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,16 @@ with capped(int(sys.argv[1])):
 print("alive")
 """
 
+READING = """
+import mmap, sys, time
+from pairsieve.pipeline.engine.memory_cap import capped
+with capped(150_000_000), open(sys.argv[1], "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    assert sum(mapped[::4096]) == 0
+    time.sleep(0.2)
+print("alive")
+"""
+
 
 def taking(limit: int, wait_s: float) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", TAKING, str(limit), str(wait_s)]
@@ -36,6 +47,16 @@ def test_a_process_that_takes_more_is_killed() -> None:
 
 def test_a_process_that_takes_less_is_let_be() -> None:
     done = taking(600_000_000, 0.1)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+def test_files_that_are_only_read_do_not_count(tmp_path: Path) -> None:
+    """Libraries are such files: on one machine they lie in memory, on the next they do not."""
+    with open(tmp_path / "library", "wb") as file:
+        file.write(bytes(200_000_000))
+    done = subprocess.run(
+        [sys.executable, "-c", READING, file.name], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
