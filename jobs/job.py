@@ -134,9 +134,12 @@ class Job:
         """Refuse to go on from what is not there yet.
 
         Raises:
-            BadOption: there is no dataset, nothing is gathered, or not what the recipe reads.
+            BadOption: there is no dataset, nothing is gathered, or not what the recipe reads or
+                wants in samples.
         """
-        check_used(self.recipe, read(self.store).left_out)
+        planned = read(self.store)
+        check_used(self.recipe, planned.left_out)
+        check.check_sample_columns(self.recipe, planned.schema.names)
         if not self.store.marker_names(GATHER_FOLDER):
             raise BadOption(f"{self.store.url}: nothing is gathered yet; run `pairsieve gather`")
 

@@ -110,7 +110,7 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
     columns = _own_columns(recipe, plan.schema.names)
     schema = pa.schema([*arrow_schema(columns), *plan.schema])
     check_rules(rules(recipe), schema, recipe.input.image)
-    _sample_columns(recipe, plan.schema.names)
+    check_sample_columns(recipe, plan.schema.names)
 
 
 def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], list[str]]:
@@ -132,7 +132,7 @@ def check_files(recipe: Recipe, input_files: InputFiles) -> tuple[list[str], lis
     if schema is not None:
         check_hashes(recipe.input, schema)
         columns = _own_columns(recipe, schema.names)
-        _sample_columns(recipe, schema.names)
+        check_sample_columns(recipe, schema.names)
         schema = pa.schema([*arrow_schema(columns), *schema])
         check_rules(rules(recipe), schema, recipe.input.image)
     _check_fetch(recipe, reader.holds_images or recipe.input.image is not None)
@@ -157,7 +157,7 @@ def _own_columns(recipe: Recipe, extra: Collection[str]) -> tuple[Column, ...]:
     return (*COLUMNS, *recipe.other_scores, *columns)
 
 
-def _sample_columns(recipe: Recipe, extra: Collection[str]) -> None:
+def check_sample_columns(recipe: Recipe, extra: Collection[str]) -> None:
     """Refuse columns of samples that there will not be, or that are not for samples."""
     ours = {column.name: column.in_sample for column in _own_columns(recipe, ())}
     known = [*(name for name, in_sample in ours.items() if in_sample), *extra]
