@@ -41,7 +41,7 @@ FOLDERS = {
     "stats": "dataset engine ledger image fetch external unit",
     "selections": "dataset engine ledger evaluation stats",
     "cards": "dataset engine ledger unit stats",
-    "explore": "dataset engine ledger fetch unit vectors stats selections",
+    "explore": "dataset engine ledger fetch unit vectors learning stats selections",
     "integrity": "dataset image ledger unit shards samples",
     "removal": "dataset engine ledger input fetch external unit learning shards selections "
     "integrity samples",

@@ -7,16 +7,14 @@ sample is of the whole. CPU and GPU time vary by task slice, of which there are 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import inf, sqrt
-from statistics import fmean, stdev
 from typing import Any
 
 from pairsieve.jobs.estimate.sampled import Sampled
-from pairsieve.pipeline.explore.effect import Z, wilson
+from pairsieve.pipeline.learning.intervals import CONFIDENCE, of_repetitions, of_share
 
 GB = 1e9
 DAY_S = 86_400
 HOUR_S = 3600
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 2 slices and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +117,13 @@ def _figures(sample: Sampled) -> Iterator[Figure]:
 
 def _share(sample: Sampled, name: str, found: int) -> Figure:
     share = found / sample.pairs
-    low, high = wilson(share, _independent(sample))
+    low, high = of_share(share, _independent(sample))
     return Figure(name, "pairs", sample.of * share, sample.of * low, sample.of * high)
 
 
 def _mean(sample: Sampled, name: str, unit: str, measured: str) -> Figure:
     mean, deviation = sample.measured[measured]
-    half = Z * deviation / sqrt(_independent(sample))
+    half = CONFIDENCE * deviation / sqrt(_independent(sample))
     low, high = (sample.of * max(end, 0.0) for end in (mean - half, mean + half))
     return Figure(name, unit, sample.of * mean, low, high)
 
@@ -140,11 +138,9 @@ def _stored(sample: Sampled) -> Figure:
 
 def _slices(sample: Sampled, name: str, spent: Sequence[float]) -> Figure:
     """Return hours, from seconds a pair of each task slice; without an interval if it is one."""
-    mean, n = fmean(spent), len(spent)
-    student = STUDENT[min(n - 2, len(STUDENT) - 1)]
-    half = student * stdev(spent) / sqrt(n) if n > 1 else 0.0
-    low, high = (sample.of * max(end, 0.0) / HOUR_S for end in (mean - half, mean + half))
-    return Figure(name, "hours", sample.of * mean / HOUR_S, low, high)
+    interval = of_repetitions(spent) if len(spent) > 1 else (spent[0],) * 3
+    value, low, high = (sample.of * max(each, 0.0) / HOUR_S for each in interval)
+    return Figure(name, "hours", value, low, high)
 
 
 def _price(figures: Sequence[Figure], prices: Prices) -> Figure | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairsieve.pipeline.alignment.measures import Pairs, Rows, of_length_1
+from pairsieve.pipeline.alignment.measures import Pairs, Rows
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
@@ -23,6 +23,7 @@ from pairsieve.pipeline.dataset.paths import content, marker_path, round_folder,
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW, TEXT_EMBEDDING, UID
 from pairsieve.schemas.recipe_alignment import NegClipLoss
@@ -77,8 +78,8 @@ def read(store: Store, file: str) -> Pairs:
         table = source.read()
     return Pairs(
         table[ROW.name].to_numpy(),
-        of_length_1(matrix(table[IMAGE_EMBEDDING.name])),
-        of_length_1(matrix(table[TEXT_EMBEDDING.name])),
+        of_length_1_float32(matrix(table[IMAGE_EMBEDDING.name])),
+        of_length_1_float32(matrix(table[TEXT_EMBEDDING.name])),
     )
 
 

@@ -97,11 +97,3 @@ def _products(
             theirs = np.zeros((OTHERS_AT_ONCE, width), np.float32)
             theirs[: len(part)] = part
             yield indices, low, mine @ theirs.T
-
-
-def of_length_1(vectors: NDArray[Any]) -> Vectors:
-    """Return vectors freed of what rounding did to their lengths, (n, d)."""
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    unit: Vectors = (exact / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
-    return unit

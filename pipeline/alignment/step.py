@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pairsieve.pipeline.alignment import batches, measures, targets
 from pairsieve.pipeline.alignment.batches import SliceFiles
-from pairsieve.pipeline.alignment.measures import Pairs, of_length_1
+from pairsieve.pipeline.alignment.measures import Pairs
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
@@ -31,6 +31,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.vectors.folders import model_folder
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.columns import (
@@ -126,8 +127,8 @@ def _measure(measuring: Measuring, item: tuple[int, str]) -> Marker:
         table = source.read([ROW.name, IMAGE_EMBEDDING.name, TEXT_EMBEDDING.name])
     pairs = Pairs(
         table[ROW.name].to_numpy(),
-        of_length_1(matrix(table[IMAGE_EMBEDDING.name])),
-        of_length_1(matrix(table[TEXT_EMBEDDING.name])),
+        of_length_1_float32(matrix(table[IMAGE_EMBEDDING.name])),
+        of_length_1_float32(matrix(table[TEXT_EMBEDDING.name])),
     )
     values = [pa.array(pairs.rows), _neg_clip_loss(measuring, pairs), _norm_sim(measuring, pairs)]
     folder = round_folder(measuring.folder, "measure")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pairsieve.pipeline.alignment.measures import of_length_1
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import IMAGE_EMBEDDING
 from pairsieve.schemas.errors import BadOption
@@ -49,7 +49,7 @@ def read(value: str, width: int | None = None) -> Vectors:
             )
         if not np.isfinite(vectors).all():
             raise BadOption(f"{KEY}: {path} holds values that are not numbers")
-        parts.append(of_length_1(vectors))
+        parts.append(of_length_1_float32(vectors))
     if len({part.shape[1] for part in parts}) > 1:
         raise BadOption(f"{KEY}: {value}: the files hold vectors of different lengths")
     return np.concatenate(parts)

@@ -6,7 +6,6 @@ Nothing is read here: a sample in memory answers within milliseconds.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.explore.sample import Flags, Sample
+from pairsieve.pipeline.learning.intervals import of_share
 
-Z = 1.959964  # of an interval of 95 %
 BINS = 40
 KEPT = 64  # thresholds of which the bars are known
 
@@ -153,21 +152,8 @@ def estimate(sample: Sample, chosen: Flags) -> Estimate:
     if not sample.taken:
         return Estimate(0, 0, sample.images)
     share = found / sample.taken
-    low, high = wilson(share, _independent(sample, chosen, share))
+    low, high = of_share(share, _independent(sample, chosen, share))
     return Estimate(*(round(sample.images * one) for one in (share, low, high)))
-
-
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """Return the interval of 95 % of a share that was seen in `n` independent draws.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
-    Journal of the American Statistical Association 22 (1927).
-    """
-    if n <= 0:
-        return 0.0, 1.0
-    middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _independent(sample: Sample, chosen: Flags, share: float) -> float:

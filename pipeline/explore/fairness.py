@@ -13,7 +13,7 @@ from pairsieve.filters.order import Phase
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore.database import Database
-from pairsieve.pipeline.explore.effect import wilson
+from pairsieve.pipeline.learning.intervals import of_share
 from pairsieve.pipeline.ledger import block_columns
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import BLOCK_UNITS, RULES, ledger_files
@@ -153,4 +153,4 @@ def _of_rule(counts: Sequence[dict[str, Any]], place: int, early: bool) -> tuple
 
 def _rate(group: str, pairs: int, passed: int) -> Rate:
     share = passed / pairs
-    return Rate(group, pairs, passed, share, *wilson(share, pairs))
+    return Rate(group, pairs, passed, share, *of_share(share, pairs))

@@ -30,6 +30,7 @@ from pairsieve.pipeline.external import evaluation_images, hash_file
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
 from pairsieve.pipeline.external.image_stretches import stretches
 from pairsieve.pipeline.vectors import folders
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import (
@@ -188,7 +189,7 @@ def highest(vectors: Vectors, references: Vectors) -> tuple[Numbers, NDArray[np.
     References of length 0 are passed over: they have no direction.
     """
     nonzero = np.flatnonzero(np.linalg.norm(references, axis=1) > 0)
-    queries, candidates = _of_length_1(vectors), _of_length_1(references[nonzero])
+    queries, candidates = of_length_1_float32(vectors), of_length_1_float32(references[nonzero])
     nearest = np.empty(len(queries), np.int64)
     for start in range(0, len(queries), ROWS_AT_ONCE):
         rows = queries[start : start + ROWS_AT_ONCE]
@@ -205,12 +206,6 @@ def highest(vectors: Vectors, references: Vectors) -> tuple[Numbers, NDArray[np.
         nearest[start : start + len(rows)] = index[: len(rows)]
     exact = np.sum(queries * candidates[nearest], axis=1, dtype=np.float64)
     return nonzero[nearest], np.clip(exact, -1, 1).astype(np.float32)
-
-
-def _of_length_1(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    unit: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
-    return unit
 
 
 def _matches(rows: Any, indices: Numbers, cosines: NDArray[Any]) -> pa.Table:

@@ -1,6 +1,7 @@
 """95 % intervals of shares: in closed form, by resampling, and over repetitions."""
 
 from collections.abc import Iterator, Sequence
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +15,25 @@ Interval = tuple[float, float, float]  # a share, and the ends of its interval
 
 
 def wilson(successes: int, trials: int) -> Interval:
-    """Return a share of independent trials and its interval.
+    """Return a share of independent trials and its interval."""
+    share = successes / trials if trials else 0.0
+    return share, *of_share(share, trials)
+
+
+def of_share(share: float, trials: float) -> tuple[float, float]:
+    """Return the ends of the interval of a share seen in so many independent trials.
+
+    They need be no whole number: what a sample is worth, without end where it is the whole.
 
     Source: Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
     """
-    if not trials:
-        return 0.0, 0.0, 1.0
-    share, z = successes / trials, CONFIDENCE
+    if trials <= 0:
+        return 0.0, 1.0
+    z = CONFIDENCE
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials)
-    half *= float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
-    return share, max(0.0, middle - half), min(1.0, middle + half)
+    half *= sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def of_groups(hits: NDArray[np.int64], trials: NDArray[np.int64]) -> Interval:
@@ -61,7 +70,7 @@ def of_repetitions(values: Sequence[float]) -> Interval:
     from scipy.stats import t
 
     mean = float(np.mean(values))
-    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    error = float(np.std(values, ddof=1)) / sqrt(len(values))
     half = float(t.ppf(0.975, len(values) - 1)) * error
     return mean, mean - half, mean + half
 

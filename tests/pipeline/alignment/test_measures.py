@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from tests.repetition import repeated
 
 from pairsieve.pipeline.alignment import measures
-from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim, of_length_1
+from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 
 WIDTH = 5
 
 
 def drawn(seed: int, count: int, first_row: int = 0) -> Pairs:
     numbers = np.random.default_rng(seed).normal(size=(2, count, WIDTH))
-    images, texts = of_length_1(numbers[0]), of_length_1(numbers[1])
+    images, texts = of_length_1_float32(numbers[0]), of_length_1_float32(numbers[1])
     return Pairs(np.arange(first_row, first_row + count), images, texts)
 
 
@@ -56,8 +57,8 @@ def test_a_pair_outside_a_batch_joins_it_and_batches_are_averaged(
 
 def test_a_cosine_far_below_the_others_neither_overflows_nor_vanishes() -> None:
     image, text = np.array([[1.0, 0]]), np.array([[-1.0, 0]])
-    pair = Pairs(np.array([0]), of_length_1(image), of_length_1(text))
-    others = Pairs(np.array([1]), of_length_1(image), of_length_1(image))
+    pair = Pairs(np.array([0]), of_length_1_float32(image), of_length_1_float32(text))
+    others = Pairs(np.array([1]), of_length_1_float32(image), of_length_1_float32(image))
     # cos = -1; the image's sum is e^(1/t) + e^(-1/t), the text's 2 e^(-1/t).
     expected = -1 - 0.005 * (100 + (-100 + np.log(2)))
     assert neg_clip_loss(pair, [others], 0.01)[0] == pytest.approx(expected, abs=1e-6)

@@ -12,7 +12,7 @@ import pytest
 from pairsieve.pipeline import check, group
 from pairsieve.pipeline.alignment import batches, targets
 from pairsieve.pipeline.alignment.batches import part_of
-from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim, of_length_1
+from pairsieve.pipeline.alignment.measures import Pairs, neg_clip_loss, norm_sim
 from pairsieve.pipeline.dataset import checked_json
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
@@ -21,6 +21,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.vectors.folders import model_folder
+from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.model_record import ModelRecord
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
@@ -67,7 +68,7 @@ def put(store: Store) -> Pairs:
         put_file(
             store, f"embed/{folder}/{name}", ".vectors.parquet", table, {"embedded": len(rows)}
         )
-    return Pairs(np.arange(COUNT), of_length_1(stored[0]), of_length_1(stored[1]))
+    return Pairs(np.arange(COUNT), of_length_1_float32(stored[0]), of_length_1_float32(stored[1]))
 
 
 def put_file(

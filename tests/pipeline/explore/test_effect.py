@@ -14,9 +14,9 @@ from pairsieve.pipeline.explore.effect import (
     failing,
     histogram,
     settings,
-    wilson,
 )
 from pairsieve.pipeline.explore.sample import Sample, draw
+from pairsieve.pipeline.learning.intervals import of_share
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.selections.sweep import sweep, what_if
 
@@ -97,13 +97,6 @@ def test_whole_numbers_have_whole_bars(drawn: Sample) -> None:
     assert all(bar.low == int(bar.low) for bar in bars)
 
 
-def test_wilson_is_the_published_interval() -> None:
-    """Newcombe, Statistics in Medicine 17 (1998), table I: 81 of 263 and 0 of 20."""
-    low, high = wilson(81 / 263, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert round(wilson(0, 20)[1], 4) == 0.1611
-
-
 def test_a_sample_is_told_with_an_interval_that_holds_the_count(
     finished: Finished, drawn: Sample
 ) -> None:
@@ -124,4 +117,4 @@ def test_where_blocks_were_left_out_the_interval_is_as_wide_as_they_differ() -> 
     narrow, wide = estimate(base, chosen), estimate(replace(base, all_blocks=False), chosen)
     assert (narrow.pairs, wide.pairs) == (5000, 5000)
     assert narrow.high - narrow.low == pytest.approx(10_000 * 2 * 0.0687, rel=0.01)
-    assert (wide.low, wide.high) == tuple(round(10_000 * one) for one in wilson(0.5, 2))
+    assert (wide.low, wide.high) == tuple(round(10_000 * one) for one in of_share(0.5, 2))

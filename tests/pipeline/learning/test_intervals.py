@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pairsieve.pipeline.learning.intervals import of_classes, of_groups, of_repetitions, wilson
+from pairsieve.pipeline.learning.intervals import (
+    of_classes,
+    of_groups,
+    of_repetitions,
+    of_share,
+    wilson,
+)
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:
@@ -11,6 +17,7 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
     assert wilson(81, 263) == pytest.approx((0.3080, 0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20)[1:] == pytest.approx((0, 0.1611), abs=1e-4)
     assert wilson(0, 0) == (0, 0, 1)
+    assert of_share(0.3, float("inf")) == (0.3, 0.3)
 
 
 def test_groups_of_one_trial_have_about_wilsons_interval() -> None:
