@@ -169,10 +169,11 @@ def group(
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import group
     from pairsieve.pipeline.dataset.lease import POOL
+    from pairsieve.pipeline.dataset.stages import GROUP
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["group"])
-    with job.deciding(POOL) as opened:
+    with job.deciding(POOL, GROUP) as opened:
         counts = group.run(job.recipe, job.store, opened, partitions).counts
     typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
@@ -197,10 +198,11 @@ def select(
     from pairsieve.jobs.selection_tables import pass_rates
     from pairsieve.pipeline import select
     from pairsieve.pipeline.dataset.lease import of_selection
+    from pairsieve.pipeline.dataset.stages import SELECT
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["select"], settings or ())
-    with job.deciding(of_selection(name)) as opened:
+    with job.deciding(of_selection(name), SELECT) as opened:
         marker = select.run(job.recipe, job.store, opened, name)
     print_funnel(marker.extra["funnel"])
     for sentence in pass_rates(job.recipe, marker):
@@ -226,7 +228,7 @@ def shard(
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["shard"])
-    with job.deciding(of_selection(name)) as opened:
+    with job.waiting(of_selection(name)) as opened:
         before = job.store.marker(shard_marker(name))
         for marker in shard.run(job.recipe, job.store, opened, name):
             typer.echo(packed(marker, before))
@@ -256,10 +258,11 @@ def report(
     from pairsieve.jobs.job import EngineChoice, Job
     from pairsieve.pipeline import report
     from pairsieve.pipeline.dataset.lease import of_selection
+    from pairsieve.pipeline.dataset.stages import REPORT
 
     choice = EngineChoice(engine.value, workers, ray_address)
     job = Job(recipe, dataset, choice, ["report"])
-    with job.deciding(of_selection(name)) as opened:
+    with job.deciding(of_selection(name), REPORT) as opened:
         written = report.run(job.recipe, job.store, opened, name, against=against)
     for path in written:
         typer.echo(path)

@@ -20,7 +20,7 @@ from pairsieve.pipeline.dataset.lease import CAPTIONS, held
 from pairsieve.pipeline.dataset.marker import outcome_counts
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, PLAN_FILE, select_marker
 from pairsieve.pipeline.dataset.roles import slice_of
-from pairsieve.pipeline.dataset.stages import DECIDING, EMBED
+from pairsieve.pipeline.dataset.stages import DECIDING, EMBED, Stage
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import fits
 from pairsieve.pipeline.engine.engine import Kind, Opened, open_engine
@@ -163,10 +163,19 @@ class Job:
         return opened(self._engine, self.store)
 
     @contextmanager
-    def deciding(self, lease: str) -> Iterator[Opened]:
+    def waiting(self, lease: str) -> Iterator[Opened]:
         """Start the engine once no other command decides over the same."""
         with held(self.store, lease, log.note), self.engine() as engine:
             yield engine
+
+    @contextmanager
+    def deciding(self, lease: str, stage: Stage) -> Iterator[Opened]:
+        """Do the same, and show the progress of the stage that is done with the engine."""
+        pairs = read(self.store).pairs
+        with self.waiting(lease) as engine, self.progress(pairs, engine, 0) as display:
+            display(stage.name, None)
+            yield engine
+            display.end(stage.name)
 
     def gather(self, outcomes: tuple[str, ...]) -> None:
         """Gather what is not gathered yet; then fetch the pairs with these outcomes once more."""
@@ -197,7 +206,7 @@ class Job:
         """Ask of what is gathered, also of pairs that had no answer where `again`; say the cost."""
         planned = self.plan()
         with (
-            self.deciding(CAPTIONS) as engine,
+            self.waiting(CAPTIONS) as engine,
             self.progress(planned.pairs, engine) as listener,
         ):
             for _, marker in caption.run(self.recipe, self.store, engine, again):

@@ -64,6 +64,16 @@ STAGE_METRICS = (
         lambda s: s.left_s,
     ),
     StageMetric(
+        "pairsieve_stage_round_tasks",
+        "Tasks of the round over the whole pool that is under way; absent where none is.",
+        lambda s: getattr(s.round, "total", None),
+    ),
+    StageMetric(
+        "pairsieve_stage_round_tasks_done",
+        "Those that are done, by earlier runs too.",
+        lambda s: getattr(s.round, "done", None),
+    ),
+    StageMetric(
         "pairsieve_stage_cpu_busy_ratio",
         "Share of the processors' time that the stage used, since it began.",
         lambda s: s.cpu_share,

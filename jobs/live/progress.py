@@ -22,9 +22,11 @@ from rich.text import Text
 from pairsieve.jobs import log
 from pairsieve.jobs.live.stage_progress import StageProgress
 from pairsieve.jobs.live.words import time_in_words
+from pairsieve.pipeline.dataset.costs import CPU_S
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.stages import MEASURING, Pairs, stage_of
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.engine.rounds import heard_by
 
 BAR_WIDTH = 16
 LINE_EVERY_S = 2.0  # plain lines: at most one per stage in this time, and one at its end
@@ -79,7 +81,7 @@ class Display:
             Progress(
                 TextColumn("{task.description:<8}", table_column=Column(no_wrap=True)),
                 BarColumn(BAR_WIDTH, table_column=Column(no_wrap=True)),
-                TextColumn("{task.fields[pairs]}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[counted]}", table_column=Column(no_wrap=True)),
                 TimeRemainingColumn(table_column=Column(no_wrap=True)),
                 _Note(),
                 console=console,
@@ -124,7 +126,7 @@ class Display:
             self._spent_since()
         if self._bars:
             total = self.stages[stage].total
-            self._tasks[stage] = self._bars.add_task(stage, total=total, pairs="", note="")
+            self._tasks[stage] = self._bars.add_task(stage, total=total, counted="", note="")
 
     def __call__(self, stage: str, marker: Marker | None, new: bool = True) -> None:
         """Take note of one commit of `stage`; not `new` if an earlier run made it; None: begun."""
@@ -134,14 +136,37 @@ class Display:
         shown = self.stages[stage]
         if shown.total is None:
             shown.total = marker.rows
-        shown.add(marker, new, self._spent_since())
+        spent_s = self._spent_since()
+        if stage_of(stage) in MEASURING:  # which overlap, and so say themselves what they spend
+            spent_s = marker.extra.get(CPU_S, spent_s)
+        shown.add(marker, new, spent_s)
         self._kept = marker.counts.get("kept", self._kept)
+        self._show(stage, shown.pairs, shown.total)
+
+    def tell_round(self, name: str, done: int, total: int) -> None:
+        """Take note of what is done of a round of tasks of the stage that began last."""
+        stage = next(reversed(self.stages), None)
+        if stage is None or stage_of(stage) in MEASURING:
+            return
+        shown = self.stages[stage]
+        begins = shown.add_round(name, done, total, self._spent_since())
+        if begins and self._bars:
+            self._bars.reset(self._tasks[stage])
+        self._show(stage, done, total)
+
+    def end(self, stage: str) -> None:
+        """Show no more of a stage that has ended, whose command itself says what it came to."""
+        del self.stages[stage]
+        self._unsaid.discard(stage)
         if self._bars:
-            pairs = f"{shown.pairs:,} of {shown.total:,} pairs"
-            task = self._tasks[stage]
-            self._bars.update(
-                task, completed=shown.pairs, total=shown.total, pairs=pairs, note=shown.note()
-            )
+            self._bars.remove_task(self._tasks[stage])
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        """Show where a stage is, on its bar or, if it is time, as a line."""
+        shown = self.stages[stage]
+        if self._bars:
+            words = {"counted": shown.counted(), "note": shown.note()}
+            self._bars.update(self._tasks[stage], completed=done, total=total, **words)
         elif time.monotonic() - self._said[stage] >= LINE_EVERY_S:
             self._say(stage)
         else:
@@ -174,9 +199,11 @@ class Display:
         if log.is_json():
             log.event("info", "progress", stage=name, **stage.facts())
             return
-        left = f"about {time_in_words(stage.left_s)} left, " if stage.left_s else ""
+        left_s = stage.round.left_s if stage.round else stage.left_s
+        left = f"about {time_in_words(left_s)} left, " if left_s else ""
+        done, of, total = stage.counted().partition(" of ")
         self._console.print(
-            f"{name:<8}{stage.pairs:>8,} of {stage.total:,} pairs  {left}{stage.note()}",
+            f"{name:<8}{done:>8}{of}{total}  {left}{stage.note()}",
             highlight=False,
             soft_wrap=True,
         )
@@ -185,5 +212,8 @@ class Display:
 @contextmanager
 def progress(pairs: int, retried: int = 0, engine: Processors | None = None) -> Iterator[Display]:
     """Show progress towards `pairs`, and `retried` fetched once more, on standard error."""
-    with Display(pairs, Console(stderr=True), retried, engine) as display:
+    with (
+        Display(pairs, Console(stderr=True), retried, engine) as display,
+        heard_by(display.tell_round),
+    ):
         yield display

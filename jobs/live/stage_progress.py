@@ -6,13 +6,55 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pairsieve.jobs.live.words import size_in_words
-from pairsieve.pipeline.dataset.costs import CPU_S
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.unit.fetch_summary import fetched_bytes
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.outcomes import Outcome
 
 OUTCOMES = frozenset(Outcome)
+
+
+@dataclass
+class RoundProgress:
+    """Where a round of tasks over the whole pool is.
+
+    Attributes:
+        name: What it is called.
+        number: Of the stage's rounds, from 1.
+        before: Tasks that an earlier run did.
+        total: All its tasks.
+        done: Those that are done, by earlier runs too.
+        began: When it began, s of the monotonic clock.
+    """
+
+    name: str
+    number: int
+    before: int
+    total: int
+    done: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Return tasks of this run per second."""
+        return (self.done - self.before) / max(time.monotonic() - self.began, 1e-3)
+
+    @property
+    def left_s(self) -> float | None:
+        """Return how long the rest of the round takes at that rate; None where nothing tells."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+    def facts(self) -> dict[str, Any]:
+        """Return where the round is, as JSON."""
+        left = self.left_s
+        return {
+            "name": self.name,
+            "number": self.number,
+            "tasks": self.done,
+            "total": self.total,
+            "per_s": round(self.rate, 2),
+            "left_s": None if left is None else round(left, 1),
+        }
 
 
 @dataclass
@@ -32,6 +74,8 @@ class StageProgress:
         written: Bytes committed to the dataset.
         began: When it began, and
         last: when it last committed, s of the monotonic clock.
+        round: The round that is under way; None where there is none.
+        rounds: How many rounds have begun.
     """
 
     total: int | None
@@ -46,16 +90,29 @@ class StageProgress:
     written: int = 0
     began: float = field(default_factory=time.monotonic)
     last: float = 0.0
+    round: RoundProgress | None = None
+    rounds: int = 0
+
+    def add_round(self, name: str, done: int, total: int, spent_s: float) -> bool:
+        """Count what is done of a round, and what it has spent; return whether it begins."""
+        self.cpu_s += spent_s
+        new = self.round is None or self.round.name != name or done < self.round.done
+        if self.round is None or new:
+            self.rounds += 1
+            self.round = RoundProgress(name, self.rounds, done, total)
+        self.round.done = done
+        return new
 
     def add(self, marker: Marker, new: bool, spent_s: float) -> None:
-        """Count one commit; `spent_s` of processors since the one before, if it does not say."""
+        """Count one commit, on which processors have spent `spent_s`."""
         self.pairs += marker.rows
         self.outcomes.update({n: count for n, count in marker.counts.items() if n in OUTCOMES})
         self.last = time.monotonic()
+        self.round = None
         if not new:
             return
         self.new += marker.rows
-        self.cpu_s += marker.extra.get(CPU_S, spent_s)
+        self.cpu_s += spent_s
         self.model_s += EmbedTime.from_json(marker.extra).model_s
         self.fetched += fetched_bytes(marker)
         self.written += sum(entry["bytes"] for entry in marker.files.values())
@@ -106,11 +163,20 @@ class StageProgress:
             "fetched_bytes": self.fetched,
             "written_bytes": self.written,
             "outcomes": dict(self.outcomes),
+            "round": self.round.facts() if self.round else None,
         }
+
+    def counted(self) -> str:
+        """Return what is done of what, in words; of a round that is under way its tasks."""
+        if self.round:
+            tasks = f"{self.round.done:,} of {self.round.total:,} tasks"
+            return f"{tasks} (round {self.round.number}, {self.round.name})"
+        return f"{self.pairs:,} of {self.total or 0:,} pairs"
 
     def note(self) -> str:
         """Return rate, busy shares, bytes and the commonest outcomes, in a few words."""
-        words = [f"{self.rate:,.0f}/s", f"CPU {100 * self.cpu_share:.0f} %"]
+        rate = f"{self.round.rate:,.1f} tasks/s" if self.round else f"{self.rate:,.0f}/s"
+        words = [rate, f"CPU {100 * self.cpu_share:.0f} %"]
         if self.gpu_share is not None and self.model_s:
             words.append(f"GPU {100 * self.gpu_share:.0f} %")
         if self.fetched:

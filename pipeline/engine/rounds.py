@@ -1,10 +1,13 @@
 """Rounds: work over the whole pool that is cut into tasks, each committed to the dataset.
 
 A round is a folder with a marker per task. So a round that was killed goes on with the tasks that
-have none, and the next begins when all are there.
+have none, and the next begins when all are there. Who shows progress hears of each task.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from pairsieve.pipeline.dataset.marker import Marker
@@ -15,6 +18,19 @@ from pairsieve.schemas.errors import Stopped
 
 Item = TypeVar("Item")
 Numbered = tuple[int, Item]
+RoundListener = Callable[[str, int, int], None]  # takes a round, its tasks that are done, all
+_OF_CONTENT = re.compile(r"/[0-9a-f]{16}\Z")  # a folder that is called by a fingerprint
+_LISTENER: ContextVar[RoundListener] = ContextVar("_LISTENER", default=lambda *_: None)
+
+
+@contextmanager
+def heard_by(listener: RoundListener) -> Iterator[None]:
+    """Let a listener hear of every round that begins and of every task that ends."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 def run(
@@ -30,14 +46,22 @@ def run(
         Stopped: a task's process kept dying.
     """
     done = set(store.marker_names(folder))
-    pending = (item for name, item in items.items() if name not in done)
-    for _, result in engine.map(function, pending):
+    pending = [item for name, item in items.items() if name not in done]
+    before, tell = len(items) - len(pending), _LISTENER.get()
+    tell(_title(folder), before, len(items))
+    for number, (_, result) in enumerate(engine.map(function, pending), before + 1):
         if isinstance(result, Crashed):
             raise Stopped(
                 f"the process of a task in {store.location(folder)} died at every attempt "
                 f"({result.reason}), most likely for want of memory; the same command goes on from "
                 "there, with fewer --workers or a larger machine"
             )
+        tell(_title(folder), number, len(items))
+
+
+def _title(folder: str) -> str:
+    """Return what a round is called: as its folder, or the one above that of a fingerprint."""
+    return _OF_CONTENT.sub("", folder).rpartition("/")[2]
 
 
 def run_numbered(

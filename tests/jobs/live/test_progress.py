@@ -1,10 +1,16 @@
 import io
 import re
+from pathlib import Path
 
 from rich.console import Console
 
 from pairsieve.jobs.live.progress import Display
+from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.paths import marker_path, round_folder, search_folder, task_name
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.engine.rounds import heard_by, run_numbered
 
 
 def told(
@@ -78,3 +84,51 @@ def test_a_narrow_terminal_cuts_what_is_least_wanted() -> None:
 def test_a_stage_is_shown_as_soon_as_it_begins() -> None:
     assert "group" in told(("group", None, True), terminal=True)
     assert told(("group", None, True)) == ""
+
+
+def in_rounds(*told: tuple[str, int, int], terminal: bool = False) -> str:
+    """What is printed of these rounds of `group`, the last of which is under way."""
+    sink = io.StringIO()
+    with Display(100, Console(file=sink, force_terminal=terminal, width=120)) as display:
+        display("gather", Marker(100, {}, {}), new=False)
+        display("group", None)
+        for one in told:
+            display.tell_round(*one)
+    return sink.getvalue()
+
+
+def test_a_round_of_tasks_is_shown_while_it_goes() -> None:
+    rounds = (("keys", 0, 4), ("keys", 4, 4), ("equal", 1, 50), ("equal", 2, 50))
+    line = in_rounds(*rounds).splitlines()[-1]
+    assert re.match(r"group +2 of 50 tasks \(round 2, equal\)  about \d+.* left, .*tasks/s", line)
+    assert "4 of 4 tasks (round 1, keys)" in in_rounds(*rounds[:2], terminal=True)
+
+
+def test_tasks_of_an_earlier_run_do_not_count_towards_the_rate() -> None:
+    line = in_rounds(("keys", 40, 50)).splitlines()[-1]
+    assert "40 of 50 tasks (round 1, keys)  0.0 tasks/s" in line
+
+
+def test_a_commit_ends_the_rounds() -> None:
+    sink = io.StringIO()
+    with Display(100, Console(file=sink)) as display:
+        display("group", None)
+        display.tell_round("keys", 1, 4)
+        display("group", Marker(90, {}, {}))
+    assert "90 of 90 pairs" in sink.getvalue()
+    assert display.stages["group"].facts()["round"] is None
+
+
+def test_rounds_are_heard_of_with_their_tasks_and_what_is_done(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    folder = round_folder(search_folder(fingerprint("copies")), "keys")
+    heard: list[tuple[str, int, int]] = []
+
+    def task(number: int) -> Marker:
+        return commit(store, marker_path(folder, task_name(number)), Marker(1, {}))
+
+    task(1)
+    with heard_by(lambda *told: heard.append(told)):
+        run_numbered(store, Serial(), folder, task, 3)
+    run_numbered(store, Serial(), folder, task, 3)  # nobody hears of it
+    assert heard == [("keys", 1, 3), ("keys", 2, 3), ("keys", 3, 3)]
