@@ -81,6 +81,9 @@ def print_status(status: Status) -> None:
     print_table("Status", ("", "pairs"), rows)
     print_sentence(f"Stages done: {', '.join(status.stages)}.")
     print_work(status.work)
+    if at := status.round:
+        last = time_in_words(at.last_s)
+        print_sentence(f"group: {at.tasks:,} tasks of its round {at.name}, the last {last} ago.")
     if status.outdated:
         Console().print("The selection is older than what is gathered: select again, or run.")
     if status.worst_hosts:

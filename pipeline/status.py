@@ -11,6 +11,7 @@ from pairsieve.pipeline.dataset.paths import (
     DONE,
     GATHER_FOLDER,
     PLAN_FILE,
+    SEARCHES,
     layer_of,
     report_page,
     select_marker,
@@ -25,7 +26,7 @@ from pairsieve.pipeline.dataset.stages import (
     Stage,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dataset.work import StageWork, work_of
+from pairsieve.pipeline.dataset.work import RoundWork, StageWork, round_of, work_of
 from pairsieve.pipeline.ledger.files import MADE_BY, current_result, first_names
 from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprint
 from pairsieve.pipeline.selections.listing import names as selections
@@ -82,6 +83,7 @@ class Status:
         models: A sentence on each model that made vectors or wrote captions.
         stages: Those that have left something, in the order of the pipeline.
         work: How far each of these is, embedding by model.
+        round: The round of `group` that is under way, or was stopped; None without any.
         complaints: What does not add up; empty when all is well.
     """
 
@@ -101,6 +103,7 @@ class Status:
     models: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     work: list[StageWork] = field(default_factory=list)
+    round: RoundWork | None = None
     complaints: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -161,6 +164,7 @@ def status(store: Store, name: str) -> Status:
     made = list(_made(store, name, gathered))
     retried = sum(layer.pairs for layer in layers)
     summary.work = list(_work(store, made, plan.pairs + retried))
+    summary.round = round_of(store, SEARCHES, time.time())
     for layer in layers:
         _add_retry(summary, layer, retry_layers.markers_of(layer, gathered).values())
     summary.complaints += _damage(store, made)

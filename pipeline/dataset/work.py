@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from pairsieve.pipeline.dataset.costs import of_stage
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.store import Store
 
 RECENT = 50  # the last commits, from which the rate is told
@@ -34,6 +35,38 @@ class StageWork:
     per_s: float | None = None
     left_s: float | None = None
     last_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWork:
+    """What is committed of a round of tasks over the whole pool that is under way, or was stopped.
+
+    Attributes:
+        name: What it is called.
+        tasks: Its tasks that are done.
+        last_s: How long ago the last of them was committed, s.
+    """
+
+    name: str
+    tasks: int
+    last_s: float
+
+
+def round_of(store: Store, folder: str, now: float) -> RoundWork | None:
+    """Return the latest round below a folder in which a stage leaves what it needs till its end.
+
+    None where nothing is there. Nothing is read.
+    """
+    commits = [
+        (entry["last_modified"].timestamp(), PurePosixPath(entry["path"]).parent)
+        for entry in store.entries(folder)
+        if role(entry["path"]) is Role.MARKER
+    ]
+    if not commits:
+        return None
+    last, latest = max(commits)
+    tasks = sum(of == latest for _, of in commits)
+    return RoundWork(latest.name, tasks, max(now - last, 0.0))
 
 
 def work_of(
