@@ -58,7 +58,7 @@ def in_memory(
         unharmed = True
     finally:
         connection.close()
-        if not (unharmed and not spill.exists() and _put_back(database, name, threads)):
+        if not (unharmed and _put_back(database, name, spill, threads)):
             database.connection.close()
 
 
@@ -70,16 +70,18 @@ def _taken(threads: int | None) -> Database:
         return _opened(threads)
 
 
-def _put_back(database: Database, name: str, threads: int | None) -> bool:
+def _put_back(database: Database, name: str, spill: Path, threads: int | None) -> bool:
     """Empty a database for its next user; return False if it had better be closed."""
     import duckdb
 
     database.uses += 1
-    if len(_idle[threads]) >= MOST_IDLE or database.uses >= MOST_USES:
+    if spill.exists() or len(_idle[threads]) >= MOST_IDLE or database.uses >= MOST_USES:
         return False
     try:
         database.connection.execute(f"DETACH {name}; SET GLOBAL memory_limit = '{IDLE_MEMORY}'")
     except duckdb.Error:  # something still holds on to it
+        return False
+    if spill.exists():  # as does a reader that is not at its end: room was made by spilling
         return False
     _idle[threads].append(database)
     _close_at_exit()

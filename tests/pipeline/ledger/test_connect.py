@@ -63,3 +63,17 @@ def test_connections_side_by_side_see_nothing_of_each_other(tmp_path: Path) -> N
     with connect(store) as one, connect(store) as other:
         one.execute("CREATE TABLE t AS SELECT 1")
         assert other.execute(TABLES).fetchall() == []
+
+
+def test_what_a_reader_holds_that_is_not_at_its_end_harms_no_later_connection(
+    tmp_path: Path,
+) -> None:
+    with connect(Store.at(tmp_path), threads=1) as connection:
+        connection.execute("CREATE TEMP TABLE t AS FROM range(1_000_000) r(r)")  # 8 MB
+        query = connection.sql("FROM t ORDER BY r DESC LIMIT 5000")
+        reader = query.to_arrow_reader(1000)
+        assert reader.read_next_batch()["r"][0].as_py() == 999_999
+    with connect(Store.at(tmp_path), threads=1) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    del reader, query
+    assert list(tmp_path.iterdir()) == []
