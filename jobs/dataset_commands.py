@@ -142,6 +142,10 @@ def learn(
     columns: Annotated[
         str, typer.Option("--columns", help="Measures of `gather` to use too, with commas between.")
     ] = "",
+    hidden: Annotated[
+        int | None,
+        typer.Option("--hidden", help="Units of a hidden layer; default: there is none."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File of the head; default: NAME.safetensors.")
     ] = None,
@@ -158,7 +162,7 @@ def learn(
     if path.suffix != ".safetensors":
         raise BadOption(f"--out: {path}: a head is a .safetensors")
     listed = [each.strip() for each in columns.split(",") if each.strip()]
-    head = learn.run(Store.at(dataset), labels, name, listed, model)
+    head = learn.run(Store.at(dataset), labels, name, listed, model, hidden)
     pair_head.save(path, head)
     typer.echo("\n".join(learn.sentences(head)))
     typer.echo(f"Wrote {path}. To use it: `embed: {{concepts: {{{name}: {{head: {path}}}}}}}` and")

@@ -6,7 +6,9 @@ does on the same pairs.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,23 @@ import numpy as np
 
 from pairsieve.pipeline.dataset.paths import LABELS_FOLDER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.learning import label_files, labels, logistic
+from pairsieve.pipeline.learning import (
+    cross_validation,
+    label_files,
+    labels,
+    pool_scores,
+    two_layers,
+)
+from pairsieve.pipeline.learning.cross_validation import FOLDS, Learned, auc
 from pairsieve.pipeline.learning.intervals import wilson
 from pairsieve.pipeline.learning.labels import Marked
-from pairsieve.pipeline.learning.logistic import FOLDS, Learned, sigmoid
+from pairsieve.pipeline.learning.logistic import Doubles, sigmoid
 from pairsieve.pipeline.vectors import pair_head, reader
 from pairsieve.pipeline.vectors.model_record import read_record
-from pairsieve.pipeline.vectors.pair_head import PairHead
+from pairsieve.pipeline.vectors.pair_head import SCORES, PairHead
 from pairsieve.schemas.errors import BadOption
 
+MOST_UNITS = 256  # of a hidden layer
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of predicted probabilities, for the calibration
 
 
@@ -32,13 +42,18 @@ def run(
     name: str,
     columns: Sequence[str] = (),
     model: str | None = None,
+    hidden: int | None = None,
 ) -> PairHead:
     """Return the head learnt from the labels in a file; without one, from those in the dataset.
+
+    It is a logistic regression, or, with so many `hidden` units, a network of two layers.
 
     Raises:
         BadOption: the file or a column cannot be used, there are too few labels, or no vectors.
     """
     labels.check_columns(columns)
+    if hidden is not None and not 1 <= hidden <= MOST_UNITS:
+        raise BadOption(f"--hidden: {hidden}: a hidden layer has 1 to {MOST_UNITS} units")
     said = labels.read(file) if file else _of_dataset(store)
     folder = reader.choose_folder(store, model)
     marked = labels.marked(store, folder, said, columns)
@@ -48,8 +63,11 @@ def run(
     values = np.where(np.isnan(marked.values), means, marked.values)
     features = pair_head.features(marked.images, marked.texts, values)
     blocks = [*[marked.images.shape[1]] * 3, *[1] * (1 + len(columns))]
-    learned = logistic.learn(features, marked.labels, marked.folds(FOLDS), blocks)
-    record = {
+    told = features, marked.labels, marked.folds(FOLDS), blocks
+    learned = logistic = cross_validation.learn(*told)
+    if hidden:
+        learned = cross_validation.learn(*told, partial(two_layers.fit, units=hidden))
+    record: dict[str, Any] = {
         "name": name,
         "model": read_record(store, folder).to_json(),
         "data": {
@@ -59,7 +77,11 @@ def run(
         | _data(marked),
         "evaluation": evaluation(marked, learned),
     }
-    return PairHead(learned.fit.weights, learned.fit.bias, means, tuple(columns), record)
+    if hidden:
+        record["hidden"] = hidden
+        record["evaluation"]["auc_of_logistic"] = auc(logistic.logits, marked.labels)
+    head = PairHead(learned.network, means, tuple(columns), record)
+    return replace(head, record=record | {SCORES: pool_scores.measured(store, folder, head)})
 
 
 def _of_dataset(store: Store) -> dict[str, bool]:
@@ -101,13 +123,13 @@ def evaluation(marked: Marked, learned: Learned) -> dict[str, Any]:
         "penalty": learned.strength,
         "precision": wilson(hits, int(chosen.sum())),
         "recall": wilson(hits, int(marked.labels.sum())),
-        "auc": logistic.auc(learned.logits, marked.labels),
-        "auc_of_clip_similarity": logistic.auc(cosines, marked.labels),
+        "auc": auc(learned.logits, marked.labels),
+        "auc_of_clip_similarity": auc(cosines, marked.labels),
         "calibration": _calibration(sigmoid(learned.logits), marked),
     }
 
 
-def _calibration(predicted: logistic.Doubles, marked: Marked) -> list[dict[str, float]]:
+def _calibration(predicted: Doubles, marked: Marked) -> list[dict[str, float]]:
     """Return the bins that have pairs."""
     which = np.clip(np.searchsorted(BINS, predicted, side="right") - 1, 0, len(BINS) - 2)
     return [
@@ -131,13 +153,27 @@ def sentences(head: PairHead) -> list[str]:
         f"Predicted by a head that has not seen the pair, in {found['folds']} folds:",
         *(f"  {what:10} {_percent(found[what])}" for what in ("precision", "recall")),
         f"  AUC        {found['auc']:.3f}, of clip_similarity alone "
-        f"{found['auc_of_clip_similarity']:.3f}",
+        f"{found['auc_of_clip_similarity']:.3f}" + _of_logistic(found),
         "  predicted  are good  pairs",
     ]
-    return lines + [
-        f"  {one['predicted']:9.0%} {one['good']:9.0%} {one['pairs']:6}"
-        for one in found["calibration"]
+    scores = head.record[SCORES]
+    low, middle, high = scores["quantiles"].values()
+    return [
+        *lines,
+        *(
+            f"  {one['predicted']:9.0%} {one['good']:9.0%} {one['pairs']:6}"
+            for one in found["calibration"]
+        ),
+        f"Of {scores['pairs']:,} pairs here 5 % score below {low:.2f}, half below {middle:.2f}, "
+        f"95 % below {high:.2f}",
     ]
+
+
+def _of_logistic(found: Mapping[str, Any]) -> str:
+    """Return how well one layer does, where there are two."""
+    if "auc_of_logistic" not in found:
+        return ""
+    return f", of a logistic regression {found['auc_of_logistic']:.3f}"
 
 
 def _percent(share: Sequence[float]) -> str:

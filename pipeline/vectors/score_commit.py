@@ -5,8 +5,8 @@ is in the name of their folder beside the vectors, so another head means other s
 from the stored vectors, and neither another pass of the model over the images nor a mixture.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import SCORES_SUFFIX, VECTORS_SUFFIX, beside
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.vectors import head_check, scores
+from pairsieve.pipeline.vectors.head_check import HeadScores
 from pairsieve.pipeline.vectors.model_record import ModelRecord, with_model_metadata
 from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.pipeline.vectors.scorers import StoredImages
@@ -42,13 +43,13 @@ class Scoring:
         prepared: Measures them.
         sources: Says of each column what measured it.
         model: The record of the model that made the vectors.
-        heads: The scores and concepts that heads measure.
+        heads: The heads among what measures, by the name of their score or concept.
     """
 
     prepared: PreparedScorers
     sources: ScoreSources
     model: ModelRecord
-    heads: tuple[str, ...] = ()
+    heads: Mapping[str, HeadScores] = field(default_factory=dict)
 
 
 def commit_scores(

@@ -110,6 +110,9 @@ def test_a_hundred_labels_find_a_defect_that_the_cosine_does_not_show(
     precision = said["precision"]
     assert precision[1] < precision[0] < precision[2]
     assert sum(one["pairs"] for one in said["calibration"]) == 100
+    scores = 1 / (1 + np.exp(-head.outputs(images, texts, np.zeros((COUNT - 2, 0)))[:, 0]))
+    assert head.record["scores"]["pairs"] == COUNT - 2
+    assert head.usual == pytest.approx(np.quantile(scores, [0.05, 0.95]), abs=1e-6)
 
 
 def test_the_same_labels_make_the_same_file_whatever_their_order(
@@ -118,7 +121,7 @@ def test_the_same_labels_make_the_same_file_whatever_their_order(
     table = pq.read_table(marked)
     csv.write_csv(table.take(pa.array(range(table.num_rows - 1, -1, -1))), tmp_path / "l.csv")
     one, other = (learn.run(dataset, path, "good") for path in (marked, tmp_path / "l.csv"))
-    assert one.weights.tobytes() == other.weights.tobytes()
+    assert one.network.weights.tobytes() == other.network.weights.tobytes()
     for name in ("a", "b"):
         pair_head.save(tmp_path / f"{name}.safetensors", one)
     files = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("a", "b")]
@@ -141,7 +144,9 @@ def test_a_head_is_a_score_of_a_recipe_and_a_null_column_counts_as_its_mean(
     found = loaded.values(images, stored)
     filled = np.array([head.means[0], *values[1:]], np.float32).astype(float)[:, None]
     made = pair_head.features(images, texts, filled)
-    assert found == pytest.approx(1 / (1 + np.exp(-(made @ head.weights + head.bias))), abs=1e-6)
+    assert found == pytest.approx(
+        1 / (1 + np.exp(-(made @ head.network.weights + head.network.bias))), abs=1e-6
+    )
     other = cast("Any", SimpleNamespace(dimensions=WIDTH, weights_sha256="other"))
     with pytest.raises(BadOption, match="learnt on vectors of m .p. with other weights"):
         scorers.load(KEY, Scorer(head=str(path)), other)
@@ -177,3 +182,9 @@ def test_the_command_writes_the_head_and_says_how_well_it_does(
     said = json.loads(pair_head._metadata(out)[pair_head.KEY])
     assert said["model"]["weights_sha256"] == "weights"
     assert CliRunner().invoke(app, told).exit_code != 0  # the file is there
+    more = CliRunner().invoke(app, [*told, "--force", "--hidden", "2", "--columns", "sharpness"])
+    assert ", of a logistic regression 0." in more.stdout, more.output
+    assert "Of 158 pairs here 5 % score below" in more.stdout
+    assert json.loads(pair_head._metadata(out)[pair_head.KEY])["hidden"] == 2
+    refused = CliRunner().invoke(app, [*told, "--force", "--hidden", "0"])
+    assert str(refused.exception) == "--hidden: 0: a hidden layer has 1 to 256 units"

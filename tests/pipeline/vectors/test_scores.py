@@ -211,7 +211,7 @@ def test_heads_measure_ratings_and_probabilities(
     marker = store.marker(f"embed/{folders.scores_folder(recipe.embed)}/{SLICE}.json")
     assert marker
     steps = np.bincount((table["nsfw"].to_numpy() * 20).astype(int).clip(0, 19), minlength=20)
-    assert marker.extra["head_scores"]["nsfw"] == steps.tolist()
+    assert marker.extra["heads"]["nsfw"]["counts"] == steps.tolist()
 
 
 def test_prompt_vectors_are_compared_at_the_models_temperature(
