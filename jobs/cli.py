@@ -27,6 +27,7 @@ from pairsieve.jobs.cli_options import (
     EngineKind,
     Kind,
     Limit,
+    LogTo,
     MetricsPort,
     Name,
     RecipePath,
@@ -42,7 +43,7 @@ from pairsieve.jobs.dataset_commands import COMMANDS, fetch_model, list_contents
 from pairsieve.jobs.estimate.commands import estimate
 from pairsieve.jobs.evaluation.commands import evaluate
 from pairsieve.jobs.explore.commands import explore, sql
-from pairsieve.jobs.live.metrics import served
+from pairsieve.jobs.live.tracking import About, watched
 from pairsieve.jobs.profile.commands import profile
 from pairsieve.jobs.recheck import recheck
 from pairsieve.jobs.recipes.commands import check, init
@@ -94,6 +95,7 @@ def gather(
     workers: Workers = None,
     ray_address: Address = None,
     metrics_port: MetricsPort = None,
+    log_to: LogTo = None,
     retry: Annotated[
         str | None,
         typer.Option("--retry", help="Then fetch again what failed: `transient`, or outcomes."),
@@ -109,7 +111,7 @@ def gather(
 
     outcomes = parse_outcomes(retry) if retry is not None else ()
     choice = EngineChoice(engine.value, workers, ray_address)
-    with served(metrics_port) as metrics:
+    with watched(metrics_port, log_to, About("gather", recipe, dataset)) as metrics:
         Job(recipe, dataset, choice, ["gather"], metrics=metrics).gather(outcomes)
 
 
@@ -121,12 +123,13 @@ def embed(
     workers: Workers = None,
     ray_address: Address = None,
     metrics_port: MetricsPort = None,
+    log_to: LogTo = None,
 ) -> None:
     """Turn gathered images and texts into CLIP vectors and the scores on them."""
     from pairsieve.jobs.job import EngineChoice, Job
 
     choice = EngineChoice(engine.value, workers, ray_address)
-    with served(metrics_port) as metrics:
+    with watched(metrics_port, log_to, About("embed", recipe, dataset)) as metrics:
         Job(recipe, dataset, choice, ["embed"], metrics=metrics).embed()
 
 
@@ -138,13 +141,14 @@ def caption(
     workers: Workers = None,
     ray_address: Address = None,
     metrics_port: MetricsPort = None,
+    log_to: LogTo = None,
     retry: Again = False,
 ) -> None:
     """Ask the model of the recipe's `captions` for captions or translations."""
     from pairsieve.jobs.job import EngineChoice, Job
 
     choice = EngineChoice(engine.value, workers, ray_address)
-    with served(metrics_port) as metrics:
+    with watched(metrics_port, log_to, About("caption", recipe, dataset)) as metrics:
         Job(recipe, dataset, choice, ["caption"], metrics=metrics).caption(retry)
 
 
@@ -278,6 +282,7 @@ def run(
     workers: Workers = None,
     ray_address: Address = None,
     metrics_port: MetricsPort = None,
+    log_to: LogTo = None,
     limit: Limit = None,
     sample: Sample = False,
 ) -> None:
@@ -286,7 +291,7 @@ def run(
     from pairsieve.jobs.job import EngineChoice, Job
 
     choice = EngineChoice(engine.value, workers, ray_address)
-    with served(metrics_port) as metrics:
+    with watched(metrics_port, log_to, About("run", recipe, dataset, name)) as metrics:
         job = Job(recipe, dataset, choice, metrics=metrics)
         job.run(name, limit, sample)
     print_paths(job.store, name)

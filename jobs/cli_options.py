@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from pairsieve.jobs import log
+from pairsieve.jobs.live.tracking import Destination
 from pairsieve.schemas.errors import BadOption
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -90,7 +91,14 @@ MetricsPort = Annotated[
         help="Serve Prometheus metrics of the work at this port of 127.0.0.1.",
     ),
 ]
-
+LogTo = Annotated[
+    Destination | None,
+    typer.Option(
+        "--log-to",
+        help="Log the work to `wandb` (Weights & Biases) or `mlflow`: to a folder here unless "
+        "their environment variables say otherwise.",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, help="Only the first so many pairs; a dataset of its own."),

@@ -13,6 +13,7 @@ from pairsieve.jobs import log
 from pairsieve.jobs.console import print_funnel, print_rate
 from pairsieve.jobs.live.metrics import Metrics
 from pairsieve.jobs.live.progress import Display, progress
+from pairsieve.jobs.live.tracking import selection_figures
 from pairsieve.jobs.run_warnings import warnings
 from pairsieve.pipeline import caption, check, plan, run
 from pairsieve.pipeline.captions.sentences import caption_sentences
@@ -234,6 +235,7 @@ class Job:
             run.run(self.recipe, self.store, engine, name, listener, log.note)
         selected = self.store.marker(select_marker(name))
         if selected:
+            self._metrics.result = selection_figures(self.store, name, selected)
             print_funnel(selected.extra["funnel"])
             outcomes = outcome_counts(self.store.markers(GATHER_FOLDER).values())
             folders = scores_folders(self.recipe).values()

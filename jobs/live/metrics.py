@@ -115,20 +115,26 @@ GPUS = ("pairsieve_gpus", "GPUs that the work may use.")
 
 
 class Metrics:
-    """What is known of the work of a command; nothing until it shows a display."""
+    """What is known of the work of a command; nothing until it shows a display.
+
+    Attributes:
+        display: The latest that it has shown.
+        result: What the work came to, by name, numbers and texts; empty until it is known.
+    """
 
     def __init__(self) -> None:
-        self._display: Display | None = None
+        self.display: Display | None = None
+        self.result: dict[str, float | str] = {}
 
     def show(self, display: "Display") -> None:
         """Tell from now on what this display knows."""
-        self._display = display
+        self.display = display
 
     def collect(self) -> Iterator["Metric"]:
         """Yield the metrics as the client library asks for them, in a thread of its own."""
-        if self._display:
-            yield from _of_stages(list(self._display.stages.items()))
-            engine = self._display.engine
+        if self.display:
+            yield from _of_stages(list(self.display.stages.items()))
+            engine = self.display.engine
             for (name, text), value in ((PROCESSORS, engine.processors), (GPUS, engine.gpus)):
                 yield _metric(name, text, "gauge", [({}, value)])
 

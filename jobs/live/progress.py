@@ -107,6 +107,8 @@ class Display:
         trace: TracebackType | None,
     ) -> None:
         """Say the last of every stage and end the live display."""
+        if kind is None:
+            self._end_rounds()
         if self._bars:
             self._bars.stop()
             return
@@ -118,6 +120,7 @@ class Display:
         """Show a stage whose work begins, with nothing done of it."""
         if stage in self.stages:
             return
+        self._end_rounds()
         of = stage_of(stage)
         gpus = self.engine.gpus if of in MEASURING else 0
         self.stages[stage] = StageProgress(self._total(stage), self.engine.processors, gpus)
@@ -154,6 +157,17 @@ class Display:
             self._bars.reset(self._tasks[stage])
         self._show(stage, done, total)
 
+    def _end_rounds(self) -> None:
+        """Show of a stage that is over what it has answered for, if that is known."""
+        for name, shown in self.stages.items():
+            if shown.round is None:
+                continue
+            shown.round = None
+            if shown.total is None or not shown.pairs:
+                self._unsaid.discard(name)
+            else:
+                self._show(name, shown.pairs, shown.total)
+
     def end(self, stage: str) -> None:
         """Show no more of a stage that has ended, whose command itself says what it came to."""
         del self.stages[stage]
@@ -165,8 +179,9 @@ class Display:
         """Show where a stage is, on its bar or, if it is time, as a line."""
         shown = self.stages[stage]
         if self._bars:
-            words = {"counted": shown.counted(), "note": shown.note()}
-            self._bars.update(self._tasks[stage], completed=done, total=total, **words)
+            task, note = self._tasks[stage], shown.note()
+            counted = shown.counted()
+            self._bars.update(task, completed=done, total=total, counted=counted, note=note)
         elif time.monotonic() - self._said[stage] >= LINE_EVERY_S:
             self._say(stage)
         else:

@@ -1,5 +1,6 @@
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -89,11 +90,13 @@ def test_a_stage_is_shown_as_soon_as_it_begins() -> None:
 def in_rounds(*told: tuple[str, int, int], terminal: bool = False) -> str:
     """What is printed of these rounds of `group`, the last of which is under way."""
     sink = io.StringIO()
-    with Display(100, Console(file=sink, force_terminal=terminal, width=120)) as display:
+    display = Display(100, Console(file=sink, force_terminal=terminal, width=120))
+    with suppress(KeyboardInterrupt), display:
         display("gather", Marker(100, {}, {}), new=False)
         display("group", None)
         for one in told:
             display.tell_round(*one)
+        raise KeyboardInterrupt
     return sink.getvalue()
 
 
@@ -117,6 +120,17 @@ def test_a_commit_ends_the_rounds() -> None:
         display("group", Marker(90, {}, {}))
     assert "90 of 90 pairs" in sink.getvalue()
     assert display.stages["group"].facts()["round"] is None
+
+
+def test_of_a_stage_that_is_over_no_round_is_said() -> None:
+    sink = io.StringIO()
+    with Display(100, Console(file=sink)) as display:
+        display("shard", Marker(100, {}, {}))
+        display.tell_round("members", 4, 4)
+        display("report", None)
+        display.tell_round("clusters", 2, 2)
+    (line,) = sink.getvalue().splitlines()
+    assert "100 of" in line
 
 
 def test_rounds_are_heard_of_with_their_tasks_and_what_is_done(tmp_path: Path) -> None:
