@@ -31,6 +31,7 @@ from pairsieve.pipeline.unit import plan_limit, retry_layers
 from pairsieve.pipeline.unit.forgotten import check_finished
 from pairsieve.pipeline.unit.plan_file import Plan, read
 from pairsieve.pipeline.unit.plan_limit import Limit
+from pairsieve.pipeline.unit.task_slices import catch_up
 from pairsieve.pipeline.vectors import head_check
 from pairsieve.pipeline.vectors.folders import scores_folders
 from pairsieve.schemas.errors import BadOption
@@ -141,6 +142,7 @@ class Job:
         planned = read(self.store)
         check_used(self.recipe, planned.left_out)
         check.check_sample_columns(self.recipe, planned.schema.names)
+        catch_up(self.store, planned)
         if not self.store.marker_names(GATHER_FOLDER):
             raise BadOption(f"{self.store.url}: nothing is gathered yet; run `pairsieve gather`")
 

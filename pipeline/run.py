@@ -22,6 +22,7 @@ from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.unit.marker_folding import FOLD_EVERY, fold_embedded, fold_gathered
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import BegunLayer
+from pairsieve.pipeline.unit.task_slices import check_complete
 from pairsieve.pipeline.vectors import folders
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -59,6 +60,7 @@ def run(
     """
     plan = plans.run(recipe, store)
     measure(recipe, store, engine, plan, listener)
+    check_complete(store, plan)
     for lease, scopes in (
         *([(CAPTIONS, (Scope.MODEL,))] if recipe.captions else []),
         (POOL, (Scope.POOL,)),

@@ -21,7 +21,6 @@ from pairsieve.pipeline.dataset.marker import PHONE_REGIONS, SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
     select_marker,
     shard_marker,
-    shard_parts,
     shard_rounds,
 )
 from pairsieve.pipeline.dataset.shard_names import part_of
@@ -37,7 +36,14 @@ from pairsieve.pipeline.samples.parquet import ParquetLayout
 from pairsieve.pipeline.shards import indexes, members, split
 from pairsieve.pipeline.shards.captions import phone_regions
 from pairsieve.pipeline.shards.contents import content_of
-from pairsieve.pipeline.shards.finished import clear, finish, shards_of, tidy_up
+from pairsieve.pipeline.shards.finished import (
+    clear,
+    committed_of,
+    finish,
+    made_of,
+    shards_of,
+    tidy_up,
+)
 from pairsieve.pipeline.shards.pool_order import (
     PARTITION_SAMPLES,
     Rounds,
@@ -101,18 +107,18 @@ def run(
     content, parts = content_of(recipe, pool), split.parts(recipe.shard)
     wanted = made_by(store, _packed_by(recipe, content), selected)
     old = appendable(pool, name, parts, wanted, identity)
-    made_of = fingerprint(identity, old.extra["fingerprint"]) if old else identity
-    clear(store, name, made_of, old)
+    made_from = made_of(identity, old)
+    clear(store, name, made_from, old)
     if old:
         yield old
     packed = old.rows if old else 0
     written: list[Marker] = []
     for part in parts:
         own = part_of(name, part.name)
-        done = store.markers(shard_parts(own))
+        done = committed_of(store, own, made_from)
         yield from done.values()
         there, suffix = len(shards_of(old, name, own)), content.layout.suffix
-        shards = ShardsOf(name, part.name, made_of, suffix, frozenset(map(int, done)), there)
+        shards = ShardsOf(name, part.name, made_from, suffix, frozenset(map(int, done)), there)
         in_shards = members.files_of(old, own) if old else ()
         of_part = replace(content, part=part, members=in_shards)
         if recipe.shard.mix == "pool":

@@ -5,7 +5,8 @@ A killed or beaten attempt leaves nothing visible: readers open only files named
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,8 @@ from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.schemas.errors import Stopped
+
+ASK_AGAIN_S = 0.1, 0.4, 1.5, 0.0  # between attempts to read what must be there
 
 
 def commit(store: Store, path: str, marker: Marker) -> Marker:
@@ -34,13 +37,16 @@ def commit(store: Store, path: str, marker: Marker) -> Marker:
 def marker_of(store: Store, path: str) -> Marker:
     """Return the marker at `path`, of which is known that it was committed.
 
+    Where there is none it is asked for again: a store may not show it to everybody yet.
+
     Raises:
         Stopped: it is gone, or damaged.
     """
-    marker = store.marker(path)
-    if marker is None:
-        raise Stopped(f"{store.location(path)}: was committed and is gone; run the command again")
-    return marker
+    for wait_s in ASK_AGAIN_S:
+        if marker := store.marker(path):
+            return marker
+        time.sleep(wait_s)
+    raise Stopped(f"{store.location(path)}: was committed and is gone; run the command again")
 
 
 def current(store: Store, path: str, wanted: str) -> Marker | None:
@@ -69,9 +75,7 @@ def damaged(
         for name, entry in marker.files.items()
         if name.endswith(suffix)
     }
-    listed: dict[str, tuple[int, str]] = {}
-    for folder in sorted({name.rpartition("/")[0] for name in entries}):
-        listed |= {path: (size, version) for path, size, version in store.list(folder)}
+    listed = _listed(store, entries)
     whole = []
     for name, entry in entries.items():
         if name not in listed:
@@ -85,6 +89,23 @@ def damaged(
         for name, sha256 in zip(whole, found, strict=True):
             if sha256 != entries[name]["sha256"]:
                 yield name, checksums.CHANGED
+
+
+def _listed(store: Store, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
+    """Return (bytes, version) of the committed files that are there.
+
+    A list may lag behind; so what it shows otherwise than committed is asked for.
+    """
+    listed: dict[str, tuple[int, str]] = {}
+    for folder in sorted({name.rpartition("/")[0] for name in entries}):
+        listed |= {path: (size, version) for path, size, version in store.list(folder)}
+    for name, entry in entries.items():
+        size = listed[name][0] if name in listed else None
+        if size is None or size != entry.get("bytes", size):
+            listed.pop(name, None)
+            if found := store.entry(name):
+                listed[name] = found["size"], found["e_tag"] or ""
+    return listed
 
 
 def replace(store: Store, path: str, marker: Marker) -> None:

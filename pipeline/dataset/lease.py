@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 
-from pairsieve.pipeline.dataset import processes
 from pairsieve.pipeline.dataset.paths import attempt, lease_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import Stopped
@@ -27,6 +26,7 @@ CAPTIONS = "captions"  # what models are asked: two commands would ask twice
 BEAT_S = 10
 STILL_S = 120  # without a beat a holder has ended: long enough for work that lets no thread run
 LOOK_S = 0.5
+ROUNDED_S = 0.01  # the start of a process may have been written down in hundredths
 
 _OURS: set[str] = set()  # tokens of what this process holds: one may stay behind when storage fails
 
@@ -58,7 +58,7 @@ class Holder:
             return True
         if self.pid == os.getpid() and self.token not in _OURS:
             return True
-        return processes.has_ended(self.pid, self.started)
+        return has_ended(self.pid, self.started)
 
 
 def of_selection(name: str) -> str:
@@ -139,4 +139,20 @@ def _body(holder: Holder) -> bytes:
 
 def _host() -> str:
     """Return a name of this machine, or of the container on it: its process numbers are its own."""
-    return socket.gethostname() + processes.number_space(os.getpid())
+    return socket.gethostname() + number_space(os.getpid())
+
+
+def has_ended(pid: int, started: float) -> bool:
+    """Return whether the process of that number and start, seconds since 1970, has ended."""
+    try:
+        process = psutil.Process(pid)
+        is_zombie = bool(process.status() == psutil.STATUS_ZOMBIE)
+        return is_zombie or abs(process.create_time() - started) > ROUNDED_S
+    except psutil.NoSuchProcess:
+        return True
+
+
+def number_space(pid: int) -> str:
+    """Return what tells the process numbers that `pid` sees from those of other containers."""
+    space = f"/proc/{pid}/ns/pid"
+    return os.readlink(space) if os.path.exists(space) else ""

@@ -16,6 +16,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from pairsieve.pipeline.dataset.listing import CHANGES
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import index_path, retry_layer
 from pairsieve.pipeline.dataset.roles import SLICE_MARKER, is_foreign
@@ -254,7 +256,7 @@ def _listed(store: Files, folder: str, index: Index | None) -> Iterator[tuple[st
     Of an object store those that are not in the index, without a version.
     """
     if store.local:
-        yield from sorted(_on_disk(f"{store.url}/{folder}", folder))
+        yield from sorted(_on_disk(store.url, folder).items())
         return
     for path in store.paths_from(folder, index.before if index else ""):
         file = path.removeprefix(f"{folder}/")
@@ -264,16 +266,26 @@ def _listed(store: Files, folder: str, index: Index | None) -> Iterator[tuple[st
             yield file, ""
 
 
-def _on_disk(location: str, folder: str) -> Iterator[tuple[str, str]]:
-    """Yield (file, version) of the markers in a folder of this machine."""
+def _on_disk(url: str, folder: str) -> dict[str, str]:
+    """Return the version of each marker in a folder of this machine, by file."""
+    found: dict[str, str] = {}
     try:
-        with os.scandir(location) as entries:
+        with os.scandir(f"{url}/{folder}") as entries:
             for entry in entries:
                 if _is_marker(folder, entry.name) and entry.is_file():
-                    status = entry.stat()
-                    yield entry.name, f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
+                    found[entry.name] = _version(entry.stat())
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return {}
+    for path, there in CHANGES.below(url, folder).items():
+        file = path.removeprefix(f"{folder}/")
+        if there and file not in found and "/" not in file and _is_marker(folder, file):
+            with suppress(FileNotFoundError):
+                found[file] = _version(os.stat(f"{url}/{path}"))
+    return found
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
 def _is_marker(folder: str, file: str) -> bool:

@@ -7,11 +7,13 @@ marker names it. What `role` does not know was not made by pairsieve, and `gc` l
 
 import re
 from enum import StrEnum
+from itertools import accumulate
 
 from pairsieve.pipeline.dataset.paths import (
     BLOCKS,
     CARD,
     CARD_FILES,
+    DONE,
     ENERGON_DATASET,
     ENERGON_FOLDER,
     ENERGON_INFO,
@@ -166,3 +168,15 @@ def slice_of(name: str) -> str | None:
     """Return the task slice of which a file of this name, finished or not, is content."""
     found = _OF_SLICE.match(name)
     return found[1] if found else None
+
+
+def markers_over(content: str) -> list[str]:
+    """Return every path at which there can be a marker that names a file of content.
+
+    It is beside the file, of the task that wrote it, or ends the work of a folder above.
+    """
+    folder, _, file = content.rpartition("/")
+    work = re.split(rf"\.{_ATTEMPT}\.|\.(?=[^.]*$)", file, maxsplit=1)[0]
+    above = accumulate(folder.split("/"), "{}/{}".format)
+    done = [f"{one}/{DONE}.json" for one in above]
+    return [f"{folder}/{work}.json", f"{folder}/parts/{work}.json", *done]

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, chain, count
+from itertools import accumulate, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from pairsieve.pipeline.dataset import marker_index
+from pairsieve.pipeline.dataset import listing, marker_index
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import index_path
 from pairsieve.pipeline.dataset.roles import Role, role
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az")
 ByteRange = tuple[str, int, int]  # path, offset and length of some bytes of it
 
-LISTED_AT_ONCE = 1000  # listed: as many as object stores give at once
 FILES_AT_ONCE = 16  # files of which ranges are read at the same time
 DEFAULT_SCRATCH = Scratch()
 BUFFER_BYTES = 8 << 20  # of a stream to or from an object
@@ -173,14 +172,23 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """Return True when there is an object at `path`."""
-        import obstore
+        return self.entry(path) is not None
 
-        with storage_errors(self.location(path)):
-            try:
-                obstore.head(self._objects, path)
-            except FileNotFoundError:
-                return False
-        return True
+    def entry(self, path: str) -> "ObjectMeta | None":
+        """Return path, size, e_tag and last_modified of the object at `path`, None without one.
+
+        Lists show it from now on, for some minutes: one that does not has not caught up yet.
+        """
+        try:
+            entry = listing.head(self._objects, self.url, path)
+        except FileNotFoundError:  # there is no such folder
+            return None
+        if entry:
+            self._note(path)
+        return entry
+
+    def _note(self, path: str, there: bool = True) -> None:
+        listing.CHANGES.note(self.location(path), there)
 
     def list(self, folder: str = "") -> Iterator[tuple[str, int, str]]:
         """Yield (path, bytes, version) of every object under `folder`, sorted by path.
@@ -198,36 +206,19 @@ class Store:
                 for name in (*files, *links):
                     yield Path(folder, name).relative_to(self.local).as_posix()
             return
-        yield from self._paths(None, None)
+        yield from listing.paths(self._objects, self.url, None, None)
 
     def paths_from(self, folder: str, after: str) -> Iterator[str]:
         """Yield the paths below `folder` of an object store, in order, from behind a name in it."""
-        yield from self._paths(folder, f"{folder}/{after}" if after else None)
-
-    def _paths(self, folder: str | None, offset: str | None) -> Iterator[str]:
-        """Do the same; a list whose connection broke goes on behind the last path."""
-        import obstore
-
-        def following() -> "builtins.list[str]":
-            batches = obstore.list(self._objects, folder, offset=offset, chunk_size=LISTED_AT_ONCE)
-            return [entry["path"] for entry in next(iter(batches), [])]
-
-        listed: builtins.list[str] | None = None
-        while listed is None or len(listed) == LISTED_AT_ONCE:
-            with storage_errors(self.location(folder or "")):
-                listed = retried(following)
-            yield from listed
-            offset = listed[-1] if listed else offset
+        offset = f"{folder}/{after}" if after else None
+        yield from listing.paths(self._objects, self.url, folder, offset)
 
     def entries(self, folder: str = "") -> "builtins.list[ObjectMeta]":
         """Return path, size, e_tag and last_modified of every object under `folder`, by path."""
-        import obstore
-
         if self.local and not self.local.is_dir():
             return []
-        with storage_errors(self.location(folder)):
-            found = retried(lambda: [*chain(*obstore.list(self._objects, folder or None))])
-        return sorted(found, key=lambda entry: entry["path"])
+        found = listing.entries(self._objects, self.url, folder)
+        return [found[path] for path in sorted(found)]
 
     def write(self, path: str, data: bytes) -> None:
         """Put `data` at `path`, replacing what is there at once or not at all."""
@@ -237,6 +228,7 @@ class Store:
             self.prepare(path)
             self._drop_index(path)
             obstore.put(self._objects, path, data)
+        self._note(path)
 
     def create(self, path: str, data: bytes) -> bool:
         """Put `data` at `path` if nothing is there; return False, unchanged, if something is.
@@ -258,7 +250,9 @@ class Store:
 
         with storage_errors(self.location(path)):
             self.prepare(path)
-            return retried(put)
+            created = retried(put)
+        self._note(path)
+        return created
 
     def copy(self, source: str, path: str) -> None:
         """Put at `path`, at once, what is at `source`."""
@@ -267,6 +261,7 @@ class Store:
         with storage_errors(self.location(path)):
             self.prepare(path)
             retried(lambda: obstore.copy(self._objects, source, path))
+        self._note(path)
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete the objects at `paths`; one that is not there is no error.
@@ -284,6 +279,7 @@ class Store:
                 dropped = path.rpartition("/")[0]
             with storage_errors(self.location(path)), suppress(FileNotFoundError):
                 retried(partial(obstore.delete, self._objects, path))
+            self._note(path, there=False)
 
     def _drop_index(self, path: str) -> None:
         """Delete the index that the marker at `path` may be in, before that changes."""
@@ -309,7 +305,7 @@ class Store:
             self.prepare(path)
             size = FILE_BUFFER_BYTES if self.local else BUFFER_BYTES
             sink = obstore.open_writer(self._objects, path, buffer_size=size)
-        return HashingWriter(sink, self.location(path))
+        return HashingWriter(sink, self.location(path), partial(self._note, path))
 
     def adopt(self, file: Path, path: str) -> dict[str, Any]:
         """Move a file of this machine to `path`; return its size and checksum as markers name them.
@@ -323,6 +319,7 @@ class Store:
                 (self.local / path).parent.mkdir(parents=True, exist_ok=True)
                 entry = file_entry(file)
                 os.replace(file, self.local / path)
+                self._note(path)
                 return entry
         with file.open("rb") as source, self.writer(path) as sink:
             shutil.copyfileobj(source, sink, BUFFER_BYTES)
@@ -344,10 +341,8 @@ class Store:
         Raises:
             Stopped: it is damaged.
         """
-        try:
-            return self._marker(path, self.read(path))
-        except FileNotFoundError:
-            return None
+        body = self.marker_body(path)
+        return None if body is None else Marker.loads(body)
 
     def marker_body(self, path: str) -> bytes | None:
         """Return the bytes of the marker at `path`, or None where nothing is committed.
@@ -359,15 +354,12 @@ class Store:
             body = self.read(path)
         except FileNotFoundError:
             return None
-        self._marker(path, body)
-        return body
-
-    def _marker(self, path: str, body: bytes) -> Marker:
         try:
-            return Marker.loads(body)
+            Marker.loads(body)
         except (ValueError, TypeError) as error:
             why = f"a damaged marker: {error}; {self.remedy}"
             raise Stopped(f"{self.location(path)}: {why}") from error
+        return body
 
     def marker_names(self, folder: str) -> "builtins.list[str]":
         """Return the names, without `.json`, of the markers directly under `folder`, in order."""

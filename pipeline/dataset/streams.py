@@ -28,10 +28,13 @@ class HashingWriter(io.RawIOBase):
     Leaving its `with` block by an exception abandons the object.
     """
 
-    def __init__(self, sink: Any, location: str) -> None:
-        """Wrap obstore's writer `sink`, which streams to `location`."""
+    def __init__(
+        self, sink: Any, location: str, appeared: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wrap obstore's writer `sink`, which streams to `location`; `appeared` is called then."""
         self.size = 0
         self._location = location
+        self._appeared = appeared
         self._sha256 = hashlib.sha256()
         self._held = bytearray()
         self._sink = sink
@@ -69,6 +72,7 @@ class HashingWriter(io.RawIOBase):
             with storage_errors(self._location):
                 self._put_held(sink)
                 sink.close()
+            self._appeared()
         super().close()
 
     def __exit__(

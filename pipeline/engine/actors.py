@@ -8,12 +8,13 @@ item whose actor or node is gone goes to any other one.
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pairsieve.pipeline.dataset.costs import CpuMeter
+from pairsieve.pipeline.dataset.listing import CHANGES, Change
 from pairsieve.pipeline.engine.memory_cap import capped
 from pairsieve.pipeline.engine.private_ray import CHECK_S
 from pairsieve.schemas.errors import Stopped
@@ -39,6 +40,14 @@ class _Attempt:
 
     item: Any
     deaths: int = 0
+
+
+class Metered(NamedTuple, Generic[Result]):
+    """What a task's process gives: a result, CPU seconds, and what it put and deleted."""
+
+    result: Result
+    cpu_s: float = 0.0
+    changes: Sequence[Change] = ()
 
 
 class ActorPool:
@@ -209,11 +218,11 @@ class Actor:
         self._state: Any = None
         self._building = threading.Lock()
 
-    def ready(self) -> tuple[None, float]:
+    def ready(self) -> Metered[None]:
         """Answer: there is a process."""
-        return None, 0.0
+        return Metered(None)
 
-    def call(self, item: Any) -> tuple[Any, float]:
+    def call(self, item: Any) -> Metered[Any]:
         """Return what the function gives for an item, metered."""
         with capped(self._memory_bytes):
             with self._building:
@@ -222,6 +231,7 @@ class Actor:
             return metered(partial(self._function, self._state), item)
 
 
-def metered(function: Callable[[Item], Result], item: Item) -> tuple[Result, float]:
-    """Return the result, and what this process has spent since its last task ended, CPU seconds."""
-    return function(item), _OF_TASKS.since_last()
+def metered(function: Callable[[Item], Result], item: Item) -> Metered[Result]:
+    """Return the result with what this process has spent and changed since its last task ended."""
+    CHANGES.tell()
+    return Metered(function(item), _OF_TASKS.since_last(), CHANGES.untold())

@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Iterable
 from time import process_time
 from typing import Any, Literal, Protocol, TypeVar
 
+from pairsieve.pipeline.dataset.listing import CHANGES
 from pairsieve.pipeline.engine.actors import ITEMS_IN_HAND as ITEMS_IN_HAND
-from pairsieve.pipeline.engine.actors import RETRIES, Actor, ActorPool, metered
+from pairsieve.pipeline.engine.actors import RETRIES, Actor, ActorPool, Metered, metered
 from pairsieve.pipeline.engine.actors import Crashed as Crashed
 from pairsieve.pipeline.engine.memory_cap import capped
 from pairsieve.pipeline.engine.private_ray import CHECK_S, QUIET, PrivateRay, ended
@@ -168,7 +169,7 @@ class Ray:
         memory = self._held.memory
 
         @ray.remote(max_retries=RETRIES, **_options(self._held))
-        def task(item: Item) -> tuple[Result, float]:
+        def task(item: Item) -> Metered[Result]:
             with capped(memory):
                 return metered(function, item)
 
@@ -229,13 +230,14 @@ class Ray:
             yield running.pop(done), self._result(done)
 
     def _result(self, reference: Any) -> Any:
-        """Return the result of what has ended, or `Crashed`, and count what it has spent."""
+        """Return the result of what has ended, or `Crashed`; note what it has spent and changed."""
         result = _result(reference)
         if isinstance(result, Crashed):
             return result
-        result, spent_s = result
-        self._tasks_s += spent_s
-        return result
+        self._tasks_s += result.cpu_s
+        for change in result.changes:
+            CHANGES.note(*change)
+        return result.result
 
     def _wait(self, references: list[Any], patience_s: float = math.inf) -> Any:
         """Return a reference whose task has ended; None if none has for so long."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from pairsieve.pipeline.dataset import processes
+from pairsieve.pipeline.dataset import lease
 from pairsieve.pipeline.engine.memory_cap import machine_bytes
 from pairsieve.schemas.errors import Stopped
 
@@ -107,10 +107,10 @@ def _is_left(process: psutil.Process) -> bool:
     mark = process.environ().get(DRIVER)
     if not mark or process.pid == os.getpid():
         return False
-    if processes.number_space(process.pid) != processes.number_space(os.getpid()):
+    if lease.number_space(process.pid) != lease.number_space(os.getpid()):
         return False
     number, _, started = mark.partition(":")
-    return processes.has_ended(int(number), float(started))
+    return lease.has_ended(int(number), float(started))
 
 
 def _mark(driver: psutil.Process) -> str:

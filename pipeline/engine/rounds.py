@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import task_name
+from pairsieve.pipeline.dataset.paths import marker_path, task_name
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.schemas.errors import Stopped
@@ -43,9 +44,9 @@ def run(
     """Do the items, by the name of their marker, that have no marker in `folder` yet.
 
     Raises:
-        Stopped: a task's process kept dying.
+        Stopped: a task's process kept dying, or what one has committed is not to be seen.
     """
-    done = set(store.marker_names(folder))
+    done = set(store.markers(folder))  # read, since a list may still show what was deleted
     pending = [item for name, item in items.items() if name not in done]
     before, tell = len(items) - len(pending), _LISTENER.get()
     tell(_title(folder), before, len(items))
@@ -57,6 +58,8 @@ def run(
                 "there, with fewer --workers or a larger machine"
             )
         tell(_title(folder), number, len(items))
+    for name in sorted(items.keys() - set(store.marker_names(folder))):
+        marker_of(store, marker_path(folder, name))
 
 
 def _title(folder: str) -> str:

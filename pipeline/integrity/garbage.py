@@ -3,12 +3,20 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairsieve.pipeline.dataset.paths import GROUP_MARKER, SEARCHES
-from pairsieve.pipeline.dataset.roles import UNFINISHED, Role, is_foreign, role
+from pairsieve.pipeline.dataset.paths import (
+    FORGET_BEGUN,
+    FORGOTTEN,
+    GROUP_MARKER,
+    SEARCHES,
+    marker_path,
+)
+from pairsieve.pipeline.dataset.roles import UNFINISHED, Role, is_foreign, markers_over, role
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.unit import forgotten
 from pairsieve.pipeline.unit.plan_file import staged_files
 
 if TYPE_CHECKING:
@@ -40,11 +48,31 @@ def unnamed(store: Store, latest: datetime) -> Iterator[Garbage]:
         if kind is Role.MARKER and path not in searched:
             marker = store.marker(path)
             named |= set(marker.files if marker else ())
+    asked = {path for path, kind in roles.items() if kind is Role.MARKER}
     for entry in entries:
         path = entry["path"]
         content = roles[path] is Role.CONTENT and path not in named
         if (content or path in searched) and entry["last_modified"] <= latest:
-            yield Garbage(path, entry["size"])
+            if content:
+                named.update(_named_meanwhile(store, path, asked))
+            if path not in named:
+                yield Garbage(path, entry["size"])
+
+
+def _named_meanwhile(store: Store, content: str, asked: set[str]) -> Iterator[str]:
+    """Yield what markers name that may name a file of content and were not in the list.
+
+    A list may lag behind; those that were read before are `asked`, and so is what is read here.
+    """
+    if content.startswith(f"{FORGOTTEN}/"):
+        paths = [FORGET_BEGUN, *map(partial(marker_path, FORGOTTEN), forgotten.names(store))]
+    else:
+        paths = markers_over(content)
+    for path in paths:
+        if path not in asked:
+            asked.add(path)
+            marker = store.marker(path) if role(path) is Role.MARKER else None
+            yield from marker.files if marker else ()
 
 
 def _searched(entries: "list[ObjectMeta]") -> set[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairsieve.pipeline.dataset import paths
-from pairsieve.pipeline.dataset.commit import tidy
+from pairsieve.pipeline.dataset.commit import fingerprint, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import (
     file_of_shard,
@@ -45,6 +45,17 @@ def clear(store: Store, name: str, identity: str, old: Marker | None = None) -> 
     for path, marker in markers.items():
         if marker and (marker.extra["fingerprint"] != identity or HISTORY in marker.extra):
             store.delete([path, *marker.files])
+
+
+def made_of(identity: str, old: Marker | None) -> str:
+    """Return the fingerprint of shards that are appended to `old` ones, or of all."""
+    return fingerprint(identity, old.extra["fingerprint"]) if old else identity
+
+
+def committed_of(store: Store, own: str, made: str) -> dict[str, Marker]:
+    """Return the markers of the shards of a part that were made of this, by name."""
+    markers = store.markers(paths.shard_parts(own)).items()
+    return {name: marker for name, marker in markers if marker.extra["fingerprint"] == made}
 
 
 def _working_folders(store: Store, name: str) -> list[str]:
@@ -78,7 +89,7 @@ def finish(
     for part in parts:
         own = part_of(name, part)
         before = shards_of(old, name, own)
-        committed = store.markers(paths.shard_parts(own))
+        committed = committed_of(store, own, made_of(extra["fingerprint"], old))
         files |= _listed(store, own, committed, before)
         for marker in committed.values():
             files |= _shards(marker)

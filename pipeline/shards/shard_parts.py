@@ -19,6 +19,7 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.shard_names import file_of_shard, is_shard, part_of
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.columns import ROW, SHARD, SHARD_OFFSET, UID, Column, arrow_schema
+from pairsieve.schemas.errors import Stopped
 
 SHARD_SHA256 = Column("shard_sha256", pa.string(), "", "SHA-256 of the shard file, hex.", False)
 HISTORY = "history"  # in a marker: pairs were taken out of the shards, or shards were appended
@@ -55,7 +56,11 @@ class ShardsOf:
         return f"{shards_folder(self.path)}/{shard_file(shard, self.suffix)}"
 
     def commit(self, store: Store, shard: int, entry: dict[str, Any], samples: "Samples") -> Marker:
-        """Commit a shard, given its size and checksum."""
+        """Commit a shard, given its size and checksum.
+
+        Raises:
+            Stopped: another selection's shard was committed under its name.
+        """
         import pyarrow.parquet as pq
 
         count = len(samples.rows)
@@ -74,7 +79,11 @@ class ShardsOf:
             pq.write_table(table.cast(arrow_schema(MANIFEST)), sink)
         files = {file: entry, path: sink.entry()}
         marker = Marker(count, files, {}, {"fingerprint": self.identity})
-        return commit(store, marker_path(shard_parts(self.path), stem(shard)), marker)
+        path = marker_path(shard_parts(self.path), stem(shard))
+        committed = commit(store, path, marker)
+        if committed.extra["fingerprint"] != self.identity:  # no list has shown it until now
+            raise Stopped(f"{store.location(path)}: is of another selection; run the command again")
+        return committed
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,12 @@ import pyarrow as pa
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import marker_of
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import FORGET_BEGUN, FORGOTTEN, marker_path
+from pairsieve.pipeline.dataset.paths import (
+    FORGET_BEGUN,
+    FORGOTTEN,
+    forgotten_record,
+    marker_path,
+)
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.external.blocklist import BlocklistIndex
 from pairsieve.pipeline.ledger.files import UNITS, any_of
@@ -72,7 +77,10 @@ class Forgotten:
 
 def names(store: Store) -> tuple[str, ...]:
     """Return the names of the records, in order."""
-    return tuple(name for name in store.marker_names(FORGOTTEN) if name.isdecimal())
+    found = [name for name in store.marker_names(FORGOTTEN) if name.isdecimal()]
+    while store.exists(forgotten_record(len(found) + 1)):  # a list may lag behind
+        found.append(f"{len(found) + 1:04d}")
+    return tuple(found)
 
 
 @lru_cache(maxsize=4)

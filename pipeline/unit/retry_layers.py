@@ -100,8 +100,10 @@ def read_layers(store: Store) -> list[RetryLayer]:
     Raises:
         Stopped: what was put down of one is damaged.
     """
-    names = store.marker_names(RETRY_LAYERS)
-    return [read_layer(store, marker_path(RETRY_LAYERS, name)) for name in names]
+    paths = [marker_path(RETRY_LAYERS, name) for name in store.marker_names(RETRY_LAYERS)]
+    while store.exists(following := retry_layer(len(paths) + 1)):  # a list may lag behind
+        paths.append(following)
+    return [read_layer(store, path) for path in paths]
 
 
 def read_layer(store: Store, path: str) -> RetryLayer:

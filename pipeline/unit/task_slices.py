@@ -6,10 +6,17 @@ known from names alone.
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from pairsieve.pipeline.dataset.paths import Span, parsed
+from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, Span, marker_path, parsed
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.unit.plan_file import Plan
+from pairsieve.schemas.errors import Stopped
+
+ASKED_FOR = 1000  # units that a list lacks, one request each
+AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,34 @@ def pending(plan: Plan, names: Iterable[str]) -> list[TaskSlice]:
         for unit in range(len(plan.units))
         for task_slice in gaps(unit, plan.unit_rows(unit), done.get(unit, []))
     ]
+
+
+def catch_up(store: Store, plan: Plan) -> list[TaskSlice]:
+    """Ask for units that the list of what is gathered lacks, the first ones: it may lag behind.
+
+    From now on it shows those that are there. Return what is still lacking.
+    """
+    lacking = pending(plan, store.marker_names(GATHER_FOLDER))
+    units = (one for one in lacking if one.whole)
+    paths = [marker_path(GATHER_FOLDER, one.name) for one in islice(units, ASKED_FOR)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        there = {
+            path for path, found in zip(paths, pool.map(store.exists, paths), strict=True) if found
+        }
+    return [one for one in lacking if marker_path(GATHER_FOLDER, one.name) not in there]
+
+
+def check_complete(store: Store, plan: Plan) -> None:
+    """Refuse to go on where the store does not show everything that was gathered.
+
+    Raises:
+        Stopped: it lacks a task slice.
+    """
+    if lacking := catch_up(store, plan):
+        raise Stopped(
+            f"{store.location(GATHER_FOLDER)}: of what was gathered the list lacks "
+            f"{len(lacking)} task slices, from {lacking[0].name} on; run the command again"
+        )
 
 
 def gaps(

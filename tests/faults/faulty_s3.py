@@ -10,12 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.faults.stale_lists import Changes, is_list
+
 SLOW_DOWN = (
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
 EXPIRED = (
     b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 )
+MISSING = b"<Error><Code>NoSuchKey</Code><Message>It does not exist.</Message></Error>"
 
 # None: the request is forwarded and answered as it should be.
 Fault = str | None
@@ -26,12 +29,15 @@ class FaultyS3:
 
     slow_down: 503, nothing is done. reset: the connection is cut, nothing is done. lost: all is
     done, but the connection is cut before the answer. truncated: the answer ends in its middle.
-    silent: nothing is answered. expired: 400, as of a token.
+    silent: nothing is answered. expired: 400, as of a token. missing: 404. Every list is as it was
+    `behind` changes ago.
     """
 
     def __init__(self, endpoint: str) -> None:
         self.fault: Callable[[str, str], Fault] = lambda method, path: None
         self.requests: list[tuple[str, str, Fault]] = []
+        self.behind = 0
+        self.changes = Changes()
         self.closing = threading.Event()
         self.upstream = urlsplit(endpoint).netloc
         handler = type("Handler", (_Handler,), {"proxy": self})
@@ -55,7 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.proxy.fault(self.command, self.path)
         self.proxy.requests.append((self.command, self.path, fault))
-        refusals = {"slow_down": (503, SLOW_DOWN), "expired": (400, EXPIRED)}
+        refusals = {
+            "slow_down": (503, SLOW_DOWN),
+            "expired": (400, EXPIRED),
+            "missing": (404, MISSING),
+        }
         if fault in refusals:
             status, text = refusals[fault]
             content = b"" if self.command == "HEAD" else text
@@ -72,6 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes, fault: Fault) -> None:
         status, headers, answer = self._upstream(body)
+        if status < 300:
+            self.proxy.changes.note(self.command, self.path)
+        if self.proxy.behind and is_list(self.command, self.path):
+            answer = self.proxy.changes.aged(self.path, answer, self.proxy.behind)
+            headers = [(name, value) for name, value in headers if name != "Content-Length"]
         if fault == "lost":
             self._cut()
             return

@@ -1,46 +1,23 @@
 """An object store in trouble: what is asked for comes all the same, or the work stops clearly."""
 
-import io
 import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from tests.faults.conftest import Made, go
 from tests.faults.faulty_s3 import Fault, FaultyS3
 
 from pairsieve.pipeline import gc, verify
 from pairsieve.pipeline.dataset import lease
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
-from pairsieve.pipeline.run import run
 from pairsieve.pipeline.status import status
 from pairsieve.schemas.errors import Stopped
-from pairsieve.schemas.recipe import Recipe
 
 SEEDS = int(os.environ.get("PAIRSIEVE_FAULT_SEEDS", "2"))
 FIRST = int(os.environ.get("PAIRSIEVE_FIRST_SEED", "0"))
 BODY = bytes(range(256)) * 40
-
-
-@pytest.fixture
-def proxy(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """Start the proxy; stores that are opened from now on go through it."""
-    with closing(FaultyS3(os.environ["AWS_ENDPOINT_URL"])) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setenv("AWS_TIMEOUT", "1s")
-        yield proxy
-
-
-@pytest.fixture
-def dataset(proxy: FaultyS3, s3: str, tmp_path: Path) -> Store:
-    """A store of its own, in which nothing is."""
-    return Store.at(f"{s3}/{tmp_path.name}")
 
 
 @pytest.fixture
@@ -136,35 +113,6 @@ def test_a_storage_that_stays_away_is_a_clear_stop(
     assert 3 <= len([fault for _, _, fault in proxy.requests if fault]) <= 5
 
 
-def recipe(folder: Path) -> Recipe:
-    """Return one on some pictures that need not be fetched."""
-    images = []
-    for number in range(12):
-        file = io.BytesIO()
-        coarse = np.random.default_rng(number).integers(0, 255, (6, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((160, 120)).save(file, "PNG")
-        images.append({"bytes": file.getvalue(), "path": f"{number}.png"})
-    texts = [f"picture number {number}" for number in range(12)]
-    pq.write_table(pa.table({"image": images, "text": texts}), folder / "pairs.parquet")
-    pairs = {"path": str(folder / "pairs.parquet"), "image": "image", "unit_pairs": 5}
-    return Recipe.model_validate({"input": pairs, "shard": {"samples": 5}})
-
-
-def go(recipe: Recipe, store: Store) -> dict[str, bytes]:
-    """Run all of it; return the shards."""
-    run(recipe, store, Serial(), "default", lambda *_, **__: None)
-    names = [path for path, _, _ in store.list("shards") if path.endswith((".tar", "sizes.json"))]
-    return {name: store.read(name) for name in names}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, dict[str, bytes]]:
-    """A recipe, and the shards that it makes on a disk."""
-    folder = tmp_path_factory.mktemp("made")
-    said = recipe(folder)
-    return said, go(said, Store.at(folder / "dataset"))
-
-
 def at_random(seed: int) -> Callable[[str, str], Fault]:
     """Return what lets one request in twelve go wrong."""
     chance = random.Random(seed)
@@ -180,7 +128,7 @@ def at_random(seed: int) -> Callable[[str, str], Fault]:
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS // 2))
 def test_a_run_on_a_store_in_trouble_gives_the_same_shards(
-    proxy: FaultyS3, dataset: Store, made: tuple[Recipe, dict[str, bytes]], seed: int
+    proxy: FaultyS3, dataset: Store, made: Made, seed: int
 ) -> None:
     proxy.fault = at_random(seed)
     assert go(made[0], dataset) == made[1]
@@ -192,7 +140,7 @@ def test_a_run_on_a_store_in_trouble_gives_the_same_shards(
 
 
 def test_credentials_that_expire_stop_the_work_and_it_goes_on_from_there(
-    proxy: FaultyS3, dataset: Store, made: tuple[Recipe, dict[str, bytes]]
+    proxy: FaultyS3, dataset: Store, made: Made
 ) -> None:
     proxy.fault = lambda method, path: "expired" if len(proxy.requests) > 40 else None
     with pytest.raises(

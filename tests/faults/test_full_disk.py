@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from tests.faults.test_faulty_s3 import recipe
+from tests.faults.conftest import recipe
 from tests.jobs.conftest import command
 
 ROOM = 400_000  # bytes of a file: all but stats.duckdb have less
