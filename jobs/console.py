@@ -92,7 +92,7 @@ def print_status(status: Status) -> None:
     if status.over_time:
         head = ("from, UTC", "failed", "requested", "most often")
         print_table("Over time", head, [(clock(start), *rest) for start, *rest in status.over_time])
-    for sentence in (*status.diagnoses, *status.models):
+    for sentence in (*status.diagnoses, *status.line, *status.models):
         print_sentence(sentence)
     for complaint in status.complaints:
         if log.is_json():

@@ -33,7 +33,7 @@ from pairsieve.pipeline.fetch.batch import Sent
 from pairsieve.pipeline.fetch.client import Client, Fetched, Shared
 from pairsieve.pipeline.ledger.rules import gates
 from pairsieve.pipeline.unit import forgotten, input_images, plan_file, task_slices
-from pairsieve.pipeline.unit.fetch_summary import KEY, tally
+from pairsieve.pipeline.unit.fetch_summary import KEY, LINE, tally
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.pipeline.unit.retry_layers import EarlierLayers
@@ -173,7 +173,9 @@ def _gather(gathering: Gathering, task_slice: TaskSlice, end_turn: Callable[[], 
                 images.add(rows, fetched)
         images.flush()
     files = {path: sink.entry()} | _requests(store, task_slice, sent)
-    return _commit(store, task_slice, part, files, before)
+    met = gathering.client.met() if gathering.client else {}
+    extra = _replaced(before) | ({LINE: met} if met else {})
+    return _commit(store, task_slice, part, files, extra)
 
 
 def _part(
@@ -271,7 +273,7 @@ def _commit(
     task_slice: TaskSlice,
     part: Part,
     files: dict[str, Any],
-    before: EarlierLayers | None,
+    extra: dict[str, Any],
 ) -> Marker:
     """Write the ledger part beside its images and commit both."""
     import pyarrow.parquet as pq
@@ -281,10 +283,14 @@ def _commit(
         pq.write_table(part.table(), sink, compression="zstd")
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    extra: dict[str, Any] = {KEY: tally(part)} | ({REPLACED: before.replaced()} if before else {})
-    extra |= costs.since_last()
+    extra = {KEY: tally(part)} | extra | costs.since_last()
     marker = Marker(part.rows, files | {path: sink.entry()}, counts, extra)
     return commit(store, paths.marker_path(GATHER_FOLDER, task_slice.name), marker)
+
+
+def _replaced(before: EarlierLayers | None) -> dict[str, Any]:
+    """Return what a retry layer replaces, for a marker's `extra`."""
+    return {REPLACED: before.replaced()} if before else {}
 
 
 def _commit_crashed(
@@ -293,4 +299,4 @@ def _commit_crashed(
     """Commit the one pair whose work alone killed the process."""
     part, before = _part(recipe, store, plan, task_slice)
     part.reject([0], Outcome.CRASHED, reason)
-    return _commit(store, task_slice, part, {}, before)
+    return _commit(store, task_slice, part, {}, _replaced(before))

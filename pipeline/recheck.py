@@ -16,9 +16,9 @@ from pairsieve.pipeline.dataset.stages import SELECT
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.fetch.client import Shared, ask
-from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.rights.robots import RulesCache
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.schemas.columns import FINAL_URL, OUTCOME, ROW, UID, URL
 from pairsieve.schemas.errors import BadOption

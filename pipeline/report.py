@@ -56,6 +56,7 @@ from pairsieve.pipeline.stats.pool_counts import (
 )
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
+from pairsieve.pipeline.unit.fetch_summary import line_sentences
 from pairsieve.pipeline.unit.plan_file import read as read_plan
 from pairsieve.pipeline.vectors import head_check
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folder, scores_folders
@@ -232,6 +233,7 @@ def _content(
         "gates": {rule.name for rule in counted.rules if rule.gate},
         "outcomes": rows(connection, _OUTCOMES),
         **fetches(connection, recipe, ROWS_SHOWN),
+        "line": line_sentences(store.markers(GATHER_FOLDER).values()),
         "sentences": {str(outcome): outcome.doc for outcome in Outcome},
         "histograms": list(histograms(connection, conditions.values(), _unknown(recipe))),
         "unknown": _unknown(recipe),

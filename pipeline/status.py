@@ -32,7 +32,7 @@ from pairsieve.pipeline.ledger.ledger import current_shards, gathered_fingerprin
 from pairsieve.pipeline.selections.listing import names as selections
 from pairsieve.pipeline.unit import plan_file, retry_layers
 from pairsieve.pipeline.unit.fetch_diagnosis import diagnose, failures, worst
-from pairsieve.pipeline.unit.fetch_summary import total, wider
+from pairsieve.pipeline.unit.fetch_summary import line_sentences, total, wider
 from pairsieve.pipeline.unit.retry_layers import RetryLayer
 from pairsieve.pipeline.vectors import head_check, model_record, reader
 from pairsieve.schemas.errors import BadOption, nearest
@@ -79,6 +79,7 @@ class Status:
         diagnoses: A sentence on each thing that the failures, skipped files or scores point to.
         worst_hosts: (host, failed, requested, commonest failure) of those with the most failures,
             among the worst of each unit.
+        line: Sentences on how many requests were under way at once, and on https.
         over_time: (start, s since 1970 UTC, failed, requested, commonest failure) of equal steps.
         models: A sentence on each model that made vectors or wrote captions.
         stages: Those that have left something, in the order of the pipeline.
@@ -99,6 +100,7 @@ class Status:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     diagnoses: list[str] = field(default_factory=list)
     worst_hosts: list[tuple[str, int, int, str]] = field(default_factory=list)
+    line: list[str] = field(default_factory=list)
     over_time: list[tuple[int, int, int, str]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
@@ -153,6 +155,7 @@ def status(store: Store, name: str) -> Status:
     summary.skipped = list(plan.skipped)
     summary.diagnoses = [*plan.sentences(), *diagnose(fetches)]
     summary.worst_hosts = worst(fetches.hosts, HOSTS_SHOWN)
+    summary.line = line_sentences(gathered.values())
     steps = wider(dict(fetches.steps), STEPS_SHOWN)
     summary.over_time = [(start, *failures(counts)) for start, counts in steps]
     summary.models = [*model_record.model_sentences(store), *caption_sentences(store)]

@@ -86,7 +86,7 @@ class Fetch(Section):
         description="After so many failures in a row a host is left alone for the rest of a unit.",
     )
     retries: int = Field(2, ge=0, le=10, description="Further attempts after a transient failure.")
-    concurrency: int = Field(128, ge=1, le=1000, description="Transfers under way per unit.")
+    concurrency: int = Field(128, ge=1, le=1000, description="Most transfers at once in a process.")
     timeout_s: float = Field(30, gt=0, le=3600, description="Limit for one whole transfer, s.")
     connect_timeout_s: float = Field(10, gt=0, le=600, description="Limit for connecting, s.")
     first_byte_timeout_s: float = Field(

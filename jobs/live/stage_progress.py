@@ -7,7 +7,7 @@ from typing import Any
 
 from pairsieve.jobs.live.words import size_in_words
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.unit.fetch_summary import fetched_bytes
+from pairsieve.pipeline.unit.fetch_summary import fetched_bytes, requests_at_once
 from pairsieve.pipeline.vectors.slice_records import EmbedTime
 from pairsieve.schemas.outcomes import Outcome
 
@@ -70,6 +70,7 @@ class StageProgress:
         outcomes: Pairs per outcome.
         cpu_s: What processors have spent, s.
         model_s: How long models have computed, s.
+        at_once: Requests that the process which committed last may have under way; None: none.
         fetched: Bytes received from the web.
         written: Bytes committed to the dataset.
         began: When it began, and
@@ -86,6 +87,7 @@ class StageProgress:
     outcomes: Counter[str] = field(default_factory=Counter)
     cpu_s: float = 0.0
     model_s: float = 0.0
+    at_once: int | None = None
     fetched: int = 0
     written: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -114,6 +116,7 @@ class StageProgress:
         self.new += marker.rows
         self.cpu_s += spent_s
         self.model_s += EmbedTime.from_json(marker.extra).model_s
+        self.at_once = requests_at_once(marker) or self.at_once
         self.fetched += fetched_bytes(marker)
         self.written += sum(entry["bytes"] for entry in marker.files.values())
 
@@ -160,6 +163,7 @@ class StageProgress:
             "cpu_share": round(self.cpu_share, 3),
             "gpu_share": None if gpu is None else round(gpu, 3),
             "cpu_s": round(self.cpu_s, 3),
+            "at_once": self.at_once,
             "fetched_bytes": self.fetched,
             "written_bytes": self.written,
             "outcomes": dict(self.outcomes),
@@ -179,6 +183,8 @@ class StageProgress:
         words = [rate, f"CPU {100 * self.cpu_share:.0f} %"]
         if self.gpu_share is not None and self.model_s:
             words.append(f"GPU {100 * self.gpu_share:.0f} %")
+        if self.at_once:
+            words.append(f"{self.at_once:,} at once")
         if self.fetched:
             words.append(f"{size_in_words(self.fetched)} fetched")
         if self.written:

@@ -13,8 +13,8 @@ from pairsieve.pipeline.external import blocklist
 from pairsieve.pipeline.fetch.addresses import target_of
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.client import Client, Fetched, Shared
-from pairsieve.pipeline.fetch.robots import Rules, RulesCache, product_token
 from pairsieve.pipeline.image.format import kind_of
+from pairsieve.pipeline.rights.robots import Rules, RulesCache, product_token
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch, Recipe

@@ -1,1 +1,1 @@
-"""Getting bytes from the web: scheduler, request, addresses, robots.txt, rates, diagnosis."""
+"""Getting bytes from the web: scheduler, request, addresses, rates, concurrency."""

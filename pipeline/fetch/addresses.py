@@ -6,7 +6,9 @@ redirects lead anywhere. So networks and ports are checked there (`Addresses.ref
 address that would be connected to.
 """
 
+import os
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -133,3 +135,30 @@ def _embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:
     if ip in _NAT64:
         return (IPv4Address(int(ip) & 0xFFFF_FFFF),)
     return ()
+
+
+class OpenSocket:
+    """A file descriptor of a new socket, open as long as this is.
+
+    A Python socket that nobody closes would prepare a warning, at more than its own cost.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, family: int, kind: int, protocol: int) -> None:
+        """Open it.
+
+        Raises:
+            OSError: this process may open no more.
+        """
+        opened = socket.SocketType(family, kind, protocol)
+        os.close(os.dup(opened.fileno()))  # pycurl does the same, but hides that it cannot
+        self._number = opened.detach()
+
+    def fileno(self) -> int:
+        """Return the number of the file descriptor."""
+        return self._number
+
+    def __del__(self) -> None:
+        if hasattr(self, "_number"):
+            os.close(self._number)

@@ -2,16 +2,19 @@
 
 import queue
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pairsieve.pipeline.fetch.addresses import Addresses
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
+from pairsieve.pipeline.fetch.host_queue import back_off_s
 from pairsieve.pipeline.fetch.origins import Origins, SiteFile
 from pairsieve.pipeline.fetch.request import Answer
 
 Sent = Counter[tuple[str, int]]  # requests, by host and second since 1970 UTC
+MAX_WAIT_S = 30.0  # before another attempt of a URL on its own account
 ITEM_BYTES = 1_000  # what a result costs besides its body
 
 
@@ -53,6 +56,11 @@ class Job:
 
     def __post_init__(self) -> None:
         self.first = self.target
+
+    def wait_s(self) -> float:
+        """Return how long to wait before the next attempt, s: spread by the URL's hash."""
+        spread: float = zlib.crc32(self.url.encode("utf-8", "replace")) / 2**32
+        return min(back_off_s(self.attempts) * (0.5 + spread), MAX_WAIT_S)
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from pairsieve.pipeline.fetch.addresses import Addresses, Refused
 from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, Sent
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.origins import Origins
-from pairsieve.pipeline.fetch.robots import RulesCache
 from pairsieve.pipeline.fetch.scheduler import Asked, Scheduler
 from pairsieve.pipeline.rights.opt_out import OptOut
+from pairsieve.pipeline.rights.robots import RulesCache
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 from pairsieve.schemas.recipe_opt_outs import IGNORED, OptOuts
@@ -89,6 +89,14 @@ class Client:
         self._opt_outs = opt_outs
         self._shared = shared or Shared()
         self._scheduler = Scheduler(options, self._shared.among, opt_outs, asks)
+
+    def met(self) -> dict[str, int]:
+        """Return what requests of all units have met since this was last called; empty if none.
+
+        So nothing is counted twice where units overlap; what each of them met may be another's.
+        """
+        met = self._scheduler.line.since_last()
+        return met if met["requests"] else {}
 
     def fetch(
         self,

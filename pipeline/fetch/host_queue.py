@@ -17,7 +17,14 @@ from typing import Generic, Self, TypeVar
 
 from pairsieve.schemas.recipe import Fetch
 
+BACKOFF_S = 0.5  # after a first failure; doubles with each further one
 Job = TypeVar("Job")
+
+
+def back_off_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row, s."""
+    wait: float = BACKOFF_S * 2 ** min(failures - 1, 20)
+    return wait
 
 
 @dataclass(slots=True)

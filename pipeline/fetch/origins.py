@@ -8,10 +8,9 @@ another chance with every unit. A tdmrep.json that cannot be had declares nothin
 import time
 from typing import Final, Generic, Literal, TypeVar
 
-from pairsieve.pipeline.fetch import robots
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.request import Answer
-from pairsieve.pipeline.rights import robots_lines, tdmrep
+from pairsieve.pipeline.rights import robots, robots_lines, tdmrep
 from pairsieve.pipeline.rights.opt_out import OptOut, first_obeyed
 from pairsieve.pipeline.rights.tdmrep import TdmFile
 from pairsieve.schemas.outcomes import Outcome

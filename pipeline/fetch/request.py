@@ -19,10 +19,11 @@ from typing import Any
 
 import pycurl
 
-from pairsieve.pipeline.fetch import content_coding, curl_options, headers, robots
-from pairsieve.pipeline.fetch.addresses import Addresses
+from pairsieve.pipeline.fetch import content_coding, curl_options, headers
+from pairsieve.pipeline.fetch.addresses import Addresses, OpenSocket
 from pairsieve.pipeline.fetch.canonical_url import CanonicalUrl
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
+from pairsieve.pipeline.rights import robots
 from pairsieve.pipeline.rights.opt_out import OptOut, first_obeyed
 from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.outcomes import Outcome
@@ -82,6 +83,7 @@ class Transfer:
 
     Attributes:
         serial: The caller's number for the request; 0 between two of them.
+        window: The window of requests in which the caller judges this one; 0 for none.
         counted: The host and the second since 1970 UTC for which the caller counts the request.
         bytes: Received of the body so far.
         buffered: Of these, the bytes that the memory budget counts.
@@ -108,7 +110,7 @@ class Transfer:
         self._refusal: str | None = None
         self._opened = False
         self._fault: OSError | None = None
-        self.serial = 0
+        self.serial = self.window = 0
         self.headers_only = False
         self.counted = "", 0
         self.paused = 0.0
@@ -163,6 +165,15 @@ class Transfer:
         if self._options.cookies != "chain":
             return ()
         return tuple(self.curl.getinfo_raw(pycurl.INFO_COOKIELIST))
+
+    def lookup_s(self) -> float:
+        """Return how long the host's name was looked up, s."""
+        return float(self.curl.getinfo(pycurl.NAMELOOKUP_TIME))
+
+    def shook_hands(self) -> bool:
+        """Return whether the request opened a connection with TLS, be it by a session resumed."""
+        opened = self.curl.getinfo(pycurl.NUM_CONNECTS)
+        return bool(opened and self.curl.getinfo(pycurl.APPCONNECT_TIME))
 
     def close(self) -> None:
         """Close the handle, which must be in no multi handle any more."""
@@ -369,30 +380,10 @@ class Transfer:
             return pycurl.SOCKET_BAD
         self._opened = True
         try:
-            opened = socket.SocketType(address.family, address.socktype, address.protocol)
-            os.close(os.dup(opened.fileno()))  # pycurl does the same, but hides that it cannot
+            return OpenSocket(address.family, address.socktype, address.protocol)
         except OSError as error:
             self._fault = error
             return pycurl.SOCKET_BAD
-        return _Handle(opened.detach())
-
-
-class _Handle:
-    """A file descriptor that is open as long as this is.
-
-    A Python socket that nobody closes would prepare a warning, at more than its own cost.
-    """
-
-    __slots__ = ("_number",)
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def __del__(self) -> None:
-        os.close(self._number)
 
 
 def _clean(text: str) -> str:

@@ -11,24 +11,22 @@ import itertools
 import queue
 import threading
 import time
-import zlib
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Literal
 
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
 from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
+from pairsieve.pipeline.fetch.concurrency import Line
 from pairsieve.pipeline.fetch.event_loop import EventLoop
-from pairsieve.pipeline.fetch.host_queue import HostQueue
+from pairsieve.pipeline.fetch.host_queue import HostQueue, back_off_s
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
 from pairsieve.pipeline.fetch.request import Answer, Transfer
-from pairsieve.pipeline.fetch.robots import MAX_REDIRECTS, TIMEOUT_S, product_token
+from pairsieve.pipeline.rights.robots import MAX_REDIRECTS, TIMEOUT_S, product_token
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 from pairsieve.schemas.recipe_opt_outs import IGNORED, OptOuts
 
-BACKOFF_S = 0.5  # before the second attempt; doubles with each further one
-MAX_WAIT_S = 30.0  # before another attempt of a URL on its own account
 IDLE_S = 1.0  # with room and nothing to start: the next unit may begin
 Asked = Literal["images", "headers", "files"]
 _RETRIED_STATUS = frozenset((408, 425, 429))  # besides the transient outcomes
@@ -39,6 +37,9 @@ class Scheduler:
 
     The thread lives as long as there is a batch.
     It `asks` for images, only their headers, or only the files of their sites.
+
+    Attributes:
+        line: How many transfers may be under way, and what they have met.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Scheduler:
         self._idle: list[Transfer] = []
         self._idle_since: float | None = None  # room, and nothing to start (monotonic clock)
         self._budget = MemoryBudget()
+        self.line = Line(options.concurrency)
         self._batches: list[Batch] = []
         self._full = False
         # Between the threads: batches that wait to be taken in, and the loop while one runs.
@@ -157,6 +159,7 @@ class Scheduler:
         """End what is under way and close every connection; the lock is held."""
         for transfer in self._under_way:
             loop.end(transfer)
+            self.line.give_up(transfer)
         for transfer in (*self._under_way, *self._idle):
             transfer.close()
         self._under_way.clear()
@@ -169,6 +172,7 @@ class Scheduler:
         if batch.unfinished:
             for transfer in [t for t, job in self._under_way.items() if job.batch is batch]:
                 self._let_go(loop, transfer)
+                self.line.give_up(transfer)
             self._later = [entry for entry in self._later if entry[2].batch is not batch]
             heapq.heapify(self._later)
         self._hosts.discard(lambda job: job.batch is batch, time.monotonic())
@@ -181,7 +185,7 @@ class Scheduler:
         while checks and checks[0][2].serial != checks[0][1]:
             heapq.heappop(checks)
         dues = [heap[0][0] for heap in (self._later, checks) if heap]
-        if len(self._under_way) < self._options.concurrency and not self._full:
+        if len(self._under_way) < self.line.limit and not self._full:
             due = self._hosts.next_due()
             if due is not None:
                 dues.append(due)
@@ -193,7 +197,7 @@ class Scheduler:
         """Start as many transfers as limits and backlog allow."""
         while self._later and self._later[0][0] <= now:
             self._admit(heapq.heappop(self._later)[2], first=True)
-        while len(self._under_way) < self._options.concurrency and self._room():
+        while len(self._under_way) < self.line.limit and self._room():
             job = self._hosts.take(now)
             if job is None:
                 return self._have_room(now)
@@ -213,6 +217,7 @@ class Scheduler:
             transfer.counted = target.host_name, int(time.time())
             job.batch.sent[transfer.counted] += 1
             self._under_way[transfer] = job
+            transfer.window = self.line.begin()
             loop.begin(transfer)
             transfer.serial = next(self._tickets)
             heapq.heappush(self._checks, (transfer.first_check(), transfer.serial, transfer))
@@ -223,7 +228,7 @@ class Scheduler:
             self._idle_since = now
         late = now >= self._idle_since + IDLE_S
         for batch in self._batches:
-            if late or batch.unfinished <= self._options.concurrency:
+            if late or batch.unfinished <= self.line.limit:
                 batch.tell_idle()
 
     def _begin_attempt(self, job: Job, now: float) -> None:
@@ -288,6 +293,7 @@ class Scheduler:
         job = self._let_go(loop, transfer)
         now = time.monotonic()
         answer = transfer.answer(code, message, now, late)
+        self.line.end(transfer, job.target.origin, answer)
         if answer.redirect:
             job.cookies = transfer.cookies()
         if answer.outcome is Outcome.BLOCKED_ADDRESS:  # there was no socket, so nobody saw it
@@ -310,7 +316,7 @@ class Scheduler:
         target, origins = job.target, job.batch.origins
         failures = origins.count(target.origin, answer)
         if failures and (answer.status in (429, 503) or answer.retry_after_s):
-            wait = max(answer.retry_after_s, BACKOFF_S * 2 ** min(failures - 1, 20))
+            wait = max(answer.retry_after_s, back_off_s(failures))
             self._hosts.back_off(target.host_name, now + min(wait, self._options.retry_after_max_s))
         if origins.paused(target.origin) and failures == self._options.host_failures:
             for other in self._hosts.withdraw(
@@ -329,7 +335,7 @@ class Scheduler:
             and job.attempts <= self._options.retries
             and not origins.paused(target.origin)
         ):
-            due = now + _wait_s(job)
+            due = now + job.wait_s()
             job.target, job.redirects = job.first, 0
             heapq.heappush(self._later, (due, next(self._tickets), job))
         else:
@@ -389,10 +395,3 @@ class Scheduler:
         job.redirects += 1
         self._admit(job, first=True)
         return None
-
-
-def _wait_s(job: Job) -> float:
-    """Return how long to wait before the next attempt: exponential, spread by the URL's hash, s."""
-    spread: float = zlib.crc32(job.url.encode("utf-8", "replace")) / 2**32
-    wait: float = BACKOFF_S * 2 ** (job.attempts - 1) * (0.5 + spread)
-    return min(wait, MAX_WAIT_S)

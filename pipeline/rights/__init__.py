@@ -1,1 +1,1 @@
-"""What is declared about the use of an image: opt-outs in all their forms, and rights."""
+"""What is declared about the use of an image: robots.txt, opt-outs in all their forms, rights."""

@@ -13,6 +13,7 @@ from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCH_BYTES, FETCHED_AT, HOST, HTTP_STATUS, OUTCOME
 
 KEY = "fetches"  # in a marker's `extra`
+LINE = "line"  # in it: what the requests of a process met until the marker, since that before
 HOSTS = 10  # with the most failures, of each task slice
 STEPS_OF_SLICE = 12
 STEPS = 60  # of all task slices together
@@ -51,6 +52,36 @@ def tally_of(values: Mapping[str, list[Any]]) -> dict[str, Any]:
 def fetched_bytes(marker: Marker) -> int:
     """Return how many bytes a task slice received, once where pairs of one URL share a fetch."""
     return int(marker.extra.get(KEY, {}).get("bytes", 0))
+
+
+def requests_at_once(marker: Marker) -> int | None:
+    """Return how many requests a process had under way at most when it committed; None: none."""
+    met = marker.extra.get(LINE)
+    return int(met["at_once"]) if met else None
+
+
+def line_sentences(markers: Iterable[Marker]) -> list[str]:
+    """Return what is to be said of requests at once and of https; nothing without requests."""
+    met = [marker.extra[LINE] for marker in markers if LINE in marker.extra]
+    if not met:
+        return []
+    low, high = min(one["at_once_low"] for one in met), max(one["at_once"] for one in met)
+    names = ("requests", "suffered", "lowered", "https", "handshakes", "http2")
+    counts = {name: sum(one[name] for one in met) for name in names}
+    failed = f"{_share(counts, 'suffered', 'requests')} of the requests failed at hosts that answer"
+    range_ = f"Between {low:,} and {high:,}" if low < high else f"Up to {high:,}"
+    lowered = f"lowered {counts['lowered']:,} times" if counts["lowered"] else "never lowered"
+    sentences = [f"{range_} requests at once in a process, {lowered}: {failed}."]
+    if counts["https"]:
+        sentences.append(
+            f"https: {counts['https']:,} answers, {_share(counts, 'handshakes', 'https')} after a "
+            f"handshake of their own, {_share(counts, 'http2', 'https')} over HTTP/2."
+        )
+    return sentences
+
+
+def _share(counts: Mapping[str, int], part: str, of: str) -> str:
+    return f"{100 * counts[part] / counts[of]:.3g} %"
 
 
 def total(markers: Iterable[Marker]) -> FetchCounts:

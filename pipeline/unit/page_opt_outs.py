@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pairsieve.pipeline.fetch.robots import product_token
 from pairsieve.pipeline.rights.opt_out import OptOut
 from pairsieve.pipeline.rights.preferences import directive
+from pairsieve.pipeline.rights.robots import product_token
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.pipeline.unit.plan_file import Plan
 from pairsieve.schemas.recipe import Recipe

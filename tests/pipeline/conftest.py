@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pairsieve.pipeline.engine.engine import Crashed, Opened, Serial, open_engine
-from pairsieve.pipeline.fetch import scheduler
+from pairsieve.pipeline.fetch import host_queue
 from pairsieve.pipeline.fetch.client import Fetched, fetch
 from pairsieve.pipeline.image.decode import Rejected
 from pairsieve.pipeline.image.pixels import Picture, picture
@@ -262,7 +262,7 @@ def other_site() -> Iterator[Site]:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Start a server; while it runs, the waits between attempts are short."""
-    monkeypatch.setattr(scheduler, "BACKOFF_S", 0.02)
+    monkeypatch.setattr(host_queue, "BACKOFF_S", 0.02)
     with closing(Site()) as site:
         yield site
 

@@ -13,7 +13,7 @@ from pairsieve.pipeline.fetch.batch import Batch, Sent
 from pairsieve.pipeline.fetch.client import Client, Fetched
 from pairsieve.pipeline.fetch.origins import Origins
 from pairsieve.pipeline.fetch.request import Transfer
-from pairsieve.pipeline.fetch.robots import RulesCache
+from pairsieve.pipeline.rights.robots import RulesCache
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairsieve.pipeline.fetch.client import Fetched, Shared, fetch
-from pairsieve.pipeline.fetch.robots import RulesCache
+from pairsieve.pipeline.rights.robots import RulesCache
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 from pairsieve.schemas.recipe_opt_outs import Form, OptOuts

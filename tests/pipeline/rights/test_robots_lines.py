@@ -1,6 +1,6 @@
 import pytest
 
-from pairsieve.pipeline.fetch.robots import parse_rules
+from pairsieve.pipeline.rights.robots import parse_rules
 from pairsieve.pipeline.rights.robots_lines import disallowing, usage_rules
 
 GROUPS = b"""

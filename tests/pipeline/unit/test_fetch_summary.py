@@ -3,7 +3,17 @@ from typing import Any
 import pyarrow as pa
 
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.unit.fetch_summary import HOSTS, KEY, STEPS_OF_SLICE, tally, total, wider
+from pairsieve.pipeline.unit.fetch_summary import (
+    HOSTS,
+    KEY,
+    LINE,
+    STEPS_OF_SLICE,
+    line_sentences,
+    requests_at_once,
+    tally,
+    total,
+    wider,
+)
 from pairsieve.pipeline.unit.ledger_part import Part
 from pairsieve.schemas.columns import FETCH_BYTES, FETCHED_AT, HTTP_STATUS, OUTCOME
 
@@ -70,3 +80,25 @@ def test_a_host_that_cannot_be_printed_is_not_told() -> None:
 def test_without_times_there_are_no_steps() -> None:
     assert wider({}, 10) == []
     assert tally(part([("http://a.example/", "dns", None, None)]))["steps"] == {}
+
+
+def met(**changes: int) -> Marker:
+    """Return a marker of a process whose line met so much."""
+    counts = dict.fromkeys(("lowered", "suffered", "https", "handshakes", "http2"), 0)
+    at_once = {"at_once": 128, "at_once_low": 128, "requests": 100}
+    return Marker(1, {}, {}, {LINE: at_once | counts | changes})
+
+
+def test_a_line_is_said_in_words_and_nothing_where_nothing_was_requested() -> None:
+    assert line_sentences([Marker(1, {})]) == []
+    assert line_sentences([met(), Marker(1, {})]) == [
+        "Up to 128 requests at once in a process, never lowered: 0 % of the requests failed at "
+        "hosts that answer."
+    ]
+    low = met(at_once_low=32, lowered=2, suffered=50, requests=300, https=20, handshakes=5, http2=8)
+    assert line_sentences([met(), low]) == [
+        "Between 32 and 128 requests at once in a process, lowered 2 times: 12.5 % of the requests "
+        "failed at hosts that answer.",
+        "https: 20 answers, 25 % after a handshake of their own, 40 % over HTTP/2.",
+    ]
+    assert [requests_at_once(one) for one in (low, Marker(1, {}))] == [128, None]

@@ -2,8 +2,8 @@ import pickle
 
 import pytest
 
-from pairsieve.pipeline.fetch import robots
-from pairsieve.pipeline.fetch.robots import RulesCache, parse_rules, product_token
+from pairsieve.pipeline.rights import robots
+from pairsieve.pipeline.rights.robots import RulesCache, parse_rules, product_token
 
 A = "https://example.org/a.jpg"
 
