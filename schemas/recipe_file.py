@@ -43,7 +43,16 @@ _PLAIN = {
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which alone would take the last of two equal keys without a word."""
+    """PyYAML's safe loader, which alone would take the last of two equal keys without a word.
+
+    As in YAML 1.2, `true` and `false` alone are no texts: `no` is the code of Norwegian, and a
+    field that is true or false takes it as false all the same.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in forms if first in "tTfF" or not tag.endswith(":bool")]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping; refuse it where a key stands twice."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pairsieve.schemas.recipe_base import Section
+from pairsieve.schemas.recipe_base import Section, ValueText
 
 # Keys of an entry of `keep`; any other names a filter.
 # Of rules that are no filters.
@@ -59,7 +59,7 @@ class Mix(Section):
     """Survivors in given shares of the values of a column, by chance; as many as there can be."""
 
     by: str = Field(min_length=1, description="The column.")
-    shares: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+    shares: dict[ValueText, Annotated[float, Field(gt=0, le=1)]] = Field(
         min_length=1, description="Share of each value; they add up to 1; others are dropped."
     )
 

@@ -14,26 +14,14 @@ from pairsieve.schemas.recipe_base import Section
 KINDS = ("prompts", "head", "classifier")  # of these keys exactly one
 
 
-def _word(name: Any) -> Any:
-    """Return the word that YAML has read as true or false: `yes` and `no` are fine class names."""
-    return {True: "yes", False: "no"}[name] if isinstance(name, bool) else name
-
-
-def _with_words(classes: Any) -> Any:
-    """Return the classes with words for names; pydantic refuses what is no mapping."""
-    if not isinstance(classes, dict):
-        return classes
-    return {_word(name): texts for name, texts in classes.items()}
-
-
 def as_list(names: Any) -> Any:
     """Return one class as a list of it."""
-    return [_word(name) for name in (names if isinstance(names, list | tuple) else [names])]
+    return names if isinstance(names, list | tuple) else [names]
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
-Classes = Annotated[dict[Text, Texts], BeforeValidator(_with_words), Field(min_length=2)]
+Classes = Annotated[dict[Text, Texts], Field(min_length=2)]
 
 
 class Scorer(Section):
@@ -92,4 +80,4 @@ class Scores(Section):
 
 
 Concepts = Annotated[dict[Text, Scorer], BeforeValidator(shipped_concepts.expanded)]
-Tags = Annotated[dict[Text, Texts], BeforeValidator(_with_words)]
+Tags = dict[Text, Texts]

@@ -223,6 +223,20 @@ def test_files_of_heads_and_classifiers_start_at_the_recipe(tmp_path: Path) -> N
     assert embed.concepts["a"].weights == str(here / "w.pth")
 
 
+def test_yes_and_no_are_words_but_where_something_is_true_or_false(tmp_path: Path) -> None:
+    text = "input: {path: p}\nkeep: [{language: {languages: [no, en]}, gate: yes}]"
+    ((rule,)) = load(written(tmp_path, text)).keep
+    assert (rule.options, rule.gate) == ({"languages": ["no", "en"]}, True)
+
+
+def test_a_mix_names_values_of_any_kind(tmp_path: Path) -> None:
+    days = "{2024-01-31: 0.5, no: 0.1, true: 0.1, 7: 0.3}"
+    text = f"input: {{path: p}}\nkeep: [{{mix: {{by: c, shares: {days}}}}}]"
+    ((rule,)) = load(written(tmp_path, text)).keep
+    assert rule.mix is not None
+    assert [*rule.mix.shares] == ["2024-01-31", "no", "true", "7"]
+
+
 def test_yes_and_no_may_name_classes_and_one_class_is_a_list_of_it(tmp_path: Path) -> None:
     scorer = "{prompts: {yes: [a map], no: [a photo]}, positive: no}"
     text = f"input: {{path: p}}\nembed: {{model: m, pretrained: t, concepts: {{map: {scorer}}}}}"
