@@ -34,6 +34,8 @@ _INVISIBLE = re.compile(
     "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064"
     "\u2066-\u206f\ufeff\ufff0-\ufffb\ufffe\uffff\ufdd0-\ufdef\ud800-\udfff]"
 )
+# Tags, in which a text can hide from people but not from models; a flag such as Wales' has some.
+_TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{2,6}\U000e007f)|[\U000e0000-\U000e007f]")
 
 
 def cleaned(text: str) -> str:
@@ -58,6 +60,8 @@ def _cleaned_once(text: str) -> str:
     if not text.isascii():
         text = _decoded(text)
     text = _INVISIBLE.sub("", text)
+    if max(text, default="") >= "\U000e0000":
+        text = _TAGS.sub(lambda found: found[1] or "", text)
     if not is_normalized("NFC", text):
         text = normalize("NFC", text)
     return " ".join(text.split())

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from pairsieve.filters.cleaning import cleaned
 
+_WALES = "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f"
 CASES = [
     # entities, also escaped twice
     ("AT&amp;T", "AT&T"),
@@ -23,6 +24,8 @@ CASES = [
     ("schön “hi”", "schön “hi”"),
     # what nobody sees
     ("a\x00b\u200bc\ufeff\u202e\xad\ud800d", "abcd"),
+    ("a cat\U000e0061\U000e0062 and \U000e0001\U0001f3f4\U000e0061", "a cat and \U0001f3f4"),
+    (_WALES, _WALES),
     ("می\u200cخواهم", "می\u200cخواهم"),
     # NFC, and nothing stronger
     ("e\u0301", "é"),
