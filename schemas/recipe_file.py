@@ -137,16 +137,15 @@ def _explain(error: ErrorDetails) -> str:
         return f"{key}: unknown key; {nearest(name, _keys_beside(error['loc']))}"
     if error["type"] == "missing":
         return f"{key}: missing, and there is no default"
-    value = "" if error["type"] == "value_error" else f", got {_shown(error['input'])}"
-    return f"{key}: {_message(error)}{value}"
+    return f"{key}: {said(error)}"
 
 
-def _message(error: ErrorDetails) -> str:
-    """Return what is allowed."""
-    plain = _PLAIN.get(error["type"])
-    if plain:
-        return plain.format(**error.get("ctx", {}))
-    return error["msg"].removeprefix("Value error, ")
+def said(error: ErrorDetails) -> str:
+    """Return what is allowed and what was given, for one of pydantic's complaints."""
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    plain = _PLAIN.get(error["type"], "").format(**error.get("ctx", {}))
+    return f"{plain or error['msg']}, got {_shown(error['input'])}"
 
 
 def _shown(value: Any) -> str:

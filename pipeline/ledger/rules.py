@@ -43,6 +43,7 @@ from pairsieve.schemas.columns import (
 )
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe_file import said
 from pairsieve.schemas.recipe_keep import Keep
 
 
@@ -347,9 +348,7 @@ def filter_rule(key: str, name: str, options: dict[str, Any], filters: Filters =
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, (key, name, *detail["loc"])))
-        text = detail["msg"].removeprefix("Value error, ")
-        got = "" if detail["type"] == "value_error" else f", got {detail['input']!r}"
-        raise BadOption(f"{where}: {text}{got}") from error
+        raise BadOption(f"{where}: {said(detail)}") from error
     return filter_.rule()
 
 

@@ -81,7 +81,10 @@ def test_unknown_filter_and_option_name_the_nearest() -> None:
 
 def test_impossible_option_values_name_place_and_value() -> None:
     assert "keep.0.aspect_ratio" in refusal({"aspect_ratio": {"max_ratio": 0.5}})
-    assert "got 'wide'" in refusal({"aspect_ratio": {"max_ratio": "wide"}})
+    message = refusal({"aspect_ratio": {"max_ratio": "wide"}})
+    assert message == "keep.0.aspect_ratio.max_ratio: must be a number, got 'wide'"
+    message = refusal({"language": {"languages": "en"}})
+    assert message.endswith("languages: must be a list, `[one, two]`, got 'en'")
 
 
 @pytest.mark.parametrize("sql", ["width >", "1); DROP TABLE ledger; SELECT (1"])
