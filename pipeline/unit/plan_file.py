@@ -137,9 +137,10 @@ class Plan:
         if not self.grown:
             return []
         pairs = sum(self.unit_rows(unit) for unit in range(self.grown[-1], len(self.units)))
-        return [
-            f"Input files were added {len(self.grown):,} times; the last brought {pairs:,} pairs."
-        ]
+        if len(self.grown) == 1:
+            return [f"Input files were added once, with {pairs:,} pairs."]
+        times = f"{len(self.grown):,} times"
+        return [f"Input files were added {times}, the last time with {pairs:,} pairs."]
 
     @property
     def grown_rows(self) -> list[int]:
