@@ -137,10 +137,8 @@ class Plan:
         if not self.grown:
             return []
         pairs = sum(self.unit_rows(unit) for unit in range(self.grown[-1], len(self.units)))
-        if len(self.grown) == 1:
-            return [f"Input files were added once, with {pairs:,} pairs."]
-        times = f"{len(self.grown):,} times"
-        return [f"Input files were added {times}, the last time with {pairs:,} pairs."]
+        often = "once," if len(self.grown) == 1 else f"{len(self.grown):,} times, the last time"
+        return [f"Input files were added {often} with {pairs:,} pairs."]
 
     @property
     def grown_rows(self) -> list[int]:
