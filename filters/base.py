@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from pairsieve.schemas.arrays import Floats, Vectors
 from pairsieve.schemas.columns import Column
@@ -68,9 +69,16 @@ class Rules(Protocol):
         ...
 
 
+@cache
 def name_of(f: type[Any]) -> str:
     """Return the name of a filter, as its file, its rule and the recipe have it."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower()
+
+
+@cache
+def checker_of(f: type[Any]) -> TypeAdapter[Any]:
+    """Return what checks the options of a filter; kept, as making it takes longer than using it."""
+    return TypeAdapter(f)
 
 
 def measured(measure: Measures, inputs: Mapping[Column, Any]) -> dict[Column, Any]:

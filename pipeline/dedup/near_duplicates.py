@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.filters.base import checker_of
 from pairsieve.filters.duplicate import Duplicate
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.marker import Marker
@@ -72,9 +73,7 @@ def decide(rounds: Rounds, files: Sequence[PartedFile], starts: Ints, number: in
 
 def max_distance(recipe: Recipe) -> int:
     """Return the distance that the recipe's `duplicate` rule asks for, else its default."""
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(Duplicate)
+    adapter = checker_of(Duplicate)
     asked = [entry.options for entry in recipe.keep if entry.filter == "duplicate"]
     found = {adapter.validate_python(options).max_distance for options in asked or [{}]}
     if len(found) > 1:

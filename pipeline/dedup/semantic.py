@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pairsieve.filters.base import checker_of
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.pipeline.dataset import parted
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
@@ -83,9 +84,7 @@ def rule(recipe: Recipe) -> SemanticDuplicate | None:
     Raises:
         BadOption: two rules do not agree.
     """
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(SemanticDuplicate)
+    adapter = checker_of(SemanticDuplicate)
     listed = {
         adapter.validate_python(entry.options) for entry in recipe.keep if entry.filter == RULE
     }

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from pairsieve.filters import FILTERS, own
-from pairsieve.filters.base import Configured, Filters, Rules, name_of
+from pairsieve.filters.base import Configured, Filters, Rules, checker_of, name_of
 from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Phase, ordered
 from pairsieve.pipeline.ledger import caption_checks, score_checks
@@ -330,8 +331,6 @@ def filter_rule(key: str, name: str, options: dict[str, Any], filters: Filters =
     Raises:
         BadOption: there is no such filter or option, or a value cannot be.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     offered = {name_of(f): f for f in filters if hasattr(f, "rule")}
     if name not in offered:
         near = nearest(name, [*offered, "where", "top_fraction"])
@@ -344,7 +343,7 @@ def filter_rule(key: str, name: str, options: dict[str, Any], filters: Filters =
             near = nearest(str(option), allowed)
             raise BadOption(f"{key}.{name}.{option}: unknown option; {near}")
     try:
-        filter_: Rules = TypeAdapter(offered[name]).validate_python(options)
+        filter_: Rules = checker_of(offered[name]).validate_python(options)
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, (key, name, *detail["loc"])))

@@ -7,6 +7,7 @@ it is a bound is read off that condition, so that a filter need not say it twice
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import isfinite
 from typing import Any, get_type_hints
 
@@ -128,6 +129,7 @@ def number(key: str, value: Any) -> float:
     return value
 
 
+@cache
 def _numbers(filter: str | None) -> dict[str, bool]:
     """Return the options of a filter that are numbers, and whether they are whole ones."""
     if filter not in _CLASSES or not hasattr(_CLASSES[filter], "rule"):
