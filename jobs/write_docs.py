@@ -24,6 +24,7 @@ from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 
 NOTE = "<!-- Written by `python -m pairsieve.jobs.write_docs`; edit the code instead. -->"
+READ = "Deciding on what others measure"  # heading of filters without columns of their own
 SHARED = 2  # an option that so many commands take stands once, above them
 INNER = {  # sections inside a section, and what they are called
     "input": {"Pages": "pages"},
@@ -75,7 +76,7 @@ def columns_page() -> str:
         "The ledger has one row per input pair. Every verb writes its own columns beside `row`; "
         "`stats.duckdb` and the report show them joined. Columns of the input that pairsieve does "
         "not use are kept under their own names. Unit and meaning are in the Parquet files "
-        "too, as field metadata.",
+        "too, as field metadata. A column may be null unless it says otherwise.",
     ]
     for stage in STAGES:
         if stage.columns:
@@ -90,16 +91,12 @@ def filters_page() -> str:
         "# The filters",
         "A filter measures columns, offers a rule under its name in the recipe's `keep`, or both. "
         "What is measured is measured for every pair, whatever the rules are, or, where the filter "
-        "says so, if the recipe has a section that asks for it; a rule is a DuckDB "
-        "condition (the default one is shown), and a pair without its score does not pass it.",
-        _table(
-            ("filter", "decides on", "in a sentence"),
-            (
-                (f"[`{_key(f)}`](#{_key(f)})", _deciding(f), _sentence(f))
-                for f in sorted(FILTERS, key=_key)
-            ),
-        ),
+        "says so, if the recipe has a section that asks for it; what each column holds stands with "
+        "[the columns](columns.md). A rule is a DuckDB condition (the default one is shown); a "
+        "pair without its score does not pass it.",
     ]
+    for when, those in _by_moment().items():
+        lines.append(f"{when}: {', '.join(f'[`{name}`](#{name})' for name in those)}.")
     for f in sorted(FILTERS, key=_key):
         lines += _filter_section(f)
     return _page(lines)
@@ -311,9 +308,9 @@ def _allowed(value: dict[str, Any]) -> str:
 def _columns_table(columns: Iterable[Column]) -> str:
     """Return the table of some columns."""
     return _table(
-        ("column", "type", "unit or range", "null", "meaning"),
+        ("column", "type", "unit or range", "meaning"),
         (
-            (f"`{c.name}`", f"{c.type}", c.unit, "may be" if c.nullable else "never", c.doc)
+            (f"`{c.name}`", f"{c.type}", c.unit, c.doc if c.nullable else f"{c.doc} Never null.")
             for c in columns
         ),
     )
@@ -324,16 +321,13 @@ def _key(f: type[Any]) -> str:
     return f.__module__.rsplit(".", 1)[1]
 
 
-def _sentence(f: type[Any]) -> str:
-    """Return the filter in one sentence."""
-    return (inspect.getdoc(f) or "").split("\n\n")[0].replace("\n", " ")
-
-
-def _deciding(f: type[Any]) -> str:
-    """Return the columns that the default rule of a filter reads."""
-    rule = f().rule() if hasattr(f, "rule") else ""
-    known = [c.name for stage in STAGES for c in stage.columns]
-    return ", ".join(f"`{name}`" for name in known if re.search(rf"\b{name}\b", rule)) or "(none)"
+def _by_moment() -> dict[str, list[str]]:
+    """Return the names of the filters by when they measure."""
+    found: dict[str, list[str]] = {}
+    for f in sorted(FILTERS, key=_key):
+        when = f"Measured {_when(f)}".rstrip(",") if getattr(f, "writes", ()) else READ
+        found.setdefault(when, []).append(_key(f))
+    return dict(sorted(found.items()))
 
 
 def _filter_section(f: type[Any]) -> Iterator[str]:
@@ -347,18 +341,12 @@ def _filter_section(f: type[Any]) -> Iterator[str]:
     if writes:
         listed = ", ".join(f"`{column.name}`" for column in reads)
         needs = f", with `{f.needs}` in the recipe" if getattr(f, "needs", "") else ""
-        yield f"Measured {_when(f)} from {listed}{needs}:"
-        yield "\n".join(_column_line(column) for column in writes)
+        names = ", ".join(f"`{column.name}`" for column in writes)
+        yield f"Measured {_when(f)} from {listed}{needs}: {names}."
     if hasattr(f, "rule"):
         yield f"```sql\n{f().rule()}\n```"
     if sources:
         yield f"Source:{sources}".strip()
-
-
-def _column_line(column: Column) -> str:
-    """Return a column that a filter writes as an item of a list; null as all of them may be."""
-    kind = f"{column.type}, {column.unit}" if column.unit else f"{column.type}"
-    return f"- `{column.name}` ({kind}): {column.doc}"
 
 
 def _when(f: type[Any]) -> str:
