@@ -1,6 +1,7 @@
 """Presets as people read them: their rules in YAML, their pass rate, comments, paragraphs."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,10 +60,19 @@ def paragraphs() -> Iterator[str]:
     """Yield what the documentation says of each preset, as Markdown."""
     for module in (presets_laion, presets_datacomp, presets_captions):
         yield (module.__doc__ or "").strip()
+    times = Counter(sentence for preset in PRESETS.values() for sentence in preset.differs)
+    shared = [sentence for sentence in times if times[sentence] > 1]
+    yield "Differences that several have; all others stand with each:"
+    yield "\n".join(f"- {_named(sentence)}: {sentence}" for sentence in shared)
     for preset in PRESETS.values():
         yield f"## {preset.name}"
         rate = f" Published pass rate: {published(preset)}." * (preset.pass_rate is not None)
         yield f"{preset.title}. Source: {preset.source}.{rate}"
         yield "```yaml\nkeep:\n" + textwrap.indent(rules_of(preset), "  ") + "\n```"
-        if preset.differs:
-            yield "\n".join(f"- {sentence}" for sentence in preset.differs)
+        if own := [sentence for sentence in preset.differs if sentence not in shared]:
+            yield "\n".join(f"- {sentence}" for sentence in own)
+
+
+def _named(sentence: str) -> str:
+    """Return the names of the presets of which a sentence is to be known."""
+    return ", ".join(f"`{name}`" for name, one in PRESETS.items() if sentence in one.differs)
