@@ -2,19 +2,15 @@
 
 Copies are found in rounds of tasks over blocks and over partitions of keys (`dedup/copies.py`), and
 so is counted how often captions, URLs and hosts occur (`counts/pool_counts.py`), and what a recipe
-asks for beside (`counts/further.py`); the driver adds up what they count. The steps that a recipe
-requests come after: each is a file that reads the table `images`, a row per pair with an image, and
-makes a table of its own with the columns that it finds. They run in one DuckDB on the driver, which
-spills to disk.
+asks for beside (`counts/further.py`, `dedup/steps.py`). The driver adds up what they count; the
+last round writes the columns of all, block by block.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.counts import further as further_columns
 from pairsieve.pipeline.counts import pool_counts
-from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -22,11 +18,9 @@ from pairsieve.pipeline.dataset.paths import (
     PLAN_FILE,
     SEARCHES,
     VECTORS_SUFFIX,
-    content,
     parsed,
     pool_blocks,
     search_folder,
-    task_name,
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.roles import is_foreign
@@ -36,22 +30,13 @@ from pairsieve.pipeline.dedup import copies, near_duplicates
 from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.dedup.steps import STEPS, Step, requested
 from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.ledger.files import BLOCK_UNITS, LedgerFiles, SliceFile, ledger_files
-from pairsieve.pipeline.ledger.ledger import attach_files, connect, export
-from pairsieve.pipeline.ledger.pool import Pool
-from pairsieve.pipeline.ledger.sql import quoted
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, SliceFile, ledger_files
+from pairsieve.pipeline.ledger.pool import Further, Pool
 from pairsieve.pipeline.unit import plan_file
 from pairsieve.pipeline.vectors.folders import model_folder, scores_folders
-from pairsieve.schemas.columns import COPIES, COUNTED, GROUPED, ROUNDS, ROW
-from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.columns import COUNTED
 from pairsieve.schemas.recipe import Recipe
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-OF_ROUNDS = (  # the columns that tasks on blocks write
-    ROW, *COPIES, *COUNTED, *(column for columns in ROUNDS.values() for column in columns),
-)  # fmt: skip
 OF_OPTIONS = (
     "entries",
     "caption_cluster",
@@ -121,27 +106,20 @@ def run(
     scattered = pool.run(partial(pool_counts.scatter_all, rounds), rounds.of("keys"))
     found = copies.find(pool, rounds, scattered, _vectors(recipe, store), partitions)
     counted = pool_counts.find(pool, rounds)
-    further: list[copies.Further] = [partial(pool_counts.columns, rounds, counted)]
+    further: list[Further] = [partial(pool_counts.columns, rounds, counted)]
     further += further_columns.find(pool, rounds, options, counted, found, recipe)
     running = [step for step in steps if step.TABLE in options]
-    folder = rounds.of("copies") if running else pool_blocks(GROUP, cut)
-    written = pool.run(
-        partial(copies.write, rounds, found, further, further_columns.COUNTING, folder), folder
-    )
+    further += [step.find(pool, rounds.folder, recipe) for step in running]
+    counting = {**further_columns.COUNTING, **{step.TABLE: step.count for step in running}}
+    folder = pool_blocks(GROUP, cut)
+    written = pool.run(partial(copies.write, rounds, found, further, counting, folder), folder)
     counts = {
         "pairs": sum(marker.rows for marker in written),
         **{name: sum(marker.counts[name] for marker in written) for name in written[0].counts},
         **found.counts,
-        **dict.fromkeys((step.TABLE for step in steps), 0),
     }
+    counts |= {step.TABLE: 0 for step in steps if step not in running}
     results = {file: entry for marker in written for file, entry in marker.files.items()}
-    if running:
-        folder, paths = pool_blocks(GROUP, cut), list(results)
-        with connect(store) as connection:
-            _attach(connection, store, files, paths)
-            for step in running:
-                counts[step.TABLE] = step.find(connection, recipe, store, engine)
-            results = dict(_joined(connection, pool, paths, running, folder))
     extra = {"fingerprint": wanted, "steps": options}
     marker = Marker(counts["pairs"], results, counts, extra)
     replace(store, GROUP_MARKER, marker)
@@ -164,55 +142,3 @@ def _vectors(recipe: Recipe, store: Store) -> list[SliceFile]:
         SliceFile(*parsed(name)[:2], *marker.entry(VECTORS_SUFFIX)[:1], None)
         for name, marker in markers.items()
     ]
-
-
-def _attach(
-    connection: "DuckDBPyConnection",
-    store: Store,
-    files: LedgerFiles,
-    written: Sequence[str],
-) -> None:
-    """Define what steps read: `ledger`, `images`, a row per pair with an image, and `copies`.
-
-    Raises:
-        Stopped: a file is not what was committed.
-    """
-    for file in files.slices():
-        checksums.check(store, file.name, file.sha256)
-    attach_files(connection, store, files)
-    names = ", ".join(column.name for column in (ROW, *COPIES))
-    paths = ", ".join(quoted(store.location(path)) for path in written)
-    connection.execute(
-        f"""
-        CREATE VIEW images AS
-        SELECT row, uid, sha256, perceptual_hash FROM ledger WHERE outcome = '{Outcome.OK}';
-        CREATE VIEW copies AS SELECT {names} FROM read_parquet([{paths}])
-        """
-    )
-
-
-def _joined(
-    connection: "DuckDBPyConnection",
-    pool: Pool,
-    written: Sequence[str],
-    running: Sequence[Step],
-    folder: str,
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Write the columns of copies and of steps block by block; yield each file and its entry."""
-    made = {column.name for column in OF_ROUNDS}
-    made |= {column.name for step in running for column in step.COLUMNS}
-    names = ", ".join(c.name if c.name in made else f"NULL AS {c.name}" for c in (ROW, *GROUPED))
-    for block, file in zip(pool.blocks, written, strict=True):
-        copies_of_block = f"(FROM read_parquet({quoted(pool.store.location(file))}) SELECT {{}})"
-        span = copies_of_block.format("coalesce(min(row), 0), coalesce(max(row), -1)")
-        ((first, last),) = connection.execute(f"FROM {span}").fetchall()
-        joins = " ".join(
-            f"LEFT JOIN (FROM {step.TABLE} WHERE row BETWEEN {first} AND {last}) USING (row)"
-            for step in running
-        )
-        columns = copies_of_block.format(", ".join(c.name for c in OF_ROUNDS))
-        path = content(folder, task_name(block.number), ".parquet")
-        with pool.store.writer(path) as sink:
-            query = f"SELECT {names} FROM {columns} {joins} ORDER BY row"
-            export(connection, query, sink, (ROW, *GROUPED))
-        yield path, block.entry(sink)

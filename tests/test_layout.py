@@ -30,7 +30,7 @@ FOLDERS = {
     "hamming": "dataset engine",
     "external": "dataset engine ledger input image fetch models vectors hamming",
     "unit": "dataset ledger input image rights fetch external",
-    "alignment": "dataset engine vectors",
+    "alignment": "dataset engine ledger vectors",
     "captions": "dataset engine ledger image fetch vectors unit",
     "learning": "dataset ledger vectors",
     "evaluation": "dataset input models learning",

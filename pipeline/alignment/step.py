@@ -5,17 +5,19 @@ would meet those of a partition of the pool, which is the same to one pair and n
 the whole pool to be dealt out anew for every batch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairsieve.pipeline.alignment import batches, measures, targets
 from pairsieve.pipeline.alignment.batches import SliceFiles
-from pairsieve.pipeline.alignment.measures import Pairs
+from pairsieve.pipeline.alignment.measures import Pairs, Rows
 from pairsieve.pipeline.dataset import checksums
-from pairsieve.pipeline.dataset.commit import commit, fingerprint
+from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
     GATHER_FOLDER,
@@ -23,13 +25,12 @@ from pairsieve.pipeline.dataset.paths import (
     content,
     marker_path,
     round_folder,
-    search_folder,
-    task_name,
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine import rounds
-from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.block_table import places_of
+from pairsieve.pipeline.ledger.pool import Block, Further, Pool
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.model_record import read_record
@@ -46,16 +47,13 @@ from pairsieve.schemas.columns import (
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_alignment import Alignment
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 TABLE = "alignment"
 COLUMNS = STEPS["alignment.step"]
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """What a task needs: the options, the temperature and the files of the batches."""
+    """What a task needs: its round, the options, the temperature and the files of the batches."""
 
     store: Store
     folder: str
@@ -75,8 +73,8 @@ def versions(recipe: Recipe) -> list[Any]:
     return targets.versions(section.targets) if section else []
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
-    """Make the table `alignment`: `row` and `COLUMNS`; return how many pairs it has.
+def find(pool: Pool, folder: str, recipe: Recipe) -> Further:
+    """Measure every task slice, in rounds in `folder`; return what gives `COLUMNS` of a block.
 
     Raises:
         BadOption: the targets cannot be read, or are another model's.
@@ -84,45 +82,51 @@ def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine:
     """
     if recipe.alignment is None or recipe.embed is None:
         raise ValueError("the recipe asks for no alignment")
-    model = model_folder(recipe.embed)
+    store, engine = pool.store, pool.engine
+    model, measured = model_folder(recipe.embed), round_folder(folder, TABLE)
     slices = _slices(store, model)
     if not slices:
-        empty = arrow_schema((ROW, *COLUMNS)).empty_table()
-        connection.from_arrow(empty).create(TABLE)
-        return 0
+        return partial(columns, measured)
     record = read_record(store, model)
     if recipe.alignment.norm_sim:
         targets.read(recipe.alignment.norm_sim.targets, record.dimensions)
-    files = [each.vectors for each in slices]
-    shaping = (options(recipe), versions(recipe), record.logit_scale)
-    folder = search_folder(fingerprint(TABLE, files, shaping))
     loss = recipe.alignment.neg_clip_loss
-    drawn = batches.draw(store, engine, folder, loss, slices) if loss else []
+    drawn = batches.draw(store, engine, folder, loss, list(slices.values())) if loss else []
     temperature = loss.temperature if loss and loss.temperature else 1 / record.logit_scale
-    measuring = Measuring(store, folder, recipe.alignment, temperature, tuple(drawn))
-    measured = round_folder(folder, "measure")
-    rounds.run(store, engine, measured, partial(_measure, measuring), rounds.numbered(files))
-    parts = [store.location(file) for file in rounds.files(store, measured, ".parquet")]
-    connection.read_parquet(parts).create(TABLE)
-    return sum(each.rows for each in slices)
+    measuring = Measuring(store, measured, recipe.alignment, temperature, tuple(drawn))
+    items = {name: (name, each.vectors) for name, each in slices.items()}
+    rounds.run(store, engine, measured, partial(_measure, measuring), items)
+    return partial(columns, measured)
 
 
-def _slices(store: Store, model: str) -> list[SliceFiles]:
-    """Return the files of every embedded task slice, in order."""
+def columns(measured: str, block: Block, rows: Rows) -> dict[str, Any]:
+    """Return `COLUMNS` of these rows of a block; `measured` is the folder of the last round."""
+    table = block.committed(measured, arrow_schema((ROW, *COLUMNS)))
+    taken = table.take(places_of(table[ROW.name].to_numpy(), rows))
+    return {column.name: taken[column.name] for column in COLUMNS}
+
+
+def count(columns: Mapping[str, Any]) -> int:
+    """Return how many of some images were measured."""
+    return max(int(pc.count(columns[column.name]).as_py()) for column in COLUMNS)
+
+
+def _slices(store: Store, model: str) -> dict[str, SliceFiles]:
+    """Return the files of every embedded task slice by its name, in order."""
     gathered = store.markers(GATHER_FOLDER)
-    return [
-        SliceFiles(
+    return {
+        name: SliceFiles(
             gathered[name].file(".parquet"), marker.file(VECTORS_SUFFIX), marker.counts["embedded"]
         )
         for name, marker in sorted(store.markers(vectors_folder(model)).items())
-    ]
+    }
 
 
-def _measure(measuring: Measuring, item: tuple[int, str]) -> Marker:
-    """Commit what is measured of the pairs of one file of vectors."""
+def _measure(measuring: Measuring, item: tuple[str, str]) -> Marker:
+    """Commit what is measured of the pairs of one task slice, given with its vectors."""
     import pyarrow.parquet as pq
 
-    number, file = item
+    name, file = item
     with checksums.open_parquet(measuring.store, file) as source:
         table = source.read([ROW.name, IMAGE_EMBEDDING.name, TEXT_EMBEDDING.name])
     pairs = Pairs(
@@ -131,14 +135,13 @@ def _measure(measuring: Measuring, item: tuple[int, str]) -> Marker:
         of_length_1_float32(matrix(table[TEXT_EMBEDDING.name])),
     )
     values = [pa.array(pairs.rows), _neg_clip_loss(measuring, pairs), _norm_sim(measuring, pairs)]
-    folder = round_folder(measuring.folder, "measure")
-    path = content(folder, task_name(number), ".parquet")
+    path = content(measuring.folder, name, ".parquet")
     schema = arrow_schema((ROW, *COLUMNS))
     with measuring.store.writer(path) as sink:
         made = [value.cast(field.type) for value, field in zip(values, schema, strict=True)]
         pq.write_table(pa.Table.from_arrays(made, schema=schema), sink)
     marker = Marker(len(pairs.rows), {path: sink.entry()}, {})
-    return commit(measuring.store, marker_path(folder, task_name(number)), marker)
+    return commit(measuring.store, marker_path(measuring.folder, name), marker)
 
 
 def _neg_clip_loss(measuring: Measuring, pairs: Pairs) -> pa.Array:

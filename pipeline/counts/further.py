@@ -6,10 +6,10 @@ from functools import partial
 from pairsieve.pipeline.counts import boilerplate, caption_clusters, concepts, rare_words
 from pairsieve.pipeline.counts.pool_counts import Counted
 from pairsieve.pipeline.dedup import placeholders, semantic
-from pairsieve.pipeline.dedup.copies import Counting, Found, Further
+from pairsieve.pipeline.dedup.copies import Counting, Found
 from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.dedup.steps import PLACEHOLDERS, RARE_WORDS, SEMANTIC
-from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.pipeline.ledger.pool import Further, Pool
 from pairsieve.schemas.recipe import Recipe
 
 COUNTING: Counting = {  # what of the columns the marker of `group` counts

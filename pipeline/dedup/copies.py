@@ -33,7 +33,7 @@ from pairsieve.pipeline.dedup.keys import Rounds
 from pairsieve.pipeline.ledger.block_table import block_table
 from pairsieve.pipeline.ledger.files import SliceFile
 from pairsieve.pipeline.ledger.ledger import ROWS_AT_ONCE
-from pairsieve.pipeline.ledger.pool import Block, Pool
+from pairsieve.pipeline.ledger.pool import Block, Further, Pool
 from pairsieve.schemas.columns import (
     CAPTIONS,
     CLUSTER,
@@ -45,7 +45,6 @@ from pairsieve.schemas.columns import (
     arrow_schema,
 )
 
-Further = Callable[[Block, keys.Ints], dict[str, Any]]
 Counting = Mapping[str, Callable[[dict[str, Any]], int]]
 BLOCKS_OF_KEYS = 8  # for each partition of the keys: 4 million pairs, 0.4 GB
 
@@ -139,8 +138,8 @@ def write(
 ) -> Marker:
     """Write `row` and GROUPED of every image of a block, and commit in `folder`.
 
-    `further` give columns beside those of copies; those of steps are null. The marker's counts:
-    `repeated`, and what `counting` says of the columns.
+    `further` give columns beside those of copies; others are null. The marker's counts: `repeated`,
+    and what `counting` says of the columns.
     """
     import pyarrow.parquet as pq
 

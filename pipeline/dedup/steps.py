@@ -1,28 +1,24 @@
 """The steps of `group` that run only when a recipe requests them.
 
-A step is a module: it says which table it makes, what in the recipe shapes it and what else its
-result depends on, and it makes the table. To add one: write its file, and list it with its columns
-in `schemas/columns.py`, `STEPS`, after those whose tables it reads.
+A step is a module: it says which columns it makes, what in the recipe shapes them and what else
+they depend on, and goes through its rounds. To add one: write its file, and list it with its
+columns in `schemas/columns.py`, `STEPS`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pairsieve.pipeline.dataset.commit import fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import placeholders, semantic
-from pairsieve.pipeline.engine.engine import Engine
+from pairsieve.pipeline.ledger.pool import Further, Pool
 from pairsieve.pipeline.ledger.rules import reads
 from pairsieve.schemas import columns
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.pool_columns import CAPTIONS_RANKED
 from pairsieve.schemas.recipe import Recipe
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 
 @runtime_checkable
@@ -31,12 +27,12 @@ class Step(Protocol):
 
     @property
     def TABLE(self) -> str:  # noqa: N802, a module's constant
-        """Return the name of the table that it makes, and of the step."""
+        """Return the name of the step."""
         ...
 
     @property
     def COLUMNS(self) -> tuple[Column, ...]:  # noqa: N802
-        """Return the columns of that table beside `row`."""
+        """Return the columns that it makes."""
         ...
 
     def options(self, recipe: Recipe) -> object:
@@ -47,10 +43,12 @@ class Step(Protocol):
         """Return what else the result depends on: what changes when a file outside does."""
         ...
 
-    def find(
-        self, connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine
-    ) -> int:
-        """Make the table out of `images`, `copies` and earlier tables; return the images found."""
+    def find(self, pool: Pool, folder: str, recipe: Recipe) -> Further:
+        """Go through the rounds, in `folder`; return what gives `COLUMNS` of images of a block."""
+        ...
+
+    def count(self, columns: Mapping[str, Any]) -> int:
+        """Return how many of some images it has found something of."""
         ...
 
 

@@ -1,9 +1,10 @@
 """Earlier datasets: which images one of them has already, and which of its images are superseded.
 
-Each earlier dataset is read as a hash export (`hash_file.py`), in the order of the recipe, a
-bounded number of rows at a time, and so are the images here: memory grows with neither. The same
-file counts as nearest, then the pHash with fewest bits between, then the earlier dataset and the
-earlier row; so the answer is always the same one.
+Each earlier dataset is read as a hash export (`hash_file.py`), in the order of the recipe; of one
+that is no such file, rounds make it in parts (`earlier_exports.py`). A task has the images of some
+blocks and goes through all exports, a bounded number of rows at a time: memory grows with neither,
+and the work with both. The same file counts as nearest, then the pHash with fewest bits between,
+then the earlier dataset and the earlier row; so the answer is always the same one.
 
 A SHA-256 is compared by its first 64 bits: of 10 million images and 10 million earlier ones, two
 that differ are taken for the same file once in 200,000 runs.
@@ -14,40 +15,56 @@ and 10 million in 26 CPU-s, 33 s and 0.8 GB beside the hashes given.
 """
 
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset.paths import SCRATCH, select_marker
+from pairsieve.pipeline.dataset import parted
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.parted import PartedFile, parted_files
+from pairsieve.pipeline.dataset.paths import (
+    SUPERSEDED,
+    content,
+    marker_path,
+    round_folder,
+    select_marker,
+    task_name,
+)
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Engine
-from pairsieve.pipeline.external import hash_file, superseded
-from pairsieve.pipeline.external.image_stretches import stretches
+from pairsieve.pipeline.engine import rounds
+from pairsieve.pipeline.external import earlier_exports, hash_file, superseded
 from pairsieve.pipeline.input.files import InputFile, list_files
-from pairsieve.pipeline.ledger.ledger import inputs
-from pairsieve.schemas.columns import KNOWN_DISTANCE, KNOWN_IN, KNOWN_UID, STEPS
+from pairsieve.pipeline.ledger.block_table import block_table, places_of
+from pairsieve.pipeline.ledger.ledger import connect, inputs
+from pairsieve.pipeline.ledger.pool import Block, Further, Pool
+from pairsieve.schemas.columns import (
+    KNOWN_IN,
+    OUTCOME,
+    PERCEPTUAL_HASH,
+    ROW,
+    SHA256,
+    STEPS,
+    UID,
+    arrow_schema,
+)
 from pairsieve.schemas.errors import BadOption
+from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_external import EarlierDatasets
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 TABLE = "known"
 COLUMNS = STEPS["external.earlier_datasets"]
-ROWS_AT_ONCE = 1 << 24  # images of either side searched together: 0.3 GB and 0.8 GB
-TYPES = {
-    "row": "BIGINT",
-    KNOWN_IN.name: "VARCHAR",
-    KNOWN_UID.name: "VARCHAR",
-    KNOWN_DISTANCE.name: "BIGINT",
-}
+BLOCKS_AT_ONCE = 8  # whose images, about 4 million, are searched together
+ROWS_AT_ONCE = 1 << 23  # earlier images that these are compared with at a time: with them 0.6 GB
+KNOWN = arrow_schema((ROW, *COLUMNS))
 SAME_FILE = 0  # ranks: the same file, then 1 + the bits between the pHashes
 FAR = 1 << 20
 
@@ -62,11 +79,13 @@ class Images:
         rows: Their rows in the ledger or the hash export, (n,).
         keys: First 64 bits of SHA-256, (n,), masked where there is none.
         hashes: pHashes, (n,), masked where there is none.
+        uids: Of images here, where they are needed, (n,).
     """
 
     rows: Numbers
     keys: hash_file.Masked
     hashes: hash_file.Masked
+    uids: pa.ChunkedArray | None = None
 
 
 def options(recipe: Recipe) -> dict[str, Any] | None:
@@ -101,64 +120,132 @@ def check(earlier: EarlierDatasets, store: Store | None = None) -> None:
             raise BadOption(f"known.datasets: {error}") from error
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
-    """Make the table `known` out of `images`: `row` and `COLUMNS`, of images with an earlier copy.
+def find(pool: Pool, folder: str, recipe: Recipe) -> Further:
+    """Go through the rounds, in `folder`; return what gives `COLUMNS` of the images of a block.
 
     If the newer are to be kept, the superseded are listed in the dataset, else such a list goes.
-    Return how many have an earlier copy.
+
+    Raises:
+        BadOption: an earlier dataset cannot be read.
+        Stopped: a task's process kept dying.
     """
     if recipe.known is None:
         raise ValueError("the recipe names no earlier datasets")
-    check(recipe.known, store)
+    check(recipe.known, pool.store)
     newer = recipe.known.keep == "newer"
-    columns = ", ".join(f"{name} {type}" for name, type in TYPES.items())
-    connection.execute(f"CREATE TEMP TABLE known ({columns})")
-    superseded.begin(connection)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=store.local) as scratch:
-        exports = [
-            _hashes_of(name, recipe.known.selection, Path(scratch, f"{number}.parquet"))
-            for number, name in enumerate(recipe.known.datasets)
-        ]
-        for images in _images(connection):
-            _add_nearest(connection, recipe.known, images, exports)
-    superseded.end(connection, store, newer)
-    return int(connection.execute("SELECT count(*) FROM known").fetchall()[0][0])
+    files = tuple(_hash_files(pool, folder, recipe.known))
+    search = Search(round_folder(folder, TABLE), files, recipe.known.max_distance, newer)
+    groups = [
+        pool.blocks[n : n + BLOCKS_AT_ONCE] for n in range(0, len(pool.blocks), BLOCKS_AT_ONCE)
+    ]
+    rounds.run(pool.store, pool.engine, search.folder, search.run, rounds.numbered(groups))
+    markers = list(pool.store.markers(search.folder).values())
+    if newer:
+        listed = round_folder(folder, "superseded")
+        found = [marker.file(".parquet") for marker in markers]
+        task = superseded.List(pool.store, listed, found, pool.engine.task_threads).write
+        rounds.run_numbered(pool.store, pool.engine, listed, task, 1)
+    else:
+        pool.store.delete([SUPERSEDED])
+    return partial(columns, parted_files(markers, BLOCKS_AT_ONCE))
 
 
-def _add_nearest(
-    connection: "DuckDBPyConnection", known: EarlierDatasets, images: Images, exports: list[str]
-) -> None:
-    """Add to `known` the nearest earlier image of each of some images, and what is superseded."""
-    rank = np.full(len(images.rows), FAR, np.int64)
-    dataset, uid = np.full((2, len(rank)), -1, np.int64)  # their numbers, in `names` and `uids`
-    uids: list[pa.ChunkedArray] = []
-    newer = known.keep == "newer"
-    for number, location in enumerate(exports):
-        matches = _search(images, location, known.max_distance, newer)
-        nearer = matches.rank < rank
-        rank[nearer], dataset[nearer] = matches.rank[nearer], number
-        matched_rows, uid[nearer] = np.unique(matches.row[nearer], return_inverse=True)
-        uids.append(hash_file.uids(location, matched_rows))
-        if newer:
-            found = superseded.Found(
-                hash_file.uids(location, matches.superseded),
-                matches.superseded,
-                images.rows[matches.by],
-                matches.by_rank,
-                _bits(matches.by_rank),
-            )
-            superseded.add(connection, known.datasets[number], found)
-    _add(connection, images, known.datasets, (rank, dataset, uid), uids)
+def columns(found: Sequence[PartedFile], block: Block, rows: Numbers) -> dict[str, Any]:
+    """Return `COLUMNS` of these rows of a block."""
+    group, number = divmod(block.number, BLOCKS_AT_ONCE)
+    table = parted.read(block.store, found[group], number)
+    taken = table.take(places_of(table[ROW.name].to_numpy(), rows))
+    return {column.name: taken[column.name] for column in COLUMNS}
+
+
+def count(columns: Mapping[str, Any]) -> int:
+    """Return how many of some images have an earlier copy."""
+    return int(pc.count(columns[KNOWN_IN.name]).as_py())
+
+
+def _hash_files(pool: Pool, folder: str, known: EarlierDatasets) -> Iterator[tuple[str, str]]:
+    """Yield dataset and location of every file of hashes; those of datasets are made now."""
+    for number, location in enumerate(known.datasets):
+        if _file(location):
+            yield location, location
+            continue
+        store = Store.at(location)
+        for part in earlier_exports.parts(
+            pool.store, pool.engine, folder, number, store, known.selection
+        ):
+            yield location, part
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The round that searches the images here, of some blocks at a time, among all earlier ones.
+
+    Attributes:
+        folder: Where it is.
+        files: Dataset and location of each file of hashes, the earlier first.
+        distance: Largest distance of a copy, bits.
+        newer: Whether what is superseded is to be found too.
+    """
+
+    folder: str
+    files: tuple[tuple[str, str], ...]
+    distance: int
+    newer: bool
+
+    def run(self, item: rounds.Numbered[Sequence[Block]]) -> Marker:
+        """Commit what is known of the images of some blocks, by block, and what they supersede."""
+        number, blocks = item
+        store = blocks[0].store
+        parts = [_images(block, self.newer) for block in blocks]
+        ends = np.cumsum([len(part.rows) for part in parts])
+        known, positions, found = self._known(_joined(parts))
+        edges = [0, *np.searchsorted(positions, ends).tolist()]
+        edges += [len(known)] * (BLOCKS_AT_ONCE - len(blocks))
+        path = content(self.folder, task_name(number), parted.SUFFIX)
+        files = {path: parted.write(store, path, parted.cut(known, edges)).entry()}
+        if self.newer:
+            path = content(self.folder, task_name(number), ".parquet")
+            with store.writer(path) as sink:
+                pq.write_table(found, sink, compression="zstd")
+            files[path] = sink.entry()
+        marker = Marker(len(known), files)
+        return commit(store, marker_path(self.folder, task_name(number)), marker)
+
+    def _known(self, images: "Images") -> tuple[pa.Table, Numbers, pa.Table]:
+        """Return what is known of some images, their positions, (n,), and what they supersede."""
+        rank = np.full(len(images.rows), FAR, np.int64)
+        file, uid = np.full((2, len(rank)), -1, np.int64)  # their numbers, in `files` and `uids`
+        uids: list[pa.ChunkedArray] = []
+        found = [superseded.FOUND.empty_table()]
+        for number, (dataset, location) in enumerate(self.files):
+            matches = _search(images, location, self.distance, self.newer)
+            nearer = matches.rank < rank
+            rank[nearer], file[nearer] = matches.rank[nearer], number
+            matched_rows, uid[nearer] = np.unique(matches.row[nearer], return_inverse=True)
+            uids.append(hash_file.uids(location, matched_rows))
+            if self.newer:
+                found.append(_superseded(images, matches, number, dataset, location))
+        copies = np.flatnonzero(rank < FAR)
+        firsts = np.cumsum([0, *map(len, uids)])
+        every = pa.chunked_array([chunk for each in uids for chunk in each.chunks], pa.string())
+        names = pa.array([dataset for dataset, _ in self.files])
+        values = (
+            images.rows[copies],
+            names.take(pa.array(file[copies])),
+            every.take(pa.array(firsts[file[copies]] + uid[copies])),
+            _bits(rank[copies]),
+        )
+        return pa.table(list(values), KNOWN), copies, pa.concat_tables(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The nearest images of this dataset and one earlier dataset to one another.
+    """The nearest images here and in one file of hashes to one another.
 
     Attributes:
         rank: Per image: `SAME_FILE`, 1 + bits, or `FAR`.
-        row: Per image: row of the nearest in the hash export.
-        superseded: Rows of the hash export that have a copy here, sorted.
+        row: Per image: row of the nearest in the file.
+        superseded: Rows of the file that have a copy here, sorted.
         by: Position of the nearest image to each of these.
         by_rank: Its rank.
     """
@@ -212,54 +299,59 @@ def _nearest(queries: Images, references: Images, distance: int) -> tuple[Number
     return rank, position
 
 
-def _images(connection: "DuckDBPyConnection") -> Iterator[Images]:
-    """Yield the rows and hashes of the table `images`, `ROWS_AT_ONCE` of them at a time."""
-    columns = f"row, {hash_file.key_of('sha256')} AS key, perceptual_hash"
-    for found in stretches(connection, columns, ROWS_AT_ONCE):
-        yield Images(
-            np.asarray(found["row"]),
-            np.ma.asarray(found["key"]),
-            np.ma.asarray(found["perceptual_hash"]),
-        )
+def _images(block: Block, uids: bool) -> "Images":
+    """Return the images of a block, with their `uids` if so."""
+    names = [OUTCOME.name, SHA256.name, PERCEPTUAL_HASH.name, *[UID.name] * uids]
+    table = block_table(block.store, block.files, names, block.threads)
+    table = table.filter(pc.equal(table[OUTCOME.name], str(Outcome.OK)))
+    with connect(block.store, threads=block.threads) as connection:
+        connection.register("images", table)
+        query = f"SELECT row, {hash_file.key_of('sha256')} AS key, perceptual_hash FROM images"
+        found = connection.execute(query).fetchnumpy()
+    return Images(
+        np.asarray(found["row"]),
+        np.ma.asarray(found["key"]),
+        np.ma.asarray(found["perceptual_hash"]),
+        table[UID.name] if uids else None,
+    )
+
+
+def _joined(parts: Sequence["Images"]) -> "Images":
+    """Return the images of some blocks, in order."""
+    rows, keys, hashes, uids = zip(
+        *((p.rows, p.keys, p.hashes, p.uids) for p in parts), strict=True
+    )
+    chunks = [chunk for each in uids if each is not None for chunk in each.chunks]
+    return Images(
+        np.concatenate(rows),
+        np.ma.concatenate(keys),  # type: ignore[no-untyped-call]
+        np.ma.concatenate(hashes),  # type: ignore[no-untyped-call]
+        None if uids[0] is None else pa.chunked_array(chunks, pa.string()),
+    )
+
+
+def _superseded(
+    images: "Images", matches: "Matches", number: int, dataset: str, location: str
+) -> pa.Table:
+    """Return the images of a file of hashes that have a copy among some images here."""
+    assert images.uids is not None
+    count = len(matches.superseded)
+    columns = (
+        pa.array([dataset]).take(pa.array(np.zeros(count, np.int64))),
+        hash_file.uids(location, matches.superseded),
+        images.uids.take(pa.array(matches.by)),
+        pa.array(_bits(matches.by_rank), pa.int32()),
+        np.full(count, number),
+        matches.superseded,
+        images.rows[matches.by],
+        matches.by_rank,
+    )
+    return pa.table(list(columns), superseded.FOUND)
 
 
 def _bits(rank: Numbers) -> Numbers:
     """Return the bits that a rank stands for."""
     return np.maximum(rank - 1, 0)
-
-
-def _add(
-    connection: "DuckDBPyConnection",
-    images: Images,
-    names: tuple[str, ...],
-    nearest: tuple[Numbers, Numbers, Numbers],
-    uids: list[pa.ChunkedArray],
-) -> None:
-    """Add rank, dataset and uid of the nearest earlier image of some images to `known`."""
-    rank, dataset, uid = nearest
-    copies = np.flatnonzero(rank < FAR)
-    firsts = np.cumsum([0, *map(len, uids)])
-    every = pa.chunked_array([chunk for each in uids for chunk in each.chunks], pa.string())
-    table = pa.table(
-        {
-            "row": images.rows[copies],
-            KNOWN_IN.name: pa.array(names).take(pa.array(dataset[copies])),
-            KNOWN_UID.name: every.take(pa.array(firsts[dataset[copies]] + uid[copies])),
-            KNOWN_DISTANCE.name: _bits(rank[copies]),
-        }
-    )
-    connection.register("nearest_earlier", table)
-    connection.execute("INSERT INTO known FROM nearest_earlier")
-    connection.unregister("nearest_earlier")
-
-
-def _hashes_of(location: str, selection: str | None, path: Path) -> str:
-    """Return the hash export at `location`, or that of the dataset there, written to `path`."""
-    if _file(location):
-        return location
-    with path.open("wb") as sink:
-        hash_file.write(Store.at(location), selection, sink, path.parent)
-    return str(path)
 
 
 def _file(location: str) -> InputFile | None:

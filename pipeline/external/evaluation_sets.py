@@ -2,17 +2,20 @@
 
 Vectors are compared as the dataset stores them, rounded to float16 and scaled to length 1: every
 embedded task slice with every evaluation image, in blocks. A task per slice commits its matches,
-so the work is spread over the engine and goes on where it was stopped.
+so the work is spread over the engine and goes on where it was stopped. pHashes are compared in the
+task that writes a block.
 
 Which image is nearest comes from a matrix product, all of one shape, so that a row's result does
 not depend on the rows beside it; the cosine itself is then computed alone, in double precision.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import checksums, paths
@@ -25,10 +28,11 @@ from pairsieve.pipeline.dataset.paths import (
     vectors_folder,
 )
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Crashed, Engine
-from pairsieve.pipeline.external import evaluation_images, hash_file
+from pairsieve.pipeline.engine.engine import Crashed
+from pairsieve.pipeline.external import evaluation_images
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
-from pairsieve.pipeline.external.image_stretches import stretches
+from pairsieve.pipeline.ledger.block_table import block_table, places_of
+from pairsieve.pipeline.ledger.pool import Block, Further, Pool
 from pairsieve.pipeline.vectors import folders
 from pairsieve.pipeline.vectors.lengths import of_length_1_float32
 from pairsieve.pipeline.vectors.reader import matrix
@@ -47,14 +51,12 @@ from pairsieve.schemas.errors import Stopped
 from pairsieve.schemas.recipe import Recipe
 from pairsieve.schemas.recipe_external import Decontaminate
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 TABLE = "evaluation"
 COLUMNS = STEPS["external.evaluation_sets"]
 ROWS_AT_ONCE = 256  # vectors of a task slice in one product, always so many
-HASHES_AT_ONCE = 1 << 22  # pHashes of the pool compared together: 0.2 GB
 IMAGES_AT_ONCE = 8192  # evaluation images in one product: 8 MB of cosines
+
+MATCHES = pa.schema([(ROW.name, ROW.type), ("image", pa.int64()), ("cosine", pa.float32())])
 
 Numbers = NDArray[np.int64]
 
@@ -76,95 +78,94 @@ def check(decontaminate: Decontaminate) -> None:
     evaluation_images.sources(decontaminate)
 
 
-def find(connection: "DuckDBPyConnection", recipe: Recipe, store: Store, engine: Engine) -> int:
-    """Make the table `evaluation` out of `images`: `row` and `COLUMNS`; return how many are there.
+def find(pool: Pool, folder: str, recipe: Recipe) -> Further:
+    """Hash and embed the sets, and compare the vectors; return what gives `COLUMNS` of a block.
 
     Raises:
         BadOption: a set cannot be read.
         Stopped: a process died at every attempt at a task slice.
     """
+    del folder  # what was compared outlives one `group`
     options = EvaluationOptions.of(recipe)
     if options is None:
         raise ValueError("the recipe names no evaluation sets")
-    marker = evaluation_images.stored(options, store, engine)
-    images = evaluation_images.read(store, marker)
-    _hash_matches(connection, images, options.decontaminate.max_distance)
-    files = []
+    marker = evaluation_images.stored(options, pool.store, pool.engine)
+    compared = None
     if options.embed:
-        name = evaluation_images.name_of(options)
-        files = _compared(store, engine, name, folders.model_folder(options.embed), marker)
-    _cosines(connection, store, files)
-    images = images.append_column("image", pa.array(np.arange(len(images))))
-    connection.register("evaluation_images", images)
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE evaluation AS
-        SELECT row, "set" AS {EVAL_SET.name}, name AS {EVAL_IMAGE.name},
-               bits AS {EVAL_DISTANCE.name}, cosine AS {EVAL_OVERLAP.name}
-        FROM images LEFT JOIN by_hash USING (row) LEFT JOIN by_cosine USING (row)
-        LEFT JOIN evaluation_images e ON e.image = coalesce(by_hash.image, by_cosine.image)
-        """
-    )
-    connection.unregister("evaluation_images")
-    matched = f"SELECT count(*) FROM {TABLE} WHERE {EVAL_SET.name} IS NOT NULL"
-    return int(connection.execute(matched).fetchall()[0][0])
+        compared = evaluation_folder(evaluation_images.name_of(options))
+        _compare_slices(pool, compared, folders.model_folder(options.embed), marker)
+    return partial(columns, options.decontaminate.max_distance, marker, compared)
 
 
-def _hash_matches(connection: "DuckDBPyConnection", images: pa.Table, distance: int) -> None:
-    """Make the table `by_hash`: `row`, index of the nearest evaluation `image`, and `bits`."""
+def columns(
+    distance: int, marker: Marker, compared: str | None, block: Block, rows: Numbers
+) -> dict[str, Any]:
+    """Return `COLUMNS` of these rows of a block: the image near by pHash, else by vector.
+
+    `compared` is the folder of what was found by vector, None where none are compared.
+    """
+    images = evaluation_images.read(block.store, marker)
+    by_hash, bits = _by_hash(images[PERCEPTUAL_HASH.name], distance, block, rows)
+    by_vector = block.committed(compared, MATCHES) if compared else MATCHES.empty_table()
+    by_vector = by_vector.take(places_of(by_vector[ROW.name].to_numpy(), rows))
+    image = pc.coalesce(by_hash, by_vector["image"])
+    found = {
+        EVAL_SET: images["set"].take(image),
+        EVAL_IMAGE: images["name"].take(image),
+        EVAL_DISTANCE: bits,
+        EVAL_OVERLAP: by_vector["cosine"],
+    }
+    return {column.name: values.cast(column.type) for column, values in found.items()}
+
+
+def count(columns: Mapping[str, Any]) -> int:
+    """Return how many of some images are in a set, or have one nearest to them by vector."""
+    return int(pc.count(columns[EVAL_SET.name]).as_py())
+
+
+def _by_hash(
+    hashes: pa.ChunkedArray, distance: int, block: Block, rows: Numbers
+) -> tuple[pa.Array, pa.Array]:
+    """Return of these rows the index of the nearest evaluation image, and the bits; or null."""
     from pairsieve.pipeline.hamming.nearest import nearest
 
-    hashes = images[PERCEPTUAL_HASH.name]
-    hashed = np.flatnonzero(hashes.is_valid().to_numpy())
-    references = hashes.drop_null().to_numpy()
-    connection.execute("CREATE TEMP TABLE by_hash (row BIGINT, image BIGINT, bits BIGINT)")
-    for found in stretches(connection, "row, perceptual_hash", HASHES_AT_ONCE):
-        positions, queries = hash_file.unmasked(np.ma.asarray(found["perceptual_hash"]))
-        indices, bits = nearest(queries, references, distance)
-        matches = np.flatnonzero(indices >= 0)
-        rows = np.asarray(found["row"])[positions[matches]]
-        table = pa.table({"row": rows, "image": hashed[indices[matches]], "bits": bits[matches]})
-        connection.register("hash_matches", table)
-        connection.execute("INSERT INTO by_hash FROM hash_matches")
-        connection.unregister("hash_matches")
+    table = block_table(block.store, block.files, [PERCEPTUAL_HASH.name], block.threads, only=rows)
+    own = table[PERCEPTUAL_HASH.name]
+    positions, hashed = (np.flatnonzero(each.is_valid().to_numpy()) for each in (own, hashes))
+    queries, references = (each.drop_null().to_numpy() for each in (own, hashes))
+    indices, differing = nearest(queries, references, distance, block.threads)
+    image, bits = np.full((2, len(rows)), -1, np.int64)
+    near = indices >= 0
+    image[positions[near]], bits[positions[near]] = hashed[indices[near]], differing[near]
+    return pa.array(image, mask=image < 0), pa.array(bits, mask=image < 0)
 
 
-def _cosines(connection: "DuckDBPyConnection", store: Store, files: list[str]) -> None:
-    """Make the view `by_cosine`: `row`, index of the nearest evaluation `image`, and `cosine`."""
-    if files:
-        relation = connection.read_parquet([store.location(file) for file in files])
-    else:
-        relation = connection.from_arrow(_matches(*[np.zeros(0, np.int64)] * 3))
-    relation.project("row, image, cosine").create_view("by_cosine")
+def _compare_slices(pool: Pool, folder: str, embedding: str, marker: Marker) -> None:
+    """Compare the vectors of every task slice that was not compared yet, and commit.
 
-
-def _compared(store: Store, engine: Engine, name: str, embedding: str, marker: Marker) -> list[str]:
-    """Return the committed files of matches, one per embedded task slice."""
+    What was compared of a task slice that is gone goes too.
+    """
+    store = pool.store
     embedded = store.markers(vectors_folder(embedding))
     vectors = {slice_name: each.file(VECTORS_SUFFIX) for slice_name, each in embedded.items()}
-    done = store.markers(evaluation_folder(name))
-    files = [
-        each.file(".parquet")
-        for slice_name, each in done.items()
-        if each.extra["vectors"] == vectors.get(slice_name)
-    ]
+    done = store.markers(folder)
+    store.delete(paths.marker_path(folder, name) for name in done if name not in vectors)
     pending = [
         (slice_name, file)
         for slice_name, file in vectors.items()
         if slice_name not in done or done[slice_name].extra["vectors"] != file
     ]
-    for (slice_name, _), result in engine.map(partial(_compare, store, name, marker), pending):
+    task = partial(_compare, store, folder, marker)
+    for (slice_name, _), result in pool.engine.map(task, pending):
         if isinstance(result, Crashed):
             raise Stopped(
                 f"decontaminate: the process died at every attempt at task slice {slice_name} "
                 f"({result.reason}); the same command goes on from there"
             )
-        files.append(result)
-    return sorted(files)
 
 
-def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> str:
-    """Compare the vectors of a task slice with all evaluation images; return the committed file."""
+def _compare(store: Store, folder: str, marker: Marker, item: tuple[str, str]) -> None:
+    """Compare the vectors of a task slice with all evaluation images, and commit."""
     import pyarrow.parquet as pq
 
     slice_name, file = item
@@ -175,12 +176,12 @@ def _compare(store: Store, name: str, marker: Marker, item: tuple[str, str]) -> 
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
         matrix(images[evaluation_images.VECTOR]).astype(np.float32),
     )
-    path = content(evaluation_folder(name), slice_name, ".parquet")
+    matches = pa.table([table[ROW.name].combine_chunks(), indices, cosines], MATCHES)
+    path = content(folder, slice_name, ".parquet")
     with store.writer(path) as sink:
-        pq.write_table(_matches(table[ROW.name], indices, cosines), sink, compression="zstd")
-    commit_path = paths.marker_path(evaluation_folder(name), slice_name)
+        pq.write_table(matches, sink, compression="zstd")
+    commit_path = paths.marker_path(folder, slice_name)
     replace(store, commit_path, Marker(len(table), {path: sink.entry()}, extra={"vectors": file}))
-    return path
 
 
 def highest(vectors: Vectors, references: Vectors) -> tuple[Numbers, NDArray[np.float32]]:
@@ -206,14 +207,3 @@ def highest(vectors: Vectors, references: Vectors) -> tuple[Numbers, NDArray[np.
         nearest[start : start + len(rows)] = index[: len(rows)]
     exact = np.sum(queries * candidates[nearest], axis=1, dtype=np.float64)
     return nonzero[nearest], np.clip(exact, -1, 1).astype(np.float32)
-
-
-def _matches(rows: Any, indices: Numbers, cosines: NDArray[Any]) -> pa.Table:
-    """Return the table that is committed of a comparison."""
-    return pa.table(
-        {
-            "row": pa.array(rows, pa.int64()) if isinstance(rows, np.ndarray) else rows,
-            "image": pa.array(indices, pa.int64()),
-            "cosine": pa.array(cosines, pa.float32()),
-        }
-    )

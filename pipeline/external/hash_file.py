@@ -66,12 +66,14 @@ def write(
         if scratch:
             connection.execute(f"SET temp_directory = {quoted(str(scratch))}")
         attach(connection, store, selection=selection)
-        hashes = ", ".join(f"min_by({c.name}, row) AS {c.name}" for c in COLUMNS[1:])
-        query = (
-            f"SELECT uid, {hashes} FROM ledger WHERE outcome = '{Outcome.OK}' {kept} "
-            "GROUP BY uid ORDER BY uid"
-        )
-        export(connection, query, sink, COLUMNS)
+        images = f"(FROM ledger WHERE outcome = '{Outcome.OK}' {kept})"
+        export(connection, of_each_uid(images), sink, COLUMNS)
+
+
+def of_each_uid(images: str) -> str:
+    """Return the query of an export of images, given as SQL: each uid once, in order."""
+    hashes = ", ".join(f"min_by({c.name}, row) AS {c.name}" for c in COLUMNS[1:])
+    return f"SELECT uid, {hashes} FROM {images} GROUP BY uid ORDER BY uid"
 
 
 def check_file(source: InputFile) -> int:

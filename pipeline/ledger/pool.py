@@ -4,17 +4,20 @@ The driver knows which files each block has, and adds up small things; rows are 
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import task_name
-from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.dataset.paths import marker_path, slice_of, task_name
+from pairsieve.pipeline.dataset.store import FILES_AT_ONCE, Store
 from pairsieve.pipeline.dataset.streams import HashingWriter
 from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
@@ -66,10 +69,26 @@ class Block:
                 )
             yield connection
 
+    def committed(self, folder: str, schema: pa.Schema) -> pa.Table:
+        """Return what tasks on its task slices have committed in `folder`, these columns of it."""
+
+        def read(name: str) -> pa.Table:
+            if marker := self.store.marker(marker_path(folder, name)):
+                with checksums.open_parquet(self.store, marker.file(".parquet")) as source:
+                    return source.read(schema.names).cast(schema)
+            return schema.empty_table()
+
+        with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+            tables = threads.map(read, [slice_of(file.name) for file in self.files.gathered])
+            return pa.concat_tables([schema.empty_table(), *tables])
+
     def tables(self, columns: Collection[str], units: int = UNITS_AT_ONCE) -> Iterator[pa.Table]:
         """Yield `row` and these columns, so many units at a time, since texts take much room."""
         for files in list(blocks(self.files, units)) or [self.files]:
             yield block_table(self.store, files, columns, self.threads)
+
+
+Further = Callable[[Block, NDArray[np.int64]], dict[str, Any]]  # columns of rows of a block
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Alignment as a step of `group`, over task slices of stored vectors."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER, model_record
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
 from pairsieve.pipeline.vectors.folders import model_folder
 from pairsieve.pipeline.vectors.lengths import of_length_1_float32
@@ -80,8 +81,8 @@ def put_file(
     commit(store, f"{place}.json", Marker(table.num_rows, {path: sink.entry()}, counts))
 
 
-def measured(store: Store, made: Recipe) -> dict[str, list[Any]]:
-    group.run(made, store, Serial())
+def measured(store: Store, made: Recipe, units: int = 50) -> dict[str, list[Any]]:
+    group.run(made, store, Serial(), units=units)
     with connect(store) as connection:
         attach(connection, store)
         query = "SELECT neg_clip_loss, norm_sim FROM ledger ORDER BY row"
@@ -90,8 +91,8 @@ def measured(store: Store, made: Recipe) -> dict[str, list[Any]]:
         return columns
 
 
-def test_every_pair_is_measured_with_batches_drawn_by_the_hash_of_its_uid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_pair_is_measured_with_batches_drawn_by_the_hash_of_its_uid_in_blocks_after_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: Callable[[int], Engine]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
     pairs = put(store)
@@ -101,7 +102,10 @@ def test_every_pair_is_measured_with_batches_drawn_by_the_hash_of_its_uid(
         neg_clip_loss={"batch": 8, "batches": 3, "seed": 5},
         norm_sim={"targets": str(tmp_path / "targets.npy"), "norm": "l2"},
     )
-    found = measured(store, made)
+    for tasks in (8, 2, 3):  # group has begun; some pairs are drawn; some are measured
+        with pytest.raises(KeyboardInterrupt):
+            group.run(made, store, dying(tasks), units=2)
+    found = measured(store, made, units=2)
     parts = np.array([part_of(5, uid(row), 4) for row in range(COUNT)])  # round(30 / 8) = 4
     drawn = [pairs.take(parts == number) for number in range(3)]
     assert all(len(each.rows) for each in drawn)

@@ -1,20 +1,24 @@
 """Steps of `group`: one more is a module in the table, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from pairsieve.pipeline import group
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import steps as table
 from pairsieve.pipeline.dedup.steps import STEPS, check_measured, requested
-from pairsieve.pipeline.engine.engine import Engine, Serial
+from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.pool import Block, Further, Pool
 from pairsieve.schemas.columns import (
     COPIES,
     COUNTED,
@@ -43,14 +47,16 @@ class Longest:
     def versions(self, recipe: Recipe) -> list[Any]:
         return [self.version]
 
-    def find(
-        self, connection: duckdb.DuckDBPyConnection, recipe: Recipe, store: Store, engine: Engine
-    ) -> int:
-        connection.execute(
-            "CREATE TEMP TABLE longest AS SELECT row, len(text) AS known_distance "
-            "FROM images JOIN ledger USING (row)"
-        )
+    def find(self, pool: Pool, folder: str, recipe: Recipe) -> Further:
+        return lengths_of
+
+    def count(self, columns: Mapping[str, Any]) -> int:
         return 7
+
+
+def lengths_of(block: Block, rows: NDArray[np.int64]) -> dict[str, Any]:
+    table = block_table(block.store, block.files, ["text"], block.threads, only=rows)
+    return {"known_distance": pc.utf8_length(table["text"])}
 
 
 def recipe(**sections: Any) -> Recipe:

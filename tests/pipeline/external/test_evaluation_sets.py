@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,18 @@ from tests.input_tar import put_tar
 from tests.repetition import repeated
 
 from pairsieve.pipeline import gc, group, run, select
+from pairsieve.pipeline.dataset.commit import commit
+from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import EVALUATION
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.external import evaluation_images, evaluation_sets
 from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
+from pairsieve.pipeline.ledger.block_table import block_table
+from pairsieve.pipeline.ledger.files import ledger_files
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.pool import Pool
+from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
 
@@ -114,11 +121,8 @@ def kept(store: Store) -> list[str]:
 
 
 def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
-    tmp_path: Path,
-    sets: list[dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
-    monkeypatch.setattr(evaluation_sets, "HASHES_AT_ONCE", 2)  # of more images
     store = Store.at(tmp_path / "dataset")
     run_all(recipe(tmp_path, sets), store)
     rows = matches(store)
@@ -214,7 +218,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     slice_names = store.markers(folder)
     assert list(slice_names) == ["00000000", "00000001"]
     store.delete([f"{folder}/00000001.json", "group/done.json"])
-    group.run(decontaminated, store, Serial())
+    group.run(decontaminated, store, Serial(), units=1)
     again = store.markers(folder)
     assert again["00000000"] == slice_names["00000000"]
     assert again["00000001"].files != slice_names["00000001"].files
@@ -233,6 +237,56 @@ def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
     bad = recipe(tmp_path, [{"name": "bad", "path": str(tmp_path / "bad")}])
     with pytest.raises(BadOption, match="none of the images of 'bad' can be decoded"):
         group.run(bad, store, Serial())
+
+
+@settings(max_examples=repeated(10, 40), deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(0, 255) | st.none(), min_size=1, max_size=20),
+    st.lists(st.integers(0, 255) | st.none(), min_size=1, max_size=9),
+    st.integers(0, 3),
+    st.integers(1, 7),
+)
+def test_blocks_have_the_image_that_comparing_all_hashes_gives(
+    hashes: list[int | None], references: list[int | None], distance: int, of_unit: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        store = Store.at(folder)
+        table = {"set": ["s"] * len(references), "perceptual_hash": references}
+        table |= {"name": [str(n) for n in range(len(references))], "file": table["set"]}
+        table |= {"offset": [0] * len(references), "bytes": [0] * len(references)}
+        with store.writer("sets.parquet") as sink:
+            hashed = pa.array(references, pa.uint64())
+            pq.write_table(pa.table(table | {"perceptual_hash": hashed}), sink)
+        sets = Marker(len(references), {"sets.parquet": sink.entry()})
+        for unit, first in enumerate(range(0, len(hashes), of_unit)):
+            part = hashes[first : first + of_unit]
+            rows: list[dict[str, Any]] = [
+                {
+                    "row": first + n,
+                    "uid": f"{first + n:032x}",
+                    "retry_layer": 0,
+                    "outcome": "ok",
+                    "perceptual_hash": value,
+                }
+                for n, value in enumerate(part)
+            ]
+            path = f"gather/{unit:08d}.x.parquet"
+            with store.writer(path) as sink:
+                pq.write_table(pa.Table.from_pylist(rows, arrow_schema(GATHERED)), sink)
+            commit(store, f"gather/{unit:08d}.json", Marker(len(part), {path: sink.entry()}))
+        found = []
+        for block in Pool(store, Serial(), ledger_files(store), 2).blocks:
+            own = block_table(store, block.files, [], 1)["row"].to_numpy()
+            columns = evaluation_sets.columns(distance, sets, None, block, own)
+            found += pa.table(columns).to_pylist()
+    for value, row in zip(hashes, found, strict=True):
+        bits = [
+            99 if value is None or other is None else (value ^ other).bit_count()
+            for other in references
+        ]
+        near = min(bits) <= distance
+        assert row["eval_image"] == (str(bits.index(min(bits))) if near else None)
+        assert row["eval_distance"] == (min(bits) if near else None)
 
 
 def refusal(tmp_path: Path, path: str) -> str:
