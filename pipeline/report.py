@@ -7,7 +7,7 @@ web is escaped, cut and kept apart, so that no pair can change how the page work
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ from pairsieve.pipeline.stats.pool_counts import (
     count_pool,
     dropped_by,
 )
+from pairsieve.pipeline.stats.rules_section import ShownBound
 from pairsieve.pipeline.stats.shown_pairs import Pair
 from pairsieve.pipeline.stats.stats_db import PARTIAL, build, finish
 from pairsieve.pipeline.unit.fetch_summary import line_sentences
@@ -127,8 +128,10 @@ def run(
         connect(store, own=True) as connection,
     ):
         file = Path(folder) / STATS
-        build(connection, file, counts, counted)
-        content = _content(connection, recipe, engine, counts, counted)
+        of_rules = build(connection, file, counts, counted)
+        bounds = rules_section.shown_bounds(connection, of_rules, counts, counted)
+        content = _content(connection, recipe, engine, counts, counted, bounds)
+        content["rule_overlaps"] = rules_section.overlaps(of_rules, counts.rules)
         content["evaluations"] = list(results.lines(results.compared([results.read(store, name)])))
         content["difference"] = difference
         content["changes"] = (
@@ -215,6 +218,7 @@ def _content(
     engine: Engine,
     counts: PoolCounts,
     counted: Counted,
+    bounds: Sequence[ShownBound],
 ) -> dict[str, Any]:
     """Return what the template shows."""
     store, selection = counts.store, counted.marker
@@ -229,7 +233,6 @@ def _content(
         "conditions": conditions,
         "always": ALWAYS,
         "quotas": any(rule.quota for rule in counted.rules),
-        "rule_overlaps": rules_section.overlaps(connection, counts.rules),
         "gates": {rule.name for rule in counted.rules if rule.gate},
         "outcomes": rows(connection, _OUTCOMES),
         **fetches(connection, recipe, ROWS_SHOWN),
@@ -243,7 +246,7 @@ def _content(
         "cluster_count": rows(connection, _CLUSTERS)[0]["n"],
         "cluster_sizes": rows(connection, SIZES),
         "kept_apart": _kept_apart(store.marker(GROUP_MARKER)),
-        **_pictures(connection, recipe, engine, counts, counted, conditions),
+        **_pictures(connection, recipe, engine, counts, counted, conditions, bounds),
         "models": model_sentences(store),
         "odd_heads": list(head_check.sentences(store, scores_folders(recipe).values())),
         "skipped": read_plan(store).sentences() if store.exists(PLAN_FILE) else [],
@@ -283,6 +286,7 @@ def _pictures(
     counts: PoolCounts,
     counted: Counted,
     conditions: dict[str, str],
+    bounds: Sequence[ShownBound],
 ) -> dict[str, Any]:
     """Return the pairs that are shown, with their thumbnails: samples, clusters, overlaps."""
     dropping = [step["rule"] for step in counted.marker.extra["funnel"] if step["dropped"]]
@@ -291,7 +295,6 @@ def _pictures(
     )
     clusters = shown_pairs.largest_clusters(connection)
     evaluated = overlaps(connection)
-    bounds = rules_section.shown_bounds(connection, counts, counted)
     numbers = [number for _, chosen in samples for number in chosen]
     numbers += [number for each in (*clusters, *evaluated) for number in each["shown"] or ()]
     numbers += [row for bound in bounds for row in bound.rows]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pairsieve.pipeline.stats.bound_counts import NEAREST, BoundCounts, CountedBound, sweep
+from pairsieve.pipeline.stats.bound_counts import NEAREST, BoundCounts, CountedBound
 from pairsieve.pipeline.stats.histogram_bins import Bins
 from pairsieve.pipeline.stats.histograms import CHART_PX, Bin, Histogram, drawn, format_figure
 from pairsieve.pipeline.stats.pool_counts import Counted, PoolCounts
-from pairsieve.pipeline.stats.stats_db import PARTIAL, bound_counts, rule_pairs
+from pairsieve.pipeline.stats.stats_db import PARTIAL, OfRules
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -59,17 +59,16 @@ class ShownBound:
 
 
 def shown_bounds(
-    connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted
+    connection: "DuckDBPyConnection", found: OfRules, counts: PoolCounts, counted: Counted
 ) -> list[ShownBound]:
     """Return the thresholds of a selection, in the order of its rules."""
-    found = bound_counts(connection)
     near = _nearest(connection)
-    known = [bound for bound in counted.bounds if bound.key in found]
+    known = [bound for bound in counted.bounds if bound.key in found.bounds]
     return [
         _shown(
             bound,
             counts.bins[bound.key],
-            found[bound.key],
+            found,
             near.get(bound.key, [[], []]) if place < MOST_BOUNDS else [[], []],
         )
         for place, bound in enumerate(known)
@@ -77,8 +76,9 @@ def shown_bounds(
 
 
 def _shown(
-    bound: CountedBound, bins: Bins, counts: BoundCounts, sides: list[list[tuple[int, float]]]
+    bound: CountedBound, bins: Bins, found: OfRules, sides: list[list[tuple[int, float]]]
 ) -> ShownBound:
+    counts = found.bounds[bound.key]
     entries = _entries(bins, counts)
     return ShownBound(
         bound,
@@ -86,7 +86,7 @@ def _shown(
         _curve(bound, [entry["kept"] for entry in entries]),
         counts.kept,
         sum(counts.others.values()),
-        [(format_figure(float(value)), kept) for value, kept in sweep(bound, bins, counts)],
+        [(format_figure(float(value)), kept) for value, kept in found.sweeps[bound.key]],
         sides,
     )
 
@@ -146,9 +146,9 @@ class Overlap:
     shares: list[float]
 
 
-def overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> list[Overlap]:
+def overlaps(of_rules: OfRules, rules: Sequence[str]) -> list[Overlap]:
     """Return the rules that drop anything, in order, each with its overlap with each of them."""
-    found = rule_pairs(connection)
+    found = of_rules.overlaps
     dropping = [place for place in range(len(rules)) if (place, place) in found]
     return [
         Overlap(

@@ -10,7 +10,7 @@ The file is written in a format that DuckDB 1.2 and later can open.
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -64,12 +64,27 @@ SUMS = {
 }
 
 
+class OfRules(NamedTuple):
+    """What was counted of the rules.
+
+    Attributes:
+        bounds: Around each threshold, but those that are not their rules' bounds, by its key.
+        sweeps: (value, survivors) of each of these.
+        overlaps: How many pairs each two rules say no to, by their places; a rule is beside itself.
+    """
+
+    bounds: dict[str, BoundCounts]
+    sweeps: dict[str, list[tuple[float, int]]]
+    overlaps: dict[tuple[int, int], int]
+
+
 def build(
     connection: "DuckDBPyConnection", file: Path, counts: PoolCounts, counted: Counted
-) -> None:
+) -> OfRules:
     """Write the database `file` and leave it attached to `connection` as `stats`, in use.
 
-    One thread writes, since several make a file half as large again, and no faster.
+    Return what it has of the rules. One thread writes, since several make a file half as large
+    again, and no faster.
 
     Args:
         connection: In memory, from `ledger.connect`.
@@ -96,14 +111,16 @@ def build(
     _table(connection, "funnel", FUNNEL, counted.marker.extra["funnel"])
     _table(connection, "measures", MEASURES, list(_measures(connection, numbers)))
     _table(connection, "histograms", HISTOGRAMS, list(_histograms(connection, numbers, counts)))
-    _table(connection, "sweeps", SWEEPS, list(_sweeps(connection, counts, counted)))
-    _table(connection, "rule_overlaps", OVERLAPS, list(_overlaps(connection, counts.rules)))
+    found = _of_rules(connection, counts, counted)
+    _table(connection, "sweeps", SWEEPS, list(_sweeps(found, counted)))
+    _table(connection, "rule_overlaps", OVERLAPS, list(_overlaps(found, counts.rules)))
     connection.execute("BEGIN")  # each of hundreds of comments would be written out by itself
     for name, (doc, query) in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
         connection.execute(f"COMMENT ON VIEW {name} IS {quoted(doc)}")
     comment(connection, counted.other_scores)
     connection.execute("COMMIT")
+    return found
 
 
 def identity(files: LedgerFiles) -> str:
@@ -229,23 +246,30 @@ def _histograms(
             yield from _bars(column.name, bins, {place: rest for place, *rest in found})
 
 
-def _sweeps(
-    connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted
-) -> Iterator[dict[str, Any]]:
+def _of_rules(connection: "DuckDBPyConnection", counts: PoolCounts, counted: Counted) -> OfRules:
+    """Return what was counted of the rules, added up."""
+    bounds = _bound_counts(connection)
+    sweeps = {
+        bound.key: list(sweep(bound, counts.bins[bound.key], bounds[bound.key]))
+        for bound in counted.bounds
+        if bound.key in bounds
+    }
+    return OfRules(bounds, sweeps, _rule_pairs(connection))
+
+
+def _sweeps(found: OfRules, counted: Counted) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.sweeps`; a threshold that is not its rule's bound has none."""
-    found = bound_counts(connection)
     for bound in counted.bounds:
-        if bound.key in found:
-            for value, survivors in sweep(bound, counts.bins[bound.key], found[bound.key]):
-                yield {
-                    "threshold": bound.key,
-                    "value": value,
-                    "survivors": survivors,
-                    "now": value == bound.at,
-                }
+        for value, survivors in found.sweeps.get(bound.key, ()):
+            yield {
+                "threshold": bound.key,
+                "value": value,
+                "survivors": survivors,
+                "now": value == bound.at,
+            }
 
 
-def bound_counts(connection: "DuckDBPyConnection") -> dict[str, BoundCounts]:
+def _bound_counts(connection: "DuckDBPyConnection") -> dict[str, BoundCounts]:
     """Return what was counted around each threshold, but those that are not their rules' bounds."""
     found = rows(
         connection,
@@ -272,8 +296,8 @@ def _around(bins: Sequence[dict[str, Any]]) -> BoundCounts | None:
     )
 
 
-def rule_pairs(connection: "DuckDBPyConnection") -> dict[tuple[int, int], int]:
-    """Return how many pairs each two rules say no to, by their places; a rule is beside itself."""
+def _rule_pairs(connection: "DuckDBPyConnection") -> dict[tuple[int, int], int]:
+    """Return how many pairs each two rules say no to, by their places."""
     found = connection.execute(
         f"SELECT first, second, sum(pairs)::BIGINT FROM {PARTIAL}.overlaps GROUP BY ALL "
         "ORDER BY ALL"
@@ -281,9 +305,9 @@ def rule_pairs(connection: "DuckDBPyConnection") -> dict[tuple[int, int], int]:
     return {(first, second): pairs for first, second, pairs in found}
 
 
-def _overlaps(connection: "DuckDBPyConnection", rules: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _overlaps(found: OfRules, rules: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `data.rule_overlaps`, either rule first in one."""
-    for (first, second), pairs in rule_pairs(connection).items():
+    for (first, second), pairs in found.overlaps.items():
         if first != second:
             yield {"rule": rules[first], "other": rules[second], "pairs": pairs}
 
