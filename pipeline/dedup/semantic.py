@@ -10,7 +10,7 @@ nearest centres, and what one cluster says of it is settled with the other's by 
 1. `preferred`: what the images of a block are ordered by;
 2. `rank`: one task ranks them, in a DuckDB that spills to disk;
 3. those of `semantic_rounds.py`: of every cluster, which images are near to which;
-4. `settled`: one task that holds the near pairs decides which go, and leaves them by block;
+4. `settled`: one task decides which go, and leaves them by block (`semantic_settle.py`);
 5. `columns`: in the task that writes a block, what that makes of its rows.
 
 Only pairs with vectors take part; of repeated pairs the first; no copies, if the recipe has the
@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from pairsieve.filters.base import checker_of
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
@@ -44,12 +43,14 @@ from pairsieve.pipeline.dataset.paths import (
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup.candidates import addition, order, ordering, with_pixels
 from pairsieve.pipeline.dedup.copies import Found
-from pairsieve.pipeline.dedup.keys import Ints, Rounds, by_block
+from pairsieve.pipeline.dedup.keys import Ints, Rounds
 from pairsieve.pipeline.dedup.semantic_rounds import (
     SCATTERED,
     SEARCHED,
+    SETTLED,
     Search,
     clusters_for,
+    ranges,
     sampled_files,
     scatter,
     search_clusters,
@@ -66,7 +67,6 @@ from pairsieve.schemas.columns import (
     DUPLICATE_OF,
     ROUNDS,
     ROW,
-    SEMANTIC_COSINE,
     SEMANTIC_OF,
     UID,
 )
@@ -166,6 +166,8 @@ def similar(
     Raises:
         Stopped: a task's process kept dying.
     """
+    from pairsieve.pipeline.dedup.semantic_settle import settle
+
     clusters = (
         clusters_for(preferred.count)
         if requested.clusters == "auto"
@@ -173,13 +175,14 @@ def similar(
     )
     probes = min(requested.probes, clusters)
     asked = (clusters, probes, requested.min_cosine)
-    path = search_folder(fingerprint(RULE, preferred.files, asked, SCATTERED, SEARCHED))
+    cut = SCATTERED, SEARCHED, SETTLED
+    path = search_folder(fingerprint(RULE, preferred.files, asked, cut))
     task = partial(_rank, store, engine.task_threads, path, preferred)
     (ranked,) = rounds.run_numbered(store, engine, round_folder(path, "rank"), task, 1)
     search = Search(store, path, ranked.file(".parquet"), preferred.count, *asked)
     near = _search_clusters(search, engine, vectors)
-    settle = partial(_settled, search, preferred, near, engine.task_threads, starts)
-    (marker,) = rounds.run_numbered(store, engine, round_folder(path, "settled"), settle, 1)
+    task = partial(settle, search, preferred.table(store), near, engine.task_threads, starts)
+    (marker,) = rounds.run_numbered(store, engine, round_folder(path, "settled"), task, 1)
     return marker
 
 
@@ -224,37 +227,6 @@ def _rank(
     return commit(store, marker, Marker(preferred.count, {path: sink.entry()}))
 
 
-def _settled(
-    search: Search,
-    preferred: Preferred,
-    near: Sequence[str],
-    threads: int | None,
-    starts: Ints,
-    number: int,
-) -> Marker:
-    """Settle which images go, and commit them by block."""
-    import pyarrow.parquet as pq
-
-    store, parts = search.store, []
-    for file in near:
-        with store.reader(file) as source:
-            parts.append(pq.read_table(source))
-    pairs = settled(search.count, pa.concat_tables(parts).combine_chunks())
-    ranks = f"read_parquet({quoted(store.location(search.ranks))})"
-    with connect(store, threads=threads) as connection:
-        connection.register("similar_pairs", pairs)
-        found = connection.sql(
-            f"SELECT gone.row, images.uid AS {SEMANTIC_OF.name}, "
-            f"s.cosine AS {SEMANTIC_COSINE.name} FROM similar_pairs s "
-            f"JOIN {ranks} gone ON gone.rank = s.gone JOIN {ranks} kept ON kept.rank = s.kept "
-            f"JOIN {preferred.table(store)} images ON images.row = kept.row ORDER BY gone.row"
-        ).to_arrow_table()
-    marker = marker_path(round_folder(search.folder, "settled"), task_name(number))
-    path = beside(marker, parted.SUFFIX)
-    sink = parted.write(store, path, by_block(found, starts))
-    return commit(store, marker, Marker(len(found), {path: sink.entry()}))
-
-
 def columns(found: Sequence[PartedFile], block: Block, rows: Ints) -> dict[str, Any]:
     """Return `COLUMNS` of these rows of a block, all its images in their order."""
     if not found:
@@ -275,29 +247,9 @@ def _without_copies(recipe: Recipe) -> bool:
     return any(entry.filter == "duplicate" for entry in recipe.keep)
 
 
-def settled(count: int, pairs: pa.Table) -> pa.Table:
-    """Return the ranks that go, each with the best one that stays among those it may go for.
-
-    Of `count` ranks, each is decided when all better ones are.
-    """
-    order = np.lexsort((pairs["kept"].to_numpy(), pairs["gone"].to_numpy()))
-    gone, kept = (pairs[name].to_numpy()[order] for name in ("gone", "kept"))
-    chosen = _settle(gone, kept, count)
-    return pairs.take(pa.array(order[chosen]))
-
-
-def _settle(gone: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the indices of the pairs that hold."""
-    went = np.zeros(count, bool)
-    chosen = []
-    for path, (one, other) in enumerate(zip(gone.tolist(), kept.tolist(), strict=True)):
-        if not went[other] and not went[one]:
-            went[one] = True
-            chosen.append(path)
-    return np.array(chosen, np.int64)
-
-
-def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, int]]) -> list[str]:
+def _search_clusters(
+    search: Search, engine: Engine, files: Sequence[tuple[str, int]]
+) -> list[PartedFile]:
     """Go through the rounds; return the files of which ranks go for which, as clusters see it."""
     store, path = search.store, search.folder
     if search.clusters > 1:
@@ -312,7 +264,8 @@ def _search_clusters(search: Search, engine: Engine, files: Sequence[tuple[str, 
     rounds.run(
         store, engine, round_folder(path, "search"), partial(search_clusters, search, sent), spans
     )
-    return rounds.files(store, round_folder(path, "search"), ".parquet")
+    markers = store.markers(round_folder(path, "search")).values()
+    return parted_files(markers, ranges(search.count))
 
 
 def vector_files(store: Store, embedding: str) -> list[tuple[str, int]]:

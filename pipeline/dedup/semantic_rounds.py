@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset import checksums, parted
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import beside, marker_path, round_folder, task_name
@@ -45,6 +45,7 @@ from pairsieve.schemas.columns import IMAGE_EMBEDDING, ROW
 FEW = 10_000  # vectors that are compared all with all
 SCATTERED = 100_000  # vectors of a task
 SEARCHED = 250_000
+SETTLED = 4_000_000  # ranks whose near pairs are settled together
 TRAINED = 64  # vectors of the sample per centre
 READ_FOR_SAMPLE = 4  # times the sample: rows of the files that it is drawn from
 ROUNDS = 10  # of k-means
@@ -137,7 +138,7 @@ def scatter(search: Search, item: Numbered[Sequence[str]]) -> Marker:
 
 
 def search_clusters(search: Search, files: Sequence[str], item: tuple[int, int]) -> Marker:
-    """Decide the clusters [low, high), and commit which vectors go, and for which."""
+    """Decide the clusters [low, high); commit which vectors go, and for which, by their rank."""
     low, high = item
     commit_path = marker_path(round_folder(search.folder, "search"), task_name(low))
     if done := search.store.marker(commit_path):
@@ -149,21 +150,18 @@ def search_clusters(search: Search, files: Sequence[str], item: tuple[int, int])
         by_rank = ranks[order]
         found.append(SimilarPairs(by_rank[near.gone], by_rank[near.kept], near.cosine))
         compared += len(ranks)
-    path = beside(commit_path, ".parquet")
+    path = beside(commit_path, parted.SUFFIX)
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     table = pa.table(dict(zip(SimilarPairs._fields, columns, strict=True)))
-    return _written(search.store, commit_path, path, table, {"compared": compared})
+    parts = parted.split(table, columns[0] // SETTLED, ranges(search.count))
+    sink = parted.write(search.store, path, parts)
+    marker = Marker(len(table), {path: sink.entry()}, {"compared": compared})
+    return commit(search.store, commit_path, marker)
 
 
-def _written(
-    store: Store, commit_path: str, path: str, table: pa.Table, counts: dict[str, int]
-) -> Marker:
-    """Write a Parquet file and commit it."""
-    import pyarrow.parquet as pq
-
-    with store.writer(path) as sink:
-        pq.write_table(table, sink, compression="zstd", use_dictionary=False)
-    return commit(store, commit_path, Marker(table.num_rows, {path: sink.entry()}, counts))
+def ranges(count: int) -> int:
+    """Return how many ranges of ranks are settled one after the other."""
+    return max(1, -(-count // SETTLED))
 
 
 def _clusters(

@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import GROUP_MARKER
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.dedup import semantic, semantic_rounds
+from pairsieve.pipeline.dedup import semantic, semantic_rounds, semantic_settle
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.vectors.folders import model_folder
@@ -210,6 +210,7 @@ def test_neither_pieces_nor_blocks_nor_tasks_nor_the_engine_change_the_result(
     group.run(asked, one, ray)
     monkeypatch.setattr(semantic, "SCATTERED", 250)
     monkeypatch.setattr(semantic, "SEARCHED", 300)
+    monkeypatch.setattr(semantic_rounds, "SETTLED", 300)
     monkeypatch.setattr(semantic_rounds, "AT_ONCE", 37)
     marker = group.run(asked, other, Serial(), partitions=2, units=3)
     assert marker.counts["semantic"] == len(found(other))
@@ -235,7 +236,8 @@ def test_a_search_that_stopped_goes_on_with_what_is_left(
     assert grouped(stopped, asked) == wanted
 
 
-def test_ranks_are_settled_in_order_by_hand() -> None:
+@pytest.mark.parametrize("of_range", [1, 2, 5])
+def test_ranks_are_settled_in_order_by_hand(of_range: int) -> None:
     pairs = pa.table(
         {
             "gone": [3, 2, 2, 4, 1],
@@ -244,8 +246,11 @@ def test_ranks_are_settled_in_order_by_hand() -> None:
         }
     )
     # 1 goes for 0; 2 cannot go for 1 but for 0; so 3 stays, and 4 goes for it.
-    rows = semantic.settled(5, pairs).select(["gone", "kept"]).to_pylist()
-    assert rows == [{"gone": 1, "kept": 0}, {"gone": 2, "kept": 0}, {"gone": 4, "kept": 3}]
+    ranges = pairs["gone"].to_numpy() // of_range
+    parts = (pairs.filter(ranges == number) for number in range(5))
+    held = pa.concat_tables(semantic_settle.settled(5, parts)).select(["gone", "kept"])
+    rows = [{"gone": 1, "kept": 0}, {"gone": 2, "kept": 0}, {"gone": 4, "kept": 3}]
+    assert held.to_pylist() == rows
 
 
 def test_the_sample_of_training_is_from_as_few_files_as_are_enough() -> None:
