@@ -6,7 +6,7 @@ that its pHash and vector are what the dataset would have of it. The results lie
 `group/evaluation/`, by a fingerprint of files, recipe and model: made again when one changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any, Self
@@ -154,13 +154,15 @@ def stored(options: EvaluationOptions, store: Store, engine: Engine) -> Marker:
     return commit(store, path, Marker(len(images), {file: _write(store, file, table)}, counts))
 
 
-def read(store: Store, marker: Marker, vectors: bool = False) -> pa.Table:
-    """Return the table of the images, in order; with `vectors` their vectors too."""
+def read(
+    store: Store, marker: Marker, columns: Sequence[str], names: Collection[str] | None = None
+) -> pa.Table:
+    """Return columns of the images, in order; with `names` only of those that are called so."""
     import pyarrow.parquet as pq
 
-    columns = [*EvaluationImage.__slots__, PERCEPTUAL_HASH.name, *[VECTOR] * vectors]
+    wanted = None if names is None else [("name", "in", list(names))]
     with store.reader(marker.file(".parquet")) as file:
-        return pq.read_table(file, columns=columns)
+        return pq.read_table(file, columns=list(columns), filters=wanted)
 
 
 def body(file: str, offset: int, size: int) -> bytes:

@@ -104,7 +104,7 @@ def columns(
 
     `compared` is the folder of what was found by vector, None where none are compared.
     """
-    images = evaluation_images.read(block.store, marker)
+    images = evaluation_images.read(block.store, marker, ["set", "name", PERCEPTUAL_HASH.name])
     by_hash, bits = _by_hash(images[PERCEPTUAL_HASH.name], distance, block, rows)
     by_vector = block.committed(compared, MATCHES) if compared else MATCHES.empty_table()
     by_vector = by_vector.take(places_of(by_vector[ROW.name].to_numpy(), rows))
@@ -171,7 +171,7 @@ def _compare(store: Store, folder: str, marker: Marker, item: tuple[str, str]) -
     slice_name, file = item
     with checksums.open_parquet(store, file) as source:
         table = source.read([ROW.name, IMAGE_EMBEDDING.name])
-    images = evaluation_images.read(store, marker, vectors=True)
+    images = evaluation_images.read(store, marker, [evaluation_images.VECTOR])
     indices, cosines = highest(
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
         matrix(images[evaluation_images.VECTOR]).astype(np.float32),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairsieve.pipeline.dataset.store import ByteRange, Store
 from pairsieve.pipeline.external import evaluation_images
-from pairsieve.pipeline.external.evaluation_images import EvaluationOptions
+from pairsieve.pipeline.external.evaluation_images import EvaluationImage, EvaluationOptions
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.ledger.sql import rows
 from pairsieve.pipeline.stats.block_counts import NEAR_SHOWN
@@ -71,9 +71,11 @@ def _locations(
         marker = None
     if marker is None:
         return {}
+    columns = EvaluationImage.__slots__
+    images = evaluation_images.read(store, marker, columns, {name for _, name in names})
     return {
         (image["set"], image["name"]): (image["file"], image["offset"], image["bytes"])
-        for image in evaluation_images.read(store, marker).to_pylist()
+        for image in images.to_pylist()
         if (image["set"], image["name"]) in names
     }
 
