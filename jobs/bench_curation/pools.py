@@ -4,6 +4,7 @@ A pool is what a selection keeps. RANDOM stands for as many pairs of RAW as anot
 anew for each seed. Pictures are squashed to the size that the model reads, once.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,13 @@ class Pool:
         """Return so many pairs, drawn without replacement."""
         rows = np.random.default_rng((seed, count)).permutation(len(self.pictures))[:count]
         return Pool(self.pictures[rows], self.tokens[rows])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the pairs in their order, hex."""
+        hashed = hashlib.sha256(str(self.pictures.shape).encode())
+        hashed.update(np.ascontiguousarray(self.pictures))
+        hashed.update(np.ascontiguousarray(self.tokens))
+        return hashed.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the pool for other processes."""

@@ -41,18 +41,38 @@ class Training:
 
 
 def figures(training: Training, sets: Path) -> list[Row]:
-    """Return how well the model does, trained now unless it was; what a process of its own does."""
+    """Return how well the model does, trained now unless it was; what a process of its own does.
+
+    A checkpoint that is there counts if it was trained on the same pairs, in the same way.
+    """
     import torch
 
     torch.set_num_threads(1)
-    if not training.checkpoint.exists():
-        source = RAW if training.name in RANDOM else training.name
-        pool = Pool.load(pool_file(training.folder, source))
-        if training.name in RANDOM:
-            pool = pool.some(training.size, training.seed)
-        save(train(pool, training.seed, training.steps), training.checkpoint)
+    source = RAW if training.name in RANDOM else training.name
+    pool = Pool.load(pool_file(training.folder, source))
+    if training.name in RANDOM:
+        pool = pool.some(training.size, training.seed)
+    origin = _origin(pool, training)
+    if _metadata(training.checkpoint) != origin:
+        save(train(pool, training.seed, training.steps), training.checkpoint, origin)
     options = evaluate.options(NAME, str(training.checkpoint), "fp32", "cpu")
     return evaluate.run(options, evaluation_sets.load(sets), None)
+
+
+def _origin(pool: Pool, training: Training) -> dict[str, str]:
+    """Return what a checkpoint comes from, as it keeps it; one of another origin is no use."""
+    shaping = (training.seed, training.steps, BATCH, RATE, WARM_UP, DECAY)
+    return {"pool": pool.digest(), "training": json.dumps(shaping)}
+
+
+def _metadata(path: Path) -> dict[str, str] | None:
+    """Return what a checkpoint says of itself; None where there is none."""
+    from safetensors import safe_open
+
+    if not path.exists():
+        return None
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
 
 
 def train(pool: Pool, seed: int, steps: int) -> Any:

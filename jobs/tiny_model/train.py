@@ -289,8 +289,8 @@ def augmented(pictures: Any, rng: np.random.Generator) -> Any:
     return (moved - mean) / std
 
 
-def save(network: Any, path: Path) -> None:
-    """Write the weights in half precision, whole or not at all."""
+def save(network: Any, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the weights in half precision, and what is said of them, whole or not at all."""
     from safetensors.torch import save_file
 
     state = {
@@ -298,7 +298,7 @@ def save(network: Any, path: Path) -> None:
         for name, tensor in network.state_dict().items()
     }
     partial_path = path.with_suffix(".partial")
-    save_file(state, partial_path)
+    save_file(state, partial_path, metadata)
     partial_path.rename(path)
 
 

@@ -1,6 +1,7 @@
 """`bench curation` in its shortest form: every part runs; one step shows nothing."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from tests.jobs.conftest import command
 
 from pairsieve.jobs.bench_curation.bench import MEASURES, POOLS
 from pairsieve.jobs.bench_curation.pools import Pool, pool_file
-from pairsieve.jobs.bench_curation.training import BATCH, train
+from pairsieve.jobs.bench_curation.training import BATCH, Training, figures, train
 from pairsieve.jobs.tiny_model.data import SIDE
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.evaluation import results
@@ -69,6 +70,26 @@ def test_the_same_seed_trains_the_same_weights_and_another_others() -> None:
     another = train(pool, 1, 1).state_dict()
     assert all((one[name] == other[name]).all() for name in one)
     assert any((one[name] != another[name]).any() for name in one)
+
+
+def test_a_checkpoint_counts_only_for_the_pairs_and_the_seed_it_was_trained_on(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = finished
+    shutil.copy(folder / "full.npz", tmp_path)
+    sets = folder / "sets" / "sets.yaml"
+    training = Training(tmp_path, "full", 0, 0, 1)
+    shutil.copy(folder / "full-0.safetensors", training.checkpoint)
+    before = training.checkpoint.stat().st_mtime_ns
+    rows = figures(training, sets)
+    assert training.checkpoint.stat().st_mtime_ns == before
+    pool = Pool.load(pool_file(tmp_path, "full"))
+    Pool(pool.pictures[1:], pool.tokens[1:]).save(pool_file(tmp_path, "full"))
+    assert figures(training, sets) != rows
+    shutil.copy(folder / "full-1.safetensors", training.checkpoint)
+    assert training.checkpoint.read_bytes() != (folder / "full-0.safetensors").read_bytes()
+    shutil.copy(folder / "full.npz", tmp_path)
+    assert figures(training, sets) == rows
 
 
 def test_a_random_subset_is_another_for_another_seed() -> None:
