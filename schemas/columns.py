@@ -206,6 +206,12 @@ TAGS = InSample(
 IMAGE_CLUSTER = InSample(
     "image_cluster", pa.int32(), "", "Index of the nearest of the recipe's centroids, from 0."
 )
+MIRROR_SIMILARITY = Column(
+    "mirror_similarity",
+    pa.float32(),
+    "[-1, 1]",
+    "Cosine of the mirrored image's and the text's vectors; where `embed.mirror` asks for it.",
+)
 # What a model behind the recipe's endpoint writes.
 RECAPTION = InSample("recaption", pa.string(), "", "Caption written by the model of `captions`.")
 SHORT_RECAPTION = InSample("short_recaption", pa.string(), "", "Short caption written by it.")
@@ -235,7 +241,7 @@ GATHERED = (
 )  # fmt: skip
 EMBEDDED = (
     CLIP_SIMILARITY, NSFW, VIOLENCE, WATERMARK, AESTHETIC, MINOR_SAFETY, CONCEPTS, TAG,
-    TAG_PROBABILITY, TAGS, IMAGE_CLUSTER,
+    TAG_PROBABILITY, TAGS, IMAGE_CLUSTER, MIRROR_SIMILARITY,
 )  # fmt: skip
 CAPTION_TEXTS = (RECAPTION, SHORT_RECAPTION, TRANSLATION)
 CAPTIONED = (*CAPTION_TEXTS, CAPTION_OUTCOME)

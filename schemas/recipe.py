@@ -172,9 +172,8 @@ class Embed(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="Numbers it computes in; `auto` is the fastest that is exact enough."
     )
-    compile: bool = Field(
-        False, description="Compile what reads images; pays on a GPU, after minutes."
-    )
+    compile: bool = Field(False, description="Compile what reads images; on a GPU pays late.")
+    mirror: bool = Field(False, description="Measure `mirror_similarity`, in a second pass.")
     num_gpus: float = Field(
         1, gt=0, le=1, description="GPU that one process of the model takes; 0.5: two share one."
     )

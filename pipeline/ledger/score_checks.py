@@ -3,7 +3,15 @@
 import re
 from collections.abc import Collection
 
-from pairsieve.schemas.columns import AESTHETIC, CONCEPTS, IMAGE_CLUSTER, TAG, TAG_PROBABILITY, TAGS
+from pairsieve.schemas.columns import (
+    AESTHETIC,
+    CONCEPTS,
+    IMAGE_CLUSTER,
+    MIRROR_SIMILARITY,
+    TAG,
+    TAG_PROBABILITY,
+    TAGS,
+)
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe import Embed
 from pairsieve.schemas.recipe_keep import Keep
@@ -38,6 +46,10 @@ def check(key: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) 
         raise BadOption(
             f"{key}: nothing measures `{IMAGE_CLUSTER.name}`: name the file of the centroids under "
             "`embed.centroids`"
+        )
+    if MIRROR_SIMILARITY.name in read and not embed.mirror:
+        raise BadOption(
+            f"{key}: nothing measures `{MIRROR_SIMILARITY.name}`: say `embed.mirror: true`"
         )
     names = {CONCEPTS.name: list(embed.concepts), TAGS.name: list(embed.tags)}
     read_names = [(part.lower(), name.replace("''", "'")) for part, name in ENTRY.findall(sql)]

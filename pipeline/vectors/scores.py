@@ -21,7 +21,7 @@ from pairsieve.filters.minor_safety import MinorSafety
 from pairsieve.filters.order import Order, ordered
 from pairsieve.pipeline.models import builtin
 from pairsieve.pipeline.models.clip_model import ClipModel
-from pairsieve.pipeline.vectors import centroids, scorers
+from pairsieve.pipeline.vectors import centroids, mirror, scorers
 from pairsieve.pipeline.vectors.centroids import Centroids
 from pairsieve.pipeline.vectors.scorers import LoadedScorer, PromptClasses, StoredImages
 from pairsieve.pipeline.vectors.slice_records import ScoreSources
@@ -31,6 +31,7 @@ from pairsieve.schemas.columns import (
     EMBEDDED,
     IMAGE_CLUSTER,
     IMAGE_EMBEDDING,
+    MIRROR_SIMILARITY,
     PROMPT_LOGITS,
     ROW,
     TAG,
@@ -60,6 +61,7 @@ class PreparedScorers:
         tag_names: The names of the tags, in order.
         order: The filters, in the order in which they measure.
         centroids: Those of the clusters, None where there are none.
+        mirror: What embeds the mirrored images, None where these are not asked for.
     """
 
     prompts: dict[str, PromptClasses]
@@ -69,6 +71,7 @@ class PreparedScorers:
     tag_names: tuple[str, ...]
     order: Order
     centroids: Centroids | None = None
+    mirror: ClipModel | None = None
 
     @property
     def gathered(self) -> tuple[Column, ...]:
@@ -120,6 +123,7 @@ def prepare(options: Embed, model: ClipModel, filters: Filters = FILTERS) -> Pre
         tag_names=tuple(options.tags),
         order=order,
         centroids=centroids.load(options, model.dimensions),
+        mirror=model if options.mirror else None,
     )
 
 
@@ -131,6 +135,8 @@ def measure(pairs: EmbeddedPairs, prepared: PreparedScorers, sources: ScoreSourc
     texts = vectors[TEXT_EMBEDDING]
     stored = replace(pairs.stored, texts=texts, gathered=pairs.gathered)
     ledger |= _of_recipe(prepared, images, stored)
+    if prepared.mirror:
+        ledger[MIRROR_SIMILARITY] = pa.array(mirror.similarity(prepared.mirror, texts, stored))
     for one in prepared.order.vectors:
         if one.writes[0] in ledger:
             continue
@@ -173,6 +179,8 @@ def sources(options: Embed, filters: Filters = FILTERS) -> ScoreSources:
         by_column[TAGS.name] = f"the prompts of the recipe for {', '.join(options.tags)}"
     if options.centroids:
         by_column[IMAGE_CLUSTER.name] = centroids.described(options.centroids)
+    if options.mirror:
+        by_column[MIRROR_SIMILARITY.name] = "the mirrored image"
     return ScoreSources(by_column)
 
 
@@ -180,12 +188,17 @@ def identity(options: Embed, filters: Filters = FILTERS) -> dict[str, Any]:
     """Return all that shapes the scores on given vectors: prompts, heads and classifiers."""
     prompted = [one for one in ordered(filters).vectors if isinstance(one, Prompted)]
     by_key = scorers.by_key(options)
-    return centroids.identity(options) | {
-        "filters": {type(one).__name__: one.prompts for one in prompted},
-        # "ways" is hashed into the names of folders: another word would mean measuring anew.
-        "ways": {key: scorers.identity(scorer) for key, scorer in by_key.items()},
-        "tags": list(options.tags.items()),
-    }
+    mirrored = {"mirror": True} if options.mirror else {}
+    return (
+        centroids.identity(options)
+        | mirrored
+        | {
+            "filters": {type(one).__name__: one.prompts for one in prompted},
+            # "ways" is hashed into the names of folders: another word would mean measuring anew.
+            "ways": {key: scorers.identity(scorer) for key, scorer in by_key.items()},
+            "tags": list(options.tags.items()),
+        }
+    )
 
 
 def _measured(

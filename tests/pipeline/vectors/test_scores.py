@@ -25,10 +25,11 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.models import clip
-from pairsieve.pipeline.vectors import folders, scorers, scores
+from pairsieve.pipeline.vectors import folders, mirror, scorers, scores
+from pairsieve.pipeline.vectors.scorers import StoredImages
 from pairsieve.schemas.columns import GATHERED, arrow_schema
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe
+from pairsieve.schemas.recipe import Embed, Recipe
 
 WIDTH = 24
 RandomModel = Callable[..., dict[str, str]]
@@ -187,10 +188,39 @@ def test_a_recipe_without_them_leaves_these_columns_null(
     store: Store, model: dict[str, Any]
 ) -> None:
     table, _ = scored(store, make_recipe(model))
-    for name in ("aesthetic", "concepts", "tag", "tag_probability", "tags", "image_cluster"):
+    of_tags = ("tag", "tag_probability", "tags")
+    for name in ("aesthetic", "concepts", *of_tags, "image_cluster", "mirror_similarity"):
         assert table[name].null_count == 3
     for name in ("nsfw", "violence", "watermark", "minor_safety"):
         assert table[name].null_count == 0
+
+
+def test_a_mirrored_image_is_scored_as_the_model_sees_it(
+    store: Store, model: dict[str, Any]
+) -> None:
+    plain, _ = scored(store, make_recipe(model))
+    recipe = make_recipe(model, mirror=True)
+    table, vectors = scored(store, recipe)
+    assert recipe.embed
+    network = clip.load(recipe.embed)
+    mirrored = network.images(picture(row)[:, ::-1].copy() for row in range(3))
+    mirrored = mirrored.astype(np.float16).astype(float)
+    texts = np.stack(vectors["text_embedding"].to_numpy()).astype(float)
+    lengths = np.linalg.norm(mirrored, axis=1) * np.linalg.norm(texts, axis=1)
+    cosines = (mirrored * texts).sum(axis=1) / lengths
+    np.testing.assert_allclose(table["mirror_similarity"].to_numpy(), cosines, atol=1e-6)
+    assert (table["mirror_similarity"].to_numpy() != table["clip_similarity"].to_numpy()).any()
+    assert table["clip_similarity"].equals(plain["clip_similarity"])  # from the same vectors
+
+
+def test_a_symmetric_image_loses_nothing_in_the_mirror(model: dict[str, Any]) -> None:
+    network = clip.load(Embed.model_validate(model))
+    half = picture(0)
+    whole = np.concatenate([half, half[:, ::-1]], axis=1)
+    images, texts = network.images([whole]), network.texts(["a red square"])
+    stored = StoredImages(lambda: iter([whole]), np.zeros(2, np.intp))
+    (one, other) = mirror.similarity(network, np.repeat(texts, 2, axis=0), stored)
+    assert one == other == pytest.approx(float((images @ texts.T)[0, 0]), abs=1e-3)
 
 
 def test_heads_measure_ratings_and_probabilities(
@@ -331,6 +361,10 @@ def test_what_cannot_measure_is_refused_before_work(
     [
         ({"aesthetic": {}}, "nothing measures `aesthetic`: .*`embed.scores.aesthetic.head`"),
         ({"where": "aesthetic > 5"}, "keep.0: nothing measures `aesthetic`"),
+        (
+            {"top_fraction": 0.3, "of": "mirror_similarity"},
+            "keep.0: nothing measures `mirror_similarity`: say `embed.mirror: true`",
+        ),
         ({"concept": {"name": "cartoons"}}, "no `cartoons`; known: cartoon; did you mean"),
         ({"where": "concepts['comic'] < 1"}, "`embed.concepts` has no `comic`"),
         ({"tags": {"any_of": ["rad"]}}, "`embed.tags` has no `rad`; .*did you mean `red`"),
