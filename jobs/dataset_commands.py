@@ -149,21 +149,28 @@ def learn(
     out: Annotated[
         Path | None, typer.Option("--out", help="File of the head; default: NAME.safetensors.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the calibration to this file, SVG.")
+    ] = None,
     model: Model = None,
     force: Force = False,
 ) -> None:
     """Learn to tell good pairs from bad ones, from pairs that a person has marked."""
     from pairsieve.pipeline.dataset.store import Store
-    from pairsieve.pipeline.learning import learn
+    from pairsieve.pipeline.learning import calibration, learn
     from pairsieve.pipeline.vectors import pair_head
 
     path = out or Path(f"{name}.safetensors")
     check_output("--out", path, force)
     if path.suffix != ".safetensors":
         raise BadOption(f"--out: {path}: a head is a .safetensors")
+    if plot:
+        check_output("--plot", plot, force)
     listed = [each.strip() for each in columns.split(",") if each.strip()]
     head = learn.run(Store.at(dataset), labels, name, listed, model, hidden)
     pair_head.save(path, head)
+    if plot:
+        plot.write_text(calibration.svg(head.record["evaluation"]["calibration"]), encoding="utf-8")
     typer.echo("\n".join(learn.sentences(head)))
     typer.echo(f"Wrote {path}. To use it: `embed: {{concepts: {{{name}: {{head: {path}}}}}}}` and")
     typer.echo(f"`keep: [{{concept: {{name: {name}, min_probability: 0.5}}}}]` in the recipe.")

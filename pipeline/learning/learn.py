@@ -17,6 +17,7 @@ import numpy as np
 from pairsieve.pipeline.dataset.paths import LABELS_FOLDER
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.learning import (
+    calibration,
     cross_validation,
     label_files,
     labels,
@@ -26,14 +27,13 @@ from pairsieve.pipeline.learning import (
 from pairsieve.pipeline.learning.cross_validation import FOLDS, Learned, auc
 from pairsieve.pipeline.learning.intervals import wilson
 from pairsieve.pipeline.learning.labels import Marked
-from pairsieve.pipeline.learning.logistic import Doubles, sigmoid
+from pairsieve.pipeline.learning.logistic import sigmoid
 from pairsieve.pipeline.vectors import pair_head, reader
 from pairsieve.pipeline.vectors.model_record import read_record
 from pairsieve.pipeline.vectors.pair_head import SCORES, PairHead
 from pairsieve.schemas.errors import BadOption
 
 MOST_UNITS = 256  # of a hidden layer
-BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of predicted probabilities, for the calibration
 
 
 def run(
@@ -125,23 +125,8 @@ def evaluation(marked: Marked, learned: Learned) -> dict[str, Any]:
         "recall": wilson(hits, int(marked.labels.sum())),
         "auc": auc(learned.logits, marked.labels),
         "auc_of_clip_similarity": auc(cosines, marked.labels),
-        "calibration": _calibration(sigmoid(learned.logits), marked),
+        "calibration": calibration.bins(sigmoid(learned.logits), marked.labels),
     }
-
-
-def _calibration(predicted: Doubles, marked: Marked) -> list[dict[str, float]]:
-    """Return the bins that have pairs."""
-    which = np.clip(np.searchsorted(BINS, predicted, side="right") - 1, 0, len(BINS) - 2)
-    return [
-        {
-            "from": BINS[number],
-            "pairs": int((which == number).sum()),
-            "predicted": float(predicted[which == number].mean()),
-            "good": float(marked.labels[which == number].mean()),
-        }
-        for number in range(len(BINS) - 1)
-        if (which == number).any()
-    ]
 
 
 def sentences(head: PairHead) -> list[str]:
@@ -154,16 +139,12 @@ def sentences(head: PairHead) -> list[str]:
         *(f"  {what:10} {_percent(found[what])}" for what in ("precision", "recall")),
         f"  AUC        {found['auc']:.3f}, of clip_similarity alone "
         f"{found['auc_of_clip_similarity']:.3f}" + _of_logistic(found),
-        "  predicted  are good  pairs",
     ]
     scores = head.record[SCORES]
     low, middle, high = scores["quantiles"].values()
     return [
         *lines,
-        *(
-            f"  {one['predicted']:9.0%} {one['good']:9.0%} {one['pairs']:6}"
-            for one in found["calibration"]
-        ),
+        *calibration.lines(found["calibration"]),
         f"Of {scores['pairs']:,} pairs here 5 % score below {low:.2f}, half below {middle:.2f}, "
         f"95 % below {high:.2f}",
     ]

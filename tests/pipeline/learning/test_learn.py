@@ -182,9 +182,13 @@ def test_the_command_writes_the_head_and_says_how_well_it_does(
     said = json.loads(pair_head._metadata(out)[pair_head.KEY])
     assert said["model"]["weights_sha256"] == "weights"
     assert CliRunner().invoke(app, told).exit_code != 0  # the file is there
-    more = CliRunner().invoke(app, [*told, "--force", "--hidden", "2", "--columns", "sharpness"])
+    plot = tmp_path / "plot.svg"
+    again = [*told, "--force", "--hidden", "2", "--columns", "sharpness", "--plot", str(plot)]
+    more = CliRunner().invoke(app, again)
     assert ", of a logistic regression 0." in more.stdout, more.output
     assert "Of 158 pairs here 5 % score below" in more.stdout
-    assert json.loads(pair_head._metadata(out)[pair_head.KEY])["hidden"] == 2
+    said = json.loads(pair_head._metadata(out)[pair_head.KEY])
+    assert said["hidden"] == 2
+    assert plot.read_text().count("<circle") == len(said["evaluation"]["calibration"])
     refused = CliRunner().invoke(app, [*told, "--force", "--hidden", "0"])
     assert str(refused.exception) == "--hidden: 0: a hidden layer has 1 to 256 units"
