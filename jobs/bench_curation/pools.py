@@ -58,8 +58,8 @@ class Pool:
     def digest(self) -> str:
         """Return the SHA-256 of the pairs in their order, hex."""
         hashed = hashlib.sha256(str(self.pictures.shape).encode())
-        hashed.update(np.ascontiguousarray(self.pictures))
-        hashed.update(np.ascontiguousarray(self.tokens))
+        hashed.update(self.pictures.tobytes())
+        hashed.update(self.tokens.tobytes())
         return hashed.hexdigest()
 
     def save(self, path: Path) -> None:
