@@ -23,6 +23,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import curl_options, img2dataset
+from pairsieve.pipeline.image import faces
 from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.left_out import unmeasured
 from pairsieve.pipeline.ledger.rules import check as check_rules
@@ -103,10 +104,9 @@ def check_input(recipe: Recipe, plan: Plan) -> None:
             are in a column that there will not be.
     """
     _check_fetch(recipe, plan.images)
-    if recipe.opt_outs.page is not None:
-        plan.column_of(recipe.opt_outs.page)
-    if recipe.image.blur_boxes is not None:
-        plan.column_of(recipe.image.blur_boxes)
+    for column in (recipe.opt_outs.page, recipe.image.blur_boxes):
+        if column is not None:
+            plan.column_of(column)
     columns = _own_columns(recipe, plan.schema.names)
     schema = pa.schema([*arrow_schema(columns), *plan.schema])
     check_rules(rules(recipe), schema, recipe.input.image)
@@ -331,6 +331,7 @@ def _duplicates(recipe: Recipe) -> list[str]:
 # The checks that only some verbs need: a machine that only selects needs no model's files.
 _OF_VERBS: tuple[tuple[tuple[str, ...], Callable[[Recipe], list[str]]], ...] = (
     (("gather",), _fetcher),
+    (("gather",), faces.check),
     (("embed",), _models),
     (("group",), _duplicates),
 )

@@ -117,6 +117,12 @@ IMAGE_BYTES = Column("image_bytes", pa.int64(), "bytes", "How many bytes the sto
 IMAGE_CHECKSUM = Column(
     "image_checksum", pa.uint64(), "hash", "XXH3 of the stored image; compared when it is read."
 )
+FACE_BOXES = InSample(
+    "face_boxes",
+    pa.list_(pa.list_(pa.float32())),
+    "[0, 1]",
+    "Faces that `image.blur` found and blurred, each `[x0, y0, x1, y1]`; null where none looked.",
+)
 # Measures: one file each in filters/.
 ASPECT_RATIO = InSample("aspect_ratio", pa.float32(), ">= 1", "Long side over short side.")
 SHARPNESS = InSample(
@@ -235,7 +241,7 @@ GATHERED = (
     ROW, UID, URL, TEXT, HOST, URL_HASH, RETRY_LAYER, OUTCOME, DETAIL, HTTP_STATUS, FINAL_URL,
     CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, *RIGHTS, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
-    IMAGE_CHECKSUM, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
+    IMAGE_CHECKSUM, FACE_BOXES, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
     LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
     DHASH, COLOUR, ORIENTATION_HASHES, CENTRE_HASH, TRIMMED_HASHES, TRIMMED_COLOUR,
 )  # fmt: skip

@@ -97,7 +97,11 @@ class Outcome(StrEnum):
         "The row's blur boxes are missing or malformed, so nothing of the image was kept.",
     )
     FORGOTTEN = "forgotten", False, "Taken out by `pairsieve forget`; the detail says why."
-    CRASHED = "crashed", False, "Working on this pair alone killed the process."
+    CRASHED = (
+        "crashed",
+        False,
+        "Working on this pair alone killed the process or the face detector.",
+    )
 
     @property
     def retriable(self) -> bool:

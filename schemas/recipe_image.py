@@ -52,6 +52,11 @@ class Image(Section):
     max_source_side: int | None = Field(
         None, ge=1, description="Longest side decoded, read from the header, px."
     )
+    blur: Literal["faces"] | None = Field(
+        None,
+        description="What is found in the picture, blurred and listed in the column `face_boxes`; "
+        "needs the extra `faces`.",
+    )
     blur_boxes: str | None = Field(
         None, min_length=1, description="Input column of boxes to blur, e.g. of faces."
     )
@@ -82,8 +87,8 @@ class Image(Section):
         return content | {"min_side": None}
 
     def shaping(self) -> dict[str, Any]:
-        """Return what shapes the stored image."""
-        return self.model_dump(exclude={"measure"})
+        """Return what shapes the stored image; `blur` only where it is asked for, as it is new."""
+        return self.model_dump(exclude={"measure"} | ({"blur"} if self.blur is None else set()))
 
     @property
     def size_key(self) -> str:

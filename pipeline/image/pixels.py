@@ -23,6 +23,7 @@ from pairsieve.pipeline.image.resize import SIDEWAYS, Fit, fit, padded, resized
 from pairsieve.schemas import recipe
 from pairsieve.schemas.outcomes import Outcome
 
+FACE_DIGITS = 4  # of the fractions of a face's box
 LUMA_SIDE = 256  # px, shorter side of the plane that most measures read
 
 
@@ -42,6 +43,8 @@ class Picture:
         colours: Mean colour of each cell before encoding, (CELLS, CELLS, 3), RGB.
         trimmed_luma: `luma_256` without the borders of the picture; None if it has none.
         trimmed_colours: `colours` without them; None if it has none.
+        faces: Boxes of the faces that were found and blurred, as fractions of the upright sides;
+            None where none were looked for.
     """
 
     kind: str
@@ -55,6 +58,7 @@ class Picture:
     colours: NDArray[np.uint8]
     trimmed_luma: NDArray[np.uint8] | None
     trimmed_colours: NDArray[np.uint8] | None
+    faces: tuple[BlurBox, ...] | None
 
 
 def picture(
@@ -62,7 +66,8 @@ def picture(
 ) -> Picture | Rejected:
     """Return the picture in `body` as the recipe stores it, with `boxes` blurred.
 
-    The same bytes, options and boxes give the same picture. Raises nothing for any `body`.
+    Where the recipe says `blur: faces`, those that are found are blurred as well. The same bytes,
+    options and boxes give the same picture. Raises nothing for any `body`.
     """
     if not body:
         return Rejected(Outcome.EMPTY, None)
@@ -86,14 +91,18 @@ def _picture(
     height, width = decoded.pixels.shape[:2]
     if decoded.orientation in SIDEWAYS:
         width, height = height, width
-    hidden = blurring.in_px(boxes, options.blur_unit, width, height)
-    if isinstance(hidden, str):
-        return Rejected(Outcome.BAD_BOXES, hidden)
+    given = blurring.in_px(boxes, options.blur_unit, width, height)
+    if isinstance(given, str):
+        return Rejected(Outcome.BAD_BOXES, given)
     to = fit(width, height, options)
     pixels = resized(decoded.pixels, decoded.orientation, to)
     transform = to_srgb(decoded.profile, "RGB") if decoded.profile else None
     if transform:
         pixels = converted(pixels, transform)
+    faces = _faces(pixels, to, width, height) if options.blur == "faces" else None
+    if isinstance(faces, Rejected):
+        return faces
+    hidden = [*given, *(_scaled(box, width, height) for box in faces or ())]
     if hidden:
         pixels = blurring.blurred(pixels, [_seen_in(to, box) for box in hidden])
     pixels = padded(pixels, to, options.background)
@@ -101,6 +110,7 @@ def _picture(
     stored = bare(body, kind) if fits and _may_be_copied(kind, options) else None
     luma = _luma(pixels)
     luma_256 = _reduced_luma(luma)
+    trimmed = _trimmed(pixels, luma_256)
     return Picture(
         kind,
         width,
@@ -110,8 +120,27 @@ def _picture(
         luma,
         luma_256,
         _colours(pixels),
-        *_trimmed(pixels, luma_256),
+        trimmed[0],
+        trimmed[1],
+        faces,
     )
+
+
+def _faces(
+    pixels: NDArray[np.uint8], to: Fit, width: int, height: int
+) -> tuple[BlurBox, ...] | Rejected:
+    """Return the faces in the pixels to store, as fractions of the upright picture's sides.
+
+    They are rounded, so that the column says of every pixel whether it was blurred.
+    """
+    from pairsieve.pipeline.image.faces import DetectorFailed, find_faces
+
+    try:
+        found = [_seen_of(to, box) for box in find_faces(pixels)]
+    except DetectorFailed as error:
+        return Rejected(Outcome.CRASHED, str(error))
+    fractions = np.round(np.array(found).reshape(-1, 2) / (width, height), FACE_DIGITS)
+    return tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in fractions.reshape(-1, 4).tolist())
 
 
 def _trimmed(
@@ -147,6 +176,19 @@ def _seen_in(to: Fit, box: BlurBox) -> BlurBox:
         (x1 - to.left) * across,
         (y1 - to.top) * down,
     )
+
+
+def _seen_of(to: Fit, box: BlurBox) -> BlurBox:
+    """Return a box of the resized part as it lies in the upright picture."""
+    across, down = to.part[0] / to.size[0], to.part[1] / to.size[1]
+    x0, y0, x1, y1 = box
+    return x0 * across + to.left, y0 * down + to.top, x1 * across + to.left, y1 * down + to.top
+
+
+def _scaled(box: BlurBox, width: int, height: int) -> BlurBox:
+    """Return a box of fractions in px."""
+    x0, y0, x1, y1 = box
+    return x0 * width, y0 * height, x1 * width, y1 * height
 
 
 def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -34,6 +34,7 @@ from pairsieve.schemas.columns import (
     COLOURS,
     CONTENT_TYPE,
     ETAG,
+    FACE_BOXES,
     FETCH_BYTES,
     FETCH_MS,
     FETCHED_AT,
@@ -259,6 +260,7 @@ class Images:
             (IMAGE_OFFSET, offset),
             (IMAGE_BYTES, member.size),
             (IMAGE_CHECKSUM, checksums.of_image(decoded.stored)),
+            (FACE_BOXES, decoded.faces),
         ):
             self._part.put(column, rows, value)
 

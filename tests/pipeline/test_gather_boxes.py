@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.pipeline.image.drawn_face import FACE, SIZE, person
 
 from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
@@ -83,3 +84,19 @@ def test_what_cannot_be_blurred_is_not_stored_and_the_others_are(tmp_path: Path,
         row["image_file"] is row["width"] is row["perceptual_hash"] is None for row in rows[1:4]
     )
     assert all(row["sha256"] and row["http_status"] == 200 for row in rows)
+
+
+def test_faces_are_found_blurred_and_listed(tmp_path: Path, serve: Serve) -> None:
+    folder = tmp_path / "web"
+    folder.mkdir()
+    person().save(folder / "person.png")
+    jumper = [[0.4, 0.7, 0.6, 0.9]]
+    boxes = pa.array([[], jumper], pa.list_(pa.list_(pa.float32())))
+    rows = gathered(tmp_path, f"{serve(folder)}/person.png", boxes, blur="faces", min_side=240)
+    assert [row["outcome"] for row in rows] == ["ok", "ok"]
+    assert rows[0]["face_boxes"] == rows[1]["face_boxes"]
+    ((x0, y0, x1, y1),) = rows[0]["face_boxes"]
+    width, height = SIZE
+    middle = (x0 + x1) / 2 * width, (y0 + y1) / 2 * height
+    assert middle == pytest.approx(((FACE[0] + FACE[2]) / 2, (FACE[1] + FACE[3]) / 2), abs=4)
+    assert rows[0]["stored"] != rows[1]["stored"]

@@ -205,6 +205,7 @@ def test_changed_input_files_are_refused_by_name(tmp_path: Path) -> None:
         ({"image": {"max_side": 300}}, r"image\.max_side: None then, 300 now"),
         ({"image": {"reencode": "needed"}}, r"image\.reencode: 'always' then, 'needed' now"),
         ({"text": {}}, r"text\.quality: None then, True now"),
+        ({"image": {"blur": "faces"}}, r"image\.blur: None then, 'faces' now"),
         ({"image": {"blur_boxes": "alt"}}, r"image\.blur_boxes: None then, 'alt' now"),
         (
             {"group": {"orientations": ["mirrored"]}},
