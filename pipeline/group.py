@@ -11,6 +11,7 @@ from functools import partial
 
 from pairsieve.pipeline.counts import further as further_columns
 from pairsieve.pipeline.counts import pool_counts
+from pairsieve.pipeline.dataset import costs
 from pairsieve.pipeline.dataset.commit import current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -92,6 +93,7 @@ def run(
     if done := current(store, GROUP_MARKER, wanted):
         tidy(store, pool_blocks(GROUP), done)
         return done
+    costs.since_last()  # what was spent before is not of this stage
     pool = Pool(store, engine, files, units)
     cut = fingerprint(wanted, units, partitions)
     rounds = Rounds(
@@ -121,6 +123,7 @@ def run(
     counts |= {step.TABLE: 0 for step in steps if step not in running}
     results = {file: entry for marker in written for file, entry in marker.files.items()}
     extra = {"fingerprint": wanted, "steps": options}
+    extra |= costs.of_rounds(store, (SEARCHES, pool_blocks(GROUP)))
     marker = Marker(counts["pairs"], results, counts, extra)
     replace(store, GROUP_MARKER, marker)
     tidy(store, pool_blocks(GROUP), marker)

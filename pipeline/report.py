@@ -16,6 +16,7 @@ from pairsieve.pipeline.dataset.commit import tidy
 from pairsieve.pipeline.dataset.costs import StageCost, of_stages
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
+    BLOCKLIST_MARKER,
     COLUMNS_MARKER,
     GATHER_FOLDER,
     GROUP_MARKER,
@@ -192,6 +193,7 @@ def stage_costs(recipe: Recipe, store: Store, name: str) -> list[StageCost]:
     for stage, path in (
         ("group", GROUP_MARKER),
         ("columns", COLUMNS_MARKER),
+        ("blocklist", BLOCKLIST_MARKER),
         ("select", select_marker(name)),
         ("shard", shard_marker(name)),
     ):

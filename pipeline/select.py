@@ -11,6 +11,7 @@ from typing import Any
 
 from pairsieve.filters.order import Phase
 from pairsieve.pipeline.captions.folders import measured_folders, unfinished_slices
+from pairsieve.pipeline.dataset import costs
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -116,6 +117,7 @@ def run(
         "funnel": funnel,
         RULES: [rule.name for rule in applied],
         MADE_BY: made_by,
+        **costs.of_rounds(store, (selection_blocks(name), selection_rounds(name))),
     }
     verdicts = {file: entry for part in judged for file, entry in part.files.items()}
     marker = Marker(counts["pairs"], verdicts, counts, extra)

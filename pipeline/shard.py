@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from pairsieve.pipeline.captions.folders import measured_folders
-from pairsieve.pipeline.dataset import stages
+from pairsieve.pipeline.dataset import costs, stages
 from pairsieve.pipeline.dataset.commit import current, fingerprint
 from pairsieve.pipeline.dataset.marker import PHONE_REGIONS, SAMPLES, Marker
 from pairsieve.pipeline.dataset.paths import (
@@ -101,6 +101,7 @@ def run(
         tidy_up(store, name, made)
         indexes.update(store, engine, name, recipe.shard.index, recipe.image.format)
         return
+    costs.since_last()  # what was spent before is not of this stage
     check_images(store)
     files = ledger_files(store, measured_folders(recipe), name, before=stages.SHARD)
     pool = Pool(store, engine, files, _units(recipe, units))

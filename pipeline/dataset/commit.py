@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pairsieve.pipeline.dataset import checksums
+from pairsieve.pipeline.dataset.costs import with_cost
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.roles import is_foreign
 from pairsieve.pipeline.dataset.shard_names import is_shard
@@ -23,8 +24,10 @@ ASK_AGAIN_S = 0.1, 0.4, 1.5, 0.0  # between attempts to read what must be there
 def commit(store: Store, path: str, marker: Marker) -> Marker:
     """Commit a piece of work at `path` and return the marker that holds.
 
-    When another attempt was first, this one's files are deleted and the other's marker returned.
+    It says what the work has cost. When another attempt was first, this one's files are deleted and
+    the other's marker returned.
     """
+    marker = with_cost(marker)
     if store.create(path, marker.dumps()):
         return marker
     winner = store.marker(path)

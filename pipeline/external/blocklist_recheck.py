@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pairsieve.pipeline.dataset import costs
 from pairsieve.pipeline.dataset.commit import commit, current, fingerprint, replace, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.parted import PartedFile
@@ -96,7 +97,7 @@ def run(
         sum(part.rows for part in found),
         {file: entry for part in found for file, entry in part.files.items()},
         {},
-        {"fingerprint": identity},
+        {"fingerprint": identity} | costs.of_rounds(store, [pool_blocks(BLOCKLIST)]),
     )
     replace(store, BLOCKLIST_MARKER, marker)
     tidy(store, pool_blocks(BLOCKLIST), marker)

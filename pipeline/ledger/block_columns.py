@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pairsieve.pipeline.dataset import costs
 from pairsieve.pipeline.dataset.commit import commit, damaged, fingerprint, tidy
 from pairsieve.pipeline.dataset.commit import replace as put
 from pairsieve.pipeline.dataset.marker import Marker
@@ -58,7 +59,8 @@ def run(store: Store, engine: Engine, files: LedgerFiles, units: int = COLUMN_UN
         rounds.run(store, engine, folder, task, items)
         for marker in store.markers(folder).values():
             entries |= marker.files
-        made = Marker(0, entries, {}, {EACH: units})
+        spent = costs.of_rounds(store, [folder])
+        made = Marker(0, entries, {}, {EACH: units} | spent)
         put(store, COLUMNS_MARKER, made)
         tidy(store, pool_blocks(COLUMNS), made)
     return _with(files, entries)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset import costs, paths
 from pairsieve.pipeline.dataset.commit import fingerprint, tidy
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import (
@@ -97,7 +97,10 @@ def finish(
         shards += len(committed)
     for marker in written:
         files |= marker.files
-    marker = Marker(rows, files, {"kept": rows, "shards": shards}, extra)
+    spent = costs.of_rounds(store, _working_folders(store, name))
+    if old:
+        spent = {key: s + old.extra.get(key, 0.0) for key, s in spent.items()}
+    marker = Marker(rows, files, {"kept": rows, "shards": shards}, extra | spent)
     store.write(paths.shard_marker(name), marker.dumps())
     store.delete([file for file in (old.files if old else ()) if file not in files])
     tidy_up(store, name, marker)

@@ -20,6 +20,9 @@ from pairsieve.jobs.live import tracking
 from pairsieve.jobs.live.progress import Display
 from pairsieve.jobs.live.tracking import About, Destination, watched
 from pairsieve.pipeline.dataset.marker import Marker
+from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.report import stage_costs
+from pairsieve.schemas.recipe_file import load
 
 RECIPE = """
 input: {path: in.tar}
@@ -116,6 +119,9 @@ def test_a_run_is_logged_to_mlflow_in_a_folder(recipe: Path, tmp_path: Path) -> 
     assert (figures["selection/kept"], figures["selection/dropped_by/caption_words"]) == (2, 1)
     assert logged.data.tags["selection/report"].endswith("report/default/report.html")
     assert "keep/caption_words" in logged.data.params
+    cost = {one.stage: one for one in stage_costs(load(recipe), Store.at("out"), "default")}
+    assert sorted(cost) == ["columns", "gather", "group", "select", "shard"]
+    assert all(one.cpu_s for one in cost.values())
 
 
 class Noted:
