@@ -21,7 +21,7 @@ from pairsieve.pipeline.dataset.stages import BLOCKLIST, GROUP, REPORT, SELECT
 from pairsieve.schemas.errors import BadOption, nearest
 from pairsieve.schemas.recipe_file import load
 
-VERSION = 2  # of what is drawn
+VERSION = 3  # of what is drawn
 NAME = "bench"  # of the selection
 DESCRIPTION, DATASET, LISTED = "pool.json", "dataset", "blocklist.txt"  # in the pool's folder
 RULES = (  # with the one below twelve; the threshold on `clip_similarity` is another in `reselect`

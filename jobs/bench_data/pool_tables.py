@@ -19,6 +19,7 @@ from pairsieve.jobs.bench_data.pool_rows import Flags, Pictures, Rows, Web, uids
 from pairsieve.schemas import columns as c
 from pairsieve.schemas.columns import Column
 from pairsieve.schemas.outcomes import Outcome
+from pairsieve.schemas.text_columns import CAPTION_UNICODE_WORDS
 
 FAILED = 0.08  # of the rows, for good; beside those that a gate stopped
 RETRIED_UNITS = 2  # one in so many has rows that failed for a passing reason
@@ -155,6 +156,7 @@ class UnitTables:
         language = (len(LANGUAGES) * draws.share("language", pair) ** 6).astype(int)
         return {
             c.CAPTION_WORDS: self.words,
+            CAPTION_UNICODE_WORDS: self.words,
             c.CAPTION_CHARS: pc.utf8_length(self._texts),
             c.LANGUAGE: pa.array(LANGUAGES).take(pa.array(language)),
             c.LANGUAGE_CONFIDENCE: 1 - 0.8 * draws.share("confidence", pair) ** 3,

@@ -4,10 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from pairsieve.jobs.bench.decide import NAMES, DecideBenchmark, bench, parse_verbs
+from pairsieve.jobs.bench.decide import (
+    DATASET,
+    NAME,
+    NAMES,
+    DecideBenchmark,
+    bench,
+    parse_verbs,
+)
 from pairsieve.jobs.bench_contestants.our_command import fitting
 from pairsieve.jobs.bench_contestants.process_costs import measured
 from pairsieve.jobs.bench_data.pool import Pool
+from pairsieve.pipeline.dataset.paths import select_marker
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.schemas.errors import BadOption, Stopped
 
 POOL = Pool(4_000, seed=1, unit=1_000)
@@ -28,6 +37,10 @@ def test_every_verb_is_measured_and_the_pool_is_used_again(
     assert [row[1].strip() for row in rows] == list(NAMES)
     assert all(float(row[2]) > 0 and float(row[3]) > 0 for row in rows)
     assert all(float(row[5].replace(",", "")) > 50 for row in rows)  # MB: Python and DuckDB
+    marker = Store.at(tmp_path / "pool" / DATASET).marker(select_marker(NAME))
+    assert marker
+    assert marker.counts["kept"] > 0
+    assert all(step["left"] < step["entered"] for step in marker.extra["funnel"])
     lines.clear()
     bench(DecideBenchmark(POOL, 400, ("reselect",), tmp_path / "pool"), lines.append)
     assert lines == ["reselect ..."]
