@@ -9,7 +9,7 @@ near-duplicates keeps its files until `group` has committed what came of it.
 
 from datetime import UTC, datetime, timedelta
 
-from pairsieve.pipeline.dataset.paths import PLAN_FILE
+from pairsieve.pipeline.dataset.paths import PLAN_FILE, attempt, lease_file
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.integrity import garbage
 from pairsieve.schemas.errors import BadOption
@@ -27,7 +27,8 @@ def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[garbage.G
         raise BadOption(
             f"gc: {store.url} holds no {PLAN_FILE}, so it is no dataset; nothing was deleted"
         )
-    latest = datetime.now(UTC) - timedelta(hours=min_age_h)
+    now = datetime.now(UTC) if dry_run else _now(store)
+    latest = now - timedelta(hours=min_age_h)
     unnamed, unfinished = (
         list(garbage.unnamed(store, latest)),
         list(garbage.unfinished(store, latest)),
@@ -35,3 +36,12 @@ def run(store: Store, min_age_h: float, dry_run: bool = False) -> list[garbage.G
     if not dry_run:
         garbage.delete(store, unnamed, unfinished)
     return sorted([*unnamed, *unfinished], key=lambda file: file.path)
+
+
+def _now(store: Store) -> datetime:
+    """Return the time by the clock that dates the files: ours may be set otherwise."""
+    path = lease_file(f"gc-{attempt()}")
+    store.write(path, b"")
+    entry = store.entry(path)
+    store.delete([path])
+    return entry["last_modified"] if entry else datetime.now(UTC)

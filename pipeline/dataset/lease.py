@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -39,7 +40,7 @@ class Holder:
 
     token: str
     host: str
-    boot: float  # of the machine: process numbers begin anew then
+    boot: str | float  # of the machine: process numbers begin anew then
     pid: int
     started: float  # of the process: numbers are used again
     beat: int = 0
@@ -47,14 +48,13 @@ class Holder:
     @classmethod
     def me(cls) -> "Holder":
         """Return this process, as a holder that no other is."""
-        process = psutil.Process()
-        return cls(attempt(), _host(), psutil.boot_time(), process.pid, process.create_time())
+        return cls(attempt(), _host(), _boot(), os.getpid(), started(os.getpid()))
 
     def has_ended(self) -> bool:
         """Return whether it is known that the process has ended; elsewhere nothing is known."""
-        if self.host != _host():
+        if self.host != _host() or not isinstance(self.boot, str):  # so earlier versions had it
             return False
-        if abs(self.boot - psutil.boot_time()) > BEAT_S:
+        if self.boot != _boot():
             return True
         if self.pid == os.getpid() and self.token not in _OURS:
             return True
@@ -142,14 +142,33 @@ def _host() -> str:
     return socket.gethostname() + number_space(os.getpid())
 
 
-def has_ended(pid: int, started: float) -> bool:
-    """Return whether the process of that number and start, seconds since 1970, has ended."""
+def has_ended(pid: int, start: float) -> bool:
+    """Return whether the process of that number, and of that start as `started` has it, ended."""
     try:
-        process = psutil.Process(pid)
-        is_zombie = bool(process.status() == psutil.STATUS_ZOMBIE)
-        return is_zombie or abs(process.create_time() - started) > ROUNDED_S
+        is_zombie = bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        return is_zombie or abs(started(pid) - start) > ROUNDED_S
     except psutil.NoSuchProcess:
         return True
+
+
+def started(pid: int) -> float:
+    """Return when a process has started: seconds since the machine did.
+
+    So who sets the clock ends nobody. Where the system does not tell that, seconds since 1970.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float(psutil.Process(pid).create_time())
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _boot() -> str:
+    """Return what names the time since the machine has started; "" where nothing does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def number_space(pid: int) -> str:

@@ -18,7 +18,7 @@ from pairsieve.pipeline.dataset import lease
 from pairsieve.pipeline.engine.memory_cap import machine_bytes
 from pairsieve.schemas.errors import Stopped
 
-DRIVER = "PAIRSIEVE_RAY_DRIVER"  # in the environment: process number and start of who started it
+DRIVER = "PAIRSIEVE_RAY_DRIVER_STARTED"  # in the environment: whose processes
 OBJECT_STORE_BYTES = 128 << 20  # results are small: no data travels through Ray's object store
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 STARTED_TOO_SLOWLY = "timed out during startup"  # in what Ray raises
@@ -109,19 +109,19 @@ def _is_left(process: psutil.Process) -> bool:
         return False
     if lease.number_space(process.pid) != lease.number_space(os.getpid()):
         return False
-    number, _, started = mark.partition(":")
-    return lease.has_ended(int(number), float(started))
+    number, _, start = mark.partition(":")
+    return lease.has_ended(int(number), float(start))
 
 
-def _mark(driver: psutil.Process) -> str:
+def _mark(driver: int) -> str:
     """Return what tells a process from a later one with the same number."""
-    return f"{driver.pid}:{driver.create_time():.2f}"
+    return f"{driver}:{lease.started(driver):.2f}"
 
 
 @contextmanager
 def _marked() -> Iterator[None]:
     """Mark the processes that are started meanwhile; their titles leave the environment alone."""
-    os.environ |= {DRIVER: _mark(psutil.Process()), "SPT_NOENV": "1"}
+    os.environ |= {DRIVER: _mark(os.getpid()), "SPT_NOENV": "1"}
     yield
     del os.environ[DRIVER], os.environ["SPT_NOENV"]
 

@@ -25,9 +25,9 @@ KEPT = tuple(f"{folder}/" for folder in OF_PAIRS)
 def delete(store: Store) -> None:
     """Delete it, and whatever no marker names: it may hold what was taken out."""
     store.delete(path for path in list(store.paths()) if _is_derived(path))
-    now = datetime.now(UTC)
-    unnamed = [one for one in garbage.unnamed(store, now) if not one.path.startswith(f"{LEASES}/")]
-    garbage.delete(store, unnamed, list(garbage.unfinished(store, now)))
+    ever = datetime.max.replace(tzinfo=UTC)  # the storage's clock may be ahead of ours
+    unnamed = [one for one in garbage.unnamed(store, ever) if not one.path.startswith(f"{LEASES}/")]
+    garbage.delete(store, unnamed, list(garbage.unfinished(store, ever)))
 
 
 def _is_derived(path: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,13 @@ def test_two_runs_at_once_end_as_one(pool: Pool, seed: int) -> None:
 
     assert [process.returncode for process in both] == [0, 0], said
     assert differences(pool.result(dataset), pool.expected) == []
+
+
+def test_a_clock_that_is_set_forth_and_back_changes_nothing(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, real = random.Random(0), time.time
+    monkeypatch.setattr(time, "time", lambda: real() + chance.uniform(-30, 30) * 3600)
+    pool.finish("clock")
+    monkeypatch.undo()
+    assert differences(pool.result("clock"), pool.expected) == []

@@ -1,4 +1,6 @@
+import time
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,19 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(store: Store) -> None:
 def test_what_is_young_stays(store: Store) -> None:
     assert gc.run(store, 1) == []
     assert LEFT in paths(store)
+
+
+def test_the_clock_that_dates_the_files_says_what_is_young(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return cls.fromtimestamp(time.time() + 48 * 3600, tz)
+
+    monkeypatch.setattr(gc, "datetime", Ahead)
+    assert gc.run(store, 24) == []
+    assert paths(store) == [LEFT, "plan.json"]
 
 
 def test_a_folder_without_a_plan_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pairsieve.pipeline.dataset import lease
@@ -67,6 +68,17 @@ def test_leases_of_other_names_do_not_wait(tmp_path: Path) -> None:
     said: list[str] = []
     with held(store, "pool", said.append), held(store, lease.of_selection("a"), said.append):
         assert said == []
+
+
+def test_a_holder_has_not_ended_because_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = replace(Holder.me(), pid=os.getppid(), started=lease.started(os.getppid()))
+    made, booted = psutil.Process.create_time, psutil.boot_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: made(self) + 7200)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 7200)
+    assert not me.has_ended()
+    assert replace(me, started=me.started - 1).has_ended()
+    assert replace(me, boot="another").has_ended()
+    assert not replace(me, boot=1.0).has_ended()
 
 
 def test_that_of_a_killed_process_is_taken_at_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pairsieve.pipeline.dataset import lease
 from pairsieve.pipeline.engine.engine import Engine, open_engine
 from pairsieve.pipeline.engine.private_ray import DRIVER, check_running, end_leftovers
 from pairsieve.schemas.errors import Stopped
@@ -85,7 +86,7 @@ def test_only_processes_whose_driver_has_ended_are_ended() -> None:
     me = psutil.Process()
     gone = subprocess.Popen(["true"])
     gone.wait()
-    marks = [f"{me.pid}:{me.create_time():.2f}", "", f"{gone.pid}:1.00", f"{me.pid}:1.00"]
+    marks = [f"{me.pid}:{lease.started(me.pid):.2f}", "", f"{gone.pid}:1.00", f"{me.pid}:1.00"]
     with sleepers(*marks) as processes:
         end_leftovers()
         ended, running = psutil.wait_procs(processes[2:], timeout=10)
