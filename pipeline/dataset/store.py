@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from itertools import accumulate, count
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -22,8 +22,11 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import index_path
 from pairsieve.pipeline.dataset.roles import Role, role
 from pairsieve.pipeline.dataset.streams import (
+    Entry,
+    HashedReader,
     HashingWriter,
     Seekable,
+    UploadSink,
     file_entry,
     retried,
     storage_errors,
@@ -233,19 +236,16 @@ class Store:
     def create(self, path: str, data: bytes) -> bool:
         """Put `data` at `path` if nothing is there; return False, unchanged, if something is.
 
-        What an earlier attempt of ours has put there, whose answer was lost, is no something.
+        What is the same was put by us: networks lose answers, and repeat requests.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        attempts = count()
-
         def put() -> bool:
-            again = next(attempts) > 0
             try:
                 obstore.put(self._objects, path, data, mode="create")
             except AlreadyExistsError:
-                return again and self.read(path) == data
+                return self.read(path) == data
             return True
 
         with storage_errors(self.location(path)):
@@ -304,10 +304,19 @@ class Store:
         with storage_errors(self.location(path)):
             self.prepare(path)
             size = FILE_BUFFER_BYTES if self.local else BUFFER_BYTES
-            sink = obstore.open_writer(self._objects, path, buffer_size=size)
-        return HashingWriter(sink, self.location(path), partial(self._note, path))
+            opened = partial(obstore.open_writer, self._objects, path, buffer_size=size)
+            sink = opened() if self.local else UploadSink(opened, size)
+        appeared, whole = partial(self._note, path), partial(self._is_whole, path)
+        return HashingWriter(sink, self.location(path), appeared, whole)
 
-    def adopt(self, file: Path, path: str) -> dict[str, Any]:
+    def _is_whole(self, path: str, entry: Entry) -> bool:
+        """Return whether an object has this size and checksum; it is read."""
+        if self.local or not self.exists(path):
+            return False
+        with self.reader(path) as source:
+            return HashedReader(source).wrong(entry) is None
+
+    def adopt(self, file: Path, path: str) -> Entry:
         """Move a file of this machine to `path`; return its size and checksum as markers name them.
 
         In a local store on the same disk it is renamed, so that its bytes are not written again.

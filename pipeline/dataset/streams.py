@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 from pairsieve.schemas.errors import Stopped
 
 Result = TypeVar("Result")
+Entry = dict[str, Any]  # of a file: size and checksum, as a marker names them
 
 READ_BYTES = 1 << 20  # at once, of a file that is read to its end
 HELD_BYTES = 1 << 16  # of small writes, before they go on together
@@ -29,12 +30,20 @@ class HashingWriter(io.RawIOBase):
     """
 
     def __init__(
-        self, sink: Any, location: str, appeared: Callable[[], None] = lambda: None
+        self,
+        sink: Any,
+        location: str,
+        appeared: Callable[[], None] = lambda: None,
+        is_whole: Callable[[Entry], bool] = lambda entry: False,
     ) -> None:
-        """Wrap obstore's writer `sink`, which streams to `location`; `appeared` is called then."""
+        """Wrap what streams to `location`.
+
+        `appeared` is called when the object is there; `is_whole` says whether it is there all the
+        same, of this size and checksum, where the last answer of the storage was a failure.
+        """
         self.size = 0
         self._location = location
-        self._appeared = appeared
+        self._appeared, self._is_whole = appeared, is_whole
         self._sha256 = hashlib.sha256()
         self._held = bytearray()
         self._sink = sink
@@ -71,9 +80,20 @@ class HashingWriter(io.RawIOBase):
             sink, self._sink = self._sink, None
             with storage_errors(self._location):
                 self._put_held(sink)
-                sink.close()
+                self._finish(sink)
             self._appeared()
         super().close()
+
+    def _finish(self, sink: Any) -> None:
+        """Close the sink. That what it has ended is not there any more may mean: it is done."""
+        from obstore.exceptions import BaseError
+
+        try:
+            sink.close()
+        except (BaseError, FileNotFoundError) as error:
+            if not self._is_whole(self.entry()):
+                why = f"the upload was not finished: {_reason(error)}"
+                raise Stopped(f"storage failed at {self._location}: {why}") from error
 
     def __exit__(
         self,
@@ -85,9 +105,46 @@ class HashingWriter(io.RawIOBase):
             self._sink = None
         self.close()
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> Entry:
         """Return size and checksum, as a marker names them."""
         return {"bytes": self.size, "sha256": self._sha256.hexdigest()}
+
+
+class UploadSink:
+    """A writer to an object store that keeps the beginning until an upload in parts has begun.
+
+    obstore asks again for each part, and not where the answer to the beginning breaks off: so then
+    it is begun anew. What was begun before, the storage's own rules delete.
+    """
+
+    def __init__(self, opened: Callable[[], Any], part_bytes: int) -> None:
+        """Write by what `opened` returns, which puts up to `part_bytes` in one request."""
+        self._opened = opened
+        self._part_bytes = part_bytes
+        self._beginning = bytearray()
+        self._sink: Any = None
+
+    def write(self, data: Any) -> None:
+        """Append `data`."""
+        if self._sink is not None:
+            self._sink.write(data)
+            return
+        self._beginning += data
+        if len(self._beginning) >= self._part_bytes:
+            self._sink = retried(self._begun)
+            self._beginning = bytearray()
+
+    def close(self) -> None:
+        """Make the object appear."""
+        if self._sink is None:
+            retried(lambda: self._begun().close())
+        else:
+            self._sink.close()
+
+    def _begun(self) -> Any:
+        sink = self._opened()
+        sink.write(self._beginning)
+        return sink
 
 
 class HashedReader:

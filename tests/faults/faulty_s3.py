@@ -29,8 +29,8 @@ class FaultyS3:
 
     slow_down: 503, nothing is done. reset: the connection is cut, nothing is done. lost: all is
     done, but the connection is cut before the answer. truncated: the answer ends in its middle.
-    silent: nothing is answered. expired: 400, as of a token. missing: 404. Every list is as it was
-    `behind` changes ago.
+    repeated: it is done twice. silent: nothing is answered. expired: 400, as of a token. missing:
+    404. Every list is as it was `behind` changes ago.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -81,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
 
     def _forward(self, body: bytes, fault: Fault) -> None:
+        if fault == "repeated":
+            self._upstream(body)
         status, headers, answer = self._upstream(body)
         if status < 300:
             self.proxy.changes.note(self.command, self.path)

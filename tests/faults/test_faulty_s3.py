@@ -17,6 +17,8 @@ from pairsieve.schemas.errors import Stopped
 
 SEEDS = int(os.environ.get("PAIRSIEVE_FAULT_SEEDS", "2"))
 FIRST = int(os.environ.get("PAIRSIEVE_FIRST_SEED", "0"))
+FAULTS = ["slow_down", "reset", "lost", "truncated", "repeated"]
+PART_BYTES = 5 << 20  # the least that S3 takes for one but the last
 BODY = bytes(range(256)) * 40
 
 
@@ -70,7 +72,7 @@ CALLS: dict[str, tuple[Callable[[Store], object], object]] = {
 }
 
 
-@pytest.mark.parametrize("fault", ["slow_down", "reset", "lost", "truncated"])
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("call", CALLS)
 def test_what_is_asked_for_comes_all_the_same(
     proxy: FaultyS3, store: Store, call: str, fault: str
@@ -79,6 +81,41 @@ def test_what_is_asked_for_comes_all_the_same(
     proxy.fault = times(fault, 1)
     assert function(store) == expected
     assert [fault for _, _, fault in proxy.requests if fault]
+
+
+PARTS = {"begin": "uploads", "part": "partNumber=1", "end": "uploadId"}  # in the URL of a request
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("step", PARTS)
+def test_what_is_written_in_parts_is_there_whole(
+    proxy: FaultyS3, dataset: Store, step: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairsieve.pipeline.dataset.store.BUFFER_BYTES", PART_BYTES)
+    left = iter([fault])
+    methods = ("PUT",) if step == "part" else ("POST",)
+    proxy.fault = lambda method, path: (
+        next(left, None) if method in methods and PARTS[step] in path else None
+    )
+    with dataset.writer("large") as sink:
+        sink.write(b"a" * PART_BYTES)
+        sink.write(b"b" * 1000)
+    assert fault in [fault for _, _, fault in proxy.requests]
+    assert dataset.read("large") == b"a" * PART_BYTES + b"b" * 1000
+
+
+def test_an_upload_that_the_store_has_given_up_is_a_clear_stop(
+    proxy: FaultyS3, dataset: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairsieve.pipeline.dataset.store.BUFFER_BYTES", PART_BYTES)
+    proxy.fault = lambda method, path: (
+        "missing" if method == "POST" and PARTS["end"] in path else None
+    )
+    upload = dataset.writer("large")
+    upload.write(b"a" * PART_BYTES)
+    with pytest.raises(Stopped, match="large: the upload was not finished"):
+        upload.close()
+    assert not dataset.exists("large")
 
 
 def test_what_is_not_answered_is_asked_again(proxy: FaultyS3, store: Store) -> None:
@@ -120,7 +157,7 @@ def at_random(seed: int) -> Callable[[str, str], Fault]:
     def fault(method: str, path: str) -> Fault:
         if chance.random() > 1 / 12:
             return None
-        harmless = ["slow_down", "reset", "lost"]
+        harmless = ["slow_down", "reset", "lost", "repeated"]
         return chance.choice([*harmless, "truncated"] if method == "GET" else harmless)
 
     return fault
