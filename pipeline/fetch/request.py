@@ -87,6 +87,7 @@ class Transfer:
         counted: The host and the second since 1970 UTC for which the caller counts the request.
         bytes: Received of the body so far.
         buffered: Of these, the bytes that the memory budget counts.
+        sessions: The TLS sessions to resume; None for those of the loop alone.
         headers_only: Whether the caller wants no body of an image.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
     """
@@ -112,6 +113,8 @@ class Transfer:
         self._fault: OSError | None = None
         self.serial = self.window = 0
         self.headers_only = False
+        self.sessions: curl_options.TlsSessions | None = None
+        self._shares = False
         self.counted = "", 0
         self.paused = 0.0
         self.curl: Any = pycurl.Curl()
@@ -148,6 +151,11 @@ class Transfer:
         self._refusal, self._opened = None, False
         self.curl.setopt(pycurl.NOBODY, self.headers_only and not site_file)
         self.curl.setopt(pycurl.URL, target.url)
+        if self.sessions and target.scheme == "https":
+            if self._shares:
+                self.curl.unsetopt(pycurl.SHARE)
+            self.curl.setopt(pycurl.SHARE, self.sessions.of(target.origin))
+            self._shares = True
         self.curl.setopt(pycurl.REQUEST_TARGET, target.target)  # it would change %2f to %2F
         if self._options.host_headers:
             self.curl.setopt(

@@ -18,6 +18,7 @@ from typing import Literal
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
 from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
 from pairsieve.pipeline.fetch.concurrency import Line
+from pairsieve.pipeline.fetch.curl_options import TlsSessions
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue, back_off_s
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
@@ -58,7 +59,7 @@ class Scheduler:
         self._under_way: dict[Transfer, Job] = {}
         self._idle: list[Transfer] = []
         self._idle_since: float | None = None  # room, and nothing to start (monotonic clock)
-        self._budget = MemoryBudget()
+        self._budget, self._sessions = MemoryBudget(), TlsSessions()
         self.line = Line(options.concurrency)
         self._batches: list[Batch] = []
         self._full = False
@@ -213,6 +214,7 @@ class Scheduler:
                     self._options, self._addresses, self._budget, self._robot, self._obeyed
                 )
                 transfer.headers_only = self._asks == "headers"
+                transfer.sessions = self._sessions
             transfer.start(target, job.left_s, now, bool(job.site_file), job.cookies)
             transfer.counted = target.host_name, int(time.time())
             job.batch.sent[transfer.counted] += 1

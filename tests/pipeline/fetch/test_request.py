@@ -19,7 +19,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 
-from pairsieve.pipeline.fetch.client import Fetched, fetch
+from pairsieve.pipeline.fetch.client import Client, Fetched, fetch
 from pairsieve.pipeline.fetch.request import Transfer
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
@@ -176,6 +176,44 @@ def test_a_tls_session_is_resumed_by_a_new_connection(
     results = list(fetch(urls, options(port, concurrency=1)))
     assert [result.outcome for result in results] == [Outcome.OK] * 4
     assert resumed == [False, True, True, True]
+
+
+def test_sessions_of_more_hosts_are_resumed_than_one_cache_of_libcurl_keeps(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    resumed: list[bool | None] = []
+
+    def once(sock: ssl.SSLSocket) -> None:
+        sock.recv(65536)
+        resumed.append(sock.session_reused)
+        sock.sendall(ANSWER)
+        sock.unwrap()
+
+    ports = tuple(tls_port(stack, pem, once) for _ in range(30))
+    urls = [f"https://127.0.0.1:{port}/{number}" for number in range(2) for port in ports]
+    client = Client(options(0, ports=ports, concurrency=1))
+    assert [fetched.outcome for fetched in client.fetch(urls)] == [Outcome.OK] * 60
+    assert sum(map(bool, resumed)) == 30
+    met = client.met()
+    assert (met["https"], met["handshakes"], met["http2"]) == (60, 60, 0)
+    assert client.met() == {}
+
+
+def test_authorities_are_read_once(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path, "127.0.0.1")
+    ports = tls_port(stack, pem), tls_port(stack, pem)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(pem.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    urls = [f"https://127.0.0.1:{port}/a.jpg" for port in ports]
+    results = fetch(urls, options(0, ports=ports, concurrency=1, per_host_per_s=1))
+    assert next(results).outcome is Outcome.OK
+    bundle.unlink()
+    assert next(results).outcome is Outcome.OK
 
 
 class Http2:
