@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 COMPILED := $(shell grep -rlw --include='*.py' compiled filters pipeline)
 MACHINE_CODE := filters/__pycache__/compiled
 
-.PHONY: install img2dataset demo test test-long fuzz faults check reference sbom audit clean
+.PHONY: install img2dataset demo bench test test-long fuzz faults check reference sbom audit clean
 
 install: .venv/installed $(MACHINE_CODE)
 
@@ -36,6 +36,11 @@ img2dataset: .venv-img2dataset/installed
 
 demo: install
 	$(BIN)/pairsieve demo
+
+# All benchmarks, an hour on an idle machine, and their tables in the documentation; QUICK=1: in
+# minutes, with sizes that say only that they work.
+bench: install img2dataset
+	$(BIN)/pairsieve bench all $(if $(QUICK),--quick --out bench-quick,--out docs/measured --fill docs/benchmarks.md)
 
 test: install img2dataset
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

@@ -16,6 +16,7 @@ import typer
 from pairsieve.jobs import log
 from pairsieve.jobs.bench.commands import bench
 from pairsieve.jobs.bench_curation.command import curation
+from pairsieve.jobs.bench_docs.command import everything
 from pairsieve.jobs.bench_scale.growing import pool
 from pairsieve.jobs.bench_web.command import pipeline, web
 from pairsieve.jobs.cards.commands import card, check_proof
@@ -66,6 +67,7 @@ bench.command()(curation)
 bench.command()(pool)
 bench.command()(pipeline)
 bench.command("extract")(bench_extract)
+bench.command("all")(everything)
 app.add_typer(bench, name="bench")
 app.add_typer(cluster, name="cluster")
 

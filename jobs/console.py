@@ -1,14 +1,16 @@
 """What the commands print: the funnel, the status, and the paths of the results."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
 from pairsieve.jobs import log
 from pairsieve.jobs.live.words import size_in_words, time_in_words
@@ -31,9 +33,34 @@ UNFOLDED = 10_000  # characters of a line that goes to a file or a program: noth
 TEXT_PRINTED = 120  # code points of a caption or URL in a table
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that was printed."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+
+
+_RECORDS: list[list[Table]] = []  # of those who want the tables that are printed
+
+
+@contextmanager
+def recorded() -> Iterator[list[Table]]:
+    """Give a list of the tables that are printed meanwhile."""
+    tables: list[Table] = []
+    _RECORDS.append(tables)
+    try:
+        yield tables
+    finally:
+        _RECORDS.remove(tables)
+
+
 def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; the first column is text, numbers stand to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
+    for tables in _RECORDS:
+        tables.append(Table(title, columns, rows))
+    grid = Grid(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         right = index > 0 and all(isinstance(row[index], int | float) for row in rows)
         grid.add_column(column, justify="right" if right else "left", overflow="fold")

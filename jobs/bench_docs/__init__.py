@@ -1,0 +1,1 @@
+"""All benchmarks by one command, and what they measured in the documentation."""
