@@ -16,7 +16,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.ledger.files import RULES, LedgerFiles
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.rules import Rule
-from pairsieve.pipeline.ledger.sql import can_be_tried
+from pairsieve.pipeline.ledger.sql import can_be_tried, identifier
 from pairsieve.pipeline.ledger.verdicts import FAILED, FAILING_BITS
 from pairsieve.pipeline.removal.replacement import Replacement, with_files
 from pairsieve.pipeline.removal.rows import read_rows
@@ -83,7 +83,7 @@ class SelectTask:
 def _null(rule: Rule) -> str:
     """Return the SQL of whether a rule has nothing to judge a pair by, as far as one can tell."""
     if rule.rank:
-        return f"{rule.rank.of} IS NULL"
+        return f"coalesce({identifier(rule.rank.of)}::VARCHAR = 'nan', true)"
     return f"({rule.condition}) IS NULL" if not rule.quota and can_be_tried(rule.sql) else "false"
 
 
