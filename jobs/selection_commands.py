@@ -69,7 +69,7 @@ def diff(
     ray_address: Address = None,
 ) -> None:
     """Say what selection B keeps that A does not, what it loses, and by which rules."""
-    from pairsieve.jobs.selection_tables import print_difference
+    from pairsieve.jobs.selection_tables import json_of, print_difference
     from pairsieve.pipeline.selections import diff
 
     if page:
@@ -77,7 +77,7 @@ def diff(
     with _opened(dataset, engine, workers, ray_address) as (store, running):
         found = diff.run(store, running, (a, b), examples)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1, default=str))
+        typer.echo(json_of(found.to_json()))
     else:
         print_difference(found)
     if page:
@@ -165,7 +165,7 @@ def why(
     ray_address: Address = None,
 ) -> None:
     """Tell the life of a pair: input, fetches, measures, what each rule says, copies, shard."""
-    from pairsieve.jobs.selection_tables import print_life
+    from pairsieve.jobs.selection_tables import json_of, print_life
     from pairsieve.pipeline.selections import life, life_page
 
     if page:
@@ -176,7 +176,7 @@ def why(
             page.write_text(life_page.page(store, lives, name, pair), encoding="utf-8")
             typer.echo(page, err=as_json)
     if as_json:
-        typer.echo(json.dumps([one.to_json() for one in lives], indent=1, default=str))
+        typer.echo(json_of([one.to_json() for one in lives]))
         return
     for one in lives:
         print_life(one, name)

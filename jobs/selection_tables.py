@@ -1,5 +1,6 @@
 """What the commands on selections print."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from pairsieve.jobs.recipes.preset_text import published, rules_of
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.evaluation import results
+from pairsieve.pipeline.input.column_types import finite
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.life import Life
 from pairsieve.pipeline.selections.sweep import Axis, Counts
@@ -192,3 +194,8 @@ def _of_fetch(attempt: dict[str, Any]) -> tuple[str, str]:
         f"{attempt['fetched_at']:%Y-%m-%d %H:%M:%S}" if "fetched_at" in attempt else "",
     )
     return attempt["outcome"], ", ".join(filter(None, known))
+
+
+def json_of(said: Any) -> str:
+    """Return as JSON what is said of pairs; a score that is no finite number is null there."""
+    return json.dumps(finite(said), indent=1, default=str)

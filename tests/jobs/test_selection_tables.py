@@ -1,8 +1,12 @@
 """What the commands on selections print."""
 
+import json
+from datetime import date
+from math import inf, nan
+
 import pytest
 
-from pairsieve.jobs.selection_tables import packed
+from pairsieve.jobs.selection_tables import json_of, packed
 from pairsieve.pipeline.dataset.marker import Marker
 
 ONE = Marker(1, {"shards/a/00003.tar": {}, "shards/a/parts/00003.0123456789ab.parquet": {}})
@@ -28,3 +32,9 @@ def test_of_shards_it_is_said_which_are_new_and_what_left_them(
     marker: Marker, before: Marker | None, said: str
 ) -> None:
     assert packed(marker, before) == said
+
+
+def test_a_score_that_is_no_number_is_null_in_json() -> None:
+    said = [{"score": nan, "more": [inf, 0.5], "day": date(2024, 1, 31)}]
+    there = [{"score": None, "more": [None, 0.5], "day": "2024-01-31"}]
+    assert json.loads(json_of(said)) == there
