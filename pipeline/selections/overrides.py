@@ -107,7 +107,7 @@ def _set_in_section(content: dict[str, Any], section: str, key: str, override: O
 
 
 def _set_in_rule(content: dict[str, Any], override: Override) -> None:
-    """Set an option of a rule in `keep`."""
+    """Set an option of a rule in `keep`; one of the user's own filters is checked afterwards."""
     listed = content.get("keep") or []
     entries = [entry for entry in listed if isinstance(entry, dict)]
     name, _, option = override.key.rpartition(".")
@@ -116,8 +116,8 @@ def _set_in_rule(content: dict[str, Any], override: Override) -> None:
         raise BadOption(f"--set {override.key}: {_unknown(override.key, list(named))}")
     entry = named[name]
     inside = next((key for key in entry if key not in KEEP_KEYS or key in QUOTAS), None)
-    settable = OPTIONS.get(inside, []) if inside else [key for key in entry if key in _OWN]
-    if option not in settable:
+    settable = OPTIONS.get(inside) if inside else [key for key in entry if key in _OWN]
+    if settable is not None and option not in settable:
         raise BadOption(
             f"--set {override.key}: `{name}` has no option `{option}` that can be set; "
             f"{nearest(option, settable)}"

@@ -70,7 +70,9 @@ def find(record: Record, key: str) -> Threshold:
         raise BadOption(f"{key}: the selection has no rule of that name; {near}")
     known = options(record.entries[name])
     if option not in known:
-        listed = nearest(option, known) if known else "it has none"
+        listed = (
+            nearest(option, known) if known else f"it has none{_none_known(record.entries[name])}"
+        )
         raise BadOption(f"{key}: `{option}` is no threshold of `{name}`; {listed}")
     return _threshold(record, name, option)
 
@@ -90,9 +92,15 @@ def _only(record: Record, name: str) -> Threshold:
     if len(chosen or known) == 1:
         return _threshold(record, name, (chosen or known)[0])
     if not known:
-        raise BadOption(f"{name}: this rule has no threshold")
+        raise BadOption(f"{name}: this rule has no threshold{_none_known(record.entries[name])}")
     named = ", ".join(f"{name}.{option}" for option in known)
     raise BadOption(f"{name}: which of its thresholds? {named}")
+
+
+def _none_known(entry: Keep) -> str:
+    """Return what else to do where a rule has no threshold: filters of the user's own have none."""
+    own = entry.filter and entry.filter not in _CLASSES
+    return "; of a filter of your own, `select --set` tries other values" if own else ""
 
 
 def _threshold(record: Record, name: str, option: str) -> Threshold:

@@ -12,11 +12,13 @@ from PIL import Image
 from tests.input_tar import put_samples
 
 from pairsieve.filters import own
-from pairsieve.pipeline import plan
+from pairsieve.pipeline import check, plan
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Engine, Serial
 from pairsieve.pipeline.ledger.ledger import attach, connect
+from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.run import run
+from pairsieve.pipeline.selections import overrides
 from pairsieve.schemas import recipe_file
 from pairsieve.schemas.errors import BadOption
 
@@ -108,6 +110,17 @@ def test_they_measure_gate_and_decide(recipe: Path) -> None:
     samples = [json.loads(s["json"]) for s in webdataset.WebDataset(tar, shardshuffle=False)]
     assert len(samples) == 3
     assert all("bright" in sample and "letters" not in sample for sample in samples)
+
+
+def test_their_options_are_set_and_checked(recipe: Path) -> None:
+    read = overrides.load(recipe, ["letters.most=3"])
+    assert [rule.sql for rule in rules(read)][-2:] == [
+        "letters <= 3",
+        "bright >= 80.0",
+    ]
+    wrong = overrides.load(recipe, ["letters.moost=3"])
+    with pytest.raises(BadOption, match="letters.moost: unknown option; .* mean `most`"):
+        check.check(wrong, verbs=["select"])
 
 
 def test_other_code_is_refused_for_what_is_measured(recipe: Path) -> None:

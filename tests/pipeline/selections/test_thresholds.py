@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pairsieve.filters import FILTERS
@@ -108,6 +110,13 @@ def test_a_rule_alone_names_its_only_threshold_or_the_one_that_is_set() -> None:
     ):
         with pytest.raises(BadOption, match=says):
             find(made, key)
+
+
+@pytest.mark.parametrize("key", ["mine", "mine.most"])
+def test_of_a_filter_of_the_users_own_the_way_without_a_sweep_is_told(key: str) -> None:
+    made = replace(record(), entries={"mine": Keep(filter="mine", options={"most": 3})})
+    with pytest.raises(BadOption, match="; of a filter of your own, `select --set` tries"):
+        find(made, key)
 
 
 def test_a_bound_that_depends_on_the_language_is_on_no_single_measure() -> None:
