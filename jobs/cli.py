@@ -201,7 +201,7 @@ def select(
     """
     from pairsieve.jobs.console import print_funnel
     from pairsieve.jobs.job import EngineChoice, Job
-    from pairsieve.jobs.selection_tables import pass_rates
+    from pairsieve.jobs.selection_tables import limits, pass_rates
     from pairsieve.pipeline import select
     from pairsieve.pipeline.dataset.lease import of_selection
     from pairsieve.pipeline.dataset.stages import SELECT
@@ -211,7 +211,7 @@ def select(
     with job.deciding(of_selection(name), SELECT) as opened:
         marker = select.run(job.recipe, job.store, opened, name)
     print_funnel(marker.extra["funnel"])
-    for sentence in pass_rates(job.recipe, marker):
+    for sentence in (*limits(marker), *pass_rates(job.recipe, marker)):
         typer.echo(sentence)
 
 

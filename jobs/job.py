@@ -10,11 +10,12 @@ from typing import Literal
 import typer
 
 from pairsieve.jobs import log
-from pairsieve.jobs.console import print_funnel, print_rate
+from pairsieve.jobs.console import print_funnel, print_rate, print_sentence
 from pairsieve.jobs.live.metrics import Metrics
 from pairsieve.jobs.live.progress import Display, progress
 from pairsieve.jobs.live.tracking import selection_figures
 from pairsieve.jobs.run_warnings import warnings
+from pairsieve.jobs.selection_tables import limits
 from pairsieve.pipeline import caption, check, plan, run
 from pairsieve.pipeline.captions.sentences import caption_sentences
 from pairsieve.pipeline.dataset.lease import CAPTIONS, held
@@ -239,6 +240,8 @@ class Job:
         if selected:
             self._metrics.result = selection_figures(self.store, name, selected)
             print_funnel(selected.extra["funnel"])
+            for sentence in limits(selected):
+                print_sentence(sentence)
             outcomes = outcome_counts(self.store.markers(GATHER_FOLDER).values())
             folders = scores_folders(self.recipe).values()
             for warning in (

@@ -11,6 +11,7 @@ from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.shard_names import is_shard
 from pairsieve.pipeline.evaluation import results
 from pairsieve.pipeline.input.column_types import finite
+from pairsieve.pipeline.ledger.files import SCARCE
 from pairsieve.pipeline.selections.diff import Change, Difference
 from pairsieve.pipeline.selections.life import Life
 from pairsieve.pipeline.selections.sweep import Axis, Counts
@@ -194,6 +195,14 @@ def _of_fetch(attempt: dict[str, Any]) -> tuple[str, str]:
         f"{attempt['fetched_at']:%Y-%m-%d %H:%M:%S}" if "fetched_at" in attempt else "",
     )
     return attempt["outcome"], ", ".join(filter(None, known))
+
+
+def limits(marker: Marker) -> list[str]:
+    """Return a sentence on each mix of a selection: the value of which there are too few pairs."""
+    return [
+        f"{rule}: limited by `{value}`, of which there are {pairs:,} pairs."
+        for rule, (value, pairs) in marker.extra.get(SCARCE, {}).items()
+    ]
 
 
 def json_of(said: Any) -> str:

@@ -30,7 +30,7 @@ from pairsieve.pipeline.dedup import steps
 from pairsieve.pipeline.engine.engine import Engine
 from pairsieve.pipeline.external import blocklist_recheck
 from pairsieve.pipeline.ledger import block_columns
-from pairsieve.pipeline.ledger.files import BLOCK_UNITS, MADE_BY, RULES, ledger_files
+from pairsieve.pipeline.ledger.files import BLOCK_UNITS, MADE_BY, RULES, SCARCE, ledger_files
 from pairsieve.pipeline.ledger.ledger import (
     export,
     gathered_fingerprint,
@@ -119,6 +119,8 @@ def run(
         MADE_BY: made_by,
         **costs.of_rounds(store, (selection_blocks(name), selection_rounds(name))),
     }
+    if scarce := {one.rule.name: list(one.scarce) for one in judge.quotas if one.scarce}:
+        extra[SCARCE] = scarce
     verdicts = {file: entry for part in judged for file, entry in part.files.items()}
     marker = Marker(counts["pairs"], verdicts, counts, extra)
     replace(store, select_marker(name), marker)

@@ -37,6 +37,7 @@ UNITS = "units"  # in a marker's entry of a file: of which units it holds the ro
 WAS = "was"  # likewise: name and checksum of the file as first committed, before pairs left it
 RULES = "rules"  # in a selection's marker: the rules whose bits are in its files
 CAPTIONS = "/captions"  # beside the names of models, whose scores are read: what `caption` left
+SCARCE = "scarce"  # in a selection's marker: of each mix, the value that limits it, and its pairs
 MADE_BY = "made_by"  # in a selection's marker: how it was made
 
 

@@ -13,7 +13,7 @@ from pairsieve.pipeline.dataset import checksums
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import content, task_name
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.ledger.files import RULES, LedgerFiles
+from pairsieve.pipeline.ledger.files import RULES, SCARCE, LedgerFiles
 from pairsieve.pipeline.ledger.pool import Block
 from pairsieve.pipeline.ledger.rules import Rule
 from pairsieve.pipeline.ledger.sql import can_be_tried, identifier
@@ -112,6 +112,7 @@ def selected_without(marker: Marker, prepared: Sequence[Marker]) -> Marker:
     for verdict, pairs in judged.items():
         _leave(funnel, marker.extra[RULES], verdict, pairs)
     extra = marker.extra | {FUNNEL: funnel}
+    extra.pop(SCARCE, None)
     return replace(marker, files=with_files(marker.files, prepared), counts=counts, extra=extra)
 
 

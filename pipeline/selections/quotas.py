@@ -43,12 +43,14 @@ class Decided:
         bit: Its place among the rules.
         taken: The condition of the survivors that stay; None for a cap.
         beyond: Of a cap, the files of rows that are beyond it.
+        scarce: Of a mix, the value that limits it, and the pairs that have it.
     """
 
     rule: Rule
     bit: int
     taken: str | None = None
     beyond: tuple[str, ...] = ()
+    scarce: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def decide(pool: Pool, rules: Sequence[Rule], name: str, fingerprint: str) -> Ju
         quota = rule.quota or Quota(0)
         folder = partial(selection_rounds, name, fingerprint)
         if quota.shares:
-            decided = Decided(rule, bit, _mixed(pool, judged, quota, rule))
+            taken, scarce = _mixed(pool, judged, quota, rule)
+            decided = Decided(rule, bit, taken, scarce=scarce)
         elif quota.per:
             decided = Decided(rule, bit, beyond=_beyond(pool, judged, rule, folder, bit))
         else:
@@ -111,8 +114,8 @@ def _by_hash(quota: Quota) -> list[Key]:
     return [Key(UID.name, made=f"md5('{quota.seed}:' || {{0}})"), Key(ROW.name)]
 
 
-def _mixed(pool: Pool, judged: Judge, quota: Quota, rule: Rule) -> str:
-    """Return the condition of the survivors that a mix keeps.
+def _mixed(pool: Pool, judged: Judge, quota: Quota, rule: Rule) -> tuple[str, tuple[str, int]]:
+    """Return the condition of the survivors that a mix keeps, and the value that limits it.
 
     The largest total is taken of which every value has its share, each rounded down.
     """
@@ -122,13 +125,16 @@ def _mixed(pool: Pool, judged: Judge, quota: Quota, rule: Rule) -> str:
     told = _query(pool, judged, rule)([], f"SELECT {counts} FROM ledger")
     have = [sum(column) for column in zip(*told, strict=True)]
     shares = [Fraction(str(share)) for _, share in quota.shares]
-    total = min(ceil((pairs + 1) / share) - 1 for pairs, share in zip(have, shares, strict=True))
+    totals = [ceil((pairs + 1) / share) - 1 for pairs, share in zip(have, shares, strict=True)]
+    total = min(totals)
+    least = totals.index(total)
     parts = []
     for name, share in zip(names, shares, strict=True):
         query = _query(pool, judged, rule, f"{value} = {quoted(name)}")
         taken = first(query, _by_hash(quota), lambda _, share=share: int(total * share))  # type: ignore[misc]
         parts.append(f"WHEN {quoted(name)} THEN {taken}")
-    return f"coalesce(CASE {value} {' '.join(parts)} ELSE false END, false)"
+    condition = f"coalesce(CASE {value} {' '.join(parts)} ELSE false END, false)"
+    return condition, (names[least], have[least])
 
 
 def _value(quota: Quota) -> str:

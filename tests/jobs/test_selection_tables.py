@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from pairsieve.jobs.selection_tables import json_of, packed
+from pairsieve.jobs.selection_tables import json_of, limits, packed
 from pairsieve.pipeline.dataset.marker import Marker
 
 ONE = Marker(1, {"shards/a/00003.tar": {}, "shards/a/parts/00003.0123456789ab.parquet": {}})
@@ -38,3 +38,9 @@ def test_a_score_that_is_no_number_is_null_in_json() -> None:
     said = [{"score": nan, "more": [inf, 0.5], "day": date(2024, 1, 31)}]
     there = [{"score": None, "more": [None, 0.5], "day": "2024-01-31"}]
     assert json.loads(json_of(said)) == there
+
+
+def test_what_limits_a_mix_is_said() -> None:
+    marker = Marker(0, {}, extra={"scarce": {"mix by language": ["zh", 1200]}})
+    assert limits(marker) == ["mix by language: limited by `zh`, of which there are 1,200 pairs."]
+    assert limits(SIX) == []

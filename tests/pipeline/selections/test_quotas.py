@@ -228,6 +228,20 @@ def test_selecting_again_without_a_change_does_nothing(store: Store) -> None:
     assert list(store.list()) == before
 
 
+@pytest.mark.parametrize(
+    ("keep", "limit"),
+    [
+        ({"mix": {"by": "host", "shares": {"a": 0.5, "typo": 0.5}}}, ["typo", 0]),
+        ({"mix": {"by": "row", "shares": {0: 0.4, 1: 0.6}}}, ["1", 1]),
+    ],
+)
+def test_of_a_mix_the_value_that_limits_it_is_noted(
+    store: Store, keep: dict[str, Any], limit: list[str | int]
+) -> None:
+    marker = select.run(recipe(keep), store, Serial(), "default", 1)
+    assert marker.extra["scarce"] == {f"mix by {keep['mix']['by']}": limit}
+
+
 def test_a_window_beside_a_cap_is_judged_in_one_block(store: Store) -> None:
     window = {"where": "row > min(row) OVER ()", "name": "not_first"}
     select.run(recipe(CAP, WIDE, window), store, Serial(), "default", 1)
