@@ -69,16 +69,23 @@ class Rules(Protocol):
         ...
 
 
-@cache
+# By filter. Not functools.cache: to mypy, a class of any kind cannot be hashed.
+_NAMES: dict[type[Any], str] = {}
+_CHECKERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def name_of(f: type[Any]) -> str:
     """Return the name of a filter, as its file, its rule and the recipe have it."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower()
+    if f not in _NAMES:
+        _NAMES[f] = re.sub(r"(?<!^)(?=[A-Z])", "_", f.__name__).lower()
+    return _NAMES[f]
 
 
-@cache
 def checker_of(f: type[Any]) -> TypeAdapter[Any]:
     """Return what checks the options of a filter; kept, as making it takes longer than using it."""
-    return TypeAdapter(f)
+    if f not in _CHECKERS:
+        _CHECKERS[f] = TypeAdapter(f)
+    return _CHECKERS[f]
 
 
 def measured(measure: Measures, inputs: Mapping[Column, Any]) -> dict[Column, Any]:

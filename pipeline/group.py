@@ -122,8 +122,8 @@ def run(
     }
     counts |= {step.TABLE: 0 for step in steps if step not in running}
     results = {file: entry for marker in written for file, entry in marker.files.items()}
-    extra = {"fingerprint": wanted, "steps": options}
-    extra |= costs.of_rounds(store, (SEARCHES, pool_blocks(GROUP)))
+    spent = costs.of_rounds(store, (SEARCHES, pool_blocks(GROUP)))
+    extra = {"fingerprint": wanted, "steps": options, **spent}
     marker = Marker(counts["pairs"], results, counts, extra)
     replace(store, GROUP_MARKER, marker)
     tidy(store, pool_blocks(GROUP), marker)

@@ -75,7 +75,7 @@ def max_distance(recipe: Recipe) -> int:
     """Return the distance that the recipe's `duplicate` rule asks for, else its default."""
     adapter = checker_of(Duplicate)
     asked = [entry.options for entry in recipe.keep if entry.filter == "duplicate"]
-    found = {adapter.validate_python(options).max_distance for options in asked or [{}]}
+    found: set[int] = {adapter.validate_python(each).max_distance for each in asked or [{}]}
     if len(found) > 1:
         listed = " and ".join(map(str, sorted(found)))
         raise BadOption(f"keep: `duplicate` is listed with max_distance {listed}; choose one")
