@@ -17,7 +17,7 @@ from PIL import Image
 from tests.input_tar import put_tar
 from tests.repetition import repeated
 
-from pairsieve.pipeline import gc, group, run, select
+from pairsieve.pipeline import gc, group, plan, run, select
 from pairsieve.pipeline.dataset.commit import commit
 from pairsieve.pipeline.dataset.marker import Marker
 from pairsieve.pipeline.dataset.paths import EVALUATION
@@ -99,10 +99,17 @@ def options_of(recipe: Recipe) -> EvaluationOptions:
     return options
 
 
-def run_all(decontaminated: Recipe, store: Store, engine: Engine | None = None) -> None:
-    run.run(
-        decontaminated, store, engine or Serial(), "default", lambda verb, marker, new=True: None
-    )
+def silent(stage: str, marker: Marker | None, new: bool = True) -> None:
+    """Hear of commits and say nothing."""
+
+
+def decide(decontaminated: Recipe, store: Store, engine: Engine | None = None) -> None:
+    """Measure, compare and select: what `run` does before it packs and reports."""
+    engine = engine or Serial()
+    measured = plan.run(decontaminated, store)
+    run.measure(decontaminated, store, engine, measured, silent)
+    group.run(decontaminated, store, engine)
+    select.run(decontaminated, store, engine, "default")
 
 
 def matches(store: Store) -> list[tuple[Any, ...]]:
@@ -124,7 +131,7 @@ def test_images_in_files_and_tars_are_found_by_hash_and_dropped(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
-    run_all(recipe(tmp_path, sets), store)
+    run.run(recipe(tmp_path, sets), store, Serial(), "default", silent)
     rows = matches(store)
     assert [row[:2] for row in rows] == [
         (None, None),
@@ -148,7 +155,7 @@ def test_vectors_give_every_pair_its_highest_cosine(
     store = Store.at(tmp_path / "dataset")
     vectors = {"sets": sets, "vectors": True, "max_distance": 0}
     keep = [{"eval_overlap": {"min_cosine": 0.9999}}]
-    run_all(recipe(tmp_path, sets, decontaminate=vectors, embed=model, keep=keep), store)
+    decide(recipe(tmp_path, sets, decontaminate=vectors, embed=model, keep=keep), store)
     rows = matches(store)
     names, cosines = all_cosines(store)
     assert [row[:2] for row in rows] == [names[at] for at in cosines.argmax(axis=1)]
@@ -183,8 +190,8 @@ def test_both_engines_find_the_same(
     vectors = {"sets": sets, "vectors": True}
     decontaminated = recipe(tmp_path, sets, decontaminate=vectors, embed=model)
     one, other = Store.at(tmp_path / "one"), Store.at(tmp_path / "other")
-    run_all(decontaminated, one)
-    run_all(decontaminated, other, ray)
+    decide(decontaminated, one)
+    decide(decontaminated, other, ray)
     assert matches(one) == matches(other)
 
 
@@ -192,7 +199,7 @@ def test_sets_are_measured_once_and_again_when_a_file_changes(
     tmp_path: Path, sets: list[dict[str, str]], put_plan: Callable[[Store], None]
 ) -> None:
     store, decontaminated = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
-    run_all(decontaminated, store)
+    decide(decontaminated, store)
     before = store.marker_names(EVALUATION)
     first = group.run(decontaminated, store, Serial())
     assert first == group.run(decontaminated, store, Serial())
@@ -212,7 +219,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     decontaminated = recipe(
         tmp_path, sets, decontaminate={"sets": sets, "vectors": True}, embed=model
     )
-    run_all(decontaminated, store)
+    decide(decontaminated, store)
     whole = matches(store)
     folder = f"{EVALUATION}/{evaluation_images.name_of(options_of(decontaminated))}"
     slice_names = store.markers(folder)
@@ -229,7 +236,7 @@ def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
     store, decontaminated = Store.at(tmp_path / "dataset"), recipe(tmp_path, sets)
-    run_all(decontaminated, store)
+    decide(decontaminated, store)
     marker = evaluation_images.stored(options_of(decontaminated), store, Serial())
     assert marker.counts == {"images": 5, "unreadable": 1}
     (tmp_path / "bad").mkdir()
@@ -312,7 +319,7 @@ def test_select_refuses_sets_that_group_has_not_compared(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
     store = Store.at(tmp_path / "dataset")
-    run_all(recipe(tmp_path, sets[:1]), store)
+    decide(recipe(tmp_path, sets[:1]), store)
     with pytest.raises(BadOption, match="eval_set, .* run `pairsieve group` with it first"):
         select.run(recipe(tmp_path, sets), store, Serial(), "default")
 
