@@ -144,6 +144,8 @@ def find(pool: Pool, folder: str, recipe: Recipe) -> Further:
         listed = round_folder(folder, "superseded")
         found = [marker.file(".parquet") for marker in markers]
         task = superseded.List(pool.store, listed, found, pool.engine.task_threads).write
+        # Another recipe's `group` may have put its list there, and stopped.
+        pool.store.delete([marker_path(listed, task_name(0))])
         rounds.run_numbered(pool.store, pool.engine, listed, task, 1)
     else:
         pool.store.delete([SUPERSEDED])
@@ -198,25 +200,25 @@ class Search:
         store = blocks[0].store
         parts = [_images(block, self.newer) for block in blocks]
         ends = np.cumsum([len(part.rows) for part in parts])
-        known, positions, found = self._known(_joined(parts))
+        path = content(self.folder, task_name(number), ".parquet")
+        with store.writer(path) as sink, pq.ParquetWriter(sink, superseded.FOUND) as writer:
+            known, positions = self._known(_joined(parts), writer)
+        files = {path: sink.entry()}
         edges = [0, *np.searchsorted(positions, ends).tolist()]
         edges += [len(known)] * (BLOCKS_AT_ONCE - len(blocks))
         path = content(self.folder, task_name(number), parted.SUFFIX)
-        files = {path: parted.write(store, path, parted.cut(known, edges)).entry()}
-        if self.newer:
-            path = content(self.folder, task_name(number), ".parquet")
-            with store.writer(path) as sink:
-                pq.write_table(found, sink, compression="zstd")
-            files[path] = sink.entry()
+        files[path] = parted.write(store, path, parted.cut(known, edges)).entry()
         marker = Marker(len(known), files)
         return commit(store, marker_path(self.folder, task_name(number)), marker)
 
-    def _known(self, images: "Images") -> tuple[pa.Table, Numbers, pa.Table]:
-        """Return what is known of some images, their positions, (n,), and what they supersede."""
+    def _known(self, images: "Images", writer: pq.ParquetWriter) -> tuple[pa.Table, Numbers]:
+        """Return what is known of some images, and their positions, (n,).
+
+        What they supersede, if it is to be found, goes to `writer`.
+        """
         rank = np.full(len(images.rows), FAR, np.int64)
         file, uid = np.full((2, len(rank)), -1, np.int64)  # their numbers, in `files` and `uids`
         uids: list[pa.ChunkedArray] = []
-        found = [superseded.FOUND.empty_table()]
         for number, (dataset, location) in enumerate(self.files):
             matches = _search(images, location, self.distance, self.newer)
             nearer = matches.rank < rank
@@ -224,7 +226,7 @@ class Search:
             matched_rows, uid[nearer] = np.unique(matches.row[nearer], return_inverse=True)
             uids.append(hash_file.uids(location, matched_rows))
             if self.newer:
-                found.append(_superseded(images, matches, number, dataset, location))
+                writer.write_table(_superseded(images, matches, number, dataset, location))
         copies = np.flatnonzero(rank < FAR)
         firsts = np.cumsum([0, *map(len, uids)])
         every = pa.chunked_array([chunk for each in uids for chunk in each.chunks], pa.string())
@@ -235,7 +237,7 @@ class Search:
             every.take(pa.array(firsts[file[copies]] + uid[copies])),
             _bits(rank[copies]),
         )
-        return pa.table(list(values), KNOWN), copies, pa.concat_tables(found)
+        return pa.table(list(values), KNOWN), copies
 
 
 @dataclass(frozen=True, slots=True)

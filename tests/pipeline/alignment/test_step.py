@@ -111,6 +111,9 @@ def test_every_pair_is_measured_with_batches_drawn_by_the_hash_of_its_uid_in_blo
     assert all(len(each.rows) for each in drawn)
     assert found["neg_clip_loss"] == neg_clip_loss(pairs, drawn, 0.01).tolist()
     assert found["norm_sim"] == norm_sim(pairs.images, pairs.images[:3], "l2").tolist()
+    for units in (1, 3, 7):
+        store.delete([GROUP_MARKER])
+        assert measured(store, made, units) == found
 
 
 def test_what_is_not_asked_for_is_null(tmp_path: Path) -> None:
