@@ -28,6 +28,7 @@ from pairsieve.pipeline.input.files import InputFile, list_files, open_file, spl
 from pairsieve.pipeline.input.webdataset import IMAGES, members
 from pairsieve.pipeline.models.clip_model import ClipModel
 from pairsieve.pipeline.vectors import folders, model_record
+from pairsieve.pipeline.vectors.reader import matrix
 from pairsieve.schemas.arrays import Vectors
 from pairsieve.schemas.columns import PERCEPTUAL_HASH
 from pairsieve.schemas.errors import BadOption, Stopped
@@ -36,6 +37,9 @@ from pairsieve.schemas.recipe_external import Decontaminate
 
 VECTOR = "vector"
 IMAGES_AT_ONCE = 128  # of one task; bounds the memory for their pixels
+GROUP_ROWS = 1 << 16  # of a row group
+BUFFER = 1 << 20  # bytes of a column that are read together
+Halves = NDArray[np.float16]  # (n, d)
 PACKED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 
 
@@ -147,7 +151,7 @@ def stored(options: EvaluationOptions, store: Store, engine: Engine) -> Marker:
             raise BadOption(f"decontaminate.sets: none of the images of {name!r} can be decoded")
     if vectors is not None:
         kind = pa.list_(pa.float16(), vectors.shape[1])
-        flat = pa.array(vectors.astype(np.float16).reshape(-1))
+        flat = pa.array(vectors.reshape(-1))
         table = table.append_column(VECTOR, pa.FixedSizeListArray.from_arrays(flat, type=kind))
     file = beside(path, ".parquet")
     counts = {"images": len(images), "unreadable": sum(unreadable.values())}
@@ -163,6 +167,15 @@ def read(
     wanted = None if names is None else [("name", "in", list(names))]
     with store.reader(marker.file(".parquet")) as file:
         return pq.read_table(file, columns=list(columns), filters=wanted)
+
+
+def vectors(store: Store, marker: Marker, count: int) -> Iterator[Vectors]:
+    """Yield the vectors of the images, in order, at most so many at a time."""
+    import pyarrow.parquet as pq
+
+    with store.reader(marker.file(".parquet")) as file:
+        for batch in pq.ParquetFile(file, buffer_size=BUFFER).iter_batches(count, columns=[VECTOR]):
+            yield matrix(pa.chunked_array(batch.columns)).astype(np.float32)
 
 
 def body(file: str, offset: int, size: int) -> bytes:
@@ -191,7 +204,7 @@ def _images(decontaminate: Decontaminate) -> Iterator[EvaluationImage]:
 
 def _measured(
     options: EvaluationOptions, store: Store, engine: Engine, images: list[EvaluationImage]
-) -> tuple[list[int | None], Vectors | None]:
+) -> tuple[list[int | None], Halves | None]:
     """Return the pHash of every image, None of one that does not decode, and the vectors, (n, d).
 
     The vector of an image that does not decode is zero.
@@ -204,7 +217,7 @@ def _measured(
         results = engine.map_with(setup, partial(_measure, options.image), parts, gpus)
     else:
         results = engine.map(partial(_measure, options.image, None), parts)
-    measured: dict[int, tuple[list[int | None], Vectors | None]] = {}
+    measured: dict[int, tuple[list[int | None], Halves | None]] = {}
     for (number, part), result in results:
         if isinstance(result, Crashed):
             raise Stopped(
@@ -221,7 +234,7 @@ def _measured(
 
 def _measure(
     options: Image, model: ClipModel | None, part: tuple[int, list[EvaluationImage]]
-) -> tuple[list[int | None], Vectors | None]:
+) -> tuple[list[int | None], Halves | None]:
     """Return pHashes, and vectors if there is a model, of some images."""
     results = [picture(body(image.file, image.offset, image.bytes), options) for image in part[1]]
     positions = [index for index, each in enumerate(results) if isinstance(each, Picture)]
@@ -233,7 +246,7 @@ def _measure(
         hashes[index] = value
     if model is None:
         return hashes, None
-    vectors = np.zeros((len(results), model.dimensions), np.float32)
+    vectors = np.zeros((len(results), model.dimensions), np.float16)
     vectors[positions] = model.images(map(_pixels, pictures))
     return hashes, vectors
 
@@ -247,7 +260,7 @@ def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     with store.writer(path) as sink:
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", row_group_size=GROUP_ROWS)
     return sink.entry()
 
 

@@ -9,7 +9,7 @@ Which image is nearest comes from a matrix product, all of one shape, so that a 
 not depend on the rows beside it; the cosine itself is then computed alone, in double precision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -171,10 +171,9 @@ def _compare(store: Store, folder: str, marker: Marker, item: tuple[str, str]) -
     slice_name, file = item
     with checksums.open_parquet(store, file) as source:
         table = source.read([ROW.name, IMAGE_EMBEDDING.name])
-    images = evaluation_images.read(store, marker, [evaluation_images.VECTOR])
     indices, cosines = highest(
         matrix(table[IMAGE_EMBEDDING.name]).astype(np.float32),
-        matrix(images[evaluation_images.VECTOR]).astype(np.float32),
+        evaluation_images.vectors(store, marker, IMAGES_AT_ONCE),
     )
     matches = pa.table([table[ROW.name].combine_chunks(), indices, cosines], MATCHES)
     path = content(folder, slice_name, ".parquet")
@@ -184,26 +183,43 @@ def _compare(store: Store, folder: str, marker: Marker, item: tuple[str, str]) -
     replace(store, commit_path, Marker(len(table), {path: sink.entry()}, extra={"vectors": file}))
 
 
-def highest(vectors: Vectors, references: Vectors) -> tuple[Numbers, NDArray[np.float32]]:
-    """Return the index of the nearest reference, (m, d), and its cosine, for each vector; (n,).
+def highest(vectors: Vectors, references: Iterable[Vectors]) -> tuple[Numbers, NDArray[np.float32]]:
+    """Return the index of the nearest reference and its cosine, for each vector; both (n,).
 
-    References of length 0 are passed over: they have no direction.
+    The references, (m, d), are given some at a time. Those of length 0 are passed over: they have
+    no direction.
     """
-    nonzero = np.flatnonzero(np.linalg.norm(references, axis=1) > 0)
-    queries, candidates = of_length_1_float32(vectors), of_length_1_float32(references[nonzero])
-    nearest = np.empty(len(queries), np.int64)
-    for start in range(0, len(queries), ROWS_AT_ONCE):
-        rows = queries[start : start + ROWS_AT_ONCE]
-        block = np.zeros((ROWS_AT_ONCE, queries.shape[1]), np.float32)
-        block[: len(rows)] = rows
-        best = np.full(ROWS_AT_ONCE, -np.inf, np.float32)
-        index = np.zeros(ROWS_AT_ONCE, np.int64)
-        for low in range(0, len(candidates), IMAGES_AT_ONCE):
-            cosines = block @ candidates[low : low + IMAGES_AT_ONCE].T
+    queries = of_length_1_float32(vectors)
+    best = np.full(len(queries), -np.inf, np.float32)
+    index = np.zeros(len(queries), np.int64)
+    nearest = np.zeros_like(queries)
+    for indices, candidates in _directed(references):
+        for start in range(0, len(queries), ROWS_AT_ONCE):
+            rows = queries[start : start + ROWS_AT_ONCE]
+            block = np.zeros((ROWS_AT_ONCE, queries.shape[1]), np.float32)
+            block[: len(rows)] = rows
+            cosines = (block @ candidates.T)[: len(rows)]
             column = cosines.argmax(axis=1)
-            higher = cosines[np.arange(ROWS_AT_ONCE), column]
-            index = np.where(higher > best, low + column, index)
-            best = np.maximum(best, higher)
-        nearest[start : start + len(rows)] = index[: len(rows)]
-    exact = np.sum(queries * candidates[nearest], axis=1, dtype=np.float64)
-    return nonzero[nearest], np.clip(exact, -1, 1).astype(np.float32)
+            found = cosines[np.arange(len(rows)), column]
+            better = np.flatnonzero(found > best[start : start + len(rows)])
+            place, chosen = start + better, column[better]
+            best[place], index[place] = found[better], indices[chosen]
+            nearest[place] = candidates[chosen]
+    exact = np.sum(queries * nearest, axis=1, dtype=np.float64)
+    return index, np.clip(exact, -1, 1).astype(np.float32)
+
+
+def _directed(references: Iterable[Vectors]) -> Iterator[tuple[Numbers, Vectors]]:
+    """Yield indices and vectors, of length 1, of `IMAGES_AT_ONCE` references with a direction."""
+    count, indices = 0, np.empty(0, np.int64)
+    pending: Vectors | None = None
+    for some in references:
+        nonzero = np.flatnonzero(np.linalg.norm(some, axis=1) > 0)
+        indices = np.concatenate((indices, count + nonzero))
+        pending = some[nonzero] if pending is None else np.concatenate((pending, some[nonzero]))
+        count += len(some)
+        while len(indices) >= IMAGES_AT_ONCE:
+            yield indices[:IMAGES_AT_ONCE], of_length_1_float32(pending[:IMAGES_AT_ONCE])
+            indices, pending = indices[IMAGES_AT_ONCE:], pending[IMAGES_AT_ONCE:]
+    if pending is not None and len(indices):
+        yield indices, of_length_1_float32(pending)

@@ -339,7 +339,8 @@ def test_highest_is_what_comparing_all_gives(
     references[images // 2] = 0  # not decoded
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation_sets, "IMAGES_AT_ONCE", at_once)
-        indices, cosines = evaluation_sets.highest(vectors, references)
+        parts = np.array_split(references, seed + 1)
+        indices, cosines = evaluation_sets.highest(vectors, parts)
     lengths = np.maximum(np.linalg.norm(references, axis=1), 1e-30)
     every = vectors @ references.T / np.linalg.norm(vectors, axis=1, keepdims=True) / lengths
     every[:, images // 2] = -9
@@ -350,10 +351,10 @@ def test_highest_is_what_comparing_all_gives(
 def test_a_rows_match_does_not_depend_on_the_other_rows() -> None:
     generator = np.random.default_rng(0)
     vectors, references = (generator.normal(size=(n, 64)).astype(np.float32) for n in (700, 300))
-    indices, cosines = evaluation_sets.highest(vectors, references)
+    indices, cosines = evaluation_sets.highest(vectors, [references])
     for cut in (1, 255, 256, 257):
         first, last = (
-            evaluation_sets.highest(part, references) for part in np.split(vectors, [cut])
+            evaluation_sets.highest(part, [references]) for part in np.split(vectors, [cut])
         )
         assert np.array_equal(indices, np.concatenate([first[0], last[0]]))
         assert np.array_equal(cosines, np.concatenate([first[1], last[1]]))
