@@ -6,9 +6,11 @@ that its pHash and vector are what the dataset would have of it. The results lie
 `group/evaluation/`, by a fingerprint of files, recipe and model: made again when one changes.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -16,11 +18,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pairsieve.filters.perceptual_hash import PerceptualHash
-from pairsieve.pipeline.dataset import paths
+from pairsieve.pipeline.dataset import checksums, paths
 from pairsieve.pipeline.dataset.commit import commit, fingerprint
 from pairsieve.pipeline.dataset.marker import Marker
-from pairsieve.pipeline.dataset.paths import beside
+from pairsieve.pipeline.dataset.paths import (
+    beside,
+    content,
+    marker_path,
+    round_folder,
+    search_folder,
+    task_name,
+)
 from pairsieve.pipeline.dataset.store import Store
+from pairsieve.pipeline.engine import rounds
 from pairsieve.pipeline.engine.engine import Crashed, Engine
 from pairsieve.pipeline.image.pixels import Picture, picture
 from pairsieve.pipeline.image.stored import decode_image
@@ -39,7 +49,6 @@ VECTOR = "vector"
 IMAGES_AT_ONCE = 128  # of one task; bounds the memory for their pixels
 GROUP_ROWS = 1 << 16  # of a row group
 BUFFER = 1 << 20  # bytes of a column that are read together
-Halves = NDArray[np.float16]  # (n, d)
 PACKED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 
 
@@ -139,23 +148,22 @@ def stored(options: EvaluationOptions, store: Store, engine: Engine) -> Marker:
     if done := store.marker(path):
         return done
     images = list(_images(options.decontaminate))
-    hashes, vectors = _measured(options, store, engine, images)
-    fields = EvaluationImage.__slots__
-    table = pa.table({field: [getattr(image, field) for image in images] for field in fields})
-    table = table.append_column(PERCEPTUAL_HASH.name, pa.array(hashes, PERCEPTUAL_HASH.type))
-    unreadable = {each.name: 0 for each in options.decontaminate.sets}
-    for image, value in zip(images, hashes, strict=True):
-        unreadable[image.set] += value is None
-    for name, count in unreadable.items():
-        if count == sum(image.set == name for image in images):
-            raise BadOption(f"decontaminate.sets: none of the images of {name!r} can be decoded")
-    if vectors is not None:
-        kind = pa.list_(pa.float16(), vectors.shape[1])
-        flat = pa.array(vectors.reshape(-1))
-        table = table.append_column(VECTOR, pa.FixedSizeListArray.from_arrays(flat, type=kind))
+    folder = round_folder(search_folder(name_of(options)), "evaluated")
+    _measure_all(options, store, engine, folder, images)
+    measured = list(store.markers(folder).values())
+    for each in options.decontaminate.sets:
+        count = sum(image.set == each.name for image in images)
+        if count == sum(marker.counts.get(each.name, 0) for marker in measured):
+            raise BadOption(
+                f"decontaminate.sets: none of the images of {each.name!r} can be decoded"
+            )
     file = beside(path, ".parquet")
-    counts = {"images": len(images), "unreadable": sum(unreadable.values())}
-    return commit(store, path, Marker(len(images), {file: _write(store, file, table)}, counts))
+    counts = {
+        "images": len(images),
+        "unreadable": sum(sum(marker.counts.values()) for marker in measured),
+    }
+    entry = _joined(store, file, [marker.file(".parquet") for marker in measured])
+    return commit(store, path, Marker(len(images), {file: entry}, counts))
 
 
 def read(
@@ -202,41 +210,51 @@ def _images(decontaminate: Decontaminate) -> Iterator[EvaluationImage]:
                         yield EvaluationImage(set_name, name, source.location, offset, size)
 
 
-def _measured(
-    options: EvaluationOptions, store: Store, engine: Engine, images: list[EvaluationImage]
-) -> tuple[list[int | None], Halves | None]:
-    """Return the pHash of every image, None of one that does not decode, and the vectors, (n, d).
+def _measure_all(
+    options: EvaluationOptions,
+    store: Store,
+    engine: Engine,
+    folder: str,
+    images: list[EvaluationImage],
+) -> None:
+    """Measure the images that no task in `folder` has committed yet.
 
-    The vector of an image that does not decode is zero.
+    Raises:
+        Stopped: an image kept killing the process that decoded it.
     """
     starts = range(0, len(images), IMAGES_AT_ONCE)
-    parts = enumerate(images[start : start + IMAGES_AT_ONCE] for start in starts)
+    parts = rounds.numbered(images[start : start + IMAGES_AT_ONCE] for start in starts)
+    done = set(store.markers(folder))
+    pending = (part for name, part in parts.items() if name not in done)
+    task = partial(_measure, store, folder, options.image)
     if embed := options.embed:
         setup = partial(model_record.load_model, store, embed)
         gpus = embed.num_gpus if embed.device != "cpu" else 0
-        results = engine.map_with(setup, partial(_measure, options.image), parts, gpus)
+        results = engine.map_with(setup, task, pending, gpus)
     else:
-        results = engine.map(partial(_measure, options.image, None), parts)
-    measured: dict[int, tuple[list[int | None], Halves | None]] = {}
-    for (number, part), result in results:
+        results = engine.map(partial(task, None), pending)
+    for (_, part), result in results:
         if isinstance(result, Crashed):
             raise Stopped(
                 f"decontaminate: the process died at every attempt ({result.reason}) at the images "
                 f"from {part[0].file} {part[0].name} on"
             )
-        measured[number] = result
-    hashes = [value for number in sorted(measured) for value in measured[number][0]]
-    if embed is None:
-        return hashes, None
-    vectors = [measured[number][1] for number in sorted(measured)]
-    return hashes, np.concatenate([each for each in vectors if each is not None])
 
 
 def _measure(
-    options: Image, model: ClipModel | None, part: tuple[int, list[EvaluationImage]]
-) -> tuple[list[int | None], Halves | None]:
-    """Return pHashes, and vectors if there is a model, of some images."""
-    results = [picture(body(image.file, image.offset, image.bytes), options) for image in part[1]]
+    store: Store,
+    folder: str,
+    options: Image,
+    model: ClipModel | None,
+    part: rounds.Numbered[list[EvaluationImage]],
+) -> Marker:
+    """Commit some images with their pHash, null of one that does not decode, and their vector.
+
+    That of an image that does not decode is zero; without a model there is none. The marker's
+    counts: of each set, how many do not decode.
+    """
+    number, images = part
+    results = [picture(body(image.file, image.offset, image.bytes), options) for image in images]
     positions = [index for index, each in enumerate(results) if isinstance(each, Picture)]
     pictures = [each for each in results if isinstance(each, Picture)]
     planes = np.empty(len(pictures), object)
@@ -244,11 +262,21 @@ def _measure(
     hashes: list[int | None] = [None] * len(results)
     for index, value in zip(positions, PerceptualHash().measure(planes).tolist(), strict=True):
         hashes[index] = value
-    if model is None:
-        return hashes, None
-    vectors = np.zeros((len(results), model.dimensions), np.float16)
-    vectors[positions] = model.images(map(_pixels, pictures))
-    return hashes, vectors
+    fields = EvaluationImage.__slots__
+    table = pa.table({field: [getattr(image, field) for image in images] for field in fields})
+    table = table.append_column(PERCEPTUAL_HASH.name, pa.array(hashes, PERCEPTUAL_HASH.type))
+    if model is not None:
+        vectors = np.zeros((len(results), model.dimensions), np.float16)
+        vectors[positions] = model.images(map(_pixels, pictures))
+        kind = pa.list_(pa.float16(), model.dimensions)
+        flat = pa.array(vectors.reshape(-1))
+        table = table.append_column(VECTOR, pa.FixedSizeListArray.from_arrays(flat, type=kind))
+    unreadable = Counter(
+        image.set for image, value in zip(images, hashes, strict=True) if value is None
+    )
+    path = content(folder, task_name(number), ".parquet")
+    marker = Marker(len(images), {path: _write(store, path, [table])}, dict(unreadable))
+    return commit(store, marker_path(folder, task_name(number)), marker)
 
 
 def _pixels(one: Picture) -> NDArray[np.uint8]:
@@ -256,11 +284,35 @@ def _pixels(one: Picture) -> NDArray[np.uint8]:
     return decode_image((one.stored, "an evaluation image"))
 
 
-def _write(store: Store, path: str, table: pa.Table) -> dict[str, Any]:
+def _joined(store: Store, path: str, files: Sequence[str]) -> dict[str, Any]:
+    """Write the tables of tasks as one file, so many rows at a time; return its entry."""
+
+    def groups() -> Iterator[pa.Table]:
+        pending: list[pa.Table] = []
+        for file in files:
+            with checksums.open_parquet(store, file) as source:
+                pending.append(source.read())
+            if sum(map(len, pending)) >= GROUP_ROWS:
+                yield pa.concat_tables(pending)
+                pending.clear()
+        if pending:
+            yield pa.concat_tables(pending)
+
+    return _write(store, path, groups())
+
+
+def _write(store: Store, path: str, tables: Iterable[pa.Table]) -> dict[str, Any]:
+    """Write tables, at least one, as a Parquet file; return its entry."""
     import pyarrow.parquet as pq
 
-    with store.writer(path) as sink:
-        pq.write_table(table, sink, compression="zstd", row_group_size=GROUP_ROWS)
+    every = iter(tables)
+    first = next(every)
+    with (
+        store.writer(path) as sink,
+        pq.ParquetWriter(sink, first.schema, compression="zstd") as writer,
+    ):
+        for table in chain([first], every):
+            writer.write_table(table)
     return sink.entry()
 
 

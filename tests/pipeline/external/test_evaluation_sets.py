@@ -232,6 +232,29 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     assert matches(store) == whole
 
 
+def test_images_that_were_measured_before_a_stop_are_not_measured_again(
+    tmp_path: Path,
+    sets: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    dying: Callable[[int], Engine],
+) -> None:
+    options = options_of(recipe(tmp_path, sets))
+    whole, stopped = Store.at(tmp_path / "whole"), Store.at(tmp_path / "stopped")
+    expected = evaluation_images.stored(options, whole, Serial())
+    monkeypatch.setattr(evaluation_images, "IMAGES_AT_ONCE", 2)  # of five
+    monkeypatch.setattr(evaluation_images, "GROUP_ROWS", 3)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation_images.stored(options, stopped, dying(2))
+    found = evaluation_images.stored(options, stopped, dying(1))
+    assert found.counts == expected.counts == {"images": 5, "unreadable": 1}
+    columns = ["set", "name", "offset", "perceptual_hash"]
+    tables = [
+        evaluation_images.read(store, marker, columns)
+        for store, marker in ((whole, expected), (stopped, found))
+    ]
+    assert tables[0].equals(tables[1])
+
+
 def test_what_cannot_be_decoded_is_counted_and_a_set_of_nothing_else_refused(
     tmp_path: Path, sets: list[dict[str, str]]
 ) -> None:
