@@ -55,6 +55,16 @@ class Pool:
         rows = np.random.default_rng((seed, count)).permutation(len(self.pictures))[:count]
         return Pool(self.pictures[rows], self.tokens[rows])
 
+    def in_order(self) -> "Pool":
+        """Return the pairs in an order that they alone decide.
+
+        Shards are ordered by uids, in which the port is that the web was drawn for.
+        """
+        both = zip(self.pictures, self.tokens, strict=True)
+        keys = [hashlib.sha256(one.tobytes() + other.tobytes()).digest() for one, other in both]
+        rows = sorted(range(len(keys)), key=keys.__getitem__)
+        return Pool(self.pictures[rows], self.tokens[rows])
+
     def digest(self) -> str:
         """Return the SHA-256 of the pairs in their order, hex."""
         hashed = hashlib.sha256(str(self.pictures.shape).encode())
@@ -91,7 +101,7 @@ def make(folder: Path, pairs: int, engine: Choice, say: Callable[[str], None]) -
             recipe = folder / f"{name}.yaml"
             recipe.write_text(f"{before}{keep}{sharding}{rest}")
             _run(recipe, store, engine, name)
-            pool = _read(store, name)
+            pool = _read(store, name).in_order()
             pool.save(pool_file(folder, name))
             sizes[name] = len(pool.pictures)
     return sizes | {name: sizes[other] for name, other in RANDOM.items()}

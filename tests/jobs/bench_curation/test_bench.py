@@ -92,6 +92,14 @@ def test_a_checkpoint_counts_only_for_the_pairs_and_the_seed_it_was_trained_on(
     assert figures(training, sets) == rows
 
 
+def test_the_order_of_pairs_does_not_depend_on_how_they_came() -> None:
+    pictures = np.arange(9, dtype=np.uint8).reshape(9, 1, 1, 1)
+    tokens = np.arange(9, dtype=np.uint16)[:, None]
+    one, other = (Pool(pictures[rows], tokens[rows]) for rows in ([*range(9)], [*range(9)][::-1]))
+    assert one.digest() != other.digest()
+    assert one.in_order().digest() == other.in_order().digest()
+
+
 def test_a_random_subset_is_another_for_another_seed() -> None:
     pool = Pool(np.zeros((9, 1, 1, 3), np.uint8), np.arange(9, dtype=np.uint16)[:, None])
     drawn = [pool.some(4, seed).tokens[:, 0].tolist() for seed in (0, 0, 1)]
