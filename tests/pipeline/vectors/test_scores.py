@@ -40,7 +40,7 @@ CONFIG: dict[str, Any] = {
 }
 TEXTS = ["a red square", "a child in a garden", "a wide banner"]
 TAGS = {"red": ["a red thing", "something red"], "blue": ["a blue thing"], "map": ["a map"]}
-CONCEPT = {"prompts": {True: ["a cartoon", "a comic"], "photo": ["a photo"]}}  # YAML's yes
+CONCEPT = {"prompts": {"yes": ["a cartoon", "a comic"], "photo": ["a photo"]}}
 SLICE = "00000000"
 
 
