@@ -168,6 +168,8 @@ def rules(recipe: Recipe, filters: Filters | None = None) -> tuple[Rule, ...]:
         for index, (entry, rule) in enumerate(zip(recipe.keep, listed, strict=True)):
             read = {name.lower() for name in columns_of(rule.sql)}
             score_checks.check(f"keep.{index}", entry, read, rule.sql, recipe.embed)
+            for model in recipe.other_models:
+                score_checks.check_further(f"keep.{index}", read, model)
     names = [rule.name for rule in listed]
     for index, name in enumerate(names):
         if name in names[:index]:

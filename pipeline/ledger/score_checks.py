@@ -59,3 +59,22 @@ def check(key: str, entry: Keep, read: Collection[str], sql: str, embed: Embed) 
     for part, name in read_names:
         if name not in names[part]:
             raise BadOption(f"{key}: `embed.{part}` has no `{name}`; {nearest(name, names[part])}")
+
+
+def check_further(key: str, read: Collection[str], model: Embed) -> None:
+    """Refuse a rule on a score that a further model is not asked for; BadOption."""
+    requested = {
+        AESTHETIC: model.scores.aesthetic,
+        CONCEPTS: model.concepts,
+        TAG: model.tags,
+        TAG_PROBABILITY: model.tags,
+        TAGS: model.tags,
+        IMAGE_CLUSTER: model.centroids,
+        MIRROR_SIMILARITY: model.mirror,
+    }
+    for column, asked in requested.items():
+        if not asked and (name := f"{column.name}_{model.name}") in read:
+            raise BadOption(
+                f"{key}: nothing measures `{name}`: the model `{model.name}` of `embed` is not "
+                "asked for it"
+            )
