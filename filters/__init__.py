@@ -34,6 +34,8 @@ from pairsieve.filters.orientation_hashes import OrientationHashes
 from pairsieve.filters.perceptual_hash import PerceptualHash
 from pairsieve.filters.personal_data import PersonalData
 from pairsieve.filters.placeholder import Placeholder
+from pairsieve.filters.printed_share import PrintedShare
+from pairsieve.filters.printed_text import PrintedText
 from pairsieve.filters.rare_words import RareWords
 from pairsieve.filters.semantic_duplicate import SemanticDuplicate
 from pairsieve.filters.sharpness import Sharpness
@@ -66,6 +68,8 @@ FILTERS: tuple[type[Any], ...] = (
     Sharpness,
     LowInformation,
     TextCoverage,
+    PrintedText,
+    PrintedShare,
     Exposure,
     Upscaled,
     PerceptualHash,

@@ -38,7 +38,7 @@ class Measures(Protocol):
 
 @runtime_checkable
 class Configured(Measures, Protocol):
-    """A measure of captions that the recipe may change or leave out.
+    """A measure in `gather` that the recipe may change or leave out.
 
     `needs` is what the recipe must say for it to be made, "" for a measure always made.
     """

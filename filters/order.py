@@ -86,14 +86,6 @@ class Order:
         return (*INPUTS[Phase.TEXT], *(column for one in self.text for column in one.writes))
 
     @property
-    def of_pair(self) -> bool:
-        """Return whether a measure in `gather` reads of the text and of the image.
-
-        Then pairs that share an image may differ in what is measured after the fetch.
-        """
-        return any(set(one.reads) & set(self.of_text) for one in self.image)
-
-    @property
     def gathered(self) -> tuple[Column, ...]:
         """Return what measures in `embed` read of the rows that `gather` left."""
         read = dict.fromkeys(column for one in self.vectors for column in one.reads)

@@ -23,7 +23,7 @@ from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.dedup import near_duplicates, semantic
 from pairsieve.pipeline.external import blocklist, earlier_datasets, evaluation_sets
 from pairsieve.pipeline.fetch import curl_options, img2dataset
-from pairsieve.pipeline.image import faces
+from pairsieve.pipeline.image import extras
 from pairsieve.pipeline.input.formats import InputFiles, check_format
 from pairsieve.pipeline.ledger.left_out import unmeasured
 from pairsieve.pipeline.ledger.rules import check as check_rules
@@ -331,7 +331,7 @@ def _duplicates(recipe: Recipe) -> list[str]:
 # The checks that only some verbs need: a machine that only selects needs no model's files.
 _OF_VERBS: tuple[tuple[tuple[str, ...], Callable[[Recipe], list[str]]], ...] = (
     (("gather",), _fetcher),
-    (("gather",), faces.check),
+    (("gather",), extras.check),
     (("embed",), _models),
     (("group",), _duplicates),
 )

@@ -165,7 +165,8 @@ def measuring(recipe: Recipe) -> dict[str, Any]:
         | text
         | {
             "input": recipe.input.model_dump(include=shaping, exclude_none=True, mode="json"),
-            "image": recipe.image.shaping(),
+            "image": recipe.image.shaping()
+            | ({"read_text": True} if recipe.image.read_text else {}),
             "group": {"orientations": list(recipe.group.compared)},
             "gates": sorted(rule.sql for rule in gates(recipe, Phase.TEXT)),
         }

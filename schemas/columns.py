@@ -140,6 +140,18 @@ LOW_INFORMATION = InSample(
 TEXT_COVERAGE = InSample(
     "text_coverage", pa.float32(), "[0, 1]", "Share of the area that looks like lines of text."
 )
+PRINTED_AREA = InSample(
+    "printed_area",
+    pa.float32(),
+    "[0, 1]",
+    "Share of the area in boxes around lines of text that could be read.",
+)
+PRINTED_TEXT = InSample(
+    "printed_text", pa.string(), "", "The text that was read in the image, a line each."
+)
+PRINTED_SHARE = InSample(
+    "printed_share", pa.float32(), "[0, 1]", "Share of the caption's words in `printed_text`."
+)
 EXPOSURE_DARK = InSample(
     "exposure_dark", pa.int32(), "[0, 255]", "Luma that the darkest 2 % do not exceed."
 )
@@ -242,7 +254,8 @@ GATHERED = (
     CONTENT_TYPE, FETCH_BYTES, FETCH_MS, ATTEMPTS, FETCHED_AT, ETAG, LAST_MODIFIED, *RIGHTS, SHA256,
     IMAGE_KIND, WIDTH, HEIGHT, STORED_WIDTH, STORED_HEIGHT, IMAGE_FILE, IMAGE_OFFSET, IMAGE_BYTES,
     IMAGE_CHECKSUM, FACE_BOXES, *TEXT_MEASURED, ASPECT_RATIO, SHARPNESS,
-    LOW_INFORMATION, TEXT_COVERAGE, EXPOSURE_DARK, EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
+    LOW_INFORMATION, TEXT_COVERAGE, PRINTED_AREA, PRINTED_TEXT, PRINTED_SHARE, EXPOSURE_DARK,
+    EXPOSURE_BRIGHT, UPSCALED, PERCEPTUAL_HASH,
     DHASH, COLOUR, ORIENTATION_HASHES, CENTRE_HASH, TRIMMED_HASHES, TRIMMED_COLOUR,
 )  # fmt: skip
 EMBEDDED = (

@@ -63,6 +63,11 @@ class Image(Section):
     blur_unit: Literal["fraction", "px"] = Field(
         "fraction", description="Unit of the boxes: of the upright image's sides, or its pixels."
     )
+    read_text: bool = Field(
+        False,
+        description="Read what is printed in the picture, for `printed_text` and `printed_share`; "
+        "needs the extra `ocr`.",
+    )
     measure: Literal["all", "used"] | tuple[str, ...] = Field(
         "all",
         description="Which measures of pixels are made, of those that a rule can read: `all`, so "
@@ -88,7 +93,9 @@ class Image(Section):
 
     def shaping(self) -> dict[str, Any]:
         """Return what shapes the stored image; `blur` only where it is asked for, as it is new."""
-        return self.model_dump(exclude={"measure"} | ({"blur"} if self.blur is None else set()))
+        return self.model_dump(
+            exclude={"measure", "read_text"} | ({"blur"} if self.blur is None else set())
+        )
 
     @property
     def size_key(self) -> str:

@@ -45,6 +45,7 @@ UNITLESS = (  # codes, flags and hashes
     *("language", "language_second", "language_script"),
     *("is_file_name", "holds_url", "generic", "only_date", "navigation"),
     *("perceptual_hash", "dhash", "orientation_hashes", "centre_hash", "trimmed_hashes"),
+    "printed_text",
 )
 
 
@@ -65,6 +66,7 @@ SHARED = {
         "wordnet",
         "affixes",
         "language_models",
+        "text_reader",
     ),
 }
 

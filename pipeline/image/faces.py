@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from pairsieve.pipeline.image.blur import MAX_BOXES, BlurBox
 from pairsieve.schemas.errors import BadOption
-from pairsieve.schemas.recipe import Recipe
 
 MIN_PROBABILITY = 0.35
 MAX_SIDE = 800  # px, longer side of what the network sees; a larger picture is reduced
@@ -37,19 +36,12 @@ class DetectorFailed(Exception):
     """The detector gave up on one picture, and its own words on that."""
 
 
-def check(recipe: Recipe) -> list[str]:
-    """Refuse a recipe that asks for the detector where it is not; warn of nothing.
+def check() -> None:
+    """Refuse to begin without the detector.
 
     Raises:
         BadOption: a package is missing.
     """
-    if recipe.image.blur == "faces":
-        _check_packages()
-    return []
-
-
-def _check_packages() -> None:
-    """Refuse to begin without the detector."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise BadOption(f"image.blur: `faces` needs {' and '.join(missing)}: {INSTALL}")
@@ -125,7 +117,7 @@ def _overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[n
 @lru_cache(maxsize=1)
 def _session() -> Any:
     """Return the network, ready to run on one thread."""
-    _check_packages()
+    check()
     import onnx
     import onnxruntime
 

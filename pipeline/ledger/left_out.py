@@ -8,7 +8,7 @@ a recipe that needs it is refused.
 from collections.abc import Collection
 
 from pairsieve.filters import own
-from pairsieve.filters.base import OWN, Measures, name_of
+from pairsieve.filters.base import OWN, Configured, Measures, name_of
 from pairsieve.filters.order import PIXELS, ordered
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.pipeline.ledger.sql import columns_of
@@ -88,9 +88,14 @@ def _optional(recipe: Recipe) -> list[str]:
 
 
 def _is_optional(one: Measures) -> bool:
-    """Return whether a measure in `gather` reads pixels and has a rule, and is pairsieve's."""
+    """Return whether a measure in `gather` reads pixels and has a rule, and is pairsieve's.
+
+    One that the recipe has to ask for has a key of its own.
+    """
     pixels = any(column in PIXELS for column in one.reads)
-    return pixels and hasattr(one, "rule") and not hasattr(one, OWN)
+    return (
+        pixels and hasattr(one, "rule") and not (hasattr(one, OWN) or isinstance(one, Configured))
+    )
 
 
 def _used(recipe: Recipe) -> dict[str, str]:

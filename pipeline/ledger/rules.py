@@ -161,7 +161,7 @@ def rules(recipe: Recipe, filters: Filters | None = None) -> tuple[Rule, ...]:
         for index, entry in enumerate(recipe.keep)
     ]
     _check_vectors(listed, recipe)
-    _check_texts(listed, recipe, filters)
+    _check_asked(listed, recipe, filters)
     caption_checks.check([(rule.name, columns_of(rule.sql)) for rule in listed], recipe)
     _check_ranks(listed, arrow_schema(COLUMNS + recipe.other_scores))
     if recipe.embed:
@@ -266,11 +266,11 @@ def _check_vectors(listed: Sequence[Rule], recipe: Recipe) -> None:
             )
 
 
-def _check_texts(listed: Sequence[Rule], recipe: Recipe, filters: Filters) -> None:
+def _check_asked(listed: Sequence[Rule], recipe: Recipe, filters: Filters) -> None:
     """Refuse rules on what the recipe does not ask to be measured: they would drop every pair."""
     needs = {
         column.name: one.needs
-        for one in ordered(filters).text
+        for one in (*ordered(filters).text, *ordered(filters).image)
         if isinstance(one, Configured) and one.configured(recipe) is None
         for column in one.writes
     }

@@ -64,7 +64,8 @@ class Part:
         filters = own.of(recipe) if filters is None else filters
         self.order = ordered(filters)
         self.columns = (*GATHERED, *own.columns(filters))
-        self.of_image = [m for m in self.order.image if name_of(type(m)) not in left_out]
+        of_image = [m for m in self.order.image if name_of(type(m)) not in left_out]
+        self.of_image = [one for one in (configured(m, recipe) for m in of_image) if one]
         self.of_text = [one for one in (configured(m, recipe) for m in self.order.text) if one]
         self.values: dict[str, list[Any]] = {c.name: [None] * self.rows for c in self.columns}
         for column in (ROW, URL, TEXT):
@@ -78,6 +79,14 @@ class Part:
             uid(url or "", text or "")
             for url, text in zip(self.values[URL.name], self.values[TEXT.name], strict=True)
         ]
+
+    @property
+    def of_pair(self) -> bool:
+        """Return whether a measure in `gather` reads of the text and of the image.
+
+        Then pairs that share an image may differ in what is measured after the fetch.
+        """
+        return any(set(one.reads) & set(self.order.of_text) for one in self.of_image)
 
     def by_url(self, rows: Iterable[int]) -> dict[str, list[int]]:
         """Return `rows` by their URL: its canonical form, or as it came where it has none."""

@@ -221,7 +221,7 @@ class EarlierLayers:
         That is so where a crash has parted pairs of one unit that share a URL. Where a filter mixes
         text and pixels, the other pair's values are its own, so the image is needed again.
         """
-        if part.order.of_pair:
+        if part.of_pair:
             return alive
         rows = part.by_url(alive)
         judged = self._judged(set(rows))

@@ -57,11 +57,6 @@ def test_the_order_of_the_tuple_means_nothing(filters: Filters) -> None:
     assert names[0] == names[1]
 
 
-def test_pairs_that_share_an_image_may_differ_only_where_text_and_pixels_are_mixed() -> None:
-    assert ordered(TOYS).of_pair
-    assert not ordered(FILTERS).of_pair
-
-
 def test_gates_are_asked_as_soon_as_the_filters_have_measured() -> None:
     keep = [{"where": f"{name} > 1"} for name in ("caption_chars", "aspect_ratio", "nsfw")]
     gated = [{**one, "gate": True} for one in keep[:2]]

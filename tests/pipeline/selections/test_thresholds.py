@@ -47,6 +47,8 @@ MEASURES = {
     "sharpness.min_sharpness": "sharpness",
     "low_information.max_flat": "low_information",
     "text_coverage.max_text": "text_coverage",
+    "printed_text.max_area": "printed_area",
+    "printed_share.max_share": "printed_share",
     "exposure.min_bright": "exposure_bright",
     "exposure.min_range": "exposure_bright - exposure_dark",
     "upscaled.max_factor": "upscaled",

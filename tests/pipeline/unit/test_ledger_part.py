@@ -132,8 +132,9 @@ def test_a_filter_gets_what_another_has_measured(filters: Filters) -> None:
 
 def test_a_filter_that_mixes_text_and_pixels_measures_every_pair_of_an_image() -> None:
     part = gathered(TOYS, PAIRS, PICTURES)
-    assert part.order.of_pair
+    assert part.of_pair
     assert part.values["aspect_ratio"] == [0.2, None, 0.4, None]
+    assert not gathered(FILTERS, PAIRS, PICTURES).of_pair
 
 
 def test_only_a_picture_with_a_border_is_measured_inside_it() -> None:
