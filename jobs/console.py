@@ -137,7 +137,7 @@ def print_work(work: Sequence[StageWork]) -> None:
             one.pairs,
             one.total,
             size_in_words(one.bytes),
-            "-" if one.cpu_s is None else f"{one.cpu_s:,.0f}",
+            "-" if one.cpu_s is None else f"{one.cpu_s:,.1f}",
         )
         for one in work
     ]

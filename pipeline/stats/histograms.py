@@ -65,6 +65,11 @@ class Histogram:
     measure: dict[str, Any]
 
     @property
+    def constant(self) -> bool:
+        """Return whether a measured number is the same for all: then there is nothing to draw."""
+        return bool(self.measure["lowest"] == self.measure["highest"])
+
+    @property
     def span(self) -> str:
         """Return the lowest and the highest value of a measured number."""
         ends = self.measure["lowest"], self.measure["highest"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_BOUNDS = 20  # of which pictures are shown
+LABEL_LETTERS = 34  # of what is measured, where it is named beside its value
 Pair = dict[str, Any]
 
 
@@ -51,7 +52,8 @@ class ShownBound:
 
     def tiles(self, found: dict[int, Pair]) -> list[list[Pair]]:
         """Return the pairs of either side, with the value as what is told of them."""
-        name = self.bound.key.partition(".")[0]
+        measure = self.bound.measure
+        name = measure if len(measure) <= LABEL_LETTERS else self.bound.key.partition(".")[0]
         return [
             [found[row] | {"facts": [(name, format_figure(value))]} for row, value in side]
             for side in self.sides
