@@ -24,6 +24,7 @@ from pairsieve.pipeline.explore.effect import (
 )
 from pairsieve.pipeline.explore.sample import Sample
 from pairsieve.pipeline.selections.record import read
+from pairsieve.pipeline.stats.histograms import format_figure
 from pairsieve.schemas.errors import PairsieveError
 
 STEPS = 200  # of a slider
@@ -94,11 +95,11 @@ def _bound(name: str, bound: Bound, bars: list[Bar], now: Effect) -> None:
             st.text("No pair has what it bounds.")
             return
         at = slider_value(name, bound)
-        st.altair_chart(chart(bars, at), width="stretch")
         low, high, step = grid(bars[0].low, bars[-1].high, bound.threshold.is_whole)
+        st.altair_chart(chart(bars, at, (low, high)), width="stretch")
         side = "at least" if bound.at_least else "at most"
         st.slider(
-            f"{side}, in the selection {bound.value:g}",
+            f"{side}, in the selection {plain(format_figure(bound.value))}",
             low,
             high,
             bound.value,
@@ -106,7 +107,10 @@ def _bound(name: str, bound: Bound, bars: list[Bar], now: Effect) -> None:
             format=f"%.{_digits(step)}f",
             key=_key(name, bound),
         )
-        st.text(f"{rule.name} drops {done.dropped}, alone {done.only_this}")
+        st.text(
+            f"{rule.name} drops {done.dropped}, alone {done.only_this}\n"
+            f"survivors of all rules {now.survivors}"
+        )
         if rule.gate:
             st.caption("A gate: what it stopped was never measured further, so no value here "
                        "brings it back.")  # fmt: skip
@@ -128,21 +132,28 @@ def _digits(step: float) -> int:
     return max(0, -floor(log10(step)))
 
 
-def chart(bars: list[Bar], at: float) -> alt.LayerChart | alt.FacetChart:
-    """Return the histogram over a threshold: what other rules keep, what they drop, its bound."""
+def chart(bars: list[Bar], at: float, ends: tuple[float, float]) -> alt.LayerChart | alt.FacetChart:
+    """Return the histogram over a threshold: what other rules keep, what they drop, its bound.
+
+    It is as wide as the slider with these ends, so that a value stands at one place in both; so the
+    only count that is written is that of the highest bar, above it.
+    """
+    most = max(bar.passing + bar.others for bar in bars)
     rows = [
         {"low": bar.low, "high": bar.high, "pairs": count, "which": which}
         for bar in bars
         for which, count in (("other rules keep", bar.passing), ("another rule drops", bar.others))
     ]
+    height = alt.Axis(values=[most], labels=False, ticks=False, domain=False)
+    span = alt.Scale(domain=list(ends), nice=False)
     scale = alt.Scale(domain=["other rules keep", "another rule drops"], range=[KEPT, DROPPED])
     drawn = (
         alt.Chart(pd.DataFrame(rows))
         .mark_bar(binSpacing=0)
         .encode(
-            x=alt.X("low:Q", bin="binned", title=None),
+            x=alt.X("low:Q", bin="binned", title=None, scale=span),
             x2="high:Q",
-            y=alt.Y("pairs:Q", title=None, stack=True, axis=alt.Axis(tickCount=3)),
+            y=alt.Y("pairs:Q", title=None, stack=True, axis=height, scale=alt.Scale(nice=False)),
             color=alt.Color("which:N", scale=scale, legend=None),
             tooltip=[alt.Tooltip("low:Q", format=".4g"), alt.Tooltip("high:Q", format=".4g"),
                      "which:N", "pairs:Q"],
@@ -151,9 +162,10 @@ def chart(bars: list[Bar], at: float) -> alt.LayerChart | alt.FacetChart:
     line = (
         alt.Chart(pd.DataFrame({"at": [at]}))
         .mark_rule(color=BOUND, strokeWidth=2)
-        .encode(x=alt.X("at:Q"))
+        .encode(x=alt.X("at:Q", scale=span))
     )
-    return alt.layer(drawn, line).properties(height=HEIGHT_PX)
+    title = alt.TitleParams(f"{most:,} pairs", anchor="start", fontSize=11, fontWeight="normal")
+    return alt.layer(drawn, line).properties(height=HEIGHT_PX, title=title)
 
 
 def _together(name: str, sample: Sample, values: Mapping[str, float], now: Effect) -> None:

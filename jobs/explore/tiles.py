@@ -9,7 +9,7 @@ import streamlit as st
 from pairsieve.pipeline.explore.pictures import Shown, facts
 from pairsieve.pipeline.stats.page import shown as readable
 
-TILE_PX = 168  # two stand beside one another on a telephone
+TILE_PX = 160  # two stand beside one another on a telephone, also beside a scroll bar
 METRIC_PX = 150
 FACTS = ("language", "tag", "host")
 Scores = Mapping[int, str]
