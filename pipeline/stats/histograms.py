@@ -66,8 +66,8 @@ class Histogram:
 
     @property
     def constant(self) -> bool:
-        """Return whether a measured number is the same for all: then there is nothing to draw."""
-        return bool(self.measure["lowest"] == self.measure["highest"])
+        """Return whether a number is the same for all and no rule bounds it: nothing to draw."""
+        return bool(self.measure["lowest"] == self.measure["highest"]) and not self.lines
 
     @property
     def span(self) -> str:
