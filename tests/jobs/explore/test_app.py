@@ -11,7 +11,7 @@ from tests.pipeline.explore.dataset import SCRIPT, Finished, make
 
 from pairsieve.jobs.explore import app, loaded, serve
 from pairsieve.jobs.explore.settings import VARIABLE, Settings
-from pairsieve.jobs.explore.thresholds_page import grid
+from pairsieve.jobs.explore.thresholds_page import chart, grid
 from pairsieve.jobs.explore.tiles import plain
 from pairsieve.jobs.explore.vector_pages import FOUND
 from pairsieve.pipeline import select
@@ -212,3 +212,11 @@ def test_sliders_stand_on_round_values(
     ends: tuple[float, float], whole: bool, grid_: tuple[float, float, float]
 ) -> None:
     assert grid(*ends, whole) == grid_
+
+
+def test_a_histogram_is_as_wide_as_its_slider_and_says_how_high_it_is() -> None:
+    bars = [Bar(0.11, 0.2, 30, 4), Bar(0.2, 0.29, 7, 0)]
+    drawn = chart(bars, 0.15, (0.1, 0.3)).to_dict()
+    domains = [layer["encoding"]["x"]["scale"]["domain"] for layer in drawn["layer"]]
+    assert domains == [[0.1, 0.3], [0.1, 0.3]]
+    assert drawn["title"]["text"] == "34 pairs"
