@@ -18,6 +18,7 @@ from pairsieve.pipeline import select
 from pairsieve.pipeline.dataset.paths import select_marker
 from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.engine import Serial
+from pairsieve.pipeline.explore.effect import Bar
 from pairsieve.pipeline.learning import label_files
 from pairsieve.pipeline.selections import overrides
 from pairsieve.pipeline.selections.sweep import sweep

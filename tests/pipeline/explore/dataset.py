@@ -69,8 +69,9 @@ def make(
     for unit, start in enumerate(range(0, PAIRS, UNIT)):
         _put_unit(store, recipe, unit, rows[start : start + UNIT], minor_row)
     put(store, "group/0123456789ab.parquet", _grouped(), (ROW, *GROUPED), GROUP_MARKER)
+    units = [[(0, start, UNIT)] for start in range(0, PAIRS, UNIT)]
     plan = Plan(store.url, PAIRS, True, False, "parquet", {"input": {"unit_pairs": UNIT}}, [], [],
-                [], pa.schema([]), {})  # fmt: skip
+                units, pa.schema([]), {})  # fmt: skip
     store.create("plan.json", plan.dumps())
     select.run(recipe, store, Serial(), "default")
     if reported:
