@@ -52,10 +52,11 @@ test-long:
 fuzz: install
 	PAIRSIEVE_FUZZ_CASES=20000 $(BIN)/python -m pytest tests/pipeline/image/test_pixels_fuzz.py
 
-# Runs killed at seeded steps of their commits, and two at once: each must end as one undisturbed.
+# Runs killed at seeded steps of their commits, two at once, and on Ray with one of its processes killed: each must end
+# as one undisturbed.
 # PAIRSIEVE_FIRST_SEED and PAIRSIEVE_FAULT_SEEDS say which: from one seed on, so many.
 faults: install
-	PAIRSIEVE_FAULT_SEEDS=$${PAIRSIEVE_FAULT_SEEDS:-100} OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/faults
+	PAIRSIEVE_FAULT_SEEDS=$${PAIRSIEVE_FAULT_SEEDS:-100} OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/faults tests/faults/ray_at_length.py
 
 check: install
 	$(BIN)/ruff format --check .

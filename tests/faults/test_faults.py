@@ -62,10 +62,10 @@ class Pool:
             [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False
         )
 
-    def start(self, dataset: str) -> subprocess.Popen[str]:
+    def start(self, dataset: str, engine: str = "serial") -> subprocess.Popen[str]:
         """Start the command itself."""
         place = str(self.folder / dataset)
-        words = [*COMMAND, "run", str(self.recipe), "--dataset", place, "--engine", "serial"]
+        words = [*COMMAND, "run", str(self.recipe), "--dataset", place, "--engine", engine]
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, dataset: str) -> None:
