@@ -30,6 +30,7 @@ from pairsieve.schemas.recipe_keep import Keep, Origin, one_rule
 from pairsieve.schemas.recipe_opt_outs import OptOuts
 from pairsieve.schemas.recipe_paces import HostPaces
 from pairsieve.schemas.recipe_report import Report
+from pairsieve.schemas.recipe_resolvers import NameServer
 from pairsieve.schemas.recipe_resources import Resources, share_gpu
 from pairsieve.schemas.recipe_scores import Concepts, Scores, Tags
 from pairsieve.schemas.recipe_scratch import Scratch
@@ -117,6 +118,11 @@ class Fetch(Section):
     )
     resolve: dict[str, tuple[IPvAnyAddress, ...]] = Field(
         {}, description="Addresses of host names, instead of DNS; `*` stands for every other name."
+    )
+    resolvers: tuple[NameServer, ...] = Field(
+        (),
+        description="Name servers, each `ADDRESS` or `ADDRESS:PORT`, at which names are looked up "
+        "ahead; default: the system's.",
     )
 
     @model_validator(mode="before")

@@ -89,6 +89,7 @@ class Transfer:
         buffered: Of these, the bytes that the memory budget counts.
         sessions: The TLS sessions to resume; None for those of the loop alone.
         headers_only: Whether the caller wants no body of an image.
+        names: What is known of host names.
         paused: Since when the transfer pauses (monotonic clock), 0 if it does not.
     """
 
@@ -112,9 +113,9 @@ class Transfer:
         self._opened = False
         self._fault: OSError | None = None
         self.serial = self.window = 0
-        self.headers_only = False
+        self.headers_only = self._shares = False
         self.sessions: curl_options.TlsSessions | None = None
-        self._shares = False
+        self.names = curl_options.Names(options)
         self.counted = "", 0
         self.paused = 0.0
         self.curl: Any = pycurl.Curl()
@@ -165,8 +166,8 @@ class Transfer:
         if self._options.cookies == "chain":
             for line in (b"ALL", *cookies):  # the first forgets those of another chain
                 self.curl.setopt(pycurl.COOKIELIST, line)
-        if self._options.resolve:
-            self.curl.setopt(pycurl.RESOLVE, curl_options.resolved(target, self._options))
+        entry, self._no_name = self.names.entry(target)
+        self.curl.setopt(pycurl.RESOLVE, entry)
 
     def cookies(self) -> tuple[bytes, ...]:
         """Return the cookies of the chain so far, each a line as libcurl writes it."""
@@ -326,7 +327,7 @@ class Transfer:
         if code != pycurl.E_COULDNT_CONNECT:
             return _OUTCOMES.get(code, Outcome.BAD_RESPONSE), message
         if self._refusal and not self._opened:
-            return Outcome.BLOCKED_ADDRESS, self._refusal
+            return (Outcome.DNS if self._no_name else Outcome.BLOCKED_ADDRESS), self._refusal
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         if number in _OF_ERRNO:
             return _OF_ERRNO[number], message
@@ -382,7 +383,7 @@ class Transfer:
             self._refusal = "not an IP address"
             return pycurl.SOCKET_BAD
         ip, port = address.addr[:2]
-        refusal = self._addresses.refusal(ip, port)
+        refusal = self._no_name or self._addresses.refusal(ip, port)
         if refusal:
             self._refusal = refusal
             return pycurl.SOCKET_BAD

@@ -18,7 +18,7 @@ from typing import Literal
 from pairsieve.pipeline.fetch.addresses import Addresses, Refused
 from pairsieve.pipeline.fetch.batch import Batch, EndedJob, Job, backlog
 from pairsieve.pipeline.fetch.concurrency import Line
-from pairsieve.pipeline.fetch.curl_options import TlsSessions
+from pairsieve.pipeline.fetch.curl_options import Names, TlsSessions
 from pairsieve.pipeline.fetch.event_loop import EventLoop
 from pairsieve.pipeline.fetch.host_queue import HostQueue, back_off_s
 from pairsieve.pipeline.fetch.memory_budget import MemoryBudget
@@ -46,11 +46,10 @@ class Scheduler:
     def __init__(
         self, options: Fetch, among: int, opt_outs: OptOuts = IGNORED, asks: Asked = "images"
     ) -> None:
-        self._options, self._asks = options, asks
-        self._obeyed = opt_outs.forms
+        self._options, self._asks, self._obeyed = options, asks, opt_outs.forms
         # A socket is no matter of the blocklist, and all else of a unit's own addresses.
         self._addresses = Addresses(options.allow_networks, options.ports)
-        self._robot = product_token(options.user_agent)
+        self._robot, self._names = product_token(options.user_agent), Names(options)
         self._hosts: HostQueue[Job] = HostQueue.of(options, among)
         self._among = among
         self._later: list[tuple[float, int, Job]] = []  # heap: due, ticket, job
@@ -166,6 +165,7 @@ class Scheduler:
         self._under_way.clear()
         self._idle.clear()
         loop.close()
+        self._names.close()
         self._loop = None
 
     def _drop(self, loop: EventLoop, batch: Batch) -> None:
@@ -213,7 +213,7 @@ class Scheduler:
                 transfer = Transfer(
                     self._options, self._addresses, self._budget, self._robot, self._obeyed
                 )
-                transfer.headers_only = self._asks == "headers"
+                transfer.headers_only, transfer.names = self._asks == "headers", self._names
                 transfer.sessions = self._sessions
             transfer.start(target, job.left_s, now, bool(job.site_file), job.cookies)
             transfer.counted = target.host_name, int(time.time())
@@ -358,6 +358,7 @@ class Scheduler:
     def _admit(self, job: Job, first: bool = False) -> None:
         """Let `job` wait for its turn, or for a file of its host, or end where it may not go."""
         target, batch, origins = job.target, job.batch, job.batch.origins
+        self._names.ahead(target)
         if job.site_file:
             self._hosts.add(target.host_name, job, first)
             return
