@@ -23,6 +23,7 @@ DNS_FRESH_S = 600  # how long an address is used again; the socket is checked al
 LOOKUPS = 500  # of names at once: more are lost on their way to a resolver
 LOOKUP_S, LOOKUP_TRIES = 3.0, 2  # c-ares' own second attempt waits longer
 NAMES_KNOWN = 100_000  # at 0.3 kB each; then all are forgotten
+UNREACHED = 11  # ARES_ECONNREFUSED of c-ares: no server could be contacted
 NO_ADDRESS = "192.0.2.1"  # for documentation (RFC 5737); no socket is opened for it
 # Where certificates are when Python does not know. Source: Go, crypto/x509/root_linux.go.
 _CA_BUNDLES = (
@@ -216,7 +217,8 @@ class Names:
             channel, name, result, error = self._answers.get()
             if channel is self._channel:
                 self._asked.discard(name)
-                self._found[name] = _outcome(name, result, error), until
+                if error != UNREACHED or self._options.resolvers:  # the system may know other ways
+                    self._found[name] = _outcome(name, result, error), until
         self._ask()
 
 

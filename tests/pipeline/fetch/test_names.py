@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pycares
 import pytest
 
 from pairsieve.pipeline.fetch import curl_options
@@ -119,6 +120,20 @@ def test_why_a_name_has_none_is_told_and_asked_again(
     learnt(names)
     assert names.entry(target(label))[1] == why
     names.close()
+
+
+def test_without_servers_of_the_recipe_one_that_is_not_reached_says_nothing_of_a_name() -> None:
+    assert curl_options.UNREACHED == pycares.errno.ARES_ECONNREFUSED
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        gone = f"127.0.0.1:{unused.getsockname()[1]}"
+    names = Names(options(resolvers=[gone]))
+    learnt(names, "www")
+    assert names.entry(target("www"))[1] == "Could not contact DNS servers: www.example.test"
+    names.close()
+    names._options = options()
+    names._answers.put((None, "www.example.test", None, curl_options.UNREACHED))
+    names._found.clear()
+    assert names.entry(target("www")) == ([], None)
 
 
 def test_many_are_asked_at_once_and_no_more_than_may_be(
