@@ -281,6 +281,7 @@ def _commit(
     path = content(GATHER_FOLDER, task_slice.name, ".parquet")
     with store.writer(path) as sink:
         pq.write_table(part.table(), sink, compression="zstd")
+    pa.default_memory_pool().release_unused()  # else it keeps some 30 MB
     outcomes = part.values[OUTCOME.name]
     counts = {str(outcome): outcomes.count(outcome) for outcome in sorted(set(outcomes))}
     extra = {KEY: tally(part)} | extra | costs.since_last()

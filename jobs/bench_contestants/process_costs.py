@@ -2,7 +2,8 @@
 
 The command itself says at its end what it has used. The others are looked at a few times a second,
 so that what they use between the last look and their end is missing; their peak memory is that of
-the kernel where it keeps one (Linux), else the largest seen.
+the kernel where it keeps one (Linux), else the largest seen. Nobody keeps what of it is a process's
+own, without the code of libraries that others share: that is the largest seen.
 """
 
 import json
@@ -28,6 +29,7 @@ class ProcessCost(NamedTuple):
         driver_mb: Largest memory of its first process.
         other_mb: Largest memory of one of the others, 0 without any.
         printed: What it wrote to standard output.
+        own_mb: Largest memory of one of them that it did not share; 0 where the system cannot say.
     """
 
     wall_s: float
@@ -35,6 +37,15 @@ class ProcessCost(NamedTuple):
     driver_mb: float
     other_mb: float
     printed: str
+    own_mb: float = 0.0
+
+
+class Use(NamedTuple):
+    """What a process has used so far: CPU-seconds, peak memory, and what of it was its own, MB."""
+
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
+    own_mb: float = 0.0
 
 
 def measured(arguments: list[str]) -> ProcessCost:
@@ -56,16 +67,18 @@ def cost_of(command: list[str], environment: Mapping[str, str] | None = None) ->
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=printed, stderr=errors, env=environment)
-        others = _watched(process)
+        used = _watched(process)
         wall_s = time.perf_counter() - began
         if process.returncode:
             last = _content(errors)[-2000:]
             raise Stopped(f"bench: `{' '.join(command)}` failed:\n{last}")
         text, _, last = _content(printed).rstrip("\n").rpartition("\n")
     own = json.loads(last)
-    cpu_s = own["cpu_s"] + sum(cpu for cpu, _ in others.values())
-    other_mb = max((peak for _, peak in others.values()), default=0.0)
-    return ProcessCost(wall_s, cpu_s, own["peak_mb"], other_mb, text)
+    own_mb = max((use.own_mb for use in used.values()), default=0.0)
+    used.pop(process.pid, None)
+    cpu_s = own["cpu_s"] + sum(use.cpu_s for use in used.values())
+    other_mb = max((use.peak_mb for use in used.values()), default=0.0)
+    return ProcessCost(wall_s, cpu_s, own["peak_mb"], other_mb, text, own_mb)
 
 
 def _content(file: BinaryIO) -> str:
@@ -74,21 +87,27 @@ def _content(file: BinaryIO) -> str:
     return file.read().decode(errors="replace")
 
 
-def _watched(process: "subprocess.Popen[bytes]") -> dict[int, tuple[float, float]]:
-    """Wait for the process; return CPU-seconds and peak MB of each one that it started, by id."""
+def _watched(process: "subprocess.Popen[bytes]") -> dict[int, Use]:
+    """Wait for the process; return what it and each one that it started have used, by id."""
     import psutil
 
     first = psutil.Process(process.pid)
-    costs: dict[int, tuple[float, float]] = {}
+    costs: dict[int, Use] = {}
     while process.poll() is None:
         try:
-            family = first.children(recursive=True)
+            family = [first, *first.children(recursive=True)]
         except psutil.Error:
             family = []
         for one in family:
             try:
-                times, before = one.cpu_times(), costs.get(one.pid, (0.0, 0.0))[1]
-                costs[one.pid] = times.user + times.system, max(before, _peak_mb(one))
+                times, memory = one.cpu_times(), one.memory_info()
+                before = costs.get(one.pid, Use())
+                own_mb = (memory.rss - getattr(memory, "shared", memory.rss)) / 1e6
+                costs[one.pid] = Use(
+                    times.user + times.system,
+                    max(before.peak_mb, _peak_mb(one)),
+                    max(before.own_mb, own_mb),
+                )
             except psutil.Error:  # it has ended
                 continue
         try:

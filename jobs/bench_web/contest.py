@@ -178,10 +178,12 @@ def _print(benchmark: WebBenchmark, costs: dict[str, list[WebCost]]) -> None:
         busy = statistics.median(run.cost.cpu_s / run.cost.wall_s / cores for run in runs)
         most = max(max(run.cost.driver_mb, run.cost.other_mb) for run in runs)
         stored = round(statistics.median(run.pictures for run in runs))
-        rows.append((name, stored, f"{pace:.0f}", f"{cpu:.1f}", f"{busy:.0%}", f"{most:.0f}"))
+        own = max(run.cost.own_mb for run in runs)
+        figures = f"{pace:.0f}", f"{cpu:.1f}", f"{busy:.0%}", f"{most:.0f}", f"{own:.0f}"
+        rows.append((name, stored, *figures))
     title = (
         f"{benchmark.pairs:,} pairs in units of {benchmark.unit_pairs}, {benchmark.workers} "
         f"workers, {cores} cores; medians of {benchmark.runs} alternating runs, starts included"
     )
-    columns = ("", "pictures", "pictures/s", "CPU-ms/picture", "cores busy", "peak MB")
+    columns = ("", "pictures", "pictures/s", "CPU-ms/picture", "cores busy", "peak MB", "its own")
     print_table(title, columns, rows)

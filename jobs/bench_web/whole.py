@@ -127,13 +127,14 @@ def _print(benchmark: WebBenchmark, costs: dict[str, list[WebCost]]) -> None:
             ratio(cpu_ms[name], cpu_ms.get(OTHER, 0)),
             f"{MOST[name, benchmark.side]:.2f}" if (name, benchmark.side) in MOST else "-",
             f"{max(max(run.cost.driver_mb, run.cost.other_mb) for run in runs):.0f}",
+            f"{max(run.cost.own_mb for run in runs):.0f}",
         )
         for name, runs in costs.items()
     ]
     print_table(
         f"{benchmark.pairs:,} pairs to a shorter side of {benchmark.side} px, one process each; "
         f"medians of {benchmark.runs} alternating runs, starts included",
-        ("", "pictures", "CPU-ms/picture", "of img2dataset's", "at most", "peak MB"),
+        ("", "pictures", "CPU-ms/picture", "of img2dataset's", "at most", "peak MB", "its own"),
         rows,
     )
 

@@ -45,8 +45,8 @@ class PrivateRay:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        # Of many threads glibc would keep what each has freed: a fifth of the memory.
-        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+        # Of many threads glibc would keep what each has freed: a fourth of the memory.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
         import ray
 
         with _marked(), _without_helpers(), _told_if_too_slow():

@@ -48,7 +48,9 @@ def test_all_that_is_answered_is_stored(
     benchmark = WebBenchmark(web, 16, 8, runs=1, folder=tmp_path, engine="serial")
     bench(benchmark, lambda _: None)
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "pairsieve" in line]
-    assert row.strip("│").split("│")[1].strip() == str(answered)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[1] == str(answered)
+    assert 0 < float(cells[6]) < float(cells[5])
 
 
 def _jpeg() -> bytes:

@@ -30,7 +30,7 @@ def test_costs_are_printed_as_shares_of_img2dataset(
     monkeypatch.setenv("COLUMNS", "200")
     costs = {
         whole.ALL: [
-            WebCost(ProcessCost(1.0, cpu_s, 300.4, 0.0, ""), 100) for cpu_s in (1, 0.7, 0.6)
+            WebCost(ProcessCost(1.0, cpu_s, 300.4, 0.0, "", 150.2), 100) for cpu_s in (1, 0.7, 0.6)
         ],
         whole.OTHER: [WebCost(ProcessCost(1.0, 1.0, 200.0, 250.0, ""), 100)],
     }
@@ -38,6 +38,6 @@ def test_costs_are_printed_as_shares_of_img2dataset(
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
     assert rows == [
-        [whole.ALL, "100", "7.00", "0.70", "0.60", "300"],
-        [whole.OTHER, "100", "10.00", "1.00", "-", "250"],
+        [whole.ALL, "100", "7.00", "0.70", "0.60", "300", "150"],
+        [whole.OTHER, "100", "10.00", "1.00", "-", "250", "0"],
     ]
