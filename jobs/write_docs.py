@@ -203,7 +203,7 @@ def _usage(parameter: Any) -> str:
         name = parameter.metavar or parameter.name.upper()
         return str(name if parameter.required else f"[{name}]")
     if parameter.is_flag:
-        return str(parameter.opts[0])
+        return "/".join((*parameter.opts[:1], *parameter.secondary_opts[:1]))
     choices = type(parameter.default) if isinstance(parameter.default, Enum) else ()
     value = "|".join(choice.value for choice in choices) or parameter.name.upper()
     return f"{parameter.opts[0]} {value}"
@@ -213,6 +213,8 @@ def _option_default(parameter: Any) -> str:
     """Return the default of an option as it would be typed."""
     if parameter.required:
         return "required"
+    if parameter.default is True:
+        return f"`{parameter.opts[0]}`"
     value = getattr(parameter.default, "value", parameter.default)
     return "" if value is None or value is False else f"`{value}`"
 

@@ -23,6 +23,10 @@ def test_command_rewrites_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {path.name for path in tmp_path.iterdir()} == set(write_docs.PAGES)
 
 
+def test_a_switch_that_is_on_is_written_with_what_turns_it_off() -> None:
+    assert "| `--model/--no-model` | `--model` | " in write_docs.commands_page()
+
+
 def test_recipe_page_has_every_key() -> None:
     page = write_docs.recipe_page()
     for name, section in Recipe.model_json_schema()["$defs"].items():
