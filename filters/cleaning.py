@@ -35,7 +35,8 @@ _INVISIBLE = re.compile(
     "\u2066-\u206f\ufeff\ufff0-\ufffb\ufffe\uffff\ufdd0-\ufdef\ud800-\udfff]"
 )
 # Tags, in which a text can hide from people but not from models; a flag such as Wales' has some.
-_TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{2,6}\U000e007f)|[\U000e0000-\U000e007f]")
+_TAG = re.compile("[\U000e0000-\U000e007f]")
+_TAGS = re.compile(f"(\U0001f3f4[\U000e0020-\U000e007e]{{2,6}}\U000e007f)|{_TAG.pattern}")
 
 
 def cleaned(text: str) -> str:
@@ -60,7 +61,7 @@ def _cleaned_once(text: str) -> str:
     if not text.isascii():
         text = _decoded(text)
     text = _INVISIBLE.sub("", text)
-    if max(text, default="") >= "\U000e0000":
+    if _TAG.search(text):
         text = _TAGS.sub(lambda found: found[1] or "", text)
     if not is_normalized("NFC", text):
         text = normalize("NFC", text)
