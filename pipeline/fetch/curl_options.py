@@ -135,19 +135,19 @@ class Names:
     def entry(self, target: CanonicalUrl) -> tuple[list[str], str | None]:
         """Return libcurl's entry for a host whose addresses are known, and why it has none.
 
-        Without an entry libcurl looks the name up; a name without an address gets one that is not
-        to be connected to, and is looked up again for the next attempt.
+        A name that is not known is looked up by libcurl, which must then forget what it was given
+        before. One without an address gets one that is not to be connected to, and is looked up
+        again for the next attempt; until that has come, what is known holds.
         """
         found = self._given(target)
         if found is None and not target.is_address:
             looked_up = self._known(target.host_name)
             if isinstance(looked_up, str):
-                del self._found[target.host_name]
-                self._look_up(target.host_name)
+                self._look_up(target.host_name, again=True)
                 return [f"+{target.host}:{target.port}:{NO_ADDRESS}"], looked_up
             found = looked_up
         if not found:
-            return [], None
+            return [f"-{target.host}:{target.port}"], None
         listed = ",".join(f"[{ip}]" if ":" in ip else ip for ip in found)
         return [f"+{target.host}:{target.port}:{listed}"], None
 
@@ -176,9 +176,9 @@ class Names:
         found, until = self._found.get(name, (None, 0.0))
         return found if time.monotonic() < until else None
 
-    def _look_up(self, name: str) -> None:
-        """Let a name that is not known wait for its lookup."""
-        if name not in self._asked and self._known(name) is None:
+    def _look_up(self, name: str, again: bool = False) -> None:
+        """Let a name that is not known, or that is asked for again, wait for its lookup."""
+        if name not in self._asked and (again or self._known(name) is None):
             self._waiting[name] = None
             self._ask()
 

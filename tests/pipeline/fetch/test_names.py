@@ -18,7 +18,7 @@ from pairsieve.pipeline.fetch.curl_options import Names
 from pairsieve.schemas.outcomes import Outcome
 from pairsieve.schemas.recipe import Fetch
 
-RCODES = {"gone": 3, "refused": 5, "failing": 2}
+RCODES = {"gone": 3, "lost": 3, "refused": 5, "failing": 2}
 TRUNCATED = 0x0200
 ADDRESSES = {"inside": "10.0.0.1"}
 
@@ -30,7 +30,7 @@ def answered(question: bytes, tcp: bool) -> bytes | None:
     (kind,) = struct.unpack(">H", question[end - 4 : end - 2])
     if label == "silent":
         return None
-    if label == "slow":
+    if label in ("slow", "lost"):
         time.sleep(0.3)
     flags = 0x8180 | RCODES.get(label, 0)
     if label == "large" and not tcp:
@@ -63,7 +63,6 @@ def resolver() -> Iterator[str]:
     tcp: Any = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Tcp)
     udp: Any = socketserver.ThreadingUDPServer(tcp.server_address, _Udp)
     for server in (tcp, udp):
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"127.0.0.1:{tcp.server_address[1]}"
     for server in (tcp, udp):
@@ -95,7 +94,7 @@ def learnt(names: Names, *labels: str) -> None:
 @pytest.mark.parametrize("label", ["www", "slow", "large"])
 def test_a_name_has_the_addresses_that_the_resolver_gives(resolver: str, label: str) -> None:
     names = Names(options(resolvers=[resolver]))
-    assert names.entry(target(label)) == ([], None)
+    assert names.entry(target(label)) == ([f"-{label}.example.test:8080"], None)
     learnt(names, label)
     assert names.entry(target(label)) == ([f"+{label}.example.test:8080:127.0.0.1"], None)
     names.close()
@@ -133,7 +132,7 @@ def test_without_servers_of_the_recipe_one_that_is_not_reached_says_nothing_of_a
     names._options = options()
     names._answers.put((None, "www.example.test", None, curl_options.UNREACHED))
     names._found.clear()
-    assert names.entry(target("www")) == ([], None)
+    assert names.entry(target("www")) == (["-www.example.test:8080"], None)
 
 
 def test_many_are_asked_at_once_and_no_more_than_may_be(
@@ -169,6 +168,14 @@ def test_what_a_name_resolves_to_is_checked_at_the_socket(
     learnt(client._scheduler._names, label)
     (fetched,) = client.fetch([f"http://{label}.example.test:{port}/"])
     assert fetched.outcome is outcome
+
+
+def test_all_pairs_of_a_host_that_is_not_found_are_told_so(resolver: str) -> None:
+    """Also those that are asked for while its name is looked up again."""
+    client = Client(options(resolvers=[resolver], robots="ignore", host_failures=1000, retries=1))
+    learnt(client._scheduler._names, "lost")
+    found = client.fetch(f"http://lost.example.test/{number}" for number in range(20))
+    assert {fetched.outcome for fetched in found} == {Outcome.DNS}
 
 
 @pytest.mark.parametrize("server", ["ns.example.test", "127.0.0.1:x", "127.0.0.1:0", "::1:53:", ""])
