@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from pairsieve.pipeline.dataset import listing
+from pairsieve.pipeline.dataset.store import Store
 from pairsieve.pipeline.engine.actors import RETRIES
 from pairsieve.pipeline.engine.engine import (
     OOM_RETRIES,
@@ -60,6 +62,13 @@ def add(state: int, number: int) -> int:
     return state + number
 
 
+def put(store: Store, number: int) -> int:
+    store.write(str(number), b"x")
+    store.write("gone", b"x")
+    store.delete(["gone"])
+    return number
+
+
 def meet(folder: Path, wanted: int, pid: int, number: int) -> int:
     """Return the process's number once so many processes are at work."""
     (folder / str(pid)).touch()
@@ -100,6 +109,17 @@ def test_ray_adds_up_what_tasks_and_actors_spend(ray: Opened) -> None:
     after = ray.spent_s - process_time()
     assert between - before >= 0.1
     assert after - between >= 0.1
+
+
+def test_what_tasks_and_actors_put_is_known_where_a_list_lags_behind(
+    ray: Engine, tmp_path: Path
+) -> None:
+    store = Store.at(tmp_path)
+    done = [result for _, result in ray.map(partial(put, store), [1, 2])]
+    actors = ray.map_with(partial(Store.at, tmp_path), put, [3])
+    assert {*done, *(result for _, result in actors)} == {1, 2, 3}
+    known = listing.CHANGES.below(store.url, "")
+    assert known == {"1": True, "2": True, "3": True, "gone": False}
 
 
 def test_ray_pulls_items_only_as_there_is_room(ray: Engine) -> None:
