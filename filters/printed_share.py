@@ -13,7 +13,8 @@ Source: Lin et al., "Parrot Captions Teach CLIP to Spot Text" (arXiv:2312.14232)
 of LAION-2B's captions stand in the picture, and models trained without such pairs see better; the
 default is ours. Goh et al., "Multimodal Neurons in Artificial Neural Networks" (Distill, 2021), for
 the attack.
-Measured: 3 us per pair.
+Measured: above 0.5 for none of 125 captions of 25 Flickr photographs, and for 7 of 33 of a web
+site, most of them screenshots told by their title; above 0 for 20 of these.
 """
 
 import re
