@@ -82,6 +82,24 @@ def ledger(store: Store) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["row"])
 
 
+def test_a_marker_says_what_its_requests_met(tmp_path: Path, web: tuple[Path, str]) -> None:
+    base = web[1]
+    store = Store.at(tmp_path / "dataset")
+    asked = recipe(tmp_path, base, opt_outs={"obey": "none"})
+    gathered(asked, store, [(f"{base}/{name}", "a text") for name in ("wide.png", "none.jpg")])
+    (marker,) = store.markers("gather").values()
+    assert marker.extra["line"] == {
+        "at_once": 128,
+        "at_once_low": 128,
+        "lowered": 0,
+        "requests": 3,  # with robots.txt
+        "suffered": 0,
+        "https": 0,
+        "handshakes": 0,
+        "http2": 0,
+    }
+
+
 def test_every_row_has_its_outcome(tmp_path: Path, web: tuple[Path, str]) -> None:
     folder, base = web
     rows = gathered(

@@ -14,6 +14,8 @@ from pairsieve.pipeline.status import status
 from pairsieve.schemas.recipe import Recipe
 
 HALF = {"ok": 30, "dns": 20}
+MET = {"at_once": 128, "at_once_low": 64, "lowered": 1, "requests": 50, "suffered": 4}
+HTTPS = {"https": 40, "handshakes": 10, "http2": 20}
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     plan.run(Recipe.model_validate(recipe), made)
     for unit in range(2):
         told = {"answers": HALF, "hosts": {"a.example": HALF}, "steps": {str(60 * unit): HALF}}
-        marker = Marker(50, {}, HALF, {"fetches": told})
+        marker = Marker(50, {}, HALF, {"fetches": told, "line": MET | HTTPS})
         commit(made, f"gather/{unit:08d}.json", marker)
     return made
 
@@ -48,6 +50,8 @@ def test_the_terminal_shows_them(store: Store, capsys: pytest.CaptureFixture[str
     assert "a.example" in said
     assert "1970-01-01 00:01:00" in said
     assert "your resolver is overloaded" in said
+    assert "Between 64 and 128 requests at once in a process, lowered 2 times: 8 %" in said
+    assert "https: 80 answers, 25 % after a handshake of their own, 50 % over HTTP/2" in said
 
 
 def test_the_stages_say_how_far_they_are(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
