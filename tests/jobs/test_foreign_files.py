@@ -17,7 +17,7 @@ from pairsieve.pipeline.dataset.roles import is_foreign
 
 RECIPE = """
 input: {{path: {tar}, unit_pairs: 2}}
-embed: {{model: pairsieve-tiny, pretrained: demo}}
+embed: {{model: pairsieve-tiny, pretrained: demo, precision: fp32}}
 shard: {{samples: 2}}
 """
 # Where a dataset has files, with the folders of what is made while others look, and an export.

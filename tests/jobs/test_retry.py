@@ -131,7 +131,12 @@ def done(verb: str, recipe: Path, *options: str, dataset: str = "d") -> str:
 def with_model(recipe: Path) -> None:
     """Let the recipe embed."""
     content = yaml.safe_load(recipe.read_text())
-    content["embed"] = {"model": "pairsieve-tiny", "pretrained": "demo", "batch": 8}
+    content["embed"] = {
+        "model": "pairsieve-tiny",
+        "pretrained": "demo",
+        "precision": "fp32",
+        "batch": 8,
+    }
     recipe.write_text(yaml.safe_dump(content))
 
 

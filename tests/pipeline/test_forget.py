@@ -58,7 +58,7 @@ def recipe_in(folder: Path, more: dict[str, Any] | None = None) -> Recipe:
     put_samples(folder / "in.tar", samples)
     content: dict[str, Any] = {
         "input": {"path": str(folder / "in.tar"), "unit_pairs": 3},
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},
         "group": {"captions": "all_as_list"},
         "keep": [{"caption_words": {"min_words": 2}}, {"duplicate": {}}],
         "shard": {"samples": 2},

@@ -52,7 +52,11 @@ def png(number: int) -> bytes:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> Recipe:
     """Return a recipe with a model of ours with random weights."""
-    model = {**random_model(tmp_path_factory.mktemp("tiny"), CONFIG), "device": "cpu"}
+    model = {
+        **random_model(tmp_path_factory.mktemp("tiny"), CONFIG),
+        "device": "cpu",
+        "precision": "fp32",
+    }
     keep = [{"where": "row <> 2", "name": "no_twos"}]
     return Recipe.model_validate({"input": {"path": "p"}, "embed": model, "keep": keep})
 

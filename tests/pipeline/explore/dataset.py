@@ -60,7 +60,7 @@ def make(
     file = folder / "recipe.yaml"
     content = {
         "input": {"path": "p"},
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},
         "keep": KEEP,
     }
     file.write_text(yaml.safe_dump(content))

@@ -56,7 +56,7 @@ def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory, random_model: RandomModel) -> dict[str, Any]:
     files = random_model(tmp_path_factory.mktemp("model"), CONFIG)
-    return {**files, "batch": 4, "device": "cpu"}
+    return {**files, "batch": 4, "device": "cpu", "precision": "fp32"}
 
 
 @pytest.fixture

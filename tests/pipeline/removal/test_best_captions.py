@@ -44,7 +44,7 @@ def made(tmp_path: Path) -> tuple[Store, list[tuple[str, str]]]:
     put_samples(tmp_path / "in.tar", samples)
     content = {
         "input": {"path": str(tmp_path / "in.tar")},
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},
         "group": {"captions": "all_as_list", "prefer": ["-clip_similarity", "uid"]},
         "keep": [{"duplicate": {}}],
     }

@@ -39,7 +39,7 @@ def store(tmp_path: Path, service: Any) -> Store:
     put_tar(tmp_path / "set.tar", {"a.png": gradient(37 * 9)})
     content = {
         "input": {"path": str(tmp_path / "in.tar"), "unit_pairs": 2},
-        "embed": {"model": "pairsieve-tiny", "pretrained": "demo"},
+        "embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"},
         "captions": {"url": service.url, "model": "org/model", "prompt": "{text}"},
         "decontaminate": {
             "sets": [{"name": "mine", "path": str(tmp_path / "set.tar")}],

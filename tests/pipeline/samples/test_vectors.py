@@ -46,7 +46,7 @@ def store(
 
 
 def pack(store: Store, **options: Any) -> None:
-    embed = {"model": "pairsieve-tiny", "pretrained": "demo"}
+    embed = {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"}
     content = {"input": {"path": "p"}, "embed": embed, "shard": {"vectors": "npy", **options}}
     recipe = Recipe.model_validate(content)
     unscored = recipe.model_copy(update={"embed": None})

@@ -81,7 +81,7 @@ def test_personal_data_is_masked_in_captions_of_the_json_too() -> None:
 
 def test_the_best_caption_is_the_first_that_is_not_blank_and_the_others_follow() -> None:
     sections = {"input": {"path": "p"}, "group": {"captions": "all_as_list"}}
-    sections |= {"embed": {"model": "pairsieve-tiny", "pretrained": "demo"}}
+    sections |= {"embed": {"model": "pairsieve-tiny", "pretrained": "demo", "precision": "fp32"}}
     sections |= {"shard": {"text": "best", "captions": "all"}}
     made = Captions.of(Recipe.model_validate(sections))
     samples = pa.table(
