@@ -43,7 +43,7 @@ class WandbRun:
     @property
     def place(self) -> str:
         """Return the page of the run, or its folder and how it is uploaded."""
-        if self._run.url:
+        if not self._run.offline and self._run.url:
             return self._run.url
         folder = Path(self._run.dir).parent
         return f"{folder}; `wandb sync {folder}` uploads it"

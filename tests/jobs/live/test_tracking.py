@@ -103,6 +103,7 @@ def test_a_run_is_logged_to_wandb_offline(recipe: Path, tmp_path: Path) -> None:
     assert found["exit"][0].exit.exit_code == 0
     assert not found["stats"]
     assert "wandb sync" in said
+    assert "WARNING" not in said
 
 
 def test_a_run_is_logged_to_mlflow_in_a_folder(recipe: Path, tmp_path: Path) -> None:
