@@ -11,6 +11,7 @@ from PIL import Image
 from tests.pipeline.explore.dataset import PAIRS, Finished, make
 
 from pairsieve.pipeline import report, select
+from pairsieve.pipeline.dataset.costs import CPU_S
 from pairsieve.pipeline.dataset.paths import GATHER_FOLDER, INDEX_PAGE, report_page, stats_file
 from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.explore.bounds import counted_bounds
@@ -106,7 +107,8 @@ def test_the_page_tells_what_stages_have_left(made: Finished) -> None:
     page = made.store.read(report_page("default")).decode()
     cost = page.partition("<td>gather</td>")[2].partition("</tr>")[0]
     assert f'<td class="n">{len(entries)}</td><td class="n">{size / 1e6:,.2f}</td>' in cost
-    assert cost.endswith('<td class="n">-</td><td class="n">-</td>')  # markers without times
+    spent = sum(marker.extra[CPU_S] for marker in markers)
+    assert f'<td class="n">{spent:,.1f}</td>' in cost
     assert page.count("<td>select</td>") == 1
 
 
