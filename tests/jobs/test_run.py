@@ -66,6 +66,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         recipe["input"]["unit_pairs"] = UNIT
         recipe["fetch"] |= {"first_byte_timeout_s": 1, "timeout_s": 2, "max_bytes": 2_000_000}
         recipe["shard"] = {"samples": 30}
+        recipe["embed"]["precision"] = "fp32"  # each process that embeds would quantize for 1 CPU-s
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         yield Demo(folder, folder / "recipe.yaml")
 
