@@ -245,7 +245,9 @@ class Store:
             try:
                 obstore.put(self._objects, path, data, mode="create")
             except AlreadyExistsError:
-                return self.read(path) == data
+                with suppress(FileNotFoundError):  # deleted since
+                    return self.read(path) == data
+                return False
             return True
 
         with storage_errors(self.location(path)):

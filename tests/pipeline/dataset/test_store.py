@@ -18,6 +18,20 @@ def test_create_puts_only_if_absent(store: Store) -> None:
     assert store.read("a/m.json") == b"first"
 
 
+def test_what_is_deleted_before_it_is_looked_at_was_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create("m.json", b"another's")
+    read = Store.read
+
+    def deleted(self: Store, path: str) -> bytes:
+        self.delete([path])
+        return read(self, path)
+
+    monkeypatch.setattr(Store, "read", deleted)
+    assert not store.create("m.json", b"ours")
+
+
 def test_of_many_creators_exactly_one_wins(store: Store) -> None:
     won: list[int] = []
 
