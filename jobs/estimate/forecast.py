@@ -131,7 +131,9 @@ def _mean(sample: Sampled, name: str, unit: str, measured: str) -> Figure:
 def _stored(sample: Sampled) -> Figure:
     """Return the size of the dataset without shards: images vary, the rest hardly does."""
     images = _mean(sample, "", "", "image_bytes")
-    value = sample.of * sample.pool_bytes / sample.pairs
+    units, of_units = sample.units
+    of_pairs = sample.pool_bytes - units * sample.unit_bytes
+    value = sample.of * of_pairs / sample.pairs + of_units * sample.unit_bytes
     low = max(0.0, value - images.value + (images.low or 0.0))
     return Figure("dataset", "bytes", value, low, value + images.high - images.value)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pairsieve.jobs import log
 from pairsieve.jobs.estimate.hosts import largest
 from pairsieve.jobs.estimate.paces_file import with_paces
+from pairsieve.jobs.estimate.unit_bytes import bytes_of_a_unit
 from pairsieve.jobs.job import Job
 from pairsieve.pipeline import report, run
 from pairsieve.pipeline.dataset import costs
@@ -51,6 +52,8 @@ class Sampled:
         cpu_s: CPU seconds a pair of each task slice, gathered and embedded.
         gpu_s: Seconds that models computed a pair, of each task slice; nothing without a GPU.
         pool_bytes: What the dataset takes without shards.
+        units: Units of the sample, and of the input.
+        unit_bytes: What each takes in the dataset whatever its pairs.
         shard_bytes: What the shards take.
         hosts: The hosts of the whole input that take longest, how many pairs each has, and how
             many requests per second it sees; nothing where nothing keeps to that.
@@ -66,6 +69,8 @@ class Sampled:
     cpu_s: tuple[float, ...]
     gpu_s: tuple[float, ...]
     pool_bytes: int
+    units: tuple[int, int]
+    unit_bytes: float
     shard_bytes: int
     hosts: tuple[tuple[str, int, float], ...]
 
@@ -85,13 +90,14 @@ def sampled(recipe: Path, pairs: int, folder: Path, paces: Path | None = None) -
             "captions: `estimate` asks no model at an endpoint; leave the section out, with the "
             "rules on its columns"
         )
+    unit_pairs = job.recipe.input.unit_pairs
     job.recipe = _with_small_units(job.recipe, pairs)
     plan = job.limited(pairs, sample=True)
     with closing(open_engine("serial")) as engine, job.progress(plan.pairs, engine) as listener:
         costs.since_last()
         run.measure(job.recipe, job.store, engine, plan, listener)
         run.decided(job.recipe, job.store, engine, SELECTION, (GROUP, SELECT, SHARD), listener)
-    return _figures(job.recipe, job.store, plan)
+    return _figures(job.recipe, job.store, plan, unit_pairs)
 
 
 def _with_small_units(recipe: Recipe, pairs: int) -> Recipe:
@@ -100,15 +106,16 @@ def _with_small_units(recipe: Recipe, pairs: int) -> Recipe:
     return recipe.model_copy(update={"input": recipe.input.model_copy(update=units)})
 
 
-def _figures(recipe: Recipe, store: Store, plan: Plan) -> Sampled:
+def _figures(recipe: Recipe, store: Store, plan: Plan, unit_pairs: int) -> Sampled:
     comparing = tuple(r.name for r in rules(recipe) if r.quota or reads_any(r, GROUPED))
     counts = _counts(store, (*comparing, REPEATED.name))
     stages = {cost.stage: cost.bytes for cost in report.stage_costs(recipe, store, SELECTION)}
     shards = stages.pop(SHARD.name, 0)
     cpu_s, gpu_s = _spent(recipe, store)
+    of = int((plan.limit or {}).get("of") or plan.pairs)
     return Sampled(
         pairs=plan.pairs,
-        of=int((plan.limit or {}).get("of") or plan.pairs),
+        of=of,
         images=int(counts["images"]),
         alone=int(counts["alone"]),
         kept=int(counts["kept"]),
@@ -117,6 +124,8 @@ def _figures(recipe: Recipe, store: Store, plan: Plan) -> Sampled:
         cpu_s=cpu_s,
         gpu_s=gpu_s if _on_gpu(recipe) else (),
         pool_bytes=sum(stages.values()),
+        units=(len(plan.units), ceil(of / unit_pairs)),
+        unit_bytes=bytes_of_a_unit(store, (GATHER_FOLDER, *_vector_folders(recipe))),
         shard_bytes=shards,
         hosts=_slowest(recipe, store, plan),
     )
@@ -154,8 +163,7 @@ def _counts(store: Store, comparing: Iterable[str]) -> dict[str, float]:
 def _spent(recipe: Recipe, store: Store) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return CPU and model seconds a pair of each task slice, without the first of several."""
     gathered = store.markers(GATHER_FOLDER)
-    folders = [f for m in recipe.models for f in (model_folder(m), scores_folder(m))]
-    others = [store.markers(vectors_folder(folder)) for folder in folders]
+    others = [store.markers(folder) for folder in _vector_folders(recipe)]
     cpu, gpu = [], []
     for name, marker in sorted(gathered.items()):
         every = [marker, *(markers[name] for markers in others if name in markers)]
@@ -163,6 +171,12 @@ def _spent(recipe: Recipe, store: Store) -> tuple[tuple[float, ...], tuple[float
         gpu.append(sum(_model_s(one) for one in every) / marker.rows)
     warm = slice(1 if len(cpu) > 2 else 0, None)
     return tuple(cpu[warm]), tuple(gpu[warm])
+
+
+def _vector_folders(recipe: Recipe) -> list[str]:
+    """Return the folders of markers of vectors and scores."""
+    folders = [f for m in recipe.models for f in (model_folder(m), scores_folder(m))]
+    return [vectors_folder(folder) for folder in folders]
 
 
 def _model_s(marker: Marker) -> float:

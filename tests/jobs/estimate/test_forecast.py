@@ -24,6 +24,8 @@ SAMPLE = Sampled(
     cpu_s=(0.01, 0.02, 0.03),
     gpu_s=(),
     pool_bytes=60_000,
+    units=(10, 2),
+    unit_bytes=1_000.0,
     shard_bytes=30_000,
     hosts=(("big.example", 9_000, 10.0), ("small.example", 1_001, 2.0)),
 )
@@ -44,7 +46,7 @@ def test_shares_and_means_are_scaled_with_their_intervals() -> None:
     half = 10_001 * 1.959964 * 200 / sqrt(independent)
     assert isclose(bytes_.high - bytes_.value, half)
     stored = figure(found, "dataset")
-    assert isclose(stored.value, 600 * 10_001)
+    assert isclose(stored.value, 500 * 10_001 + 2 * 1_000)
     assert isclose(stored.high - stored.value, half / 2)
 
 
@@ -105,7 +107,7 @@ def test_hours_vary_as_the_task_slices_do() -> None:
 
 def test_only_what_has_a_price_costs() -> None:
     assert [one for one in forecast(SAMPLE, Prices()).figures if one.name == "cost"] == []
-    sample = replace(SAMPLE, gpu_s=(0.001, 0.001))
+    sample = replace(SAMPLE, gpu_s=(0.001, 0.001), unit_bytes=0.0)
     found = forecast(sample, Prices(cpu_hour=2.0, gpu_hour=10.0, gb=100.0))
     hours = 2.0 * 0.02 / 3600 + 10.0 * 0.001 / 3600
     stored = 100.0 * (600 + 300) / 1e9
