@@ -15,8 +15,10 @@ beforehand.group_pool()
 found = [each for each in gc.get_objects() if isinstance(each, Dispatcher) and each.signatures]
 print(*{each.py_func.__module__ for each in found})
 """
-# Called where datasets are compared, and by a group on several machines; part of another's code.
+# Called where datasets or images' vectors are compared, and by a group on several machines; part of
+# another's code.
 LATER = {
+    "pipeline.dedup.semantic_settle",
     "pipeline.hamming.nearest",
     "pipeline.hamming.partition",
     "pipeline.dedup.colour_difference",

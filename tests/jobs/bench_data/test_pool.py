@@ -1,5 +1,6 @@
 """The drawn pool of `bench decide`: that it is a dataset like those that the verbs leave."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def test_what_failed_for_a_passing_reason_was_fetched_again(pool: tuple[Recipe, 
     assert outcome_counts(markers.values())["ok"] > outcome_counts(first.values())["ok"]
 
 
+def costless(body: bytes) -> object:
+    """Return what a file holds but for the CPU time that a marker says."""
+    if not body.startswith(b'{"checksum'):
+        return body
+    marker = json.loads(body)
+    marker.get("extra", marker).pop("cpu_s", None)
+    del marker["checksum"]
+    return marker
+
+
 def test_the_same_size_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
     small = Pool(900, seed=1, unit=300)
     stores = []
@@ -105,7 +116,7 @@ def test_the_same_size_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         stores.append(built(tmp_path / name, small)[1])
     one, other = ({p: store.read(p) for p, _, _ in store.list()} for store in stores)
-    assert one == other
+    assert all(costless(one[path]) == costless(other[path]) for path in one.keys() | other.keys())
     assert len(one) > 20
 
 
