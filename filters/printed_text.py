@@ -9,7 +9,7 @@ Not read: lines that stand on their head, and scripts other than Latin, Chinese 
 
 Source: PP-OCRv6's small models, run by rapidocr; the default is ours.
 Measured: 88 ms of CPU per Flickr photograph, 0.7 s per picture of a web site (33, most with many
-lines, the slowest 2.2 s); 0.6 GiB per process. Of 25 Flickr photographs, 6 had a box over a fifth
+lines, the slowest 2.2 s); 0.4 GiB per process. Of 25 Flickr photographs, 6 had a box over a fifth
 of the area or more that held no text, so that what cannot be read does not count; of 50 others and
 25 of another source, a few of which had been looked at, none has more than 0.14.
 """
