@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ from pairsieve.pipeline.unit.plan_file import staged_files
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def unfinished(store: Store, latest: datetime) -> Iterator[Garbage]:
         name = path.relative_to(store.local).as_posix()
         if not UNFINISHED.search(name) or is_foreign(name):
             continue
-        changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+        # In whole microseconds, as the store dates files: a float of seconds is often one too late.
+        changed = _EPOCH + timedelta(microseconds=path.lstat().st_mtime_ns // 1000)
         if path.is_file() and _in_dataset(store, name) and changed <= latest:
             yield Garbage(name, path.stat().st_size)
 
