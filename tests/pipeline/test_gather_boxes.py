@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.gathering import rows_of_one_unit
 from tests.pipeline.image.drawn_face import FACE, SIZE, person
 
-from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.schemas.recipe import Recipe
 
 Serve = Callable[[Path], str]
@@ -47,11 +46,7 @@ def gathered(folder: Path, url: str, boxes: pa.Array, **image: Any) -> list[dict
     texts = [f"text {row}" for row in range(rows)]
     pq.write_table(pa.table({"url": [url] * rows, "text": texts, "faces": boxes}), made.input.path)
     store = Store.at(folder / "dataset")
-    for _ in gather.run(made, store, plan.run(made, store), Serial()):
-        continue
-    (marker,) = store.markers("gather").values()
-    with store.reader(marker.file(".parquet")) as source:
-        ledger: list[dict[str, Any]] = pq.read_table(source).to_pylist()
+    ledger = rows_of_one_unit(made, store)
     for row in ledger:
         if row["image_file"]:
             byte_range = [row["image_offset"]], [row["image_bytes"]]

@@ -7,10 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.filters.printed_cards import card
+from tests.gathering import rows_of_one_unit
 
-from pairsieve.pipeline import gather, plan
 from pairsieve.pipeline.dataset.store import Store
-from pairsieve.pipeline.engine.engine import Serial
 from pairsieve.pipeline.ledger.rules import rules
 from pairsieve.schemas.errors import BadOption
 from pairsieve.schemas.recipe import Recipe
@@ -31,12 +30,7 @@ def ledger(folder: Path, **image: Any) -> list[dict[str, Any]]:
     pq.write_table(pa.table(rows), folder / "pairs.parquet")
     made = recipe(folder / "pairs.parquet", image=image)
     store = Store.at(folder / "dataset")
-    for _ in gather.run(made, store, plan.run(made, store), Serial()):
-        continue
-    (marker,) = store.markers("gather").values()
-    with store.reader(marker.file(".parquet")) as source:
-        found: list[dict[str, Any]] = pq.read_table(source).to_pylist()
-    return found
+    return rows_of_one_unit(made, store)
 
 
 def test_what_is_printed_is_read_and_compared_with_the_caption(tmp_path: Path) -> None:

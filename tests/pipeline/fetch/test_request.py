@@ -158,9 +158,10 @@ def test_a_name_that_takes_too_long_to_look_up_is_a_failure_of_dns() -> None:
         assert request._failure(pycurl.E_OPERATION_TIMEDOUT, "late") == (outcome, "late")
 
 
-def test_a_tls_session_is_resumed_by_a_new_connection(
-    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def resuming(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> tuple[tuple[int, ...], list[bool | None]]:
+    """Start servers of one answer a connection; return their ports, and what each resumed."""
     pem = certificate(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     resumed: list[bool | None] = []
@@ -171,7 +172,13 @@ def test_a_tls_session_is_resumed_by_a_new_connection(
         sock.sendall(ANSWER)
         sock.unwrap()
 
-    port = tls_port(stack, pem, once)
+    return tuple(tls_port(stack, pem, once) for _ in range(count)), resumed
+
+
+def test_a_tls_session_is_resumed_by_a_new_connection(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,), resumed = resuming(stack, tmp_path, monkeypatch, 1)
     urls = [f"https://127.0.0.1:{port}/{number}" for number in range(4)]
     results = list(fetch(urls, options(port, concurrency=1)))
     assert [result.outcome for result in results] == [Outcome.OK] * 4
@@ -181,17 +188,7 @@ def test_a_tls_session_is_resumed_by_a_new_connection(
 def test_sessions_of_more_hosts_are_resumed_than_one_cache_of_libcurl_keeps(
     stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pem = certificate(tmp_path, "127.0.0.1")
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    resumed: list[bool | None] = []
-
-    def once(sock: ssl.SSLSocket) -> None:
-        sock.recv(65536)
-        resumed.append(sock.session_reused)
-        sock.sendall(ANSWER)
-        sock.unwrap()
-
-    ports = tuple(tls_port(stack, pem, once) for _ in range(30))
+    ports, resumed = resuming(stack, tmp_path, monkeypatch, 30)
     urls = [f"https://127.0.0.1:{port}/{number}" for number in range(2) for port in ports]
     client = Client(options(0, ports=ports, concurrency=1))
     assert [fetched.outcome for fetched in client.fetch(urls)] == [Outcome.OK] * 60
